@@ -1,0 +1,55 @@
+# The commands of this project. `make run` and `make test` prepare all that they need; a second time there is nothing to do.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := domain application adapters entrypoints tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format bench lock clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+install: $(VENV)/.ready ## Install what Drivebay needs to run, into .venv
+
+run: $(VENV)/.ready ## Serve at http://127.0.0.1:8000, data in ./data
+	@exec $(BIN)/drivebay serve
+
+test: $(VENV)/.ready-dev ## Run all tests; those that need Docker only where it is
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.ready-dev ## Check format, lint, types and the layers' imports
+	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo 'Not formatted: make format'; exit 1; }
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.ready-dev ## Format the code, and mend what the linter can
+	@$(BIN)/ruff check --fix --quiet $(SOURCES) || true
+	@$(BIN)/ruff format --quiet $(SOURCES)
+
+bench: $(VENV)/.ready-dev ## Measure: ratios of what was taken in the same run
+	@$(BIN)/python -m tests.benchmarks
+
+lock: $(VENV)/.ready-dev ## Write the lock files anew, with the newest versions allowed
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command 'make lock' --python-version 3.11 --group build pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command 'make lock' --python-version 3.11 --group build --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove what was installed and built, not the data
+	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@echo 'Installing what Drivebay needs into $(VENV), from requirements.lock ...'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
+	@echo 'Installing what the tests need into $(VENV), from requirements-dev.lock ...'
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@

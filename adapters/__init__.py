@@ -1,0 +1,1 @@
+"""The ports implemented, each with one library."""

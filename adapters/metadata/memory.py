@@ -1,0 +1,153 @@
+"""The rows in the memory of the process: for tests and for trying things out. They are gone when it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+from application.ports.metadata import (
+    BlobReader,
+    BlobRepository,
+    Garbage,
+    GarbageRepository,
+    UnitOfWork,
+    UnitOfWorkFactory,
+    UploadRepository,
+)
+from domain.blob import Blob, BlobId, Location, ObjectKey
+from domain.errors import DriveError, Kind
+from domain.precondition import Precondition
+
+K = TypeVar("K")
+V = TypeVar("V")
+Clock = Callable[[], datetime]
+
+
+class _Changes(Generic[K, V]):
+    """A dictionary as a unit of work sees it: what is committed, and over it the unit's own changes."""
+
+    def __init__(self, committed: dict[K, V]) -> None:
+        self._committed = committed
+        self._changed: dict[K, V | None] = {}
+
+    def get(self, key: K) -> V | None:
+        return self._changed[key] if key in self._changed else self._committed.get(key)
+
+    def set(self, key: K, value: V | None) -> None:
+        self._changed[key] = value
+
+    def values(self) -> list[V]:
+        merged = {**self._committed, **self._changed}
+        return [value for value in merged.values() if value is not None]
+
+    def apply(self) -> None:
+        for key, value in self._changed.items():
+            if value is None:
+                self._committed.pop(key, None)
+            else:
+                self._committed[key] = value
+
+
+class _Blobs(BlobRepository):
+    def __init__(self, rows: _Changes[BlobId, Blob]) -> None:
+        self._rows = rows
+
+    async def get(self, blob_id: BlobId) -> Blob:
+        blob = self._rows.get(blob_id)
+        if blob is None:
+            raise DriveError(Kind.NOT_FOUND, "There is no blob with this id.", subject=blob_id)
+        return blob
+
+    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+        current = self._rows.get(blob.id)
+        precondition.check(blob.id, current)
+        self._rows.set(blob.id, blob)
+        return current
+
+
+class _Uploads(UploadRepository):
+    def __init__(self, rows: _Changes[ObjectKey, tuple[Location, datetime]], now: Clock) -> None:
+        self._rows = rows
+        self._now = now
+
+    async def add(self, location: Location, lease: timedelta) -> None:
+        self._rows.set(location.key, (location, self._now() + lease))
+
+    async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
+        row = self._rows.get(key)
+        if row is not None:
+            self._rows.set(key, (row[0], self._now() + lease))
+        return row is not None
+
+    async def remove(self, key: ObjectKey) -> bool:
+        there = self._rows.get(key) is not None
+        self._rows.set(key, None)
+        return there
+
+    async def remove_expired(self, limit: int) -> Sequence[Location]:
+        expired = _due(self._rows.values(), self._now(), limit)
+        for location in expired:
+            self._rows.set(location.key, None)
+        return expired
+
+
+class _Garbage(GarbageRepository):
+    def __init__(self, rows: _Changes[ObjectKey, tuple[Garbage, datetime]], now: Clock) -> None:
+        self._rows = rows
+        self._now = now
+
+    async def add(self, garbage: Garbage, after: timedelta) -> None:
+        self._rows.set(garbage.location.key, (garbage, self._now() + after))
+
+    async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+        ours = [row for row in self._rows.values() if row[0].location.backend in backends]
+        claimed = _due(ours, self._now(), limit)
+        for garbage in claimed:
+            self._rows.set(garbage.location.key, (garbage, self._now() + lease))
+        return claimed
+
+    async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
+        left = Garbage(garbage.location, garbage.deletes - 1)
+        self._rows.set(garbage.location.key, (left, self._now() + again_after) if left.deletes else None)
+
+
+def _due(rows: list[tuple[V, datetime]], now: datetime, limit: int) -> list[V]:
+    due = sorted((row for row in rows if row[1] <= now), key=lambda row: row[1])
+    return [value for value, _ in due[:limit]]
+
+
+class _MemoryUnitOfWork(UnitOfWork):
+    def __init__(self, metadata: "MemoryMetadata") -> None:
+        self._changes = (
+            _Changes(metadata.blob_rows),
+            _Changes(metadata.upload_rows),
+            _Changes(metadata.garbage_rows),
+        )
+        self.blobs = _Blobs(self._changes[0])
+        self.uploads = _Uploads(self._changes[1], metadata.now)
+        self.garbage = _Garbage(self._changes[2], metadata.now)
+
+    async def commit(self) -> None:
+        for changes in self._changes:
+            changes.apply()
+
+
+class MemoryMetadata(UnitOfWorkFactory):
+    """The metadata in dictionaries: `blobs` for readers, and a factory of units of work, which take turns.
+
+    `now` is what the port calls the database's clock.
+    """
+
+    def __init__(self, now: Clock = lambda: datetime.now(UTC)) -> None:
+        self.now = now
+        self.blob_rows: dict[BlobId, Blob] = {}
+        self.upload_rows: dict[ObjectKey, tuple[Location, datetime]] = {}
+        self.garbage_rows: dict[ObjectKey, tuple[Garbage, datetime]] = {}
+        self.blobs: BlobReader = _Blobs(_Changes(self.blob_rows))
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self._turn:
+            yield _MemoryUnitOfWork(self)

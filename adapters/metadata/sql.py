@@ -1,0 +1,218 @@
+"""The rows in a SQL database: one statement of SQLAlchemy Core for each promise of the port, in every dialect."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row
+from sqlalchemy.dialects import postgresql, sqlite
+
+from adapters.sql.database import Database, Run, Transaction
+from adapters.sql.tables import BLOBS, GARBAGE, UPLOADS, DatabaseNow
+from application.ports.metadata import (
+    BlobReader,
+    BlobRepository,
+    Garbage,
+    GarbageRepository,
+    UnitOfWork,
+    UnitOfWorkFactory,
+    UploadRepository,
+)
+from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
+from domain.errors import DriveError, Kind
+from domain.precondition import Precondition
+
+BlobRow = Row[str, str, str, int, bytes, str, int]  # the columns of the table, in their order
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+INSERT: dict[str, Callable[..., sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+class SqlBlobs(BlobRepository):
+    """The blobs, by way of `run`: in a transaction, or outside any for reading."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def get(self, blob_id: BlobId) -> Blob:
+        row = await self._run(_select_blob, blob_id)
+        if row is None:
+            raise DriveError(Kind.NOT_FOUND, "There is no blob with this id.", subject=blob_id)
+        return _blob(row)
+
+    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+        return await self._run(_put_blob, blob, precondition)
+
+
+class SqlUploads(UploadRepository):
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def add(self, location: Location, lease: timedelta) -> None:
+        await self._run(_insert_upload, location, lease)
+
+    async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
+        renewed = sa.update(UPLOADS).where(UPLOADS.c.object_key == key.value).values(expires_at=_from_now(lease))
+        return await self._run(_changes_a_row, renewed)
+
+    async def remove(self, key: ObjectKey) -> bool:
+        return await self._run(_changes_a_row, sa.delete(UPLOADS).where(UPLOADS.c.object_key == key.value))
+
+    async def remove_expired(self, limit: int) -> Sequence[Location]:
+        return await self._run(_delete_expired_uploads, limit)
+
+
+class SqlGarbage(GarbageRepository):
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def add(self, garbage: Garbage, after: timedelta) -> None:
+        await self._run(_insert_garbage, garbage, after)
+
+    async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+        return await self._run(_claim_garbage, backends, limit, lease)
+
+    async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
+        await self._run(_note_delete, garbage, again_after)
+
+
+class SqlUnitOfWork(UnitOfWork):
+    """A transaction, as the port's repositories."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self.blobs = SqlBlobs(transaction.run)
+        self.uploads = SqlUploads(transaction.run)
+        self.garbage = SqlGarbage(transaction.run)
+
+    async def commit(self) -> None:
+        await self._transaction.commit()
+
+
+class SqlMetadata(UnitOfWorkFactory):
+    """The metadata in a database: `blobs` for readers, and a factory of units of work. To be entered before use."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.blobs: BlobReader = SqlBlobs(database.read)
+
+    async def __aenter__(self) -> Self:
+        await self._database.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._database.__aexit__(*exc)
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self._database.transaction() as transaction:
+            yield SqlUnitOfWork(transaction)
+
+
+_BY_ID: sa.Select[*tuple[Any, ...]] = sa.select(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id"))
+_BY_ID_FOR_UPDATE = _BY_ID.with_for_update()
+
+
+def _select_blob(connection: Connection, blob_id: BlobId) -> BlobRow | None:
+    return connection.execute(_BY_ID, {"blob_id": blob_id.value}).one_or_none()
+
+
+def _put_blob(connection: Connection, blob: Blob, precondition: Precondition) -> Blob | None:
+    values = _values(blob)
+    insert = INSERT[connection.dialect.name](BLOBS).on_conflict_do_nothing(index_elements=[BLOBS.c.id])
+    while True:
+        row = connection.execute(_BY_ID_FOR_UPDATE, {"blob_id": blob.id.value}).one_or_none()
+        current = None if row is None else _blob(row)
+        precondition.check(blob.id, current)
+        if current is not None:
+            connection.execute(sa.update(BLOBS).where(BLOBS.c.id == blob.id.value), values)
+            return current
+        if connection.execute(insert, values).rowcount == 1:
+            return None
+        # Somebody else's insert was first, and is committed now: look at that row.
+
+
+def _values(blob: Blob) -> dict[str, Any]:
+    return {
+        "id": blob.id.value,
+        "backend": blob.location.backend,
+        "object_key": blob.location.key.value,
+        "size": blob.size,
+        "sha256": blob.digest.sha256,
+        "content_type": blob.content_type,
+        "created_at": (blob.created_at - EPOCH) // MICROSECOND,
+    }
+
+
+def _blob(row: BlobRow) -> Blob:
+    blob_id, backend, key, size, sha256, content_type, created_at = row
+    location = Location(backend, ObjectKey(key))
+    created = EPOCH + created_at * MICROSECOND
+    return Blob(BlobId(blob_id), location, size, Digest(bytes(sha256)), content_type, created)
+
+
+def _insert_upload(connection: Connection, location: Location, lease: timedelta) -> None:
+    connection.execute(
+        sa.insert(UPLOADS).values(object_key=location.key.value, backend=location.backend, expires_at=_from_now(lease))
+    )
+
+
+def _delete_expired_uploads(connection: Connection, limit: int) -> Sequence[Location]:
+    expired = (
+        sa.select(UPLOADS.c.backend, UPLOADS.c.object_key)
+        .where(UPLOADS.c.expires_at <= DatabaseNow())
+        .order_by(UPLOADS.c.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    found = [Location(backend, ObjectKey(key)) for backend, key in connection.execute(expired)]
+    keys = [location.key.value for location in found]
+    connection.execute(sa.delete(UPLOADS).where(UPLOADS.c.object_key.in_(keys)))
+    return found
+
+
+def _insert_garbage(connection: Connection, garbage: Garbage, after: timedelta) -> None:
+    connection.execute(
+        sa.insert(GARBAGE).values(
+            object_key=garbage.location.key.value,
+            backend=garbage.location.backend,
+            due_at=_from_now(after),
+            deletes=garbage.deletes,
+        )
+    )
+
+
+def _claim_garbage(connection: Connection, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+    due = (
+        sa.select(GARBAGE.c.backend, GARBAGE.c.object_key, GARBAGE.c.deletes)
+        .where(GARBAGE.c.due_at <= DatabaseNow(), GARBAGE.c.backend.in_(backends))
+        .order_by(GARBAGE.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    found = [Garbage(Location(backend, ObjectKey(key)), deletes) for backend, key, deletes in connection.execute(due)]
+    keys = [garbage.location.key.value for garbage in found]
+    connection.execute(sa.update(GARBAGE).where(GARBAGE.c.object_key.in_(keys)).values(due_at=_from_now(lease)))
+    return found
+
+
+def _note_delete(connection: Connection, garbage: Garbage, again_after: timedelta) -> None:
+    this = GARBAGE.c.object_key == garbage.location.key.value
+    if garbage.deletes > 1:
+        left = {"deletes": garbage.deletes - 1, "due_at": _from_now(again_after)}
+        connection.execute(sa.update(GARBAGE).where(this).values(left))
+    else:
+        connection.execute(sa.delete(GARBAGE).where(this))
+
+
+def _changes_a_row(connection: Connection, statement: sa.Update | sa.Delete) -> bool:
+    return connection.execute(statement).rowcount == 1
+
+
+def _from_now(after: timedelta) -> sa.ColumnElement[int]:
+    return DatabaseNow() + after // MICROSECOND

@@ -1,0 +1,188 @@
+"""SQLite: one writer in one thread, readers apart in theirs, a write-ahead log, and each commit synced to the disk."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar, TypeVarTuple
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, event
+
+from adapters.sql import migrations
+from adapters.sql.database import Database, Transaction
+from adapters.threads import Threads
+from domain.errors import DriveError, Kind
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+# By SQLite's primary result codes. What is not here is a fault of our own.
+KINDS = {
+    sqlite3.SQLITE_FULL: Kind.NO_SPACE,
+    sqlite3.SQLITE_BUSY: Kind.TIMEOUT,
+    sqlite3.SQLITE_LOCKED: Kind.TIMEOUT,
+    sqlite3.SQLITE_IOERR: Kind.UNAVAILABLE,
+    sqlite3.SQLITE_CANTOPEN: Kind.UNAVAILABLE,
+    sqlite3.SQLITE_READONLY: Kind.UNAVAILABLE,
+    sqlite3.SQLITE_PERM: Kind.UNAVAILABLE,
+    sqlite3.SQLITE_CORRUPT: Kind.UNAVAILABLE,
+    sqlite3.SQLITE_NOTADB: Kind.UNAVAILABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteConfig:
+    """`path`: the file, on a local disk. `timeout`: how many seconds a write waits for the writes before it."""
+
+    path: Path
+    readers: int = 4
+    timeout: float = 30
+
+
+class SqliteDatabase(Database):
+    """A file that any number of processes of one machine may use at once."""
+
+    def __init__(self, config: SqliteConfig) -> None:
+        self._config = config
+        self._engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(config.path)),
+            isolation_level="AUTOCOMMIT",  # transactions are begun and ended below, in words
+            poolclass=sa.NullPool,
+            connect_args={"timeout": config.timeout, "check_same_thread": False},
+        )
+        event.listen(self._engine, "connect", _set_up)
+        self._read_threads = Threads("sqlite-read", config.readers)
+        self._write_thread = Threads("sqlite-write", 1)
+        self._own = threading.local()
+        self._connections: list[Connection] = []
+
+    async def __aenter__(self) -> Self:
+        self._turn = asyncio.Lock()
+        self._read_threads.__enter__()
+        self._write_thread.__enter__()
+        try:
+            await self._write_thread.run(self.translated, self._prepare)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await asyncio.to_thread(self._close)
+
+    async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        return await self._read_threads.run(self.translated, lambda: function(self._reader(), *args))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["_Transaction"]:
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise DriveError(Kind.TIMEOUT, "Too many writes wait for the database. Try again later.") from None
+        transaction = _Transaction(self, self._writer, self._write_thread)
+        try:
+            yield transaction
+        finally:
+            try:
+                await transaction.end()
+            finally:
+                self._turn.release()
+
+    def translated(self, function: Callable[[], T]) -> T:
+        """Run a function, and say what went wrong in the port's words."""
+        try:
+            return function()
+        except sa.exc.DBAPIError as error:
+            kind = KINDS.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
+            if kind is None:
+                raise
+            detail = f"The database {self._config.path} can't be used: {error.orig}."
+            raise DriveError(kind, detail, backend="sqlite") from error
+
+    def _prepare(self) -> None:
+        folder = self._config.path.absolute().parent
+        if not folder.is_dir():
+            raise DriveError(Kind.UNAVAILABLE, f"There is no folder {folder}. Create it.", backend="sqlite")
+        self._writer = self._connect()
+        # Not only for its own sake: the lock lets one process at a time set up the tables.
+        self._writer.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            migrations.upgrade(self._writer)
+            self._writer.exec_driver_sql("COMMIT")
+        except BaseException:
+            self._writer.exec_driver_sql("ROLLBACK")
+            raise
+
+    def _connect(self) -> Connection:
+        connection = self._engine.connect()
+        self._connections.append(connection)
+        return connection
+
+    def _reader(self) -> Connection:
+        """This thread's own connection: a checkout from a pool would cost as much as the query."""
+        try:
+            connection: Connection = self._own.reader
+        except AttributeError:
+            connection = self._own.reader = self._connect()
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+        return connection
+
+    def _close(self) -> None:
+        self._read_threads.__exit__(None, None, None)
+        self._write_thread.__exit__(None, None, None)
+        for connection in self._connections:
+            connection.close()
+
+
+class _Transaction(Transaction):
+    """BEGIN IMMEDIATE goes with the first statement, to spare a trip to the thread."""
+
+    def __init__(self, database: SqliteDatabase, connection: Connection, thread: Threads) -> None:
+        self._database = database
+        self._connection = connection
+        self._thread = thread
+        self._open = False
+
+    async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        def step() -> T:
+            if not self._open:
+                self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+                self._open = True
+            return function(self._connection, *args)
+
+        return await self._thread.run(self._database.translated, step)
+
+    async def commit(self) -> None:
+        try:
+            await self._thread.run(self._database.translated, self._commit)
+        except DriveError as error:
+            if error.kind is not Kind.UNAVAILABLE:
+                raise
+            # The log may hold the commit although its sync failed.
+            raise DriveError(Kind.COMMIT_UNKNOWN, error.detail, backend=error.backend) from error
+
+    async def end(self) -> None:
+        if self._open:
+            await self._thread.run(self._roll_back)
+
+    def _commit(self) -> None:
+        if self._open:
+            self._connection.exec_driver_sql("COMMIT")
+            self._open = False
+
+    def _roll_back(self) -> None:
+        driver: Any = self._connection.connection.dbapi_connection
+        if driver.in_transaction:  # some errors end it by themselves
+            self._connection.exec_driver_sql("ROLLBACK")
+
+
+def _set_up(connection: sqlite3.Connection, _: Any) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    # With NORMAL a power cut could undo a commit whose consequences (a deleted object) it would not undo.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")

@@ -1,0 +1,279 @@
+"""Objects as files: one file an object, named by its key, in folders named by the key's first digits.
+
+A put creates the file exclusively under its final name, writes it, and makes it durable, folders included, before it
+returns. There are no temporary names and no renames: until the blob's row is committed, nobody knows the key.
+"""
+
+import asyncio
+import errno
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, TypeVarTuple
+
+from adapters.threads import Threads
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
+from domain.errors import DriveError, Kind
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+CHUNK = 1024 * 1024
+SHARD = re.compile(r"[0-9a-f]{3}")  # 4,096 folders: 2,500 files in each at ten million blobs
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True, slots=True)
+class FilesystemConfig:
+    """`base_path`: the folder for the objects, on a local disk. `threads`: how many calls may be under way at once."""
+
+    base_path: Path
+    threads: int = 16
+
+
+class FilesystemBlobStore(BlobStore):
+    """Objects as files. To be entered before use.
+
+    Entering makes the folder if only the folder itself is missing, and tries whether it takes a write; raises
+    UNAVAILABLE or NO_SPACE if it does not.
+    """
+
+    def __init__(self, config: FilesystemConfig, backend: str = "fs") -> None:
+        self.backend = backend
+        self.base = config.base_path
+        self._prefix = os.path.join(config.base_path, "")
+        self._threads = Threads(backend, config.threads)
+        self._identity: tuple[int, int] | None = None
+        self._durable_shards: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        self._threads.__enter__()
+        try:
+            await self.run("open the folder", "", self._prepare)
+        except BaseException:
+            self._threads.__exit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._threads.__exit__, kind, error, trace)
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        writing = _Writing(self.path(key), self._make_shard)
+        try:
+            async for chunk in chunks:
+                if writing.gather(chunk) >= CHUNK:
+                    await self.run("put", key, writing.write)
+            await self.run("put", key, writing.finish)
+        except BaseException:
+            await self._threads.run(writing.undo)
+            raise
+        return Stored(writing.size)
+
+    def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> "_Reading":
+        return _Reading(self, key, byte_range)
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        found = await self.run("stat", key, os.stat, self.path(key))
+        return Stored(found.st_size)
+
+    async def delete(self, key: ObjectKey) -> None:
+        try:
+            await self.run("delete", key, _unlink_durably, self.path(key))
+        except DriveError as error:
+            if error.kind is not Kind.NOT_FOUND:
+                raise
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        start = "" if after is None else after.value
+        for shard in await self.run("list", "", _names, self.base, SHARD):
+            if shard >= start[:3]:
+                for name in await self.run("list", shard, _names, self.base / shard, OBJECT_KEY):
+                    if name > start:
+                        yield ObjectKey(name)
+
+    def path(self, key: ObjectKey) -> str:
+        """Where the object is, or would be."""
+        return f"{self._prefix}{key.value[:3]}/{key.value}"
+
+    async def run(self, operation: str, subject: object, function: Callable[[*Args], T], *args: *Args) -> T:
+        """Run a function that blocks in a thread, and say what went wrong in the port's words."""
+
+        def translated() -> T:
+            try:
+                return function(*args)
+            except OSError as error:
+                kind, detail = self._explain(error, operation)
+                raise DriveError(kind, detail, operation=operation, backend=self.backend, subject=subject) from error
+
+        return await self._threads.run(translated)
+
+    def _explain(self, error: OSError, operation: str) -> tuple[Kind, str]:
+        if error.errno in DISK_FULL:
+            return Kind.NO_SPACE, f"The disk of {self.base} is full. Free some space on it."
+        if isinstance(error, FileExistsError):
+            return Kind.ALREADY_EXISTS, "An object is under this key already."
+        if isinstance(error, FileNotFoundError) and operation != "put" and self._is_the_same_folder():
+            return Kind.NOT_FOUND, "There is no object under this key."
+        return Kind.UNAVAILABLE, f"{error.filename or self.base} can't be used: {error.strerror}."
+
+    def _is_the_same_folder(self) -> bool:
+        """Whether the folder is the one of the start: an unmounted disk must not look like one without objects."""
+        with suppress(OSError):
+            return self._identity == _identity(self.base)
+        return False
+
+    def _prepare(self) -> None:
+        with suppress(FileExistsError):
+            self.base.mkdir()
+            _fsync_folder(self.base.parent)
+        with tempfile.TemporaryFile(dir=self.base) as probe:
+            probe.write(b"Does this folder take a write?")
+            os.fsync(probe.fileno())
+        self._identity = _identity(self.base)
+
+    def _make_shard(self, shard: str) -> None:
+        """Make the folder `shard`, and make it durable, if this process has not seen to that before.
+
+        Another process may have made it, and may not have come to its fsync yet.
+        """
+        if shard not in self._durable_shards or not os.path.isdir(shard):
+            with suppress(FileExistsError):
+                os.mkdir(shard)
+            _fsync_folder(self.base)
+            self._durable_shards.add(shard)
+
+
+class _Writing:
+    """A file on its way to being an object. All methods but `gather` block. After any fault, `undo` clears up."""
+
+    def __init__(self, path: str, make_shard: Callable[[str], None]) -> None:
+        self.size = 0
+        self._path = path
+        self._folder = os.path.dirname(path)
+        self._make_shard = make_shard
+        self._file: int | None = None
+        self._created = False
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+
+    def gather(self, chunk: bytes) -> int:
+        """Keep a chunk for the next write, and return how many bytes wait for it."""
+        self._gathered.append(chunk)
+        self._gathered_size += len(chunk)
+        return self._gathered_size
+
+    def write(self) -> None:
+        if self._file is None:
+            self._make_shard(self._folder)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            self._created = True
+        rest = memoryview(b"".join(self._gathered))
+        self._gathered, self._gathered_size = [], 0
+        self.size += len(rest)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+
+    def finish(self) -> None:
+        self.write()
+        assert self._file is not None
+        # An fsync that failed is never tried again: the kernel may have dropped the pages (LWN 752063).
+        os.fsync(self._file)
+        self._close()
+        _fsync_folder(self._folder)
+
+    def undo(self) -> None:
+        with suppress(OSError):  # what is left now is found by the reaper
+            self._close()
+        if self._created:
+            with suppress(OSError):
+                os.unlink(self._path)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            os.close(file)
+
+
+class _Reading(AsyncIterator[bytes]):
+    """An object being read. A small one takes a single trip to a thread: opened, read and closed on entering."""
+
+    def __init__(self, store: FilesystemBlobStore, key: ObjectKey, byte_range: ByteRange | None) -> None:
+        self._store = store
+        self._key = key
+        self._range = byte_range
+        self._file: int | None = None
+        self._first = b""
+        self._position = 0
+        self._stop = 0
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._store.run("open", self._key, self._open)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._file is not None:
+            await self._store.run("close", self._key, self._close)
+
+    async def __anext__(self) -> bytes:
+        chunk, self._first = self._first, b""
+        if not chunk and self._file is not None:
+            chunk = await self._store.run("read", self._key, self._read)
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    def _open(self) -> None:
+        self._file = os.open(self._store.path(self._key), os.O_RDONLY | os.O_CLOEXEC)
+        self._stop = os.fstat(self._file).st_size
+        if self._range is not None:
+            part = self._range.within(self._stop)
+            self._position, self._stop = part.start, part.stop
+        self._first = self._read()
+
+    def _read(self) -> bytes:
+        assert self._file is not None
+        chunk = os.pread(self._file, min(CHUNK, self._stop - self._position), self._position)
+        self._position += len(chunk)
+        if not chunk or self._position == self._stop:
+            self._close()
+        return chunk
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            os.close(file)
+
+
+def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if pattern.fullmatch(name))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def _unlink_durably(path: str) -> None:
+    os.unlink(path)
+    _fsync_folder(os.path.dirname(path))
+
+
+def _fsync_folder(folder: str | Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,56 @@
+"""Objects in the memory of the process: for tests and for trying things out. They are gone when it ends."""
+
+from bisect import bisect_right
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import ByteRange, ObjectKey
+from domain.errors import DriveError, Kind
+
+
+class MemoryBlobStore(BlobStore):
+    """Objects in a dictionary."""
+
+    def __init__(self, backend: str = "memory") -> None:
+        self.backend = backend
+        self._objects: dict[ObjectKey, bytes] = {}
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        data = b"".join([chunk async for chunk in chunks])
+        if key in self._objects:
+            detail = "An object is under this key already."
+            raise DriveError(Kind.ALREADY_EXISTS, detail, operation="put", backend=self.backend, subject=key)
+        self._objects[key] = data
+        return Stored(len(data))
+
+    @asynccontextmanager
+    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        data = self._get(key, "open")
+        if byte_range is not None:
+            part = byte_range.within(len(data))
+            data = data[part.start : part.stop]
+        yield _one_chunk(data)
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        return Stored(len(self._get(key, "stat")))
+
+    async def delete(self, key: ObjectKey) -> None:
+        self._objects.pop(key, None)
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        keys = sorted(self._objects)
+        for key in keys[bisect_right(keys, after) if after else 0 :]:
+            yield key
+
+    def _get(self, key: ObjectKey, operation: str) -> bytes:
+        try:
+            return self._objects[key]
+        except KeyError:
+            detail = "There is no object under this key."
+            raise DriveError(Kind.NOT_FOUND, detail, operation=operation, backend=self.backend, subject=key) from None
+
+
+async def _one_chunk(data: bytes) -> AsyncIterator[bytes]:
+    if data:
+        yield data

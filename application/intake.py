@@ -1,0 +1,69 @@
+"""The bytes of a new blob on their way into a storage: measured, and checked against what was declared."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterable
+from dataclasses import dataclass, field
+
+from domain.blob import Digest
+from domain.errors import DriveError, Kind
+
+# Below this a hop to another thread costs more than the hashing.
+HASH_IN_THREAD = 64 * 1024
+
+
+@dataclass(slots=True)
+class Intake:
+    """Passes chunks on, and knows their `size` and `digest` once all have passed. To be iterated once.
+
+    Raises TOO_LARGE at the byte that is one too many, SIZE_MISMATCH and DIGEST_MISMATCH when the chunks are not what
+    was declared. All are raised out of the iteration, so the storage that consumes it never finishes the object.
+    """
+
+    chunks: AsyncIterable[bytes]
+    max_bytes: int
+    declared_size: int | None = None
+    declared_digest: Digest | None = None
+    size: int = 0
+    _sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    @property
+    def digest(self) -> Digest:
+        return Digest(self._sha256.digest())
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        if self.declared_size is not None and self.declared_size > self.max_bytes:
+            raise self._too_large()
+        async for chunk in self.chunks:
+            self._count(chunk)
+            if len(chunk) < HASH_IN_THREAD:
+                self._sha256.update(chunk)
+                yield chunk
+            else:
+                # The hash is taken beside the storage's write, and is finished before the next chunk.
+                hashing = asyncio.create_task(asyncio.to_thread(self._sha256.update, chunk))
+                try:
+                    yield chunk
+                finally:
+                    await hashing
+        self._check()
+
+    def _count(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self.max_bytes:
+            raise self._too_large()
+        if self.declared_size is not None and self.size > self.declared_size:
+            raise DriveError(Kind.SIZE_MISMATCH, f"More bytes came than the {self.declared_size:,} declared.")
+
+    def _check(self) -> None:
+        if self.declared_size is not None and self.size < self.declared_size:
+            detail = f"The body ended after {self.size:,} of the {self.declared_size:,} bytes declared. Send it again."
+            raise DriveError(Kind.SIZE_MISMATCH, detail)
+        if self.declared_digest is not None and self.digest != self.declared_digest:
+            detail = (
+                f"The bytes that arrived have the SHA-256 {self.digest.hex}, not the one declared. Send them again."
+            )
+            raise DriveError(Kind.DIGEST_MISMATCH, detail)
+
+    def _too_large(self) -> DriveError:
+        return DriveError(Kind.TOO_LARGE, f"A blob may have up to {self.max_bytes:,} bytes here.")

@@ -1,0 +1,1 @@
+"""What the use cases need from outside, with the promises of both sides."""

@@ -1,0 +1,108 @@
+"""The port to the database that says which blobs there are. Its commit is the one commit point of Drivebay."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from domain.blob import Blob, BlobId, Location, ObjectKey
+from domain.precondition import Precondition
+
+
+class BlobReader(Protocol):
+    """Looks into the blobs outside any unit of work. Each call sees all that was committed before it, and no more."""
+
+    @abstractmethod
+    async def get(self, blob_id: BlobId) -> Blob:
+        """The current version. Raises NOT_FOUND."""
+
+
+class BlobRepository(BlobReader, Protocol):
+    """The blobs: for each id at most one version, the current one. Ids are compared by their bytes in UTF-8."""
+
+    @abstractmethod
+    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+        """Make `blob` the current version of its id if `precondition` holds, and return the version that it replaces.
+
+        Of several units that put one id at the same time, each sees the outcome of those that commit before it.
+        Raises ALREADY_EXISTS or PRECONDITION_FAILED; the unit of work stays usable.
+        """
+
+
+class UploadRepository(Protocol):
+    """Objects that are being written. Each has a lease that ends at a time of the database's clock."""
+
+    @abstractmethod
+    async def add(self, location: Location, lease: timedelta) -> None:
+        """Note that an object is about to be written, for `lease` from now."""
+
+    @abstractmethod
+    async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
+        """Let the lease end `lease` from now. False if the upload is not there any more."""
+
+    @abstractmethod
+    async def remove(self, key: ObjectKey) -> bool:
+        """Take the upload away. False if it was not there any more.
+
+        This is the fence: of several units that remove one upload, one is told True.
+        """
+
+    @abstractmethod
+    async def remove_expired(self, limit: int) -> Sequence[Location]:
+        """Take away up to `limit` uploads whose lease has ended, those first that have waited longest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """An object that no blob names, to be deleted `deletes` more times, apart in time."""
+
+    location: Location
+    deletes: int = 1
+
+
+class GarbageRepository(Protocol):
+    """Objects to be deleted, each from a time on, by the database's clock."""
+
+    @abstractmethod
+    async def add(self, garbage: Garbage, after: timedelta) -> None:
+        """Note an object for deletion, `after` from now."""
+
+    @abstractmethod
+    async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+        """Up to `limit` objects on `backends` that are due. Nobody else is given them before `lease` has passed."""
+
+    @abstractmethod
+    async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
+        """Note that the object was deleted once: forget it, or let it be due again if deletes are left."""
+
+
+class UnitOfWork(Protocol):
+    """Changes that happen together or not at all.
+
+    Callers keep it short: none waits for the bytes of a blob, for a client or for another unit inside one.
+    """
+
+    blobs: BlobRepository
+    uploads: UploadRepository
+    garbage: GarbageRepository
+
+    @abstractmethod
+    async def commit(self) -> None:
+        """Make the changes durable and visible, all at once. The last call in a unit.
+
+        A cancellation does not split it: the commit runs to its end first. Raises COMMIT_UNKNOWN if the connection was
+        lost on the way; after any other error nothing was changed.
+        """
+
+
+class UnitOfWorkFactory(Protocol):
+    """Opens units of work. Leaving one that was not committed changes nothing."""
+
+    @abstractmethod
+    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A new unit. Entering and every call in it raise UNAVAILABLE or TIMEOUT if the database can't be used now."""
+
+
+KeySource = Callable[[], ObjectKey]

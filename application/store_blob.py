@@ -1,0 +1,145 @@
+"""Store a blob: reserve, write, publish.
+
+The transaction that publishes is the one commit point. Before it nothing can be seen of the new version, after it the
+version is whole and durable; a crash at any moment leaves at most an upload whose lease runs out (see reap.py).
+"""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from application.intake import Intake
+from application.ports.metadata import Garbage, KeySource, UnitOfWork, UnitOfWorkFactory
+from application.stores import Stores
+from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Location
+from domain.errors import DriveError, Kind
+from domain.precondition import ANY, Precondition
+
+LEASE = timedelta(minutes=10)
+# A reader that opened the old version just before it was replaced has this long to finish.
+GRACE = timedelta(minutes=10)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlob:
+    """What to store. `size` in bytes and `digest` are what the sender declared, if it did."""
+
+    id: BlobId
+    chunks: AsyncIterable[bytes]
+    content_type: str = DEFAULT_CONTENT_TYPE
+    precondition: Precondition = ANY
+    size: int | None = None
+    digest: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBlob:
+    """Store bytes under an id, and return the blob once it is durable and visible.
+
+    If anything fails, a cancellation included, what was there before is still there. Raises what the ports raise, the
+    precondition's errors, TOO_LARGE beyond `max_bytes`, SIZE_MISMATCH, DIGEST_MISMATCH, and LEASE_LOST if the bytes
+    stood still for longer than `lease`.
+    """
+
+    units: UnitOfWorkFactory
+    stores: Stores
+    new_key: KeySource
+    max_bytes: int
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    lease: timedelta = LEASE
+
+    async def __call__(self, new: NewBlob) -> Blob:
+        location = Location(self.stores.active, self.new_key())
+        await self._reserve(location, new)
+        try:
+            blob = await self._write(location, new)
+            return await self._publish(blob, new.precondition)
+        except BaseException:
+            # A fault here loses nothing: the upload's lease runs out, and the reaper does the same.
+            with suppress(DriveError):
+                await self._abandon(location)
+            raise
+
+    async def _reserve(self, location: Location, new: NewBlob) -> None:
+        async with self.units() as work:
+            # Only a courtesy to those who would send their bytes in vain: publishing decides.
+            new.precondition.check(new.id, await current_version(work, new.id))
+            await work.uploads.add(location, self.lease)
+            await work.commit()
+
+    async def _write(self, location: Location, new: NewBlob) -> Blob:
+        intake = Intake(new.chunks, self.max_bytes, new.size, new.digest)
+        async with aclosing(self._renewing(location, intake)) as chunks:
+            stored = await self.stores.holding(location).put(location.key, chunks)
+        if stored.size != intake.size:
+            detail = f"The storage keeps {stored.size:,} bytes of the {intake.size:,} that it was given."
+            raise DriveError(Kind.INTEGRITY, detail, backend=location.backend, subject=location.key)
+        return Blob(new.id, location, intake.size, intake.digest, new.content_type, self.now())
+
+    async def _renewing(self, location: Location, intake: Intake) -> AsyncGenerator[bytes]:
+        renewed = self.monotonic()
+        async with aclosing(aiter(intake)) as chunks:
+            async for chunk in chunks:
+                if self.monotonic() - renewed > self.lease.total_seconds() / 3:
+                    await self._renew(location)
+                    renewed = self.monotonic()
+                yield chunk
+
+    async def _renew(self, location: Location) -> None:
+        async with self.units() as work:
+            if not await work.uploads.renew(location.key, self.lease):
+                raise lease_lost(location)
+            await work.commit()
+
+    async def _publish(self, blob: Blob, precondition: Precondition) -> Blob:
+        try:
+            async with self.units() as work:
+                if not await work.uploads.remove(blob.location.key):
+                    raise lease_lost(blob.location)
+                replaced = await work.blobs.put(blob, precondition)
+                if replaced is not None:
+                    await work.garbage.add(Garbage(replaced.location), after=GRACE)
+                await work.commit()
+        except DriveError as error:
+            if error.kind is not Kind.COMMIT_UNKNOWN or not await self._was_published(blob):
+                raise
+        return blob
+
+    async def _was_published(self, blob: Blob) -> bool:
+        """Whether the commit whose answer was lost has happened. The fence tells: it waits for that commit, and either
+        finds the upload, which then can't be published any more, or does not."""
+        if await self._abandon(blob.location):
+            return False
+        async with self.units() as work:
+            current = await current_version(work, blob.id)
+            return current is not None and current.location == blob.location
+
+    async def _abandon(self, location: Location) -> bool:
+        """Turn the upload into garbage, if it is there; say whether it was."""
+        async with self.units() as work:
+            if not await work.uploads.remove(location.key):
+                return False
+            await work.garbage.add(Garbage(location), after=timedelta(0))
+            await work.commit()
+            return True
+
+
+async def current_version(work: UnitOfWork, blob_id: BlobId) -> Blob | None:
+    try:
+        return await work.blobs.get(blob_id)
+    except DriveError as error:
+        if error.kind is not Kind.NOT_FOUND:
+            raise
+        return None
+
+
+def lease_lost(location: Location) -> DriveError:
+    detail = "The upload stood still for too long and was given up. Send it again."
+    return DriveError(Kind.LEASE_LOST, detail, backend=location.backend, subject=location.key)

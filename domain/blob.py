@@ -1,0 +1,137 @@
+"""What a blob is: its id, where its bytes are, and what is known of them. Each value checks itself."""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+from domain.errors import DriveError, Kind
+
+MAX_ID_BYTES = 1024
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+OBJECT_KEY = re.compile(r"[0-9a-f]{32}")
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobId:
+    """The name that a user gave a blob: Unicode text of 1 to 1,024 bytes in UTF-8, without control characters.
+
+    It is kept and compared byte for byte: no normalisation, no folding of case, no meaning in `/` or `..`.
+    Anything else raises INVALID_ID.
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if control := CONTROL_CHARACTER.search(self.value):
+            raise _invalid_id(f"has the control character U+{ord(control[0]):04X} at position {control.start()}")
+        try:
+            size = len(self.value.encode())
+        except UnicodeEncodeError as error:
+            raise _invalid_id(f"has half of a surrogate pair at position {error.start}") from error
+        if not 1 <= size <= MAX_ID_BYTES:
+            raise _invalid_id(f"is {size:,} bytes long in UTF-8")
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def _invalid_id(fault: str) -> DriveError:
+    rule = f"an id is 1 to {MAX_ID_BYTES:,} bytes of UTF-8 text without control characters"
+    return DriveError(Kind.INVALID_ID, f"The blob id {fault}; {rule}.")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectKey:
+    """The name of an object in a storage: 32 lower-case hexadecimal digits, random, never used again.
+
+    It has nothing to do with the blob's id, so nothing that a user typed ever becomes a path or a command.
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if not OBJECT_KEY.fullmatch(self.value):
+            raise ValueError(f"{self.value!r} is no object key: it takes 32 lower-case hexadecimal digits")
+
+    @classmethod
+    def random(cls) -> Self:
+        """A key that nobody has: 128 bits from the operating system."""
+        return cls(secrets.token_hex(16))
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the bytes of one version of a blob are: the backend's name and the object's key there."""
+
+    backend: str
+    key: ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The SHA-256 of a blob's bytes (FIPS 180-4)."""
+
+    sha256: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.sha256) != 32:
+            raise ValueError(f"a SHA-256 has 32 bytes, not {len(self.sha256)}")
+
+    @property
+    def hex(self) -> str:
+        return self.sha256.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One version of a blob: published, whole, and never changed. `size` is in bytes, `created_at` in UTC."""
+
+    id: BlobId
+    location: Location
+    size: int
+    digest: Digest
+    content_type: str
+    created_at: datetime
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError(f"a blob has no negative size: {self.size}")
+        if self.created_at.tzinfo is not UTC:
+            raise ValueError(f"created_at is in UTC: {self.created_at!r}")
+
+    @property
+    def etag(self) -> str:
+        """The strong validator of RFC 9110, section 8.8.3, without its quotes.
+
+        It follows from the bytes and the content type alone, so it stays when the bytes move to another backend.
+        """
+        return hashlib.sha256(self.digest.sha256 + self.content_type.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """The bytes from `start` up to but not including `stop`: at least one byte."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise ValueError(f"no bytes lie in the range from {self.start} up to {self.stop}")
+
+    def within(self, size: int) -> Self:
+        """This range of an object of `size` bytes, cut at the object's end.
+
+        Raises RANGE_NOT_SATISFIABLE if it starts at or behind the end (RFC 9110, section 14.1.1).
+        """
+        if self.start >= size:
+            fault = f"The range starts at byte {self.start:,}, and there are only {size:,}."
+            raise DriveError(Kind.RANGE_NOT_SATISFIABLE, fault)
+        return self if self.stop <= size else type(self)(self.start, size)

@@ -1,0 +1,27 @@
+"""What must hold for the current version of a blob before it may be replaced (RFC 9110, section 13)."""
+
+from dataclasses import dataclass
+
+from domain.blob import Blob, BlobId
+from domain.errors import DriveError, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """`absent`: there must be no such blob. `etags`, if given: the current version must have one of them."""
+
+    absent: bool = False
+    etags: frozenset[str] | None = None
+
+    def check(self, blob_id: BlobId, current: Blob | None) -> None:
+        """Raise ALREADY_EXISTS or PRECONDITION_FAILED unless `current`, the version of now, is as demanded."""
+        if self.absent and current is not None:
+            detail = "A blob with this id exists already. Choose another id, or delete that blob first."
+            raise DriveError(Kind.ALREADY_EXISTS, detail, subject=blob_id)
+        if self.etags is not None and (current is None or current.etag not in self.etags):
+            detail = "The blob is not in the version that you named. Fetch it again, and decide anew."
+            raise DriveError(Kind.PRECONDITION_FAILED, detail, subject=blob_id)
+
+
+ANY = Precondition()
+CREATE_ONLY = Precondition(absent=True)

@@ -1,0 +1,122 @@
+"""The command line."""
+
+import asyncio
+import errno
+import multiprocessing
+import os
+import socket
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from litestar import Litestar
+
+from entrypoints import __version__, lifecycle, logs, settings
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.lifecycle import StartError
+from entrypoints.settings import Settings, SettingsError
+
+STOP_WITHIN = 30  # seconds that a worker has to finish its requests
+TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
+
+
+@click.group()
+@click.version_option(__version__, prog_name="drivebay")
+def main() -> None:
+    """Drivebay: blob storage that can't lose what it acknowledged.
+
+    It is configured by environment variables, or by a file named .env in the current folder.
+    """
+
+
+@main.command()
+@click.option("--host", help="The address to listen on (HOST, 127.0.0.1).")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on (PORT, 8000).")
+@click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve (WORKERS, 1).")
+@click.option("--reload", is_flag=True, help="Start anew when the code changes: for development.")
+def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
+    """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish what is under way and stop."""
+    logs.configure()
+    try:
+        given = settings.load(os.environ)
+        chosen: dict[str, Any] = {"host": host, "port": port, "workers": workers}
+        given = replace(given, **{name: value for name, value in chosen.items() if value is not None})
+        ready = lifecycle.prepare(given)
+        _check_port(ready)
+        asyncio.run(_check(ready))
+    except (SettingsError, StartError) as fault:
+        click.echo("\n".join(f"drivebay: {line}" for line in str(fault).splitlines()), err=True)
+        sys.exit(2)
+    click.echo(_banner(ready, made_token=not given.tokens))
+    _serve(ready, reload=reload)
+
+
+async def _check(given: Settings) -> None:
+    """Open all that the settings name, once, so that what is wrong is told here, in one line."""
+    async with lifecycle.running(Container(settings=given)):
+        pass
+
+
+def _check_port(given: Settings) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except PermissionError:
+        raise StartError(f"PORT: this user may not listen on {given.port}. Set it to one above 1023.") from None
+    except OSError as fault:
+        if fault.errno == errno.EADDRINUSE:
+            what = f"PORT: {given.port} is in use on {given.host}. Stop the program that uses it, or set another."
+            raise StartError(what) from None
+        raise StartError(f"HOST: {given.host!r} is no address of this machine. Try 127.0.0.1.") from None
+
+
+def _banner(given: Settings, *, made_token: bool) -> str:
+    host = f"[{given.host}]" if ":" in given.host else given.host
+    address = f"http://{host}:{given.port}"
+    lines = [f"Drivebay {__version__} at {address}, described at {address}/docs"]
+    if given.storage == "memory":
+        lines.append("  data   in memory: it is gone when this stops")
+    else:
+        lines.append(f"  blobs  in {given.fs_base_path.absolute()}")
+        rows = given.sqlite_path.absolute() if given.database == "sqlite" else "PostgreSQL"
+        lines.append(f"  rows   in {rows}")
+    if made_token:
+        lines.append(f"  token  {given.tokens[0]}  (kept in {(given.data_dir / 'token').absolute()})")
+    return "\n".join(lines)
+
+
+def _serve(given: Settings, *, reload: bool) -> None:
+    # Imported here, for the other commands start without it.
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    if reload:
+        multiprocessing.set_start_method("spawn")  # a forked worker would keep the modules of before
+    server = Granian(
+        "drivebay",
+        address=given.host,
+        port=given.port,
+        interface=Interfaces.ASGI,
+        workers=given.workers,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_WITHIN,
+        log_level=LogLevels.warning,
+        log_dictconfig=TO_THE_ROOT_LOGGER,
+        reload=reload,
+        reload_paths=[Path(__file__).parent.parent],
+    )
+    server.serve(target_loader=partial(application, given), wrap_loader=False)
+
+
+def application(given: Settings) -> Litestar:
+    """What a worker serves."""
+    logs.configure()
+    return create_app(given)

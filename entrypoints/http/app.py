@@ -1,0 +1,62 @@
+"""The Litestar application."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+
+from entrypoints import lifecycle, logs, settings
+from entrypoints.container import Container
+from entrypoints.http import blobs, health, openapi
+from entrypoints.http.access_log import AccessLog
+from entrypoints.http.auth import bearer_guard
+from entrypoints.http.blob_ids import BlobIdsApart
+from entrypoints.http.problems import EXCEPTION_HANDLERS
+from entrypoints.settings import Settings
+
+
+def create_app(given: Settings, configure: Callable[[Container], None] = lambda _: None) -> Litestar:
+    """An application of its own, with nothing shared. `configure` may override what the container provides."""
+    container = Container(settings=given)
+    configure(container)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with lifecycle.running(container):
+            yield
+
+    interface = Router(
+        "/",
+        route_handlers=[blobs.store_blob, blobs.fetch_blob],
+        guards=[bearer_guard(given.tokens)],
+        dependencies={"store": _always(container.store_blob()), "fetch": _always(container.fetch_blob())},
+        tags=["blobs"],
+    )
+    operations = Router(
+        "/",
+        route_handlers=[health.live, health.ready, openapi.assets()],
+        dependencies={"readiness": _always(health.Readiness(container.check_ready()))},
+    )
+    app = Litestar(
+        [interface, operations],
+        lifespan=[lifespan],
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=openapi.CONFIG,
+        request_max_body_size=None,  # each form has its own limit
+        logging_config=None,
+    )
+    app.asgi_handler = AccessLog(BlobIdsApart(app.asgi_handler))
+    return app
+
+
+def from_environment() -> Litestar:
+    """For any ASGI server that takes a factory: the application as environment and `.env` say."""
+    logs.configure()
+    return create_app(lifecycle.prepare(settings.load(os.environ)))
+
+
+def _always(dependency: Any) -> Provide:
+    return Provide(lambda: dependency, sync_to_thread=False)

@@ -1,0 +1,87 @@
+"""What runs from the start of a server to its end: the data folder, the selected adapters, and the reaper."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+
+import structlog
+
+from application.reap import BATCH, Reap
+from domain.errors import DriveError
+from entrypoints.container import Container
+from entrypoints.settings import Settings
+from entrypoints.tokens import kept_token
+
+LOG = structlog.get_logger("drivebay.lifecycle")
+SETTINGS_OF_STORAGES = {"fs": "FS_BASE_PATH", "memory": "STORAGE"}
+
+
+class StartError(Exception):
+    """Drivebay can't start. The message names the setting to blame, and what to do."""
+
+
+def prepare(settings: Settings) -> Settings:
+    """Make the data folder if anything is to go into it, and the token if none was given. Raises StartError."""
+    folder = settings.data_dir
+    try:
+        if not settings.tokens or folder in (settings.sqlite_path.parent, settings.fs_base_path.parent):
+            folder.mkdir(exist_ok=True)
+        return settings if settings.tokens else replace(settings, tokens=(kept_token(folder),))
+    except FileNotFoundError:
+        raise StartError(f"DATA_DIR: there is no folder {folder.absolute().parent}. Create it.") from None
+    except OSError as fault:
+        raise StartError(f"DATA_DIR: {folder.absolute()} can't be used: {fault.strerror or fault}.") from None
+
+
+@asynccontextmanager
+async def running(container: Container) -> AsyncIterator[None]:
+    """The selected adapters opened, and the reaper at work. Raises StartError if one can't be opened."""
+    async with AsyncExitStack() as stack:
+        await _enter(stack, "DATABASE_URL", container.metadata())
+        for name, store in container.stores().by_name.items():
+            await _enter(stack, SETTINGS_OF_STORAGES[name], store)
+        await stack.enter_async_context(reaping(container.reap(), container.settings().reap_interval))
+        yield
+
+
+async def _enter(stack: AsyncExitStack, setting: str, part: object) -> None:
+    try:
+        if isinstance(part, AbstractAsyncContextManager):
+            await stack.enter_async_context(part)
+    except DriveError as fault:
+        raise StartError(f"{setting}: {fault.detail}") from fault
+
+
+@asynccontextmanager
+async def reaping(reap: Reap, interval: float) -> AsyncIterator[None]:
+    """Reap in the background, every `interval` seconds, and at once while there is more to do."""
+
+    async def forever() -> None:
+        while True:
+            if not await _reap_once(reap):
+                await asyncio.sleep(interval)
+
+    task = asyncio.create_task(forever())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _reap_once(reap: Reap) -> bool:
+    """Whether there may be more to reap."""
+    try:
+        reaped = await reap()
+    except DriveError as fault:
+        LOG.warning("reaping has to wait", fault=str(fault))
+    except Exception:
+        # The reaper outlives its own faults: without it, the storage would fill up unseen.
+        LOG.exception("reaping failed")
+    else:
+        for kept in reaped.faults:
+            LOG.warning("an object could not be deleted", fault=str(kept))
+        return reaped.deleted == BATCH
+    return False

@@ -1,0 +1,209 @@
+"""The settings: read once at start, from the environment over a `.env` file over defaults.
+
+Each has one name, and may have others that are as good: those of the two services that Drivebay grew out of. A wrong
+setting stops the start, with its name, what is wrong with it, and what is allowed.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from dotenv import dotenv_values
+from msgspec import Meta
+
+T = TypeVar("T")
+Source = Mapping[str, str | None]
+
+TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
+STORAGES = {"fs": "fs", "filesystem": "fs", "local": "fs", "memory": "memory"}
+NOT_YET = {"database", "db", "s3", "ftp"}
+
+
+class SettingsError(Exception):
+    """The settings can't be used. The message has a line for each that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator decides. Sizes are in bytes, times in seconds."""
+
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    storage: str = "fs"
+    data_dir: Path = Path("data")
+    database_url: str = field(default="sqlite:///./data/drivebay.db", repr=False)
+    fs_base_path: Path = Path("data/blobs")
+    max_blob_bytes: int = 5 * 1024**3
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    reap_interval: float = 30
+
+    @property
+    def database(self) -> str:
+        """The kind of database: `memory`, `sqlite` or `postgresql`."""
+        return "memory" if self.storage == "memory" else self.database_url.partition(":")[0]
+
+    @property
+    def sqlite_path(self) -> Path:
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+    @property
+    def storages(self) -> tuple[str, ...]:
+        """The storages that can be read: the one for new blobs, and those that may hold older ones."""
+        return ("memory",) if self.storage == "memory" else ("fs",)
+
+
+def load(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
+    """The settings from `environment` over the file `dotenv`, if there is one. Raises SettingsError."""
+    sources: tuple[Source, ...] = (environment, dotenv_values(dotenv, interpolate=False))
+    return _Reading(sources).settings()
+
+
+class _Reading:
+    """One pass over the sources, which gathers everything that is wrong before it gives up."""
+
+    def __init__(self, sources: tuple[Source, ...]) -> None:
+        self._sources = sources
+        self._faults: list[str] = []
+
+    def settings(self) -> Settings:
+        storage = self._get(_storage, "fs", "STORAGE", "ACTIVE_STORAGE")
+        data_dir = self._get(_path, Path("data"), "DATA_DIR")
+        settings = Settings(
+            tokens=self._get(_tokens, (), "AUTH_BEARER_TOKEN", "SECRET_KEY"),
+            storage=storage,
+            data_dir=data_dir,
+            database_url=self._database_url() or f"sqlite:///{data_dir / 'drivebay.db'}",
+            fs_base_path=self._get(_path, data_dir / "blobs", "FS_BASE_PATH", "LOCAL_STORAGE_PATH"),
+            max_blob_bytes=self._get(_number(int, Meta(ge=1)), 5 * 1024**3, "MAX_BLOB_BYTES"),
+            host=self._get(str, "127.0.0.1", "HOST"),
+            port=self._get(_number(int, Meta(ge=1, le=65535)), 8000, "PORT"),
+            workers=self._get(_number(int, Meta(ge=1, le=256)), 1, "WORKERS"),
+            reap_interval=self._get(_number(float, Meta(gt=0)), 30.0, "REAP_INTERVAL"),
+        )
+        if storage == "memory":
+            self._check_memory(settings)
+        if self._faults:
+            raise SettingsError("\n".join(self._faults))
+        return settings
+
+    def _get(self, parse: Callable[[str], T], default: T, *names: str) -> T:
+        found = self._find(parse, *names)
+        return default if found is None else found[0]
+
+    def _find(self, parse: Callable[[str], T], *names: str) -> tuple[T, int] | None:
+        """The value in the first source that has one, and that source's number. An empty value counts as none."""
+        for number, source in enumerate(self._sources):
+            values: dict[str, T] = {}
+            for name in names:
+                for spelling, text in ((name, source.get(name)), self._from_file(f"{name}_FILE", source)):
+                    if text:
+                        self._parse(parse, spelling, text, values)
+            if len(set(values.values())) > 1:
+                self._faults.append(f"{' and '.join(values)}: they are one setting, and differ. Give only one of them.")
+            if values:
+                return next(iter(values.values())), number
+        return None
+
+    def _parse(self, parse: Callable[[str], T], name: str, text: str, values: dict[str, T]) -> None:
+        try:
+            values[name] = parse(text)
+        except ValueError as fault:
+            self._faults.append(f"{name}: {fault}")
+
+    def _from_file(self, name: str, source: Source) -> tuple[str, str | None]:
+        path = source.get(name)
+        if not path:
+            return name, None
+        try:
+            return name, Path(path).read_text().strip()
+        except OSError as fault:
+            self._faults.append(f"{name}: {path} can't be read: {fault.strerror}.")
+            return name, None
+
+    def _database_url(self) -> str | None:
+        given = self._find(_database_url, "DATABASE_URL")
+        parts = {
+            name: found
+            for name in ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_PORT", "DB_NAME")
+            if (found := self._find(str, name))
+        }
+        if not parts:
+            return given[0] if given else None
+        if given and given[1] < min(number for _, number in parts.values()):
+            return given[0]
+        built = self._build_database_url({name: value for name, (value, _) in parts.items()})
+        if given and built and given[0] != built:
+            self._faults.append(
+                "DATABASE_URL and DB_HOST etc.: they are one setting, and differ. Give only one of them."
+            )
+        return built
+
+    def _build_database_url(self, parts: Mapping[str, str]) -> str | None:
+        missing = [name for name in ("DB_USER", "DB_HOST", "DB_NAME") if name not in parts]
+        if missing:
+            self._faults.append(
+                f"{', '.join(missing)}: not given, but {', '.join(parts)}. Give them all, or DATABASE_URL."
+            )
+            return None
+        user = ":".join(quote(parts[name], safe="") for name in ("DB_USER", "DB_PASSWORD") if name in parts)
+        host = f"{parts['DB_HOST']}:{parts.get('DB_PORT', '5432')}"
+        return _database_url(f"postgresql://{user}@{host}/{quote(parts['DB_NAME'], safe='')}")
+
+    def _check_memory(self, settings: Settings) -> None:
+        if self._find(str, "DATABASE_URL") or self._find(str, "DB_HOST"):
+            self._faults.append("DATABASE_URL: STORAGE=memory keeps the metadata in memory too. Give only one of them.")
+        if settings.workers > 1:
+            self._faults.append("WORKERS: with STORAGE=memory each worker has blobs of its own. Set it to 1.")
+
+
+def _storage(text: str) -> str:
+    if text.lower() in NOT_YET:
+        raise ValueError(f"{text!r} is not in this version of Drivebay. Allowed: fs, memory.")
+    if text.lower() not in STORAGES:
+        raise ValueError(f"{text!r} is no storage. Allowed: fs (or filesystem, local), memory.")
+    return STORAGES[text.lower()]
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    tokens = tuple(token for part in text.split(",") if (token := part.strip()))
+    if not tokens or not all(TOKEN.fullmatch(token) for token in tokens):
+        raise ValueError("a token is visible ASCII characters without spaces; several are separated by commas.")
+    return tokens
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _number(kind: type[T], bounds: Meta) -> Callable[[str], T]:
+    wanted: Any = Annotated[kind, bounds]
+
+    def parse(text: str) -> T:
+        try:
+            number: T = msgspec.convert(text.strip(), wanted, strict=False)
+        except msgspec.ValidationError as fault:
+            raise ValueError(f"{text!r} can't be used: {fault}.") from None
+        return number
+
+    return parse
+
+
+def _database_url(text: str) -> str:
+    """A URL with the plain name of the database: the driver is chosen here, not there."""
+    url = urlsplit(text)
+    kind = url.scheme.partition("+")[0]
+    if kind == "sqlite":
+        path = text.partition(":///")[2]
+        if not path or path.startswith(":memory:") or "?" in path:
+            raise ValueError("SQLite takes a file and no options: sqlite:///relative.db or sqlite:////absolute.db.")
+        return f"sqlite:///{path}"
+    if kind in ("postgresql", "postgres"):
+        if not url.path.strip("/") or re.fullmatch(r"(sslmode=[a-z-]+)?", url.query) is None:
+            raise ValueError("PostgreSQL takes postgresql://user:password@host:port/name, and ?sslmode=... if need be.")
+        return "postgresql" + text[text.index("://") :]
+    raise ValueError(f"{url.scheme or 'a URL without a scheme'} is not known. Allowed: sqlite:///..., postgresql://...")
