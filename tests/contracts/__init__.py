@@ -1,0 +1,1 @@
+"""What every implementation of a port promises, as suites that an implementation subclasses."""

@@ -1,0 +1,52 @@
+"""The backends in containers: built from docker/backends, started once in a session, each on a port of 127.0.0.1."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The fixtures clean up after themselves, and talk to loopback alone.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
+os.environ.setdefault("TC_HOST", "127.0.0.1")
+
+LOOPBACK: Any = ("127.0.0.1", None)  # any free port there, in docker-py's words: testcontainers has none for it
+BACKENDS = Path(__file__).parent.parent / "docker" / "backends"
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker engine here."""
+    from docker.errors import DockerException
+
+    import docker
+
+    try:
+        client = docker.from_env()
+    except DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except DockerException:
+        return False
+    finally:
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a PostgreSQL, up to and without the name of a database."""
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.image import DockerImage
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+    image = DockerImage(BACKENDS / "postgres", tag="drivebay-test-postgres", clean_up=False).build()
+    container = (
+        DockerContainer(str(image))
+        .with_env("POSTGRES_PASSWORD", "of the tests")
+        .waiting_for(LogMessageWaitStrategy("ready to accept connections").with_startup_timeout(60))
+    )
+    container.ports["5432"] = LOOPBACK
+    with container:
+        yield f"postgresql://postgres:of%20the%20tests@127.0.0.1:{container.get_exposed_port(5432)}"

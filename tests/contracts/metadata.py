@@ -1,0 +1,373 @@
+"""The contract of the metadata's ports: `BlobReader`, the repositories, and the unit of work."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import pytest
+
+from application.ports.metadata import BlobReader, Garbage, UnitOfWork, UnitOfWorkFactory
+from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
+from domain.errors import DriveError, Kind
+from domain.precondition import ANY, CREATE_ONLY, Precondition
+from tests.contracts.blob_store import refused
+from tests.ids import NASTY
+
+NOW = timedelta(0)
+LONG = timedelta(hours=1)
+
+
+class Metadata(UnitOfWorkFactory, Protocol):
+    """What the contract is of: units of work, and `blobs` for readers outside them."""
+
+    blobs: BlobReader
+
+
+class Fault(Exception):
+    """Something else went wrong inside a unit of work."""
+
+
+def blob(blob_id: str = "k5", *, size: int = 12, content_type: str = "text/plain", second: int = 0) -> Blob:
+    """A version of a blob; no two are at one location."""
+    location = Location("fs", ObjectKey.random())
+    created_at = datetime(2023, 10, 27, 10, 0, second, 123_456, tzinfo=UTC)
+    return Blob(BlobId(blob_id), location, size, Digest(size.to_bytes(32, "big")), content_type, created_at)
+
+
+def location(backend: str = "fs") -> Location:
+    return Location(backend, ObjectKey.random())
+
+
+async def put(metadata: Metadata, version: Blob, precondition: Precondition = ANY) -> Blob | None:
+    async with metadata() as work:
+        replaced = await work.blobs.put(version, precondition)
+        await work.commit()
+        return replaced
+
+
+async def outcomes(*racing: object) -> list[object]:
+    """What each came to: its result, or the kind of its error."""
+    ended = await asyncio.gather(*racing, return_exceptions=True)  # type: ignore[call-overload]
+    return [outcome.kind if isinstance(outcome, DriveError) else outcome for outcome in ended]
+
+
+class MetadataContract:
+    """What every metadata adapter promises. An adapter adds a subclass with a fixture `metadata`: an empty one."""
+
+    # Blobs
+
+    async def test_a_blob_is_read_as_it_was_put(self, metadata: Metadata) -> None:
+        version = blob(size=2**40 + 1, content_type="image/svg+xml; charset=utf-8")
+        assert await put(metadata, version) is None
+        for _ in range(2):
+            assert await metadata.blobs.get(version.id) == version
+        async with metadata() as work:
+            assert await work.blobs.get(version.id) == version
+
+    async def test_what_is_not_there_is_named(self, metadata: Metadata) -> None:
+        with pytest.raises(DriveError) as caught:
+            await metadata.blobs.get(BlobId("nobody's"))
+        assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, "nobody's")
+        async with metadata() as work:
+            with refused(Kind.NOT_FOUND):
+                await work.blobs.get(BlobId("nobody's"))
+
+    async def test_a_put_returns_what_it_replaces(self, metadata: Metadata) -> None:
+        versions = [blob(second=second) for second in range(3)]
+        assert [await put(metadata, version) for version in versions] == [None, *versions[:2]]
+        assert await metadata.blobs.get(versions[0].id) == versions[2]
+
+    async def test_ids_are_compared_by_their_bytes(self, metadata: Metadata) -> None:
+        versions = [blob(blob_id, size=size) for size, blob_id in enumerate(NASTY)]
+        async with metadata() as work:
+            for version in versions:
+                assert await work.blobs.put(version, CREATE_ONLY) is None
+            await work.commit()
+        for version in versions:
+            assert await metadata.blobs.get(version.id) == version
+
+    async def test_create_only_refuses_what_exists(self, metadata: Metadata) -> None:
+        first = blob()
+        assert await put(metadata, first, CREATE_ONLY) is None
+        with pytest.raises(DriveError) as caught:
+            await put(metadata, blob(), CREATE_ONLY)
+        assert (caught.value.kind, caught.value.subject) == (Kind.ALREADY_EXISTS, "k5")
+        assert await metadata.blobs.get(first.id) == first
+
+    async def test_a_named_version_is_replaced_and_no_other(self, metadata: Metadata) -> None:
+        first, second, third = blob(size=1), blob(size=2), blob(size=3)
+        with refused(Kind.PRECONDITION_FAILED):
+            await put(metadata, first, Precondition(etags=frozenset({first.etag})))
+        await put(metadata, first)
+        assert await put(metadata, second, Precondition(etags=frozenset({"other", first.etag}))) == first
+        for stale in ({first.etag}, {"other"}, set[str]()):
+            with refused(Kind.PRECONDITION_FAILED):
+                await put(metadata, third, Precondition(etags=frozenset(stale)))
+        assert await metadata.blobs.get(second.id) == second
+
+    async def test_a_unit_is_usable_after_a_refusal(self, metadata: Metadata) -> None:
+        first, other = blob("a"), blob("b")
+        await put(metadata, first)
+        async with metadata() as work:
+            with refused(Kind.ALREADY_EXISTS):
+                await work.blobs.put(blob("a"), CREATE_ONLY)
+            await work.blobs.put(other, CREATE_ONLY)
+            await work.commit()
+        assert await metadata.blobs.get(first.id) == first
+        assert await metadata.blobs.get(other.id) == other
+
+    # All or nothing
+
+    async def change_all(self, work: UnitOfWork, kept: Location) -> None:
+        await work.blobs.put(blob("new"), CREATE_ONLY)
+        await work.blobs.put(blob("old", size=2), ANY)
+        await work.uploads.add(location(), NOW)
+        await work.uploads.remove(kept.key)
+        await work.garbage.add(Garbage(location()), NOW)
+
+    async def expect_unchanged(self, metadata: Metadata, old: Blob, kept: Location) -> None:
+        assert await metadata.blobs.get(old.id) == old
+        with refused(Kind.NOT_FOUND):
+            await metadata.blobs.get(BlobId("new"))
+        async with metadata() as work:
+            assert await work.uploads.remove_expired(10) == []
+            assert await work.garbage.claim(["fs"], 10, LONG) == []
+            assert await work.uploads.remove(kept.key)
+
+    @pytest.fixture
+    async def before(self, metadata: Metadata) -> tuple[Blob, Location]:
+        old, kept = blob("old", size=1), location()
+        async with metadata() as work:
+            await work.blobs.put(old, CREATE_ONLY)
+            await work.uploads.add(kept, LONG)
+            await work.commit()
+        return old, kept
+
+    async def test_a_unit_that_is_not_committed_changes_nothing(
+        self, metadata: Metadata, before: tuple[Blob, Location]
+    ) -> None:
+        async with metadata() as work:
+            await self.change_all(work, before[1])
+        await self.expect_unchanged(metadata, *before)
+
+    async def test_a_unit_that_fails_changes_nothing(self, metadata: Metadata, before: tuple[Blob, Location]) -> None:
+        async def fail() -> None:
+            async with metadata() as work:
+                await self.change_all(work, before[1])
+                raise Fault
+
+        with pytest.raises(Fault):
+            await fail()
+        await self.expect_unchanged(metadata, *before)
+
+    async def test_a_unit_that_is_cancelled_changes_nothing(
+        self, metadata: Metadata, before: tuple[Blob, Location]
+    ) -> None:
+        inside = asyncio.Event()
+
+        async def stick() -> None:
+            async with metadata() as work:
+                await self.change_all(work, before[1])
+                inside.set()
+                await asyncio.Event().wait()
+
+        sticking = asyncio.create_task(stick())
+        await inside.wait()
+        sticking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sticking
+        await self.expect_unchanged(metadata, *before)
+
+    async def test_a_cancellation_does_not_split_a_commit(self, metadata: Metadata) -> None:
+        committed = 0
+        for turn in range(20):
+            first, second = blob(f"first of {turn}"), blob(f"second of {turn}")
+            committing = asyncio.Event()
+
+            async def commit(
+                first: Blob = first, second: Blob = second, committing: asyncio.Event = committing
+            ) -> None:
+                async with metadata() as work:
+                    await work.blobs.put(first, CREATE_ONLY)
+                    await work.blobs.put(second, CREATE_ONLY)
+                    committing.set()
+                    await work.commit()
+
+            task = asyncio.create_task(commit())
+            await committing.wait()
+            task.cancel()
+            await asyncio.wait({task})
+            there = [
+                outcome != Kind.NOT_FOUND
+                for outcome in await outcomes(metadata.blobs.get(first.id), metadata.blobs.get(second.id))
+            ]
+            assert there in ([True, True], [False, False])
+            assert there[0] or task.cancelled(), "the commit returned, and did nothing"
+            committed += there[0]
+
+    async def test_what_is_not_committed_is_seen_by_nobody_else(self, metadata: Metadata) -> None:
+        old, new = blob(size=1), blob(size=2)
+        await put(metadata, old)
+        async with metadata() as work:
+            await work.blobs.put(new, ANY)
+            await work.blobs.put(blob("other"), ANY)
+            assert await work.blobs.get(old.id) == new
+            assert await metadata.blobs.get(old.id) == old
+            with refused(Kind.NOT_FOUND):
+                await metadata.blobs.get(BlobId("other"))
+            await work.commit()
+            assert await metadata.blobs.get(old.id) == new
+
+    async def test_units_at_once_all_happen(self, metadata: Metadata) -> None:
+        versions = [blob(f"{number}") for number in range(30)]
+        await asyncio.gather(*(put(metadata, version, CREATE_ONLY) for version in versions))
+        assert await asyncio.gather(*(metadata.blobs.get(version.id) for version in versions)) == versions
+
+    # Races
+
+    async def test_one_of_many_creators_wins(self, metadata: Metadata) -> None:
+        versions = [blob(size=size) for size in range(20)]
+        ended = await outcomes(*(put(metadata, version, CREATE_ONLY) for version in versions))
+        assert sorted(map(str, ended)) == [str(Kind.ALREADY_EXISTS)] * 19 + [str(None)]
+        assert await metadata.blobs.get(BlobId("k5")) == versions[ended.index(None)]
+
+    async def test_one_of_many_replacers_of_a_version_wins(self, metadata: Metadata) -> None:
+        first = blob(size=100)
+        await put(metadata, first)
+        this = Precondition(etags=frozenset({first.etag}))
+        versions = [blob(size=size) for size in range(20)]
+        ended = await outcomes(*(put(metadata, version, this) for version in versions))
+        assert ended.count(Kind.PRECONDITION_FAILED) == 19
+        assert await metadata.blobs.get(first.id) == versions[ended.index(first)]
+
+    async def test_of_racing_writers_each_but_the_last_is_replaced_once(self, metadata: Metadata) -> None:
+        versions = [blob(size=size, content_type=f"text/{size}") for size in range(20)]
+        replaced = await asyncio.gather(*(put(metadata, version) for version in versions))
+        current = await metadata.blobs.get(BlobId("k5"))
+        assert current in versions
+        gone = [version for version in replaced if version is not None]
+        assert sorted([*gone, current], key=lambda version: version.size) == versions
+
+    async def test_an_upload_is_removed_by_one(self, metadata: Metadata) -> None:
+        upload = location()
+
+        async def remove() -> bool:
+            async with metadata() as work:
+                removed = await work.uploads.remove(upload.key)
+                await work.commit()
+                return removed
+
+        async with metadata() as work:
+            await work.uploads.add(upload, LONG)
+            await work.commit()
+        assert sorted(await asyncio.gather(*(remove() for _ in range(10)))) == [False] * 9 + [True]
+
+    # Uploads
+
+    async def upload(self, metadata: Metadata, lease: timedelta, backend: str = "fs") -> Location:
+        where = location(backend)
+        async with metadata() as work:
+            await work.uploads.add(where, lease)
+            await work.commit()
+        return where
+
+    async def remove_expired(self, metadata: Metadata, limit: int = 10) -> Sequence[Location]:
+        async with metadata() as work:
+            expired = await work.uploads.remove_expired(limit)
+            await work.commit()
+            return expired
+
+    async def test_an_upload_expires_with_its_lease(self, metadata: Metadata) -> None:
+        over, running = await self.upload(metadata, NOW, "s3"), await self.upload(metadata, LONG)
+        assert await self.remove_expired(metadata) == [over]
+        assert await self.remove_expired(metadata) == []
+        async with metadata() as work:
+            assert not await work.uploads.remove(over.key)
+            assert await work.uploads.remove(running.key)
+
+    async def test_a_lease_can_be_renewed_and_shortened(self, metadata: Metadata) -> None:
+        first, second = await self.upload(metadata, NOW), await self.upload(metadata, LONG)
+        async with metadata() as work:
+            assert await work.uploads.renew(first.key, LONG)
+            assert await work.uploads.renew(second.key, NOW)
+            assert not await work.uploads.renew(ObjectKey.random(), LONG)
+            await work.commit()
+        assert await self.remove_expired(metadata) == [second]
+
+    async def test_the_oldest_uploads_expire_first(self, metadata: Metadata) -> None:
+        made = [await self.upload(metadata, timedelta(seconds=-age)) for age in (2, 9, 5, 7)]
+        assert await self.remove_expired(metadata, 3) == [made[1], made[3], made[2]]
+        assert await self.remove_expired(metadata, 3) == [made[0]]
+
+    async def test_an_upload_expires_for_one(self, metadata: Metadata) -> None:
+        made = [await self.upload(metadata, NOW) for _ in range(20)]
+        taken = await asyncio.gather(*(self.remove_expired(metadata, 20) for _ in range(4)))
+        flat = [upload.key for uploads in taken for upload in uploads]
+        assert len(flat) == len(set(flat))
+        rest = [upload.key for upload in await self.remove_expired(metadata, 20)]
+        assert {*flat, *rest} == {upload.key for upload in made}
+
+    # Garbage
+
+    async def discard(self, metadata: Metadata, after: timedelta, backend: str = "fs", deletes: int = 1) -> Garbage:
+        garbage = Garbage(location(backend), deletes)
+        async with metadata() as work:
+            await work.garbage.add(garbage, after)
+            await work.commit()
+        return garbage
+
+    async def claim(
+        self, metadata: Metadata, *backends: str, limit: int = 10, lease: timedelta = LONG
+    ) -> Sequence[Garbage]:
+        async with metadata() as work:
+            claimed = await work.garbage.claim(backends or ("fs",), limit, lease)
+            await work.commit()
+            return claimed
+
+    async def note(self, metadata: Metadata, garbage: Garbage, again_after: timedelta) -> None:
+        async with metadata() as work:
+            await work.garbage.deleted(garbage, again_after)
+            await work.commit()
+
+    async def test_garbage_is_claimed_when_it_is_due(self, metadata: Metadata) -> None:
+        due = await self.discard(metadata, NOW)
+        await self.discard(metadata, LONG)
+        assert await self.claim(metadata) == [due]
+
+    async def test_garbage_of_other_backends_is_left_alone(self, metadata: Metadata) -> None:
+        ours, other = await self.discard(metadata, NOW, "fs"), await self.discard(metadata, NOW, "s3")
+        assert await self.claim(metadata, "fs", "ftp") == [ours]
+        assert await self.claim(metadata, "s3") == [other]
+
+    async def test_claimed_garbage_comes_back_when_the_claim_is_over(self, metadata: Metadata) -> None:
+        garbage = await self.discard(metadata, NOW)
+        assert await self.claim(metadata, lease=NOW) == [garbage]
+        assert await self.claim(metadata, lease=LONG) == [garbage]
+        assert await self.claim(metadata) == []
+
+    async def test_the_oldest_garbage_is_claimed_first(self, metadata: Metadata) -> None:
+        made = [await self.discard(metadata, timedelta(seconds=-age)) for age in (2, 9, 5, 7)]
+        assert await self.claim(metadata, limit=3) == [made[1], made[3], made[2]]
+        assert await self.claim(metadata, limit=3) == [made[0]]
+
+    async def test_garbage_is_claimed_by_one(self, metadata: Metadata) -> None:
+        made = [await self.discard(metadata, NOW) for _ in range(20)]
+        taken = await asyncio.gather(*(self.claim(metadata, limit=20) for _ in range(4)))
+        flat = [garbage.location.key for claimed in taken for garbage in claimed]
+        assert len(flat) == len(set(flat))
+        rest = [garbage.location.key for garbage in await self.claim(metadata, limit=20)]
+        assert {*flat, *rest} == {garbage.location.key for garbage in made}
+
+    async def test_garbage_is_forgotten_after_its_last_delete(self, metadata: Metadata) -> None:
+        garbage = await self.discard(metadata, NOW, deletes=3)
+        for deletes in (3, 2, 1):
+            [claimed] = await self.claim(metadata)
+            assert claimed == Garbage(garbage.location, deletes)
+            await self.note(metadata, claimed, NOW)
+        assert await self.claim(metadata) == []
+
+    async def test_the_second_delete_waits(self, metadata: Metadata) -> None:
+        garbage = await self.discard(metadata, NOW, deletes=2)
+        await self.note(metadata, garbage, LONG)
+        assert await self.claim(metadata) == []

@@ -1,0 +1,206 @@
+"""The stores, each under the contract, and what only some of them promise."""
+
+import errno
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.memory import MemoryBlobStore
+from application.ports.blob_store import BlobStore
+from domain.blob import ObjectKey
+from domain.errors import DriveError, Kind
+from tests.contracts.blob_store import BlobStoreContract, each, keys, pattern, read, refused
+
+
+class TestMemory(BlobStoreContract):
+    @pytest.fixture
+    def store(self) -> BlobStore:
+        return MemoryBlobStore()
+
+
+class TestFilesystem(BlobStoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[BlobStore]:
+        async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as store:
+            yield store
+
+    async def residue(self, store: BlobStore) -> list[str]:
+        assert isinstance(store, FilesystemBlobStore)
+        return [name for _, _, names in os.walk(store.base) for name in names]
+
+
+@pytest.fixture
+async def files(tmp_path: Path) -> AsyncIterator[FilesystemBlobStore]:
+    async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as store:
+        yield store
+
+
+class TestDurability:
+    """A crash of the machine can't be had in a test, so the order of the calls that guard against it is asserted."""
+
+    @pytest.fixture
+    def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+        """What is done to which path, in order; and it is done."""
+        made: list[tuple[str, str]] = []
+        real_open, real_write, real_fsync, real_mkdir = os.open, os.write, os.fsync, os.mkdir
+
+        def path_of(descriptor: int) -> str:
+            return os.readlink(f"/proc/self/fd/{descriptor}")
+
+        def record_open(path: str, flags: int, *mode: int, **more: Any) -> int:
+            if flags & os.O_CREAT:
+                made.append(("create", os.fspath(path)))
+                assert flags & os.O_EXCL
+            return real_open(path, flags, *mode, **more)
+
+        def record_write(descriptor: int, data: bytes) -> int:
+            made.append(("write", path_of(descriptor)))
+            return real_write(descriptor, data)
+
+        def record_fsync(descriptor: int) -> None:
+            made.append(("fsync", path_of(descriptor)))
+            real_fsync(descriptor)
+
+        def record_mkdir(path: str, *mode: int) -> None:
+            made.append(("mkdir", os.fspath(path)))
+            real_mkdir(path, *mode)
+
+        monkeypatch.setattr(os, "open", record_open)
+        monkeypatch.setattr(os, "write", record_write)
+        monkeypatch.setattr(os, "fsync", record_fsync)
+        monkeypatch.setattr(os, "mkdir", record_mkdir)
+        return made
+
+    async def test_a_put_syncs_the_file_and_then_each_folder_that_names_it(
+        self, files: FilesystemBlobStore, calls: list[tuple[str, str]]
+    ) -> None:
+        first, second = ObjectKey("abc" + "0" * 29), ObjectKey("abc" + "1" * 29)
+        base, shard = str(files.base), str(files.base / "abc")
+        await files.put(first, each([b"x"]))
+        new_shard = [("mkdir", shard), ("fsync", base)]
+        file = files.path(first)
+        written = [("create", file), ("write", file), ("fsync", file), ("fsync", shard)]
+        assert calls == new_shard + written
+        calls.clear()
+        await files.put(second, each([b"y"]))
+        assert calls == [(what, where.replace(first.value, second.value)) for what, where in written]
+
+    async def test_a_folder_that_another_process_made_is_synced_all_the_same(
+        self, files: FilesystemBlobStore, calls: list[tuple[str, str]]
+    ) -> None:
+        (files.base / "abc").mkdir()
+        calls.clear()
+        await files.put(ObjectKey("abc" + "0" * 29), each([b"x"]))
+        assert calls.index(("fsync", str(files.base))) < [what for what, _ in calls].index("write")
+
+    async def test_a_delete_is_synced(self, files: FilesystemBlobStore, calls: list[tuple[str, str]]) -> None:
+        key = ObjectKey("abc" + "0" * 29)
+        await files.put(key, each([b"x"]))
+        calls.clear()
+        await files.delete(key)
+        assert calls == [("fsync", str(files.base / "abc"))]
+
+
+class TestFaultsOfTheDisk:
+    @pytest.mark.parametrize(
+        ("call", "number", "kind"),
+        [
+            ("write", errno.ENOSPC, Kind.NO_SPACE),
+            ("write", errno.EDQUOT, Kind.NO_SPACE),
+            ("write", errno.EIO, Kind.UNAVAILABLE),
+            ("fsync", errno.ENOSPC, Kind.NO_SPACE),
+            ("fsync", errno.EIO, Kind.UNAVAILABLE),
+            ("mkdir", errno.EROFS, Kind.UNAVAILABLE),
+            ("mkdir", errno.EACCES, Kind.UNAVAILABLE),
+            ("open", errno.EACCES, Kind.UNAVAILABLE),
+            ("open", errno.EMFILE, Kind.UNAVAILABLE),
+        ],
+    )
+    async def test_a_put_that_fails_says_why_and_leaves_nothing(
+        self, files: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch, call: str, number: int, kind: Kind
+    ) -> None:
+        def fail(*_: Any, **__: Any) -> None:
+            raise OSError(number, os.strerror(number))
+
+        key = ObjectKey.random()
+        with monkeypatch.context() as patch, refused(kind):
+            patch.setattr(os, call, fail)
+            await files.put(key, each([b"x" * 3_000_000]))
+        assert await TestFilesystem().residue(files) == []
+        await files.put(key, each([b"as if nothing had been"]))
+        assert await read(files, key) == b"as if nothing had been"
+
+    async def test_a_write_that_is_cut_short_goes_on(
+        self, files: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real_write: Callable[[int, bytes], int] = os.write
+        monkeypatch.setattr(os, "write", lambda file, data: real_write(file, bytes(data[:70_000])))
+        key = ObjectKey.random()
+        await files.put(key, each([pattern(1_000_000)]))
+        assert await read(files, key) == pattern(1_000_000)
+
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ELOOP])
+    async def test_an_object_that_may_not_be_looked_at_is_not_absent(
+        self, files: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        def fail(*_: Any, **__: Any) -> None:
+            raise OSError(number, os.strerror(number))
+
+        key = ObjectKey.random()
+        await files.put(key, each([b"x"]))
+        for call in ("open", "stat", "unlink"):
+            monkeypatch.setattr(os, call, fail)
+        for looking in (files.stat(key), read(files, key), files.delete(key)):
+            with refused(Kind.UNAVAILABLE):
+                await looking
+
+    async def test_objects_are_not_absent_because_the_disk_is(self, files: FilesystemBlobStore) -> None:
+        key = ObjectKey.random()
+        await files.put(key, each([b"x"]))
+        aside = files.base.rename(files.base.with_name("unmounted"))
+        for mounted in (False, True):
+            if mounted:
+                files.base.mkdir()  # an empty folder, as a mount point is
+            for looking in (files.stat(key), read(files, key), files.delete(key)):
+                with refused(Kind.UNAVAILABLE):
+                    await looking
+        files.base.rmdir()
+        aside.rename(files.base)
+        assert await read(files, key) == b"x"
+
+
+class TestTheFolder:
+    async def test_it_is_made_if_its_parent_is_there(self, tmp_path: Path) -> None:
+        async with FilesystemBlobStore(FilesystemConfig(tmp_path / "new")) as store:
+            assert store.base.is_dir()
+        with pytest.raises(DriveError, match="can't be used: No such file or directory"):
+            await FilesystemBlobStore(FilesystemConfig(tmp_path / "no" / "parent")).__aenter__()
+        assert not (tmp_path / "no").exists()
+
+    @pytest.mark.parametrize("folder", ["/sys", "/sys/blobs", "/dev/null"])
+    async def test_one_that_takes_no_write_is_refused_at_once(self, folder: str) -> None:
+        with refused(Kind.UNAVAILABLE):
+            await FilesystemBlobStore(FilesystemConfig(Path(folder))).__aenter__()
+
+    async def test_what_else_lies_there_is_left_alone(self, files: FilesystemBlobStore) -> None:
+        (files.base / "lost+found").mkdir()
+        (files.base / "abc").mkdir()
+        (files.base / "abc" / "notes.txt").write_text("mine")
+        (files.base / "abcd").write_text("mine")
+        assert await keys(files) == []
+
+    async def test_it_may_lie_on_another_device(self, tmp_path: Path) -> None:
+        memory = Path("/dev/shm") / f"drivebay-{os.getpid()}"  # noqa: S108 - a file system apart, not a temporary name
+        try:
+            async with FilesystemBlobStore(FilesystemConfig(memory)) as store:
+                key = ObjectKey.random()
+                await store.put(key, each([b"x"]))
+                assert await read(store, key) == b"x"
+                await store.delete(key)
+        finally:
+            for folder in [*memory.iterdir(), memory]:
+                folder.rmdir()
