@@ -34,7 +34,7 @@ class Settings:
     tokens: tuple[str, ...] = field(default=(), repr=False)
     storage: str = "fs"
     data_dir: Path = Path("data")
-    database_url: str = field(default="sqlite:///./data/drivebay.db", repr=False)
+    database_url: str = field(default="sqlite:///data/drivebay.db", repr=False)
     fs_base_path: Path = Path("data/blobs")
     max_blob_bytes: int = 5 * 1024**3
     host: str = "127.0.0.1"
@@ -57,6 +57,9 @@ class Settings:
         return ("memory",) if self.storage == "memory" else ("fs",)
 
 
+DEFAULT = Settings()
+
+
 def load(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
     """The settings from `environment` over the file `dotenv`, if there is one. Raises SettingsError."""
     sources: tuple[Source, ...] = (environment, dotenv_values(dotenv, interpolate=False))
@@ -71,19 +74,19 @@ class _Reading:
         self._faults: list[str] = []
 
     def settings(self) -> Settings:
-        storage = self._get(_storage, "fs", "STORAGE", "ACTIVE_STORAGE")
-        data_dir = self._get(_path, Path("data"), "DATA_DIR")
+        storage = self._get(_storage, DEFAULT.storage, "STORAGE", "ACTIVE_STORAGE")
+        data_dir = self._get(_path, DEFAULT.data_dir, "DATA_DIR")
         settings = Settings(
-            tokens=self._get(_tokens, (), "AUTH_BEARER_TOKEN", "SECRET_KEY"),
+            tokens=self._get(_tokens, DEFAULT.tokens, "AUTH_BEARER_TOKEN", "SECRET_KEY"),
             storage=storage,
             data_dir=data_dir,
             database_url=self._database_url() or f"sqlite:///{data_dir / 'drivebay.db'}",
             fs_base_path=self._get(_path, data_dir / "blobs", "FS_BASE_PATH", "LOCAL_STORAGE_PATH"),
-            max_blob_bytes=self._get(_number(int, Meta(ge=1)), 5 * 1024**3, "MAX_BLOB_BYTES"),
-            host=self._get(str, "127.0.0.1", "HOST"),
-            port=self._get(_number(int, Meta(ge=1, le=65535)), 8000, "PORT"),
-            workers=self._get(_number(int, Meta(ge=1, le=256)), 1, "WORKERS"),
-            reap_interval=self._get(_number(float, Meta(gt=0)), 30.0, "REAP_INTERVAL"),
+            max_blob_bytes=self._get(_number(int, Meta(ge=1)), DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
+            host=self._get(str, DEFAULT.host, "HOST"),
+            port=self._get(_number(int, Meta(ge=1, le=65535)), DEFAULT.port, "PORT"),
+            workers=self._get(_number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),
+            reap_interval=self._get(_number(float, Meta(gt=0)), DEFAULT.reap_interval, "REAP_INTERVAL"),
         )
         if storage == "memory":
             self._check_memory(settings)
@@ -126,21 +129,17 @@ class _Reading:
             return name, None
 
     def _database_url(self) -> str | None:
-        given = self._find(_database_url, "DATABASE_URL")
-        parts = {
-            name: found
-            for name in ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_PORT", "DB_NAME")
-            if (found := self._find(str, name))
-        }
+        whole = self._find(_database_url, "DATABASE_URL")
+        names = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_PORT", "DB_NAME")
+        parts = {name: found for name in names if (found := self._find(str, name))}
+        first_source = min((source for _, source in parts.values()), default=len(self._sources))
+        if whole and whole[1] < first_source:
+            return whole[0]
         if not parts:
-            return given[0] if given else None
-        if given and given[1] < min(number for _, number in parts.values()):
-            return given[0]
+            return None
         built = self._build_database_url({name: value for name, (value, _) in parts.items()})
-        if given and built and given[0] != built:
-            self._faults.append(
-                "DATABASE_URL and DB_HOST etc.: they are one setting, and differ. Give only one of them."
-            )
+        if whole and built and whole[1] == first_source and whole[0] != built:
+            self._faults.append("DATABASE_URL and DB_HOST: they are one setting, and differ. Give only one of them.")
         return built
 
     def _build_database_url(self, parts: Mapping[str, str]) -> str | None:

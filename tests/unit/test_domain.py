@@ -1,0 +1,111 @@
+"""What the domain's values accept and refuse."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.blob import Blob, BlobId, ByteRange, Digest, Location, ObjectKey
+from domain.errors import TEMPORARY, DriveError, Kind
+from domain.precondition import ANY, CREATE_ONLY, Precondition
+from tests.ids import INVALID, NASTY, valid_ids
+
+
+def blob(content_type: str = "text/plain", sha256: bytes = bytes(32), backend: str = "fs") -> Blob:
+    created_at = datetime(2023, 10, 27, 10, tzinfo=UTC)
+    return Blob(BlobId("k5"), Location(backend, ObjectKey.random()), 1, Digest(sha256), content_type, created_at)
+
+
+class TestBlobId:
+    @pytest.mark.parametrize("text", NASTY)
+    def test_keeps_every_legal_id_as_it_is(self, text: str) -> None:
+        assert BlobId(text).value == str(BlobId(text)) == text
+
+    def test_the_nasty_ids_are_all_different(self) -> None:
+        assert len({BlobId(text) for text in NASTY}) == len(NASTY)
+
+    @pytest.mark.parametrize(("text", "reason"), [*INVALID.items(), ("a\ud800", "surrogate"), ("\udfff", "surrogate")])
+    def test_refuses_the_rest_and_says_why(self, text: str, reason: str) -> None:
+        with pytest.raises(DriveError, match=reason.replace("+", r"\+")) as caught:
+            BlobId(text)
+        assert caught.value.kind is Kind.INVALID_ID
+
+    @given(valid_ids)
+    def test_any_valid_text_is_an_id(self, text: str) -> None:
+        assert BlobId(text).value == text
+
+
+class TestObjectKey:
+    def test_random_keys_are_valid_and_different(self) -> None:
+        keys = {ObjectKey.random() for _ in range(1000)}
+        assert len(keys) == 1000
+        assert all(ObjectKey(key.value) == key for key in keys)
+
+    @pytest.mark.parametrize("text", ["", "0" * 31, "0" * 33, "A" * 32, "g" * 32, "../" + "0" * 29, "0" * 32 + "\n"])
+    def test_nothing_else_is_one(self, text: str) -> None:
+        with pytest.raises(ValueError, match="no object key"):
+            ObjectKey(text)
+
+
+class TestBlob:
+    def test_the_etag_follows_from_bytes_and_content_type_alone(self) -> None:
+        assert blob().etag == blob(backend="s3").etag
+        assert len({blob().etag, blob(content_type="text/html").etag, blob(sha256=b"\1" * 32).etag}) == 3
+
+    def test_refuses_what_no_blob_can_have(self) -> None:
+        where, digest, now = Location("fs", ObjectKey.random()), Digest(bytes(32)), datetime.now(UTC)
+        with pytest.raises(ValueError, match="negative size"):
+            Blob(BlobId("a"), where, -1, digest, "text/plain", now)
+        for time in (now.replace(tzinfo=None), now.astimezone(timezone(timedelta(hours=3)))):
+            with pytest.raises(ValueError, match="in UTC"):
+                Blob(BlobId("a"), where, 1, digest, "text/plain", time)
+        with pytest.raises(ValueError, match="32 bytes"):
+            Digest(b"short")
+
+
+class TestByteRange:
+    @given(st.integers(0, 100), st.integers(1, 100), st.integers(0, 100))
+    def test_within_is_what_a_slice_is(self, start: int, length: int, size: int) -> None:
+        data = bytes(range(size))
+        if start < size:
+            part = ByteRange(start, start + length).within(size)
+            assert data[part.start : part.stop] == data[start : start + length]
+            assert part.stop <= size
+        else:
+            with pytest.raises(DriveError) as caught:
+                ByteRange(start, start + length).within(size)
+            assert caught.value.kind is Kind.RANGE_NOT_SATISFIABLE
+
+    @pytest.mark.parametrize(("start", "stop"), [(0, 0), (5, 5), (5, 4), (-1, 4)])
+    def test_has_at_least_one_byte(self, start: int, stop: int) -> None:
+        with pytest.raises(ValueError, match="no bytes"):
+            ByteRange(start, stop)
+
+
+class TestPrecondition:
+    def test_any_version_or_none(self) -> None:
+        ANY.check(BlobId("a"), None)
+        ANY.check(BlobId("a"), blob())
+
+    def test_create_only(self) -> None:
+        CREATE_ONLY.check(BlobId("a"), None)
+        with pytest.raises(DriveError) as caught:
+            CREATE_ONLY.check(BlobId("a"), blob())
+        assert caught.value.kind is Kind.ALREADY_EXISTS
+
+    def test_one_of_the_named_versions(self) -> None:
+        current = blob()
+        Precondition(etags=frozenset({"x", current.etag})).check(BlobId("a"), current)
+        for named, there in ((frozenset({"x"}), current), (frozenset[str](), current), (frozenset({"x"}), None)):
+            with pytest.raises(DriveError) as caught:
+                Precondition(etags=named).check(BlobId("a"), there)
+            assert caught.value.kind is Kind.PRECONDITION_FAILED
+
+
+class TestDriveError:
+    def test_says_what_where_and_whether_to_try_again(self) -> None:
+        error = DriveError(Kind.NO_SPACE, "The disk is full.", operation="put", backend="fs", subject="k5")
+        assert str(error) == "no_space: The disk is full. (fs put k5)"
+        assert not error.temporary
+        assert all(DriveError(kind, "").temporary == (kind in TEMPORARY) for kind in Kind)

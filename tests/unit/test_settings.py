@@ -1,0 +1,180 @@
+"""The settings: both source documents' names, where they come from, and what is said when they are wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from entrypoints.settings import Settings, SettingsError, load
+
+NOWHERE = Path("/nonexistent/.env")
+
+FIRST_DOCUMENT = """
+SECRET_KEY = "a-very-secret-key"
+
+# Local storage config
+LOCAL_STORAGE_PATH = "/path/to/your/storage"
+
+# Configuration for S3 storage
+S3_ACCESS_KEY_ID = "xxxxx"
+S3_SECRET_ACCESS_KEY = "xxxxxx"
+S3_BUCKET_NAME = "xxxxx"
+S3_REGION_NAME = "xxxxx"
+
+ACTIVE_STORAGE="local"  # or "database"
+
+# Settings for Postgresql database storage
+DB_USER = "your_db_user"
+DB_PASSWORD = "your_db_password"
+DB_HOST = "localhost"
+DB_PORT = 3306
+DB_NAME = "your_db_name"
+"""
+
+SECOND_DOCUMENT = """
+AUTH_BEARER_TOKEN=dev-secret-123
+STORAGE=fs
+FS_BASE_PATH=./storage
+DATABASE_URL=sqlite:///./metadata.db
+
+S3_ENDPOINT=https://s3.eu-north-1.amazonaws.com
+S3_FORCE_PATH_STYLE=false
+FTP_HOST=ftp.drivehq.com
+FTP_PORT=21
+"""
+
+
+def from_file(folder: Path, text: str, **environment: str) -> Settings:
+    (folder / ".env").write_text(text)
+    return load(environment, folder / ".env")
+
+
+def fault(**environment: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(environment, NOWHERE)
+    return str(caught.value)
+
+
+class TestBothDocuments:
+    def test_the_first(self, tmp_path: Path) -> None:
+        settings = from_file(tmp_path, FIRST_DOCUMENT)
+        assert settings.tokens == ("a-very-secret-key",)
+        assert (settings.storage, settings.fs_base_path) == ("fs", Path("/path/to/your/storage"))
+        assert settings.database_url == "postgresql://your_db_user:your_db_password@localhost:3306/your_db_name"
+
+    def test_the_second(self, tmp_path: Path) -> None:
+        settings = from_file(tmp_path, SECOND_DOCUMENT)
+        assert settings.tokens == ("dev-secret-123",)
+        assert (settings.storage, settings.fs_base_path) == ("fs", Path("storage"))
+        assert (settings.database, settings.sqlite_path) == ("sqlite", Path("metadata.db"))
+
+
+class TestDefaults:
+    def test_nothing_has_to_be_set(self) -> None:
+        settings = load({}, NOWHERE)
+        assert settings == Settings()
+        assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
+        assert settings.max_blob_bytes == 5 * 1024**3
+        assert settings.sqlite_path == Path("data/drivebay.db")
+
+    def test_they_follow_the_data_folder(self) -> None:
+        settings = load({"DATA_DIR": "/srv/drivebay"}, NOWHERE)
+        assert settings.sqlite_path == Path("/srv/drivebay/drivebay.db")
+        assert settings.fs_base_path == Path("/srv/drivebay/blobs")
+
+    def test_an_empty_value_is_none(self) -> None:
+        assert load({"STORAGE": "", "AUTH_BEARER_TOKEN": "", "PORT": ""}, NOWHERE) == Settings()
+
+
+class TestSources:
+    def test_the_environment_is_over_the_file(self, tmp_path: Path) -> None:
+        assert from_file(tmp_path, "PORT=1\nHOST=a", PORT="2") == Settings(port=2, host="a")
+
+    def test_also_under_another_name(self, tmp_path: Path) -> None:
+        assert from_file(tmp_path, "SECRET_KEY=old", AUTH_BEARER_TOKEN="new").tokens == ("new",)
+        assert from_file(tmp_path, "DB_HOST=h\nDB_USER=u\nDB_NAME=n", DATABASE_URL="sqlite:///a").database == "sqlite"
+        assert from_file(tmp_path, "DATABASE_URL=sqlite:///a", DB_HOST="h", DB_USER="u", DB_NAME="n").database_url == (
+            "postgresql://u@h:5432/n"
+        )
+
+    def test_parts_of_the_database_may_come_from_both(self, tmp_path: Path) -> None:
+        settings = from_file(tmp_path, "DB_USER=me@home\nDB_HOST=h\nDB_NAME=a/b", DB_PASSWORD="p:/@%")
+        assert settings.database_url == "postgresql://me%40home:p%3A%2F%40%25@h:5432/a%2Fb"
+
+    def test_the_file_is_taken_as_it_is(self, tmp_path: Path) -> None:
+        settings = from_file(tmp_path, "AUTH_BEARER_TOKEN='$a${b}'  # mine\nexport PORT = 81")
+        assert (settings.tokens, settings.port) == (("$a${b}",), 81)
+
+    def test_a_secret_may_be_in_a_file_of_its_own(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("from the file".replace(" ", "-") + "\n")
+        for name in ("AUTH_BEARER_TOKEN_FILE", "SECRET_KEY_FILE"):
+            assert load({name: str(tmp_path / "secret")}, NOWHERE).tokens == ("from-the-file",)
+        (tmp_path / "secret").write_text("sqlite:///x.db\n")
+        assert load({"DATABASE_URL_FILE": str(tmp_path / "secret")}, NOWHERE).sqlite_path == Path("x.db")
+
+    def test_several_tokens(self) -> None:
+        assert load({"AUTH_BEARER_TOKEN": "one, two,three"}, NOWHERE).tokens == ("one", "two", "three")
+
+    def test_the_driver_is_not_the_users_business(self) -> None:
+        for url in ("postgres://u@h/n", "postgresql://u@h/n", "postgresql+psycopg2://u@h/n"):
+            assert load({"DATABASE_URL": url}, NOWHERE).database_url == "postgresql://u@h/n"
+        assert load({"DATABASE_URL": "sqlite+aiosqlite:////abs.db"}, NOWHERE).sqlite_path == Path("/abs.db")
+
+    def test_memory_is_for_bytes_and_rows(self) -> None:
+        assert load({"STORAGE": "memory"}, NOWHERE).database == "memory"
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("name", "value", "why"),
+        [
+            ("STORAGE", "tape", "'tape' is no storage. Allowed: fs (or filesystem, local), memory."),
+            ("STORAGE", "s3", "'s3' is not in this version of Drivebay. Allowed: fs, memory."),
+            ("ACTIVE_STORAGE", "database", "'database' is not in this version"),
+            ("PORT", "http", "'http' can't be used: Expected `int`, got `str`."),
+            ("PORT", "0", "'0' can't be used: Expected `int` >= 1."),
+            ("PORT", "65536", "'65536' can't be used: Expected `int` <= 65535."),
+            ("WORKERS", "-1", "'-1' can't be used: Expected `int` >= 1."),
+            ("MAX_BLOB_BYTES", "5 GiB", "'5 GiB' can't be used: Expected `int`, got `str`."),
+            ("REAP_INTERVAL", "0", "'0' can't be used: Expected `float` > 0.0."),
+            ("AUTH_BEARER_TOKEN", "two words", "a token is visible ASCII characters without spaces"),
+            ("AUTH_BEARER_TOKEN", "schlüssel", "a token is visible ASCII characters without spaces"),
+            ("SECRET_KEY", ",", "a token is visible ASCII characters without spaces"),
+            ("DATABASE_URL", "mysql://h/n", "mysql is not known. Allowed: sqlite:///..., postgresql://..."),
+            ("DATABASE_URL", "data.db", "a URL without a scheme is not known"),
+            ("DATABASE_URL", "sqlite://", "SQLite takes a file"),
+            ("DATABASE_URL", "sqlite:///:memory:", "SQLite takes a file"),
+            ("DATABASE_URL", "sqlite:///a.db?mode=ro", "SQLite takes a file and no options"),
+            ("DATABASE_URL", "postgresql://u@h", "PostgreSQL takes postgresql://user:password@host:port/name"),
+            ("DATABASE_URL", "postgresql://u@h/n?x=1", "PostgreSQL takes"),
+            ("AUTH_BEARER_TOKEN_FILE", "/nonexistent/secret", "can't be read: No such file or directory."),
+        ],
+    )
+    def test_each_is_named_with_what_is_allowed(self, name: str, value: str, why: str) -> None:
+        assert fault(**{name: value}).startswith(f"{name}: ")
+        assert why in fault(**{name: value})
+
+    def test_all_are_told_at_once(self) -> None:
+        assert len(fault(PORT="x", WORKERS="0", STORAGE="tape").splitlines()) == 3
+
+    def test_one_setting_twice(self, tmp_path: Path) -> None:
+        assert fault(STORAGE="fs", ACTIVE_STORAGE="memory").startswith(
+            "STORAGE and ACTIVE_STORAGE: they are one setting"
+        )
+        assert load({"STORAGE": "fs", "ACTIVE_STORAGE": "local"}, NOWHERE).storage == "fs"
+        both = {"DATABASE_URL": "postgresql://u@h:5432/n", "DB_HOST": "h", "DB_USER": "u", "DB_NAME": "n"}
+        assert load(both, NOWHERE).database_url == "postgresql://u@h:5432/n"
+        assert "DATABASE_URL and DB_HOST" in fault(**both | {"DB_NAME": "other"})
+
+    def test_half_a_database(self) -> None:
+        assert fault(DB_HOST="h", DB_PASSWORD="p") == (
+            "DB_USER, DB_NAME: not given, but DB_PASSWORD, DB_HOST. Give them all, or DATABASE_URL."
+        )
+
+    def test_memory_with_what_would_outlive_it(self) -> None:
+        assert fault(STORAGE="memory", DATABASE_URL="sqlite:///a.db").startswith("DATABASE_URL: STORAGE=memory")
+        assert fault(STORAGE="memory", WORKERS="2").startswith("WORKERS: with STORAGE=memory")
+
+    def test_no_secret_is_shown(self) -> None:
+        settings = load({"AUTH_BEARER_TOKEN": "hidden", "DATABASE_URL": "postgresql://u:hidden@h/n"}, NOWHERE)
+        assert "hidden" not in repr(settings) + str(settings)
+        assert "hidden" not in fault(AUTH_BEARER_TOKEN="hidden token", DATABASE_URL="postgresql://u:hidden@h")

@@ -1,0 +1,28 @@
+"""The token that is made where none is given."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from entrypoints.tokens import kept_token
+
+
+def test_it_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    token = kept_token(tmp_path)
+    assert len(token) >= 40
+    assert kept_token(tmp_path) == token
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+
+
+def test_all_who_make_it_at_once_get_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(kept_token, [tmp_path] * 64))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+
+
+def test_an_empty_file_is_no_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("\n")
+    with pytest.raises(OSError, match="token is empty"):
+        kept_token(tmp_path)
