@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.ports.metadata import KeySource, UnitOfWorkFactory
+from application.store_blob import abandon
 from application.stores import Stores
 from domain.blob import Location
 from domain.errors import DriveError, Kind
@@ -45,8 +46,12 @@ class CheckReady:
 
     async def _write(self, location: Location) -> None:
         store = self.stores.holding(location)
-        await store.put(location.key, _probe())
-        await store.delete(location.key)
+        try:
+            await store.put(location.key, _probe())
+            await store.delete(location.key)
+        except DriveError:
+            await abandon(self.units, location)
+            raise
 
     async def _give_up(self, location: Location) -> None:
         async with self.units() as work:

@@ -64,7 +64,7 @@ class StoreBlob:
         except BaseException:
             # A fault here loses nothing: the upload's lease runs out, and the reaper does the same.
             with suppress(DriveError):
-                await self._abandon(location)
+                await abandon(self.units, location)
             raise
 
     async def _reserve(self, location: Location, new: NewBlob) -> None:
@@ -115,20 +115,21 @@ class StoreBlob:
     async def _was_published(self, blob: Blob) -> bool:
         """Whether the commit whose answer was lost has happened. The fence tells: it waits for that commit, and either
         finds the upload, which then can't be published any more, or does not."""
-        if await self._abandon(blob.location):
+        if await abandon(self.units, blob.location):
             return False
         async with self.units() as work:
             current = await current_version(work, blob.id)
             return current is not None and current.location == blob.location
 
-    async def _abandon(self, location: Location) -> bool:
-        """Turn the upload into garbage, if it is there; say whether it was."""
-        async with self.units() as work:
-            if not await work.uploads.remove(location.key):
-                return False
-            await work.garbage.add(Garbage(location), after=timedelta(0))
-            await work.commit()
-            return True
+
+async def abandon(units: UnitOfWorkFactory, location: Location) -> bool:
+    """Turn an upload into garbage, if it is there; say whether it was."""
+    async with units() as work:
+        if not await work.uploads.remove(location.key):
+            return False
+        await work.garbage.add(Garbage(location), after=timedelta(0))
+        await work.commit()
+        return True
 
 
 async def current_version(work: UnitOfWork, blob_id: BlobId) -> Blob | None:

@@ -40,7 +40,6 @@ def main() -> None:
 @click.option("--reload", is_flag=True, help="Start anew when the code changes: for development.")
 def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
     """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish what is under way and stop."""
-    logs.configure()
     try:
         given = settings.load(os.environ)
         chosen: dict[str, Any] = {"host": host, "port": port, "workers": workers}
@@ -57,7 +56,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
 
 async def _check(given: Settings) -> None:
     """Open all that the settings name, once, so that what is wrong is told here, in one line."""
-    async with lifecycle.running(Container(settings=given)):
+    async with lifecycle.opened(Container(settings=given)):
         pass
 
 
@@ -99,6 +98,7 @@ def _serve(given: Settings, *, reload: bool) -> None:
 
     if reload:
         multiprocessing.set_start_method("spawn")  # a forked worker would keep the modules of before
+    logs.configure()
     server = Granian(
         "drivebay",
         address=given.host,

@@ -25,23 +25,32 @@ def prepare(settings: Settings) -> Settings:
     """Make the data folder if anything is to go into it, and the token if none was given. Raises StartError."""
     folder = settings.data_dir
     try:
-        if not settings.tokens or folder in (settings.sqlite_path.parent, settings.fs_base_path.parent):
+        stored_there = folder in (settings.sqlite_path.parent, settings.fs_base_path.parent)
+        if not settings.tokens or (stored_there and settings.storage != "memory"):
             folder.mkdir(exist_ok=True)
         return settings if settings.tokens else replace(settings, tokens=(kept_token(folder),))
     except FileNotFoundError:
-        raise StartError(f"DATA_DIR: there is no folder {folder.absolute().parent}. Create it.") from None
+        raise StartError(f"DATA_DIR: There is no folder {folder.absolute().parent}. Create it.") from None
     except OSError as fault:
-        raise StartError(f"DATA_DIR: {folder.absolute()} can't be used: {fault.strerror or fault}.") from None
+        raise StartError(
+            f"DATA_DIR: The folder {folder.absolute()} can't be used: {fault.strerror or fault}. Set another."
+        ) from None
 
 
 @asynccontextmanager
 async def running(container: Container) -> AsyncIterator[None]:
-    """The selected adapters opened, and the reaper at work. Raises StartError if one can't be opened."""
+    """The selected adapters opened, and the reaper at work. Raises StartError."""
+    async with opened(container), reaping(container.reap(), container.settings().reap_interval):
+        yield
+
+
+@asynccontextmanager
+async def opened(container: Container) -> AsyncIterator[None]:
+    """The selected adapters opened. Raises StartError if one can't be."""
     async with AsyncExitStack() as stack:
         await _enter(stack, "DATABASE_URL", container.metadata())
         for name, store in container.stores().by_name.items():
             await _enter(stack, SETTINGS_OF_STORAGES[name], store)
-        await stack.enter_async_context(reaping(container.reap(), container.settings().reap_interval))
         yield
 
 

@@ -1,10 +1,13 @@
 """The backends in containers: built from docker/backends, started once in a session, each on a port of 127.0.0.1."""
 
+import asyncio
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 # The fixtures clean up after themselves, and talk to loopback alone.
@@ -50,3 +53,22 @@ def postgresql_server() -> Iterator[str]:
     container.ports["5432"] = LOOPBACK
     with container:
         yield f"postgresql://postgres:of%20the%20tests@127.0.0.1:{container.get_exposed_port(5432)}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The URL of an empty database of its own."""
+    name = f"drivebay_{secrets.token_hex(8)}"
+    asyncio.run(as_operator(postgresql_server, f"CREATE DATABASE {name}"))
+    yield f"{postgresql_server}/{name}"
+    asyncio.run(as_operator(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def as_operator(server: str, statement: str) -> list[asyncpg.Record]:
+    """What a statement returns that is made as PostgreSQL's superuser, beside all databases of the tests."""
+    connection = await asyncpg.connect(f"{server}/postgres")
+    try:
+        rows: list[asyncpg.Record] = await connection.fetch(statement)
+        return rows
+    finally:
+        await connection.close()

@@ -141,7 +141,7 @@ def _translating() -> Iterator[None]:
         detail = "PostgreSQL did not answer in time. Try again later."
         raise DriveError(Kind.TIMEOUT, detail, backend="postgresql") from error
     except (OSError, asyncpg.InterfaceError) as error:
-        detail = f"PostgreSQL can't be reached: {error}"
+        detail = f"PostgreSQL can't be reached: {error}. Is it running, and is this its address?"
         raise DriveError(Kind.UNAVAILABLE, detail, backend="postgresql") from error
 
 

@@ -101,7 +101,7 @@ class SqliteDatabase(Database):
             kind = KINDS.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
             if kind is None:
                 raise
-            detail = f"The database {self._config.path} can't be used: {error.orig}."
+            detail = f"The database {self._config.path} can't be used: {error.orig}. Check the file and its folder."
             raise DriveError(kind, detail, backend="sqlite") from error
 
     def _prepare(self) -> None:

@@ -26,6 +26,7 @@ Args = TypeVarTuple("Args")
 
 CHUNK = 1024 * 1024
 SHARD = re.compile(r"[0-9a-f]{3}")  # 4,096 folders: 2,500 files in each at ten million blobs
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -123,7 +124,8 @@ class FilesystemBlobStore(BlobStore):
             return Kind.ALREADY_EXISTS, "An object is under this key already."
         if isinstance(error, FileNotFoundError) and operation != "put" and self._is_the_same_folder():
             return Kind.NOT_FOUND, "There is no object under this key."
-        return Kind.UNAVAILABLE, f"{error.filename or self.base} can't be used: {error.strerror}."
+        hint = " Let this user write there." if error.errno in FORBIDDEN else ""
+        return Kind.UNAVAILABLE, f"The folder {self.base} can't be used: {error.strerror}.{hint}"
 
     def _is_the_same_folder(self) -> bool:
         """Whether the folder is the one of the start: an unmounted disk must not look like one without objects."""
@@ -132,9 +134,12 @@ class FilesystemBlobStore(BlobStore):
         return False
 
     def _prepare(self) -> None:
+        parent = self.base.absolute().parent
+        if not parent.is_dir():
+            raise DriveError(Kind.UNAVAILABLE, f"There is no folder {parent}. Create it.", backend=self.backend)
         with suppress(FileExistsError):
             self.base.mkdir()
-            _fsync_folder(self.base.parent)
+            _fsync_folder(parent)
         with tempfile.TemporaryFile(dir=self.base) as probe:
             probe.write(b"Does this folder take a write?")
             os.fsync(probe.fileno())

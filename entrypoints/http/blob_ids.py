@@ -8,6 +8,7 @@ part in routing: the router is shown one fixed path, and the id is read from the
 from urllib.parse import unquote_to_bytes
 
 from litestar.enums import ScopeType
+from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from domain.blob import BlobId
@@ -31,10 +32,11 @@ class BlobIdsApart:
 
 
 def blob_id(raw_path: bytes) -> BlobId:
-    """The id in a path as it was sent. Raises INVALID_ID."""
-    raw = raw_path.removeprefix(PREFIX)
+    """The id in a path as it was sent. Raises INVALID_ID, and NotFoundException if the router took another for one."""
+    if not raw_path.startswith(PREFIX):
+        raise NotFoundException
     try:
-        return BlobId(unquote_to_bytes(raw).decode())
+        return BlobId(unquote_to_bytes(raw_path.removeprefix(PREFIX)).decode())
     except UnicodeDecodeError as fault:
         detail = f"The blob id in the URL is not UTF-8: byte {fault.start} can't be decoded."
         raise DriveError(Kind.INVALID_ID, detail) from None

@@ -47,13 +47,13 @@ class Readiness:
         return faults
 
 
-@get("/health/live", tags=["operations"], security=[])
+@get("/health/live", tags=["operations"], security=[{}])
 async def live() -> Health:
     """The process answers."""
     return Health()
 
 
-@get("/health/ready", tags=["operations"], security=[])
+@get("/health/ready", tags=["operations"], security=[{}])
 async def ready(readiness: Readiness) -> Response[Health]:
     """The database and the storage for new blobs took a write just now."""
     faults = await readiness.faults()

@@ -177,7 +177,7 @@ class TestTheFolder:
     async def test_it_is_made_if_its_parent_is_there(self, tmp_path: Path) -> None:
         async with FilesystemBlobStore(FilesystemConfig(tmp_path / "new")) as store:
             assert store.base.is_dir()
-        with pytest.raises(DriveError, match="can't be used: No such file or directory"):
+        with pytest.raises(DriveError, match=r"There is no folder .*/no\. Create it"):
             await FilesystemBlobStore(FilesystemConfig(tmp_path / "no" / "parent")).__aenter__()
         assert not (tmp_path / "no").exists()
 

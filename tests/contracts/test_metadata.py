@@ -5,7 +5,6 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -21,6 +20,7 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import METADATA
 from domain.errors import DriveError, Kind
 from domain.precondition import CREATE_ONLY
+from tests.backends import as_operator
 from tests.contracts.blob_store import refused
 from tests.contracts.metadata import LONG, Metadata, MetadataContract, blob, put
 
@@ -130,24 +130,6 @@ class TestSqlite(DatabaseContract):
             await put(metadata, blob())
 
 
-@pytest.fixture
-async def postgresql_url(postgresql_server: str) -> AsyncIterator[str]:
-    """The URL of an empty database of its own."""
-    name = f"drivebay_{secrets.token_hex(8)}"
-    await _as_operator(postgresql_server, f"CREATE DATABASE {name}")
-    yield f"{postgresql_server}/{name}"
-    await _as_operator(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def _as_operator(server: str, statement: str) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(f"{server}/postgres")
-    try:
-        rows: list[asyncpg.Record] = await connection.fetch(statement)
-        return rows
-    finally:
-        await connection.close()
-
-
 @pytest.mark.docker
 class TestPostgresql(DatabaseContract):
     @pytest.fixture
@@ -155,7 +137,7 @@ class TestPostgresql(DatabaseContract):
         yield PostgresqlDatabase(PostgresqlConfig(postgresql_url))
         name = postgresql_url.rpartition("/")[2]
         left = f"SELECT state, query FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608 - our own name
-        assert await _as_operator(postgresql_server, left) == [], "a connection is still open"
+        assert await as_operator(postgresql_server, left) == [], "a connection is still open"
 
     @pytest.fixture
     def another(self, postgresql_url: str) -> list[Database]:
@@ -168,7 +150,7 @@ class TestPostgresql(DatabaseContract):
         async with SqlMetadata(database) as metadata:
             async with metadata() as work:
                 await work.blobs.put(blob(), CREATE_ONLY)
-                await _as_operator(postgresql_server, terminate.format(postgresql_url.rpartition("/")[2]))
+                await as_operator(postgresql_server, terminate.format(postgresql_url.rpartition("/")[2]))
                 with refused(Kind.COMMIT_UNKNOWN):
                     await work.commit()
             # The next unit finds a connection that works.
@@ -177,12 +159,12 @@ class TestPostgresql(DatabaseContract):
     async def test_another_encoding_is_refused(self, postgresql_server: str) -> None:
         name = f"latin_{secrets.token_hex(4)}"
         create = f"CREATE DATABASE {name} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0"
-        await _as_operator(postgresql_server, create)
+        await as_operator(postgresql_server, create)
         try:
             with pytest.raises(DriveError, match=r"encoding LATIN1\. Create one with ENCODING 'UTF8'"):
                 await PostgresqlDatabase(PostgresqlConfig(f"{postgresql_server}/{name}")).__aenter__()
         finally:
-            await _as_operator(postgresql_server, f"DROP DATABASE {name}")
+            await as_operator(postgresql_server, f"DROP DATABASE {name}")
 
     @pytest.mark.parametrize(
         ("change", "why"),

@@ -1,0 +1,154 @@
+"""A real server: `drivebay serve` in a process of its own, on a socket, in a folder of its own."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
+TOKEN = "token-of-the-tests"
+PATIENCE = 20  # seconds
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server with `settings` as its environment, and nothing else of ours but the path. A context: running inside."""
+
+    def __init__(self, folder: Path, command: list[str] | None = None, exit_code: int = 0, **settings: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._exit_code = exit_code
+        self._command = command or [DRIVEBAY, "serve"]
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "PORT": str(self.port),
+            "AUTH_BEARER_TOKEN": TOKEN,
+            "REAP_INTERVAL": "0.1",
+            **settings,
+        }
+
+    def __enter__(self) -> Self:
+        with self._log("out") as out, self._log("err") as err:
+            self.process = subprocess.Popen(
+                [part.format(port=self.port) for part in self._command],
+                cwd=self.folder,
+                env=self._environment,
+                stdout=out,
+                stderr=err,
+            )
+        try:
+            self.wait_until_it_answers()
+        except BaseException:
+            self.process.kill()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process.poll() is None:
+            assert self.stop() == self._exit_code, self.errors()
+
+    def stop(self) -> int:
+        """Ask it to stop, and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    def client(self, token: str = TOKEN) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
+
+    def async_client(self, connections: int = 100) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=connections)
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=PATIENCE, limits=limits)
+
+    def connect(self) -> socket.socket:
+        """A connection for requests that are written by hand."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+
+    def output(self) -> str:
+        return (self.folder / f"out-{self.port}").read_text()
+
+    def errors(self) -> str:
+        return (self.folder / f"err-{self.port}").read_text()
+
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of the log."""
+        return [json.loads(line) for line in self.errors().splitlines()]
+
+    def left(self) -> dict[str, int]:
+        """How many files, blobs, uploads and pieces of garbage there are."""
+        with sqlite3.connect(self.folder / "data" / "drivebay.db") as database:
+            rows = {
+                table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - our own names
+                for table in ("blobs", "uploads", "garbage")
+            }
+        database.close()
+        return {"files": sum(path.is_file() for path in (self.folder / "data" / "blobs").rglob("*")), **rows}
+
+    def wait_until_left(self, blobs: int) -> None:
+        """Wait until `blobs` blobs are there, and nothing else."""
+        wanted = {"files": blobs, "blobs": blobs, "uploads": 0, "garbage": 0}
+        self.wait_until(lambda: self.left() == wanted)
+
+    def wait_until(self, reached: Callable[[], bool]) -> None:
+        """Wait for what happens in the server, and can only be asked for."""
+        deadline = time.monotonic() + PATIENCE
+        while not reached():
+            assert time.monotonic() < deadline, (self.left(), self.errors())
+            time.sleep(0.02)
+
+    def workers(self) -> list[int]:
+        """The process ids of those that serve."""
+        parent = self.process.pid
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+    def wait_until_closed(self, folder: Path) -> None:
+        """Wait until no worker has a file in `folder` open."""
+        self.wait_until(lambda: not any(path.startswith(f"{folder}/") for path in self._open_files()))
+
+    def _open_files(self) -> list[str]:
+        return [_target(entry) for pid in self.workers() for entry in Path(f"/proc/{pid}/fd").iterdir()]
+
+    def _log(self, name: str) -> Any:
+        return (self.folder / f"{name}-{self.port}").open("ab")
+
+    def wait_until_it_answers(self) -> None:
+        """Wait until a request is answered. Fails if the server ends instead."""
+        self.wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.errors()
+        try:
+            httpx.get(f"{self.url}/health/live", timeout=PATIENCE)
+        except httpx.TransportError:
+            return False
+        return True
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:  # closed since it was listed
+        return ""
+
+
+def blob_target(blob_id: str) -> dict[str, Any]:
+    """What makes httpx send an id's path as it is: it would take `..` and the like out of it."""
+    return {"target": b"/v1/blobs/" + quote(blob_id, safe="").encode()}

@@ -1,0 +1,214 @@
+"""What HTTP itself asks for: authentication, errors, broken and early-ended requests, on sockets written by hand."""
+
+import json
+import socket
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.http.server import TOKEN, Server
+
+AUTH = f"Authorization: Bearer {TOKEN}\r\n"
+JSON = "Content-Type: application/json\r\n"
+
+
+class Answer:
+    def __init__(self, connection: socket.socket) -> None:
+        response = HTTPResponse(connection)
+        response.begin()
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body: dict[str, Any] = json.loads(response.read())
+
+    @property
+    def code(self) -> str:
+        return str(self.body["code"])
+
+
+def request(head: str, body: bytes = b"") -> bytes:
+    return head.encode("latin-1") + b"\r\n" + body
+
+
+def post(headers: str, body: bytes = b"") -> bytes:
+    return request(f"POST /v1/blobs HTTP/1.1\r\nHost: test\r\n{headers}", body)
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[socket.socket]:
+    with server.connect() as connection:
+        yield connection
+
+
+def ask(connection: socket.socket, message: bytes) -> Answer:
+    connection.sendall(message)
+    return Answer(connection)
+
+
+class TestAuthentication:
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "",
+            "Authorization:\r\n",
+            "Authorization: Bearer\r\n",
+            "Authorization: Bearer \r\n",
+            "Authorization: Bearer wrong\r\n",
+            f"Authorization: Bearer {TOKEN}x\r\n",
+            f"Authorization: Bearer {TOKEN[:-1]}\r\n",
+            f"Authorization: Bearer {TOKEN.upper()}\r\n",
+            f"Authorization: {TOKEN}\r\n",
+            f"Authorization: Basic {TOKEN}\r\n",
+            f"Authorization: Bearer {TOKEN} {TOKEN}\r\n",
+            "Authorization: Bearer tökèn\r\n",
+            AUTH + AUTH,
+            AUTH + "Authorization: Bearer wrong\r\n",
+        ],
+    )
+    def test_what_is_no_valid_token(self, connection: socket.socket, header: str) -> None:
+        answer = ask(connection, request(f"GET /v1/blobs/k5 HTTP/1.1\r\nHost: test\r\n{header}"))
+        assert (answer.status, answer.code) == (401, "unauthorized")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+    @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
+    def test_the_scheme_in_any_case(self, connection: socket.socket, scheme: str) -> None:
+        answer = ask(
+            connection, request(f"GET /v1/blobs/no HTTP/1.1\r\nHost: test\r\nAuthorization: {scheme} {TOKEN}\r\n")
+        )
+        assert answer.status == 404
+
+    def test_several_tokens_are_valid_at_once(self, tmp_path: Any) -> None:
+        with Server(tmp_path, AUTH_BEARER_TOKEN="old, new") as server:
+            for token, status in (("old", 404), ("new", 404), ("old, new", 401)):
+                with server.client(token) as client:
+                    assert client.get("/v1/blobs/k5").status_code == status
+
+    def test_it_comes_before_the_body_and_before_all_else(self, connection: socket.socket) -> None:
+        answer = ask(connection, post("Content-Length: 1000000000\r\nContent-Type: text/plain\r\n", b"{"))
+        assert answer.status == 401
+        assert answer.headers["connection"] == "close"
+
+    def test_no_hint_whether_an_id_exists(self, client: httpx.Client, server: Server) -> None:
+        client.post("/v1/blobs", json={"id": "secret", "data": ""})
+        answers = [httpx.get(f"{server.url}/v1/blobs/{name}") for name in ("secret", "nobody", "%00")]
+        assert {answer.status_code for answer in answers} == {401}
+        assert len({answer.json()["detail"] for answer in answers}) == 1
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("method", "path", "status", "code"),
+        [
+            ("GET", "/", 404, "unknown_route"),
+            ("GET", "/v1", 404, "unknown_route"),
+            ("GET", "/v1/blob", 404, "unknown_route"),
+            ("GET", "/v1//blobs/a", 404, "unknown_route"),
+            ("GET", "/favicon.ico", 404, "unknown_route"),
+            ("GET", "/docs/files/nothing.js", 404, "unknown_route"),
+            ("GET", "/docs/files/../../app.py", 404, "unknown_route"),
+            ("GET", "/docs/files/%2e%2e/app.py", 404, "unknown_route"),
+            ("GET", "/v1/blobs", 405, "method_not_allowed"),
+            ("PATCH", "/v1/blobs/a", 405, "method_not_allowed"),
+            ("POST", "/health/live", 405, "method_not_allowed"),
+            ("BREW", "/v1/blobs/a", 405, "method_not_allowed"),
+            ("GET", "/v1/blobs/", 400, "invalid_id"),
+            ("GET", "/v1/blobs/nobody", 404, "not_found"),
+        ],
+    )
+    def test_every_error_is_a_problem(
+        self, connection: socket.socket, method: str, path: str, status: int, code: str
+    ) -> None:
+        answer = ask(connection, request(f"{method} {path} HTTP/1.1\r\nHost: test\r\n{AUTH}"))
+        assert (answer.status, answer.code) == (status, code)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert list(answer.body) == ["type", "title", "status", "detail", "instance", "code"]
+        assert (answer.body["status"], answer.body["instance"]) == (status, path)
+        assert ("allow" in answer.headers) == (status == 405)
+
+    def test_a_query_changes_nothing(self, client: httpx.Client) -> None:
+        client.post("/v1/blobs?a=b", json={"id": "q", "data": ""})
+        assert client.get("/v1/blobs/q?x=/v1/blobs/y#z").json()["id"] == "q"
+
+    @pytest.mark.parametrize("given", ["abc-123", "0af7651916cd43dd8448eb211c80319c"])
+    def test_a_request_id_comes_back(self, client: httpx.Client, given: str) -> None:
+        assert client.get("/v1/blobs/no", headers={"X-Request-ID": given}).headers["x-request-id"] == given
+
+    @pytest.mark.parametrize("given", ["", "x" * 129, "a b", 'a"b', "é"])
+    def test_one_that_could_do_harm_is_replaced(self, client: httpx.Client, given: str) -> None:
+        sent = httpx.Headers({"X-Request-ID": given}, encoding="utf-8")
+        assert len(client.get("/v1/blobs/no", headers=sent).headers["x-request-id"]) == 16
+
+
+class TestBodies:
+    def test_chunked(self, connection: socket.socket) -> None:
+        body = b'{"id":"chunked","data":"SGVsbG8gV29ybGQh"}'
+        chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+        answer = ask(connection, post(f"{AUTH}{JSON}Transfer-Encoding: chunked\r\n", chunks))
+        assert (answer.status, answer.body["size"]) == (201, 12)
+
+    def test_expect_continue(self, connection: socket.socket) -> None:
+        body = b'{"id":"expect","data":"SGVsbG8gV29ybGQh"}'
+        connection.sendall(post(f"{AUTH}{JSON}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert ask(connection, body).status == 201
+
+    def test_no_continue_for_what_is_refused(self, connection: socket.socket) -> None:
+        answer = ask(connection, post(f"{AUTH}Expect: 100-continue\r\nContent-Length: 100\r\n"))
+        assert answer.status == 415
+
+    def test_too_large_by_its_length_is_refused_at_once(self, connection: socket.socket) -> None:
+        answer = ask(connection, post(f"{AUTH}{JSON}Content-Length: {64 * 1024 * 1024 + 1}\r\n"))
+        assert (answer.status, answer.code) == (413, "too_large")
+        assert "67,108,864 bytes" in answer.body["detail"]
+        assert answer.headers["connection"] == "close"
+
+    def test_too_large_by_what_comes_is_refused_when_it_is(self, connection: socket.socket) -> None:
+        connection.sendall(post(f"{AUTH}{JSON}Transfer-Encoding: chunked\r\n"))
+        megabyte = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+        for _ in range(64):
+            connection.sendall(megabyte)
+        answer = ask(connection, b"1\r\n \r\n")
+        assert (answer.status, answer.code) == (413, "too_large")
+
+    @pytest.mark.parametrize("length", ["-1", "x", "1, 2", "9" * 30])
+    def test_a_length_that_is_none(self, connection: socket.socket, length: str) -> None:
+        connection.sendall(post(f"{AUTH}{JSON}Content-Length: {length}\r\n"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+    @pytest.mark.parametrize("framing", ["Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n"])
+    def test_a_body_that_breaks_off_leaves_nothing_and_is_no_fault_of_ours(
+        self, own_server: Server, framing: str
+    ) -> None:
+        body = b'{"id":"broken","data":"SGVsbG8gV29ybGQh"}'
+        with own_server.connect() as connection:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if "chunked" in framing else body
+            connection.sendall(post(f"{AUTH}{JSON}{framing}", chunk))
+        with own_server.client() as client:
+            assert client.get("/v1/blobs/broken").status_code == 404
+        own_server.wait_until_left(0)
+        assert own_server.stop() == 0
+        lines = own_server.log()
+        assert {line["level"] for line in lines} == {"info"}
+        assert [line["status"] for line in lines if line.get("method") == "POST"] == [400]
+
+    def test_a_connection_serves_request_after_request(self, connection: socket.socket) -> None:
+        for turn in range(50):
+            body = json.dumps({"id": f"turn {turn}", "data": "AAAA" * turn}).encode()
+            assert ask(connection, post(f"{AUTH}{JSON}Content-Length: {len(body)}\r\n", body)).status == 201
+            fetched = ask(connection, request(f"GET /v1/blobs/turn%20{turn} HTTP/1.1\r\nHost: test\r\n{AUTH}"))
+            assert fetched.body["data"] == "AAAA" * turn
+
+    def test_a_client_that_leaves_while_it_is_answered(self, own_server: Server) -> None:
+        with own_server.client() as client:
+            client.post("/v1/blobs", json={"id": "large", "data": "AAAA" * 5_000_000})
+            for _ in range(5):
+                with own_server.connect() as connection:
+                    connection.sendall(request(f"GET /v1/blobs/large HTTP/1.1\r\nHost: test\r\n{AUTH}"))
+                    assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+            assert client.get("/v1/blobs/large").json()["size"] == 15_000_000
+        own_server.wait_until_closed(own_server.folder / "data" / "blobs")
+        assert own_server.stop() == 0
+        assert {line["level"] for line in own_server.log()} == {"info"}

@@ -1,0 +1,303 @@
+"""`drivebay serve` as an operator meets it: starts, stops, restarts, crashes, logs."""
+
+import asyncio
+import base64
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from entrypoints.cli import main
+from tests.contracts.blob_store import pattern
+from tests.http.server import DRIVEBAY, PATIENCE, TOKEN, Server, free_port
+
+FORBIDDEN = "can't be used: Operation not permitted."
+
+
+class TestAStartThatFails:
+    @pytest.mark.parametrize(
+        ("settings", "line"),
+        [
+            ({"PORT": "http"}, "PORT: 'http' can't be used: Expected `int`, got `str`."),
+            ({"STORAGE": "tape"}, "STORAGE: 'tape' is no storage. Allowed: fs (or filesystem, local), memory."),
+            ({"FS_BASE_PATH": "/no/such"}, "FS_BASE_PATH: There is no folder /no. Create it."),
+            ({"FS_BASE_PATH": "/sys/x"}, f"FS_BASE_PATH: The folder /sys/x {FORBIDDEN} Let this user write there."),
+            ({"FS_BASE_PATH": "/dev/null"}, "FS_BASE_PATH: The folder /dev/null can't be used: Not a directory."),
+            ({"DATA_DIR": "/no/such"}, "DATA_DIR: There is no folder /no. Create it."),
+            ({"DATA_DIR": "/sys/x"}, f"DATA_DIR: The folder /sys/x {FORBIDDEN} Set another."),
+            ({"DATABASE_URL": "sqlite:////no/such.db"}, "DATABASE_URL: There is no folder /no. Create it."),
+            (
+                {"DATABASE_URL": "sqlite:////sys/x.db"},
+                "DATABASE_URL: The database /sys/x.db can't be used: unable to open",
+            ),
+            ({"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d"}, "DATABASE_URL: PostgreSQL can't be reached: "),
+            ({"HOST": "192.0.2.1"}, "HOST: '192.0.2.1' is no address of this machine. Try 127.0.0.1."),
+            ({"HOST": "no host"}, "HOST: 'no host' is no address of this machine. Try 127.0.0.1."),
+        ],
+    )
+    def test_names_the_setting_and_says_what_to_do(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], line: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        port = str(free_port())
+        result = CliRunner(env={"AUTH_BEARER_TOKEN": TOKEN, "PORT": port, **settings}).invoke(main, ["serve"])
+        assert (result.exit_code, result.stdout) == (2, "")
+        [told] = result.stderr.splitlines()
+        assert told.startswith(f"drivebay: {line}")
+
+    def test_a_port_in_use(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            environment = {"PATH": os.environ["PATH"], "AUTH_BEARER_TOKEN": TOKEN}
+            command = [DRIVEBAY, "serve", "--port", str(port)]
+            ended = subprocess.run(
+                command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
+        line = f"drivebay: PORT: {port} is in use on 127.0.0.1. Stop the program that uses it, or set another.\n"
+        assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", line)
+
+
+class TestAStart:
+    def test_from_any_folder_with_nothing_set(self, tmp_path: Path) -> None:
+        with Server(tmp_path, AUTH_BEARER_TOKEN="") as server:
+            token = (tmp_path / "data" / "token").read_text().strip()
+            assert server.output().splitlines() == [
+                f"Drivebay 0.1.0 at {server.url}, described at {server.url}/docs",
+                f"  blobs  in {tmp_path}/data/blobs",
+                f"  rows   in {tmp_path}/data/drivebay.db",
+                f"  token  {token}  (kept in {tmp_path}/data/token)",
+            ]
+            with server.client(token) as client:
+                assert client.post("/v1/blobs", json={"id": "a", "data": ""}).status_code == 201
+            with server.client() as client:
+                assert client.get("/v1/blobs/a").status_code == 401
+
+    def test_with_a_dotenv_file(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text(
+            'SECRET_KEY = "a-key"  # mine\nLOCAL_STORAGE_PATH=here\nDATABASE_URL=sqlite:///r.db'
+        )
+        with Server(tmp_path, AUTH_BEARER_TOKEN="") as server, server.client("a-key") as client:
+            assert client.post("/v1/blobs", json={"id": "a", "data": ""}).status_code == 201
+        assert {path.name for path in tmp_path.iterdir()} >= {"here", "r.db"}
+        assert not (tmp_path / "data").exists()
+
+    def test_in_memory(self, tmp_path: Path) -> None:
+        with Server(tmp_path, STORAGE="memory") as server, server.client() as client:
+            assert client.post("/v1/blobs", json={"id": "a", "data": "AAAA"}).status_code == 201
+            assert client.get("/v1/blobs/a").json()["size"] == 3
+            assert "it is gone when this stops" in server.output()
+        assert not (tmp_path / "data").exists()
+
+    @pytest.mark.docker
+    def test_on_postgresql(self, tmp_path: Path, postgresql_url: str) -> None:
+        for turn, status in enumerate((201, 409)):
+            with Server(tmp_path, DATABASE_URL=postgresql_url, WORKERS="2") as server, server.client() as client:
+                assert client.post("/v1/blobs", json={"id": "a", "data": "AAAA"}).status_code == status, turn
+                assert client.get("/v1/blobs/a").json()["size"] == 3
+                assert client.get("/health/ready").status_code == 200
+
+    def test_under_another_server(self, tmp_path: Path) -> None:
+        uvicorn = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--factory",
+            "entrypoints.http.app:from_environment",
+            "--port",
+            "{port}",
+        ]
+        with Server(tmp_path, command=uvicorn, exit_code=-signal.SIGTERM) as server, server.client() as client:
+            assert client.post("/v1/blobs", json={"id": "a//b/", "data": "AAAA"}).status_code == 201
+            assert client.get("/v1/blobs/a%2F%2Fb%2F?x=y").json()["id"] == "a//b/"
+            assert client.get("/nowhere").headers["content-type"] == "application/problem+json"
+
+    def test_again_when_the_code_changes(self, tmp_path: Path) -> None:
+        with Server(tmp_path, command=[DRIVEBAY, "serve", "--reload"]) as server, server.client() as client:
+            [first] = [pid for pid in server.workers() if _is_worker(pid)]
+            os.utime(Path(__file__).parents[2] / "entrypoints" / "__init__.py")
+            server.wait_until(lambda: first not in server.workers())
+            server.wait_until_it_answers()
+            assert client.post("/v1/blobs", json={"id": "a", "data": "AAAA"}).status_code == 201
+
+
+def _is_worker(pid: int) -> bool:
+    return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+class TestKeeping:
+    def test_blobs_outlive_a_restart(self, tmp_path: Path) -> None:
+        data = base64.b64encode(pattern(100_000)).decode()
+        with Server(tmp_path) as server, server.client() as client:
+            client.post("/v1/blobs", json={"id": "k5", "data": data})
+            before = client.get("/v1/blobs/k5").content
+        with Server(tmp_path) as server, server.client() as client:
+            assert client.get("/v1/blobs/k5").content == before
+
+    def test_blobs_outlive_a_kill(self, tmp_path: Path) -> None:
+        with Server(tmp_path) as server, server.client() as client:
+            client.post("/v1/blobs", json={"id": "k5", "data": "SGVsbG8gV29ybGQh"})
+            workers = server.workers()
+            for pid in (server.process.pid, *workers):
+                os.kill(pid, signal.SIGKILL)
+            server.process.wait(PATIENCE)
+        with Server(tmp_path) as server, server.client() as client:
+            assert client.get("/v1/blobs/k5").json()["data"] == "SGVsbG8gV29ybGQh"
+
+    def test_a_worker_that_dies_is_replaced(self, own_server: Server) -> None:
+        [worker] = own_server.workers()
+        os.kill(worker, signal.SIGKILL)
+        own_server.wait_until(lambda: worker not in own_server.workers())
+        own_server.wait_until_it_answers()
+        with own_server.client() as client:
+            assert client.post("/v1/blobs", json={"id": "a", "data": ""}).status_code == 201
+
+    def test_a_stop_lets_a_request_finish(self, own_server: Server) -> None:
+        body = b'{"id":"slow","data":"SGVsbG8gV29ybGQh"}'
+        head = (
+            f"POST /v1/blobs HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {TOKEN}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        )
+        with own_server.connect() as connection:
+            connection.sendall(head.encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")  # the request is being handled
+            own_server.process.send_signal(signal.SIGTERM)
+            own_server.wait_until(lambda: not _listens(own_server.port))
+            connection.sendall(body)
+            assert connection.recv(100).startswith(b"HTTP/1.1 201")
+        assert own_server.process.wait(PATIENCE) == 0
+        assert own_server.left() == {"files": 1, "blobs": 1, "uploads": 0, "garbage": 0}
+
+    async def test_two_servers_on_one_database_and_one_folder(self, tmp_path: Path) -> None:
+        data = {number: base64.b64encode(pattern(number * 10)).decode() for number in range(500)}
+
+        async def use(client: httpx.AsyncClient, other: httpx.AsyncClient, number: int) -> list[int]:
+            blob = {"id": f"{number}", "data": data[number]}
+            first = await client.post("/v1/blobs", json=blob)
+            second = await other.post("/v1/blobs", json=blob)
+            fetched = await asyncio.gather(client.get(f"/v1/blobs/{number}"), other.get(f"/v1/blobs/{number}"))
+            assert all(answer.json()["data"] == data[number] for answer in fetched)
+            return [answer.status_code for answer in (first, second, *fetched)]
+
+        with Server(tmp_path) as one, Server(tmp_path) as two:
+            async with one.async_client(16) as client, two.async_client(16) as other:
+                turns = [(client, other), (other, client)]
+                answers = await asyncio.gather(*(use(*turns[number % 2], number) for number in data))
+            assert answers == [[201, 409, 200, 200]] * 500
+            await asyncio.to_thread(one.wait_until_left, 500)
+            levels = {line["level"] for server in (one, two) for line in server.log()}
+        assert levels == {"info"}
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+class TestLog:
+    def test_a_line_a_request_and_no_secret(self, own_server: Server) -> None:
+        with own_server.client() as client:
+            client.post(
+                "/v1/blobs", json={"id": "hidden-id", "data": "SGVsbG8gV29ybGQh"}, headers={"X-Request-ID": "r1"}
+            )
+            client.get("/v1/blobs/hidden-id?access_token=hidden")
+            client.get("/v1/blobs/hidden-id", headers={"Authorization": "Bearer hidden-wrong"})
+            client.get("/nowhere/hidden")
+        assert own_server.stop() == 0
+        lines = [line for line in own_server.log() if line["event"] == "request" and "health" not in line["route"]]
+        told = [(line["method"], line["route"], line["status"], line["bytes_in"], line["bytes_out"]) for line in lines]
+        assert told[:2] == [("POST", "/v1/blobs", 201, 44, 177), ("GET", "/v1/blobs/{id}", 200, 0, 90)]
+        assert [line[:3] for line in told[2:]] == [("GET", "/v1/blobs/{id}", 401), ("GET", "unknown", 404)]
+        assert lines[0]["request_id"] == "r1"
+        assert all(line["milliseconds"] >= 0 and line["timestamp"].endswith("Z") for line in lines)
+        for text in (own_server.errors(), own_server.output()):
+            assert TOKEN not in text
+            assert "hidden" not in text
+
+    def test_lines_for_people_on_a_terminal(self, tmp_path: Path) -> None:
+        ours, theirs = pty.openpty()
+        port = free_port()
+        environment = {"PATH": os.environ["PATH"], "PORT": str(port), "AUTH_BEARER_TOKEN": TOKEN}
+        with subprocess.Popen([DRIVEBAY, "serve"], cwd=tmp_path, env=environment, stderr=theirs) as process:
+            os.close(theirs)
+            seen = ""
+            while "GET" not in seen:  # ends: without an answer the request raises, and an answer has a line
+                try:
+                    httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=PATIENCE)
+                except httpx.TransportError:
+                    assert process.poll() is None
+                else:
+                    seen += os.read(ours, 10_000).decode()
+            process.terminate()
+        os.close(ours)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", seen)
+        assert re.search(r"request .*method=GET .*route=/health/live .*status=200", plain)
+
+
+class TestHealth:
+    def test_it_lives_and_is_ready(self, client: httpx.Client) -> None:
+        for path in ("/health/live", "/health/ready"):
+            answer = httpx.get(f"{client.base_url}{path}")
+            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+    def test_readiness_names_the_part_that_failed(self, own_server: Server) -> None:
+        blobs = own_server.folder / "data" / "blobs"
+        with own_server.client() as client:
+            assert client.get("/health/ready").status_code == 200
+            away = blobs.rename(blobs.with_name("away"))
+            own_server.wait_until(lambda: client.get("/health/ready").status_code == 503)
+            answer = client.get("/health/ready")
+            assert answer.json()["code"] == "not_ready"
+            assert answer.json()["detail"] == "Not ready: the storage (unavailable). The log has the details."
+            assert answer.headers["retry-after"] == "5"
+            assert client.get("/health/live").status_code == 200
+            stored = client.post("/v1/blobs", json={"id": "a", "data": ""})
+            assert (stored.status_code, stored.json()["code"]) == (503, "unavailable")
+            assert stored.headers["retry-after"] == "5"
+            away.rename(blobs)
+            own_server.wait_until(lambda: client.get("/health/ready").status_code == 200)
+            assert client.post("/v1/blobs", json={"id": "a", "data": ""}).status_code == 201
+        own_server.wait_until_left(1)
+
+
+class TestDocs:
+    def test_the_page_and_all_its_files_come_from_here(self, client: httpx.Client) -> None:
+        page = httpx.get(f"{client.base_url}/docs")
+        assert page.headers["content-type"].startswith("text/html")
+        links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert len(links) == 4
+        for link in links:
+            assert "//" not in link
+            file = httpx.get(f"{client.base_url}/{link}")
+            assert file.status_code == 200, link
+            assert len(file.content) > 100
+        assert "validatorUrl: null" in httpx.get(f"{client.base_url}/docs/files/docs.js").text
+
+    def test_the_description_names_what_there_is(self, client: httpx.Client) -> None:
+        document: dict[str, Any] = httpx.get(f"{client.base_url}/docs/openapi.json").json()
+        paths = {path: set(methods) for path, methods in document["paths"].items()}
+        assert paths == {
+            "/v1/blobs": {"post"},
+            "/v1/blobs/{id}": {"get"},
+            "/health/live": {"get"},
+            "/health/ready": {"get"},
+        }
+        store = document["paths"]["/v1/blobs"]["post"]
+        assert store["requestBody"]["content"]["application/json"]["schema"]["required"] == ["id", "data"]
+        assert set(store["responses"]) == {"201", "400", "401", "408", "409", "413", "415", "500", "503", "504", "507"}
+        fetch = document["paths"]["/v1/blobs/{id}"]["get"]
+        assert [(parameter["name"], parameter["in"]) for parameter in fetch["parameters"]] == [("id", "path")]
+        assert set(fetch["responses"]) == {"200", "400", "401", "404", "500", "503", "504"}
+        assert document["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
+        assert document["paths"]["/health/live"]["get"]["security"] == [{}]
