@@ -7,6 +7,7 @@ because one queue and one wake-up are all that lies between the caller and the a
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+_Inbox = SimpleQueue[Callable[[], None] | None]
 Args = TypeVarTuple("Args")
 
 
@@ -21,9 +23,13 @@ class Threads:
     """A fixed number of threads that run what they are given, each call in one of them. To be entered before use."""
 
     def __init__(self, name: str, count: int) -> None:
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting: deque[Callable[[], None] | None] = deque()
+        # A call goes to the thread that became idle last: it is still warm, and so is what it keeps to itself.
+        self._idle: list[_Inbox] = [SimpleQueue() for _ in range(count)]
         self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(count)
+            threading.Thread(target=self._work, args=(inbox,), name=f"{name}-{number}", daemon=True)
+            for number, inbox in enumerate(self._idle)
         ]
 
     async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
@@ -33,7 +39,7 @@ class Threads:
         the function returns is lost then: a function that takes hold of something leaves it where its caller finds it.
         """
         call = _Call(lambda: function(*args))
-        self._calls.put(call)
+        self._hand_out(call)
         cancelled = None
         while not call.over:
             try:
@@ -58,14 +64,26 @@ class Threads:
     ) -> None:
         """Let the calls that were made end, then the threads."""
         for _ in self._threads:
-            self._calls.put(None)
+            self._hand_out(None)
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
+    def _hand_out(self, call: Callable[[], None] | None) -> None:
+        with self._lock:
+            if self._idle:
+                self._idle.pop().put(call)
+            else:
+                self._waiting.append(call)
+
+    def _work(self, inbox: _Inbox) -> None:
+        while (call := inbox.get()) is not None:
             call()
-            del call
+            del call  # and what it holds
+            with self._lock:
+                if self._waiting:
+                    inbox.put(self._waiting.popleft())
+                else:
+                    self._idle.append(inbox)
 
 
 class _Call(Generic[T]):

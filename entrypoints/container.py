@@ -10,7 +10,7 @@ from dependency_injector import containers, providers
 
 from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import SqlMetadata
-from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.database import Database
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
@@ -24,6 +24,13 @@ from domain.blob import ObjectKey
 from entrypoints.settings import Settings
 
 
+def _postgresql(url: str) -> Database:
+    # Imported only where it is used: a start without it is quicker.
+    from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
+
+    return PostgresqlDatabase(PostgresqlConfig(url))
+
+
 def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapping[str, BlobStore]:
     return {name: makers[name]() for name in names}
 
@@ -35,7 +42,7 @@ class Container(containers.DeclarativeContainer):
     _given: Any = settings.provided
 
     sqlite = providers.Singleton(SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path))
-    postgresql = providers.Singleton(PostgresqlDatabase, providers.Factory(PostgresqlConfig, url=_given.database_url))
+    postgresql = providers.Singleton(_postgresql, _given.database_url)
     metadata: providers.Provider[MemoryMetadata | SqlMetadata] = providers.Selector(
         _given.database,
         memory=providers.Singleton(MemoryMetadata),

@@ -13,7 +13,7 @@ from entrypoints.container import Container
 from entrypoints.settings import Settings
 from entrypoints.tokens import kept_token
 
-LOG = structlog.get_logger("drivebay.lifecycle")
+LOG = structlog.get_logger()
 SETTINGS_OF_STORAGES = {"fs": "FS_BASE_PATH", "memory": "STORAGE"}
 
 

@@ -1,4 +1,4 @@
-"""Log lines: for people on a terminal, JSON elsewhere. The libraries' lines go the same way."""
+"""Log lines: for people on a terminal, JSON elsewhere. The libraries' lines come in the same form."""
 
 import logging
 import sys
@@ -9,28 +9,29 @@ import structlog
 
 SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
+    structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
 
 def configure(stream: TextIO = sys.stderr) -> None:
     """Send all log lines to `stream`: readable if it is a terminal, one JSON object a line if not."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=SHARED,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(stream)],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    rendering = _rendering(stream)
+    # Ours go straight there, and spare the way through the standard library's logging.
     structlog.configure(
-        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*SHARED, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
+    libraries = logging.StreamHandler(stream)
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(handlers=[libraries], level=logging.WARNING, force=True)
 
 
 def _rendering(stream: TextIO) -> list[structlog.typing.Processor]:

@@ -10,7 +10,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
 
-LOG = structlog.get_logger("drivebay.access")
+LOG = structlog.get_logger()
 REQUEST_ID = re.compile(rb"[\w.:+/=-]{1,128}")
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifecycle, logs, settings
 from entrypoints.container import Container
 from entrypoints.http import blobs, health, openapi
 from entrypoints.http.access_log import AccessLog
-from entrypoints.http.auth import bearer_guard
+from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.blob_ids import BlobIdsApart
 from entrypoints.http.problems import EXCEPTION_HANDLERS
 from entrypoints.settings import Settings
@@ -31,7 +32,7 @@ def create_app(given: Settings, configure: Callable[[Container], None] = lambda 
     interface = Router(
         "/",
         route_handlers=[blobs.store_blob, blobs.fetch_blob],
-        guards=[bearer_guard(given.tokens)],
+        middleware=[DefineMiddleware(BearerAuthentication, tokens=given.tokens)],
         dependencies={"store": _always(container.store_blob()), "fetch": _always(container.fetch_blob())},
         tags=["blobs"],
     )

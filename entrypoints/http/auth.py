@@ -1,31 +1,32 @@
 """Bearer authentication (RFC 6750), before anything else is looked at."""
 
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any
 
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from entrypoints.http.problems import HttpProblem
 
-Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
 
+class BearerAuthentication:
+    """ASGI middleware that lets pass who has one of `tokens`. All are compared, in constant time each.
 
-def bearer_guard(tokens: Sequence[str]) -> Guard:
-    """A guard that lets pass who has one of `tokens`. All are compared, in constant time each."""
-    accepted = [token.encode() for token in tokens]
+    Not a guard: the framework runs those in threads, and copies the route for each request that has one.
+    """
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        given = _bearer(connection.scope["headers"])
+    def __init__(self, app: ASGIApp, tokens: Sequence[str]) -> None:
+        self._app = app
+        self._tokens = [token.encode() for token in tokens]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = _bearer(scope["headers"])
         if given is None:
             raise _unauthorized("Send the header Authorization: Bearer <token>, once.", "")
-        matches = [hmac.compare_digest(given, token) for token in accepted]
+        matches = [hmac.compare_digest(given, token) for token in self._tokens]
         if not any(matches):
             raise _unauthorized("The bearer token is not valid here.", ' error="invalid_token"')
-
-    return guard
+        await self._app(scope, receive, send)
 
 
 def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

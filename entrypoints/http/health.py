@@ -14,7 +14,7 @@ from application.check_ready import CheckReady
 from domain.errors import DriveError
 from entrypoints.http.problems import RETRY_AFTER, HttpProblem
 
-LOG = structlog.get_logger("drivebay.health")
+LOG = structlog.get_logger()
 FRESH = 1.0  # seconds for which an answer serves all who ask: they need no token, and each check costs writes
 
 

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 
 from domain.errors import DriveError, Kind
 
-LOG = structlog.get_logger("drivebay.http")
+LOG = structlog.get_logger()
 RETRY_AFTER = {"Retry-After": "5"}  # seconds
 
 STATUSES: Mapping[Kind, HTTPStatus] = {

@@ -1,0 +1,72 @@
+"""A fetch of 1 KiB through the use case, SQLite and files, against the least that such a fetch could be.
+
+That is one trip to a thread, with a read by the standard library's sqlite3 and one of the file.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from statistics import median
+
+from adapters.metadata.sql import SqlMetadata
+from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from application.fetch_blob import FetchBlob
+from application.store_blob import NewBlob, StoreBlob
+from application.stores import Stores
+from domain.blob import BlobId, ObjectKey
+
+SIZE = 1024
+ROUNDS = 31
+FETCHES = 300  # in a round
+ALLOWED = 2.5
+
+
+async def measure(folder: Path) -> None:
+    """Print the medians and their ratio."""
+    async with (
+        SqlMetadata(SqliteDatabase(SqliteConfig(folder / "rows.db"))) as metadata,
+        FilesystemBlobStore(FilesystemConfig(folder / "blobs")) as files,
+    ):
+        stores = Stores("fs", {"fs": files})
+        store, fetch = StoreBlob(metadata, stores, ObjectKey.random, SIZE), FetchBlob(metadata.blobs, stores)
+        blobs = [await store(NewBlob(BlobId(f"blob {number}"), _bytes())) for number in range(100)]
+        paths = {blob.id.value: files.path(blob.location.key) for blob in blobs}
+        ids = [blob.id for blob in blobs]
+        rows = sqlite3.connect(folder / "rows.db", check_same_thread=False)
+
+        async def drivebay(blob_id: BlobId) -> bytes:
+            async with await fetch(blob_id) as opened:
+                return b"".join([chunk async for chunk in opened])
+
+        def read(blob_id: str) -> bytes:
+            rows.execute("SELECT * FROM blobs WHERE id = ?", (blob_id,)).fetchone()
+            with open(paths[blob_id], "rb") as file:
+                return file.read()
+
+        async def least(blob_id: BlobId) -> bytes:
+            return await asyncio.to_thread(read, blob_id.value)
+
+        assert await drivebay(ids[0]) == await least(ids[0])
+        ours, theirs = [], []
+        for _ in range(ROUNDS):  # by turns, so that a noisy moment is shared
+            theirs.append(await _time(least, ids))
+            ours.append(await _time(drivebay, ids))
+        rows.close()
+    ratio = median(ours) / median(theirs)
+    print(f"fetch of 1 KiB in-process: {median(ours):.0f} us, the least {median(theirs):.0f} us")
+    print(f"  ratio {ratio:.2f} (allowed {ALLOWED}): {'ok' if ratio <= ALLOWED else 'TOO SLOW'}")
+
+
+async def _time(fetch: Callable[[BlobId], Awaitable[bytes]], ids: list[BlobId]) -> float:
+    """Microseconds a fetch."""
+    started = time.perf_counter()
+    for number in range(FETCHES):
+        await fetch(ids[number % len(ids)])
+    return (time.perf_counter() - started) / FETCHES * 1e6
+
+
+async def _bytes() -> AsyncIterator[bytes]:
+    yield bytes(SIZE)

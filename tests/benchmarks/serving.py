@@ -1,0 +1,86 @@
+"""Requests per second over HTTP: an empty Litestar handler, a GET and a POST of 1 KiB, beside each other.
+
+All are served by granian with one worker, and asked by as many connections, one request at a time on each.
+"""
+
+import asyncio
+import base64
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from statistics import median
+
+from litestar import Litestar, get
+
+from tests.http.server import TOKEN, Server
+
+CONNECTIONS = 16
+ROUNDS = 7
+SECONDS = 0.7  # a round
+DATA = base64.b64encode(bytes(1024)).decode()
+
+
+@get("/health/live")
+async def _empty() -> None:
+    """Nothing at all."""
+
+
+def empty() -> Litestar:
+    """An application whose only handler is empty."""
+    return Litestar([_empty])
+
+
+async def measure(folder: Path) -> None:
+    """Print the medians, and what part each is of the empty handler's."""
+    (folder / "empty").mkdir()
+    (folder / "drivebay").mkdir()
+    granian = [str(Path(sys.executable).parent / "granian"), "--interface", "asgi", "--factory", "--port", "{port}"]
+    granian += ["--no-ws", "--working-dir", str(Path(__file__).parents[2]), "tests.benchmarks.serving:empty"]
+    with Server(folder / "empty", command=granian) as bare, Server(folder / "drivebay") as drivebay:
+        ids = count()
+        kinds: dict[str, tuple[int, Callable[[], bytes]]] = {
+            "empty handler": (bare.port, lambda: _request("GET /health/live")),
+            "GET of 1 KiB": (drivebay.port, lambda: _request("GET /v1/blobs/0")),
+            "POST of 1 KiB": (drivebay.port, lambda: _post(f"{next(ids)}")),
+        }
+        await _rate(drivebay.port, kinds["POST of 1 KiB"][1])  # so that there is a blob to get
+        rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for _ in range(ROUNDS):  # by turns, so that a noisy moment is shared
+            for kind, (port, make) in kinds.items():
+                rates[kind].append(await _rate(port, make))
+    whole = median(rates["empty handler"])
+    for kind, found in rates.items():
+        print(f"{kind}: {median(found):,.0f} requests per second, {median(found) / whole:.2f} of the empty handler's")
+
+
+async def _rate(port: int, make: Callable[[], bytes]) -> float:
+    """Requests per second that are answered with success."""
+    deadline = time.perf_counter() + SECONDS
+    started = time.perf_counter()
+    answered = await asyncio.gather(*(_ask(port, make, deadline) for _ in range(CONNECTIONS)))
+    return sum(answered) / (time.perf_counter() - started)
+
+
+async def _ask(port: int, make: Callable[[], bytes], deadline: float) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answered = 0
+    while time.perf_counter() < deadline:
+        writer.write(make())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 20"), head
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or b"0"))
+        answered += 1
+    writer.close()
+    await writer.wait_closed()
+    return answered
+
+
+def _request(line: str, headers: str = "", body: str = "") -> bytes:
+    return f"{line} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {TOKEN}\r\n{headers}\r\n{body}".encode()
+
+
+def _post(blob_id: str) -> bytes:
+    body = f'{{"id":"{blob_id}","data":"{DATA}"}}'
+    return _request("POST /v1/blobs", f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n", body)
