@@ -1,0 +1,96 @@
+"""What the project says of itself is so."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from adapters.sql import migrations
+from entrypoints.container import Container
+from entrypoints.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def name_of(dependency: str) -> str:
+    return re.split(r"[\[><=]", dependency)[0]
+
+
+def test_the_readme_and_the_example_have_every_setting() -> None:
+    source = (ROOT / "entrypoints" / "settings.py").read_text()
+    names = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+|STORAGE|HOST|PORT|WORKERS)"', source))
+    assert len(names) > 15
+    assert names <= set(re.findall(r"`([A-Z_]+)`", README))
+    spellings = {name for name in names if name.startswith("DB_")}
+    spellings |= {"SECRET_KEY", "ACTIVE_STORAGE", "LOCAL_STORAGE_PATH"}
+    example = (ROOT / ".env.example").read_text()
+    assert set(re.findall(r"^# ([A-Z_]+)=", example, re.MULTILINE)) == names - spellings
+
+
+def test_the_readmes_map_names_what_is_there() -> None:
+    [drawing] = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    folder = ROOT
+    for line in drawing.splitlines():
+        for name in re.findall(r"[\w.]+", line.split("   ")[0]):
+            assert (folder / name if line.startswith(" ") else ROOT / name).exists(), line
+        if not line.startswith(" "):
+            folder = ROOT / line.split()[0]
+
+
+def test_the_lock_files_name_no_host() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        lock = (ROOT / name).read_text()
+        assert "://" not in lock
+        assert "--index-url" not in lock
+        pinned = re.findall(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==", lock, re.MULTILINE)
+        assert len(pinned) > 30
+        assert lock.count("--hash=sha256:") >= len(pinned)
+
+
+def test_the_lock_files_have_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    wanted = {"requirements.lock": project["project"]["dependencies"] + groups["build"]}
+    wanted["requirements-dev.lock"] = wanted["requirements.lock"] + groups["dev"]
+    for name, dependencies in wanted.items():
+        lock = (ROOT / name).read_text()
+        for dependency in dependencies:
+            assert re.search(rf"^{name_of(dependency)}(\[.*\])?==", lock, re.MULTILINE), (name, dependency)
+
+
+def test_the_head_of_the_migrations_is_the_newest() -> None:
+    config = Config()
+    config.set_main_option("script_location", "adapters.sql:migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings(storage="memory"),
+        Settings(database_url="postgresql://u:p@127.0.0.1/d"),
+        Settings(database_url="postgresql://u:p@127.0.0.1/d?sslmode=require"),
+    ],
+    ids=["files and SQLite", "memory", "PostgreSQL", "PostgreSQL over TLS"],
+)
+def test_the_container_can_make_all_that_it_provides(settings: Settings) -> None:
+    container = Container(settings=settings)
+    for name in ("metadata", "stores", "store_blob", "fetch_blob", "reap", "check_ready"):
+        assert container.providers[name]() is not None, name
+    assert container.store_blob() is container.store_blob()
+    assert container.stores().active == settings.storage
+
+
+def test_containers_share_nothing() -> None:
+    assert Container(settings=Settings()).stores() is not Container(settings=Settings()).stores()
+
+
+def test_git_knows_no_secret_and_no_data() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert not [name for name in tracked.stdout.splitlines() if re.search(r"(^|/)(\.env|token|data/.*|.*\.db)$", name)]
