@@ -19,7 +19,7 @@ from entrypoints.http.json_form import JsonBlob, StoredBody
 PARSE_IN_THREAD = 256 * 1024
 
 
-@post("/v1/blobs", operation_class=openapi.StoreOperation, responses=openapi.STORE_RESPONSES)
+@post("/v1/blobs", summary="Store a blob", operation_class=openapi.StoreOperation, responses=openapi.STORE_RESPONSES)
 async def store_blob(request: Request[Any, Any, Any], store: StoreBlob) -> Response[StoredBody]:
     """Store a blob under an id that is not in use yet."""
     body = await json_form.read_body(request.scope, request.receive)
@@ -32,7 +32,7 @@ async def store_blob(request: Request[Any, Any, Any], store: StoreBlob) -> Respo
     return Response(json_form.stored_body(blob), headers=headers)
 
 
-@get(ROUTE, responses=openapi.FETCH_RESPONSES)
+@get(ROUTE, summary="Fetch a blob", responses=openapi.FETCH_RESPONSES)
 async def fetch_blob(request: Request[Any, Any, Any], fetch: FetchBlob) -> ASGIApp:
     """Fetch a blob."""
     return JsonBlob(await fetch(blob_id(request.scope["raw_path"])))

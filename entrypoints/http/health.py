@@ -12,6 +12,7 @@ from litestar import Response, get
 
 from application.check_ready import CheckReady
 from domain.errors import DriveError
+from entrypoints.http import openapi
 from entrypoints.http.problems import RETRY_AFTER, HttpProblem
 
 LOG = structlog.get_logger()
@@ -47,13 +48,19 @@ class Readiness:
         return faults
 
 
-@get("/health/live", tags=["operations"], security=[{}])
+@get("/health/live", summary="Does the process answer?", tags=["operations"], security=[{}])
 async def live() -> Health:
     """The process answers."""
     return Health()
 
 
-@get("/health/ready", tags=["operations"], security=[{}])
+@get(
+    "/health/ready",
+    summary="Could a blob be stored now?",
+    responses=openapi.READY_RESPONSES,
+    tags=["operations"],
+    security=[{}],
+)
 async def ready(readiness: Readiness) -> Response[Health]:
     """The database and the storage for new blobs took a write just now."""
     faults = await readiness.faults()

@@ -32,13 +32,13 @@ PAGE = b"""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Drivebay</title>
-<link rel="icon" href="docs/files/favicon-32x32.png">
-<link rel="stylesheet" href="docs/files/swagger-ui.css">
+<link rel="icon" href="/docs/files/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/files/swagger-ui.css">
 </head>
 <body>
 <div id="docs"></div>
-<script src="docs/files/swagger-ui-bundle.js"></script>
-<script src="docs/files/docs.js"></script>
+<script src="/docs/files/swagger-ui-bundle.js"></script>
+<script src="/docs/files/docs.js"></script>
 </body>
 </html>
 """
@@ -106,6 +106,9 @@ STORE_RESPONSES = {201: ResponseSpec(StoredBody, False, "Stored.")} | _problems(
         HTTPStatus.INSUFFICIENT_STORAGE: "The storage is full.",
         **_ALWAYS,
     }
+)
+READY_RESPONSES = _problems(
+    {HTTPStatus.SERVICE_UNAVAILABLE: "The database or the storage for new blobs took no write."}
 )
 FETCH_RESPONSES = {200: ResponseSpec(BlobBody, False, "The blob.")} | _problems(
     {
