@@ -59,7 +59,9 @@ def postgresql_server() -> Iterator[str]:
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """The URL of an empty database of its own."""
     name = f"drivebay_{secrets.token_hex(8)}"
-    asyncio.run(as_operator(postgresql_server, f"CREATE DATABASE {name}"))
+    # A language's own order, so that an order by bytes is seen to be the tables' doing.
+    create = f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+    asyncio.run(as_operator(postgresql_server, create))
     yield f"{postgresql_server}/{name}"
     asyncio.run(as_operator(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
 

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,17 @@ class TestFilesystem(BlobStoreContract):
 
     async def residue(self, store: BlobStore) -> list[str]:
         assert isinstance(store, FilesystemBlobStore)
-        return [name for _, _, names in os.walk(store.base) for name in names]
+        files = [name for _, _, names in os.walk(store.base) for name in names]
+        return files + [f"still open: {path}" for path in open_files() if path.startswith(str(store.base))]
+
+
+def open_files() -> list[str]:
+    """The paths of the files that this process has open."""
+    paths = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the one by which they are listed
+            paths.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return paths
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ from adapters.sql import migrations
 from adapters.sql.database import Database
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.tables import METADATA
+from adapters.sql.tables import BLOBS, METADATA
 from domain.errors import DriveError, Kind
 from domain.precondition import CREATE_ONLY
 from tests.backends import as_operator
 from tests.contracts.blob_store import refused
 from tests.contracts.metadata import LONG, Metadata, MetadataContract, blob, put
+from tests.ids import NASTY
 
 
 class TestMemory(MetadataContract):
@@ -61,6 +62,15 @@ class DatabaseContract(MetadataContract):
             await put(metadata, version)
         async with SqlMetadata(another[0]) as metadata:
             assert await metadata.blobs.get(version.id) == version
+
+    async def test_ids_sort_by_their_bytes(self, database: Database) -> None:
+        def ids(connection: Connection) -> list[str]:
+            return list(connection.scalars(sa.select(BLOBS.c.id).order_by(BLOBS.c.id)))
+
+        async with SqlMetadata(database) as metadata:
+            for blob_id in NASTY:
+                await put(metadata, blob(blob_id))
+            assert await database.read(ids) == sorted(NASTY, key=str.encode)
 
     async def test_tables_of_a_newer_version_are_left_alone(
         self, database: Database, another: "list[Database]"
@@ -155,6 +165,15 @@ class TestPostgresql(DatabaseContract):
                     await work.commit()
             # The next unit finds a connection that works.
             assert await put(metadata, blob(), CREATE_ONLY) is None
+
+    async def test_a_cancellation_does_not_split_a_slow_commit(
+        self, database: Database, postgresql_url: str, postgresql_server: str
+    ) -> None:
+        name = postgresql_url.rpartition("/")[2]
+        for setting in ("commit_delay = 50000", "commit_siblings = 0"):  # microseconds before the sync of a commit
+            await as_operator(postgresql_server, f"ALTER DATABASE {name} SET {setting}")
+        async with SqlMetadata(database) as metadata:
+            await self.test_a_cancellation_does_not_split_a_commit(metadata)
 
     async def test_another_encoding_is_refused(self, postgresql_server: str) -> None:
         name = f"latin_{secrets.token_hex(4)}"
