@@ -111,7 +111,9 @@ def _serve(given: Settings, *, reload: bool) -> None:
         log_level=LogLevels.warning,
         log_dictconfig=TO_THE_ROOT_LOGGER,
         reload=reload,
-        reload_paths=[Path(__file__).parent.parent],
+        reload_paths=[
+            Path(__file__).parents[1] / name for name in ("domain", "application", "adapters", "entrypoints")
+        ],
     )
     server.serve(target_loader=partial(application, given), wrap_loader=False)
 

@@ -51,6 +51,12 @@ class AccessLog:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive_counted, send_counted)
+            except Exception as fault:
+                if not status:
+                    raise
+                # It is too late for another answer. The server cuts the connection of one that is not whole, and the
+                # client, which knows its length, sees that.
+                LOG.error("an answer broke off", exc_info=fault)
             finally:
                 LOG.info(
                     "request",

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 
 DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
+UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "entrypoints.http.app:from_environment", "--port", "{port}"]
 TOKEN = "token-of-the-tests"
 PATIENCE = 20  # seconds
 

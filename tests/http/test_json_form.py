@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import os
 import re
+import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.blob_store import pattern
-from tests.http.server import Server, blob_target
+from tests.http.server import UVICORN, Server, blob_target
 from tests.ids import INVALID, NASTY, valid_ids
 
 JSON = {"Content-Type": "application/json"}
@@ -162,6 +164,19 @@ class TestDamage:
             database.close()
             assert client.get("/v1/blobs/k5").status_code == 404
         assert [line["fault"] for line in own_server.log() if line["event"] == "a request failed"]
+
+    @pytest.mark.parametrize("command", [None, UVICORN], ids=["granian", "uvicorn"])
+    def test_an_answer_that_breaks_off_is_seen_to(self, tmp_path: Path, command: list[str] | None) -> None:
+        exit_code = -signal.SIGTERM if command else 0
+        with Server(tmp_path, command, exit_code) as server, server.client() as client:
+            client.post("/v1/blobs", json={"id": "k5", "data": encoded(pattern(6_000_000))})
+            [file] = [path for path in (tmp_path / "data" / "blobs").rglob("*") if path.is_file()]
+            os.truncate(file, 3_000_000)
+            with pytest.raises(httpx.RemoteProtocolError):
+                client.get("/v1/blobs/k5")
+            assert client.get("/health/live").status_code == 200
+            assert "an answer broke off" in server.errors()
+            assert "ends after 3,000,000 bytes" in server.errors()
 
 
 class TestWrongBodies:

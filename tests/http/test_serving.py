@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from click.testing import CliRunner
 
 from entrypoints.cli import main
 from tests.contracts.blob_store import pattern
-from tests.http.server import DRIVEBAY, PATIENCE, TOKEN, Server, free_port
+from tests.http.server import DRIVEBAY, PATIENCE, TOKEN, UVICORN, Server, free_port
 
 FORBIDDEN = "can't be used: Operation not permitted."
 
@@ -106,16 +105,7 @@ class TestAStart:
                 assert client.get("/health/ready").status_code == 200
 
     def test_under_another_server(self, tmp_path: Path) -> None:
-        uvicorn = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "--factory",
-            "entrypoints.http.app:from_environment",
-            "--port",
-            "{port}",
-        ]
-        with Server(tmp_path, command=uvicorn, exit_code=-signal.SIGTERM) as server, server.client() as client:
+        with Server(tmp_path, command=UVICORN, exit_code=-signal.SIGTERM) as server, server.client() as client:
             assert client.post("/v1/blobs", json={"id": "a//b/", "data": "AAAA"}).status_code == 201
             assert client.get("/v1/blobs/a%2F%2Fb%2F?x=y").json()["id"] == "a//b/"
             assert client.get("/nowhere").headers["content-type"] == "application/problem+json"
@@ -175,6 +165,12 @@ class TestKeeping:
             assert connection.recv(100).startswith(b"HTTP/1.1 201")
         assert own_server.process.wait(PATIENCE) == 0
         assert own_server.left() == {"files": 1, "blobs": 1, "uploads": 0, "garbage": 0}
+
+    def test_a_stop_does_not_wait_for_idle_connections(self, own_server: Server) -> None:
+        with own_server.client() as client:
+            client.get("/health/live")
+            assert own_server.stop() == 0
+            assert "refused to gracefully stop" not in own_server.errors()
 
     async def test_two_servers_on_one_database_and_one_folder(self, tmp_path: Path) -> None:
         data = {number: base64.b64encode(pattern(number * 10)).decode() for number in range(500)}
