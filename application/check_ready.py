@@ -63,6 +63,7 @@ class CheckReady:
         # Not asyncio.timeout: it would wait for a cancelled probe to clean up, for as long as a dead disk hangs.
         done, _ = await asyncio.wait({task}, timeout=self.deadline.total_seconds())
         if not done:
+            task.add_done_callback(lambda late: late.cancelled() or late.exception())  # it is told already
             task.cancel()
             return DriveError(Kind.TIMEOUT, f"It took no write within {self.deadline.total_seconds():g} s.")
         match task.exception():

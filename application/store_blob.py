@@ -108,13 +108,19 @@ class StoreBlob:
                     await work.garbage.add(Garbage(replaced.location), after=GRACE)
                 await work.commit()
         except DriveError as error:
-            if error.kind is not Kind.COMMIT_UNKNOWN or not await self._was_published(blob):
-                raise
+            if error.kind is Kind.COMMIT_UNKNOWN:
+                with suppress(DriveError):  # it stays unknown then
+                    if await self._was_published(blob):
+                        return blob
+            raise
         return blob
 
     async def _was_published(self, blob: Blob) -> bool:
-        """Whether the commit whose answer was lost has happened. The fence tells: it waits for that commit, and either
-        finds the upload, which then can't be published any more, or does not."""
+        """Whether the commit whose answer was lost has happened.
+
+        The fence tells. It waits for that commit, and either finds the upload, which then can't be published any more,
+        or does not.
+        """
         if await abandon(self.units, blob.location):
             return False
         async with self.units() as work:

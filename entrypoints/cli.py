@@ -45,13 +45,13 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
         chosen: dict[str, Any] = {"host": host, "port": port, "workers": workers}
         given = replace(given, **{name: value for name, value in chosen.items() if value is not None})
         ready = lifecycle.prepare(given)
-        _check_port(ready)
+        address = _free_address(ready)
         asyncio.run(_check(ready))
     except (SettingsError, StartError) as fault:
         click.echo("\n".join(f"drivebay: {line}" for line in str(fault).splitlines()), err=True)
         sys.exit(2)
     click.echo(_banner(ready, made_token=not given.tokens))
-    _serve(ready, reload=reload)
+    _serve(ready, address, reload=reload)
 
 
 async def _check(given: Settings) -> None:
@@ -60,12 +60,15 @@ async def _check(given: Settings) -> None:
         pass
 
 
-def _check_port(given: Settings) -> None:
+def _free_address(given: Settings) -> str:
+    """The IP address to listen on: one of IPv4 if the name has any. Raises StartError if it is taken, or not ours."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
+        return str(address[0])
     except PermissionError:
         raise StartError(f"PORT: this user may not listen on {given.port}. Set it to one above 1023.") from None
     except OSError as fault:
@@ -90,7 +93,7 @@ def _banner(given: Settings, *, made_token: bool) -> str:
     return "\n".join(lines)
 
 
-def _serve(given: Settings, *, reload: bool) -> None:
+def _serve(given: Settings, address: str, *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
     from granian import Granian
     from granian.constants import Interfaces
@@ -101,7 +104,7 @@ def _serve(given: Settings, *, reload: bool) -> None:
     logs.configure()
     server = Granian(
         "drivebay",
-        address=given.host,
+        address=address,
         port=given.port,
         interface=Interfaces.ASGI,
         workers=given.workers,

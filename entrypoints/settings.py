@@ -20,6 +20,7 @@ Source = Mapping[str, str | None]
 
 TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
 STORAGES = {"fs": "fs", "filesystem": "fs", "local": "fs", "memory": "memory"}
+SECRETS = {"AUTH_BEARER_TOKEN", "SECRET_KEY", "DATABASE_URL", "DB_PASSWORD"}  # may be in a file: NAME_FILE
 NOT_YET = {"database", "db", "s3", "ftp"}
 
 
@@ -62,8 +63,11 @@ DEFAULT = Settings()
 
 def load(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
     """The settings from `environment` over the file `dotenv`, if there is one. Raises SettingsError."""
-    sources: tuple[Source, ...] = (environment, dotenv_values(dotenv, interpolate=False))
-    return _Reading(sources).settings()
+    try:
+        from_file = dotenv_values(dotenv, interpolate=False)
+    except (OSError, UnicodeDecodeError) as fault:
+        raise SettingsError(f"{dotenv} can't be read: {fault}. Mend it, or remove it.") from None
+    return _Reading((environment, from_file)).settings()
 
 
 class _Reading:
@@ -103,9 +107,10 @@ class _Reading:
         for number, source in enumerate(self._sources):
             values: dict[str, T] = {}
             for name in names:
-                for spelling, text in ((name, source.get(name)), self._from_file(f"{name}_FILE", source)):
-                    if text:
-                        self._parse(parse, spelling, text, values)
+                if text := source.get(name):
+                    self._parse(parse, name, text, values)
+                if name in SECRETS and (path := source.get(f"{name}_FILE")):
+                    self._parse(lambda path: parse(_read_secret(path)), f"{name}_FILE", path, values)
             if len(set(values.values())) > 1:
                 self._faults.append(f"{' and '.join(values)}: they are one setting, and differ. Give only one of them.")
             if values:
@@ -117,16 +122,6 @@ class _Reading:
             values[name] = parse(text)
         except ValueError as fault:
             self._faults.append(f"{name}: {fault}")
-
-    def _from_file(self, name: str, source: Source) -> tuple[str, str | None]:
-        path = source.get(name)
-        if not path:
-            return name, None
-        try:
-            return name, Path(path).read_text().strip()
-        except OSError as fault:
-            self._faults.append(f"{name}: {path} can't be read: {fault.strerror}.")
-            return name, None
 
     def _database_url(self) -> str | None:
         whole = self._find(_database_url, "DATABASE_URL")
@@ -158,6 +153,13 @@ class _Reading:
             self._faults.append("DATABASE_URL: STORAGE=memory keeps the metadata in memory too. Give only one of them.")
         if settings.workers > 1:
             self._faults.append("WORKERS: with STORAGE=memory each worker has blobs of its own. Set it to 1.")
+
+
+def _read_secret(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as fault:
+        raise ValueError(f"{path} can't be read: {fault.strerror}.") from None
 
 
 def _storage(text: str) -> str:

@@ -109,13 +109,16 @@ class SqliteDatabase(Database):
         if not folder.is_dir():
             raise DriveError(Kind.UNAVAILABLE, f"There is no folder {folder}. Create it.", backend="sqlite")
         self._writer = self._connect()
+        if self._writer.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+            detail = f"The file system of {folder} can't hold SQLite's write-ahead log. Use a local disk."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend="sqlite")
         # Not only for its own sake: the lock lets one process at a time set up the tables.
         self._writer.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             migrations.upgrade(self._writer)
             self._writer.exec_driver_sql("COMMIT")
         except BaseException:
-            self._writer.exec_driver_sql("ROLLBACK")
+            _roll_back(self._writer)
             raise
 
     def _connect(self) -> Connection:
@@ -168,17 +171,18 @@ class _Transaction(Transaction):
 
     async def end(self) -> None:
         if self._open:
-            await self._thread.run(self._roll_back)
+            await self._thread.run(_roll_back, self._connection)
 
     def _commit(self) -> None:
         if self._open:
             self._connection.exec_driver_sql("COMMIT")
             self._open = False
 
-    def _roll_back(self) -> None:
-        driver: Any = self._connection.connection.dbapi_connection
-        if driver.in_transaction:  # some errors end it by themselves
-            self._connection.exec_driver_sql("ROLLBACK")
+
+def _roll_back(connection: Connection) -> None:
+    driver: Any = connection.connection.dbapi_connection
+    if driver.in_transaction:  # some errors end it by themselves
+        connection.exec_driver_sql("ROLLBACK")
 
 
 def _set_up(connection: sqlite3.Connection, _: Any) -> None:

@@ -35,7 +35,7 @@ class Server:
     def __init__(self, folder: Path, command: list[str] | None = None, exit_code: int = 0, **settings: str) -> None:
         self.folder = folder
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{'[::1]' if settings.get('HOST') == '::1' else '127.0.0.1'}:{self.port}"
         self._exit_code = exit_code
         self._command = command or [DRIVEBAY, "serve"]
         self._environment = {

@@ -80,6 +80,11 @@ class TestAStart:
             with server.client() as client:
                 assert client.get("/v1/blobs/a").status_code == 401
 
+    @pytest.mark.parametrize("host", ["localhost", "::1"])
+    def test_at_another_address(self, tmp_path: Path, host: str) -> None:
+        with Server(tmp_path, HOST=host) as server:
+            assert f"at http://{host if host == 'localhost' else '[::1]'}:{server.port}," in server.output()
+
     def test_with_a_dotenv_file(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text(
             'SECRET_KEY = "a-key"  # mine\nLOCAL_STORAGE_PATH=here\nDATABASE_URL=sqlite:///r.db'

@@ -266,6 +266,19 @@ class TestUnknownCommits:
         assert await any_drive.get() == b"old"
         assert len(await any_drive.objects()) == 1
 
+    async def test_one_that_stays_unknown_says_so(self, any_drive: Drive) -> None:
+        @asynccontextmanager
+        async def units() -> AsyncIterator[UnitOfWork]:
+            if losing.left <= 0:
+                raise DriveError(Kind.UNAVAILABLE, "the database is down")
+            async with losing() as work:
+                yield work
+
+        losing = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True)
+        with refused(Kind.COMMIT_UNKNOWN):
+            await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+        assert await any_drive.get() == b"new"
+
 
 class TestLeases:
     @pytest.fixture

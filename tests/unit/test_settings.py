@@ -174,6 +174,11 @@ class TestFaults:
         assert fault(STORAGE="memory", DATABASE_URL="sqlite:///a.db").startswith("DATABASE_URL: STORAGE=memory")
         assert fault(STORAGE="memory", WORKERS="2").startswith("WORKERS: with STORAGE=memory")
 
+    def test_a_file_that_is_no_text(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_bytes(b"PORT=80\xff")
+        with pytest.raises(SettingsError, match=r"\.env can't be read: .*Mend it, or remove it"):
+            load({}, tmp_path / ".env")
+
     def test_no_secret_is_shown(self) -> None:
         settings = load({"AUTH_BEARER_TOKEN": "hidden", "DATABASE_URL": "postgresql://u:hidden@h/n"}, NOWHERE)
         assert "hidden" not in repr(settings) + str(settings)
