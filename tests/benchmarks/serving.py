@@ -12,9 +12,10 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from litestar import Litestar, get
+import litestar
 
-from tests.http.server import TOKEN, Server
+from tests.http.server import Server
+from tests.http.wire import Connection, get, post
 
 CONNECTIONS = 16
 ROUNDS = 7
@@ -22,14 +23,14 @@ SECONDS = 0.7  # a round
 DATA = base64.b64encode(bytes(1024)).decode()
 
 
-@get("/health/live")
+@litestar.get("/health/live")
 async def _empty() -> None:
     """Nothing at all."""
 
 
-def empty() -> Litestar:
+def empty() -> litestar.Litestar:
     """An application whose only handler is empty."""
-    return Litestar([_empty])
+    return litestar.Litestar([_empty])
 
 
 async def measure(folder: Path) -> None:
@@ -41,9 +42,9 @@ async def measure(folder: Path) -> None:
     with Server(folder / "empty", command=granian) as bare, Server(folder / "drivebay") as drivebay:
         ids = count()
         kinds: dict[str, tuple[int, Callable[[], bytes]]] = {
-            "empty handler": (bare.port, lambda: _request("GET /health/live")),
-            "GET of 1 KiB": (drivebay.port, lambda: _request("GET /v1/blobs/0")),
-            "POST of 1 KiB": (drivebay.port, lambda: _post(f"{next(ids)}")),
+            "empty handler": (bare.port, lambda: get("/health/live")),
+            "GET of 1 KiB": (drivebay.port, lambda: get("/v1/blobs/0")),
+            "POST of 1 KiB": (drivebay.port, lambda: post({"id": f"{next(ids)}", "data": DATA})),
         }
         await _rate(drivebay.port, kinds["POST of 1 KiB"][1])  # so that there is a blob to get
         rates: dict[str, list[float]] = {kind: [] for kind in kinds}
@@ -57,30 +58,16 @@ async def measure(folder: Path) -> None:
 
 async def _rate(port: int, make: Callable[[], bytes]) -> float:
     """Requests per second that are answered with success."""
-    deadline = time.perf_counter() + SECONDS
     started = time.perf_counter()
-    answered = await asyncio.gather(*(_ask(port, make, deadline) for _ in range(CONNECTIONS)))
+    answered = await asyncio.gather(*(_ask(port, make, started + SECONDS) for _ in range(CONNECTIONS)))
     return sum(answered) / (time.perf_counter() - started)
 
 
 async def _ask(port: int, make: Callable[[], bytes], deadline: float) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answered = 0
-    while time.perf_counter() < deadline:
-        writer.write(make())
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 20"), head
-        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or b"0"))
-        answered += 1
-    writer.close()
-    await writer.wait_closed()
+    async with Connection(port) as connection:
+        while time.perf_counter() < deadline:
+            status, body = await connection.ask(make())
+            assert status in (200, 201), body
+            answered += 1
     return answered
-
-
-def _request(line: str, headers: str = "", body: str = "") -> bytes:
-    return f"{line} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {TOKEN}\r\n{headers}\r\n{body}".encode()
-
-
-def _post(blob_id: str) -> bytes:
-    body = f'{{"id":"{blob_id}","data":"{DATA}"}}'
-    return _request("POST /v1/blobs", f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n", body)
