@@ -1,9 +1,12 @@
 """The backends in containers: built from docker/backends, started once in a session, each on a port of 127.0.0.1."""
 
 import asyncio
+import gc
 import os
 import secrets
+import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +28,15 @@ def docker_answers() -> bool:
 
     import docker
 
-    try:
-        client = docker.from_env()
-    except DockerException:
-        return False
-    try:
-        return bool(client.ping())
-    except DockerException:
-        return False
-    finally:
-        client.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # where there is none, it forgets to close its socket
+        try:
+            with closing(docker.from_env()) as client:
+                return bool(client.ping())
+        except DockerException:
+            return False
+        finally:
+            gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ PARSE_IN_THREAD = 256 * 1024
 
 @post("/v1/blobs", summary="Store a blob", operation_class=openapi.StoreOperation, responses=openapi.STORE_RESPONSES)
 async def store_blob(request: Request[Any, Any, Any], store: StoreBlob) -> Response[StoredBody]:
-    """Store a blob under an id that is not in use yet."""
+    """Store a blob under an id that is not in use yet. A request may have up to 64 MiB."""
     body = await json_form.read_body(request.scope, request.receive)
     if len(body) < PARSE_IN_THREAD:
         new_id, data = json_form.parse(body)
