@@ -4,24 +4,21 @@ Each has one name, and may have others that are as good: those of the two servic
 setting stops the start, with its name, what is wrong with it, and what is allowed.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import TypeVar
+from urllib.parse import quote
 
-import msgspec
 from dotenv import dotenv_values
 from msgspec import Meta
+
+from entrypoints import setting_values as values
 
 T = TypeVar("T")
 Source = Mapping[str, str | None]
 
-TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
-STORAGES = {"fs": "fs", "filesystem": "fs", "local": "fs", "memory": "memory"}
 SECRETS = {"AUTH_BEARER_TOKEN", "SECRET_KEY", "DATABASE_URL", "DB_PASSWORD"}  # may be in a file: NAME_FILE
-NOT_YET = {"database", "db", "s3", "ftp"}
 
 
 class SettingsError(Exception):
@@ -78,19 +75,19 @@ class _Reading:
         self._faults: list[str] = []
 
     def settings(self) -> Settings:
-        storage = self._get(_storage, DEFAULT.storage, "STORAGE", "ACTIVE_STORAGE")
-        data_dir = self._get(_path, DEFAULT.data_dir, "DATA_DIR")
+        storage = self._get(values.storage, DEFAULT.storage, "STORAGE", "ACTIVE_STORAGE")
+        data_dir = self._get(values.path, DEFAULT.data_dir, "DATA_DIR")
         settings = Settings(
-            tokens=self._get(_tokens, DEFAULT.tokens, "AUTH_BEARER_TOKEN", "SECRET_KEY"),
+            tokens=self._get(values.tokens, DEFAULT.tokens, "AUTH_BEARER_TOKEN", "SECRET_KEY"),
             storage=storage,
             data_dir=data_dir,
             database_url=self._database_url() or f"sqlite:///{data_dir / 'drivebay.db'}",
-            fs_base_path=self._get(_path, data_dir / "blobs", "FS_BASE_PATH", "LOCAL_STORAGE_PATH"),
-            max_blob_bytes=self._get(_number(int, Meta(ge=1)), DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
+            fs_base_path=self._get(values.path, data_dir / "blobs", "FS_BASE_PATH", "LOCAL_STORAGE_PATH"),
+            max_blob_bytes=self._get(values.number(int, Meta(ge=1)), DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
             host=self._get(str, DEFAULT.host, "HOST"),
-            port=self._get(_number(int, Meta(ge=1, le=65535)), DEFAULT.port, "PORT"),
-            workers=self._get(_number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),
-            reap_interval=self._get(_number(float, Meta(gt=0)), DEFAULT.reap_interval, "REAP_INTERVAL"),
+            port=self._get(values.number(int, Meta(ge=1, le=65535)), DEFAULT.port, "PORT"),
+            workers=self._get(values.number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),
+            reap_interval=self._get(values.number(float, Meta(gt=0)), DEFAULT.reap_interval, "REAP_INTERVAL"),
         )
         if storage == "memory":
             self._check_memory(settings)
@@ -105,26 +102,26 @@ class _Reading:
     def _find(self, parse: Callable[[str], T], *names: str) -> tuple[T, int] | None:
         """The value in the first source that has one, and that source's number. An empty value counts as none."""
         for number, source in enumerate(self._sources):
-            values: dict[str, T] = {}
+            found: dict[str, T] = {}
             for name in names:
                 if text := source.get(name):
-                    self._parse(parse, name, text, values)
+                    self._parse(parse, name, text, found)
                 if name in SECRETS and (path := source.get(f"{name}_FILE")):
-                    self._parse(lambda path: parse(_read_secret(path)), f"{name}_FILE", path, values)
-            if len(set(values.values())) > 1:
-                self._faults.append(f"{' and '.join(values)}: they are one setting, and differ. Give only one of them.")
-            if values:
-                return next(iter(values.values())), number
+                    self._parse(lambda path: parse(values.read_secret(path)), f"{name}_FILE", path, found)
+            if len(set(found.values())) > 1:
+                self._faults.append(f"{' and '.join(found)}: they are one setting, and differ. Give only one of them.")
+            if found:
+                return next(iter(found.values())), number
         return None
 
-    def _parse(self, parse: Callable[[str], T], name: str, text: str, values: dict[str, T]) -> None:
+    def _parse(self, parse: Callable[[str], T], name: str, text: str, found: dict[str, T]) -> None:
         try:
-            values[name] = parse(text)
+            found[name] = parse(text)
         except ValueError as fault:
             self._faults.append(f"{name}: {fault}")
 
     def _database_url(self) -> str | None:
-        whole = self._find(_database_url, "DATABASE_URL")
+        whole = self._find(values.database_url, "DATABASE_URL")
         names = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_PORT", "DB_NAME")
         parts = {name: found for name in names if (found := self._find(str, name))}
         first_source = min((source for _, source in parts.values()), default=len(self._sources))
@@ -146,65 +143,10 @@ class _Reading:
             return None
         user = ":".join(quote(parts[name], safe="") for name in ("DB_USER", "DB_PASSWORD") if name in parts)
         host = f"{parts['DB_HOST']}:{parts.get('DB_PORT', '5432')}"
-        return _database_url(f"postgresql://{user}@{host}/{quote(parts['DB_NAME'], safe='')}")
+        return values.database_url(f"postgresql://{user}@{host}/{quote(parts['DB_NAME'], safe='')}")
 
     def _check_memory(self, settings: Settings) -> None:
         if self._find(str, "DATABASE_URL") or self._find(str, "DB_HOST"):
             self._faults.append("DATABASE_URL: STORAGE=memory keeps the metadata in memory too. Give only one of them.")
         if settings.workers > 1:
             self._faults.append("WORKERS: with STORAGE=memory each worker has blobs of its own. Set it to 1.")
-
-
-def _read_secret(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError as fault:
-        raise ValueError(f"{path} can't be read: {fault.strerror}.") from None
-
-
-def _storage(text: str) -> str:
-    if text.lower() in NOT_YET:
-        raise ValueError(f"{text!r} is not in this version of Drivebay. Allowed: fs, memory.")
-    if text.lower() not in STORAGES:
-        raise ValueError(f"{text!r} is no storage. Allowed: fs (or filesystem, local), memory.")
-    return STORAGES[text.lower()]
-
-
-def _tokens(text: str) -> tuple[str, ...]:
-    tokens = tuple(token for part in text.split(",") if (token := part.strip()))
-    if not tokens or not all(TOKEN.fullmatch(token) for token in tokens):
-        raise ValueError("a token is visible ASCII characters without spaces; several are separated by commas.")
-    return tokens
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
-
-
-def _number(kind: type[T], bounds: Meta) -> Callable[[str], T]:
-    wanted: Any = Annotated[kind, bounds]
-
-    def parse(text: str) -> T:
-        try:
-            number: T = msgspec.convert(text.strip(), wanted, strict=False)
-        except msgspec.ValidationError as fault:
-            raise ValueError(f"{text!r} can't be used: {fault}.") from None
-        return number
-
-    return parse
-
-
-def _database_url(text: str) -> str:
-    """A URL with the plain name of the database: the driver is chosen here, not there."""
-    url = urlsplit(text)
-    kind = url.scheme.partition("+")[0]
-    if kind == "sqlite":
-        path = text.partition(":///")[2]
-        if not path or path.startswith(":memory:") or "?" in path:
-            raise ValueError("SQLite takes a file and no options: sqlite:///relative.db or sqlite:////absolute.db.")
-        return f"sqlite:///{path}"
-    if kind in ("postgresql", "postgres"):
-        if not url.path.strip("/") or re.fullmatch(r"(sslmode=[a-z-]+)?", url.query) is None:
-            raise ValueError("PostgreSQL takes postgresql://user:password@host:port/name, and ?sslmode=... if need be.")
-        return "postgresql" + text[text.index("://") :]
-    raise ValueError(f"{url.scheme or 'a URL without a scheme'} is not known. Allowed: sqlite:///..., postgresql://...")

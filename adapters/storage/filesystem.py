@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, TypeVarTuple
 
+from adapters.storage.files import CHUNK, FileReader, FileWriter, fsync_folder, unlink_durably
 from adapters.threads import Threads
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
@@ -24,7 +25,6 @@ from domain.errors import DriveError, Kind
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
-CHUNK = 1024 * 1024
 SHARD = re.compile(r"[0-9a-f]{3}")  # 4,096 folders: 2,500 files in each at ten million blobs
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -68,7 +68,7 @@ class FilesystemBlobStore(BlobStore):
         await asyncio.to_thread(self._threads.__exit__, kind, error, trace)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        writing = _Writing(self.path(key), self._make_shard)
+        writing = FileWriter(self.path(key), self._make_shard)
         try:
             async for chunk in chunks:
                 if writing.gather(chunk) >= CHUNK:
@@ -88,7 +88,7 @@ class FilesystemBlobStore(BlobStore):
 
     async def delete(self, key: ObjectKey) -> None:
         try:
-            await self.run("delete", key, _unlink_durably, self.path(key))
+            await self.run("delete", key, unlink_durably, self.path(key))
         except DriveError as error:
             if error.kind is not Kind.NOT_FOUND:
                 raise
@@ -139,7 +139,7 @@ class FilesystemBlobStore(BlobStore):
             raise DriveError(Kind.UNAVAILABLE, f"There is no folder {parent}. Create it.", backend=self.backend)
         with suppress(FileExistsError):
             self.base.mkdir()
-            _fsync_folder(parent)
+            fsync_folder(parent)
         with tempfile.TemporaryFile(dir=self.base) as probe:
             probe.write(b"Does this folder take a write?")
             os.fsync(probe.fileno())
@@ -153,59 +153,8 @@ class FilesystemBlobStore(BlobStore):
         if shard not in self._durable_shards or not os.path.isdir(shard):
             with suppress(FileExistsError):
                 os.mkdir(shard)
-            _fsync_folder(self.base)
+            fsync_folder(self.base)
             self._durable_shards.add(shard)
-
-
-class _Writing:
-    """A file on its way to being an object. All methods but `gather` block. After any fault, `undo` clears up."""
-
-    def __init__(self, path: str, make_shard: Callable[[str], None]) -> None:
-        self.size = 0
-        self._path = path
-        self._folder = os.path.dirname(path)
-        self._make_shard = make_shard
-        self._file: int | None = None
-        self._created = False
-        self._gathered: list[bytes] = []
-        self._gathered_size = 0
-
-    def gather(self, chunk: bytes) -> int:
-        """Keep a chunk for the next write, and return how many bytes wait for it."""
-        self._gathered.append(chunk)
-        self._gathered_size += len(chunk)
-        return self._gathered_size
-
-    def write(self) -> None:
-        if self._file is None:
-            self._make_shard(self._folder)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-            self._created = True
-        rest = memoryview(b"".join(self._gathered))
-        self._gathered, self._gathered_size = [], 0
-        self.size += len(rest)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
-
-    def finish(self) -> None:
-        self.write()
-        assert self._file is not None
-        # An fsync that failed is never tried again: the kernel may have dropped the pages (LWN 752063).
-        os.fsync(self._file)
-        self._close()
-        _fsync_folder(self._folder)
-
-    def undo(self) -> None:
-        with suppress(OSError):  # what is left now is found by the reaper
-            self._close()
-        if self._created:
-            with suppress(OSError):
-                os.unlink(self._path)
-
-    def _close(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
-            os.close(file)
 
 
 class _Reading(AsyncIterator[bytes]):
@@ -214,52 +163,28 @@ class _Reading(AsyncIterator[bytes]):
     def __init__(self, store: FilesystemBlobStore, key: ObjectKey, byte_range: ByteRange | None) -> None:
         self._store = store
         self._key = key
-        self._range = byte_range
-        self._file: int | None = None
+        self._file = FileReader(store.path(key), byte_range)
         self._first = b""
-        self._position = 0
-        self._stop = 0
 
     async def __aenter__(self) -> Self:
         try:
-            await self._store.run("open", self._key, self._open)
+            self._first = await self._store.run("open", self._key, self._file.open)
         except BaseException:
             await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._file is not None:
-            await self._store.run("close", self._key, self._close)
+        if self._file.is_open:
+            await self._store.run("close", self._key, self._file.close)
 
     async def __anext__(self) -> bytes:
         chunk, self._first = self._first, b""
-        if not chunk and self._file is not None:
-            chunk = await self._store.run("read", self._key, self._read)
+        if not chunk and self._file.is_open:
+            chunk = await self._store.run("read", self._key, self._file.read)
         if not chunk:
             raise StopAsyncIteration
         return chunk
-
-    def _open(self) -> None:
-        self._file = os.open(self._store.path(self._key), os.O_RDONLY | os.O_CLOEXEC)
-        self._stop = os.fstat(self._file).st_size
-        if self._range is not None:
-            part = self._range.within(self._stop)
-            self._position, self._stop = part.start, part.stop
-        self._first = self._read()
-
-    def _read(self) -> bytes:
-        assert self._file is not None
-        chunk = os.pread(self._file, min(CHUNK, self._stop - self._position), self._position)
-        self._position += len(chunk)
-        if not chunk or self._position == self._stop:
-            self._close()
-        return chunk
-
-    def _close(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
-            os.close(file)
 
 
 def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
@@ -269,16 +194,3 @@ def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
 def _identity(folder: Path) -> tuple[int, int]:
     found = folder.stat()
     return found.st_dev, found.st_ino
-
-
-def _unlink_durably(path: str) -> None:
-    os.unlink(path)
-    _fsync_folder(os.path.dirname(path))
-
-
-def _fsync_folder(folder: str | Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -28,45 +28,56 @@ class AccessLog:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
-        request_id = _request_id(scope["headers"])
-        status, received, sent = 0, 0, 0
-
-        async def receive_counted() -> HTTPReceiveMessage:
-            nonlocal received
-            message = cast("HTTPReceiveMessage", await receive())
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-            return message
-
-        async def send_counted(message: Message) -> None:
-            nonlocal status, sent
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            elif message["type"] == "http.response.body":
-                sent += len(message["body"])
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        exchange = _Exchange(receive, send, _request_id(scope["headers"]))
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
-                await self._app(scope, receive_counted, send_counted)
+                await self._app(scope, exchange.receive, exchange.send)
             except Exception as fault:
-                if not status:
+                if not exchange.status:
                     raise
                 # It is too late for another answer. The server cuts the connection of one that is not whole, and the
                 # client, which knows its length, sees that.
                 LOG.error("an answer broke off", exc_info=fault)
             finally:
-                LOG.info(
-                    "request",
-                    method=scope["method"],
-                    route=scope.get("path_template", "unknown"),
-                    status=status,
-                    milliseconds=round((time.perf_counter() - started) * 1000, 1),
-                    bytes_in=received,
-                    bytes_out=sent,
-                )
+                exchange.log(scope["method"], scope.get("path_template", "unknown"))
+
+
+class _Exchange:
+    """A request and its answer, counted as they pass."""
+
+    def __init__(self, receive: Receive, send: Send, request_id: str) -> None:
+        self.request_id = request_id
+        self.status = 0
+        self._receive = receive
+        self._send = send
+        self._received = 0
+        self._sent = 0
+        self._started = time.perf_counter()
+
+    async def receive(self) -> HTTPReceiveMessage:
+        message = cast("HTTPReceiveMessage", await self._receive())
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+        elif message["type"] == "http.response.body":
+            self._sent += len(message["body"])
+        await self._send(message)
+
+    def log(self, method: str, route: str) -> None:
+        LOG.info(
+            "request",
+            method=method,
+            route=route,
+            status=self.status,
+            milliseconds=round((time.perf_counter() - self._started) * 1000, 1),
+            bytes_in=self._received,
+            bytes_out=self._sent,
+        )
 
 
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

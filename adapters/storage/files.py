@@ -1,0 +1,121 @@
+"""One file: being written, being read, being made durable. All of this blocks, and runs in threads."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from domain.blob import ByteRange
+
+CHUNK = 1024 * 1024
+
+
+class FileWriter:
+    """A new file under a name that is free. After any fault, `undo` clears up.
+
+    `make_folder` makes the folder for it, durably.
+    """
+
+    def __init__(self, path: str, make_folder: Callable[[str], None]) -> None:
+        self.size = 0
+        self._path = path
+        self._folder = os.path.dirname(path)
+        self._make_folder = make_folder
+        self._file: int | None = None
+        self._created = False
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+
+    def gather(self, chunk: bytes) -> int:
+        """Keep a chunk for the next write, and return how many bytes wait for it. Does not block."""
+        self._gathered.append(chunk)
+        self._gathered_size += len(chunk)
+        return self._gathered_size
+
+    def write(self) -> None:
+        """Write what was gathered. Raises FileExistsError if the name is taken."""
+        if self._file is None:
+            self._make_folder(self._folder)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            self._created = True
+        rest = memoryview(b"".join(self._gathered))
+        self._gathered, self._gathered_size = [], 0
+        self.size += len(rest)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+
+    def finish(self) -> None:
+        """Write the rest, and see to it that file and name outlast a power cut."""
+        self.write()
+        assert self._file is not None
+        # An fsync that failed is never tried again: the kernel may have dropped the pages (LWN 752063).
+        os.fsync(self._file)
+        self._close()
+        fsync_folder(self._folder)
+
+    def undo(self) -> None:
+        """Remove the file, if it was made here."""
+        with suppress(OSError):  # what is left now is found by the reaper
+            self._close()
+        if self._created:
+            with suppress(OSError):
+                os.unlink(self._path)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            os.close(file)
+
+
+class FileReader:
+    """A file, or a range of it, from `open` on. It closes itself with its last chunk; `close` does so earlier."""
+
+    def __init__(self, path: str, byte_range: ByteRange | None) -> None:
+        self._path = path
+        self._range = byte_range
+        self._file: int | None = None
+        self._position = 0
+        self._stop = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._file is not None
+
+    def open(self) -> bytes:
+        """The first chunk: of a small file, all of it. Raises RANGE_NOT_SATISFIABLE."""
+        self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        self._stop = os.fstat(self._file).st_size
+        if self._range is not None:
+            part = self._range.within(self._stop)
+            self._position, self._stop = part.start, part.stop
+        return self.read()
+
+    def read(self) -> bytes:
+        """The next chunk; an empty one at the end."""
+        if self._file is None:
+            return b""
+        chunk = os.pread(self._file, min(CHUNK, self._stop - self._position), self._position)
+        self._position += len(chunk)
+        if not chunk or self._position == self._stop:
+            self.close()
+        return chunk
+
+    def close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            os.close(file)
+
+
+def unlink_durably(path: str) -> None:
+    """Remove a file for good: a power cut does not bring it back."""
+    os.unlink(path)
+    fsync_folder(os.path.dirname(path))
+
+
+def fsync_folder(folder: str | Path) -> None:
+    """Make durable which names a folder has."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,71 @@
+"""The values of settings, from text. Each raises ValueError with what is wrong and what is allowed."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+T = TypeVar("T")
+
+TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
+STORAGES = {"fs": "fs", "filesystem": "fs", "local": "fs", "memory": "memory"}
+NOT_YET = {"database", "db", "s3", "ftp"}
+
+
+def read_secret(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as fault:
+        raise ValueError(f"{path} can't be read: {fault.strerror}.") from None
+
+
+def storage(text: str) -> str:
+    if text.lower() in NOT_YET:
+        raise ValueError(f"{text!r} is not in this version of Drivebay. Allowed: fs, memory.")
+    if text.lower() not in STORAGES:
+        raise ValueError(f"{text!r} is no storage. Allowed: fs (or filesystem, local), memory.")
+    return STORAGES[text.lower()]
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    tokens = tuple(token for part in text.split(",") if (token := part.strip()))
+    if not tokens or not all(TOKEN.fullmatch(token) for token in tokens):
+        raise ValueError("a token is visible ASCII characters without spaces; several are separated by commas.")
+    return tokens
+
+
+def path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def number(kind: type[T], bounds: Meta) -> Callable[[str], T]:
+    wanted: Any = Annotated[kind, bounds]
+
+    def parse(text: str) -> T:
+        try:
+            number: T = msgspec.convert(text.strip(), wanted, strict=False)
+        except msgspec.ValidationError as fault:
+            raise ValueError(f"{text!r} can't be used: {fault}.") from None
+        return number
+
+    return parse
+
+
+def database_url(text: str) -> str:
+    """A URL with the plain name of the database: the driver is chosen here, not there."""
+    url = urlsplit(text)
+    kind = url.scheme.partition("+")[0]
+    if kind == "sqlite":
+        path = text.partition(":///")[2]
+        if not path or path.startswith(":memory:") or "?" in path:
+            raise ValueError("SQLite takes a file and no options: sqlite:///relative.db or sqlite:////absolute.db.")
+        return f"sqlite:///{path}"
+    if kind in ("postgresql", "postgres"):
+        if not url.path.strip("/") or re.fullmatch(r"(sslmode=[a-z-]+)?", url.query) is None:
+            raise ValueError("PostgreSQL takes postgresql://user:password@host:port/name, and ?sslmode=... if need be.")
+        return "postgresql" + text[text.index("://") :]
+    raise ValueError(f"{url.scheme or 'a URL without a scheme'} is not known. Allowed: sqlite:///..., postgresql://...")
