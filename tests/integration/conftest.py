@@ -1,0 +1,33 @@
+"""Drives for the tests."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.sql import SqlMetadata
+from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.memory import MemoryBlobStore
+from application.stores import Stores
+from tests.integration.drive import Drive, Time
+
+
+@pytest.fixture
+def drive() -> Drive:
+    """In memory, with a clock that can be moved."""
+    time = Time()
+    return Drive(MemoryMetadata(time), Stores("memory", {"memory": MemoryBlobStore()}), time)
+
+
+@pytest.fixture(params=["memory", "sqlite and files"])
+async def any_drive(request: pytest.FixtureRequest, tmp_path: Path, drive: Drive) -> AsyncIterator[Drive]:
+    if request.param == "memory":
+        yield drive
+        return
+    async with (
+        SqlMetadata(SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))) as metadata,
+        FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as files,
+    ):
+        yield Drive(metadata, Stores("fs", {"fs": files}), Time())

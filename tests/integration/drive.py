@@ -1,0 +1,63 @@
+"""The use cases put together on real adapters, with a clock that can be moved."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from application.fetch_blob import FetchBlob
+from application.ports.blob_store import BlobStore
+from application.reap import Reap
+from application.store_blob import NewBlob, StoreBlob
+from application.stores import Stores
+from domain.blob import Blob, BlobId, ObjectKey
+from domain.precondition import ANY, Precondition
+from tests.contracts.blob_store import each, keys
+from tests.contracts.metadata import Metadata
+
+ID = BlobId("k5")
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Time:
+    """A clock that stands still until it is moved: the database's, the application's and the monotonic one."""
+
+    def __init__(self) -> None:
+        self.now = LONG_AGO
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return (self.now - LONG_AGO).total_seconds()
+
+    def pass_by(self, time: timedelta) -> None:
+        self.now += time
+
+
+@dataclass
+class Drive:
+    """The use cases put together, and a look at what lies underneath."""
+
+    metadata: Metadata
+    stores: Stores
+    time: Time
+
+    def __post_init__(self) -> None:
+        self.store = StoreBlob(
+            self.metadata, self.stores, ObjectKey.random, 100_000_000, self.time, self.time.monotonic
+        )
+        self.fetch = FetchBlob(self.metadata.blobs, self.stores)
+        self.reap = Reap(self.metadata, self.stores)
+
+    @property
+    def active(self) -> BlobStore:
+        return self.stores.by_name[self.stores.active]
+
+    async def put(self, data: bytes, blob_id: BlobId = ID, precondition: Precondition = ANY) -> Blob:
+        return await self.store(NewBlob(blob_id, each([data]), precondition=precondition))
+
+    async def get(self, blob_id: BlobId = ID) -> bytes:
+        async with await self.fetch(blob_id) as opened:
+            return b"".join([chunk async for chunk in opened])
+
+    async def objects(self) -> set[ObjectKey]:
+        return set(await keys(self.active))

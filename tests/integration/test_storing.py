@@ -1,0 +1,204 @@
+"""Storing and fetching, and what is left when that fails at any step."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from adapters.storage.memory import MemoryBlobStore
+from application.ports.blob_store import Stored
+from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
+from application.store_blob import NewBlob
+from application.stores import Stores
+from domain.blob import Blob, Digest, ObjectKey
+from domain.errors import DriveError, Kind
+from domain.precondition import CREATE_ONLY, Precondition
+from tests.contracts.blob_store import Fault, each, keys, pattern, refused
+from tests.contracts.metadata import outcomes
+from tests.integration.drive import ID, LONG_AGO, Drive
+
+
+class TestStoreAndFetch:
+    @pytest.mark.parametrize("size", [0, 1, 5_000_000])
+    async def test_what_was_stored_is_fetched(self, any_drive: Drive, size: int) -> None:
+        data = pattern(size)
+        blob = await any_drive.store(NewBlob(ID, each([data[:100], data[100:]]), "image/png"))
+        assert (blob.size, blob.content_type, blob.created_at) == (size, "image/png", LONG_AGO)
+        assert blob.digest == Digest(hashlib.sha256(data).digest())
+        assert await any_drive.get() == data
+        async with await any_drive.fetch(ID) as opened:
+            assert opened.blob == blob
+
+    async def test_what_was_never_stored_is_not_found(self, any_drive: Drive) -> None:
+        with refused(Kind.NOT_FOUND):
+            await any_drive.get()
+
+    async def test_create_only_keeps_the_first(self, any_drive: Drive) -> None:
+        await any_drive.put(b"first", precondition=CREATE_ONLY)
+        with refused(Kind.ALREADY_EXISTS):
+            await any_drive.put(b"second", precondition=CREATE_ONLY)
+        assert await any_drive.get() == b"first"
+        assert len(await any_drive.objects()) == 1, "refused before a byte was written"
+
+    async def test_one_of_many_creators_wins_and_the_rest_leaves_nothing(self, any_drive: Drive) -> None:
+        contents = [pattern(size) for size in range(1000, 1020)]
+        ended = await outcomes(*(any_drive.put(data, precondition=CREATE_ONLY) for data in contents))
+        [winner] = [outcome for outcome in ended if isinstance(outcome, Blob)]
+        assert ended.count(Kind.ALREADY_EXISTS) == 19
+        assert await any_drive.get() == contents[ended.index(winner)]
+        await any_drive.reap()
+        assert await any_drive.objects() == {winner.location.key}
+
+    async def test_racing_writers_leave_one_whole_version(self, any_drive: Drive) -> None:
+        contents = [pattern(size) for size in range(1_000_000, 1_000_010)]
+        await asyncio.gather(*(any_drive.put(data) for data in contents))
+        async with await any_drive.fetch(ID) as opened:
+            data = b"".join([chunk async for chunk in opened])
+            assert data in contents
+            assert opened.blob.size == len(data)
+            assert opened.blob.digest == Digest(hashlib.sha256(data).digest())
+
+    @pytest.mark.parametrize("size", [1_000_000, 4_000_000, 8_000_000])
+    async def test_a_reader_gets_all_of_the_version_that_it_opened(self, any_drive: Drive, size: int) -> None:
+        old, new = pattern(size), pattern(size + 1)
+        await any_drive.put(old)
+        async with await any_drive.fetch(ID) as opened:
+            read = [await anext(chunks := aiter(opened))]
+            await any_drive.put(new)
+            await any_drive.reap()
+            read += [chunk async for chunk in chunks]
+        assert b"".join(read) == old
+        assert await any_drive.get() == new
+
+
+class TestWhatFailsLeavesTheOldVersion:
+    async def expect_old_alone(self, drive: Drive) -> None:
+        assert await drive.get() == b"old"
+        await drive.reap()
+        assert len(await drive.objects()) == 1
+        async with drive.metadata() as work:
+            assert await work.uploads.remove_expired(10) == []
+
+    @pytest.mark.parametrize("before", [0, 1, 3_000_000])
+    async def test_a_source_that_fails(self, any_drive: Drive, before: int) -> None:
+        async def failing() -> AsyncIterator[bytes]:
+            yield pattern(before)
+            raise Fault
+
+        await any_drive.put(b"old")
+        with pytest.raises(Fault):
+            await any_drive.store(NewBlob(ID, failing()))
+        await self.expect_old_alone(any_drive)
+
+    @pytest.mark.parametrize("before", [0, 1, 3_000_000])
+    async def test_a_writer_that_is_cancelled(self, any_drive: Drive, before: int) -> None:
+        stuck = asyncio.Event()
+
+        async def sticking() -> AsyncIterator[bytes]:
+            yield pattern(before)
+            stuck.set()
+            await asyncio.Event().wait()
+
+        await any_drive.put(b"old")
+        storing = asyncio.create_task(any_drive.store(NewBlob(ID, sticking())))
+        await stuck.wait()
+        with refused(Kind.PRECONDITION_FAILED):  # what is on its way can't be seen
+            await any_drive.put(b"", precondition=Precondition(etags=frozenset({"?"})))
+        assert await any_drive.get() == b"old"
+        storing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await storing
+        await self.expect_old_alone(any_drive)
+
+    @pytest.mark.parametrize(
+        ("change", "kind"),
+        [
+            ({"size": 2}, Kind.SIZE_MISMATCH),
+            ({"size": 4}, Kind.SIZE_MISMATCH),
+            ({"size": 100_000_001}, Kind.TOO_LARGE),
+            ({"digest": Digest(bytes(32))}, Kind.DIGEST_MISMATCH),
+            ({"precondition": CREATE_ONLY}, Kind.ALREADY_EXISTS),
+            ({"precondition": Precondition(etags=frozenset({"x"}))}, Kind.PRECONDITION_FAILED),
+        ],
+    )
+    async def test_what_is_not_as_declared(self, any_drive: Drive, change: dict[str, object], kind: Kind) -> None:
+        await any_drive.put(b"old")
+        new = NewBlob(ID, each([b"new"]))
+        with refused(kind):
+            await any_drive.store(replace(new, **change))  # type: ignore[arg-type]  # fields of NewBlob, in the list
+        await self.expect_old_alone(any_drive)
+
+    async def test_a_storage_that_keeps_less_than_it_was_given(self, drive: Drive) -> None:
+        class DropsTheLastByte(MemoryBlobStore):
+            async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+                data = b"".join([chunk async for chunk in chunks])
+                return await super().put(key, each([data[:-1]]))
+
+        await drive.put(b"old")
+        careless = {"memory": drive.active, "careless": DropsTheLastByte()}
+        with refused(Kind.INTEGRITY):
+            await Drive(drive.metadata, Stores("careless", careless), drive.time).put(b"new")
+        assert await drive.get() == b"old"
+        await Drive(drive.metadata, Stores("careless", careless), drive.time).reap()
+        assert await keys(careless["careless"]) == []
+
+
+class LosesAnAnswer(UnitOfWorkFactory):
+    """Units of work of which the commit with this number loses its answer, after or before it happened."""
+
+    def __init__(self, units: UnitOfWorkFactory, number: int, *, happens: bool) -> None:
+        self.units = units
+        self.left = number
+        self.happens = happens
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self.units() as work:
+            commit = work.commit
+
+            async def lose() -> None:
+                self.left -= 1
+                if self.left or self.happens:
+                    await commit()
+                if not self.left:
+                    raise DriveError(Kind.COMMIT_UNKNOWN, "the connection was lost")
+
+            work.commit = lose  # type: ignore[method-assign]  # for this unit alone
+            yield work
+
+
+class TestUnknownCommits:
+    PUBLISHING = 2  # the first commit reserves
+
+    async def test_one_that_happened_is_a_success(self, any_drive: Drive) -> None:
+        await any_drive.put(b"old")
+        units = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True)
+        blob = await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+        await any_drive.reap()
+        assert await any_drive.get() == b"new"
+        assert blob.location.key in await any_drive.objects()
+
+    async def test_one_that_did_not_happen_is_an_error_and_leaves_nothing(self, any_drive: Drive) -> None:
+        await any_drive.put(b"old")
+        units = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=False)
+        with refused(Kind.COMMIT_UNKNOWN):
+            await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+        await any_drive.reap()
+        assert await any_drive.get() == b"old"
+        assert len(await any_drive.objects()) == 1
+
+    async def test_one_that_stays_unknown_says_so(self, any_drive: Drive) -> None:
+        @asynccontextmanager
+        async def units() -> AsyncIterator[UnitOfWork]:
+            if losing.left <= 0:
+                raise DriveError(Kind.UNAVAILABLE, "the database is down")
+            async with losing() as work:
+                yield work
+
+        losing = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True)
+        with refused(Kind.COMMIT_UNKNOWN):
+            await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+        assert await any_drive.get() == b"new"
