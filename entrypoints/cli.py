@@ -85,8 +85,8 @@ def _banner(given: Settings, *, made_token: bool) -> str:
     if given.storage == "memory":
         lines.append("  data   in memory: it is gone when this stops")
     else:
-        lines.append(f"  blobs  in {given.fs_base_path.absolute()}")
         rows = given.sqlite_path.absolute() if given.database == "sqlite" else "PostgreSQL"
+        lines.append(f"  blobs  in {given.fs_base_path.absolute() if given.storage == 'fs' else rows}")
         lines.append(f"  rows   in {rows}")
     if made_token:
         lines.append(f"  token  {given.tokens[0]}  (kept in {(given.data_dir / 'token').absolute()})")

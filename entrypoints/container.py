@@ -12,6 +12,7 @@ from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from application.check_ready import CheckReady
@@ -52,10 +53,15 @@ class Container(containers.DeclarativeContainer):
 
     fs = providers.Singleton(FilesystemBlobStore, providers.Factory(FilesystemConfig, base_path=_given.fs_base_path))
     memory = providers.Singleton(MemoryBlobStore)
+    database = providers.Singleton(
+        DatabaseBlobStore, providers.Selector(_given.database, sqlite=sqlite, postgresql=postgresql)
+    )
     stores = providers.Singleton(
         Stores,
         active=_given.storage,
-        by_name=providers.Factory(_configured, _given.storages, fs=fs.provider, memory=memory.provider),
+        by_name=providers.Factory(
+            _configured, _given.storages, fs=fs.provider, database=database.provider, memory=memory.provider
+        ),
     )
 
     store_blob = providers.Singleton(

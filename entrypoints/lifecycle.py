@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
@@ -14,7 +15,7 @@ from entrypoints.settings import Settings
 from entrypoints.tokens import kept_token
 
 LOG = structlog.get_logger()
-SETTINGS_OF_STORAGES = {"fs": "FS_BASE_PATH", "memory": "STORAGE"}
+SETTINGS_OF_STORAGES = {"fs": "FS_BASE_PATH", "database": "DATABASE_URL", "memory": "STORAGE"}
 
 
 class StartError(Exception):
@@ -25,8 +26,7 @@ def prepare(settings: Settings) -> Settings:
     """Make the data folder if anything is to go into it, and the token if none was given. Raises StartError."""
     folder = settings.data_dir
     try:
-        stored_there = folder in (settings.sqlite_path.parent, settings.fs_base_path.parent)
-        if not settings.tokens or (stored_there and settings.storage != "memory"):
+        if not settings.tokens or folder in _parents(settings):
             folder.mkdir(exist_ok=True)
         return settings if settings.tokens else replace(settings, tokens=(kept_token(folder),))
     except FileNotFoundError:
@@ -35,6 +35,12 @@ def prepare(settings: Settings) -> Settings:
         raise StartError(
             f"DATA_DIR: The folder {folder.absolute()} can't be used: {fault.strerror or fault}. Set another."
         ) from None
+
+
+def _parents(settings: Settings) -> set[Path]:
+    """The folders that what is stored lies in."""
+    rows = {settings.sqlite_path.parent} if settings.database == "sqlite" else set()
+    return rows | ({settings.fs_base_path.parent} if "fs" in settings.storages else set())
 
 
 @asynccontextmanager

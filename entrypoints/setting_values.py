@@ -12,8 +12,15 @@ from msgspec import Meta
 T = TypeVar("T")
 
 TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
-STORAGES = {"fs": "fs", "filesystem": "fs", "local": "fs", "memory": "memory"}
-NOT_YET = {"database", "db", "s3", "ftp"}
+STORAGES = {
+    "fs": "fs",
+    "filesystem": "fs",
+    "local": "fs",
+    "database": "database",
+    "db": "database",
+    "memory": "memory",
+}
+NOT_YET = {"s3", "ftp"}
 
 
 def read_secret(path: str) -> str:
@@ -25,9 +32,9 @@ def read_secret(path: str) -> str:
 
 def storage(text: str) -> str:
     if text.lower() in NOT_YET:
-        raise ValueError(f"{text!r} is not in this version of Drivebay. Allowed: fs, memory.")
+        raise ValueError(f"{text!r} is not in this version of Drivebay. Allowed: fs, database, memory.")
     if text.lower() not in STORAGES:
-        raise ValueError(f"{text!r} is no storage. Allowed: fs (or filesystem, local), memory.")
+        raise ValueError(f"{text!r} is no storage. Allowed: fs (or filesystem, local), database (or db), memory.")
     return STORAGES[text.lower()]
 
 

@@ -34,6 +34,7 @@ class Settings:
     data_dir: Path = Path("data")
     database_url: str = field(default="sqlite:///data/drivebay.db", repr=False)
     fs_base_path: Path = Path("data/blobs")
+    fs_is_used: bool = True
     max_blob_bytes: int = 5 * 1024**3
     host: str = "127.0.0.1"
     port: int = 8000
@@ -52,7 +53,9 @@ class Settings:
     @property
     def storages(self) -> tuple[str, ...]:
         """The storages that can be read: the one for new blobs, and those that may hold older ones."""
-        return ("memory",) if self.storage == "memory" else ("fs",)
+        if self.storage == "memory":
+            return ("memory",)
+        return ("database", "fs") if self.fs_is_used else ("database",)
 
 
 DEFAULT = Settings()
@@ -77,12 +80,15 @@ class _Reading:
     def settings(self) -> Settings:
         storage = self._get(values.storage, DEFAULT.storage, "STORAGE", "ACTIVE_STORAGE")
         data_dir = self._get(values.path, DEFAULT.data_dir, "DATA_DIR")
+        fs_base_path = self._find(values.path, "FS_BASE_PATH", "LOCAL_STORAGE_PATH")
+        fs_default = data_dir / "blobs"
         settings = Settings(
             tokens=self._get(values.tokens, DEFAULT.tokens, "AUTH_BEARER_TOKEN", "SECRET_KEY"),
             storage=storage,
             data_dir=data_dir,
             database_url=self._database_url() or f"sqlite:///{data_dir / 'drivebay.db'}",
-            fs_base_path=self._get(values.path, data_dir / "blobs", "FS_BASE_PATH", "LOCAL_STORAGE_PATH"),
+            fs_base_path=fs_base_path[0] if fs_base_path else fs_default,
+            fs_is_used=storage == "fs" or fs_base_path is not None or fs_default.is_dir(),
             max_blob_bytes=self._get(values.number(int, Meta(ge=1)), DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
             host=self._get(str, DEFAULT.host, "HOST"),
             port=self._get(values.number(int, Meta(ge=1, le=65535)), DEFAULT.port, "PORT"),

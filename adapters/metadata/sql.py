@@ -1,15 +1,15 @@
 """The rows in a SQL database: one statement of SQLAlchemy Core for each promise of the port, in every dialect."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
-from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.sql.database import Database, Run, Transaction
+from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import BLOBS, GARBAGE, UPLOADS, DatabaseNow
 from application.ports.metadata import (
     BlobReader,
@@ -27,10 +27,6 @@ from domain.precondition import Precondition
 BlobRow = Row[str, str, str, int, bytes, str, int]  # the columns of the table, in their order
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-INSERT: dict[str, Callable[..., sqlite.Insert | postgresql.Insert]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
 
 
 class SqlBlobs(BlobRepository):
@@ -124,7 +120,6 @@ def _select_blob(connection: Connection, blob_id: BlobId) -> BlobRow | None:
 
 def _put_blob(connection: Connection, blob: Blob, precondition: Precondition) -> Blob | None:
     values = _values(blob)
-    insert = INSERT[connection.dialect.name](BLOBS).on_conflict_do_nothing(index_elements=[BLOBS.c.id])
     while True:
         row = connection.execute(_BY_ID_FOR_UPDATE, {"blob_id": blob.id.value}).one_or_none()
         current = None if row is None else _blob(row)
@@ -132,7 +127,7 @@ def _put_blob(connection: Connection, blob: Blob, precondition: Precondition) ->
         if current is not None:
             connection.execute(sa.update(BLOBS).where(BLOBS.c.id == blob.id.value), values)
             return current
-        if connection.execute(insert, values).rowcount == 1:
+        if insert_or_ignore(connection, BLOBS, values):
             return None
         # Somebody else's insert was first, and is committed now: look at that row.
 

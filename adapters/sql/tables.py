@@ -16,7 +16,7 @@ METADATA = sa.MetaData(
     }
 )
 
-# Ids compare and sort by their bytes in UTF-8. That is what SQLite does unasked.
+# Ids and keys compare and sort by their bytes in UTF-8. That is what SQLite does unasked.
 BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 BLOBS = sa.Table(
@@ -49,6 +49,15 @@ GARBAGE = sa.Table(
     sa.Column("due_at", sa.BigInteger, nullable=False, index=True),
     sa.Column("deletes", sa.Integer, nullable=False),
     sqlite_with_rowid=False,
+)
+
+
+CHUNKS = sa.Table(
+    "chunks",
+    METADATA,
+    sa.Column("object_key", BYTEWISE, primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
 

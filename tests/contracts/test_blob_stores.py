@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
 
+from adapters.sql.database import Database
+from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.tables import CHUNKS
+from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore
@@ -33,6 +40,63 @@ class TestFilesystem(BlobStoreContract):
         assert isinstance(store, FilesystemBlobStore)
         files = [name for _, _, names in os.walk(store.base) for name in names]
         return files + [f"still open: {path}" for path in open_files() if path.startswith(str(store.base))]
+
+
+class DatabaseStoreContract(BlobStoreContract):
+    """Objects in a database. A subclass has a fixture for a `database`, not entered."""
+
+    @pytest.fixture
+    async def store(self, database: Database) -> AsyncIterator[BlobStore]:
+        self.tables: Database = database
+        async with database:
+            yield DatabaseBlobStore(database)
+
+    async def residue(self, store: BlobStore) -> list[str]:
+        def rows(connection: Connection) -> list[str]:
+            return [f"{key} {seq}" for key, seq in connection.execute(sa.select(CHUNKS.c.object_key, CHUNKS.c.seq))]
+
+        return await self.tables.read(rows)
+
+    async def test_what_a_killed_put_left_is_listed_and_deleted(self, store: BlobStore) -> None:
+        key = ObjectKey.random()
+        async with self.tables.transaction() as transaction:
+            await transaction.run(insert_chunks, key, 150)
+            await transaction.commit()
+        assert await keys(store) == [key]
+        await store.delete(key)
+
+    async def test_many_pages_of_keys(self, store: BlobStore) -> None:
+        made = sorted(ObjectKey.random() for _ in range(2100))
+        async with self.tables.transaction() as transaction:
+            for key in made:
+                await transaction.run(insert_chunks, key, 1)
+            await transaction.commit()
+        assert await keys(store) == made
+        async with self.tables.transaction() as transaction:
+            await transaction.run(delete_chunks)
+            await transaction.commit()
+
+
+def insert_chunks(connection: Connection, key: ObjectKey, count: int) -> None:
+    rows = [{"object_key": key.value, "seq": seq, "data": b"x"} for seq in range(count)]
+    connection.execute(sa.insert(CHUNKS), rows)
+
+
+def delete_chunks(connection: Connection) -> None:
+    connection.execute(sa.delete(CHUNKS))
+
+
+class TestDatabaseOnSqlite(DatabaseStoreContract):
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Database:
+        return SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))
+
+
+@pytest.mark.docker
+class TestDatabaseOnPostgresql(DatabaseStoreContract):
+    @pytest.fixture
+    def database(self, postgresql_url: str) -> Database:
+        return PostgresqlDatabase(PostgresqlConfig(postgresql_url))
 
 
 def open_files() -> list[str]:

@@ -29,7 +29,7 @@ class TestAStartThatFails:
         ("settings", "line"),
         [
             ({"PORT": "http"}, "PORT: 'http' can't be used: Expected `int`, got `str`."),
-            ({"STORAGE": "tape"}, "STORAGE: 'tape' is no storage. Allowed: fs (or filesystem, local), memory."),
+            ({"STORAGE": "tape"}, "STORAGE: 'tape' is no storage. Allowed: fs (or filesystem, local), database"),
             ({"FS_BASE_PATH": "/no/such"}, "FS_BASE_PATH: There is no folder /no. Create it."),
             ({"FS_BASE_PATH": "/sys/x"}, f"FS_BASE_PATH: The folder /sys/x {FORBIDDEN} Let this user write there."),
             ({"FS_BASE_PATH": "/dev/null"}, "FS_BASE_PATH: The folder /dev/null can't be used: Not a directory."),
@@ -100,13 +100,29 @@ class TestAStart:
             assert "it is gone when this stops" in server.output()
         assert not (tmp_path / "data").exists()
 
-    @pytest.mark.docker
-    def test_on_postgresql(self, tmp_path: Path, postgresql_url: str) -> None:
-        for turn, status in enumerate((201, 409)):
-            with Server(tmp_path, DATABASE_URL=postgresql_url, WORKERS="2") as server, server.client() as client:
-                assert client.post("/v1/blobs", json={"id": "a", "data": "AAAA"}).status_code == status, turn
-                assert client.get("/v1/blobs/a").json()["size"] == 3
+    def use_one_storage_after_the_other(self, folder: Path, url: str = "", workers: str = "1") -> None:
+        data = {name: base64.b64encode(pattern(size)).decode() for name, size in (("db", 1_500_000), ("fs", 1_500_001))}
+        answers: dict[str, bytes] = {}
+        for storage, blob in data.items():
+            with (
+                Server(folder, STORAGE=storage, DATABASE_URL=url, WORKERS=workers) as server,
+                server.client() as client,
+            ):
+                assert client.post("/v1/blobs", json={"id": storage, "data": blob}).status_code == 201
+                assert client.post("/v1/blobs", json={"id": storage, "data": ""}).status_code == 409
                 assert client.get("/health/ready").status_code == 200
+                answers[storage] = client.get(f"/v1/blobs/{storage}").content
+                assert json.loads(answers[storage])["data"] == blob
+                assert {name: client.get(f"/v1/blobs/{name}").content for name in answers} == answers
+        with Server(folder, STORAGE="db", DATABASE_URL=url, WORKERS=workers) as server, server.client() as client:
+            assert {name: client.get(f"/v1/blobs/{name}").content for name in answers} == answers
+
+    def test_in_the_database_and_then_in_files(self, tmp_path: Path) -> None:
+        self.use_one_storage_after_the_other(tmp_path)
+
+    @pytest.mark.docker
+    def test_in_postgresql_and_then_in_files_with_several_workers(self, tmp_path: Path, postgresql_url: str) -> None:
+        self.use_one_storage_after_the_other(tmp_path, postgresql_url, "2")
 
     def test_under_another_server(self, tmp_path: Path) -> None:
         with Server(tmp_path, command=UVICORN, exit_code=-signal.SIGTERM) as server, server.client() as client:

@@ -119,6 +119,14 @@ class TestSources:
             assert load({"DATABASE_URL": url}, NOWHERE).database_url == "postgresql://u@h/n"
         assert load({"DATABASE_URL": "sqlite+aiosqlite:////abs.db"}, NOWHERE).sqlite_path == Path("/abs.db")
 
+    def test_what_may_hold_older_blobs_stays_readable(self, tmp_path: Path) -> None:
+        assert load({}, NOWHERE).storages == ("database", "fs")
+        data = {"STORAGE": "db", "DATA_DIR": str(tmp_path)}
+        assert load(data, NOWHERE).storages == ("database",)
+        assert load(data | {"FS_BASE_PATH": "elsewhere"}, NOWHERE).storages == ("database", "fs")
+        (tmp_path / "blobs").mkdir()
+        assert load(data, NOWHERE).storages == ("database", "fs")
+
     def test_memory_is_for_bytes_and_rows(self) -> None:
         assert load({"STORAGE": "memory"}, NOWHERE).database == "memory"
 
@@ -127,9 +135,9 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("name", "value", "why"),
         [
-            ("STORAGE", "tape", "'tape' is no storage. Allowed: fs (or filesystem, local), memory."),
-            ("STORAGE", "s3", "'s3' is not in this version of Drivebay. Allowed: fs, memory."),
-            ("ACTIVE_STORAGE", "database", "'database' is not in this version"),
+            ("STORAGE", "tape", "'tape' is no storage. Allowed: fs (or filesystem, local), database (or db), memory."),
+            ("STORAGE", "s3", "'s3' is not in this version of Drivebay. Allowed: fs, database, memory."),
+            ("ACTIVE_STORAGE", "ftp", "'ftp' is not in this version"),
             ("PORT", "http", "'http' can't be used: Expected `int`, got `str`."),
             ("PORT", "0", "'0' can't be used: Expected `int` >= 1."),
             ("PORT", "65536", "'65536' can't be used: Expected `int` <= 65535."),

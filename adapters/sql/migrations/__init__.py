@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from domain.errors import DriveError, Kind
 
-HEAD = "0001"
+HEAD = "0002"
 
 
 def upgrade(connection: Connection) -> None:

@@ -1,0 +1,157 @@
+"""Objects as rows: each object is cut into chunks, numbered from 0, in the database that has the metadata too.
+
+The chunks are written and deleted in short transactions, a few at a time, so that neither a slow client nor a large
+object keeps other writers waiting. All chunks of an object but the last have one size, so a range is arithmetic.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from adapters.sql.database import Database
+from adapters.sql.dialects import insert_or_ignore
+from adapters.sql.tables import CHUNKS
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import ByteRange, ObjectKey
+from domain.errors import DriveError, Kind
+
+CHUNK = 512 * 1024
+DELETE_AT_ONCE = 64  # chunks
+LIST_AT_ONCE = 1000  # keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """How an object is cut: `last` chunks of `chunk` bytes each, and one more of `rest` bytes."""
+
+    chunk: int
+    last: int
+    rest: int
+
+    @property
+    def size(self) -> int:
+        return self.chunk * self.last + self.rest
+
+
+class DatabaseBlobStore(BlobStore):
+    """Objects in the table `chunks` of a database, which others have entered."""
+
+    def __init__(self, database: Database, backend: str = "database") -> None:
+        self.backend = backend
+        self._database = database
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        size = number = 0
+        try:
+            async for chunk in _recut(chunks):
+                if not await self._insert(key, number, chunk):
+                    raise self._error(Kind.ALREADY_EXISTS, "An object is under this key already.", "put", key)
+                number += 1
+                size += len(chunk)
+        except BaseException as error:
+            if number or not _is(error, Kind.ALREADY_EXISTS):
+                await self.delete(key)
+            raise
+        return Stored(size)
+
+    @asynccontextmanager
+    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        extent = await self._extent(key, "open")
+        part = None if byte_range is None else byte_range.within(extent.size)
+        yield self._read(key, extent, part or ByteRange(0, max(extent.size, 1)))
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        return Stored((await self._extent(key, "stat")).size)
+
+    async def delete(self, key: ObjectKey) -> None:
+        while True:
+            async with self._database.transaction() as transaction:
+                # From the end: what is left of a delete that is cut off still has its chunk 0, by which it is listed.
+                deleted = await transaction.run(_delete_last_chunks, key)
+                await transaction.commit()
+            if deleted < DELETE_AT_ONCE:
+                return
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        last = "" if after is None else after.value
+        while page := await self._database.read(_select_keys, last):
+            for last in page:
+                yield ObjectKey(last)
+
+    async def _insert(self, key: ObjectKey, number: int, data: bytes) -> bool:
+        async with self._database.transaction() as transaction:
+            inserted = await transaction.run(_insert_chunk, key, number, data)
+            await transaction.commit()
+            return inserted
+
+    async def _extent(self, key: ObjectKey, operation: str) -> _Extent:
+        extent = await self._database.read(_select_extent, key)
+        if extent is None:
+            raise self._error(Kind.NOT_FOUND, "There is no object under this key.", operation, key)
+        return extent
+
+    async def _read(self, key: ObjectKey, extent: _Extent, part: ByteRange) -> AsyncIterator[bytes]:
+        cut = max(extent.chunk, 1)
+        for number in range(part.start // cut, (part.stop - 1) // cut + 1):
+            data = await self._database.read(_select_chunk, key, number)
+            if data is None:
+                raise self._error(Kind.NOT_FOUND, "The object was deleted while it was read.", "read", key)
+            begin = number * cut
+            if piece := data[max(part.start - begin, 0) : part.stop - begin]:
+                yield piece
+
+    def _error(self, kind: Kind, detail: str, operation: str, key: ObjectKey) -> DriveError:
+        return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key)
+
+
+def _is(error: BaseException, kind: Kind) -> bool:
+    return isinstance(error, DriveError) and error.kind is kind
+
+
+async def _recut(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in chunks of CHUNK, but for the last one; at least one, which may be empty."""
+    gathered = bytearray()
+    none_yet = True
+    async for chunk in chunks:
+        gathered += chunk
+        while len(gathered) > CHUNK:
+            yield bytes(gathered[:CHUNK])
+            del gathered[:CHUNK]
+            none_yet = False
+    if gathered or none_yet:
+        yield bytes(gathered)
+
+
+def _insert_chunk(connection: Connection, key: ObjectKey, number: int, data: bytes) -> bool:
+    return insert_or_ignore(connection, CHUNKS, {"object_key": key.value, "seq": number, "data": data})
+
+
+def _select_extent(connection: Connection, key: ObjectKey) -> _Extent | None:
+    of_key = CHUNKS.c.object_key == key.value
+    size = sa.func.length(CHUNKS.c.data)
+    first = sa.select(size).where(of_key, CHUNKS.c.seq == 0).scalar_subquery()
+    last = sa.select(first, CHUNKS.c.seq, size).where(of_key).order_by(CHUNKS.c.seq.desc()).limit(1)
+    row = connection.execute(last).one_or_none()
+    return None if row is None else _Extent(*row)
+
+
+def _select_chunk(connection: Connection, key: ObjectKey, number: int) -> bytes | None:
+    chunk = sa.select(CHUNKS.c.data).where(CHUNKS.c.object_key == key.value, CHUNKS.c.seq == number)
+    data: bytes | None = connection.scalar(chunk)
+    return data
+
+
+def _select_keys(connection: Connection, after: str) -> list[str]:
+    keys = sa.select(CHUNKS.c.object_key).where(CHUNKS.c.seq == 0, CHUNKS.c.object_key > after)
+    return list(connection.scalars(keys.order_by(CHUNKS.c.object_key).limit(LIST_AT_ONCE)))
+
+
+def _delete_last_chunks(connection: Connection, key: ObjectKey) -> int:
+    of_key = CHUNKS.c.object_key == key.value
+    last = connection.scalar(sa.select(sa.func.max(CHUNKS.c.seq)).where(of_key))
+    if last is None:
+        return 0
+    return connection.execute(sa.delete(CHUNKS).where(of_key, CHUNKS.c.seq > last - DELETE_AT_ONCE)).rowcount
