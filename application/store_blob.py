@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from application.intake import Intake
+from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage, KeySource, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Location
@@ -77,11 +78,23 @@ class StoreBlob:
     async def _write(self, location: Location, new: NewBlob) -> Blob:
         intake = Intake(new.chunks, self.max_bytes, new.size, new.digest)
         async with aclosing(self._renewing(location, intake)) as chunks:
-            stored = await self.stores.holding(location).put(location.key, chunks)
+            stored = await self._put(location, chunks)
         if stored.size != intake.size:
             detail = f"The storage keeps {stored.size:,} bytes of the {intake.size:,} that it was given."
             raise DriveError(Kind.INTEGRITY, detail, backend=location.backend, subject=location.key)
         return Blob(new.id, location, intake.size, intake.digest, new.content_type, self.now())
+
+    async def _put(self, location: Location, chunks: AsyncIterable[bytes]) -> Stored:
+        try:
+            return await self.stores.holding(location).put(location.key, chunks)
+        except DriveError as error:
+            if error.kind is not Kind.ALREADY_EXISTS:
+                raise
+            # Keys are never used twice: this is a request to the backend whose answer was lost, and that was repeated.
+            detail = "The storage holds this object already. Store the blob again."
+            raise DriveError(
+                Kind.UNAVAILABLE, detail, operation="put", backend=location.backend, subject=location.key
+            ) from error
 
     async def _renewing(self, location: Location, intake: Intake) -> AsyncGenerator[bytes]:
         renewed = self.monotonic()

@@ -86,7 +86,8 @@ def _banner(given: Settings, *, made_token: bool) -> str:
         lines.append("  data   in memory: it is gone when this stops")
     else:
         rows = given.sqlite_path.absolute() if given.database == "sqlite" else "PostgreSQL"
-        lines.append(f"  blobs  in {given.fs_base_path.absolute() if given.storage == 'fs' else rows}")
+        blobs = {"fs": given.fs_base_path.absolute(), "database": rows, "s3": f"the bucket {given.s3_bucket}"}
+        lines.append(f"  blobs  in {blobs[given.storage]}")
         lines.append(f"  rows   in {rows}")
     if made_token:
         lines.append(f"  token  {given.tokens[0]}  (kept in {(given.data_dir / 'token').absolute()})")

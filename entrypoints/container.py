@@ -32,6 +32,22 @@ def _postgresql(url: str) -> Database:
     return PostgresqlDatabase(PostgresqlConfig(url))
 
 
+def _s3(given: Settings) -> BlobStore:
+    # Likewise.
+    from adapters.storage.s3 import S3BlobStore, S3Config
+
+    return S3BlobStore(
+        S3Config(
+            bucket=given.s3_bucket,
+            region=given.s3_region,
+            access_key=given.s3_access_key,
+            secret_key=given.s3_secret_key,
+            endpoint=given.s3_endpoint,
+            path_style=given.s3_force_path_style,
+        )
+    )
+
+
 def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapping[str, BlobStore]:
     return {name: makers[name]() for name in names}
 
@@ -56,11 +72,17 @@ class Container(containers.DeclarativeContainer):
     database = providers.Singleton(
         DatabaseBlobStore, providers.Selector(_given.database, sqlite=sqlite, postgresql=postgresql)
     )
+    s3 = providers.Singleton(_s3, settings)
     stores = providers.Singleton(
         Stores,
         active=_given.storage,
         by_name=providers.Factory(
-            _configured, _given.storages, fs=fs.provider, database=database.provider, memory=memory.provider
+            _configured,
+            _given.storages,
+            fs=fs.provider,
+            database=database.provider,
+            s3=s3.provider,
+            memory=memory.provider,
         ),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from application.ports.blob_store import BlobStore
 from application.reap import BATCH, Reap
 from domain.errors import DriveError
 from entrypoints.container import Container
@@ -15,7 +16,12 @@ from entrypoints.settings import Settings
 from entrypoints.tokens import kept_token
 
 LOG = structlog.get_logger()
-SETTINGS_OF_STORAGES = {"fs": "FS_BASE_PATH", "database": "DATABASE_URL", "memory": "STORAGE"}
+SETTINGS_OF_STORAGES = {
+    "fs": "FS_BASE_PATH",
+    "database": "DATABASE_URL",
+    "s3": "S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY or S3_SECRET_KEY",
+    "memory": "STORAGE",
+}
 
 
 class StartError(Exception):
@@ -55,9 +61,21 @@ async def opened(container: Container) -> AsyncIterator[None]:
     """The selected adapters opened. Raises StartError if one can't be."""
     async with AsyncExitStack() as stack:
         await _enter(stack, "DATABASE_URL", container.metadata())
-        for name, store in container.stores().by_name.items():
+        stores = container.stores()
+        for name, store in stores.by_name.items():
             await _enter(stack, SETTINGS_OF_STORAGES[name], store)
+            await _check(store, name, needed=name == stores.active)
         yield
+
+
+async def _check(store: BlobStore, name: str, *, needed: bool) -> None:
+    try:
+        await store.check()
+    except DriveError as fault:
+        if needed:
+            raise StartError(f"{SETTINGS_OF_STORAGES[name]}: {fault.detail}") from fault
+        # Blobs elsewhere can be served all the same.
+        LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(fault))
 
 
 async def _enter(stack: AsyncExitStack, setting: str, part: object) -> None:

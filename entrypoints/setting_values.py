@@ -13,14 +13,12 @@ T = TypeVar("T")
 
 TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
 STORAGES = {
-    "fs": "fs",
-    "filesystem": "fs",
-    "local": "fs",
-    "database": "database",
-    "db": "database",
+    **dict.fromkeys(["fs", "filesystem", "local"], "fs"),
+    **dict.fromkeys(["database", "db"], "database"),
+    "s3": "s3",
     "memory": "memory",
 }
-NOT_YET = {"s3", "ftp"}
+NOT_YET = {"ftp"}
 
 
 def read_secret(path: str) -> str:
@@ -32,9 +30,9 @@ def read_secret(path: str) -> str:
 
 def storage(text: str) -> str:
     if text.lower() in NOT_YET:
-        raise ValueError(f"{text!r} is not in this version of Drivebay. Allowed: fs, database, memory.")
+        raise ValueError(f"{text!r} is not in this version of Drivebay. Allowed: fs, database, s3, memory.")
     if text.lower() not in STORAGES:
-        raise ValueError(f"{text!r} is no storage. Allowed: fs (or filesystem, local), database (or db), memory.")
+        raise ValueError(f"{text!r} is no storage. Allowed: fs (or filesystem, local), database (or db), s3, memory.")
     return STORAGES[text.lower()]
 
 
@@ -47,6 +45,20 @@ def tokens(text: str) -> tuple[str, ...]:
 
 def path(text: str) -> Path:
     return Path(text).expanduser()
+
+
+def boolean(text: str) -> bool:
+    words = {**dict.fromkeys(["true", "yes", "on", "1"], True), **dict.fromkeys(["false", "no", "off", "0"], False)}
+    if text.strip().lower() not in words:
+        raise ValueError(f"{text!r} can't be used. Allowed: true, false.")
+    return words[text.strip().lower()]
+
+
+def http_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError(f"{text!r} can't be used: it takes http://host:port or https://host:port.")
+    return text.rstrip("/")
 
 
 def number(kind: type[T], bounds: Meta) -> Callable[[str], T]:

@@ -18,7 +18,11 @@ from entrypoints import setting_values as values
 T = TypeVar("T")
 Source = Mapping[str, str | None]
 
-SECRETS = {"AUTH_BEARER_TOKEN", "SECRET_KEY", "DATABASE_URL", "DB_PASSWORD"}  # may be in a file: NAME_FILE
+# These may be in a file: NAME_FILE.
+SECRETS = {
+    *("AUTH_BEARER_TOKEN", "SECRET_KEY", "DATABASE_URL", "DB_PASSWORD"),
+    *("S3_ACCESS_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_KEY", "S3_SECRET_ACCESS_KEY"),
+}
 
 
 class SettingsError(Exception):
@@ -35,6 +39,12 @@ class Settings:
     database_url: str = field(default="sqlite:///data/drivebay.db", repr=False)
     fs_base_path: Path = Path("data/blobs")
     fs_is_used: bool = True
+    s3_bucket: str = ""
+    s3_region: str = "us-east-1"
+    s3_access_key: str = field(default="", repr=False)
+    s3_secret_key: str = field(default="", repr=False)
+    s3_endpoint: str = ""
+    s3_force_path_style: bool = False
     max_blob_bytes: int = 5 * 1024**3
     host: str = "127.0.0.1"
     port: int = 8000
@@ -55,7 +65,8 @@ class Settings:
         """The storages that can be read: the one for new blobs, and those that may hold older ones."""
         if self.storage == "memory":
             return ("memory",)
-        return ("database", "fs") if self.fs_is_used else ("database",)
+        used = {"database": True, "fs": self.fs_is_used, "s3": bool(self.s3_bucket)}
+        return tuple(name for name, is_used in used.items() if is_used)
 
 
 DEFAULT = Settings()
@@ -89,6 +100,12 @@ class _Reading:
             database_url=self._database_url() or f"sqlite:///{data_dir / 'drivebay.db'}",
             fs_base_path=fs_base_path[0] if fs_base_path else fs_default,
             fs_is_used=storage == "fs" or fs_base_path is not None or fs_default.is_dir(),
+            s3_bucket=self._get(str, DEFAULT.s3_bucket, "S3_BUCKET", "S3_BUCKET_NAME"),
+            s3_region=self._get(str, DEFAULT.s3_region, "S3_REGION", "S3_REGION_NAME"),
+            s3_access_key=self._get(str, DEFAULT.s3_access_key, "S3_ACCESS_KEY", "S3_ACCESS_KEY_ID"),
+            s3_secret_key=self._get(str, DEFAULT.s3_secret_key, "S3_SECRET_KEY", "S3_SECRET_ACCESS_KEY"),
+            s3_endpoint=self._get(values.http_url, DEFAULT.s3_endpoint, "S3_ENDPOINT"),
+            s3_force_path_style=self._get(values.boolean, DEFAULT.s3_force_path_style, "S3_FORCE_PATH_STYLE"),
             max_blob_bytes=self._get(values.number(int, Meta(ge=1)), DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
             host=self._get(str, DEFAULT.host, "HOST"),
             port=self._get(values.number(int, Meta(ge=1, le=65535)), DEFAULT.port, "PORT"),
@@ -97,6 +114,10 @@ class _Reading:
         )
         if storage == "memory":
             self._check_memory(settings)
+        if storage == "s3" and not settings.s3_bucket:
+            self._faults.append("S3_BUCKET: not given. With STORAGE=s3, set it to the name of a bucket.")
+        if bool(settings.s3_access_key) != bool(settings.s3_secret_key):
+            self._faults.append("S3_ACCESS_KEY and S3_SECRET_KEY: only one is given. Give both, or none.")
         if self._faults:
             raise SettingsError("\n".join(self._faults))
         return settings

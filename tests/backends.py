@@ -7,11 +7,14 @@ import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+
+from adapters.storage.s3 import S3Config
 
 # The fixtures clean up after themselves, and talk to loopback alone.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -55,6 +58,25 @@ def postgresql_server() -> Iterator[str]:
     container.ports["5432"] = LOOPBACK
     with container:
         yield f"postgresql://postgres:of%20the%20tests@127.0.0.1:{container.get_exposed_port(5432)}"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Config]:
+    """A bucket on a Ceph RADOS gateway."""
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.image import DockerImage
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+    image = DockerImage(BACKENDS / "ceph", tag="drivebay-test-ceph", clean_up=False).build()
+    config = S3Config("drivebay", access_key="key-of-the-tests", secret_key="secret-of-the-tests", path_style=True)
+    container = (
+        DockerContainer(str(image))
+        .with_envs(S3_ACCESS_KEY=config.access_key, S3_SECRET_KEY=config.secret_key, S3_BUCKET=config.bucket)
+        .waiting_for(LogMessageWaitStrategy("ceph: ready").with_startup_timeout(90))
+    )
+    container.ports["7480"] = LOOPBACK
+    with container:
+        yield replace(config, endpoint=f"http://127.0.0.1:{container.get_exposed_port(7480)}")
 
 
 @pytest.fixture

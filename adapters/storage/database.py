@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from adapters.sql.database import Database
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import CHUNKS
+from adapters.storage.recut import recut
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -46,7 +47,7 @@ class DatabaseBlobStore(BlobStore):
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         size = number = 0
         try:
-            async for chunk in _recut(chunks):
+            async for chunk in recut(chunks, CHUNK):
                 if not await self._insert(key, number, chunk):
                     raise self._error(Kind.ALREADY_EXISTS, "An object is under this key already.", "put", key)
                 number += 1
@@ -62,6 +63,9 @@ class DatabaseBlobStore(BlobStore):
         extent = await self._extent(key, "open")
         part = None if byte_range is None else byte_range.within(extent.size)
         yield self._read(key, extent, part or ByteRange(0, max(extent.size, 1)))
+
+    async def check(self) -> None:
+        """Nothing to do: the database was tried when it was entered."""
 
     async def stat(self, key: ObjectKey) -> Stored:
         return Stored((await self._extent(key, "stat")).size)
@@ -109,20 +113,6 @@ class DatabaseBlobStore(BlobStore):
 
 def _is(error: BaseException, kind: Kind) -> bool:
     return isinstance(error, DriveError) and error.kind is kind
-
-
-async def _recut(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in chunks of CHUNK, but for the last one; at least one, which may be empty."""
-    gathered = bytearray()
-    none_yet = True
-    async for chunk in chunks:
-        gathered += chunk
-        while len(gathered) > CHUNK:
-            yield bytes(gathered[:CHUNK])
-            del gathered[:CHUNK]
-            none_yet = False
-    if gathered or none_yet:
-        yield bytes(gathered)
 
 
 def _insert_chunk(connection: Connection, key: ObjectKey, number: int, data: bytes) -> bool:

@@ -41,8 +41,7 @@ class FilesystemConfig:
 class FilesystemBlobStore(BlobStore):
     """Objects as files. To be entered before use.
 
-    Entering makes the folder if only the folder itself is missing, and tries whether it takes a write; raises
-    UNAVAILABLE or NO_SPACE if it does not.
+    `check` makes the folder if only the folder itself is missing, and tries whether it takes a write.
     """
 
     def __init__(self, config: FilesystemConfig, backend: str = "fs") -> None:
@@ -55,17 +54,15 @@ class FilesystemBlobStore(BlobStore):
 
     async def __aenter__(self) -> Self:
         self._threads.__enter__()
-        try:
-            await self.run("open the folder", "", self._prepare)
-        except BaseException:
-            self._threads.__exit__(None, None, None)
-            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self._threads.__exit__, kind, error, trace)
+
+    async def check(self) -> None:
+        await self.run("check", "", self._prepare)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         writing = FileWriter(self.path(key), self._make_shard)
@@ -128,9 +125,9 @@ class FilesystemBlobStore(BlobStore):
         return Kind.UNAVAILABLE, f"The folder {self.base} can't be used: {error.strerror}.{hint}"
 
     def _is_the_same_folder(self) -> bool:
-        """Whether the folder is the one of the start: an unmounted disk must not look like one without objects."""
+        """Whether the folder is the one of the check: an unmounted disk must not look like one without objects."""
         with suppress(OSError):
-            return self._identity == _identity(self.base)
+            return self._identity in (None, _identity(self.base))
         return False
 
     def _prepare(self) -> None:

@@ -32,6 +32,9 @@ class MemoryBlobStore(BlobStore):
             data = data[part.start : part.stop]
         yield _one_chunk(data)
 
+    async def check(self) -> None:
+        """Memory can always be used."""
+
     async def stat(self, key: ObjectKey) -> Stored:
         return Stored(len(self._get(key, "stat")))
 

@@ -28,6 +28,13 @@ class BlobStore(Protocol):
     """
 
     @abstractmethod
+    async def check(self) -> None:
+        """See to it that the backend can be used, and make what it needs of its own, such as a folder.
+
+        Raises UNAVAILABLE, TIMEOUT or NO_SPACE, and says what to do about it. Called at the start.
+        """
+
+    @abstractmethod
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         """Write `chunks` (of any sizes, empty ones and none at all included) under `key`, in constant memory.
 

@@ -28,6 +28,7 @@ def test_the_readme_and_the_example_have_every_setting() -> None:
     assert names <= set(re.findall(r"`([A-Z_]+)`", README))
     spellings = {name for name in names if name.startswith("DB_")}
     spellings |= {"SECRET_KEY", "ACTIVE_STORAGE", "LOCAL_STORAGE_PATH"}
+    spellings |= {"S3_BUCKET_NAME", "S3_REGION_NAME", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"}
     example = (ROOT / ".env.example").read_text()
     assert set(re.findall(r"^# ([A-Z_]+)=", example, re.MULTILINE)) == names - spellings
 
@@ -75,9 +76,11 @@ def test_the_head_of_the_migrations_is_the_newest() -> None:
         Settings(),
         Settings(storage="memory"),
         Settings(database_url="postgresql://u:p@127.0.0.1/d"),
+        Settings(storage="database"),
+        Settings(storage="s3", s3_bucket="b"),
         Settings(database_url="postgresql://u:p@127.0.0.1/d?sslmode=require"),
     ],
-    ids=["files and SQLite", "memory", "PostgreSQL", "PostgreSQL over TLS"],
+    ids=["files and SQLite", "memory", "PostgreSQL", "the database", "S3", "PostgreSQL over TLS"],
 )
 def test_the_container_can_make_all_that_it_provides(settings: Settings) -> None:
     container = Container(settings=settings)

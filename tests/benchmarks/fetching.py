@@ -30,6 +30,7 @@ async def measure(folder: Path) -> None:
         SqlMetadata(SqliteDatabase(SqliteConfig(folder / "rows.db"))) as metadata,
         FilesystemBlobStore(FilesystemConfig(folder / "blobs")) as files,
     ):
+        await files.check()
         stores = Stores("fs", {"fs": files})
         store, fetch = StoreBlob(metadata, stores, ObjectKey.random, SIZE), FetchBlob(metadata.blobs, stores)
         blobs = [await store(NewBlob(BlobId(f"blob {number}"), _bytes())) for number in range(100)]

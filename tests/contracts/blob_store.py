@@ -83,6 +83,11 @@ class BlobStoreContract:
         await store.delete(key)
         self.alive.discard(key)
 
+    async def test_a_check_leaves_nothing(self, store: BlobStore) -> None:
+        for _ in range(2):
+            await store.check()
+        assert await keys(store) == []
+
     # Bytes
 
     @pytest.mark.parametrize("size", SIZES)

@@ -34,6 +34,7 @@ class TestFilesystem(BlobStoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[BlobStore]:
         async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as store:
+            await store.check()
             yield store
 
     async def residue(self, store: BlobStore) -> list[str]:
@@ -111,6 +112,7 @@ def open_files() -> list[str]:
 @pytest.fixture
 async def files(tmp_path: Path) -> AsyncIterator[FilesystemBlobStore]:
     async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as store:
+        await store.check()
         yield store
 
 
@@ -251,15 +253,18 @@ class TestFaultsOfTheDisk:
 class TestTheFolder:
     async def test_it_is_made_if_its_parent_is_there(self, tmp_path: Path) -> None:
         async with FilesystemBlobStore(FilesystemConfig(tmp_path / "new")) as store:
+            await store.check()
             assert store.base.is_dir()
-        with pytest.raises(DriveError, match=r"There is no folder .*/no\. Create it"):
-            await FilesystemBlobStore(FilesystemConfig(tmp_path / "no" / "parent")).__aenter__()
+        async with FilesystemBlobStore(FilesystemConfig(tmp_path / "no" / "parent")) as store:
+            with pytest.raises(DriveError, match=r"There is no folder .*/no\. Create it"):
+                await store.check()
         assert not (tmp_path / "no").exists()
 
     @pytest.mark.parametrize("folder", ["/sys", "/sys/blobs", "/dev/null"])
     async def test_one_that_takes_no_write_is_refused_at_once(self, folder: str) -> None:
-        with refused(Kind.UNAVAILABLE):
-            await FilesystemBlobStore(FilesystemConfig(Path(folder))).__aenter__()
+        async with FilesystemBlobStore(FilesystemConfig(Path(folder))) as store:
+            with refused(Kind.UNAVAILABLE):
+                await store.check()
 
     async def test_what_else_lies_there_is_left_alone(self, files: FilesystemBlobStore) -> None:
         (files.base / "lost+found").mkdir()
@@ -272,6 +277,7 @@ class TestTheFolder:
         memory = Path("/dev/shm") / f"drivebay-{os.getpid()}"  # noqa: S108 - a file system apart, not a temporary name
         try:
             async with FilesystemBlobStore(FilesystemConfig(memory)) as store:
+                await store.check()
                 key = ObjectKey.random()
                 await store.put(key, each([b"x"]))
                 assert await read(store, key) == b"x"

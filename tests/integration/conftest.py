@@ -30,4 +30,5 @@ async def any_drive(request: pytest.FixtureRequest, tmp_path: Path, drive: Drive
         SqlMetadata(SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))) as metadata,
         FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as files,
     ):
+        await files.check()
         yield Drive(metadata, Stores("fs", {"fs": files}), Time())

@@ -31,6 +31,7 @@ async def test_a_send_that_fails_closes_the_file(tmp_path: Path, messages: int) 
 
     metadata = MemoryMetadata()
     async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as files:
+        await files.check()
         stores = Stores("fs", {"fs": files})
         blob_id = BlobId("k5")
         await StoreBlob(metadata, stores, ObjectKey.random, 10**9)(NewBlob(blob_id, each([pattern(6_000_000)])))

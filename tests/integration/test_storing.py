@@ -145,6 +145,14 @@ class TestWhatFailsLeavesTheOldVersion:
         await Drive(drive.metadata, Stores("careless", careless), drive.time).reap()
         assert await keys(careless["careless"]) == []
 
+    async def test_an_object_that_is_there_already_is_no_blob_that_exists(self, drive: Drive) -> None:
+        key = ObjectKey.random()
+        await drive.active.put(key, each([b"of an answer that was lost"]))
+        with refused(Kind.UNAVAILABLE):
+            await replace(drive.store, new_key=lambda: key)(NewBlob(ID, each([b"new"])))
+        await drive.reap()
+        assert await drive.objects() == set()
+
 
 class LosesAnAnswer(UnitOfWorkFactory):
     """Units of work of which the commit with this number loses its answer, after or before it happened."""

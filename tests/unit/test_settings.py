@@ -60,6 +60,8 @@ class TestBothDocuments:
         assert settings.tokens == ("a-very-secret-key",)
         assert (settings.storage, settings.fs_base_path) == ("fs", Path("/path/to/your/storage"))
         assert settings.database_url == "postgresql://your_db_user:your_db_password@localhost:3306/your_db_name"
+        assert (settings.s3_bucket, settings.s3_region) == ("xxxxx", "xxxxx")
+        assert (settings.s3_access_key, settings.s3_secret_key) == ("xxxxx", "xxxxxx")
 
     def test_the_second(self, tmp_path: Path) -> None:
         settings = from_file(tmp_path, SECOND_DOCUMENT)
@@ -135,9 +137,14 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("name", "value", "why"),
         [
-            ("STORAGE", "tape", "'tape' is no storage. Allowed: fs (or filesystem, local), database (or db), memory."),
-            ("STORAGE", "s3", "'s3' is not in this version of Drivebay. Allowed: fs, database, memory."),
-            ("ACTIVE_STORAGE", "ftp", "'ftp' is not in this version"),
+            (
+                "STORAGE",
+                "tape",
+                "'tape' is no storage. Allowed: fs (or filesystem, local), database (or db), s3, memory.",
+            ),
+            ("STORAGE", "ftp", "'ftp' is not in this version of Drivebay. Allowed: fs, database, s3, memory."),
+            ("S3_ENDPOINT", "localhost:9000", "'localhost:9000' can't be used: it takes http://host:port"),
+            ("S3_FORCE_PATH_STYLE", "maybe", "'maybe' can't be used. Allowed: true, false."),
             ("PORT", "http", "'http' can't be used: Expected `int`, got `str`."),
             ("PORT", "0", "'0' can't be used: Expected `int` >= 1."),
             ("PORT", "65536", "'65536' can't be used: Expected `int` <= 65535."),
@@ -172,6 +179,10 @@ class TestFaults:
         both = {"DATABASE_URL": "postgresql://u@h:5432/n", "DB_HOST": "h", "DB_USER": "u", "DB_NAME": "n"}
         assert load(both, NOWHERE).database_url == "postgresql://u@h:5432/n"
         assert "DATABASE_URL and DB_HOST" in fault(**both | {"DB_NAME": "other"})
+
+    def test_half_of_s3(self) -> None:
+        assert fault(STORAGE="s3") == "S3_BUCKET: not given. With STORAGE=s3, set it to the name of a bucket."
+        assert fault(S3_ACCESS_KEY="a").startswith("S3_ACCESS_KEY and S3_SECRET_KEY: only one is given.")
 
     def test_half_a_database(self) -> None:
         assert fault(DB_HOST="h", DB_PASSWORD="p") == (

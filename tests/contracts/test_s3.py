@@ -1,0 +1,184 @@
+"""The S3 store under the contract, on a Ceph RADOS gateway, and what it makes of servers that fail."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from adapters.storage.s3 import PART, S3BlobStore, S3Config
+from application.ports.blob_store import BlobStore
+from domain.blob import ByteRange, ObjectKey
+from domain.errors import DriveError, Kind
+from tests.contracts.blob_store import BlobStoreContract, chunked, each, keys, pattern, read, refused
+
+
+@pytest.mark.docker
+class TestS3(BlobStoreContract):
+    @pytest.fixture
+    async def store(self, s3_server: S3Config) -> AsyncIterator[BlobStore]:
+        async with S3BlobStore(s3_server) as store:
+            yield store
+
+    async def residue(self, store: BlobStore) -> list[str]:
+        assert isinstance(store, S3BlobStore)
+        client = store._client
+        uploads = await client.list_multipart_uploads(Bucket="drivebay")
+        objects = await client.list_objects_v2(Bucket="drivebay")
+        return [
+            *(f"open upload: {upload['Key']}" for upload in uploads.get("Uploads", [])),
+            *(found["Key"] for found in objects.get("Contents", [])),
+        ]
+
+    async def test_what_a_killed_put_left_open_is_aborted(self, store: BlobStore) -> None:
+        assert isinstance(store, S3BlobStore)
+        key = ObjectKey.random()
+        upload = await store._client.create_multipart_upload(Bucket="drivebay", Key=key.value)
+        await store._client.upload_part(
+            Bucket="drivebay", Key=key.value, UploadId=upload["UploadId"], PartNumber=1, Body=b"x"
+        )
+        await store.delete(key)
+
+    async def test_a_large_object_is_never_replaced_either(self, store: BlobStore) -> None:
+        key = await self.put(store, b"the first")
+        with refused(Kind.ALREADY_EXISTS):
+            await store.put(key, chunked(pattern(PART * 2)))
+        assert await read(store, key) == b"the first"
+
+    async def test_what_else_is_in_the_bucket_is_left_alone(self, store: BlobStore) -> None:
+        assert isinstance(store, S3BlobStore)
+        await store._client.put_object(Bucket="drivebay", Key="somebody/else's", Body=b"x")
+        assert await keys(store) == []
+        await store._client.delete_object(Bucket="drivebay", Key="somebody/else's")
+
+    async def test_no_more_streams_than_allowed(self, s3_server: S3Config) -> None:
+        async with S3BlobStore(replace(s3_server, streams=2, wait_timeout=0.05)) as narrow:
+            key = ObjectKey.random()
+            await narrow.put(key, each([b"x"]))
+            async with narrow.open(key), narrow.open(key):
+                with pytest.raises(DriveError, match="Too many objects") as caught:
+                    await read(narrow, key)
+            assert caught.value.kind is Kind.TIMEOUT
+            assert await read(narrow, key) == b"x"
+            await narrow.delete(key)
+
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            ({"bucket": "nobodys"}, "The bucket nobodys can't be used: .*NoSuchBucket"),
+            ({"secret_key": "wrong"}, "The bucket drivebay can't be used: .*SignatureDoesNotMatch"),
+            ({"access_key": "wrong"}, "The bucket drivebay can't be used: .*InvalidAccessKeyId"),
+        ],
+    )
+    async def test_what_lets_nobody_in_is_never_absence(
+        self, s3_server: S3Config, change: dict[str, Any], why: str
+    ) -> None:
+        key = ObjectKey.random()
+        async with S3BlobStore(replace(s3_server, **change)) as store:
+            with pytest.raises(DriveError, match=why):
+                await store.check()
+            for failing in (store.stat(key), read(store, key), store.delete(key), store.put(key, each([b"x"]))):
+                with refused(Kind.UNAVAILABLE):
+                    await failing
+
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+HEAD = "HTTP/1.1 {}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n"
+
+
+@asynccontextmanager
+async def answering(answer: Answer) -> AsyncIterator[S3BlobStore]:
+    """A store on a server that gives this answer to whatever it is asked."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await answer(reader, writer)
+            await writer.drain()
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        config = S3Config("b", "r", "a", "s", endpoint, path_style=True, attempts=1)
+        impatient = replace(config, connect_timeout=0.3, read_timeout=0.3, request_timeout=0.5)
+        async with S3BlobStore(impatient) as store:
+            yield store
+
+
+class TestServersThatFail:
+    async def expect(self, answer: Answer, kind: Kind) -> None:
+        key = ObjectKey.random()
+        async with answering(answer) as store:
+            for failing in (store.stat(key), read(store, key), read(store, key, ByteRange(0, 1)), store.delete(key)):
+                with refused(kind):
+                    await failing
+            with refused(kind):
+                await store.put(key, each([b"x"]))
+
+    async def test_one_that_is_too_busy(self) -> None:
+        async def slow_down(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            body = "<Error><Code>SlowDown</Code></Error>"
+            writer.write((HEAD.format("503 Slow Down", len(body)) + body).encode())
+
+        await self.expect(slow_down, Kind.UNAVAILABLE)
+
+    async def test_one_that_hangs_up(self) -> None:
+        async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        await self.expect(hang_up, Kind.UNAVAILABLE)
+
+    async def test_one_that_talks_nonsense(self) -> None:
+        async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 Welcome to this FTP server\r\n")
+
+        await self.expect(babble, Kind.UNAVAILABLE)
+
+    async def test_one_that_does_not_answer(self) -> None:
+        async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+            while await reader.read(100_000):
+                pass
+
+        await self.expect(say_nothing, Kind.TIMEOUT)
+
+    async def test_a_small_put_is_one_trip(self) -> None:
+        heads: list[bytes] = []
+
+        async def store_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heads.append(await reader.readexactly(1))
+            writer.write((HEAD.format("200 OK", 0)).encode())
+
+        async with answering(store_it) as store:
+            await store.put(ObjectKey.random(), each([b"x"]))
+        assert heads == [b"x"], "sent without waiting for the server's go-ahead"
+
+    async def test_one_that_is_full(self) -> None:
+        async def full(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            body = "<Error><Code>QuotaExceeded</Code></Error>"
+            writer.write((HEAD.format("403 Forbidden", len(body)) + body).encode())
+
+        async with answering(full) as store:
+            with refused(Kind.NO_SPACE):
+                await store.put(ObjectKey.random(), each([b"x"]))
+
+    async def test_a_body_that_is_cut_short_or_stalls(self) -> None:
+        async def cut_short(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(HEAD.format("200 OK", 1000).encode() + b"x" * 500)
+
+        async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await cut_short(reader, writer)
+            await reader.read()
+
+        for answer, kind in ((cut_short, Kind.UNAVAILABLE), (stall, Kind.TIMEOUT)):
+            async with answering(answer) as store:
+                with refused(kind):
+                    await read(store, ObjectKey.random())
+
+    async def test_one_that_is_not_there(self) -> None:
+        async with S3BlobStore(S3Config("b", endpoint="http://127.0.0.1:1", access_key="a", secret_key="s")) as store:
+            with pytest.raises(DriveError, match="S3 can't be reached") as caught:
+                await store.check()
+            assert caught.value.kind is Kind.UNAVAILABLE
