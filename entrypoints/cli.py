@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import socket
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,8 @@ def main() -> None:
 def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
     """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish what is under way and stop."""
     try:
-        given = settings.load(os.environ)
-        chosen: dict[str, Any] = {"host": host, "port": port, "workers": workers}
-        given = replace(given, **{name: value for name, value in chosen.items() if value is not None})
+        chosen = {"HOST": host, "PORT": port, "WORKERS": workers}
+        given = settings.load(os.environ | {name: str(value) for name, value in chosen.items() if value is not None})
         ready = lifecycle.prepare(given)
         address = _free_address(ready)
         asyncio.run(_check(ready))
@@ -103,6 +101,7 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
     if reload:
         multiprocessing.set_start_method("spawn")  # a forked worker would keep the modules of before
     logs.configure()
+    os.register_at_fork(after_in_child=_leave_the_terminal)  # from its first moment on
     server = Granian(
         "drivebay",
         address=address,
@@ -122,7 +121,13 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
     server.serve(target_loader=partial(application, given), wrap_loader=False)
 
 
+def _leave_the_terminal() -> None:
+    """Ctrl-C is for the parent, which stops the workers. A worker that is told twice would hang."""
+    os.setpgid(0, 0)
+
+
 def application(given: Settings) -> Litestar:
     """What a worker serves."""
+    _leave_the_terminal()
     logs.configure()
     return create_app(given)

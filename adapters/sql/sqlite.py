@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ class SqliteDatabase(Database):
         if not folder.is_dir():
             raise DriveError(Kind.UNAVAILABLE, f"There is no folder {folder}. Create it.", backend="sqlite")
         self._writer = self._connect()
-        if self._writer.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+        if self._switch_to_wal() != "wal":
             detail = f"The file system of {folder} can't hold SQLite's write-ahead log. Use a local disk."
             raise DriveError(Kind.UNAVAILABLE, detail, backend="sqlite")
         # Not only for its own sake: the lock lets one process at a time set up the tables.
@@ -121,6 +122,23 @@ class SqliteDatabase(Database):
             _roll_back(self._writer)
             raise
 
+    def _switch_to_wal(self) -> object:
+        """The mode of the file after it was asked to keep a write-ahead log, which it does from then on.
+
+        For this one statement SQLite does not wait for others that do the same.
+        """
+        deadline = time.monotonic() + self._config.timeout
+        while True:
+            try:
+                return self._writer.exec_driver_sql("PRAGMA journal_mode = WAL").scalar()
+            except sa.exc.OperationalError as error:
+                if (
+                    getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY
+                    or time.monotonic() > deadline
+                ):
+                    raise
+                time.sleep(0.01)
+
     def _connect(self) -> Connection:
         connection = self._engine.connect()
         self._connections.append(connection)
@@ -131,8 +149,9 @@ class SqliteDatabase(Database):
         try:
             connection: Connection = self._own.reader
         except AttributeError:
-            connection = self._own.reader = self._connect()
+            connection = self._connect()
             connection.exec_driver_sql("PRAGMA query_only = ON")
+            self._own.reader = connection
         return connection
 
     def _close(self) -> None:
@@ -186,7 +205,6 @@ def _roll_back(connection: Connection) -> None:
 
 
 def _set_up(connection: sqlite3.Connection, _: Any) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
     # With NORMAL a power cut could undo a commit whose consequences (a deleted object) it would not undo.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

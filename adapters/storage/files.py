@@ -13,14 +13,15 @@ CHUNK = 1024 * 1024
 class FileWriter:
     """A new file under a name that is free. After any fault, `undo` clears up.
 
-    `make_folder` makes the folder for it, durably.
+    `make_folder` makes the folder for it, durably. `verify` raises if the file does not lie where it should after all.
     """
 
-    def __init__(self, path: str, make_folder: Callable[[str], None]) -> None:
+    def __init__(self, path: str, make_folder: Callable[[str], None], verify: Callable[[], None]) -> None:
         self.size = 0
         self._path = path
         self._folder = os.path.dirname(path)
         self._make_folder = make_folder
+        self._verify = verify
         self._file: int | None = None
         self._created = False
         self._gathered: list[bytes] = []
@@ -52,6 +53,7 @@ class FileWriter:
         os.fsync(self._file)
         self._close()
         fsync_folder(self._folder)
+        self._verify()
 
     def undo(self) -> None:
         """Remove the file, if it was made here."""

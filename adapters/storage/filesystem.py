@@ -65,7 +65,7 @@ class FilesystemBlobStore(BlobStore):
         await self.run("check", "", self._prepare)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        writing = FileWriter(self.path(key), self._make_shard)
+        writing = FileWriter(self.path(key), self._make_shard, self._refuse_another_folder)
         try:
             async for chunk in chunks:
                 if writing.gather(chunk) >= CHUNK:
@@ -130,13 +130,18 @@ class FilesystemBlobStore(BlobStore):
             return self._identity in (None, _identity(self.base))
         return False
 
+    def _refuse_another_folder(self) -> None:
+        """Nothing is written into the empty folder that a lost disk was mounted on."""
+        if not self._is_the_same_folder():
+            raise FileNotFoundError(errno.ENOENT, "the folder is not the one of the start; is its disk mounted?")
+
     def _prepare(self) -> None:
         parent = self.base.absolute().parent
         if not parent.is_dir():
             raise DriveError(Kind.UNAVAILABLE, f"There is no folder {parent}. Create it.", backend=self.backend)
         with suppress(FileExistsError):
             self.base.mkdir()
-            fsync_folder(parent)
+        fsync_folder(parent)  # whoever made it
         with tempfile.TemporaryFile(dir=self.base) as probe:
             probe.write(b"Does this folder take a write?")
             os.fsync(probe.fileno())
@@ -147,6 +152,7 @@ class FilesystemBlobStore(BlobStore):
 
         Another process may have made it, and may not have come to its fsync yet.
         """
+        self._refuse_another_folder()
         if shard not in self._durable_shards or not os.path.isdir(shard):
             with suppress(FileExistsError):
                 os.mkdir(shard)

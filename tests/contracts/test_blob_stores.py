@@ -235,17 +235,27 @@ class TestFaultsOfTheDisk:
             with refused(Kind.UNAVAILABLE):
                 await looking
 
+    async def test_a_disk_that_is_lost_during_a_put(self, files: FilesystemBlobStore) -> None:
+        async def source() -> AsyncIterator[bytes]:
+            yield pattern(3_000_000)
+            files.base.rename(files.base.with_name("unmounted"))
+            files.base.mkdir()
+            yield b"x"
+
+        with refused(Kind.UNAVAILABLE):
+            await files.put(ObjectKey.random(), source())
+
     async def test_objects_are_not_absent_because_the_disk_is(self, files: FilesystemBlobStore) -> None:
-        key = ObjectKey.random()
+        key, other = ObjectKey.random(), ObjectKey.random()
         await files.put(key, each([b"x"]))
         aside = files.base.rename(files.base.with_name("unmounted"))
         for mounted in (False, True):
             if mounted:
                 files.base.mkdir()  # an empty folder, as a mount point is
-            for looking in (files.stat(key), read(files, key), files.delete(key)):
+            for looking in (files.stat(key), read(files, key), files.delete(key), files.put(other, each([b"x"]))):
                 with refused(Kind.UNAVAILABLE):
                     await looking
-        files.base.rmdir()
+        files.base.rmdir()  # nothing was written into it
         aside.rename(files.base)
         assert await read(files, key) == b"x"
 

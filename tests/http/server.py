@@ -56,6 +56,7 @@ class Server:
                 env=self._environment,
                 stdout=out,
                 stderr=err,
+                start_new_session=True,
             )
         try:
             self.wait_until_it_answers()
@@ -116,6 +117,11 @@ class Server:
         while not reached():
             assert time.monotonic() < deadline, self.errors()[-2000:]
             time.sleep(0.02)
+
+    def listeners(self) -> int:
+        """How many sockets listen on the port: one for each worker that serves (proc(5), /proc/net/tcp)."""
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[1].endswith(f":{self.port:04X}") and row[3] == "0A" for row in rows)
 
     def workers(self) -> list[int]:
         """The process ids of those that serve."""

@@ -56,6 +56,12 @@ class TestAStartThatFails:
         [told] = result.stderr.splitlines()
         assert told.startswith(f"drivebay: {line}")
 
+    def test_options_are_checked_like_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        result = CliRunner(env={"STORAGE": "memory"}).invoke(main, ["serve", "--workers", "4"])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("drivebay: WORKERS: with STORAGE=memory")
+
     def test_a_port_in_use(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
@@ -165,6 +171,14 @@ class TestKeeping:
         with Server(tmp_path) as server, server.client() as client:
             assert client.get("/v1/blobs/first").content == before
             assert client.get("/v1/blobs/second").json()["data"] == data
+
+    def test_ctrl_c_in_a_terminal(self, tmp_path: Path) -> None:
+        with Server(tmp_path, WORKERS="4") as server:
+            server.wait_until(lambda: server.listeners() == 4)
+            # A terminal sends it to the whole group of processes. Asked twice at once, a worker would hang.
+            os.killpg(server.process.pid, signal.SIGINT)
+            assert server.process.wait(PATIENCE) == 0
+            assert "refused to gracefully stop" not in server.errors()
 
     def test_a_worker_that_dies_is_replaced(self, own_server: Server) -> None:
         [worker] = own_server.workers()
