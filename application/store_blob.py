@@ -73,7 +73,13 @@ class StoreBlob:
             # Only a courtesy to those who would send their bytes in vain: publishing decides.
             new.precondition.check(new.id, await current_version(work, new.id))
             await work.uploads.add(location, self.lease)
-            await work.commit()
+            try:
+                await work.commit()
+            except DriveError as error:
+                if error.kind is not Kind.COMMIT_UNKNOWN:
+                    raise
+                # Of a reservation nothing is unknown to the client: no blob was stored.
+                raise DriveError(Kind.UNAVAILABLE, error.detail, backend=error.backend) from error
 
     async def _write(self, location: Location, new: NewBlob) -> Blob:
         intake = Intake(new.chunks, self.max_bytes, new.size, new.digest)

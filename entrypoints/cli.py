@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import socket
 import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,17 +40,21 @@ def main() -> None:
 @click.option("--reload", is_flag=True, help="Start anew when the code changes: for development.")
 def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
     """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish what is under way and stop."""
-    try:
-        chosen = {"HOST": host, "PORT": port, "WORKERS": workers}
-        given = settings.load(os.environ | {name: str(value) for name, value in chosen.items() if value is not None})
-        ready = lifecycle.prepare(given)
-        address = _free_address(ready)
-        asyncio.run(_check(ready))
-    except (SettingsError, StartError) as fault:
-        click.echo("\n".join(f"drivebay: {line}" for line in str(fault).splitlines()), err=True)
-        sys.exit(2)
-    click.echo(_banner(ready, made_token=not given.tokens))
-    _serve(ready, address, reload=reload)
+    with ExitStack() as stack:
+        try:
+            chosen = {"HOST": host, "PORT": port, "WORKERS": workers}
+            given = settings.load(
+                os.environ | {name: str(value) for name, value in chosen.items() if value is not None}
+            )
+            ready = lifecycle.prepare(given)
+            address, claim = _claim(ready)
+            stack.enter_context(claim)
+            asyncio.run(_check(ready))
+        except (SettingsError, StartError) as fault:
+            click.echo("\n".join(f"drivebay: {line}" for line in str(fault).splitlines()), err=True)
+            sys.exit(2)
+        click.echo(_banner(ready, made_token=not given.tokens))
+        _serve(ready, address, reload=reload)
 
 
 async def _check(given: Settings) -> None:
@@ -58,22 +63,30 @@ async def _check(given: Settings) -> None:
         pass
 
 
-def _free_address(given: Settings) -> str:
-    """The IP address to listen on: one of IPv4 if the name has any. Raises StartError if it is taken, or not ours."""
+def _claim(given: Settings) -> tuple[str, socket.socket]:
+    """The IP address to listen on, of IPv4 if the name has any; and what keeps other servers off the port.
+
+    Raises StartError if the port is taken, or the address is not ours.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         found = socket.getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-        return str(address[0])
-    except PermissionError:
-        raise StartError(f"PORT: this user may not listen on {given.port}. Set it to one above 1023.") from None
-    except OSError as fault:
-        if fault.errno == errno.EADDRINUSE:
-            what = f"PORT: {given.port} is in use on {given.host}. Stop the program that uses it, or set another."
-            raise StartError(what) from None
-        raise StartError(f"HOST: {given.host!r} is no address of this machine. Try 127.0.0.1.") from None
+        # Workers share their port, and would share it with another server that starts at the same moment.
+        claim.bind(f"\0drivebay {address[0]} {given.port}")
+        return str(address[0]), claim
+    except (OSError, UnicodeError) as fault:
+        claim.close()
+        if isinstance(fault, PermissionError):
+            told = f"PORT: this user may not listen on {given.port}. Set it to one above 1023."
+        elif isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
+            told = f"PORT: {given.port} is in use on {given.host}. Stop the program that uses it, or set another."
+        else:
+            told = f"HOST: {given.host!r} is no address of this machine. Try 127.0.0.1."
+        raise StartError(told) from None
 
 
 def _banner(given: Settings, *, made_token: bool) -> str:

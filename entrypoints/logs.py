@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Any, TextIO
 
 import msgspec
@@ -21,7 +22,7 @@ def configure(stream: TextIO = sys.stderr) -> None:
     structlog.configure(
         processors=[*SHARED, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=lambda *_: _Lines(stream),
         cache_logger_on_first_use=True,
     )
     libraries = logging.StreamHandler(stream)
@@ -32,6 +33,16 @@ def configure(stream: TextIO = sys.stderr) -> None:
         )
     )
     logging.basicConfig(handlers=[libraries], level=logging.WARNING, force=True)
+
+
+class _Lines(structlog.WriteLogger):
+    """Writes lines, and lets them go if they can't be written: a full disk must not cost the answer too."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 def _rendering(stream: TextIO) -> list[structlog.typing.Processor]:

@@ -19,6 +19,7 @@ STORAGES = {
     "memory": "memory",
 }
 NOT_YET = {"ftp"}
+SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 def read_secret(path: str) -> str:
@@ -44,7 +45,10 @@ def tokens(text: str) -> tuple[str, ...]:
 
 
 def path(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as fault:
+        raise ValueError(f"{text!r} can't be used: {fault}") from None
 
 
 def boolean(text: str) -> bool:
@@ -76,15 +80,28 @@ def number(kind: type[T], bounds: Meta) -> Callable[[str], T]:
 
 def database_url(text: str) -> str:
     """A URL with the plain name of the database: the driver is chosen here, not there."""
-    url = urlsplit(text)
-    kind = url.scheme.partition("+")[0]
-    if kind == "sqlite":
-        path = text.partition(":///")[2]
-        if not path or path.startswith(":memory:") or "?" in path:
+    scheme, separator, rest = text.partition("://")
+    kind = scheme.partition("+")[0]
+    if separator and kind == "sqlite":
+        if not rest.startswith("/") or rest[1:].startswith(":memory:") or "?" in rest or rest == "/":
             raise ValueError("SQLite takes a file and no options: sqlite:///relative.db or sqlite:////absolute.db.")
-        return f"sqlite:///{path}"
-    if kind in ("postgresql", "postgres"):
-        if not url.path.strip("/") or re.fullmatch(r"(sslmode=[a-z-]+)?", url.query) is None:
-            raise ValueError("PostgreSQL takes postgresql://user:password@host:port/name, and ?sslmode=... if need be.")
-        return "postgresql" + text[text.index("://") :]
-    raise ValueError(f"{url.scheme or 'a URL without a scheme'} is not known. Allowed: sqlite:///..., postgresql://...")
+        return f"sqlite://{rest}"
+    if separator and kind in ("postgresql", "postgres"):
+        return f"postgresql://{_postgresql(rest)}"
+    allowed = "Allowed: sqlite:///..., postgresql://..."
+    raise ValueError(f"{scheme if separator else 'a URL without a scheme'} is not known. {allowed}")
+
+
+def _postgresql(rest: str) -> str:
+    form = "PostgreSQL takes postgresql://user:password@host:port/name, and ?sslmode=... if need be."
+    try:
+        url = urlsplit(f"postgresql://{rest}")
+        host = (url.hostname or "").encode("idna")
+        port = url.port
+    except ValueError as fault:
+        raise ValueError(f"{form} {fault}.") from None
+    if not host or port == 0 or not url.path.strip("/"):
+        raise ValueError(form)
+    if url.query.removeprefix("sslmode=") not in ("", *SSLMODES):
+        raise ValueError(f"{form} Allowed for sslmode: {', '.join(SSLMODES)}.")
+    return rest

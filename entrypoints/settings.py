@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from msgspec import Meta
 
 from entrypoints import setting_values as values
@@ -75,10 +75,21 @@ DEFAULT = Settings()
 def load(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
     """The settings from `environment` over the file `dotenv`, if there is one. Raises SettingsError."""
     try:
-        from_file = dotenv_values(dotenv, interpolate=False)
+        from_file = _from_file(dotenv)
     except (OSError, UnicodeDecodeError) as fault:
         raise SettingsError(f"{dotenv} can't be read: {fault}. Mend it, or remove it.") from None
     return _Reading((environment, from_file)).settings()
+
+
+def _from_file(path: Path) -> Source:
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8") as file:
+        bindings = list(parse_stream(file))
+    for binding in bindings:
+        if binding.error:  # the line itself is not shown: it may have a secret in it
+            raise SettingsError(f"{path}, line {binding.original.line}: this is no NAME=value. Is a quote missing?")
+    return {binding.key: binding.value for binding in bindings if binding.key}
 
 
 class _Reading:
@@ -143,6 +154,8 @@ class _Reading:
 
     def _parse(self, parse: Callable[[str], T], name: str, text: str, found: dict[str, T]) -> None:
         try:
+            if "\0" in text:
+                raise ValueError("it has a character NUL in it.")
             found[name] = parse(text)
         except ValueError as fault:
             self._faults.append(f"{name}: {fault}")
@@ -169,8 +182,13 @@ class _Reading:
             )
             return None
         user = ":".join(quote(parts[name], safe="") for name in ("DB_USER", "DB_PASSWORD") if name in parts)
-        host = f"{parts['DB_HOST']}:{parts.get('DB_PORT', '5432')}"
-        return values.database_url(f"postgresql://{user}@{host}/{quote(parts['DB_NAME'], safe='')}")
+        name = parts["DB_HOST"]
+        host = f"{f'[{name}]' if ':' in name else name}:{parts.get('DB_PORT', '5432')}"
+        try:
+            return values.database_url(f"postgresql://{user}@{host}/{quote(parts['DB_NAME'], safe='')}")
+        except ValueError as fault:
+            self._faults.append(f"DB_HOST, DB_PORT: {fault}")
+            return None
 
     def _check_memory(self, settings: Settings) -> None:
         if self._find(str, "DATABASE_URL") or self._find(str, "DB_HOST"):

@@ -30,7 +30,7 @@ def kept_token(folder: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    token = path.read_text().strip()
-    if not token:
-        raise OSError(f"{path} is empty: remove it, or put a token into it")
+    token = path.read_text(errors="replace").strip()
+    if not token.isascii() or not token:
+        raise OSError(f"{path} has no token in it: remove it, or put one into it")
     return token

@@ -146,7 +146,7 @@ def _translating() -> Iterator[None]:
 
 
 def _kind(error: Exception) -> Kind | None:
-    if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+    if isinstance(error, sa.exc.InterfaceError) or getattr(error, "connection_invalidated", False):
         return Kind.UNAVAILABLE
     state = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
     return KINDS.get(state) or KINDS.get(state[:2])

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar, TypeVarTuple
@@ -173,6 +173,7 @@ class _Transaction(Transaction):
     async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         def step() -> T:
             if not self._open:
+                _roll_back(self._connection)  # what an earlier transaction could not, if there is any
                 self._connection.exec_driver_sql("BEGIN IMMEDIATE")
                 self._open = True
             return function(self._connection, *args)
@@ -190,7 +191,8 @@ class _Transaction(Transaction):
 
     async def end(self) -> None:
         if self._open:
-            await self._thread.run(_roll_back, self._connection)
+            with suppress(DriveError):  # the next one tries again, and must succeed to begin
+                await self._thread.run(self._database.translated, lambda: _roll_back(self._connection))
 
     def _commit(self) -> None:
         if self._open:

@@ -16,7 +16,8 @@ from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.blob_ids import BlobIdsApart
 from entrypoints.http.problems import EXCEPTION_HANDLERS
-from entrypoints.settings import Settings
+from entrypoints.lifecycle import StartError
+from entrypoints.settings import Settings, SettingsError
 
 
 def create_app(given: Settings, configure: Callable[[Container], None] = lambda _: None) -> Litestar:
@@ -38,14 +39,14 @@ def create_app(given: Settings, configure: Callable[[Container], None] = lambda 
     )
     operations = Router(
         "/",
-        route_handlers=[health.live, health.ready, openapi.assets()],
+        route_handlers=[health.live, health.ready],
         dependencies={"readiness": _always(health.Readiness(container.check_ready()))},
     )
     app = Litestar(
         [interface, operations],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
-        openapi_config=openapi.CONFIG,
+        openapi_config=openapi.config(),
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )
@@ -56,7 +57,10 @@ def create_app(given: Settings, configure: Callable[[Container], None] = lambda 
 def from_environment() -> Litestar:
     """For any ASGI server that takes a factory: the application as environment and `.env` say."""
     logs.configure()
-    return create_app(lifecycle.prepare(settings.load(os.environ)))
+    try:
+        return create_app(lifecycle.prepare(settings.load(os.environ)))
+    except (SettingsError, StartError) as fault:
+        raise SystemExit(f"drivebay: {fault}") from None
 
 
 def _always(dependency: Any) -> Provide:

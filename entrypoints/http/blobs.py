@@ -15,7 +15,7 @@ from entrypoints.http import json_form, openapi
 from entrypoints.http.blob_ids import ROUTE, blob_id
 from entrypoints.http.json_form import JsonBlob, StoredBody
 
-# Parsing this much takes about a millisecond. More goes to a thread, for the sake of the other requests.
+# More than this is decoded in a thread, beside other requests.
 PARSE_IN_THREAD = 256 * 1024
 
 

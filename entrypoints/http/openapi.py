@@ -6,7 +6,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from litestar import Request, Router
+from litestar import Request, Response, Router, get
+from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import OpenAPIRenderPlugin
@@ -19,7 +20,6 @@ from litestar.openapi.spec import (
     Schema,
     SecurityScheme,
 )
-from litestar.static_files import create_static_files_router
 
 from entrypoints import __version__
 from entrypoints.http.json_form import BlobBody, StoredBody
@@ -51,20 +51,38 @@ class SwaggerPage(OpenAPIRenderPlugin):
         return PAGE
 
 
-CONFIG = OpenAPIConfig(
-    title="Drivebay",
-    version=__version__,
-    description="Blob storage: store a file with one request, and never think about where it went.",
-    path="/docs",
-    render_plugins=[SwaggerPage(path="/")],
-    components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
-    security=[{"bearer": []}],
-)
+TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png", ".txt": "text/plain"}
 
 
-def assets() -> Router:
-    """The files of the page."""
-    return create_static_files_router("/docs/files", [STATIC], include_in_schema=False)
+def config() -> OpenAPIConfig:
+    """The description's, and the routes for the page and its files."""
+    files = {path.name: (TYPES.get(path.suffix, "text/plain"), path.read_bytes()) for path in STATIC.iterdir()}
+
+    @get("/files/{name:str}", sync_to_thread=False)
+    def file(name: str) -> Response[bytes]:
+        if name not in files:
+            raise NotFoundException
+        content_type, content = files[name]
+        return Response(content, media_type=content_type, headers={"Cache-Control": "max-age=3600"})
+
+    return OpenAPIConfig(
+        title="Drivebay",
+        version=__version__,
+        description="Blob storage: store a file with one request, and never think about where it went.",
+        render_plugins=[SwaggerPage(path="/")],
+        openapi_router=Router(
+            "/docs", route_handlers=[file], include_in_schema=False, after_request=_no_page_of_errors
+        ),
+        components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"bearer": []}],
+    )
+
+
+def _no_page_of_errors(response: Response[Any]) -> Response[Any]:
+    """The framework has a page of its own for what is not there. Here, errors are problem details."""
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        raise NotFoundException
+    return response
 
 
 @dataclass

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class TestAStartThatFails:
             ({"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d"}, "DATABASE_URL: PostgreSQL can't be reached: "),
             ({"HOST": "2001:db8::1"}, "HOST: '2001:db8::1' is no address of this machine. Try 127.0.0.1."),
             ({"HOST": "192.0.2.1"}, "HOST: '192.0.2.1' is no address of this machine. Try 127.0.0.1."),
+            ({"HOST": "a..b"}, "HOST: 'a..b' is no address of this machine. Try 127.0.0.1."),
             ({"HOST": "no host"}, "HOST: 'no host' is no address of this machine. Try 127.0.0.1."),
         ],
     )
@@ -72,6 +74,31 @@ class TestAStartThatFails:
             )
         line = f"drivebay: PORT: {port} is in use on 127.0.0.1. Stop the program that uses it, or set another.\n"
         assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", line)
+
+    def test_of_two_that_start_together_on_a_port_one_serves(self, tmp_path: Path) -> None:
+        environment = {"PATH": os.environ["PATH"], "AUTH_BEARER_TOKEN": TOKEN, "PORT": str(free_port())}
+        starting = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            starting.append(
+                subprocess.Popen(
+                    [DRIVEBAY, "serve"],
+                    cwd=tmp_path / name,
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        deadline = time.monotonic() + PATIENCE
+        while all(server.poll() is None for server in starting) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        ended = [server.returncode for server in starting if server.returncode is not None]
+        for server in starting:
+            server.terminate()
+        told = "".join(server.communicate(timeout=PATIENCE * 2)[1] for server in starting)
+        assert ended == [2]
+        assert "is in use on 127.0.0.1" in told
 
 
 class TestAStart:

@@ -198,6 +198,12 @@ class TestUnknownCommits:
         assert await any_drive.get() == b"old"
         assert len(await any_drive.objects()) == 1
 
+    async def test_one_that_only_reserves_has_stored_nothing(self, any_drive: Drive) -> None:
+        units = LosesAnAnswer(any_drive.metadata, 1, happens=True)
+        with refused(Kind.UNAVAILABLE):
+            await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+        assert await any_drive.objects() == set()
+
     async def test_one_that_stays_unknown_says_so(self, any_drive: Drive) -> None:
         @asynccontextmanager
         async def units() -> AsyncIterator[UnitOfWork]:

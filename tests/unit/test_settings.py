@@ -160,7 +160,14 @@ class TestFaults:
             ("DATABASE_URL", "sqlite:///:memory:", "SQLite takes a file"),
             ("DATABASE_URL", "sqlite:///a.db?mode=ro", "SQLite takes a file and no options"),
             ("DATABASE_URL", "postgresql://u@h", "PostgreSQL takes postgresql://user:password@host:port/name"),
-            ("DATABASE_URL", "postgresql://u@h/n?x=1", "PostgreSQL takes"),
+            ("DATABASE_URL", "postgresql://u@h/n?x=1", "Allowed for sslmode: disable, allow, prefer, require,"),
+            ("DATABASE_URL", "postgresql://u@h/n?sslmode=bogus", "Allowed for sslmode: disable, allow,"),
+            ("DATABASE_URL", "postgresql:u@h/n", "a URL without a scheme is not known."),
+            ("DATABASE_URL", "postgresql://u:p@h:abc/n", "PostgreSQL takes"),
+            ("DATABASE_URL", "postgresql://u:p@h:99999/n", "PostgreSQL takes"),
+            ("DATABASE_URL", "postgresql://u:p@a..b/n", "PostgreSQL takes"),
+            ("FS_BASE_PATH", "~nosuchuser/x", "'~nosuchuser/x' can't be used: "),
+            ("DATA_DIR", "a\0b", "it has a character NUL in it."),
             ("AUTH_BEARER_TOKEN_FILE", "/nonexistent/secret", "can't be read: No such file or directory."),
         ],
     )
@@ -189,9 +196,22 @@ class TestFaults:
             "DB_USER, DB_NAME: not given, but DB_PASSWORD, DB_HOST. Give them all, or DATABASE_URL."
         )
 
+    def test_parts_of_the_database_that_make_no_url(self) -> None:
+        parts = {"DB_HOST": "h", "DB_USER": "u", "DB_NAME": "n"}
+        assert fault(**parts, DB_PORT="abc").startswith("DB_HOST, DB_PORT: PostgreSQL takes")
+        assert load(parts | {"DB_HOST": "::1"}, NOWHERE).database_url == "postgresql://u@[::1]:5432/n"
+
     def test_memory_with_what_would_outlive_it(self) -> None:
         assert fault(STORAGE="memory", DATABASE_URL="sqlite:///a.db").startswith("DATABASE_URL: STORAGE=memory")
         assert fault(STORAGE="memory", WORKERS="2").startswith("WORKERS: with STORAGE=memory")
+
+    def test_a_line_that_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text('# mine\nPORT=80\nSECRET_KEY="not closed\n')
+        with pytest.raises(SettingsError, match=r"\.env, line 3: this is no NAME=value\. Is a quote missing\?$"):
+            load({}, tmp_path / ".env")
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(SettingsError, match=r"folder can't be read: .*Is a directory"):
+            load({}, tmp_path / "folder")
 
     def test_a_file_that_is_no_text(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_bytes(b"PORT=80\xff")

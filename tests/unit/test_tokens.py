@@ -22,7 +22,8 @@ def test_all_who_make_it_at_once_get_the_same(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["token"]
 
 
-def test_an_empty_file_is_no_token(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("\n")
-    with pytest.raises(OSError, match="token is empty"):
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe"])
+def test_a_file_may_have_no_token_in_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(OSError, match="has no token in it"):
         kept_token(tmp_path)
