@@ -17,8 +17,9 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from adapters.storage.s3 import S3BlobStore, S3Config
 from entrypoints.cli import main
-from tests.contracts.blob_store import pattern
+from tests.contracts.blob_store import keys, pattern
 from tests.http.server import DRIVEBAY, PATIENCE, UVICORN, Server, free_port
 from tests.http.wire import AUTH, JSON, TOKEN, Connection, get, post, request
 
@@ -133,29 +134,54 @@ class TestAStart:
             assert "it is gone when this stops" in server.output()
         assert not (tmp_path / "data").exists()
 
-    def use_one_storage_after_the_other(self, folder: Path, url: str = "", workers: str = "1") -> None:
-        data = {name: base64.b64encode(pattern(size)).decode() for name, size in (("db", 1_500_000), ("fs", 1_500_001))}
+    def use_one_storage_after_the_other(self, folder: Path, first: str, url: str = "", workers: str = "1") -> None:
+        sizes = {first: 10_000_000, "fs": 1_500_001}
         answers: dict[str, bytes] = {}
-        for storage, blob in data.items():
-            with (
-                Server(folder, STORAGE=storage, DATABASE_URL=url, WORKERS=workers) as server,
-                server.client() as client,
-            ):
+        for storage, size in sizes.items():
+            blob = base64.b64encode(pattern(size)).decode()
+            server = Server(folder, STORAGE=storage, DATABASE_URL=url, WORKERS=workers)
+            with server, server.client() as client:
                 assert client.post("/v1/blobs", json={"id": storage, "data": blob}).status_code == 201
                 assert client.post("/v1/blobs", json={"id": storage, "data": ""}).status_code == 409
                 assert client.get("/health/ready").status_code == 200
                 answers[storage] = client.get(f"/v1/blobs/{storage}").content
                 assert json.loads(answers[storage])["data"] == blob
                 assert {name: client.get(f"/v1/blobs/{name}").content for name in answers} == answers
-        with Server(folder, STORAGE="db", DATABASE_URL=url, WORKERS=workers) as server, server.client() as client:
+        server = Server(folder, STORAGE=first, DATABASE_URL=url, WORKERS=workers)
+        with server, server.client() as client:
             assert {name: client.get(f"/v1/blobs/{name}").content for name in answers} == answers
 
     def test_in_the_database_and_then_in_files(self, tmp_path: Path) -> None:
-        self.use_one_storage_after_the_other(tmp_path)
+        self.use_one_storage_after_the_other(tmp_path, "db")
 
     @pytest.mark.docker
     def test_in_postgresql_and_then_in_files_with_several_workers(self, tmp_path: Path, postgresql_url: str) -> None:
-        self.use_one_storage_after_the_other(tmp_path, postgresql_url, "2")
+        self.use_one_storage_after_the_other(tmp_path, "db", postgresql_url, "2")
+
+    @pytest.mark.docker
+    async def test_in_s3_and_then_in_files(self, tmp_path: Path, s3_server: S3Config) -> None:
+        (tmp_path / ".env").write_text(
+            f"S3_BUCKET={s3_server.bucket}\nS3_ENDPOINT={s3_server.endpoint}\nS3_FORCE_PATH_STYLE=true\n"
+            f"S3_ACCESS_KEY={s3_server.access_key}\nS3_SECRET_KEY={s3_server.secret_key}\n"
+        )
+        await asyncio.to_thread(self.use_one_storage_after_the_other, tmp_path, "s3")
+        async with S3BlobStore(s3_server) as store:
+            [left] = await keys(store)
+            await store.delete(left)
+
+    @pytest.mark.docker
+    def test_a_bucket_that_is_not_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_server: S3Config
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        bucket = {"STORAGE": "s3", "S3_BUCKET": "nobodys", "S3_ENDPOINT": s3_server.endpoint, "PORT": str(free_port())}
+        key = {"S3_ACCESS_KEY": s3_server.access_key, "S3_SECRET_KEY": s3_server.secret_key}
+        result = CliRunner(env=bucket | key | {"S3_FORCE_PATH_STYLE": "true"}).invoke(main, ["serve"])
+        assert (result.exit_code, result.stdout) == (2, "")
+        [told] = result.stderr.splitlines()
+        assert told.startswith(
+            "drivebay: S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY or S3_SECRET_KEY: The bucket nobodys can't"
+        )
 
     def test_under_another_server(self, tmp_path: Path) -> None:
         with Server(tmp_path, command=UVICORN, exit_code=-signal.SIGTERM) as server, server.client() as client:
