@@ -103,7 +103,7 @@ async def answering(answer: Answer) -> AsyncIterator[S3BlobStore]:
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         config = S3Config("b", "r", "a", "s", endpoint, path_style=True, attempts=1)
-        impatient = replace(config, connect_timeout=0.3, read_timeout=0.3, request_timeout=0.5)
+        impatient = replace(config, connect_timeout=0.1, read_timeout=0.1, request_timeout=0.2)
         async with S3BlobStore(impatient) as store:
             yield store
 
