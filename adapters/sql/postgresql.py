@@ -1,16 +1,16 @@
 """PostgreSQL over asyncpg."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, TypeVarTuple
+from typing import Self, TypeVar, TypeVarTuple
 
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from adapters.cancellation import to_the_end
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
 from domain.errors import DriveError, Kind
@@ -98,7 +98,7 @@ class PostgresqlDatabase(Database):
         try:
             yield _Transaction(connection)
         finally:
-            await _to_the_end(connection.close())
+            await to_the_end(connection.close())
 
 
 class _Transaction(Transaction):
@@ -112,7 +112,7 @@ class _Transaction(Transaction):
     async def commit(self) -> None:
         try:
             with _translating():
-                await _to_the_end(self._connection.commit())
+                await to_the_end(self._connection.commit())
         except DriveError as error:
             if error.kind not in (Kind.UNAVAILABLE, Kind.TIMEOUT):
                 raise
@@ -150,18 +150,3 @@ def _kind(error: Exception) -> Kind | None:
         return Kind.UNAVAILABLE
     state = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
     return KINDS.get(state) or KINDS.get(state[:2])
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`, and don't let a cancellation stop it: the caller gets that afterwards."""
-    task = asyncio.create_task(work)
-    cancelled = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        task.exception()  # seen, and less than the cancellation
-        raise cancelled
-    return task.result()

@@ -17,6 +17,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 from botocore.handlers import add_expect_header
 
+from adapters.cancellation import to_the_end
 from adapters.storage.recut import recut
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
@@ -126,9 +127,9 @@ class S3BlobStore(BlobStore):
             try:
                 with self._translating("put", key):
                     if second is None:
-                        await self._timed(
-                            self._client.put_object(Bucket=self._bucket, Key=key.value, Body=first, IfNoneMatch="*")
-                        )
+                        # To the end: a request that is dropped may land after all, behind the delete of what it left.
+                        whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=first, IfNoneMatch="*")
+                        await to_the_end(self._timed(whole))
                         return Stored(len(first))
                     return await self._put_in_parts(key, _chained(first, second, parts))
             except BaseException as error:
@@ -156,9 +157,10 @@ class S3BlobStore(BlobStore):
                 sending.cancel()
             await asyncio.gather(*in_flight, return_exceptions=True)
             raise
-        await self._timed(
-            self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": done}, IfNoneMatch="*")
+        parts_are_one = self._client.complete_multipart_upload(
+            **upload, MultipartUpload={"Parts": done}, IfNoneMatch="*"
         )
+        await to_the_end(self._timed(parts_are_one))
         return Stored(size)
 
     async def _refuse_what_is_there(self, key: ObjectKey) -> None:
