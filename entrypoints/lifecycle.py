@@ -2,15 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from application.ports.blob_store import BlobStore
 from application.reap import BATCH, Reap
+from application.stores import Stores
 from domain.errors import DriveError
 from entrypoints.container import Container
 from entrypoints.settings import Settings
@@ -63,30 +63,37 @@ def _parents(settings: Settings) -> set[Path]:
 @asynccontextmanager
 async def running(container: Container) -> AsyncIterator[None]:
     """The selected adapters opened, and the reaper at work. Raises StartError."""
-    async with opened(container), reaping(container.reap(), container.settings().reap_interval):
+    async with (
+        opened(container),
+        in_background(_check_others(container.stores())),
+        in_background(_reap_forever(container.reap(), container.settings().reap_interval)),
+    ):
         yield
 
 
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[None]:
-    """The selected adapters opened. Raises StartError if one can't be."""
+    """The selected adapters opened. Raises StartError if one can't be, or the storage for new blobs can't be used."""
     async with AsyncExitStack() as stack:
         await _enter(stack, "DATABASE_URL", container.metadata())
         stores = container.stores()
         for name, store in stores.by_name.items():
             await _enter(stack, SETTINGS_OF_STORAGES[name], store)
-            await _check(store, name, needed=name == stores.active)
+        try:
+            await stores.by_name[stores.active].check()
+        except DriveError as fault:
+            raise StartError(f"{SETTINGS_OF_STORAGES[stores.active]}: {fault.detail}") from fault
         yield
 
 
-async def _check(store: BlobStore, name: str, *, needed: bool) -> None:
-    try:
-        await store.check()
-    except DriveError as fault:
-        if needed:
-            raise StartError(f"{SETTINGS_OF_STORAGES[name]}: {fault.detail}") from fault
-        # Blobs elsewhere can be served all the same.
-        LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(fault))
+async def _check_others(stores: Stores) -> None:
+    """Tell of the storages for older blobs that can't be used. The start does not wait for them, nor need them."""
+    for name, store in stores.by_name.items():
+        if name != stores.active:
+            try:
+                await store.check()
+            except DriveError as fault:
+                LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(fault))
 
 
 async def _enter(stack: AsyncExitStack, setting: str, part: object) -> None:
@@ -98,21 +105,22 @@ async def _enter(stack: AsyncExitStack, setting: str, part: object) -> None:
 
 
 @asynccontextmanager
-async def reaping(reap: Reap, interval: float) -> AsyncIterator[None]:
-    """Reap in the background, every `interval` seconds, and at once while there is more to do."""
-
-    async def forever() -> None:
-        while True:
-            if not await _reap_once(reap):
-                await asyncio.sleep(interval)
-
-    task = asyncio.create_task(forever())
+async def in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """`work` goes on inside, and is cancelled at the end."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def _reap_forever(reap: Reap, interval: float) -> None:
+    """Reap every `interval` seconds, and at once while there is more to do."""
+    while True:
+        if not await _reap_once(reap):
+            await asyncio.sleep(interval)
 
 
 async def _reap_once(reap: Reap) -> bool:

@@ -157,6 +157,14 @@ class TestAStart:
     def test_in_postgresql_and_then_in_files_with_several_workers(self, tmp_path: Path, postgresql_url: str) -> None:
         self.use_one_storage_after_the_other(tmp_path, "db", postgresql_url, "2")
 
+    def test_a_storage_for_older_blobs_does_not_hold_up_the_start(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and never answers
+            (tmp_path / ".env").write_text(
+                f"S3_BUCKET=b\nS3_ACCESS_KEY=a\nS3_SECRET_KEY=s\nS3_ENDPOINT=http://127.0.0.1:{silent.getsockname()[1]}\n"
+            )
+            with Server(tmp_path) as server, server.client() as client:
+                assert client.post("/v1/blobs", json={"id": "a", "data": "AAAA"}).status_code == 201
+
     @pytest.mark.docker
     async def test_in_s3_and_then_in_files(self, tmp_path: Path, s3_server: S3Config) -> None:
         (tmp_path / ".env").write_text(
