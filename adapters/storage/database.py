@@ -5,7 +5,7 @@ object keeps other writers waiting. All chunks of an object but the last have on
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -54,7 +54,8 @@ class DatabaseBlobStore(BlobStore):
                 size += len(chunk)
         except BaseException as error:
             if number or not _is(error, Kind.ALREADY_EXISTS):
-                await self.delete(key)
+                with suppress(DriveError):  # what is left now is found by the reaper
+                    await self.delete(key)
             raise
         return Stored(size)
 
