@@ -89,8 +89,8 @@ HEAD = "HTTP/1.1 {}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r
 
 
 @asynccontextmanager
-async def answering(answer: Answer) -> AsyncIterator[S3BlobStore]:
-    """A store on a server that gives this answer to whatever it is asked."""
+async def answering(answer: Answer, patience: float = 15) -> AsyncIterator[S3BlobStore]:
+    """A store on a server that gives this answer to whatever it is asked; `patience` is in seconds."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -103,15 +103,15 @@ async def answering(answer: Answer) -> AsyncIterator[S3BlobStore]:
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         config = S3Config("b", "r", "a", "s", endpoint, path_style=True, attempts=1)
-        impatient = replace(config, connect_timeout=0.1, read_timeout=0.1, request_timeout=0.2)
+        impatient = replace(config, connect_timeout=patience, read_timeout=patience, request_timeout=patience * 2)
         async with S3BlobStore(impatient) as store:
             yield store
 
 
 class TestServersThatFail:
-    async def expect(self, answer: Answer, kind: Kind) -> None:
+    async def expect(self, answer: Answer, kind: Kind, patience: float = 15) -> None:
         key = ObjectKey.random()
-        async with answering(answer) as store:
+        async with answering(answer, patience) as store:
             for failing in (store.stat(key), read(store, key), read(store, key, ByteRange(0, 1)), store.delete(key)):
                 with refused(kind):
                     await failing
@@ -142,7 +142,7 @@ class TestServersThatFail:
             while await reader.read(100_000):
                 pass
 
-        await self.expect(say_nothing, Kind.TIMEOUT)
+        await self.expect(say_nothing, Kind.TIMEOUT, patience=0.1)
 
     async def test_a_small_put_is_one_trip(self) -> None:
         heads: list[bytes] = []
@@ -172,8 +172,8 @@ class TestServersThatFail:
             await cut_short(reader, writer)
             await reader.read()
 
-        for answer, kind in ((cut_short, Kind.UNAVAILABLE), (stall, Kind.TIMEOUT)):
-            async with answering(answer) as store:
+        for answer, kind, patience in ((cut_short, Kind.UNAVAILABLE, 15), (stall, Kind.TIMEOUT, 0.1)):
+            async with answering(answer, patience) as store:
                 with refused(kind):
                     await read(store, ObjectKey.random())
 
