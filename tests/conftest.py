@@ -4,14 +4,15 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.backends"]
+pytest_plugins = ["tests.backends.fixtures"]
 
 HOW_TO_GET_THEM = "needs a Docker engine that answers (docker info); start one and run the tests again"
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the container tests out where there is no Docker, but not where they are required."""
-    from tests.backends import docker_answers
+    from tests.backends.containers import docker_answers
 
     if os.environ.get("CI") or not any(item.get_closest_marker("docker") for item in items) or docker_answers():
         return
@@ -26,4 +27,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if left_out:
         terminalreporter.section("left out")
-        terminalreporter.line(f"{len(left_out)} tests of PostgreSQL and S3: each {HOW_TO_GET_THEM}.")
+        terminalreporter.line(f"{len(left_out)} tests of backends in containers: each {HOW_TO_GET_THEM}.")

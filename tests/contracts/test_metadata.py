@@ -20,7 +20,7 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, METADATA
 from domain.errors import DriveError, Kind
 from domain.precondition import CREATE_ONLY
-from tests.backends import as_operator
+from tests.backends.postgresql import as_operator
 from tests.contracts.blob_store import refused
 from tests.contracts.metadata import LONG, Metadata, MetadataContract, blob, put
 from tests.ids import NASTY

@@ -1,0 +1,103 @@
+"""Containers of the images in docker/backends. They carry a label, by which they are found again and removed."""
+
+import gc
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
+
+# Whoever starts containers here removes them, and talks to loopback alone.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
+os.environ.setdefault("TC_HOST", "127.0.0.1")
+
+IMAGES = Path(__file__).parents[2] / "docker" / "backends"
+
+
+@dataclass(frozen=True)
+class Containers:
+    """Starts containers with the label `key=value`. What is copied out of them goes into `folder`."""
+
+    label: tuple[str, str]
+    folder: Path
+    started: "list[DockerContainer]" = field(default_factory=list)
+
+    def start(
+        self,
+        image: str,
+        port: int,
+        ready: str,
+        *,
+        published: Sequence[int] = (),
+        tmpfs: dict[str, str] | None = None,
+        **env: str,
+    ) -> "DockerContainer":
+        """One that has logged `ready`. `port` becomes any free one, those of `published` stay what they are."""
+        from testcontainers.core.container import DockerContainer
+        from testcontainers.core.image import DockerImage
+        from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+        DockerImage(IMAGES / image, tag=f"drivebay-test-{image}", clean_up=False).build()
+        container = DockerContainer(f"drivebay-test-{image}").with_envs(**env)
+        container.with_kwargs(labels=dict([self.label]))
+        # In docker-py's words: testcontainers has none for an address.
+        ports: dict[str, Any] = {str(each): ("127.0.0.1", each) for each in published}
+        container.ports.update(ports | {str(port): ("127.0.0.1", None)})
+        container.tmpfs.update(tmpfs or {})
+        self.started.append(container)
+        (self.folder / "started").touch()
+        return container.waiting_for(LogMessageWaitStrategy(ready).with_startup_timeout(90)).start()
+
+    def stop(self) -> None:
+        """Remove those that were started through this object."""
+        while self.started:
+            self.started.pop().stop()
+
+
+@contextmanager
+def engine() -> Iterator[Any]:
+    """A client of the Docker engine."""
+    import docker
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # where there is no engine, it forgets to close its socket
+        try:
+            with closing(docker.from_env()) as client:
+                yield client
+        finally:
+            gc.collect()
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker engine here."""
+    from docker.errors import DockerException
+
+    try:
+        with engine() as client:
+            return bool(client.ping())
+    except DockerException:
+        return False
+
+
+def remove(*containers: Any) -> None:
+    """Remove them with their volumes; somebody else may do so at the same time."""
+    from docker.errors import APIError
+
+    for container in containers:
+        try:
+            container.remove(force=True, v=True)
+        except APIError as error:
+            if error.status_code not in (404, 409):
+                raise
+
+
+def labelled(client: Any, label: str) -> list[Any]:
+    """The containers with this label, `key` or `key=value`, whether they run or not."""
+    found: list[Any] = client.containers.list(all=True, ignore_removed=True, filters={"label": label})
+    return found

@@ -1,0 +1,109 @@
+"""The backends as fixtures, started as soon as it is known which tests are going to run."""
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.storage.s3 import S3Config
+from tests.backends import ceph, ftp, postgresql
+from tests.backends.ftp import FtpServer
+from tests.backends.postgresql import as_operator
+from tests.backends.run import Backends, end, hold
+
+# By the names of their fixtures.
+SERVERS: dict[str, Callable[..., Any]] = {
+    "postgresql_server": postgresql.start,
+    "s3_server": ceph.start,
+    "vsftpd_server": ftp.start_vsftpd,
+    "proftpd_server": ftp.start_proftpd,
+}
+BACKENDS = pytest.StashKey[Backends]()
+
+
+@pytest.fixture(scope="session")
+def backends(pytestconfig: pytest.Config) -> Backends:
+    return pytestconfig.stash[BACKENDS]
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(backends: Backends) -> str:
+    """The URL of a PostgreSQL, up to and without the name of a database."""
+    return backends.address(postgresql.start)
+
+
+@pytest.fixture(scope="session")
+def s3_server(backends: Backends) -> S3Config:
+    """A bucket on a Ceph RADOS gateway."""
+    return backends.address(ceph.start)
+
+
+@pytest.fixture(scope="session")
+def vsftpd_server(backends: Backends) -> FtpServer:
+    """A vsftpd with explicit TLS."""
+    return backends.address(ftp.start_vsftpd)
+
+
+@pytest.fixture(scope="session")
+def proftpd_server(backends: Backends) -> FtpServer:
+    """A ProFTPD with explicit TLS."""
+    return backends.address(ftp.start_proftpd)
+
+
+@pytest.fixture
+def start_ftp(backends: Backends) -> Iterator[Callable[..., FtpServer]]:
+    """Starts servers for one test alone: `start_ftp("vsftpd", tls="implicit", max_clients=2, disk=4 << 20)`."""
+    containers = backends.containers()
+    try:
+        yield partial(ftp.start, containers)
+    finally:
+        containers.stop()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The URL of an empty database of its own."""
+    name = f"drivebay_{secrets.token_hex(8)}"
+    # A language's own order, so that an order by bytes is seen to be the tables' doing.
+    create = f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+    asyncio.run(as_operator(postgresql_server, create))
+    yield f"{postgresql_server}/{name}"
+    asyncio.run(as_operator(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of the run, or take that of the process which started this one."""
+    given: dict[str, str] | None = getattr(config, "workerinput", None)
+    if given is not None:
+        config.stash[BACKENDS] = Backends(Path(given["backends"]))
+        return
+    folder = Path(tempfile.mkdtemp(prefix="drivebay-tests-"))
+    lock = hold(folder)
+    config.stash[BACKENDS] = Backends(folder)
+
+    def clean_up() -> None:
+        with closing(lock):
+            config.stash[BACKENDS].close()
+            end(folder)
+
+    config.add_cleanup(clean_up)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["backends"] = str(node.config.stash[BACKENDS].folder)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start what the tests need that are left in, and go on."""
+    if session.config.option.collectonly:
+        return
+    needed = [item for item in session.items if not item.get_closest_marker("skip")]
+    for name in {name for item in needed for name in getattr(item, "fixturenames", ())} & SERVERS.keys():
+        session.config.stash[BACKENDS].start(SERVERS[name])

@@ -1,0 +1,88 @@
+"""vsftpd and ProFTPD, with TLS sessions that must be used again for the data."""
+
+import random
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.backends.containers import Containers
+
+PORTS = 10  # for data; below those that clients are given
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class FtpServer:
+    """`certificate`: the path of the PEM file that a client must trust."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    certificate: str
+
+
+def start_vsftpd(containers: Containers) -> FtpServer:
+    return start(containers, "vsftpd")
+
+
+def start_proftpd(containers: Containers) -> FtpServer:
+    return start(containers, "proftpd")
+
+
+def start(
+    containers: Containers,
+    image: Literal["vsftpd", "proftpd"],
+    *,
+    tls: Literal["explicit", "implicit", "none"] = "explicit",
+    max_clients: int | None = None,
+    disk: int | None = None,
+) -> FtpServer:
+    """One on which no more than `max_clients` are let in at once, and no more than `disk` bytes have room."""
+    from docker.errors import APIError
+
+    server = FtpServer("127.0.0.1", 0, "drivebay", "of-the-tests", "")
+    env = {"FTP_USER": server.user, "FTP_PASSWORD": server.password, "FTP_TLS": tls}
+    if max_clients:
+        env["FTP_MAX_CLIENTS"] = str(max_clients)
+    tmpfs = {"/srv/ftp": f"size={disk}"} if disk else None
+    for left in reversed(range(ATTEMPTS)):
+        ports = free_ports(PORTS)
+        env["FTP_PASSIVE_PORTS"] = f"{ports[0]}-{ports[-1]}"
+        try:
+            container = containers.start(image, 21, "ftp: ready", published=ports, tmpfs=tmpfs, **env)
+            break
+        except APIError as error:
+            if not left or "port is already allocated" not in str(error):
+                raise
+    port = container.get_exposed_port(21)
+    certificate = containers.folder / f"{image}-{port}.pem"
+    container.copy_from_container("/certificate.pem", certificate)
+    return FtpServer(server.host, port, server.user, server.password, str(certificate))
+
+
+def settings(server: FtpServer) -> dict[str, str]:
+    return {
+        "STORAGE": "ftp",
+        "FTP_HOST": server.host,
+        "FTP_PORT": str(server.port),
+        "FTP_USER": server.user,
+        "FTP_PASSWORD": server.password,
+        "FTP_CA_FILE": server.certificate,
+    }
+
+
+def free_ports(count: int) -> range:
+    """Ports one after another on which nobody listens just now."""
+    for _ in range(100):
+        first = random.randrange(20_000, 32_000, count)  # noqa: S311 - nothing is secret about it
+        ports = range(first, first + count)
+        try:
+            with ExitStack() as sockets:
+                for port in ports:
+                    sockets.enter_context(socket.create_server(("127.0.0.1", port)))
+            return ports
+        except OSError:
+            continue
+    raise OSError(f"no {count} free ports one after another")

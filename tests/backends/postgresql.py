@@ -1,0 +1,29 @@
+"""PostgreSQL."""
+
+import asyncio
+
+import asyncpg
+
+from tests.backends.containers import Containers
+
+
+def start(containers: Containers) -> str:
+    """Its URL, up to and without the name of a database."""
+    container = containers.start("postgres", 5432, "ready to accept connections", POSTGRES_PASSWORD="of the tests")
+    server = f"postgresql://postgres:of%20the%20tests@127.0.0.1:{container.get_exposed_port(5432)}"
+    asyncio.run(as_operator(server, "SELECT 1"))
+    return server
+
+
+def settings(server: str) -> dict[str, str]:
+    return {"DATABASE_URL": f"{server}/postgres"}
+
+
+async def as_operator(server: str, statement: str) -> list[asyncpg.Record]:
+    """What a statement returns that is made as PostgreSQL's superuser, beside all databases of the tests."""
+    connection = await asyncpg.connect(f"{server}/postgres")
+    try:
+        rows: list[asyncpg.Record] = await connection.fetch(statement)
+        return rows
+    finally:
+        await connection.close()

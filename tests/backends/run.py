@@ -1,0 +1,118 @@
+"""A test run's backends: each started once for all of its processes, by the first that comes, in a thread of its own.
+
+The processes of a run share a folder. In it a file for each backend says where it is, or why it could not be started;
+whoever starts it holds a lock on the file, for which the others wait. The lock goes with its process, and the next in
+the queue tries anew if nothing was said. The file `lock` is held while the run lasts: without it, what carries the
+run's label was left behind, and the next run removes it.
+"""
+
+import fcntl
+import shutil
+import typing
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import msgspec
+
+from tests.backends.containers import Containers, engine, labelled, remove
+
+LABEL = "drivebay.test-run"  # its value is the run's folder
+A = TypeVar("A")
+
+
+class Said(msgspec.Struct):
+    address: msgspec.Raw = msgspec.Raw(b"null")
+    failure: str = ""
+
+
+class Backends:
+    """Those of the run that has this folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._threads = ThreadPoolExecutor(thread_name_prefix="backend")
+        self._starting: dict[str, Future[Any]] = {}
+
+    def containers(self) -> Containers:
+        return Containers((LABEL, str(self.folder)), self.folder)
+
+    def start(self, start: Callable[[Containers], A]) -> "Future[A]":
+        """Begin to start a backend, unless that was begun already."""
+        name = f"{start.__module__}.{start.__name__}"
+        if name not in self._starting:
+            self._starting[name] = self._threads.submit(once, self.folder / name, lambda: self._first(start), start)
+        return self._starting[name]
+
+    def address(self, start: Callable[[Containers], A]) -> A:
+        """Where the backend is, when it has been started."""
+        return self.start(start).result()
+
+    def _first(self, start: Callable[[Containers], A]) -> A:
+        once(self.folder / "sweep", remove_left_behind, remove_left_behind)
+        return start(self.containers())
+
+    def close(self) -> None:
+        """Wait for what is being started, and begin nothing more."""
+        self._threads.shutdown(cancel_futures=True)
+
+
+def once(file: Path, call: Callable[[], A], typed: Callable[..., A]) -> A:
+    """What `call` returns in the first process that comes here. All others wait for it, and fail where it failed.
+
+    `typed`: a function that is annotated with the type.
+    """
+    with file.open("a+b") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        opened.seek(0)
+        if published := opened.read():
+            said = msgspec.json.decode(published, type=Said)
+            if said.failure:
+                raise RuntimeError(f"{file.name} has failed in another process: {said.failure}")
+            address: A = msgspec.json.decode(said.address, type=typing.get_type_hints(typed)["return"])
+            return address
+        try:
+            address = call()
+        except BaseException as error:
+            opened.write(msgspec.json.encode(Said(failure=repr(error))))
+            raise
+        opened.write(msgspec.json.encode(Said(msgspec.Raw(msgspec.json.encode(address)))))
+        return address
+
+
+def hold(folder: Path) -> BinaryIO:
+    """Show that the run with this folder lives, until what is returned is closed or the process ends."""
+    lock = (folder / "lock").open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def lives(folder: Path) -> bool:
+    """Whether the run with this folder does."""
+    try:
+        with (folder / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+
+
+def remove_left_behind() -> None:
+    """Remove the containers of runs that live no more, and their folders."""
+    with engine() as client:
+        for container in labelled(client, LABEL):
+            folder = Path(container.labels[LABEL])
+            if not lives(folder):
+                remove(container)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def end(folder: Path) -> None:
+    """Remove the containers of a run, if it started any, and its folder."""
+    if (folder / "started").exists():
+        with engine() as client:
+            remove(*labelled(client, f"{LABEL}={folder}"))
+    shutil.rmtree(folder)
