@@ -8,7 +8,7 @@ from typing import Literal
 
 from tests.backends.containers import Containers
 
-PORTS = 10  # for data; below those that clients are given
+PORTS = 40  # for data, as many as there may be transfers at once; below those that clients are given
 ATTEMPTS = 5
 
 

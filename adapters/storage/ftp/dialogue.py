@@ -1,0 +1,194 @@
+"""The dialogue with an FTP server: RFC 959, over TLS by RFC 4217."""
+
+import asyncio
+import re
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+import aioftp
+from aioftp.common import Code
+
+from adapters.storage.ftp.config import FtpConfig
+from domain.errors import DriveError, Kind
+
+LINES = 1000  # of one answer
+# By reply codes. Any other that was not expected is UNAVAILABLE.
+KINDS = {"452": Kind.NO_SPACE, "552": Kind.NO_SPACE}
+# Some servers have no word of its own for one connection too many, and refuse the login.
+TOO_MANY = ("421", "530")
+HINTS = {
+    "430": "Are FTP_USER and FTP_PASSWORD right?",
+    "530": "Are FTP_USER and FTP_PASSWORD right?",
+    "421": "It has too many connections, or is about to stop.",
+}
+
+
+class FtpDialogue(aioftp.BaseClient):
+    """A connection that is logged in and stands in the base folder, for one command at a time.
+
+    Its methods raise UNAVAILABLE, TIMEOUT and NO_SPACE, and say of which `task` that was a part. After a fault or a
+    cancellation the connection is not `in_step` any more.
+    """
+
+    def __init__(
+        self, config: FtpConfig, context: ssl.SSLContext | None, backend: str, task: tuple[str, object]
+    ) -> None:
+        super().__init__(ssl=context if config.tls == "implicit" else None, socket_timeout=config.timeout)
+        self._config = config
+        self._context = context
+        self._outstanding = 0  # answers
+        self._at_base = True
+        self._backend = backend
+        self.task = task
+        self.refused = False
+        """Whether it looks as if the server would have no more connections."""
+        self.opened_at = self.used_at = time.monotonic()
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the next answer will be that to the next command."""
+        return not self._outstanding and self._at_base
+
+    # From login to parting
+
+    async def open(self, *, make_base: bool) -> Self:
+        """Connect, log in, and enter the base folder, which is made if that is wanted. If it fails, it is closed."""
+        try:
+            with self._translating():
+                async with asyncio.timeout(self._config.timeout):
+                    await self.connect(self._config.host, self._config.port)
+            await self._log_in()
+            if self._config.base_path:
+                await self._go_to(self._config.base_path, make=make_base)
+        except BaseException:
+            self.part()
+            raise
+        return self
+
+    async def _log_in(self) -> None:
+        self._outstanding += 1
+        self._expect(await self._answer(), "220")
+        if self._config.tls == "explicit":
+            await self.ask("AUTH TLS", "234")
+            await self._secure(self.stream.writer, self._context)
+        code, _ = await self.ask(f"USER {self._config.user}", "230", "331")
+        if code == "331":
+            await self.ask(f"PASS {self._config.password}", "230")
+        if self._context is not None:
+            await self.ask("PBSZ 0", "200")
+            await self.ask("PROT P", "200")
+        await self.ask("TYPE I", "200")
+
+    async def _go_to(self, base: str, *, make: bool) -> None:
+        if make:
+            folders = [folder for folder in base.split("/") if folder]
+            for count in range(len(folders)):
+                await self.make_folder("/" * base.startswith("/") + "/".join(folders[: count + 1]))
+        if not await self._enter(base):
+            raise self._error(Kind.UNAVAILABLE, f"FTP_BASE_DIR: there is no folder {base}, or it is denied.")
+
+    async def make_folder(self, path: str) -> None:
+        """Make a folder, if it is not there and that is allowed."""
+        await self.ask(f"MKD {path}", "257", "250", "521", "550")
+
+    async def _enter(self, folder: str) -> bool:
+        code, _ = await self.ask(f"CWD {folder}", "250", "200", "550")
+        return code != "550"
+
+    def part(self) -> None:
+        """Close the connection, and wait for nothing."""
+        if self._stream is not None:
+            if self.in_step:
+                self.stream.writer.write(b"QUIT\r\n")
+            self.stream.writer.transport.abort()
+
+    # The dialogue
+
+    async def ask(self, command: str, *expected: str) -> tuple[Code, str]:
+        """Send a command, and return the code and the text of the answer, which must be one of those `expected`."""
+        await self._say(command)
+        answer = await self._answer()
+        self._expect(answer, *expected)
+        return answer
+
+    async def settle(self) -> None:
+        """Wait for the answers that are outstanding after a transfer that failed."""
+        while self._outstanding:
+            await self._answer()
+
+    async def _say(self, command: str) -> None:
+        self._outstanding += 1
+        with self._translating():
+            # It waits for no answer if none is expected. The password is not for the log.
+            await self.command(command, censor_after=5 if command.startswith("PASS ") else None)
+
+    async def _answer(self, *, preliminary: bool = False) -> tuple[Code, str]:
+        """The final answer to a command; or, if that is wanted, the one that comes before a transfer."""
+        while True:
+            with self._translating():
+                code, lines = await self.parse_response()
+            if preliminary or not code.startswith("1"):
+                break
+        if not code.startswith("1"):
+            self._outstanding -= 1
+            self.used_at = time.monotonic()
+        return code, lines[0]
+
+    def _expect(self, answer: tuple[Code, str], *expected: str) -> None:
+        code, text = answer
+        if code not in expected:
+            self.refused = code in TOO_MANY
+            detail = f"The server says: {code} {text} {HINTS.get(code, '')}"
+            raise self._error(KINDS.get(code, Kind.UNAVAILABLE), detail.rstrip())
+
+    async def parse_response(self) -> tuple[Code, list[str]]:
+        """An answer of one line or many (RFC 959, section 4.2). Unlike the library's, it gives up on nonsense."""
+        code, text = await self.parse_line()
+        if not re.fullmatch(r"[1-5]\d\d", code, re.ASCII):
+            raise aioftp.AIOFTPException(f"{(code + text)[:80]!r} is no answer of an FTP server")
+        lines = [text[1:]]
+        more = text.startswith("-")
+        while more:
+            following, text = await self.parse_line()
+            lines.append(following + text)
+            more = following != code or text.startswith("-")
+            if len(lines) > LINES:
+                raise aioftp.AIOFTPException("its answer has no end")
+        return code, lines
+
+    async def parse_line(self) -> tuple[Code, str]:
+        """One line, in whatever encoding: its words are for people."""
+        line = (await self.stream.readline()).decode(errors="replace")
+        if not line.endswith("\n"):
+            raise ConnectionResetError("the server has closed the connection")
+        return Code(line[:3]), line[3:].rstrip()
+
+    async def _secure(self, writer: asyncio.StreamWriter, context: ssl.SSLContext | None) -> None:
+        assert context is not None
+        with self._translating():
+            await writer.start_tls(
+                context, server_hostname=self._config.host, ssl_handshake_timeout=self._config.timeout
+            )
+
+    # Faults
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        """Say what went wrong in the port's words."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise self._error(Kind.TIMEOUT, "The server did not answer in time.") from error
+        except ssl.SSLCertVerificationError as error:
+            detail = f"Its certificate is not good: {error.verify_message}. FTP_CA_FILE takes its authority's."
+            raise self._error(Kind.UNAVAILABLE, detail) from error
+        except (OSError, aioftp.AIOFTPException, ValueError, IndexError) as error:  # the last two come of nonsense
+            raise self._error(Kind.UNAVAILABLE, f"It can't be used: {str(error) or type(error).__name__}.") from error
+
+    def _error(self, kind: Kind, detail: str) -> DriveError:
+        operation, subject = self.task
+        where = f"FTP server {self._config.host}:{self._config.port}"
+        return DriveError(kind, f"{where}: {detail}", operation=operation, backend=self._backend, subject=subject)

@@ -1,0 +1,138 @@
+"""FTP connections that are used again. Each serves one operation at a time, and few servers allow many."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+from adapters.storage.ftp.config import FtpConfig
+from adapters.storage.ftp.connection import FtpConnection
+from domain.errors import DriveError, Kind
+
+PATIENCE = 2  # seconds for a sign of life
+
+
+class FtpPool:
+    """At most `config.connections` at once, and fewer while the server allows no more. To be entered before use."""
+
+    def __init__(self, config: FtpConfig, backend: str) -> None:
+        self._config = config
+        self._backend = backend
+        self._turns = asyncio.Semaphore(config.connections)
+        self._idle: list[FtpConnection] = []  # the one used last is at the end, and is used first
+        self._count = 0  # of connections that are open
+        self._allowed = 0  # as many as were open when the server refused one more ...
+        self._refusal: DriveError | None = None
+        self._refused_until = 0.0  # ... and for how long that is taken as its limit
+        self._change = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._context = await asyncio.to_thread(self._config.tls_context)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        while self._idle:
+            self._drop(self._idle.pop())
+        await asyncio.sleep(0)  # the transports close now
+
+    @asynccontextmanager
+    async def connection(self, operation: str, subject: object) -> AsyncIterator[FtpConnection]:
+        """A connection that works. It is used again if it is in step when it is given back.
+
+        Raises TIMEOUT if all are in use for too long, and what a login raises.
+        """
+        task = (operation, subject)
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise self._too_many(task) from None
+        try:
+            connection = await self._take(task)
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
+        finally:
+            self._turns.release()
+
+    async def _take(self, task: tuple[str, object]) -> FtpConnection:
+        deadline = time.monotonic() + self._config.timeout
+        while True:
+            if self._idle:
+                connection = self._idle.pop()
+                connection.task = task
+                if await self._works(connection):
+                    return connection
+            elif self._count < self._allowed or time.monotonic() >= self._refused_until:
+                if connected := await self._connect(task):
+                    return connected
+            elif not self._count and self._refusal is not None:
+                raise DriveError(
+                    self._refusal.kind, self._refusal.detail, operation=task[0], backend=self._backend, subject=task[1]
+                ) from self._refusal
+            elif time.monotonic() >= deadline:
+                raise self._too_many(task)
+            else:
+                await self._wait(deadline)
+
+    async def _works(self, connection: FtpConnection) -> bool:
+        """Whether an idle connection may be used. If not, it is let go."""
+        works = False
+        now = time.monotonic()
+        try:
+            if now - connection.opened_at < self._config.max_age:
+                if now - connection.used_at > self._config.max_idle:
+                    async with asyncio.timeout(PATIENCE):
+                        await connection.ask("NOOP", "200")
+                works = True
+        except (DriveError, TimeoutError):
+            pass  # lost meanwhile, which is what was asked
+        finally:
+            if not works:
+                self._drop(connection)
+        return works
+
+    async def _connect(self, task: tuple[str, object]) -> FtpConnection | None:
+        """A new connection; None if the server allows no more than there are."""
+        connection = FtpConnection(self._config, self._context, self._backend, task)
+        self._count += 1
+        try:
+            return await connection.open(make_base=task[0] == "check")
+        except BaseException as error:
+            self._drop(connection)
+            if not connection.refused or not isinstance(error, DriveError):
+                raise
+            self._allowed = self._count
+            self._refusal = error
+            self._refused_until = time.monotonic() + self._config.back_off
+            if not self._count:
+                raise  # there is none to wait for
+            return None
+
+    async def _wait(self, deadline: float) -> None:
+        """Wait until a connection is given back or let go, or another may be tried."""
+        self._change.clear()
+        wait = min(deadline, self._refused_until) - time.monotonic()
+        try:
+            async with asyncio.timeout(wait):
+                await self._change.wait()
+        except TimeoutError:
+            pass
+
+    def _give_back(self, connection: FtpConnection) -> None:
+        if connection.in_step:
+            self._idle.append(connection)
+            self._change.set()
+        else:
+            self._drop(connection)
+
+    def _drop(self, connection: FtpConnection) -> None:
+        connection.part()
+        self._count -= 1
+        self._change.set()
+
+    def _too_many(self, task: tuple[str, object]) -> DriveError:
+        detail = "Too many transfers are under way to the FTP server. Try again later."
+        return DriveError(Kind.TIMEOUT, detail, operation=task[0], backend=self._backend, subject=task[1])

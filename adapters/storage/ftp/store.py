@@ -1,0 +1,182 @@
+"""Objects as files on an FTP server, with TLS or without, over aioftp.
+
+A file is written under its final name, and it is known to be whole once the server has confirmed the transfer (226) and
+its size. FTP has no command for an exclusive create, nor for a sync. The first is replaced by a look, which will do for
+keys that are used once; how durable a confirmed file is, is up to the server.
+"""
+
+import re
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from typing import Self
+
+from adapters.cancellation import to_the_end
+from adapters.storage.ftp.config import FtpConfig
+from adapters.storage.ftp.connection import CHUNK, FtpConnection
+from adapters.storage.ftp.pool import FtpPool
+from adapters.storage.recut import recut
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
+from domain.errors import DriveError, Kind
+
+SHARD = re.compile(r"[0-9a-f]{2}")  # 256 folders
+# An empty folder beside them. Of a folder that is denied, some servers list nothing, as if it were empty.
+MARKER = "drivebay"
+
+
+class FtpBlobStore(BlobStore):
+    """Files on a server. To be entered before use; `check` makes the folder for them, and tries a transfer."""
+
+    def __init__(self, config: FtpConfig, backend: str = "ftp") -> None:
+        self.backend = backend
+        self._pool = FtpPool(config, backend)
+        self._shards: set[str] = set()  # that are there
+
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._pool.__aexit__(*exc)
+
+    async def check(self) -> None:
+        async with self._pool.connection("check", "") as ftp:
+            await ftp.make_folder(MARKER)
+            await self._folders(ftp, "check")
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        something_is_left = False
+        async with aclosing(recut(chunks, CHUNK)) as pieces:
+            first = await anext(pieces)  # so that no slow sender of little holds a connection
+            try:
+                async with self._pool.connection("put", key) as ftp:
+                    await self._prepare(ftp, key)
+                    something_is_left = True
+                    try:
+                        return await self._write(ftp, key, _chained(first, pieces))
+                    except BaseException:
+                        something_is_left = not await to_the_end(_take_back(ftp, key))
+                        raise
+            except BaseException:
+                if something_is_left:
+                    with suppress(DriveError):  # what is left now is found by the reaper
+                        await to_the_end(self.delete(key))
+                raise
+
+    async def _prepare(self, ftp: FtpConnection, key: ObjectKey) -> None:
+        if await ftp.size(_path(key)) is not None:
+            raise self._error(Kind.ALREADY_EXISTS, "An object is under this key already.", "put", key)
+        if _shard(key) not in self._shards:
+            await ftp.make_folder(_shard(key))
+            self._shards.add(_shard(key))
+
+    async def _write(self, ftp: FtpConnection, key: ObjectKey, pieces: AsyncIterator[bytes]) -> Stored:
+        try:
+            sent = await ftp.store(_path(key), pieces)
+        except DriveError:
+            self._shards.discard(_shard(key))  # is it there no more?
+            raise
+        kept = await ftp.size(_path(key))
+        if kept != sent:
+            raise self._error(Kind.UNAVAILABLE, f"The server keeps {kept} bytes of the {sent} it took.", "put", key)
+        return Stored(sent)
+
+    @asynccontextmanager
+    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with self._pool.connection("open", key) as ftp, AsyncExitStack() as stack:
+            size = await self._size(ftp, "open", key)
+            part = byte_range.within(size) if byte_range is not None else None
+            start, stop = (part.start, part.stop) if part is not None else (0, size)
+            try:
+                chunks = await stack.enter_async_context(ftp.retrieve(_path(key), start))
+            except DriveError:
+                if ftp.in_step:
+                    await self._size(ftp, "open", key)  # or is it gone, since?
+                raise
+            yield self._read(key, chunks, stop - start, whole=stop == size)
+
+    async def _read(
+        self, key: ObjectKey, chunks: AsyncIterator[bytes], length: int, *, whole: bool
+    ) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            yield chunk[:length]
+            length -= len(chunk)
+            if length <= 0 and not whole:
+                return
+        if length:
+            raise self._error(Kind.UNAVAILABLE, "The server sent another number of bytes than it has.", "read", key)
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        async with self._pool.connection("stat", key) as ftp:
+            return Stored(await self._size(ftp, "stat", key))
+
+    async def delete(self, key: ObjectKey) -> None:
+        async with self._pool.connection("delete", key) as ftp:
+            if not await ftp.delete(_path(key)) and not await self._is_absent(ftp, "delete", key):
+                raise self._denied("delete", key)
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        start = "" if after is None else after.value
+        async with self._pool.connection("list", "") as ftp:
+            shards = sorted(filter(SHARD.fullmatch, await self._folders(ftp, "list")))
+        for shard in shards:
+            if shard >= start[:2]:
+                async with self._pool.connection("list", shard) as ftp:
+                    names = sorted(filter(OBJECT_KEY.fullmatch, await ftp.names(shard)))
+                    if not names and not await ftp.may_enter(shard):
+                        raise self._denied("list", shard)
+                for name in names:
+                    if name > start:
+                        yield ObjectKey(name)
+
+    async def _folders(self, ftp: FtpConnection, operation: str) -> list[str]:
+        names = await ftp.names()
+        if MARKER not in names:
+            raise self._denied(operation, "")
+        return names
+
+    async def _size(self, ftp: FtpConnection, operation: str, key: ObjectKey) -> int:
+        size = await ftp.size(_path(key))
+        if size is not None:
+            return size
+        if await self._is_absent(ftp, operation, key):
+            raise self._error(Kind.NOT_FOUND, "There is no object under this key.", operation, key)
+        raise self._denied(operation, key)
+
+    async def _is_absent(self, ftp: FtpConnection, operation: str, key: ObjectKey) -> bool:
+        """Whether what the server says 550 to is not there; it says so, too, to what it denies."""
+        if await ftp.may_enter(_shard(key)):
+            return await ftp.size(_path(key)) is None  # who may enter a folder can tell
+        return _shard(key) not in await self._folders(ftp, operation)
+
+    def _denied(self, operation: str, subject: object) -> DriveError:
+        detail = "The FTP server denies it. Let this user read, write, list and delete there."
+        return self._error(Kind.UNAVAILABLE, detail, operation, subject)
+
+    def _error(self, kind: Kind, detail: str, operation: str, key: object) -> DriveError:
+        return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key)
+
+
+async def _take_back(ftp: FtpConnection, key: ObjectKey) -> bool:
+    """Remove what a put has left, and say whether that was possible on its connection.
+
+    There, and not on another, because its last answer says that the server writes no more.
+    """
+    with suppress(DriveError):
+        await ftp.settle()
+        return await ftp.delete(_path(key)) or await ftp.size(_path(key)) is None
+    return False
+
+
+def _shard(key: ObjectKey) -> str:
+    return key.value[:2]
+
+
+def _path(key: ObjectKey) -> str:
+    return f"{_shard(key)}/{key.value}"
+
+
+async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece

@@ -1,0 +1,336 @@
+"""The contract on FTP servers of two makes, and the faults that only FTP has."""
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.storage.ftp.config import FtpConfig
+from adapters.storage.ftp.connection import FtpConnection
+from adapters.storage.ftp.store import FtpBlobStore
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import ByteRange, ObjectKey
+from domain.errors import DriveError, Kind
+from tests.backends.ftp import FtpServer
+from tests.contracts.blob_store import MIB, BlobStoreContract, chunked, each, keys, pattern, read, refused
+from tests.contracts.ftp_script import HANG_UP, SAY_NOTHING, ScriptedServer, scripted
+
+KEY = ObjectKey("ab" * 16)
+PATH = f"ab/{KEY}"
+
+
+def config_of(server: FtpServer, **more: Any) -> FtpConfig:
+    """In a folder of its own, so that a case finds nothing of those before it."""
+    ca_file = Path(server.certificate)
+    config = FtpConfig(server.host, server.user, server.password, server.port, secrets.token_hex(8), ca_file=ca_file)
+    return replace(config, **more)
+
+
+def store_on(server: ScriptedServer, **more: Any) -> FtpBlobStore:
+    return FtpBlobStore(replace(server.config, **more))
+
+
+async def as_user(config: FtpConfig, *commands: str) -> None:
+    """Let the server do something behind the store's back."""
+    ftp = await FtpConnection(config, config.tls_context(), "ftp", ("test", "")).open(make_base=False)
+    for command in commands:
+        await ftp.ask(command, "200", "250")
+    ftp.part()
+
+
+class FtpContract(BlobStoreContract):
+    """The contract, and what a user's rights have to do with it."""
+
+    async def test_what_is_denied_is_never_absence(self, store: BlobStore, config: FtpConfig) -> None:
+        await self.put(store, b"secret", KEY)
+        operations: list[Callable[[], Awaitable[object]]]
+        operations = [
+            partial(store.stat, KEY),
+            partial(read, store, KEY),
+            partial(store.delete, KEY),
+            partial(keys, store),
+        ]
+        above = replace(config, base_path="")
+        for denied in (f"{config.base_path}/ab", config.base_path):
+            await as_user(above, f"SITE CHMOD 000 {denied}")
+            for operation in operations:
+                with refused(Kind.UNAVAILABLE):
+                    await operation()
+            await as_user(above, f"SITE CHMOD 755 {denied}")
+
+    async def test_a_file_that_may_not_be_read_is_not_absent(self, store: BlobStore, config: FtpConfig) -> None:
+        await self.put(store, b"secret", KEY)
+        await as_user(config, f"SITE CHMOD 000 {PATH}")
+        with refused(Kind.UNAVAILABLE):
+            await read(store, KEY)
+
+
+@pytest.mark.docker
+class TestVsftpd(FtpContract):
+    @pytest.fixture
+    def config(self, vsftpd_server: FtpServer) -> FtpConfig:
+        return config_of(vsftpd_server)
+
+    @pytest.fixture
+    async def store(self, config: FtpConfig) -> AsyncIterator[BlobStore]:
+        async with FtpBlobStore(config) as store:
+            await store.check()
+            yield store
+
+
+@pytest.mark.docker
+class TestProFtpd(FtpContract):
+    @pytest.fixture
+    def config(self, proftpd_server: FtpServer) -> FtpConfig:
+        return config_of(proftpd_server)
+
+    @pytest.fixture
+    async def store(self, config: FtpConfig) -> AsyncIterator[BlobStore]:
+        async with FtpBlobStore(config) as store:
+            await store.check()
+            yield store
+
+
+@pytest.mark.docker
+class TestOtherWaysToConnect:
+    @pytest.mark.parametrize("make", ["vsftpd", "proftpd"])
+    @pytest.mark.parametrize("tls", ["implicit", "none"])
+    async def test_tls_from_the_start_or_not_at_all(
+        self, start_ftp: Callable[..., FtpServer], make: str, tls: Any
+    ) -> None:
+        server = await asyncio.to_thread(start_ftp, make, tls=tls)
+        async with FtpBlobStore(config_of(server, tls=tls, base_path="")) as store:
+            await store.check()
+            await store.put(KEY, chunked(pattern(2 * MIB)))
+            assert await read(store, KEY, ByteRange(MIB, MIB + 10)) == pattern(2 * MIB)[MIB : MIB + 10]
+            assert await read(store, KEY) == pattern(2 * MIB)
+            assert await keys(store) == [KEY]
+
+    async def test_each_passive_command(self, vsftpd_server: FtpServer) -> None:
+        for passive in (("epsv",), ("pasv",)):
+            async with FtpBlobStore(config_of(vsftpd_server, passive=passive)) as store:
+                await store.check()
+                await store.put(KEY, each([b"x"]))
+
+    async def test_a_folder_in_a_folder_that_is_not_there_is_made(self, vsftpd_server: FtpServer) -> None:
+        for start in ("", "/"):
+            config = config_of(vsftpd_server, base_path=f"{start}{secrets.token_hex(8)}/further/down")
+            async with FtpBlobStore(config) as store:
+                with pytest.raises(DriveError, match="FTP_BASE_DIR: there is no folder") as caught:
+                    await store.stat(KEY)  # a start would have checked: it has become lost
+                assert caught.value.kind is Kind.UNAVAILABLE
+                for _ in range(2):
+                    await store.check()
+                assert await store.put(KEY, each([b"x"])) == Stored(1)
+
+    async def test_a_certificate_that_nobody_vouches_for_is_refused(self, vsftpd_server: FtpServer) -> None:
+        async with FtpBlobStore(config_of(vsftpd_server, ca_file=None)) as store:
+            with pytest.raises(DriveError, match=r"certificate is not good: self-signed certificate.*FTP_CA_FILE"):
+                await store.check()
+        async with FtpBlobStore(config_of(vsftpd_server, ca_file=None, verify=False)) as store:
+            await store.check()
+
+    async def test_authorities_that_are_none(self, vsftpd_server: FtpServer, tmp_path: Path) -> None:
+        nonsense = tmp_path / "authorities.pem"
+        nonsense.write_text("none")
+        for path in (nonsense, tmp_path / "missing.pem"):
+            with pytest.raises(DriveError, match=re.escape(f"FTP_CA_FILE: {path} can't be used")):
+                await FtpBlobStore(config_of(vsftpd_server, ca_file=path)).__aenter__()
+
+    @pytest.mark.parametrize("change", [{"password": "wrong"}, {"user": "nobody-there"}, {"tls": "none"}])
+    async def test_who_is_not_let_in_is_told(self, vsftpd_server: FtpServer, change: dict[str, Any]) -> None:
+        async with FtpBlobStore(config_of(vsftpd_server, **change)) as store:
+            with pytest.raises(DriveError, match="Are FTP_USER and FTP_PASSWORD right"):
+                await store.check()
+            for failing in (store.stat(KEY), read(store, KEY), store.delete(KEY), store.put(KEY, each([b"x"]))):
+                with refused(Kind.UNAVAILABLE):
+                    await failing
+
+    async def test_the_password_is_in_no_log(self, vsftpd_server: FtpServer, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        async with FtpBlobStore(config_of(vsftpd_server)) as store:
+            await store.check()
+        assert "USER drivebay" in caplog.text
+        assert vsftpd_server.password not in caplog.text
+
+
+@pytest.mark.docker
+class TestLimits:
+    @pytest.mark.parametrize("make", ["vsftpd", "proftpd"])
+    async def test_a_server_that_allows_two_connections(self, start_ftp: Callable[..., FtpServer], make: str) -> None:
+        server = await asyncio.to_thread(start_ftp, make, max_clients=2)
+        made = [ObjectKey.random() for _ in range(20)]
+        async with FtpBlobStore(config_of(server, timeout=50)) as store:
+            await store.check()
+            await asyncio.gather(*(store.put(key, each([key.value.encode()])) for key in made))
+            assert await asyncio.gather(*(read(store, key) for key in made)) == [key.value.encode() for key in made]
+
+    @pytest.mark.parametrize("make", ["vsftpd", "proftpd"])
+    async def test_a_disk_that_is_full(self, start_ftp: Callable[..., FtpServer], make: str) -> None:
+        server = await asyncio.to_thread(start_ftp, make, disk=4 * MIB)
+        async with FtpBlobStore(config_of(server)) as store:
+            await store.check()
+            await store.put(KEY, chunked(pattern(3 * MIB)))
+            for _ in range(3):
+                with refused(Kind.NO_SPACE):
+                    await store.put(ObjectKey.random(), chunked(pattern(16 * MIB)))
+            assert await keys(store) == [KEY]
+            await store.put(ObjectKey.random(), each([b"small"]))
+            assert await read(store, KEY) == pattern(3 * MIB)
+
+
+class TestServersThatFail:
+    async def expect(self, server: ScriptedServer, kind: Kind, match: str = "", **more: Any) -> None:
+        async with store_on(server, **more) as store:
+            for failing in (
+                lambda: store.check(),
+                lambda: store.stat(KEY),
+                lambda: read(store, KEY),
+                lambda: store.delete(KEY),
+                lambda: store.put(KEY, each([b"x"])),
+                lambda: keys(store),
+            ):
+                with pytest.raises(DriveError, match=match or None) as caught:
+                    await failing()
+                assert caught.value.kind is kind
+
+    async def test_one_that_is_not_there(self) -> None:
+        await self.expect(ScriptedServer({}, {}, False, port=1), Kind.UNAVAILABLE, "127.0.0.1:1: It can't be used")
+
+    async def test_one_that_does_not_answer(self) -> None:
+        for silent in ("(greeting)", "PASS"):
+            async with scripted({silent: [SAY_NOTHING]}) as server:
+                await self.expect(server, Kind.TIMEOUT, "did not answer in time", timeout=0.05)
+
+    async def test_one_that_hangs_up(self) -> None:
+        for last in ("(greeting)", "USER"):
+            async with scripted({last: [HANG_UP]}) as server:
+                await self.expect(server, Kind.UNAVAILABLE, "closed the connection")
+
+    @pytest.mark.parametrize("nonsense", ["HTTP/1.1 400 Bad Request", "220", "22\xe9 \xff", "220-" + "\r\nx" * 2000])
+    async def test_one_that_talks_nonsense(self, nonsense: str) -> None:
+        async with scripted({"(greeting)": [nonsense], "USER": [nonsense]}) as server:
+            await self.expect(server, Kind.UNAVAILABLE)
+
+    @pytest.mark.parametrize("nonsense", ["229 somewhere", "229 (|||x|)", "229 (|||0|)"])
+    async def test_one_whose_ports_are_nonsense(self, nonsense: str) -> None:
+        async with scripted({"EPSV": [nonsense]}, {PATH: b"x"}) as server, store_on(server) as store:
+            with refused(Kind.UNAVAILABLE):
+                await read(store, KEY)
+
+    async def test_one_that_does_not_know_a_passive_command(self) -> None:
+        async with scripted({"EPSV": ["502 What?"]}, {PATH: b"x"}) as server, store_on(server) as store:
+            for _ in range(3):
+                assert await read(store, KEY) == b"x"
+            assert (server.count("EPSV"), server.count("PASV")) == (1, 3)
+
+    async def test_one_that_is_full_is_not_asked_for_more_connections(self) -> None:
+        async with scripted({"(greeting)": ["421 Too many"]}) as server:
+            await self.expect(server, Kind.UNAVAILABLE, "421 Too many", back_off=0)
+            assert server.count("(greeting)") == 6
+            await self.expect(server, Kind.UNAVAILABLE, "421 Too many", back_off=60)
+            assert server.count("(greeting)") == 7
+
+    async def test_one_that_is_full_again_and_again(self) -> None:
+        greetings: list[str | None] = ["220 Hello", "421 Too many", "220 Hello"]
+        async with (
+            scripted({"(greeting)": greetings}, {PATH: pattern(1000)}) as server,
+            store_on(server, back_off=0.05) as store,
+            store.open(KEY),  # which holds the only connection ...
+        ):
+            assert await read(store, KEY) == pattern(1000)  # ... so this one waits until it may try again
+        assert server.count("(greeting)") == 3
+
+    @pytest.mark.parametrize(
+        ("says", "kind"), [("451", Kind.NO_SPACE), ("552", Kind.NO_SPACE), ("426", Kind.UNAVAILABLE)]
+    )
+    async def test_an_upload_that_dies_half_way(self, says: str, kind: Kind) -> None:
+        async with scripted({"(end)": [says]}, cut=True) as server, store_on(server) as store:
+            with refused(kind):
+                await store.put(KEY, chunked(pattern(20 * MIB)))
+            assert server.files == {}
+
+    async def test_an_upload_that_is_not_confirmed(self) -> None:
+        for end in ("426 Failure", HANG_UP, SAY_NOTHING):
+            answers = {"(end)": [end, "226 Complete"]}
+            async with (
+                scripted(answers) as server,
+                store_on(server, timeout=0.2 if end is SAY_NOTHING else 12) as store,
+            ):
+                with refused(Kind.TIMEOUT if end is SAY_NOTHING else Kind.UNAVAILABLE):
+                    await store.put(KEY, each([b"x"]))
+                assert server.files == {}
+                await store.put(KEY, each([b"x"]))
+
+    async def test_an_upload_of_which_not_all_is_kept(self) -> None:
+        answers: dict[str, list[str | None]] = {"SIZE": ["550 Nothing there", "213 4", "550 Nothing there"]}
+        async with scripted(answers) as server, store_on(server) as store:
+            with pytest.raises(DriveError, match="keeps 4 bytes of the 5"):
+                await store.put(KEY, each([b"x" * 5]))
+            assert server.files == {}
+
+    async def test_a_download_that_is_cut_short(self) -> None:
+        for end in ("426 Failure", "226 Complete", HANG_UP):
+            async with scripted({"(end)": [end]}, {PATH: pattern(MIB)}, cut=True) as server, store_on(server) as store:
+                for part in (None, ByteRange(10, 900_000)):
+                    with refused(Kind.UNAVAILABLE):
+                        await read(store, KEY, part)
+
+    async def test_a_file_that_goes_while_it_is_opened(self) -> None:
+        answers: dict[str, list[str | None]] = {"SIZE": ["213 5", "550 Gone"], "RETR": ["550 Gone"]}
+        async with scripted(answers) as server, store_on(server) as store:
+            with refused(Kind.NOT_FOUND):
+                await read(store, KEY)
+
+
+class TestConnections:
+    """Which are used again."""
+
+    async def read_twice(self, server: ScriptedServer, **more: Any) -> None:
+        async with store_on(server, **more) as store:
+            for _ in range(2):
+                assert await read(store, KEY) == b"12345"
+
+    @pytest.mark.parametrize(
+        ("settings", "logins", "looks"),
+        [({}, 1, 0), ({"max_idle": 0}, 1, 1), ({"max_age": 0}, 2, 0)],
+        ids=["as they are", "asked first", "too old"],
+    )
+    async def test_those_that_are_in_step(self, settings: dict[str, Any], logins: int, looks: int) -> None:
+        async with scripted(files={PATH: b"12345"}) as server:
+            await self.read_twice(server, **settings)
+            assert (server.count("PASS"), server.count("NOOP")) == (logins, looks)
+
+    async def test_none_that_the_server_has_closed(self) -> None:
+        async with scripted({"NOOP": [HANG_UP]}, {PATH: b"12345"}) as server:
+            await self.read_twice(server, max_idle=0)
+            assert server.count("PASS") == 2
+
+    async def test_none_that_was_left_early(self) -> None:
+        async with scripted(files={PATH: pattern(MIB)}) as server, store_on(server) as store:
+            for _ in range(2):
+                assert await read(store, KEY, ByteRange(0, 5)) == pattern(MIB)[:5]
+            assert server.count("PASS") == 2
+
+    async def test_no_more_than_allowed(self) -> None:
+        files = {PATH: b"12345"}
+        async with scripted(files=files) as server, store_on(server, connections=1, timeout=0.2) as store:
+            async with store.open(KEY):
+                with pytest.raises(DriveError, match="Too many transfers") as caught:
+                    await store.stat(KEY)
+                assert caught.value.kind is Kind.TIMEOUT
+            assert await read(store, KEY) == b"12345"
+
+    async def test_one_that_waits_for_its_turn_gets_it(self) -> None:
+        async with scripted(files={PATH: b"12345"}) as server, store_on(server, connections=1) as store:
+            async with store.open(KEY):
+                waiting = asyncio.create_task(read(store, KEY))
+                await asyncio.sleep(0)
+            assert await waiting == b"12345"
