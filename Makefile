@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := domain application adapters entrypoints tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench lock clean
+.PHONY: help install run test check format bench up-backends down-backends lock clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 install: $(VENV)/.ready ## Install what Drivebay needs to run, into .venv
 
@@ -32,6 +32,12 @@ format: $(VENV)/.ready-dev ## Format the code, and mend what the linter can
 
 bench: $(VENV)/.ready-dev ## Measure: ratios of what was taken in the same run
 	@$(BIN)/python -m tests.benchmarks
+
+up-backends: $(VENV)/.ready-dev ## Start PostgreSQL, S3 and FTP in containers, empty, and print their settings
+	@$(BIN)/python -m tests.backends up
+
+down-backends: $(VENV)/.ready-dev ## Remove these containers and all that is in them
+	@$(BIN)/python -m tests.backends down
 
 lock: $(VENV)/.ready-dev ## Write the lock files anew, with the newest versions allowed
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \

@@ -43,8 +43,9 @@ class Containers:
         from testcontainers.core.image import DockerImage
         from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-        DockerImage(IMAGES / image, tag=f"drivebay-test-{image}", clean_up=False).build()
-        container = DockerContainer(f"drivebay-test-{image}").with_envs(**env)
+        built = DockerImage(IMAGES / image, tag=f"drivebay-test-{image}", clean_up=False).build()
+        # By its id: another checkout may give the tag to an image of its own at any time.
+        container = DockerContainer(str(built.get_wrapped_image().id)).with_envs(**env)
         container.with_kwargs(labels=dict([self.label]))
         # In docker-py's words: testcontainers has none for an address.
         ports: dict[str, Any] = {str(each): ("127.0.0.1", each) for each in published}
@@ -52,7 +53,12 @@ class Containers:
         container.tmpfs.update(tmpfs or {})
         self.started.append(container)
         (self.folder / "started").touch()
-        return container.waiting_for(LogMessageWaitStrategy(ready).with_startup_timeout(90)).start()
+        container.waiting_for(LogMessageWaitStrategy(ready).with_startup_timeout(90))
+        try:
+            return container.start()
+        except (RuntimeError, TimeoutError) as error:
+            said = b"".join(container.get_logs()).decode(errors="replace")
+            raise RuntimeError(f"{image} ended, or was not ready in time: {said[-2000:]}") from error
 
     def stop(self) -> None:
         """Remove those that were started through this object."""
@@ -65,24 +71,23 @@ def engine() -> Iterator[Any]:
     """A client of the Docker engine."""
     import docker
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # where there is no engine, it forgets to close its socket
-        try:
-            with closing(docker.from_env()) as client:
-                yield client
-        finally:
-            gc.collect()
+    with closing(docker.from_env()) as client:
+        yield client
 
 
 def docker_answers() -> bool:
     """Whether there is a Docker engine here."""
     from docker.errors import DockerException
 
-    try:
-        with engine() as client:
-            return bool(client.ping())
-    except DockerException:
-        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # where there is none, it forgets to close its socket
+        try:
+            with engine() as client:
+                return bool(client.ping())
+        except DockerException:
+            return False
+        finally:
+            gc.collect()
 
 
 def remove(*containers: Any) -> None:
