@@ -140,13 +140,17 @@ class BlobStoreContract:
     async def leaving_nothing(self, store: BlobStore) -> AsyncIterator[None]:
         """A case goes inside."""
         self.alive: set[ObjectKey] = set()
-        assert await self.residue(store) == []
+        await self.expect_no_residue(store, "before the case")
         async with no_task_left():
             yield
-        assert set(await keys(store)) == self.alive
+        assert set(await keys(store)) == self.alive, "not the objects that the case put and did not delete"
         for key in self.alive:
             await store.delete(key)
-        assert await self.residue(store) == []
+        await self.expect_no_residue(store, "after the case, all its objects being deleted")
+
+    async def expect_no_residue(self, store: BlobStore, when: str) -> None:
+        residue = await self.residue(store)
+        assert residue == [], f"there is something {when}: {residue}"
 
     async def put(self, store: BlobStore, data: bytes, key: ObjectKey | None = None) -> ObjectKey:
         key = key or ObjectKey.random()
