@@ -491,7 +491,8 @@ class BlobStoreContract:
 
     async def test_of_many_puts_at_once_those_that_fail_leave_the_others_alone(self, store: BlobStore) -> None:
         async def failing(data: bytes) -> AsyncIterator[bytes]:
-            yield data
+            async for chunk in chunked(data):
+                yield chunk
             raise Fault
 
         async def fail(data: bytes) -> None:

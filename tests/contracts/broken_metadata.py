@@ -155,7 +155,95 @@ class CutsContentTypes(Tampered):
             return replace(blob, content_type=blob.content_type[:255])
 
 
+@caught_by(MetadataContract.test_a_blob_is_read_as_it_was_put)
+class KeepsTheMediaTypeAlone(Tampered):
+    """The parameters of a content type are lost."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob) -> Blob:
+            return replace(blob, content_type=blob.content_type.split(";")[0])
+
+
+# Absence and preconditions
+
+
+@caught_by(MetadataContract.test_what_is_not_there_is_named)
+class DoesNotNameWhatIsNotThere(Tampered):
+    """ "No row was found", and nobody knows which."""
+
+    class Blobs(_Blobs):
+        async def get(self, blob_id: BlobId) -> Blob:
+            try:
+                return await super().get(blob_id)
+            except DriveError as error:
+                raise DriveError(error.kind, error.detail) from None
+
+
+@caught_by(MetadataContract.test_create_only_refuses_what_exists)
+class UpsertsAlways(Tampered):
+    """Create only is taken for a wish."""
+
+    class Blobs(_Blobs):
+        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+            return await super().put(blob, replace(precondition, absent=False))
+
+
+@caught_by(MetadataContract.test_a_named_version_is_replaced_and_no_other)
+class TakesNoVersionForAny(Tampered):
+    """`if etags`, where `if etags is not None` should be."""
+
+    class Blobs(_Blobs):
+        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+            return await super().put(blob, replace(precondition, etags=precondition.etags or None))
+
+
 # Units
+
+
+@caught_by(MetadataContract.test_a_unit_that_is_committed_changes_all)
+class ForgetsToCommitUploads(Tampered):
+    """One of the repositories is not part of the transaction."""
+
+    class Work(_MemoryUnitOfWork):
+        async def commit(self) -> None:
+            self._changes[0].apply()
+            self._changes[2].apply()
+
+    def begin(self) -> _MemoryUnitOfWork:
+        return self.Work(self)
+
+
+@caught_by(MetadataContract.test_a_unit_sees_its_own_changes)
+class ReadsWhatIsCommittedAlone(Tampered):
+    """Writes wait for the commit, and reads go past them."""
+
+    class Blobs(_Blobs):
+        async def get(self, blob_id: BlobId) -> Blob:
+            return await _Blobs(_Changes(self._rows._committed)).get(blob_id)
+
+
+@caught_by(MetadataContract.test_units_at_once_happen_each_by_itself)
+class SharesOneTransaction(Tampered):
+    """One connection for all: whoever commits first commits what others have not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = self.begin()
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        yield self.shared
+
+
+@caught_by(MetadataContract.test_readers_see_whole_versions_while_they_are_replaced)
+class ReadsInTwoSteps(Tampered):
+    """Two queries for one version: a replace fits in between."""
+
+    class Blobs(_Blobs):
+        async def get(self, blob_id: BlobId) -> Blob:
+            first = await super().get(blob_id)
+            await asyncio.sleep(0)
+            return replace(first, content_type=(await super().get(blob_id)).content_type)
 
 
 @caught_by(MetadataContract.test_a_unit_that_is_not_committed_changes_nothing)
@@ -281,6 +369,24 @@ class ChecksThenReplaces(_WithoutTurns):
     """Look which version it is, then replace it: the same for If-Match."""
 
 
+@caught_by(MetadataContract.test_of_racing_writers_each_but_the_last_is_replaced_once)
+class ReplacesTheSameTwice(_WithoutTurns):
+    """Two writers are given one old version, and the version of one of them is given to nobody."""
+
+
+@caught_by(MetadataContract.test_units_at_once_all_happen)
+class WritesBackTheWholeTable(_WithoutTurns):
+    """A file of JSON, read at the start of a unit and written at its end: the last one wins."""
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        before = dict(self.blob_rows)
+        work = self.begin()
+        yield work
+        self.blob_rows.clear()
+        self.blob_rows.update(before | {blob.id: blob for blob in work._changes[0]._changed.values() if blob})
+
+
 @caught_by(MetadataContract.test_a_put_returns_what_it_replaces)
 class LosesWhatWasReplaced(Tampered):
     """An upsert that does not say what was there: the old object is never deleted."""
@@ -348,7 +454,60 @@ class StarvesTheOldest(Tampered):
             return expired[:limit]
 
 
+@caught_by(MetadataContract.test_an_expired_upload_goes_to_its_writer_or_to_the_reaper)
+class GivesAnUploadToBoth(_WithoutTurns):
+    """The writer looks for its upload, and the reaper is taking it."""
+
+    class Uploads(_Uploads):
+        async def remove(self, key: ObjectKey) -> bool:
+            there = await super().remove(key)
+            await asyncio.sleep(0)
+            return there
+
+
+@caught_by(MetadataContract.test_a_lease_can_be_renewed_and_shortened)
+class OnlyLengthensLeases(Tampered):
+    """The later of two ends counts."""
+
+    class Uploads(_Uploads):
+        async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
+            row = self._rows.get(key)
+            return (row is not None and row[1] > self._now() + lease) or await super().renew(key, lease)
+
+
 # Garbage
+
+
+@caught_by(MetadataContract.test_of_racing_publications_each_object_is_in_one_place)
+class KeepsOneObjectOfGarbage(Tampered):
+    """A table with the wrong key: what comes takes the place of what was there."""
+
+    class GarbageRows(_Garbage):
+        async def add(self, garbage: Garbage, after: timedelta) -> None:
+            for other, _ in self._rows.values():
+                self._rows.set(other.location.key, None)
+            await super().add(garbage, after)
+
+
+@caught_by(MetadataContract.test_claimed_garbage_comes_back_when_the_claim_is_over)
+class ForgetsWhatIsClaimed(Tampered):
+    """Whoever claims may die before the delete."""
+
+    class GarbageRows(_Garbage):
+        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+            claimed = await super().claim(backends, limit, lease)
+            for garbage in claimed:
+                self._rows.set(garbage.location.key, None)
+            return claimed
+
+
+@caught_by(MetadataContract.test_the_oldest_garbage_is_claimed_first)
+class ClaimsMoreThanItIsAskedFor(Tampered):
+    """No limit."""
+
+    class GarbageRows(_Garbage):
+        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+            return await super().claim(backends, 1000, lease)
 
 
 @caught_by(MetadataContract.test_garbage_is_claimed_by_one)

@@ -222,6 +222,39 @@ class WritesOnAfterACancellation(MemoryBlobStore):
         return await asyncio.shield(self.writing)
 
 
+@caught_by(BlobStoreContract.test_a_put_that_is_cancelled_at_its_end_is_whole_or_nothing)
+class IsCancelledWithItsObjectThere(MemoryBlobStore):
+    """A cancellation between the last write and the return is told, and nothing is cleared up."""
+
+    async def put(self, key: ObjectKey, chunks: Chunks) -> Stored:
+        stored = await super().put(key, chunks)
+        await asyncio.sleep(0)
+        return stored
+
+
+@caught_by(BlobStoreContract.test_a_put_that_is_cancelled_at_any_moment_is_whole_or_nothing)
+class ClearsUpFromTheFirstByteOn(MemoryBlobStore):
+    """The name is made before the `try`."""
+
+    async def put(self, key: ObjectKey, chunks: Chunks) -> Stored:
+        self._objects[key] = b""
+        await asyncio.sleep(0.05)
+        del self._objects[key]
+        return await super().put(key, chunks)
+
+
+@caught_by(BlobStoreContract.test_of_many_puts_at_once_those_that_fail_leave_the_others_alone)
+class RollsBackForAll(MemoryBlobStore):
+    """Several puts share a transaction, and one of them rolls it back."""
+
+    async def put(self, key: ObjectKey, chunks: Chunks) -> Stored:
+        try:
+            return await super().put(key, chunks)
+        except Exception:
+            self._objects.clear()
+            raise
+
+
 # Absence
 
 
@@ -299,6 +332,20 @@ class DeletesInAdvance(MemoryBlobStore):
         if key in self.marks:
             del self._objects[key]
         return stored
+
+
+@caught_by(BlobStoreContract.test_a_delete_during_a_put_and_one_after_it_leave_nothing)
+class RemembersWhatItDeleted(MemoryBlobStore):
+    """What was deleted once is not deleted again, whatever landed meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone: set[ObjectKey] = set()
+
+    async def delete(self, key: ObjectKey) -> None:
+        if key not in self.gone:
+            self.gone.add(key)
+            await super().delete(key)
 
 
 # Ranges
@@ -391,6 +438,44 @@ class LeavesATaskThatReadsAhead(MemoryBlobStore):
         self.ahead.cancel()
 
 
+@caught_by(BlobStoreContract.test_many_readers_of_one_object)
+class SharesItsPosition(MemoryBlobStore):
+    """One open file for all, and seek before read."""
+
+    @asynccontextmanager
+    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        data = self._get(key, "open")
+        part = byte_range or ByteRange(0, len(data))
+        self.position = part.start
+
+        async def pieces() -> AsyncIterator[bytes]:
+            while piece := data[self.position : min(self.position + 65_536, part.stop)]:
+                self.position += len(piece)
+                await asyncio.sleep(0)
+                yield piece
+
+        yield pieces()
+
+
+@caught_by(BlobStoreContract.test_streams_in_both_directions_at_once)
+class HasOneConnection(MemoryBlobStore):
+    """While a transfer is under way the connection takes no other command, as with FTP."""
+
+    writing: int = 0
+
+    async def put(self, key: ObjectKey, chunks: Chunks) -> Stored:
+        self.writing += 1
+        try:
+            return await super().put(key, chunks)
+        finally:
+            self.writing -= 1
+
+    def _get(self, key: ObjectKey, operation: str) -> bytes:
+        if self.writing:
+            raise DriveError(Kind.UNAVAILABLE, "A transfer is under way.")
+        return super()._get(key, operation)
+
+
 # Lists
 
 
@@ -424,6 +509,21 @@ class PagesByOffset(MemoryBlobStore):
             for key in page:
                 yield key
             offset += 10
+
+
+@caught_by(BlobStoreContract.test_a_list_can_be_left_early)
+class KeepsThePlacesOfItsLists(MemoryBlobStore):
+    """The cursor is closed behind its last page, and nowhere else."""
+
+    free: int = STREAMS
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        if not self.free:
+            raise DriveError(Kind.TIMEOUT, "Too many lists are under way.")
+        self.free -= 1
+        async for key in super().keys(after):
+            yield key
+        self.free += 1
 
 
 # The check

@@ -254,9 +254,9 @@ class MetadataContract:
     async def test_a_unit_that_is_committed_changes_all(self, metadata: Metadata) -> None:
         there = await self.begin(metadata)
         async with metadata() as work:
-            for change in changes(work, there):
-                await change()
+            found = [await change() for change in changes(work, there)]
             await work.commit()
+        assert found[:5] == [None, there.old, None, True, True]
         assert (await metadata.blobs.get(BlobId("new"))).id == BlobId("new")
         assert (await metadata.blobs.get(there.old.id)).size == 2
         assert await self.remove_expired(metadata) == []
@@ -367,10 +367,12 @@ class MetadataContract:
     async def test_readers_see_whole_versions_while_they_are_replaced(self, metadata: Metadata) -> None:
         versions = [blob(size=size, content_type=f"text/{size}") for size in range(20)]
         await put(metadata, versions[0])
-        writing = (put(metadata, version) for version in versions[1:])
-        reading = (metadata.blobs.get(BlobId("k5")) for _ in range(60))
-        _, found = await asyncio.gather(asyncio.gather(*writing), asyncio.gather(*reading))
-        assert all(version in versions for version in found)
+        racing = [
+            step
+            for version in versions[1:]
+            for step in (metadata.blobs.get(version.id), put(metadata, version), metadata.blobs.get(version.id))
+        ]
+        assert all(found in versions for found in await asyncio.gather(*racing))
 
     async def test_of_racing_publications_each_object_is_in_one_place(self, metadata: Metadata) -> None:
         async def publish(version: Blob) -> None:

@@ -42,6 +42,11 @@ def _of(module: ModuleType) -> list[tuple[type[object], Case]]:
     return [found for found in CAUGHT_BY.items() if found[0].__module__ == module.__name__]
 
 
+def cases_of(suite: type[object]) -> set[str]:
+    """All cases of a suite."""
+    return {name for name in vars(suite) if name.startswith("test_")}
+
+
 def arguments_of(case: Case) -> Iterator[dict[str, Any]]:
     """All that a case is parametrized with, as pytest would call it."""
     marks = [mark for mark in getattr(case, "pytestmark", []) if mark.name == "parametrize"]

@@ -1,5 +1,6 @@
 """The suites are proven: each adapter that is broken on purpose is caught, by the case that is meant to catch it."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from application.ports.blob_store import BlobStore
 from tests.contracts import broken_metadata, broken_stores, test_blob_stores, test_metadata
 from tests.contracts.blob_store import BlobStoreContract
 from tests.contracts.leftovers import no_task_left
-from tests.contracts.proof import CAUGHT, Case, arguments_of, broken, cases
+from tests.contracts.metadata import MetadataContract
+from tests.contracts.proof import CAUGHT, Case, arguments_of, broken, cases, cases_of
 
 
 @asynccontextmanager
@@ -54,8 +56,8 @@ class TestStores:
     async def test_an_intact_one_passes(self, make: type[BlobStore], case: Case, tmp_path: Path) -> None:
         await run_on_store(make, case, tmp_path)
 
-    def test_they_are_many(self) -> None:
-        assert len(broken(broken_stores)) >= 30
+    def test_each_case_catches_one(self) -> None:
+        assert cases_of(BlobStoreContract) == {case.id for case in cases(broken_stores)}
 
 
 class TestMetadata:
@@ -68,8 +70,8 @@ class TestMetadata:
     async def test_an_intact_one_passes(self, case: Case) -> None:
         await run_on_metadata(MemoryMetadata, case)
 
-    def test_they_are_many(self) -> None:
-        assert len(broken(broken_metadata)) >= 20
+    def test_each_case_catches_one(self) -> None:
+        assert cases_of(MetadataContract) == {case.id for case in cases(broken_metadata)}
 
 
 async def test_a_fault_of_the_proof_is_not_taken_for_a_catch(tmp_path: Path) -> None:
@@ -78,3 +80,12 @@ async def test_a_fault_of_the_proof_is_not_taken_for_a_catch(tmp_path: Path) -> 
 
     with pytest.raises(TypeError):
         await run_on_store(CannotBeUsed, BlobStoreContract.test_what_was_put_is_read, tmp_path)
+
+
+def test_the_readme_names_cases_that_are_there() -> None:
+    _, _, after = Path(__file__).with_name("README.md").read_text().partition("## When a case fails")
+    table, _, _ = after.partition("## What")
+    shortened = re.findall(r"`([a-z_.]+)`", "".join(re.findall(r"^\|[^|]*\|", table, re.MULTILINE)))
+    assert len(shortened) > 15
+    for name in shortened:
+        assert any(name.strip(".") in case for case in cases_of(BlobStoreContract) | cases_of(MetadataContract)), name
