@@ -143,7 +143,10 @@ class S3BlobStore(BlobStore):
         # What the source of the parts raises is not S3's, so each request is translated, and not all of this at once.
         with self._translating("put", key):
             await self._refuse_what_is_there(key)
-            created = await self._timed(self._client.create_multipart_upload(Bucket=self._bucket, Key=key.value))
+            # To the end, as above: an upload that is created unseen stays open.
+            created = await to_the_end(
+                self._timed(self._client.create_multipart_upload(Bucket=self._bucket, Key=key.value))
+            )
         upload: _Upload = {"Bucket": self._bucket, "Key": key.value, "UploadId": created["UploadId"]}
         in_flight: deque[asyncio.Task[CompletedPartTypeDef]] = deque()
         done: list[CompletedPartTypeDef] = []
