@@ -125,20 +125,28 @@ class S3BlobStore(BlobStore):
             first = await anext(parts)
             second = await anext(parts, None)
             try:
-                with self._translating("put", key):
-                    if second is None:
-                        # To the end: a request that is dropped may land after all, behind the delete of what it left.
-                        whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=first, IfNoneMatch="*")
-                        await to_the_end(self._timed(whole))
-                        return Stored(len(first))
-                    return await self._put_in_parts(key, _chained(first, second, parts))
+                if second is None:
+                    return await self._put_whole(key, first)
+                return await self._put_in_parts(key, _chained(first, second, parts))
             except BaseException as error:
                 await self._undo(key, error)
                 raise
 
+    async def _put_whole(self, key: ObjectKey, data: bytes) -> Stored:
+        whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=data, IfNoneMatch="*")
+        with self._translating("put", key):
+            # To the end: a request that is dropped may land after all, behind the delete of what it left.
+            await to_the_end(self._timed(whole))
+        return Stored(len(data))
+
     async def _put_in_parts(self, key: ObjectKey, parts: AsyncIterator[bytes]) -> Stored:
-        await self._refuse_what_is_there(key)
-        created = await self._timed(self._client.create_multipart_upload(Bucket=self._bucket, Key=key.value))
+        # What the source of the parts raises is not S3's, so each request is translated, and not all of this at once.
+        with self._translating("put", key):
+            await self._refuse_what_is_there(key)
+            # To the end, as above: an upload that is created unseen stays open.
+            created = await to_the_end(
+                self._timed(self._client.create_multipart_upload(Bucket=self._bucket, Key=key.value))
+            )
         upload: _Upload = {"Bucket": self._bucket, "Key": key.value, "UploadId": created["UploadId"]}
         in_flight: deque[asyncio.Task[CompletedPartTypeDef]] = deque()
         done: list[CompletedPartTypeDef] = []
@@ -160,7 +168,8 @@ class S3BlobStore(BlobStore):
         parts_are_one = self._client.complete_multipart_upload(
             **upload, MultipartUpload={"Parts": done}, IfNoneMatch="*"
         )
-        await to_the_end(self._timed(parts_are_one))
+        with self._translating("put", key):
+            await to_the_end(self._timed(parts_are_one))
         return Stored(size)
 
     async def _refuse_what_is_there(self, key: ObjectKey) -> None:
@@ -174,7 +183,8 @@ class S3BlobStore(BlobStore):
             raise self._error(Kind.ALREADY_EXISTS, DETAILS[Kind.ALREADY_EXISTS], "put", key)
 
     async def _send(self, upload: "_Upload", number: int, part: bytes) -> "CompletedPartTypeDef":
-        sent = await self._timed(self._client.upload_part(**upload, PartNumber=number, Body=part))
+        with self._translating("put", upload["Key"]):
+            sent = await self._timed(self._client.upload_part(**upload, PartNumber=number, Body=part))
         return {"ETag": sent["ETag"], "PartNumber": number}
 
     async def _undo(self, key: ObjectKey, error: BaseException) -> None:

@@ -1,19 +1,26 @@
 """The contract of `BlobStore`."""
 
 import asyncio
+import errno
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
+from tests.contracts.leftovers import no_task_left
 
 KIB = 1024
 MIB = 1024 * 1024
 PART = 8 * MIB  # a usual size of the parts of a multipart upload
 SIZES = [0, 1, *(chunk + more for chunk in (64 * KIB, MIB, 2 * MIB, PART) for more in (-1, 0, 1)), 3 * PART + 12_345]
+STREAMS = 32  # more than that wait for each other, on any backend
+MOMENTS = 12
 
 
 class Fault(Exception):
@@ -28,6 +35,7 @@ def pattern(size: int) -> bytes:
 
 async def chunked(data: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
     for start in range(0, len(data), size):
+        await asyncio.sleep(0)  # others have their turn, as between the packets of a client
         yield data[start : start + size]
 
 
@@ -39,6 +47,7 @@ async def each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 async def read(store: BlobStore, key: ObjectKey, byte_range: ByteRange | None = None) -> bytes:
     async with store.open(key, byte_range) as chunks:
         gathered = [chunk async for chunk in chunks]
+    assert all(isinstance(chunk, bytes) for chunk in gathered), "a chunk can be changed by others"
     assert all(gathered), "a chunk is empty"
     return b"".join(gathered)
 
@@ -52,11 +61,70 @@ def refused(kind: Kind) -> "pytest.RaisesExc[DriveError]":
     return pytest.raises(DriveError, check=lambda error: error.kind is kind)
 
 
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+# How a reading ends before its end.
+
+
+async def left_at_once(store: BlobStore, key: ObjectKey) -> None:
+    async with store.open(key):
+        pass
+
+
+async def left_in_the_middle(store: BlobStore, key: ObjectKey) -> None:
+    async with store.open(key) as chunks:
+        assert await anext(chunks)
+
+
+async def left_by_a_fault(store: BlobStore, key: ObjectKey) -> None:
+    async def failing() -> None:
+        async with store.open(key) as chunks:
+            assert await anext(chunks)
+            raise Fault
+
+    with pytest.raises(Fault):
+        await failing()
+
+
+async def left_by_a_cancellation(store: BlobStore, key: ObjectKey) -> None:
+    begun = asyncio.Event()
+
+    async def sticking() -> None:
+        async with store.open(key) as chunks:
+            assert await anext(chunks)
+            begun.set()
+            await never()
+
+    reading = asyncio.create_task(sticking())
+    await begun.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+async def cancelled_while_it_waits_for_bytes(store: BlobStore, key: ObjectKey) -> None:
+    begun = asyncio.Event()
+
+    async def reading_on() -> None:
+        async with store.open(key) as chunks:
+            async for _ in chunks:
+                begun.set()
+
+    reading = asyncio.create_task(reading_on())
+    await begun.wait()
+    reading.cancel()
+    await asyncio.wait({reading})
+    assert reading.cancelled() or reading.exception() is None
+
+
 class BlobStoreContract:
     """What every BlobStore promises. A backend adds a subclass with a `store` fixture, and nothing else.
 
     After each case the store must hold exactly the objects that the case put and did not delete, and after these are
-    deleted, nothing. A backend that can hold more than its `keys` show overrides `residue`.
+    deleted, nothing; and no task may be under way. A backend that can hold more than its `keys` show overrides
+    `residue`.
     """
 
     async def residue(self, store: BlobStore) -> list[str]:
@@ -64,14 +132,25 @@ class BlobStoreContract:
         return [key.value for key in await keys(store)]
 
     @pytest.fixture(autouse=True)
-    async def _leaves_nothing(self, store: BlobStore) -> AsyncIterator[None]:
+    async def _nothing_is_left(self, store: BlobStore) -> AsyncIterator[None]:
+        async with self.leaving_nothing(store):
+            yield
+
+    @asynccontextmanager
+    async def leaving_nothing(self, store: BlobStore) -> AsyncIterator[None]:
+        """A case goes inside."""
         self.alive: set[ObjectKey] = set()
-        assert await self.residue(store) == []
-        yield
-        assert set(await keys(store)) == self.alive
+        await self.expect_no_residue(store, "before the case")
+        async with no_task_left():
+            yield
+        assert set(await keys(store)) == self.alive, "not the objects that the case put and did not delete"
         for key in self.alive:
             await store.delete(key)
-        assert await self.residue(store) == []
+        await self.expect_no_residue(store, "after the case, all its objects being deleted")
+
+    async def expect_no_residue(self, store: BlobStore, when: str) -> None:
+        residue = await self.residue(store)
+        assert residue == [], f"there is something {when}: {residue}"
 
     async def put(self, store: BlobStore, data: bytes, key: ObjectKey | None = None) -> ObjectKey:
         key = key or ObjectKey.random()
@@ -87,6 +166,12 @@ class BlobStoreContract:
         for _ in range(2):
             await store.check()
         assert await keys(store) == []
+
+    async def test_a_check_leaves_objects_alone(self, store: BlobStore) -> None:
+        key = await self.put(store, b"from before the restart")
+        await store.check()
+        assert await keys(store) == [key]
+        assert await read(store, key) == b"from before the restart"
 
     # Bytes
 
@@ -120,19 +205,35 @@ class BlobStoreContract:
         assert await store.put(key, each(chunks)) == Stored(sum(map(len, chunks)))
         assert await read(store, key) == b"".join(chunks)
 
-    async def test_an_object_is_never_changed(self, store: BlobStore) -> None:
-        key = await self.put(store, b"the first")
+    @pytest.mark.parametrize("first", [b"the first", b"", pattern(PART + 1)], ids=["small", "empty", "large"])
+    @pytest.mark.parametrize("second", [b"the second", b"", pattern(2 * PART)], ids=["small", "empty", "large"])
+    async def test_an_object_is_never_changed(self, store: BlobStore, first: bytes, second: bytes) -> None:
+        key = await self.put(store, first)
         with refused(Kind.ALREADY_EXISTS):
-            await store.put(key, each([b"the second, which is longer"]))
-        assert await read(store, key) == b"the first"
+            await store.put(key, chunked(second))
+        assert await store.stat(key) == Stored(len(first))
+        assert await read(store, key) == first
 
-    async def test_a_reading_can_be_left_early(self, store: BlobStore) -> None:
-        key = await self.put(store, pattern(5 * MIB))
-        async with store.open(key) as chunks:
-            assert await anext(chunks)
-        async with store.open(key):
-            pass
-        assert await read(store, key) == pattern(5 * MIB)
+    # Readings that are left before their end
+
+    @pytest.mark.parametrize(
+        "leave",
+        [
+            left_at_once,
+            left_in_the_middle,
+            left_by_a_fault,
+            left_by_a_cancellation,
+            cancelled_while_it_waits_for_bytes,
+        ],
+    )
+    async def test_readings_that_are_left_early_free_what_they_hold(
+        self, store: BlobStore, leave: Callable[[BlobStore, ObjectKey], Awaitable[None]]
+    ) -> None:
+        data = pattern(3 * MIB)
+        key = await self.put(store, data)
+        for _ in range(STREAMS + 1):
+            await leave(store, key)
+        assert await read(store, key) == data
 
     # Failure: nothing is left
 
@@ -156,7 +257,7 @@ class BlobStoreContract:
             async for chunk in chunked(pattern(before)):
                 yield chunk
             stuck.set()
-            await asyncio.Event().wait()
+            await never()
 
         key = ObjectKey.random()
         putting = asyncio.create_task(store.put(key, sticking()))
@@ -179,13 +280,46 @@ class BlobStoreContract:
         putting = asyncio.create_task(store.put(key, source()))
         await ending.wait()
         putting.cancel()
-        try:
-            await putting
-        except asyncio.CancelledError:
-            await self.expect_nothing(store, key)
-        else:
-            self.alive.add(key)
-            assert await read(store, key) == pattern(size)
+        await self.expect_whole_or_nothing(store, key, putting, pattern(size))
+
+    async def test_a_put_that_is_cancelled_at_any_moment_is_whole_or_nothing(self, store: BlobStore) -> None:
+        data = pattern(PART + 1)
+        begun = time.monotonic()
+        await self.put(store, data)
+        whole = time.monotonic() - begun
+        for moment in range(MOMENTS):
+            key = ObjectKey.random()
+            putting = asyncio.create_task(store.put(key, chunked(data)))
+            await asyncio.wait({putting}, timeout=whole * moment / MOMENTS)
+            putting.cancel()
+            await self.expect_whole_or_nothing(store, key, putting, data)
+
+    @pytest.mark.parametrize("before", [300 * KIB, 2 * PART + 1])
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            DriveError(Kind.TOO_LARGE, "The source has more than it may have."),
+            DriveError(Kind.NOT_FOUND, "The source is an object that is gone."),
+            TimeoutError("The source is a client that sends nothing."),
+            ConnectionResetError(errno.ECONNRESET, "The source is a client that hung up."),
+            OSError(errno.ENOSPC, "The source is on a disk of its own."),
+            LookupError("The source is wrong."),
+        ],
+        ids=lambda fault: type(fault).__name__,
+    )
+    async def test_the_fault_of_a_source_goes_to_the_caller(
+        self, store: BlobStore, fault: Exception, before: int
+    ) -> None:
+        async def failing() -> AsyncIterator[bytes]:
+            async for chunk in chunked(pattern(before)):
+                yield chunk
+            raise fault
+
+        key = ObjectKey.random()
+        with pytest.raises(type(fault)) as caught:
+            await store.put(key, failing())
+        assert caught.value is fault, "the source's fault is told as the store's own"
+        await self.expect_nothing(store, key)
 
     async def test_a_key_is_free_after_a_put_that_failed(self, store: BlobStore) -> None:
         key = ObjectKey.random()
@@ -199,6 +333,17 @@ class BlobStoreContract:
         await self.put(store, b"short", key)
         assert await read(store, key) == b"short"
 
+    async def expect_whole_or_nothing(
+        self, store: BlobStore, key: ObjectKey, putting: "asyncio.Task[Stored]", data: bytes
+    ) -> None:
+        try:
+            await putting
+        except asyncio.CancelledError:
+            await self.expect_nothing(store, key)
+        else:
+            self.alive.add(key)
+            assert await read(store, key) == data
+
     async def expect_nothing(self, store: BlobStore, key: ObjectKey) -> None:
         with refused(Kind.NOT_FOUND):
             await store.stat(key)
@@ -209,9 +354,9 @@ class BlobStoreContract:
 
     async def test_what_is_not_there_is_named(self, store: BlobStore) -> None:
         key = ObjectKey.random()
-        for reading in (store.stat(key), read(store, key), read(store, key, ByteRange(0, 1))):
+        for looking in (store.stat, partial(read, store), partial(read, store, byte_range=ByteRange(0, 1))):
             with pytest.raises(DriveError) as caught:
-                await reading
+                await looking(key)
             assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, key.value)
 
     async def test_deleting_what_is_not_there_succeeds(self, store: BlobStore) -> None:
@@ -230,13 +375,43 @@ class BlobStoreContract:
         for key in (near[0], near[2], near[3]):
             assert await read(store, key) == key.value.encode()
 
+    async def test_a_delete_that_comes_before_its_put_takes_nothing(self, store: BlobStore) -> None:
+        key = ObjectKey.random()
+        await store.delete(key)
+        await self.put(store, b"a slow write lands", key)
+        assert await read(store, key) == b"a slow write lands"
+
+    @pytest.mark.parametrize("before", [0, 300 * KIB, PART + 1])
+    async def test_a_delete_during_a_put_and_one_after_it_leave_nothing(self, store: BlobStore, before: int) -> None:
+        """As the reaper does to an upload whose lease is over, while its slow writer still writes."""
+        stuck, going_on = asyncio.Event(), asyncio.Event()
+
+        async def source() -> AsyncIterator[bytes]:
+            async for chunk in chunked(pattern(before)):
+                yield chunk
+            stuck.set()
+            await going_on.wait()
+            async for chunk in chunked(pattern(PART)):
+                yield chunk
+
+        key = ObjectKey.random()
+        putting = asyncio.create_task(store.put(key, source()))
+        await stuck.wait()
+        await store.delete(key)
+        going_on.set()
+        await asyncio.wait({putting})
+        assert isinstance(putting.exception(), DriveError | None)
+        await store.delete(key)
+        await self.expect_nothing(store, key)
+
     # Ranges
 
     @pytest.mark.parametrize("size", [1, 1000, 2 * MIB + 5])
     async def test_ranges(self, store: BlobStore, size: int) -> None:
         data = pattern(size)
         key = await self.put(store, data)
-        edges = sorted({0, 1, size // 2, size - 1, size, min(size, MIB), min(size, MIB + 1)})
+        inside = {0, 1, 512 * KIB, MIB - 1, MIB, MIB + 1, size // 2, size - 1, size}
+        edges = sorted(edge for edge in inside if edge <= size)
         for start, stop in [(start, stop) for start in edges for stop in edges if start < stop]:
             assert await read(store, key, ByteRange(start, stop)) == data[start:stop], (start, stop)
 
@@ -263,6 +438,33 @@ class BlobStoreContract:
         between = ObjectKey(f"{int(made[9].value, 16) + 1:032x}")
         assert await keys(store, between) == made[10:]
 
+    async def test_what_does_not_change_is_listed_once_while_the_rest_does(self, store: BlobStore) -> None:
+        made = sorted([await self.put(store, b"") for _ in range(40)])
+        ahead = made[30::2]
+        listed = []
+        async for key in store.keys():
+            listed.append(key)
+            if key in made[:30:2]:
+                await self.delete(store, key)
+                if ahead:
+                    await self.delete(store, ahead.pop())
+        stay = made[1:30:2] + made[31::2]
+        assert [key for key in listed if key in stay] == stay
+        listed = []
+        async for key in store.keys():
+            listed.append(key)
+            if len(listed) < len(made):
+                await self.put(store, b"")
+        assert [key for key in listed if key in stay] == stay
+
+    async def test_a_list_can_be_left_early(self, store: BlobStore) -> None:
+        made = sorted([await self.put(store, b"") for _ in range(3)])
+        for _ in range(STREAMS + 1):
+            async for key in store.keys():
+                assert key == made[0]
+                break
+        assert await keys(store) == made
+
     # Many at once
 
     async def test_many_objects_at_once(self, store: BlobStore) -> None:
@@ -276,3 +478,30 @@ class BlobStoreContract:
         ranges = [ByteRange(start, start + 2 * MIB) for start in range(0, 32 * 30_000, 30_000)]
         parts = await asyncio.gather(*(read(store, key, part) for part in ranges))
         assert parts == [data[part.start : part.stop] for part in ranges]
+
+    async def test_streams_in_both_directions_at_once(self, store: BlobStore) -> None:
+        contents = [pattern(MIB + size) for size in range(STREAMS // 2)]
+        made = [await self.put(store, data) for data in contents]
+        new = [data[::-1] for data in contents]
+        writing = (self.put(store, data) for data in new)
+        reading = (read(store, key) for key in made)
+        written, found = await asyncio.gather(asyncio.gather(*writing), asyncio.gather(*reading))
+        assert found == contents
+        assert [await read(store, key) for key in written] == new
+
+    async def test_of_many_puts_at_once_those_that_fail_leave_the_others_alone(self, store: BlobStore) -> None:
+        async def failing(data: bytes) -> AsyncIterator[bytes]:
+            async for chunk in chunked(data):
+                yield chunk
+            raise Fault
+
+        async def fail(data: bytes) -> None:
+            with pytest.raises(Fault):
+                await store.put(ObjectKey.random(), failing(data))
+
+        contents = [pattern(MIB + size) for size in range(8)]
+        made, _ = await asyncio.gather(
+            asyncio.gather(*(self.put(store, data) for data in contents)),
+            asyncio.gather(*(fail(data) for data in contents)),
+        )
+        assert [await read(store, key) for key in made] == contents

@@ -1,7 +1,8 @@
 """The contract of the metadata's ports: `BlobReader`, the repositories, and the unit of work."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -11,11 +12,23 @@ from application.ports.metadata import BlobReader, Garbage, UnitOfWork, UnitOfWo
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
-from tests.contracts.blob_store import refused
+from tests.contracts.blob_store import never, refused
+from tests.contracts.leftovers import no_task_left
 from tests.ids import NASTY
 
 NOW = timedelta(0)
 LONG = timedelta(hours=1)
+
+SIZES = [0, 1, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**62, 2**63 - 1]
+CONTENT_TYPES = ["", "a/b", "A/B", "a/b ", 'x/y; name="é☺\\"', *("x" * length for length in (127, 255, 256, 1000))]
+DIGESTS = [bytes(32), b"\xff" * 32, b" " * 32, b"a" + bytes(31), bytes(31) + b"a", bytes(range(224, 256))]
+TIMES = [
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(2023, 3, 26, 2, 30, 0, 1, tzinfo=UTC),  # an hour that clocks in Europe leave out
+    datetime(2038, 1, 19, 3, 14, 8, tzinfo=UTC),  # more seconds since 1970 than 31 bits hold
+    datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+]
 
 
 class Metadata(UnitOfWorkFactory, Protocol):
@@ -52,8 +65,72 @@ async def outcomes(*racing: object) -> list[object]:
     return [outcome.kind if isinstance(outcome, DriveError) else outcome for outcome in ended]
 
 
+@dataclass(frozen=True)
+class There:
+    """What is there before a unit changes it."""
+
+    old: Blob
+    kept: Location
+    running: Location
+    over: Location
+    due: Garbage
+
+
+def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[object]]]:
+    """One of each kind that a unit can make, in the order in which they are to be made."""
+    return [
+        lambda: work.blobs.put(blob("new"), CREATE_ONLY),
+        lambda: work.blobs.put(blob("old", size=2), ANY),
+        lambda: work.uploads.add(location(), NOW),
+        lambda: work.uploads.remove(there.kept.key),
+        lambda: work.uploads.renew(there.running.key, NOW),
+        lambda: work.uploads.remove_expired(10),
+        lambda: work.garbage.add(Garbage(location()), NOW),
+        lambda: work.garbage.claim(["fs"], 10, LONG),
+        lambda: work.garbage.deleted(there.due, LONG),
+    ]
+
+
+# How a unit ends that is not committed.
+
+
+async def without_a_commit(work: UnitOfWork) -> None:
+    """Its end is reached."""
+
+
+async def by_a_fault(work: UnitOfWork) -> None:
+    raise Fault
+
+
+async def by_a_refusal(work: UnitOfWork) -> None:
+    await work.blobs.put(blob("old"), CREATE_ONLY)
+
+
+async def by_a_cancellation(work: UnitOfWork) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await never()
+
+
+Leave = Callable[[UnitOfWork], Awaitable[None]]
+LEFT = [without_a_commit, by_a_fault, by_a_refusal, by_a_cancellation]
+
+
 class MetadataContract:
-    """What every metadata adapter promises. An adapter adds a subclass with a fixture `metadata`: an empty one."""
+    """What every metadata adapter promises. An adapter adds a subclass with a fixture `metadata`: an empty one.
+
+    No task may be under way after a case. An adapter whose tables can be looked into overrides `rows`.
+    """
+
+    async def rows(self, metadata: Metadata) -> list[str]:
+        """All that the tables hold, in any words that differ if they do."""
+        return []
+
+    @pytest.fixture(autouse=True)
+    async def _nothing_is_left(self) -> AsyncIterator[None]:
+        async with no_task_left():
+            yield
 
     # Blobs
 
@@ -64,6 +141,22 @@ class MetadataContract:
             assert await metadata.blobs.get(version.id) == version
         async with metadata() as work:
             assert await work.blobs.get(version.id) == version
+
+    @pytest.mark.parametrize(
+        "versions",
+        [
+            [blob(f"{size} bytes", size=size) for size in SIZES],
+            [blob(f"{number}", content_type=content_type) for number, content_type in enumerate(CONTENT_TYPES)],
+            [replace(blob(sha256.hex()), digest=Digest(sha256)) for sha256 in DIGESTS],
+            [replace(blob(f"{time}"), created_at=time) for time in TIMES],
+        ],
+        ids=["sizes", "content types", "digests", "times"],
+    )
+    async def test_each_value_is_kept_exactly(self, metadata: Metadata, versions: Sequence[Blob]) -> None:
+        for version in versions:
+            await put(metadata, version, CREATE_ONLY)
+        for _ in range(2):
+            assert [await metadata.blobs.get(version.id) for version in versions] == versions
 
     async def test_what_is_not_there_is_named(self, metadata: Metadata) -> None:
         with pytest.raises(DriveError) as caught:
@@ -119,65 +212,75 @@ class MetadataContract:
 
     # All or nothing
 
-    async def change_all(self, work: UnitOfWork, kept: Location) -> None:
-        await work.blobs.put(blob("new"), CREATE_ONLY)
-        await work.blobs.put(blob("old", size=2), ANY)
-        await work.uploads.add(location(), NOW)
-        await work.uploads.remove(kept.key)
-        await work.garbage.add(Garbage(location()), NOW)
+    async def begin(self, metadata: Metadata) -> There:
+        """Commit one row of each kind that a unit can find."""
+        there = There(blob("old", size=1), location(), location(), location(), Garbage(location(), deletes=2))
+        async with metadata() as work:
+            await work.blobs.put(there.old, CREATE_ONLY)
+            await work.uploads.add(there.kept, LONG)
+            await work.uploads.add(there.running, LONG)
+            await work.uploads.add(there.over, NOW)
+            await work.garbage.add(there.due, NOW)
+            await work.commit()
+        return there
 
-    async def expect_unchanged(self, metadata: Metadata, old: Blob, kept: Location) -> None:
-        assert await metadata.blobs.get(old.id) == old
+    async def expect_unchanged(self, metadata: Metadata, there: There) -> None:
+        assert await metadata.blobs.get(there.old.id) == there.old
         with refused(Kind.NOT_FOUND):
             await metadata.blobs.get(BlobId("new"))
         async with metadata() as work:
-            assert await work.uploads.remove_expired(10) == []
-            assert await work.garbage.claim(["fs"], 10, LONG) == []
-            assert await work.uploads.remove(kept.key)
+            assert await work.uploads.remove_expired(10) == [there.over]
+            assert await work.garbage.claim(["fs"], 10, LONG) == [there.due]
+            assert await work.uploads.remove(there.kept.key)
+            assert await work.uploads.remove(there.running.key)
 
-    @pytest.fixture
-    async def before(self, metadata: Metadata) -> tuple[Blob, Location]:
-        old, kept = blob("old", size=1), location()
+    @pytest.mark.parametrize("leave", LEFT)
+    async def test_a_unit_that_is_not_committed_changes_nothing(self, metadata: Metadata, leave: Leave) -> None:
+        async def unit(steps: int) -> None:
+            async with metadata() as work:
+                for change in changes(work, there)[:steps]:
+                    await change()
+                await leave(work)
+
+        there = await self.begin(metadata)
+        rows = await self.rows(metadata)
+        for steps in range(10):  # none of the nine, up to all of them
+            leaving = asyncio.create_task(unit(steps))
+            await asyncio.wait({leaving})
+            assert leaving.cancelled() or isinstance(leaving.exception(), Fault | DriveError | None)
+            assert await self.rows(metadata) == rows, f"changed by a unit with {steps} changes"
+        await self.expect_unchanged(metadata, there)
+
+    async def test_a_unit_that_is_committed_changes_all(self, metadata: Metadata) -> None:
+        there = await self.begin(metadata)
         async with metadata() as work:
-            await work.blobs.put(old, CREATE_ONLY)
-            await work.uploads.add(kept, LONG)
+            found = [await change() for change in changes(work, there)]
             await work.commit()
-        return old, kept
-
-    async def test_a_unit_that_is_not_committed_changes_nothing(
-        self, metadata: Metadata, before: tuple[Blob, Location]
-    ) -> None:
+        assert found[:5] == [None, there.old, None, True, True]
+        assert (await metadata.blobs.get(BlobId("new"))).id == BlobId("new")
+        assert (await metadata.blobs.get(there.old.id)).size == 2
+        assert await self.remove_expired(metadata) == []
+        assert await self.claim(metadata) == []
         async with metadata() as work:
-            await self.change_all(work, before[1])
-        await self.expect_unchanged(metadata, *before)
+            for upload in (there.kept, there.running, there.over):
+                assert not await work.uploads.remove(upload.key)
 
-    async def test_a_unit_that_fails_changes_nothing(self, metadata: Metadata, before: tuple[Blob, Location]) -> None:
-        async def fail() -> None:
-            async with metadata() as work:
-                await self.change_all(work, before[1])
-                raise Fault
-
-        with pytest.raises(Fault):
-            await fail()
-        await self.expect_unchanged(metadata, *before)
-
-    async def test_a_unit_that_is_cancelled_changes_nothing(
-        self, metadata: Metadata, before: tuple[Blob, Location]
-    ) -> None:
-        inside = asyncio.Event()
-
-        async def stick() -> None:
-            async with metadata() as work:
-                await self.change_all(work, before[1])
-                inside.set()
-                await asyncio.Event().wait()
-
-        sticking = asyncio.create_task(stick())
-        await inside.wait()
-        sticking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await sticking
-        await self.expect_unchanged(metadata, *before)
+    async def test_a_unit_sees_its_own_changes(self, metadata: Metadata) -> None:
+        first, second, upload, garbage = blob(size=1), blob(size=2), location(), Garbage(location())
+        async with metadata() as work:
+            assert await work.blobs.put(first, CREATE_ONLY) is None
+            with refused(Kind.ALREADY_EXISTS):
+                await work.blobs.put(second, CREATE_ONLY)
+            assert await work.blobs.put(second, Precondition(etags=frozenset({first.etag}))) == first
+            assert await work.blobs.get(first.id) == second
+            await work.uploads.add(upload, NOW)
+            assert await work.uploads.renew(upload.key, LONG)
+            assert await work.uploads.remove_expired(10) == []
+            assert await work.uploads.remove(upload.key)
+            assert not await work.uploads.remove(upload.key)
+            await work.garbage.add(garbage, NOW)
+            assert await work.garbage.claim(["fs"], 10, LONG) == [garbage]
+            assert await work.garbage.claim(["fs"], 10, LONG) == []
 
     async def test_a_cancellation_does_not_split_a_commit(self, metadata: Metadata) -> None:
         async def commit(pair: Sequence[Blob], committing: asyncio.Event) -> None:
@@ -222,6 +325,20 @@ class MetadataContract:
         await asyncio.gather(*(put(metadata, version, CREATE_ONLY) for version in versions))
         assert await asyncio.gather(*(metadata.blobs.get(version.id) for version in versions)) == versions
 
+    async def test_units_at_once_happen_each_by_itself(self, metadata: Metadata) -> None:
+        async def unit(version: Blob, leave: Leave | None) -> None:
+            async with metadata() as work:
+                await work.blobs.put(version, CREATE_ONLY)
+                if leave is not None:
+                    await leave(work)
+                await work.commit()
+
+        versions = [blob(f"{number}") for number in range(30)]
+        ways = [None, by_a_fault, by_a_cancellation] * 10
+        await outcomes(*(unit(version, leave) for version, leave in zip(versions, ways, strict=True)))
+        found = await outcomes(*(metadata.blobs.get(version.id) for version in versions))
+        assert found == [Kind.NOT_FOUND if leave else version for version, leave in zip(versions, ways, strict=True)]
+
     # Races
 
     async def test_one_of_many_creators_wins(self, metadata: Metadata) -> None:
@@ -247,6 +364,37 @@ class MetadataContract:
         gone = [version for version in replaced if version is not None]
         assert sorted([*gone, current], key=lambda version: version.size) == versions
 
+    async def test_readers_see_whole_versions_while_they_are_replaced(self, metadata: Metadata) -> None:
+        versions = [blob(size=size, content_type=f"text/{size}") for size in range(20)]
+        await put(metadata, versions[0])
+        racing = [
+            step
+            for version in versions[1:]
+            for step in (metadata.blobs.get(version.id), put(metadata, version), metadata.blobs.get(version.id))
+        ]
+        assert all(found in versions for found in await asyncio.gather(*racing))
+
+    async def test_of_racing_publications_each_object_is_in_one_place(self, metadata: Metadata) -> None:
+        async def publish(version: Blob) -> None:
+            async with metadata() as work:
+                assert await work.uploads.remove(version.location.key)
+                replaced = await work.blobs.put(version, ANY)
+                if replaced is not None:
+                    await work.garbage.add(Garbage(replaced.location), NOW)
+                await work.commit()
+
+        versions = [blob(size=size) for size in range(20)]
+        for version in versions:
+            async with metadata() as work:
+                await work.uploads.add(version.location, NOW)
+                await work.commit()
+        await asyncio.gather(*(publish(version) for version in versions))
+        current = await metadata.blobs.get(BlobId("k5"))
+        garbage = await self.claim(metadata, limit=100)
+        objects = [current.location.key, *(found.location.key for found in garbage)]
+        assert sorted(objects) == sorted(version.location.key for version in versions)
+        assert await self.remove_expired(metadata) == []
+
     async def test_an_upload_is_removed_by_one(self, metadata: Metadata) -> None:
         upload = location()
 
@@ -260,6 +408,19 @@ class MetadataContract:
             await work.uploads.add(upload, LONG)
             await work.commit()
         assert sorted(await asyncio.gather(*(remove() for _ in range(10)))) == [False] * 9 + [True]
+
+    async def test_an_expired_upload_goes_to_its_writer_or_to_the_reaper(self, metadata: Metadata) -> None:
+        async def fence(upload: Location) -> Sequence[Location]:
+            async with metadata() as work:
+                removed = await work.uploads.remove(upload.key)
+                await work.commit()
+                return [upload] if removed else []
+
+        made = [await self.upload(metadata, NOW) for _ in range(10)]
+        reapers = (self.remove_expired(metadata, limit=3) for _ in range(4))
+        taken = await asyncio.gather(*(fence(upload) for upload in made), *reapers)
+        keys = [upload.key for uploads in taken for upload in uploads]
+        assert sorted(keys) == sorted(upload.key for upload in made)
 
     # Uploads
 
@@ -292,6 +453,19 @@ class MetadataContract:
             assert not await work.uploads.renew(ObjectKey.random(), LONG)
             await work.commit()
         assert await self.remove_expired(metadata) == [second]
+
+    async def test_an_upload_that_was_removed_stays_removed(self, metadata: Metadata) -> None:
+        removed, expired = await self.upload(metadata, LONG), await self.upload(metadata, NOW)
+        async with metadata() as work:
+            assert await work.uploads.remove(removed.key)
+            assert await work.uploads.remove_expired(10) == [expired]
+            await work.commit()
+        async with metadata() as work:
+            for gone in (removed, expired):
+                assert not await work.uploads.renew(gone.key, NOW)
+                assert not await work.uploads.remove(gone.key)
+            await work.commit()
+        assert await self.remove_expired(metadata) == []
 
     async def test_the_oldest_uploads_expire_first(self, metadata: Metadata) -> None:
         made = [await self.upload(metadata, timedelta(seconds=-age)) for age in (2, 9, 5, 7)]
@@ -381,9 +555,9 @@ class MetadataContract:
     async def test_garbage_is_forgotten_after_its_last_delete(self, metadata: Metadata) -> None:
         garbage = await self.discard(metadata, NOW, deletes=3)
         for deletes in (3, 2, 1):
-            [claimed] = await self.claim(metadata)
-            assert claimed == Garbage(garbage.location, deletes)
-            await self.note(metadata, claimed, NOW)
+            left = Garbage(garbage.location, deletes)
+            assert await self.claim(metadata) == [left]
+            await self.note(metadata, left, NOW)
         assert await self.claim(metadata) == []
 
     async def test_the_second_delete_waits(self, metadata: Metadata) -> None:

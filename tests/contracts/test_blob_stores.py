@@ -21,16 +21,21 @@ from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
-from tests.contracts.blob_store import BlobStoreContract, each, keys, pattern, read, refused
+from tests.contracts.abilities import BackendContract
+from tests.contracts.blob_store import each, keys, pattern, read, refused
 
 
-class TestMemory(BlobStoreContract):
+class TestMemory(BackendContract):
+    row = "memory"
+
     @pytest.fixture
     def store(self) -> BlobStore:
         return MemoryBlobStore()
 
 
-class TestFilesystem(BlobStoreContract):
+class TestFilesystem(BackendContract):
+    row = "filesystem"
+
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[BlobStore]:
         async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as store:
@@ -43,7 +48,7 @@ class TestFilesystem(BlobStoreContract):
         return files + [f"still open: {path}" for path in open_files() if path.startswith(str(store.base))]
 
 
-class DatabaseStoreContract(BlobStoreContract):
+class DatabaseStoreContract(BackendContract):
     """Objects in a database. A subclass has a fixture for a `database`, not entered."""
 
     @pytest.fixture
@@ -88,6 +93,8 @@ def delete_chunks(connection: Connection) -> None:
 
 
 class TestDatabaseOnSqlite(DatabaseStoreContract):
+    row = "database on SQLite"
+
     @pytest.fixture
     def database(self, tmp_path: Path) -> Database:
         return SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))
@@ -95,6 +102,8 @@ class TestDatabaseOnSqlite(DatabaseStoreContract):
 
 @pytest.mark.docker
 class TestDatabaseOnPostgresql(DatabaseStoreContract):
+    row = "database on PostgreSQL"
+
     @pytest.fixture
     def database(self, postgresql_url: str) -> Database:
         return PostgresqlDatabase(PostgresqlConfig(postgresql_url))

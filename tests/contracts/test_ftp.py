@@ -19,7 +19,8 @@ from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 from tests.backends.ftp import FtpServer
-from tests.contracts.blob_store import MIB, BlobStoreContract, chunked, each, keys, pattern, read, refused
+from tests.contracts.abilities import BackendContract
+from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
 from tests.contracts.ftp_script import HANG_UP, SAY_NOTHING, ScriptedServer, scripted
 
 KEY = ObjectKey("ab" * 16)
@@ -45,7 +46,7 @@ async def as_user(config: FtpConfig, *commands: str) -> None:
     ftp.part()
 
 
-class FtpContract(BlobStoreContract):
+class FtpContract(BackendContract):
     """The contract, and what a user's rights have to do with it."""
 
     async def test_what_is_denied_is_never_absence(self, store: BlobStore, config: FtpConfig) -> None:
@@ -74,6 +75,8 @@ class FtpContract(BlobStoreContract):
 
 @pytest.mark.docker
 class TestVsftpd(FtpContract):
+    row = "FTP (vsftpd)"
+
     @pytest.fixture
     def config(self, vsftpd_server: FtpServer) -> FtpConfig:
         return config_of(vsftpd_server)
@@ -87,6 +90,8 @@ class TestVsftpd(FtpContract):
 
 @pytest.mark.docker
 class TestProFtpd(FtpContract):
+    row = "FTP (ProFTPD)"
+
     @pytest.fixture
     def config(self, proftpd_server: FtpServer) -> FtpConfig:
         return config_of(proftpd_server)

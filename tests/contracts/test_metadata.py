@@ -17,7 +17,7 @@ from adapters.sql import migrations
 from adapters.sql.database import Database
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.tables import BLOBS, METADATA
+from adapters.sql.tables import BLOBS, GARBAGE, METADATA, UPLOADS
 from domain.errors import DriveError, Kind
 from domain.precondition import CREATE_ONLY
 from tests.backends.postgresql import as_operator
@@ -31,14 +31,25 @@ class TestMemory(MetadataContract):
     def metadata(self) -> Metadata:
         return MemoryMetadata()
 
+    async def rows(self, metadata: Metadata) -> list[str]:
+        assert isinstance(metadata, MemoryMetadata)
+        return [repr(table) for table in (metadata.blob_rows, metadata.upload_rows, metadata.garbage_rows)]
+
 
 class DatabaseContract(MetadataContract):
     """What SQL databases promise beyond. A subclass has fixtures for a `database`, not entered, and `another` on it."""
 
     @pytest.fixture
     async def metadata(self, database: Database) -> AsyncIterator[Metadata]:
+        self.tables = database
         async with SqlMetadata(database) as metadata:
             yield metadata
+
+    async def rows(self, metadata: Metadata) -> list[str]:
+        def all_of(connection: Connection, table: sa.Table) -> list[str]:
+            return [repr(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
+
+        return [row for table in (BLOBS, UPLOADS, GARBAGE) for row in await self.tables.read(all_of, table)]
 
     async def test_many_processes_may_set_it_up_at_once(self, database: Database, another: "list[Database]") -> None:
         together = [database, *another]

@@ -1,0 +1,127 @@
+"""What the stores can beyond their contract. No flag says so: it is observed, each time the tests run.
+
+Nothing in Drivebay may need an ability that one of its stores has not. The table is here so that none is lost or gained
+unseen.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import ObjectKey
+from domain.errors import DriveError
+from tests.contracts.blob_store import MIB, PART, BlobStoreContract, chunked, pattern, read
+
+
+class Ability(Enum):
+    """The value says what is observed."""
+
+    EXCLUSIVE_CREATE = "of two puts at once under one key, one wins"
+    LARGE_EXCLUSIVE_CREATE = "so it does where objects are so large that they go in parts"
+    READS_OUTLIVE_DELETES = "a reading that has begun gets all bytes of an object that is deleted meanwhile"
+    LOCAL_FILES = "an object is a file of this machine, at `path(key)`"
+
+
+BOTH_CREATES = {Ability.EXCLUSIVE_CREATE, Ability.LARGE_EXCLUSIVE_CREATE}
+
+# A row for each backend. To add one: let its suite subclass BackendContract, name the row there, and run it.
+ABILITIES: dict[str, set[Ability]] = {
+    "memory": {*BOTH_CREATES, Ability.READS_OUTLIVE_DELETES},
+    "filesystem": {*BOTH_CREATES, Ability.READS_OUTLIVE_DELETES, Ability.LOCAL_FILES},
+    "database on SQLite": BOTH_CREATES,
+    "database on PostgreSQL": BOTH_CREATES,
+    # It heeds If-None-Match when an object is put, and not when an upload in parts is completed.
+    "S3 (Ceph 18)": {Ability.EXCLUSIVE_CREATE, Ability.READS_OUTLIVE_DELETES},
+    "FTP (vsftpd)": {Ability.READS_OUTLIVE_DELETES},
+    "FTP (ProFTPD)": {Ability.READS_OUTLIVE_DELETES},
+}
+
+
+class BackendContract(BlobStoreContract):
+    """The contract, for a backend of Drivebay's own: it also has a row in `ABILITIES`."""
+
+    row: str
+
+    async def test_it_can_what_its_row_says(self, store: BlobStore) -> None:
+        observed = {ability for ability, observe in OBSERVED.items() if await observe(store)}
+        names = sorted(ability.name for ability in observed)
+        assert observed == ABILITIES.get(self.row), f"{self.row!r} has the abilities {names}: make that its row"
+
+
+async def exclusive_create(store: BlobStore) -> bool:
+    return all([await one_wins(store, size) for size in (1, 100_000)])
+
+
+async def large_exclusive_create(store: BlobStore) -> bool:
+    return await one_wins(store, PART + 1)
+
+
+async def one_wins(store: BlobStore, size: int) -> bool:
+    """Whether of two puts, none of which ends before both have given all their bytes, one wins and stays."""
+    both = asyncio.Barrier(2)
+
+    async def source(data: bytes) -> AsyncIterator[bytes]:
+        async for chunk in chunked(data):
+            yield chunk
+        with suppress(asyncio.BrokenBarrierError):
+            await both.wait()
+
+    async def put(data: bytes) -> Stored:
+        try:
+            return await store.put(key, source(data))
+        finally:
+            await both.abort()  # who was refused early keeps nobody waiting
+
+    key = ObjectKey.random()
+    contents = [pattern(size), pattern(size)[::-1] + b"x"]
+    ended = await asyncio.gather(*(put(data) for data in contents), return_exceptions=True)
+    won = [data for data, outcome in zip(contents, ended, strict=True) if isinstance(outcome, Stored)]
+    whole = False
+    with suppress(DriveError):
+        whole = [await read(store, key)] == won
+    await store.delete(key)
+    return whole
+
+
+async def reads_outlive_deletes(store: BlobStore) -> bool:
+    data, key = pattern(8 * MIB), ObjectKey.random()
+    await store.put(key, chunked(data))
+    found = b""
+    with suppress(DriveError):
+        async with store.open(key) as chunks:
+            found = await anext(chunks)
+            await store.delete(key)
+            async for chunk in chunks:
+                found += chunk
+    await store.delete(key)
+    return found == data
+
+
+async def local_files(store: BlobStore) -> bool:
+    path: Callable[[ObjectKey], str] | None = getattr(store, "path", None)
+    if path is None:
+        return False
+    data, key = pattern(1000), ObjectKey.random()
+    await store.put(key, chunked(data))
+    found = await asyncio.to_thread(Path(path(key)).read_bytes)
+    await store.delete(key)
+    return found == data
+
+
+OBSERVED: dict[Ability, Callable[[BlobStore], Coroutine[Any, Any, bool]]] = {
+    Ability.EXCLUSIVE_CREATE: exclusive_create,
+    Ability.LARGE_EXCLUSIVE_CREATE: large_exclusive_create,
+    Ability.READS_OUTLIVE_DELETES: reads_outlive_deletes,
+    Ability.LOCAL_FILES: local_files,
+}
+
+
+def as_table() -> str:
+    """The table in Markdown, as the README of the contracts shows it."""
+    head = ["", *(ability.name.replace("_", " ").lower() for ability in Ability)]
+    rows = [[name, *("yes" if ability in can else "no" for ability in Ability)] for name, can in ABILITIES.items()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])

@@ -1,0 +1,555 @@
+"""Metadata adapters that are broken on purpose, each in one way, with the case that catches it."""
+
+import asyncio
+import unicodedata
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+from adapters.metadata.memory import MemoryMetadata, _Blobs, _Changes, _due, _Garbage, _MemoryUnitOfWork, _Uploads
+from application.ports.metadata import Garbage, UnitOfWork
+from domain.blob import Blob, BlobId, Location, ObjectKey
+from domain.errors import DriveError, Kind
+from domain.precondition import Precondition
+from tests.contracts.metadata import MetadataContract
+from tests.contracts.proof import caught_by
+
+
+class Tampered(MemoryMetadata):
+    """The metadata in memory, with repositories of another make."""
+
+    Blobs: type[_Blobs] = _Blobs
+    Uploads: type[_Uploads] = _Uploads
+    GarbageRows: type[_Garbage] = _Garbage
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blobs = self.Blobs(_Changes(self.blob_rows))
+
+    def begin(self) -> _MemoryUnitOfWork:
+        work = _MemoryUnitOfWork(self)
+        blobs, uploads, garbage = work._changes
+        work.blobs = self.Blobs(blobs)
+        work.uploads = self.Uploads(uploads, self.now)
+        work.garbage = self.GarbageRows(garbage, self.now)
+        return work
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self._turn:
+            yield self.begin()
+
+
+# Ids
+
+
+class _Mangling(_Blobs):
+    """Looks blobs up by something made of their ids."""
+
+    def mangled(self, blob_id: str) -> str:
+        raise NotImplementedError
+
+    async def get(self, blob_id: BlobId) -> Blob:
+        return await super().get(BlobId(self.mangled(blob_id.value)))
+
+    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+        key = BlobId(self.mangled(blob.id.value))
+        current = self._rows.get(key)
+        precondition.check(blob.id, current)
+        self._rows.set(key, blob)
+        return current
+
+
+@caught_by(MetadataContract.test_ids_are_compared_by_their_bytes)
+class FoldsCase(Tampered):
+    """A collation that ignores case, as databases have by default."""
+
+    class Blobs(_Mangling):
+        def mangled(self, blob_id: str) -> str:
+            return blob_id.lower()
+
+
+@caught_by(MetadataContract.test_ids_are_compared_by_their_bytes)
+class IgnoresTrailingSpaces(Tampered):
+    """CHAR, or a collation that pads: "a" and "a " are one id."""
+
+    class Blobs(_Mangling):
+        def mangled(self, blob_id: str) -> str:
+            return blob_id.rstrip(" ") or " "
+
+
+@caught_by(MetadataContract.test_ids_are_compared_by_their_bytes)
+class Normalises(Tampered):
+    """Unicode's composed and decomposed letters are one."""
+
+    class Blobs(_Mangling):
+        def mangled(self, blob_id: str) -> str:
+            return unicodedata.normalize("NFC", blob_id)
+
+
+@caught_by(MetadataContract.test_ids_are_compared_by_their_bytes)
+class CutsLongIds(Tampered):
+    """VARCHAR(255), and a database that cuts in silence."""
+
+    class Blobs(_Mangling):
+        def mangled(self, blob_id: str) -> str:
+            return blob_id[:255]
+
+
+# Values
+
+
+class _Altering(_Blobs):
+    """Stores something else than it was given."""
+
+    def altered(self, blob: Blob) -> Blob:
+        raise NotImplementedError
+
+    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+        return await super().put(self.altered(blob), precondition)
+
+
+@caught_by(MetadataContract.test_each_value_is_kept_exactly)
+class KeepsLocalTime(Tampered):
+    """A time without its zone goes in, and is read in another."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob) -> Blob:
+            return replace(blob, created_at=blob.created_at.replace(hour=(blob.created_at.hour + 1) % 24))
+
+
+@caught_by(MetadataContract.test_each_value_is_kept_exactly)
+class CutsMicroseconds(Tampered):
+    """A column of whole seconds."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob) -> Blob:
+            return replace(blob, created_at=blob.created_at.replace(microsecond=0))
+
+
+@caught_by(MetadataContract.test_each_value_is_kept_exactly)
+class HasSizesOf32Bits(Tampered):
+    """INTEGER."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob) -> Blob:
+            return replace(blob, size=blob.size % 2**32)
+
+
+@caught_by(MetadataContract.test_each_value_is_kept_exactly)
+class HasSizesThatFloat(Tampered):
+    """On its way through JSON a number is a double."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob) -> Blob:
+            return replace(blob, size=int(float(blob.size)))
+
+
+@caught_by(MetadataContract.test_each_value_is_kept_exactly)
+class CutsContentTypes(Tampered):
+    """VARCHAR(255) again."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob) -> Blob:
+            return replace(blob, content_type=blob.content_type[:255])
+
+
+@caught_by(MetadataContract.test_a_blob_is_read_as_it_was_put)
+class KeepsTheMediaTypeAlone(Tampered):
+    """The parameters of a content type are lost."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob) -> Blob:
+            return replace(blob, content_type=blob.content_type.split(";")[0])
+
+
+# Absence and preconditions
+
+
+@caught_by(MetadataContract.test_what_is_not_there_is_named)
+class DoesNotNameWhatIsNotThere(Tampered):
+    """ "No row was found", and nobody knows which."""
+
+    class Blobs(_Blobs):
+        async def get(self, blob_id: BlobId) -> Blob:
+            try:
+                return await super().get(blob_id)
+            except DriveError as error:
+                raise DriveError(error.kind, error.detail) from None
+
+
+@caught_by(MetadataContract.test_create_only_refuses_what_exists)
+class UpsertsAlways(Tampered):
+    """Create only is taken for a wish."""
+
+    class Blobs(_Blobs):
+        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+            return await super().put(blob, replace(precondition, absent=False))
+
+
+@caught_by(MetadataContract.test_a_named_version_is_replaced_and_no_other)
+class TakesNoVersionForAny(Tampered):
+    """`if etags`, where `if etags is not None` should be."""
+
+    class Blobs(_Blobs):
+        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+            return await super().put(blob, replace(precondition, etags=precondition.etags or None))
+
+
+# Units
+
+
+@caught_by(MetadataContract.test_a_unit_that_is_committed_changes_all)
+class ForgetsToCommitUploads(Tampered):
+    """One of the repositories is not part of the transaction."""
+
+    class Work(_MemoryUnitOfWork):
+        async def commit(self) -> None:
+            self._changes[0].apply()
+            self._changes[2].apply()
+
+    def begin(self) -> _MemoryUnitOfWork:
+        return self.Work(self)
+
+
+@caught_by(MetadataContract.test_a_unit_sees_its_own_changes)
+class ReadsWhatIsCommittedAlone(Tampered):
+    """Writes wait for the commit, and reads go past them."""
+
+    class Blobs(_Blobs):
+        async def get(self, blob_id: BlobId) -> Blob:
+            return await _Blobs(_Changes(self._rows._committed)).get(blob_id)
+
+
+@caught_by(MetadataContract.test_units_at_once_happen_each_by_itself)
+class SharesOneTransaction(Tampered):
+    """One connection for all: whoever commits first commits what others have not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = self.begin()
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        yield self.shared
+
+
+@caught_by(MetadataContract.test_readers_see_whole_versions_while_they_are_replaced)
+class ReadsInTwoSteps(Tampered):
+    """Two queries for one version: a replace fits in between."""
+
+    class Blobs(_Blobs):
+        async def get(self, blob_id: BlobId) -> Blob:
+            first = await super().get(blob_id)
+            await asyncio.sleep(0)
+            return replace(first, content_type=(await super().get(blob_id)).content_type)
+
+
+@caught_by(MetadataContract.test_a_unit_that_is_not_committed_changes_nothing)
+class CommitsOnExit(Tampered):
+    """A unit that reaches its end is committed."""
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with super().__call__() as work:
+            yield work
+            await work.commit()
+
+
+@caught_by(MetadataContract.test_a_unit_that_is_not_committed_changes_nothing)
+class ForgetsToRollBackGarbage(Tampered):
+    """One of the repositories has a transaction of its own."""
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self._turn:
+            work = self.begin()
+            try:
+                yield work
+            finally:
+                work._changes[2].apply()
+
+
+@caught_by(MetadataContract.test_a_unit_that_is_not_committed_changes_nothing)
+class RollsBackForExceptionsAlone(Tampered):
+    """`except Exception` does not see a cancellation: what was done goes with the connection's next commit."""
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with super().__call__() as work:
+            try:
+                yield work
+            except asyncio.CancelledError:
+                await work.commit()
+                raise
+
+
+@caught_by(MetadataContract.test_a_cancellation_does_not_split_a_commit)
+class SplitsItsCommit(Tampered):
+    """Each row by itself, and whoever leaves in between leaves a half."""
+
+    class Work(_MemoryUnitOfWork):
+        async def commit(self) -> None:
+            blobs, uploads, garbage = self._changes
+            for blob_id, blob in [*blobs._changed.items()]:
+                one = _Changes(blobs._committed)
+                one.set(blob_id, blob)
+                one.apply()
+                await asyncio.sleep(0)
+            uploads.apply()
+            garbage.apply()
+
+    def begin(self) -> _MemoryUnitOfWork:
+        return self.Work(self)
+
+
+@caught_by(MetadataContract.test_what_is_not_committed_is_seen_by_nobody_else)
+class ShowsWhatIsNotCommitted(Tampered):
+    """READ UNCOMMITTED, or readers on the writer's connection."""
+
+    def begin(self) -> _MemoryUnitOfWork:
+        work = super().begin()
+        self.blobs = work.blobs
+        return work
+
+
+@caught_by(MetadataContract.test_what_is_not_committed_is_seen_by_nobody_else)
+class CachesReads(Tampered):
+    """What was once read is read again."""
+
+    class Blobs(_Blobs):
+        async def get(self, blob_id: BlobId) -> Blob:
+            self.read: dict[BlobId, Blob] = getattr(self, "read", {})
+            if blob_id not in self.read:
+                self.read[blob_id] = await super().get(blob_id)
+            return self.read[blob_id]
+
+
+@caught_by(MetadataContract.test_a_unit_is_usable_after_a_refusal)
+class IsSpoiltByARefusal(Tampered):
+    """After an error PostgreSQL takes no more statements in the transaction."""
+
+    class Blobs(_Blobs):
+        spoilt = False
+
+        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+            if self.spoilt:
+                raise DriveError(Kind.UNAVAILABLE, "current transaction is aborted")
+            self.spoilt = True
+            replaced = await super().put(blob, precondition)
+            self.spoilt = False
+            return replaced
+
+
+class _LookingFirst(_Blobs):
+    """Looks, and writes later: others may have their turn in between."""
+
+    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+        replaced = await super().put(blob, precondition)
+        await asyncio.sleep(0)
+        return replaced
+
+
+class _WithoutTurns(Tampered):
+    Blobs = _LookingFirst
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        yield self.begin()
+
+
+@caught_by(MetadataContract.test_one_of_many_creators_wins)
+class ChecksThenInserts(_WithoutTurns):
+    """Look whether it is there, then insert: two look before either inserts."""
+
+
+@caught_by(MetadataContract.test_one_of_many_replacers_of_a_version_wins)
+class ChecksThenReplaces(_WithoutTurns):
+    """Look which version it is, then replace it: the same for If-Match."""
+
+
+@caught_by(MetadataContract.test_of_racing_writers_each_but_the_last_is_replaced_once)
+class ReplacesTheSameTwice(_WithoutTurns):
+    """Two writers are given one old version, and the version of one of them is given to nobody."""
+
+
+@caught_by(MetadataContract.test_units_at_once_all_happen)
+class WritesBackTheWholeTable(_WithoutTurns):
+    """A file of JSON, read at the start of a unit and written at its end: the last one wins."""
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        before = dict(self.blob_rows)
+        work = self.begin()
+        yield work
+        self.blob_rows.clear()
+        self.blob_rows.update(before | {blob.id: blob for blob in work._changes[0]._changed.values() if blob})
+
+
+@caught_by(MetadataContract.test_a_put_returns_what_it_replaces)
+class LosesWhatWasReplaced(Tampered):
+    """An upsert that does not say what was there: the old object is never deleted."""
+
+    class Blobs(_Blobs):
+        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+            await super().put(blob, precondition)
+            return None
+
+
+# Uploads
+
+
+@caught_by(MetadataContract.test_an_upload_is_removed_by_one)
+class HasNoFence(Tampered):
+    """A delete that does not count its rows."""
+
+    class Uploads(_Uploads):
+        async def remove(self, key: ObjectKey) -> bool:
+            await super().remove(key)
+            return True
+
+
+@caught_by(MetadataContract.test_an_upload_that_was_removed_stays_removed)
+class RevivesUploads(Tampered):
+    """A renewal by upsert."""
+
+    class Uploads(_Uploads):
+        async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
+            there = await super().renew(key, lease)
+            await self.add(Location("fs", key), lease)
+            return there
+
+
+@caught_by(MetadataContract.test_an_upload_expires_with_its_lease)
+class ExpiresTheLiving(Tampered):
+    """Leases are compared with the wrong clock."""
+
+    class Uploads(_Uploads):
+        async def remove_expired(self, limit: int) -> Sequence[Location]:
+            there = [location for location, _ in self._rows.values()][:limit]
+            for location in there:
+                await self.remove(location.key)
+            return there
+
+
+@caught_by(MetadataContract.test_an_upload_expires_for_one)
+class ExpiresForEverybody(Tampered):
+    """A SELECT without FOR UPDATE: each reaper is given the same."""
+
+    class Uploads(_Uploads):
+        async def remove_expired(self, limit: int) -> Sequence[Location]:
+            return _due(self._rows.values(), self._now(), limit)
+
+
+@caught_by(MetadataContract.test_the_oldest_uploads_expire_first)
+class StarvesTheOldest(Tampered):
+    """The order is the wrong way round."""
+
+    class Uploads(_Uploads):
+        async def remove_expired(self, limit: int) -> Sequence[Location]:
+            expired = (await super().remove_expired(1000))[::-1]
+            for location in expired[limit:]:
+                await self.add(location, timedelta(0))
+            return expired[:limit]
+
+
+@caught_by(MetadataContract.test_an_expired_upload_goes_to_its_writer_or_to_the_reaper)
+class GivesAnUploadToBoth(_WithoutTurns):
+    """The writer looks for its upload, and the reaper is taking it."""
+
+    class Uploads(_Uploads):
+        async def remove(self, key: ObjectKey) -> bool:
+            there = await super().remove(key)
+            await asyncio.sleep(0)
+            return there
+
+
+@caught_by(MetadataContract.test_a_lease_can_be_renewed_and_shortened)
+class OnlyLengthensLeases(Tampered):
+    """The later of two ends counts."""
+
+    class Uploads(_Uploads):
+        async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
+            row = self._rows.get(key)
+            return (row is not None and row[1] > self._now() + lease) or await super().renew(key, lease)
+
+
+# Garbage
+
+
+@caught_by(MetadataContract.test_of_racing_publications_each_object_is_in_one_place)
+class KeepsOneObjectOfGarbage(Tampered):
+    """A table with the wrong key: what comes takes the place of what was there."""
+
+    class GarbageRows(_Garbage):
+        async def add(self, garbage: Garbage, after: timedelta) -> None:
+            for other, _ in self._rows.values():
+                self._rows.set(other.location.key, None)
+            await super().add(garbage, after)
+
+
+@caught_by(MetadataContract.test_claimed_garbage_comes_back_when_the_claim_is_over)
+class ForgetsWhatIsClaimed(Tampered):
+    """Whoever claims may die before the delete."""
+
+    class GarbageRows(_Garbage):
+        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+            claimed = await super().claim(backends, limit, lease)
+            for garbage in claimed:
+                self._rows.set(garbage.location.key, None)
+            return claimed
+
+
+@caught_by(MetadataContract.test_the_oldest_garbage_is_claimed_first)
+class ClaimsMoreThanItIsAskedFor(Tampered):
+    """No limit."""
+
+    class GarbageRows(_Garbage):
+        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+            return await super().claim(backends, 1000, lease)
+
+
+@caught_by(MetadataContract.test_garbage_is_claimed_by_one)
+class ClaimsTwice(Tampered):
+    """A claim without a lease."""
+
+    class GarbageRows(_Garbage):
+        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+            return await super().claim(backends, limit, timedelta(0))
+
+
+@caught_by(MetadataContract.test_garbage_of_other_backends_is_left_alone)
+class ClaimsForOthers(Tampered):
+    """Whichever backend it is on."""
+
+    class GarbageRows(_Garbage):
+        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+            return await super().claim([*backends, "s3"], limit, lease)
+
+
+@caught_by(MetadataContract.test_garbage_is_claimed_when_it_is_due)
+class IsDueAtOnce(Tampered):
+    """No grace for readers that hold the key."""
+
+    class GarbageRows(_Garbage):
+        async def add(self, garbage: Garbage, after: timedelta) -> None:
+            await super().add(garbage, timedelta(0))
+
+
+@caught_by(MetadataContract.test_garbage_is_forgotten_after_its_last_delete)
+class ForgetsAfterTheFirstDelete(Tampered):
+    """A slow write that lands after the first delete stays for good."""
+
+    class GarbageRows(_Garbage):
+        async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
+            await super().deleted(Garbage(garbage.location), again_after)
+
+
+@caught_by(MetadataContract.test_the_second_delete_waits)
+class DeletesTwiceAtOnce(Tampered):
+    """The second delete is due with the first, and catches no write that is slower than both."""
+
+    class GarbageRows(_Garbage):
+        async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
+            await super().deleted(garbage, timedelta(0))

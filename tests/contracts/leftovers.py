@@ -1,0 +1,23 @@
+"""What a case may leave behind it in the event loop: nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+TURNS = 10  # of the event loop, for what is just closing
+
+
+@asynccontextmanager
+async def no_task_left() -> AsyncIterator[None]:
+    """See that what is done inside leaves no task under way."""
+    before = _others()
+    yield
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    assert _others() <= before, "a task is still under way"
+
+
+def _others() -> set["asyncio.Task[Any]"]:
+    """The tasks beside this one."""
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}

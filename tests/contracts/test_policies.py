@@ -1,0 +1,275 @@
+"""The policies: under the contract, and each by what it adds."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.memory import MemoryBlobStore
+from adapters.storage.policies import Policies, with_policies
+from adapters.storage.policies.bounded import BoundedBlobStore
+from adapters.storage.policies.retrying import KEPT, RetryingBlobStore
+from adapters.storage.policies.timed import TimedBlobStore
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import ByteRange, ObjectKey
+from domain.errors import DriveError, Kind
+from tests.contracts.blob_store import BlobStoreContract, Fault, chunked, each, keys, pattern, read, refused
+
+KEY = ObjectKey("ab" * 16)
+OTHER = ObjectKey("cd" * 16)
+
+
+class TestAroundMemory(BlobStoreContract):
+    @pytest.fixture
+    def store(self) -> BlobStore:
+        return with_policies(MemoryBlobStore(), Policies(), "memory")
+
+
+class TestAroundFiles(BlobStoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[BlobStore]:
+        files = FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs"))
+        async with with_policies(files, Policies(), "fs") as store:
+            await store.check()
+            yield store
+
+
+def operations(store: BlobStore) -> dict[str, Callable[[], Awaitable[object]]]:
+    return {
+        "check": store.check,
+        "put": lambda: store.put(KEY, each([b"x"])),
+        "open": lambda: read(store, KEY),
+        "stat": lambda: store.stat(KEY),
+        "delete": lambda: store.delete(KEY),
+        "list": lambda: keys(store),
+    }
+
+
+class Patience(BlobStore):
+    """A store that lets the test decide what happens before each operation, and before each chunk that it reads."""
+
+    def __init__(self, before: Callable[[str], Awaitable[None]]) -> None:
+        self.before = before
+        self.store = MemoryBlobStore()
+
+    async def check(self) -> None:
+        await self.before("check")
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        stored = await self.store.put(key, chunks)
+        try:
+            await self.before("put")
+        except BaseException:
+            await self.store.delete(key)
+            raise
+        return stored
+
+    @asynccontextmanager
+    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        await self.before("open")
+        async with self.store.open(key, byte_range) as chunks:
+            yield self._read(chunks)
+
+    async def _read(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            await self.before("read")
+            yield chunk
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        await self.before("stat")
+        return await self.store.stat(key)
+
+    async def delete(self, key: ObjectKey) -> None:
+        await self.before("delete")
+        await self.store.delete(key)
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        await self.before("list")
+        async for key in self.store.keys(after):
+            yield key
+            await self.before("list")
+
+
+class TestDeadlines:
+    async def test_each_operation_has_one(self) -> None:
+        async def hang(_: str) -> None:
+            await asyncio.Event().wait()
+
+        store = TimedBlobStore(Patience(hang), 0.01, "slow")
+        for name, operation in operations(store).items():
+            with pytest.raises(DriveError, match=r"did not answer within 0.01 seconds") as caught:
+                await operation()
+            assert (caught.value.kind, caught.value.operation) == (Kind.TIMEOUT, name)
+            assert caught.value.backend == "slow"
+
+    async def test_each_chunk_that_is_read_has_one(self) -> None:
+        async def hang(operation: str) -> None:
+            if operation == "read":
+                await asyncio.Event().wait()
+
+        slow = Patience(hang)
+        await slow.store.put(KEY, each([b"x"]))
+        with refused(Kind.TIMEOUT):
+            await read(TimedBlobStore(slow, 0.01, "slow"), KEY)
+
+    async def test_the_time_of_senders_and_readers_does_not_count(self) -> None:
+        async def slow_sender() -> AsyncIterator[bytes]:
+            for _ in range(3):
+                await asyncio.sleep(0.3)  # time is what this is about
+                yield b"x"
+            await asyncio.sleep(0.3)
+
+        store = TimedBlobStore(MemoryBlobStore(), 0.5, "memory")
+        assert await store.put(KEY, slow_sender()) == Stored(3)
+        async with store.open(KEY) as chunks:
+            await asyncio.sleep(0.6)
+            assert b"".join([chunk async for chunk in chunks]) == b"xxx"
+
+    async def test_a_timeout_of_somebody_else_is_his(self) -> None:
+        async def failing() -> AsyncIterator[bytes]:
+            yield b"x"
+            raise TimeoutError("the sender's")
+
+        with pytest.raises(TimeoutError, match="the sender's"):
+            await TimedBlobStore(MemoryBlobStore(), 60, "memory").put(KEY, failing())
+
+
+class Flaky:
+    """Fails so many times with an error of this kind."""
+
+    def __init__(self, times: int, kind: Kind = Kind.UNAVAILABLE) -> None:
+        self.times = times
+        self.kind = kind
+        self.tries = 0
+
+    async def __call__(self, _: str) -> None:
+        self.tries += 1
+        if self.tries <= self.times:
+            raise DriveError(self.kind, "not now")
+
+
+class TestMoreTries:
+    @pytest.mark.parametrize("name", ["put", "open", "stat", "delete", "list"])
+    async def test_what_is_unavailable_is_tried_again(self, name: str) -> None:
+        for times, tries in ((2, 3), (3, 3)):
+            flaky = Flaky(times)
+            inner = Patience(flaky)
+            if name != "put":
+                await inner.store.put(KEY, each([b"x"]))
+            operation = operations(RetryingBlobStore(inner, 3))[name]
+            if times == 3:
+                with refused(Kind.UNAVAILABLE):
+                    await operation()
+                assert flaky.tries == tries
+            else:
+                await operation()
+                assert flaky.tries >= tries
+
+    @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.UNAVAILABLE])
+    async def test_nothing_else_is(self, kind: Kind) -> None:
+        for name, operation in operations(RetryingBlobStore(Patience(flaky := Flaky(1, kind)), 3)).items():
+            flaky.tries = 0
+            with refused(kind):
+                await operation()
+            assert flaky.tries == 1, name
+
+    async def test_a_check_is_not_repeated(self) -> None:
+        with refused(Kind.UNAVAILABLE):
+            await RetryingBlobStore(Patience(Flaky(1)), 3).check()
+
+    @pytest.mark.parametrize("size", [0, 1, KEPT])
+    async def test_a_short_put_is_repeated_with_the_same_bytes(self, size: int) -> None:
+        store = RetryingBlobStore(Patience(Flaky(2)), 3)
+        assert await store.put(KEY, chunked(pattern(size), 1000)) == Stored(size)
+        store.store = MemoryBlobStore()
+        assert await store.put(KEY, chunked(pattern(size), 1000)) == Stored(size)
+        assert await read(store, KEY) == pattern(size)
+
+    async def test_a_put_of_which_too_much_was_taken_is_not_repeated(self) -> None:
+        flaky = Flaky(1)
+        with refused(Kind.UNAVAILABLE):
+            await RetryingBlobStore(Patience(flaky), 3).put(KEY, chunked(pattern(KEPT + 1), 1000))
+        assert flaky.tries == 1
+
+    async def test_a_long_put_that_fails_before_it_has_taken_much_is_repeated(self) -> None:
+        class FailsEarly(MemoryBlobStore):
+            tries = 0
+
+            async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+                self.tries += 1
+                if self.tries < 3:
+                    await anext(aiter(chunks))
+                    raise DriveError(Kind.UNAVAILABLE, "not now")
+                return await super().put(key, chunks)
+
+        store = RetryingBlobStore(FailsEarly(), 3)
+        data = pattern(3 * KEPT)
+        assert await store.put(KEY, chunked(data, 1000)) == Stored(len(data))
+        assert await read(store, KEY) == data
+
+    async def test_a_source_that_fails_is_not_asked_again(self) -> None:
+        class Misread(MemoryBlobStore):
+            async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+                try:
+                    return await super().put(key, chunks)
+                except Fault:
+                    raise DriveError(Kind.UNAVAILABLE, "taken for a fault of its own") from None
+
+        async def failing() -> AsyncIterator[bytes]:
+            yield b"x"
+            raise Fault
+
+        store = RetryingBlobStore(Misread(), 3)
+        with refused(Kind.UNAVAILABLE):
+            await store.put(KEY, failing())
+        assert await keys(store) == []
+
+    async def test_a_list_goes_on_where_it_was(self) -> None:
+        looks = 0
+
+        async def fail_in_the_middle(_: str) -> None:
+            nonlocal looks
+            looks += 1
+            if looks in (5, 6, 9):
+                raise DriveError(Kind.UNAVAILABLE, "not now")
+
+        inner = Patience(fail_in_the_middle)
+        made = sorted([ObjectKey.random() for _ in range(10)])
+        for key in made:
+            await inner.store.put(key, each([]))
+        assert await keys(RetryingBlobStore(inner, 4)) == made
+        assert looks == 4 + 10  # one at each start, and one behind each key: none was listed twice
+
+
+class TestBounds:
+    async def test_no_more_streams_than_allowed(self) -> None:
+        store = BoundedBlobStore(MemoryBlobStore(), 2, 0.01, "memory")
+        await store.put(KEY, each([b"x"]))
+        async with store.open(KEY), store.open(KEY):
+            for failing in (read(store, KEY), store.put(OTHER, each([b"x"]))):
+                with pytest.raises(DriveError, match="Too many objects") as caught:
+                    await failing
+                assert caught.value.kind is Kind.TIMEOUT
+            assert await store.stat(KEY) == Stored(1)
+        assert await read(store, KEY) == b"x"
+
+    async def test_who_waits_gets_the_place_that_becomes_free(self) -> None:
+        store = BoundedBlobStore(MemoryBlobStore(), 1, 60, "memory")
+        await store.put(KEY, each([b"x"]))
+        for leave_by_error in (False, True):
+            waiting = asyncio.create_task(self.wait_behind(store, leave_by_error))
+            assert await waiting == b"x"
+
+    async def wait_behind(self, store: BlobStore, leave_by_error: bool) -> bytes:
+        try:
+            async with store.open(KEY):
+                waiting = asyncio.create_task(read(store, KEY))
+                await asyncio.sleep(0)
+                if leave_by_error:
+                    raise Fault
+        except Fault:
+            pass
+        return await waiting
