@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.backends"]
+pytest_plugins = ["tests.backends", "tests.mariadb"]
 
 HOW_TO_GET_THEM = "needs a Docker engine that answers (docker info); start one and run the tests again"
 

@@ -15,6 +15,7 @@ from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import SqlMetadata
 from adapters.sql import migrations
 from adapters.sql.database import Database
+from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, METADATA
@@ -24,6 +25,7 @@ from tests.backends import as_operator
 from tests.contracts.blob_store import refused
 from tests.contracts.metadata import LONG, Metadata, MetadataContract, blob, put
 from tests.ids import NASTY
+from tests.mariadb import on_mariadb
 
 
 class TestMemory(MetadataContract):
@@ -218,3 +220,20 @@ class TestUnreachablePostgresql:
             with refused(Kind.TIMEOUT):
                 await PostgresqlDatabase(config).__aenter__()
             closing.set()
+
+
+def name_of(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+@pytest.mark.docker
+class TestMariadb(DatabaseContract):
+    @pytest.fixture
+    async def database(self, mariadb_url: str, mariadb_server: str) -> AsyncIterator[Database]:
+        yield MariadbDatabase(MariadbConfig(mariadb_url))
+        left = f"SELECT command, info FROM information_schema.processlist WHERE db = '{name_of(mariadb_url)}'"  # noqa: S608
+        assert await on_mariadb(mariadb_server, left) == [], "a connection is still open"
+
+    @pytest.fixture
+    def another(self, mariadb_url: str) -> list[Database]:
+        return [MariadbDatabase(MariadbConfig(mariadb_url)) for _ in range(7)]
