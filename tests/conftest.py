@@ -26,4 +26,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if left_out:
         terminalreporter.section("left out")
-        terminalreporter.line(f"{len(left_out)} tests of PostgreSQL and S3: each {HOW_TO_GET_THEM}.")
+        terminalreporter.line(f"{len(left_out)} tests of servers: each {HOW_TO_GET_THEM}.")
