@@ -17,10 +17,11 @@ from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
 from adapters.sql.database import Database
+from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.tables import BLOBS, METADATA, DatabaseNow
+from adapters.sql.tables import BLOBS, CHUNKS, METADATA, DatabaseNow
 from domain.blob import BlobId
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY
@@ -354,6 +355,25 @@ class TestMariadb(DatabaseContract):
         assert sorted(map(str, ended)) == [str(Kind.UNAVAILABLE), str(None)]
         winner = "ab"[ended.index(None)]
         assert {(await metadata.blobs.get(BlobId(blob_id))).content_type for blob_id in "ab"} == {winner}
+
+    async def test_two_who_lost_a_race_do_not_lock_each_other_out(self, database: Database) -> None:
+        row = {"object_key": "k", "seq": 0, "data": b""}
+
+        def look(connection: Connection) -> object:
+            return connection.scalar(sa.select(CHUNKS.c.seq).where(CHUNKS.c.object_key == "k").with_for_update())
+
+        async def lose() -> object:
+            async with database.transaction() as transaction:
+                assert not await transaction.run(insert_or_ignore, CHUNKS, row)
+                return await transaction.run(look)
+
+        async with database:
+            async with database.transaction() as winner:
+                assert await winner.run(insert_or_ignore, CHUNKS, row)
+                losers = [asyncio.create_task(lose()) for _ in range(3)]
+                await asyncio.wait(losers, timeout=0.5)  # until they wait for the winner
+                await winner.commit()
+            assert await asyncio.gather(*losers) == [0, 0, 0]
 
     async def test_a_query_that_is_given_up_does_not_answer_the_next(self, mariadb_url: str) -> None:
         def sleep(connection: Connection) -> object:
