@@ -32,6 +32,13 @@ def _postgresql(url: str) -> Database:
     return PostgresqlDatabase(PostgresqlConfig(url))
 
 
+def _mariadb(url: str) -> Database:
+    # Likewise.
+    from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
+
+    return MariadbDatabase(MariadbConfig(url))
+
+
 def _s3(given: Settings) -> BlobStore:
     # Likewise.
     from adapters.storage.s3 import S3BlobStore, S3Config
@@ -60,17 +67,19 @@ class Container(containers.DeclarativeContainer):
 
     sqlite = providers.Singleton(SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path))
     postgresql = providers.Singleton(_postgresql, _given.database_url)
+    mariadb = providers.Singleton(_mariadb, _given.database_url)
     metadata: providers.Provider[MemoryMetadata | SqlMetadata] = providers.Selector(
         _given.database,
         memory=providers.Singleton(MemoryMetadata),
         sqlite=providers.Singleton(SqlMetadata, sqlite),
         postgresql=providers.Singleton(SqlMetadata, postgresql),
+        mariadb=providers.Singleton(SqlMetadata, mariadb),
     )
 
     fs = providers.Singleton(FilesystemBlobStore, providers.Factory(FilesystemConfig, base_path=_given.fs_base_path))
     memory = providers.Singleton(MemoryBlobStore)
     database = providers.Singleton(
-        DatabaseBlobStore, providers.Selector(_given.database, sqlite=sqlite, postgresql=postgresql)
+        DatabaseBlobStore, providers.Selector(_given.database, sqlite=sqlite, postgresql=postgresql, mariadb=mariadb)
     )
     s3 = providers.Singleton(_s3, settings)
     stores = providers.Singleton(

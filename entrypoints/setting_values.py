@@ -88,20 +88,34 @@ def database_url(text: str) -> str:
         return f"sqlite://{rest}"
     if separator and kind in ("postgresql", "postgres"):
         return f"postgresql://{_postgresql(rest)}"
-    allowed = "Allowed: sqlite:///..., postgresql://..."
+    if separator and kind in ("mariadb", "mysql"):
+        return f"mariadb://{_mariadb(rest)}"
+    allowed = "Allowed: sqlite:///..., postgresql://..., mariadb://..."
     raise ValueError(f"{scheme if separator else 'a URL without a scheme'} is not known. {allowed}")
 
 
 def _postgresql(rest: str) -> str:
     form = "PostgreSQL takes postgresql://user:password@host:port/name, and ?sslmode=... if need be."
+    if _query_of_server(rest, form).removeprefix("sslmode=") not in ("", *SSLMODES):
+        raise ValueError(f"{form} Allowed for sslmode: {', '.join(SSLMODES)}.")
+    return rest
+
+
+def _mariadb(rest: str) -> str:
+    form = "MariaDB takes mariadb://user:password@host:port/name, and no options."
+    if _query_of_server(rest, form):
+        raise ValueError(form)
+    return rest
+
+
+def _query_of_server(rest: str, form: str) -> str:
+    """What follows `?` in the URL of a server, which has a host and the name of a database."""
     try:
-        url = urlsplit(f"postgresql://{rest}")
+        url = urlsplit(f"server://{rest}")
         host = (url.hostname or "").encode("idna")
         port = url.port
     except ValueError as fault:
         raise ValueError(f"{form} {fault}.") from None
     if not host or port == 0 or not url.path.strip("/"):
         raise ValueError(form)
-    if url.query.removeprefix("sslmode=") not in ("", *SSLMODES):
-        raise ValueError(f"{form} Allowed for sslmode: {', '.join(SSLMODES)}.")
-    return rest
+    return url.query

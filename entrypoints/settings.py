@@ -53,7 +53,7 @@ class Settings:
 
     @property
     def database(self) -> str:
-        """The kind of database: `memory`, `sqlite` or `postgresql`."""
+        """The kind of database: `memory`, `sqlite`, `postgresql` or `mariadb`."""
         return "memory" if self.storage == "memory" else self.database_url.partition(":")[0]
 
     @property

@@ -1,7 +1,7 @@
 """A database that runs functions of a SQLAlchemy connection, whichever driver lies underneath.
 
-So the SQL is written once, synchronously, in SQLAlchemy Core. SQLite runs it in worker threads, PostgreSQL in greenlets
-over asyncpg.
+So the SQL is written once, synchronously, in SQLAlchemy Core. SQLite runs it in worker threads, PostgreSQL and MariaDB
+in greenlets over asyncpg and aiomysql.
 """
 
 from abc import abstractmethod

@@ -3,6 +3,7 @@
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -16,39 +17,61 @@ METADATA = sa.MetaData(
     }
 )
 
-# Ids and keys compare and sort by their bytes in UTF-8. That is what SQLite does unasked.
-BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+class Utf8(sa.TypeDecorator[str]):
+    """Text as its bytes in UTF-8: MariaDB has no collation under which 1,024 characters could be a key."""
+
+    impl = sa.VARBINARY
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> bytes | None:
+        return None if value is None else value.encode()
+
+    def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else value.decode()
+
+
+# Ids compare and sort by their bytes in UTF-8. That is what SQLite does unasked.
+BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql").with_variant(Utf8(1024), "mariadb")
+OBJECT_KEY = sa.Text().with_variant(Utf8(32), "mariadb")
+CHUNK = sa.LargeBinary().with_variant(MEDIUMBLOB(), "mariadb")
+OPTIONS: dict[str, Any] = {
+    "sqlite_with_rowid": False,
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_nopad_bin",
+}
 
 BLOBS = sa.Table(
     "blobs",
     METADATA,
     sa.Column("id", BYTEWISE, primary_key=True),
     sa.Column("backend", sa.Text, nullable=False),
-    sa.Column("object_key", sa.Text, nullable=False, unique=True),
+    sa.Column("object_key", OBJECT_KEY, nullable=False, unique=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.LargeBinary, nullable=False),
     sa.Column("content_type", sa.Text, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+    **OPTIONS,
 )
 
 UPLOADS = sa.Table(
     "uploads",
     METADATA,
-    sa.Column("object_key", sa.Text, primary_key=True),
+    sa.Column("object_key", OBJECT_KEY, primary_key=True),
     sa.Column("backend", sa.Text, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
-    sqlite_with_rowid=False,
+    **OPTIONS,
 )
 
 GARBAGE = sa.Table(
     "garbage",
     METADATA,
-    sa.Column("object_key", sa.Text, primary_key=True),
+    sa.Column("object_key", OBJECT_KEY, primary_key=True),
     sa.Column("backend", sa.Text, nullable=False),
     sa.Column("due_at", sa.BigInteger, nullable=False, index=True),
     sa.Column("deletes", sa.Integer, nullable=False),
-    sqlite_with_rowid=False,
+    **OPTIONS,
 )
 
 
@@ -57,7 +80,8 @@ CHUNKS = sa.Table(
     METADATA,
     sa.Column("object_key", BYTEWISE, primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("data", CHUNK, nullable=False),
+    **(OPTIONS | {"sqlite_with_rowid": True}),
 )
 
 
@@ -77,3 +101,9 @@ def _now_in_sqlite(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str
 @compiles(DatabaseNow, "postgresql")
 def _now_in_postgresql(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
     return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)"
+
+
+@compiles(DatabaseNow, "mariadb")
+def _now_in_mariadb(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
+    # Both times are without a zone, so the session's does not matter.
+    return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"

@@ -79,8 +79,9 @@ def test_the_head_of_the_migrations_is_the_newest() -> None:
         Settings(storage="database"),
         Settings(storage="s3", s3_bucket="b"),
         Settings(database_url="postgresql://u:p@127.0.0.1/d?sslmode=require"),
+        Settings(database_url="mariadb://u:p@127.0.0.1/d", storage="database"),
     ],
-    ids=["files and SQLite", "memory", "PostgreSQL", "the database", "S3", "PostgreSQL over TLS"],
+    ids=["files and SQLite", "memory", "PostgreSQL", "the database", "S3", "PostgreSQL over TLS", "MariaDB"],
 )
 def test_the_container_can_make_all_that_it_provides(settings: Settings) -> None:
     container = Container(settings=settings)

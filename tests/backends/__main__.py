@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.backends import ceph, ftp, postgresql
+from tests.backends import ceph, ftp, mariadb, postgresql
 from tests.backends.containers import Containers, engine, labelled, remove
 
 FOLDER = Path.cwd() / "data" / "backends"
@@ -15,6 +15,7 @@ LABEL = ("drivebay.up", str(FOLDER))
 
 SERVERS: dict[str, tuple[Callable[[Containers], Any], Callable[[Any], dict[str, str]]]] = {
     "PostgreSQL": (postgresql.start, postgresql.settings),
+    "MariaDB": (mariadb.start, mariadb.settings),
     "S3, on Ceph": (ceph.start, ceph.settings),
     "FTP, on vsftpd": (ftp.start_vsftpd, ftp.settings),
 }

@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 
 from adapters.storage.s3 import S3Config
-from tests.backends import ceph, ftp, postgresql
+from tests.backends import ceph, ftp, mariadb, postgresql
 from tests.backends.ftp import FtpServer
+from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import as_operator
 from tests.backends.run import Backends, end, hold
 
 # By the names of their fixtures.
 SERVERS: dict[str, Callable[..., Any]] = {
     "postgresql_server": postgresql.start,
+    "mariadb_server": mariadb.start,
     "s3_server": ceph.start,
     "vsftpd_server": ftp.start_vsftpd,
     "proftpd_server": ftp.start_proftpd,
@@ -36,6 +38,12 @@ def backends(pytestconfig: pytest.Config) -> Backends:
 def postgresql_server(backends: Backends) -> str:
     """The URL of a PostgreSQL, up to and without the name of a database."""
     return backends.address(postgresql.start)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(backends: Backends) -> str:
+    """The URL of a MariaDB, up to and without the name of a database."""
+    return backends.address(mariadb.start)
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +83,17 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
     asyncio.run(as_operator(postgresql_server, create))
     yield f"{postgresql_server}/{name}"
     asyncio.run(as_operator(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: str) -> Iterator[str]:
+    """The URL of an empty database of its own."""
+    name = f"drivebay_{secrets.token_hex(8)}"
+    # A collation that folds what it can, so that a comparison by bytes is seen to be the tables' doing.
+    create = f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+    asyncio.run(on_mariadb(mariadb_server, create))
+    yield f"{mariadb_server}/{name}"
+    asyncio.run(on_mariadb(mariadb_server, f"DROP DATABASE {name}"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -34,6 +34,7 @@ ABILITIES: dict[str, set[Ability]] = {
     "filesystem": {*BOTH_CREATES, Ability.READS_OUTLIVE_DELETES, Ability.LOCAL_FILES},
     "database on SQLite": BOTH_CREATES,
     "database on PostgreSQL": BOTH_CREATES,
+    "database on MariaDB": BOTH_CREATES,
     # It heeds If-None-Match when an object is put, and not when an upload in parts is completed.
     "S3 (Ceph 18)": {Ability.EXCLUSIVE_CREATE, Ability.READS_OUTLIVE_DELETES},
     "FTP (vsftpd)": {Ability.READS_OUTLIVE_DELETES},

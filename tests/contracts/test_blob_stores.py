@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
+from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import CHUNKS
@@ -107,6 +108,15 @@ class TestDatabaseOnPostgresql(DatabaseStoreContract):
     @pytest.fixture
     def database(self, postgresql_url: str) -> Database:
         return PostgresqlDatabase(PostgresqlConfig(postgresql_url))
+
+
+@pytest.mark.docker
+class TestDatabaseOnMariadb(DatabaseStoreContract):
+    row = "database on MariaDB"
+
+    @pytest.fixture
+    def database(self, mariadb_url: str) -> Database:
+        return MariadbDatabase(MariadbConfig(mariadb_url))
 
 
 def open_files() -> list[str]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,17 +14,21 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql import SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
 from adapters.sql.database import Database
+from adapters.sql.dialects import insert_or_ignore
+from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.tables import BLOBS, GARBAGE, METADATA, UPLOADS
+from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, UPLOADS, DatabaseNow
+from domain.blob import BlobId
 from domain.errors import DriveError, Kind
-from domain.precondition import CREATE_ONLY
+from domain.precondition import ANY, CREATE_ONLY
+from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import as_operator
 from tests.contracts.blob_store import refused
-from tests.contracts.metadata import LONG, Metadata, MetadataContract, blob, put
+from tests.contracts.metadata import LONG, NOW, Metadata, MetadataContract, blob, outcomes, put
 from tests.ids import NASTY
 
 
@@ -94,6 +100,23 @@ class DatabaseContract(MetadataContract):
             await transaction.commit()
         with pytest.raises(DriveError, match=r"revision 9999.*Install the newer one"):
             await another[0].__aenter__()
+
+    async def test_the_time_is_utc(self, database: Database) -> None:
+        async with database:
+            now = await database.read(lambda connection: connection.scalars(sa.select(DatabaseNow())).one())
+        assert abs(now / 1e6 - time.time()) < 60
+
+    async def test_the_largest_size(self, database: Database) -> None:
+        async with SqlMetadata(database) as metadata:
+            version = blob(size=2**62)
+            await put(metadata, version)
+            assert await metadata.blobs.get(version.id) == version
+
+    async def test_an_object_has_one_blob(self, database: Database) -> None:
+        async with SqlMetadata(database) as metadata:
+            await put(metadata, version := blob("a"))
+            with pytest.raises(sa.exc.IntegrityError):
+                await put(metadata, replace(version, id=BlobId("b")))
 
 
 class TestSqlite(DatabaseContract):
@@ -229,3 +252,276 @@ class TestUnreachablePostgresql:
             with refused(Kind.TIMEOUT):
                 await PostgresqlDatabase(config).__aenter__()
             closing.set()
+
+
+def name_of(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+@pytest.mark.docker
+class TestMariadb(DatabaseContract):
+    @pytest.fixture
+    async def database(self, mariadb_url: str, mariadb_server: str) -> AsyncIterator[Database]:
+        yield MariadbDatabase(MariadbConfig(mariadb_url))
+        left = f"SELECT command, info FROM information_schema.processlist WHERE db = '{name_of(mariadb_url)}'"  # noqa: S608
+        for _ in range(100):  # the server takes a moment to notice that one was closed
+            if not (open_ones := await on_mariadb(mariadb_server, left)):
+                break
+            await asyncio.sleep(0.05)
+        assert open_ones == [], "a connection is still open"
+
+    @pytest.fixture
+    def another(self, mariadb_url: str) -> list[Database]:
+        return [MariadbDatabase(MariadbConfig(mariadb_url)) for _ in range(7)]
+
+    async def test_a_start_that_was_killed_half_way_can_be_repeated(self, database: Database, mariadb_url: str) -> None:
+        class Killed(Exception): ...
+
+        def kill_after(statements: int) -> Callable[..., None]:
+            left = iter(range(statements))
+
+            def count(_: Connection, __: object, statement: str, *___: object) -> None:
+                if statement.lstrip().startswith(("CREATE", "ALTER", "INSERT", "UPDATE")) and next(left, None) is None:
+                    raise Killed
+
+            return count
+
+        for statements in range(30):  # more than there are
+            kill = kill_after(statements)
+            sa.event.listen(sa.Engine, "before_cursor_execute", kill)
+            try:
+                async with MariadbDatabase(MariadbConfig(mariadb_url)):
+                    break
+            except Killed:
+                pass
+            finally:
+                sa.event.remove(sa.Engine, "before_cursor_execute", kill)
+        assert 5 < statements < 29
+        await self.test_the_migrations_make_the_tables_of_the_code(database)
+
+    async def kill(self, server: str, url: str) -> None:
+        """End all connections to the database."""
+        ids = f"SELECT id FROM information_schema.processlist WHERE db = '{name_of(url)}'"  # noqa: S608
+        for [number] in await on_mariadb(server, ids):
+            await on_mariadb(server, f"KILL CONNECTION {number}")
+
+    async def test_a_commit_whose_answer_is_lost_is_unknown(
+        self, database: Database, mariadb_url: str, mariadb_server: str
+    ) -> None:
+        async with SqlMetadata(database) as metadata:
+            async with metadata() as work:
+                await work.blobs.put(blob(), CREATE_ONLY)
+                await self.kill(mariadb_server, mariadb_url)
+                with refused(Kind.COMMIT_UNKNOWN):
+                    await work.commit()
+            # The next unit finds a connection that works.
+            assert await put(metadata, blob(), CREATE_ONLY) is None
+
+    async def test_a_unit_whose_connection_is_lost_leaves_room_for_others(
+        self, mariadb_url: str, mariadb_server: str
+    ) -> None:
+        config = MariadbConfig(mariadb_url, connections=1, pool_timeout=5)
+        async with SqlMetadata(MariadbDatabase(config)) as metadata:
+            for _ in range(3):
+                async with metadata() as work:
+                    await work.blobs.put(blob(), CREATE_ONLY)
+                    await self.kill(mariadb_server, mariadb_url)
+                async with metadata() as work:
+                    await work.blobs.put(blob("b"), ANY)
+                    await self.kill(mariadb_server, mariadb_url)
+                    with refused(Kind.UNAVAILABLE):
+                        await work.blobs.put(blob(), CREATE_ONLY)
+            assert await put(metadata, blob(), CREATE_ONLY) is None
+
+    async def test_a_lock_is_waited_for_and_not_for_ever(self, mariadb_url: str) -> None:
+        async with SqlMetadata(MariadbDatabase(MariadbConfig(mariadb_url, command_timeout=2))) as metadata:
+            await put(metadata, first := blob("a"))
+            async with metadata() as work, metadata() as other:
+                await work.blobs.put(blob("a"), ANY)
+                await other.blobs.put(blob("b"), ANY)
+                with pytest.raises(DriveError, match="Lock wait timeout exceeded") as caught:
+                    await other.blobs.put(blob("a"), ANY)
+                assert caught.value.kind is Kind.TIMEOUT
+                with refused(Kind.UNAVAILABLE):  # the server took back that one statement alone
+                    await other.commit()
+            with refused(Kind.NOT_FOUND):
+                await metadata.blobs.get(BlobId("b"))
+            assert await metadata.blobs.get(first.id) == first
+
+    async def test_a_deadlock_is_told_to_one_and_nothing_of_it_is_committed(self, metadata: Metadata) -> None:
+        async def both(first: str, second: str, mine: asyncio.Event, theirs: asyncio.Event) -> None:
+            async with metadata() as work:
+                await work.blobs.put(blob(first, content_type=first), ANY)
+                mine.set()
+                await theirs.wait()
+                try:
+                    await work.blobs.put(blob(second, content_type=first), ANY)
+                finally:
+                    await work.commit()  # as one might who takes a fault lightly
+
+        for blob_id in "ab":
+            await put(metadata, blob(blob_id))
+        events = asyncio.Event(), asyncio.Event()
+        ended = await outcomes(both("a", "b", *events), both("b", "a", *reversed(events)))
+        assert sorted(map(str, ended)) == [str(Kind.UNAVAILABLE), str(None)]
+        winner = "ab"[ended.index(None)]
+        assert {(await metadata.blobs.get(BlobId(blob_id))).content_type for blob_id in "ab"} == {winner}
+
+    async def test_two_who_lost_a_race_do_not_lock_each_other_out(self, database: Database) -> None:
+        row = {"object_key": "k", "seq": 0, "data": b""}
+
+        def look(connection: Connection) -> object:
+            return connection.scalar(sa.select(CHUNKS.c.seq).where(CHUNKS.c.object_key == "k").with_for_update())
+
+        async def lose() -> object:
+            async with database.transaction() as transaction:
+                assert not await transaction.run(insert_or_ignore, CHUNKS, row)
+                return await transaction.run(look)
+
+        async with database:
+            async with database.transaction() as winner:
+                assert await winner.run(insert_or_ignore, CHUNKS, row)
+                losers = [asyncio.create_task(lose()) for _ in range(3)]
+                await asyncio.wait(losers, timeout=0.5)  # until they wait for the winner
+                await winner.commit()
+            assert await asyncio.gather(*losers) == [0, 0, 0]
+
+    async def test_a_query_that_is_given_up_does_not_answer_the_next(self, mariadb_url: str) -> None:
+        def sleep(connection: Connection) -> object:
+            return connection.scalar(sa.text("SELECT SLEEP(30), 'late'"))
+
+        def seven(connection: Connection) -> object:
+            return connection.scalar(sa.text("SELECT 7"))
+
+        config = MariadbConfig(mariadb_url, connections=1, command_timeout=3)
+        async with MariadbDatabase(config) as database:
+            for _ in range(3):
+                reading = asyncio.create_task(database.read(sleep))
+                await asyncio.wait({reading}, timeout=0.1)
+                reading.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await reading
+                assert await database.read(seven) == 7
+            with refused(Kind.TIMEOUT):
+                await database.read(sleep)
+            assert await database.read(seven) == 7
+
+    async def test_a_lease_that_stays_as_it_is_was_renewed(self, database: Database) -> None:
+        def stop_the_clock(connection: Connection) -> None:
+            connection.execute(sa.text("SET timestamp = 1700000000"))
+
+        async with database, database.transaction() as transaction:
+            await transaction.run(stop_the_clock)
+            work = SqlUnitOfWork(transaction)
+            await work.uploads.add(upload := blob().location, LONG)
+            assert await work.uploads.renew(upload.key, LONG)
+
+    async def test_the_sessions_zone_does_not_matter(self, database: Database) -> None:
+        def now(connection: Connection) -> int:
+            return connection.scalars(sa.select(DatabaseNow())).one()
+
+        def move(connection: Connection) -> None:
+            connection.execute(sa.text("SET time_zone = '+11:00'"))
+
+        async with database, database.transaction() as transaction:
+            before = await transaction.run(now)
+            await transaction.run(move)
+            assert before < await transaction.run(now) < before + 60_000_000
+
+    async def test_nothing_is_cut_off_and_no_name_is_taken_for_another(self, database: Database) -> None:
+        async with SqlMetadata(database) as metadata:
+            with pytest.raises(sa.exc.DataError):
+                await put(metadata, blob(content_type="x" * 100_000))
+            await self.discard(metadata, NOW, "fs")
+            assert await self.claim(metadata, "FS", "fs ", "fś") == []
+
+    async def test_the_servers_defaults_do_not_matter(
+        self, database: Database, mariadb_url: str, mariadb_server: str
+    ) -> None:
+        engines = f"SELECT DISTINCT engine FROM information_schema.tables WHERE table_schema = '{name_of(mariadb_url)}'"  # noqa: S608
+        [[sql_mode]] = await on_mariadb(mariadb_server, "SELECT @@GLOBAL.sql_mode")
+        await on_mariadb(
+            mariadb_server, "SET GLOBAL default_storage_engine = Aria, sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES'"
+        )
+        try:
+            async with SqlMetadata(database) as metadata:
+                await self.test_ids_are_compared_by_their_bytes(metadata)
+        finally:
+            await on_mariadb(mariadb_server, f"SET GLOBAL default_storage_engine = InnoDB, sql_mode = '{sql_mode}'")
+        assert await on_mariadb(mariadb_server, engines) == [("InnoDB",)]
+
+    async def test_a_server_that_takes_no_chunk_is_refused(self, database: Database, mariadb_server: str) -> None:
+        await on_mariadb(mariadb_server, "SET GLOBAL max_allowed_packet = 1048576")
+        try:
+            with pytest.raises(
+                DriveError, match=r"max_allowed_packet is 1,048,576 bytes\. Set it to 4,194,304 or more"
+            ):
+                await database.__aenter__()
+        finally:
+            await on_mariadb(mariadb_server, "SET GLOBAL max_allowed_packet = 16777216")
+
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            (("of%20the%20tests", "wrong"), "Access denied for user 'root'@.*"),
+            (("root:", "nobody:"), "Access denied for user 'nobody'@.*"),
+            (("/drivebay_", "/nothing_"), "Unknown database 'nothing_.*'"),
+        ],
+    )
+    async def test_a_database_that_lets_nobody_in(self, mariadb_url: str, change: tuple[str, str], why: str) -> None:
+        url = mariadb_url.replace(*change)
+        with pytest.raises(DriveError, match=rf"^unavailable: MariaDB can't be used: {why} \(mariadb\)$") as caught:
+            await MariadbDatabase(MariadbConfig(url)).__aenter__()
+        assert caught.value.kind is Kind.UNAVAILABLE
+
+    async def test_a_user_who_may_not_make_tables(self, mariadb_url: str, mariadb_server: str) -> None:
+        user = name_of(mariadb_url)
+        grants = f"CREATE USER {user} IDENTIFIED BY 'p'", f"GRANT SELECT ON {user}.* TO {user}"
+        await on_mariadb(mariadb_server, *grants)
+        try:
+            url = mariadb_url.replace("root:of%20the%20tests", f"{user}:p")
+            with pytest.raises(DriveError, match="CREATE command denied to user") as caught:
+                await MariadbDatabase(MariadbConfig(url)).__aenter__()
+            assert caught.value.kind is Kind.UNAVAILABLE
+        finally:
+            await on_mariadb(mariadb_server, f"DROP USER {user}")
+
+
+class TestUnreachableMariadb:
+    async def test_one_that_is_not_there(self) -> None:
+        with pytest.raises(DriveError, match=r"MariaDB can't be reached: .*Connect call failed") as caught:
+            await MariadbDatabase(MariadbConfig("mariadb://u:p@127.0.0.1:1/d")).__aenter__()
+        assert caught.value.kind is Kind.UNAVAILABLE
+
+    async def test_one_that_does_not_answer(self) -> None:
+        async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await closing.wait()
+            writer.close()
+
+        closing = asyncio.Event()
+        async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            config = MariadbConfig(f"mariadb://u:p@127.0.0.1:{port}/d", connect_timeout=0.1)
+            with refused(Kind.TIMEOUT):
+                await MariadbDatabase(config).__aenter__()
+            closing.set()
+
+    async def test_mysql_is_not_taken_for_it(self) -> None:
+        greeting = b"\x0a8.4.0\0" + b"\1\0\0\0" + b"saltsalt\0" + b"\xff\xff\x2d\2\0\xff\xff\x15" + b"\0" * 10
+        greeting += b"saltsaltsalt\0mysql_native_password\0"
+
+        async def speak_mysql(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(len(greeting).to_bytes(3, "little") + b"\0" + greeting)
+            while header := await reader.read(4):
+                await reader.readexactly(int.from_bytes(header[:3], "little"))
+                writer.write(b"\7\0\0" + bytes([header[3] + 1]) + b"\0\0\0\2\0\0\0")  # OK
+            writer.close()
+            await writer.wait_closed()
+            hung_up.set()
+
+        hung_up = asyncio.Event()
+        async with await asyncio.start_server(speak_mysql, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(DriveError, match=r"not MariaDB, but calls itself 8\.4\.0\. Only MariaDB"):
+                await MariadbDatabase(MariadbConfig(f"mariadb://u:p@127.0.0.1:{port}/d")).__aenter__()
+            await hung_up.wait()

@@ -43,6 +43,7 @@ class TestAStartThatFails:
                 "DATABASE_URL: The database /sys/x.db can't be used: unable to open",
             ),
             ({"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d"}, "DATABASE_URL: PostgreSQL can't be reached: "),
+            ({"DATABASE_URL": "mysql://u:p@127.0.0.1:1/d"}, "DATABASE_URL: MariaDB can't be reached: "),
             ({"HOST": "2001:db8::1"}, "HOST: '2001:db8::1' is no address of this machine. Try 127.0.0.1."),
             ({"HOST": "192.0.2.1"}, "HOST: '192.0.2.1' is no address of this machine. Try 127.0.0.1."),
             ({"HOST": "a..b"}, "HOST: 'a..b' is no address of this machine. Try 127.0.0.1."),
@@ -156,6 +157,10 @@ class TestAStart:
     @pytest.mark.docker
     def test_in_postgresql_and_then_in_files_with_several_workers(self, tmp_path: Path, postgresql_url: str) -> None:
         self.use_one_storage_after_the_other(tmp_path, "db", postgresql_url, "2")
+
+    @pytest.mark.docker
+    def test_in_mariadb_and_then_in_files_with_several_workers(self, tmp_path: Path, mariadb_url: str) -> None:
+        self.use_one_storage_after_the_other(tmp_path, "db", mariadb_url, "2")
 
     def test_a_storage_for_older_blobs_does_not_hold_up_the_start(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and never answers

@@ -119,6 +119,8 @@ class TestSources:
     def test_the_driver_is_not_the_users_business(self) -> None:
         for url in ("postgres://u@h/n", "postgresql://u@h/n", "postgresql+psycopg2://u@h/n"):
             assert load({"DATABASE_URL": url}, NOWHERE).database_url == "postgresql://u@h/n"
+        for url in ("mysql://u@h/n", "mariadb://u@h/n", "mysql+pymysql://u@h/n"):
+            assert load({"DATABASE_URL": url}, NOWHERE).database_url == "mariadb://u@h/n"
         assert load({"DATABASE_URL": "sqlite+aiosqlite:////abs.db"}, NOWHERE).sqlite_path == Path("/abs.db")
 
     def test_what_may_hold_older_blobs_stays_readable(self, tmp_path: Path) -> None:
@@ -154,7 +156,11 @@ class TestFaults:
             ("AUTH_BEARER_TOKEN", "two words", "a token is visible ASCII characters without spaces"),
             ("AUTH_BEARER_TOKEN", "schlüssel", "a token is visible ASCII characters without spaces"),
             ("SECRET_KEY", ",", "a token is visible ASCII characters without spaces"),
-            ("DATABASE_URL", "mysql://h/n", "mysql is not known. Allowed: sqlite:///..., postgresql://..."),
+            (
+                "DATABASE_URL",
+                "oracle://h/n",
+                "oracle is not known. Allowed: sqlite:///..., postgresql://..., mariadb://...",
+            ),
             ("DATABASE_URL", "data.db", "a URL without a scheme is not known"),
             ("DATABASE_URL", "sqlite://", "SQLite takes a file"),
             ("DATABASE_URL", "sqlite:///:memory:", "SQLite takes a file"),
@@ -162,6 +168,9 @@ class TestFaults:
             ("DATABASE_URL", "postgresql://u@h", "PostgreSQL takes postgresql://user:password@host:port/name"),
             ("DATABASE_URL", "postgresql://u@h/n?x=1", "Allowed for sslmode: disable, allow, prefer, require,"),
             ("DATABASE_URL", "postgresql://u@h/n?sslmode=bogus", "Allowed for sslmode: disable, allow,"),
+            ("DATABASE_URL", "mariadb://u@h", "MariaDB takes mariadb://user:password@host:port/name, and no options."),
+            ("DATABASE_URL", "mysql://u@h/n?ssl_ca=x", "MariaDB takes mariadb://user:password@host:port/name, and no"),
+            ("DATABASE_URL", "mariadb://u:p@h:abc/n", "MariaDB takes"),
             ("DATABASE_URL", "postgresql:u@h/n", "a URL without a scheme is not known."),
             ("DATABASE_URL", "postgresql://u:p@h:abc/n", "PostgreSQL takes"),
             ("DATABASE_URL", "postgresql://u:p@h:99999/n", "PostgreSQL takes"),

@@ -1,4 +1,8 @@
-"""The history of the tables, as Alembic revisions, and the way to the newest."""
+"""The history of the tables, as Alembic revisions, and the way to the newest.
+
+MariaDB commits each change of a table by itself. So that a start that was killed between two can be repeated, so can
+every statement of a revision: IF NOT EXISTS.
+"""
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -9,7 +13,7 @@ HEAD = "0002"
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables to HEAD, in the caller's transaction, which keeps other processes from doing the same.
+    """Bring the tables to HEAD, in the caller's transaction. The caller keeps other processes from doing the same.
 
     Raises UNAVAILABLE if the tables are those of a newer Drivebay.
     """

@@ -6,7 +6,9 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql").with_variant(sa.VARBINARY(1024), "mariadb")
+OBJECT_KEY = sa.Text().with_variant(sa.VARBINARY(32), "mariadb")
+MARIADB = {"mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_nopad_bin"}
 
 
 def upgrade() -> None:
@@ -14,7 +16,7 @@ def upgrade() -> None:
         "blobs",
         sa.Column("id", BYTEWISE, nullable=False),
         sa.Column("backend", sa.Text, nullable=False),
-        sa.Column("object_key", sa.Text, nullable=False),
+        sa.Column("object_key", OBJECT_KEY, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("sha256", sa.LargeBinary, nullable=False),
         sa.Column("content_type", sa.Text, nullable=False),
@@ -22,26 +24,32 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_blobs"),
         sa.UniqueConstraint("object_key", name="uq_blobs_object_key"),
         sqlite_with_rowid=False,
+        if_not_exists=True,
+        **MARIADB,
     )
     op.create_table(
         "uploads",
-        sa.Column("object_key", sa.Text, nullable=False),
+        sa.Column("object_key", OBJECT_KEY, nullable=False),
         sa.Column("backend", sa.Text, nullable=False),
         sa.Column("expires_at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("object_key", name="pk_uploads"),
         sqlite_with_rowid=False,
+        if_not_exists=True,
+        **MARIADB,
     )
-    op.create_index("ix_uploads_expires_at", "uploads", ["expires_at"])
+    op.create_index("ix_uploads_expires_at", "uploads", ["expires_at"], if_not_exists=True)
     op.create_table(
         "garbage",
-        sa.Column("object_key", sa.Text, nullable=False),
+        sa.Column("object_key", OBJECT_KEY, nullable=False),
         sa.Column("backend", sa.Text, nullable=False),
         sa.Column("due_at", sa.BigInteger, nullable=False),
         sa.Column("deletes", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("object_key", name="pk_garbage"),
         sqlite_with_rowid=False,
+        if_not_exists=True,
+        **MARIADB,
     )
-    op.create_index("ix_garbage_due_at", "garbage", ["due_at"])
+    op.create_index("ix_garbage_due_at", "garbage", ["due_at"], if_not_exists=True)
 
 
 def downgrade() -> None:

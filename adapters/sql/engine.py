@@ -1,0 +1,134 @@
+"""A database server behind SQLAlchemy's asynchronous engine."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Self, TypeVar, TypeVarTuple
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from adapters.cancellation import to_the_end
+from adapters.sql.database import Database, Transaction
+from domain.errors import DriveError, Kind
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+
+class EngineDatabase(Database):
+    """What the servers have in common. A subclass has the engine, prepares the tables, and knows its own faults.
+
+    `name` is what people call the server, and `errors` are how it says what is wrong. `readers` make connections for
+    single statements. An answer is waited for `deadline` seconds: None leaves that to the driver.
+    """
+
+    name: str
+    errors: tuple[type[Exception], ...] = (sa.exc.DBAPIError,)
+
+    def __init__(self, engine: AsyncEngine, readers: AsyncEngine, deadline: float | None = None) -> None:
+        self._engine = engine
+        self._readers = readers
+        self._deadline = deadline
+
+    @abstractmethod
+    def prepare(self, connection: Connection) -> None:
+        """Bring the tables to their newest form, one process at a time."""
+
+    @abstractmethod
+    def kind(self, error: BaseException) -> Kind | None:
+        """What an error of the driver means, or None for a fault of our own."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            async with self.transaction() as transaction:
+                await transaction.run(self.prepare)
+                await transaction.commit()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._engine.dispose()
+
+    async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        async with self._connected(self._readers) as connection, self.answering():
+            return await connection.run_sync(function, *args)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["_Transaction"]:
+        async with self._connected(self._engine) as connection:
+            yield _Transaction(self, connection)
+
+    @asynccontextmanager
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        connection = engine.connect()
+        async with self.answering():
+            await connection.start()
+        try:
+            yield connection
+        finally:
+            await to_the_end(self._close(connection))
+
+    async def _close(self, connection: AsyncConnection) -> None:
+        """Roll back, and give the connection back. One that is lost is thrown away: then the server rolls back."""
+        with suppress(DriveError):
+            async with self.answering():
+                await connection.close()
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """The server has to answer in time, and what goes wrong is said in the port's words."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                yield
+        except self.errors as error:
+            if (kind := self._kind(error)) is None:
+                raise
+            fault = getattr(error, "orig", None) or error
+            raise DriveError(kind, f"{self.name} can't be used: {fault.args[-1]}", backend=self.name.lower()) from error
+        except (sa.exc.TimeoutError, TimeoutError) as error:
+            detail = f"{self.name} did not answer in time. Try again later."
+            raise DriveError(Kind.TIMEOUT, detail, backend=self.name.lower()) from error
+        except OSError as error:
+            detail = f"{self.name} can't be reached: {error}. Is it running, and is this its address?"
+            raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
+
+    def _kind(self, error: Exception) -> Kind | None:
+        if getattr(error, "connection_invalidated", False):
+            return Kind.UNAVAILABLE
+        return self.kind(getattr(error, "orig", None) or error)
+
+
+class _Transaction(Transaction):
+    def __init__(self, database: EngineDatabase, connection: AsyncConnection) -> None:
+        self._database = database
+        self._connection = connection
+        self._whole = True
+
+    async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        try:
+            async with self._database.answering():
+                return await self._connection.run_sync(function, *args)
+        except (DriveError, sa.exc.DBAPIError) as error:
+            # A refusal of ours means nothing to the server. After a fault it may have undone what came before.
+            self._whole = self._whole and isinstance(error, DriveError) and error.__cause__ is None
+            raise
+
+    async def commit(self) -> None:
+        if not self._whole:
+            detail = "The transaction can't be committed: a statement in it failed."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend=self._database.name.lower())
+        try:
+            await to_the_end(self._commit())
+        except DriveError as error:
+            if error.kind not in (Kind.UNAVAILABLE, Kind.TIMEOUT):
+                raise
+            raise DriveError(Kind.COMMIT_UNKNOWN, error.detail, backend=error.backend) from error
+
+    async def _commit(self) -> None:
+        async with self._database.answering():
+            await self._connection.commit()

@@ -1,0 +1,140 @@
+"""MariaDB over aiomysql."""
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import aiomysql
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from adapters.sql import migrations
+from adapters.sql.engine import EngineDatabase
+from domain.errors import DriveError, Kind
+
+# By the server's numbers, and from 2000 on the client's (MariaDB's list of error codes). What is not here is a fault
+# of our own.
+KINDS = {
+    1020: Kind.UNAVAILABLE,  # rolled back: a row has changed since it was read
+    1021: Kind.NO_SPACE,  # the disk
+    1040: Kind.UNAVAILABLE,  # out of connections
+    1041: Kind.UNAVAILABLE,  # out of memory
+    1044: Kind.UNAVAILABLE,  # the user's rights: in a database,
+    1045: Kind.UNAVAILABLE,  # the user or the password
+    1049: Kind.UNAVAILABLE,  # no such database
+    1053: Kind.UNAVAILABLE,  # it is being shut down
+    1114: Kind.NO_SPACE,  # the table
+    1129: Kind.UNAVAILABLE,  # this host, after too many errors
+    1130: Kind.UNAVAILABLE,  # this host
+    1142: Kind.UNAVAILABLE,  # on a table,
+    1143: Kind.UNAVAILABLE,  # on a column,
+    1203: Kind.UNAVAILABLE,  # out of this user's connections
+    1205: Kind.TIMEOUT,  # a lock
+    1206: Kind.UNAVAILABLE,  # out of locks
+    1213: Kind.UNAVAILABLE,  # rolled back for the sake of another transaction
+    1226: Kind.UNAVAILABLE,  # beyond what the user may use
+    1227: Kind.UNAVAILABLE,  # on the server
+    1290: Kind.UNAVAILABLE,  # a read-only server
+    1317: Kind.UNAVAILABLE,  # an operator stopped the query
+    1665: Kind.UNAVAILABLE,  # its binary log is by statement
+    1698: Kind.UNAVAILABLE,  # the user may not come this way
+    1792: Kind.UNAVAILABLE,  # a read-only transaction
+    1836: Kind.UNAVAILABLE,  # read-only
+    1927: Kind.UNAVAILABLE,  # an operator ended the connection
+    1969: Kind.TIMEOUT,
+    2003: Kind.UNAVAILABLE,  # not reached
+    2006: Kind.UNAVAILABLE,  # gone away
+    2013: Kind.UNAVAILABLE,  # lost
+    4031: Kind.UNAVAILABLE,  # ended, as it was idle
+}
+OLDEST = (10, 6)  # with SKIP LOCKED
+SMALLEST_PACKET = 4 * 1024 * 1024  # bytes: a chunk, each byte of which may take two in a statement, and then some
+MIGRATION_LOCK = sa.func.concat("drivebay-", sa.func.md5(sa.func.database()))
+
+
+@dataclass(frozen=True, slots=True)
+class MariadbConfig:
+    """`url`: mariadb://user:password@host:port/name.
+
+    Times are in seconds: to connect, to get a free connection, to get an answer.
+    """
+
+    url: str
+    connections: int = 10
+    connect_timeout: float = 5
+    pool_timeout: float = 10
+    command_timeout: float = 30
+
+
+class MariadbDatabase(EngineDatabase):
+    """A database on one server: its lock for the migrations is not known to the others of a cluster."""
+
+    name = "MariaDB"
+
+    def __init__(self, config: MariadbConfig) -> None:
+        self._config = config
+        engine = create_async_engine(
+            sa.make_url(config.url).set(drivername="mariadb+aiomysql").update_query_dict({"charset": "utf8mb4"}),
+            # Each statement sees all that was committed before it, where REPEATABLE READ would go on to see the past
+            # that its first statement saw. And only rows are locked, not the gaps between them: there, two that insert
+            # different ids would wait for each other.
+            isolation_level="READ COMMITTED",
+            pool_size=config.connections,
+            max_overflow=0,
+            pool_timeout=config.pool_timeout,
+            pool_pre_ping=True,
+            connect_args={
+                "async_creator_fn": self._connect,
+                # Strict: what does not fit is refused, in every engine. Backslashes escape, as the driver expects.
+                "init_command": "SET sql_mode = 'TRADITIONAL', default_storage_engine = InnoDB, sql_notes = 0,"
+                f" innodb_lock_wait_timeout = {self._lock_timeout}, lock_wait_timeout = {self._lock_timeout}",
+            },
+        )
+        # Reading has no use for AUTOCOMMIT: switching it on and off takes longer than ending the transaction.
+        super().__init__(engine, readers=engine, deadline=config.command_timeout)
+
+    @property
+    def _lock_timeout(self) -> int:
+        """Whole seconds: shorter than the deadline, so that it is the server that gives up."""
+        return max(math.ceil(self._config.command_timeout) - 1, 1)
+
+    def prepare(self, connection: Connection) -> None:
+        _check_server(connection)
+        if not connection.scalar(sa.select(sa.func.get_lock(MIGRATION_LOCK, self._lock_timeout))):
+            detail = "Another process prepares the tables of MariaDB, and takes long. Try again later."
+            raise DriveError(Kind.TIMEOUT, detail, backend="mariadb")
+        # If this fails, the lock goes with the connection.
+        migrations.upgrade(connection)
+        connection.commit()
+        connection.execute(sa.select(sa.func.release_lock(MIGRATION_LOCK)))
+
+    def kind(self, error: BaseException) -> Kind | None:
+        return KINDS.get(error.args[0]) if error.args else None
+
+    async def _connect(self, **options: Any) -> aiomysql.Connection:
+        try:
+            async with asyncio.timeout(self._config.connect_timeout):
+                connection = await aiomysql.connect(**options)
+        except aiomysql.OperationalError as error:
+            if isinstance(error.__cause__, OSError):  # it says more than the driver's error, which wraps it
+                raise error.__cause__ from None
+            raise
+        version = connection.get_server_info()
+        if "MariaDB" not in version:
+            connection.close()
+            detail = f"The server is not MariaDB, but calls itself {version}. Only MariaDB is supported."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
+        return connection
+
+
+def _check_server(connection: Connection) -> None:
+    version = connection.dialect.server_version_info or ()
+    if version < OLDEST:
+        detail = f"MariaDB is of version {'.'.join(map(str, version))}, and must be 10.6 or newer."
+        raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
+    packet = connection.scalar(sa.text("SELECT @@max_allowed_packet"))
+    if packet < SMALLEST_PACKET:
+        detail = f"MariaDB's max_allowed_packet is {packet:,} bytes. Set it to {SMALLEST_PACKET:,} or more."
+        raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")

@@ -1,0 +1,35 @@
+"""MariaDB."""
+
+import asyncio
+from typing import Any
+
+import aiomysql
+from sqlalchemy import make_url
+
+from tests.backends.containers import Containers
+
+
+def start(containers: Containers) -> str:
+    """Its URL, up to and without the name of a database."""
+    container = containers.start("mariadb", 3306, "port: 3306", MARIADB_ROOT_PASSWORD="of the tests")
+    server = f"mariadb://root:of%20the%20tests@127.0.0.1:{container.get_exposed_port(3306)}"
+    asyncio.run(on_mariadb(server, "CREATE DATABASE drivebay"))
+    return server
+
+
+def settings(server: str) -> dict[str, str]:
+    return {"DATABASE_URL": f"{server}/drivebay"}
+
+
+async def on_mariadb(server: str, *statements: str) -> list[tuple[Any, ...]]:
+    """What the last of the statements returns, made as MariaDB's superuser, beside all databases of the tests."""
+    url = make_url(server)
+    connection = await aiomysql.connect(host=url.host, port=url.port, user=url.username, password=url.password)
+    try:
+        async with connection.cursor() as cursor:
+            for statement in statements:
+                await cursor.execute(statement)
+            rows: list[tuple[Any, ...]] = list(await cursor.fetchall())
+            return rows
+    finally:
+        await connection.ensure_closed()
