@@ -4,6 +4,7 @@ The providers are synchronous and open nothing; what they make is opened by life
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -43,7 +44,7 @@ def _s3(given: Settings) -> BlobStore:
     # Likewise.
     from adapters.storage.s3 import S3BlobStore, S3Config
 
-    return S3BlobStore(
+    store = S3BlobStore(
         S3Config(
             bucket=given.s3_bucket,
             region=given.s3_region,
@@ -51,8 +52,49 @@ def _s3(given: Settings) -> BlobStore:
             secret_key=given.s3_secret_key,
             endpoint=given.s3_endpoint,
             path_style=given.s3_force_path_style,
+            request_timeout=given.storage_timeout,
+            attempts=given.storage_attempts,
         )
     )
+    # Its client makes further attempts itself, also for each part of an upload.
+    return _patient(store, replace(given, storage_attempts=1), "s3")
+
+
+def _ftp(given: Settings) -> BlobStore:
+    # Likewise.
+    from adapters.storage.ftp.config import FtpConfig
+    from adapters.storage.ftp.store import FtpBlobStore
+
+    store = FtpBlobStore(
+        FtpConfig(
+            host=given.ftp_host,
+            port=given.ftp_port,
+            user=given.ftp_user,
+            password=given.ftp_password,
+            base_path=given.ftp_base_dir,
+            tls=given.ftp_tls,
+            verify=given.ftp_verify,
+            ca_file=given.ftp_ca_file,
+            passive=given.ftp_passive,
+            connections=given.ftp_connections,
+            timeout=given.ftp_timeout,
+        )
+    )
+    return _patient(store, given, "ftp")
+
+
+def _in_database(database: Database, given: Settings) -> BlobStore:
+    store = DatabaseBlobStore(database)
+    # Before a file there is no network.
+    return store if given.database == "sqlite" else _patient(store, given, "database")
+
+
+def _patient(store: BlobStore, given: Settings, backend: str) -> BlobStore:
+    # Likewise.
+    from adapters.storage.policies import Policies, with_policies
+
+    policies = Policies(timeout=given.storage_timeout, attempts=given.storage_attempts, streams=given.storage_streams)
+    return with_policies(store, policies, backend)
 
 
 def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapping[str, BlobStore]:
@@ -79,9 +121,12 @@ class Container(containers.DeclarativeContainer):
     fs = providers.Singleton(FilesystemBlobStore, providers.Factory(FilesystemConfig, base_path=_given.fs_base_path))
     memory = providers.Singleton(MemoryBlobStore)
     database = providers.Singleton(
-        DatabaseBlobStore, providers.Selector(_given.database, sqlite=sqlite, postgresql=postgresql, mariadb=mariadb)
+        _in_database,
+        providers.Selector(_given.database, sqlite=sqlite, postgresql=postgresql, mariadb=mariadb),
+        settings,
     )
     s3 = providers.Singleton(_s3, settings)
+    ftp = providers.Singleton(_ftp, settings)
     stores = providers.Singleton(
         Stores,
         active=_given.storage,
@@ -91,6 +136,7 @@ class Container(containers.DeclarativeContainer):
             fs=fs.provider,
             database=database.provider,
             s3=s3.provider,
+            ftp=ftp.provider,
             memory=memory.provider,
         ),
     )

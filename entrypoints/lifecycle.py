@@ -21,6 +21,7 @@ SETTINGS_OF_STORAGES = {
     "fs": "FS_BASE_PATH",
     "database": "DATABASE_URL",
     "s3": "S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY or S3_SECRET_KEY",
+    "ftp": "FTP_HOST, FTP_PORT, FTP_USER or FTP_PASSWORD",
     "memory": "STORAGE",
 }
 

@@ -3,22 +3,29 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 T = TypeVar("T")
+Tls = Literal["explicit", "implicit", "none"]
+Passive = Literal["epsv", "pasv"]
 
 TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
 STORAGES = {
     **dict.fromkeys(["fs", "filesystem", "local"], "fs"),
     **dict.fromkeys(["database", "db"], "database"),
     "s3": "s3",
+    "ftp": "ftp",
     "memory": "memory",
 }
-NOT_YET = {"ftp"}
+FTP_TLS: dict[str, Tls] = {
+    **dict.fromkeys(["true", "yes", "on", "1", "explicit"], "explicit"),
+    "implicit": "implicit",
+    **dict.fromkeys(["false", "no", "off", "0", "none"], "none"),
+}
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -30,10 +37,9 @@ def read_secret(path: str) -> str:
 
 
 def storage(text: str) -> str:
-    if text.lower() in NOT_YET:
-        raise ValueError(f"{text!r} is not in this version of Drivebay. Allowed: fs, database, s3, memory.")
     if text.lower() not in STORAGES:
-        raise ValueError(f"{text!r} is no storage. Allowed: fs (or filesystem, local), database (or db), s3, memory.")
+        allowed = "fs (or filesystem, local), database (or db), s3, ftp, memory"
+        raise ValueError(f"{text!r} is no storage. Allowed: {allowed}.")
     return STORAGES[text.lower()]
 
 
@@ -63,6 +69,26 @@ def http_url(text: str) -> str:
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError(f"{text!r} can't be used: it takes http://host:port or https://host:port.")
     return text.rstrip("/")
+
+
+def line(text: str) -> str:
+    if "\r" in text or "\n" in text:
+        raise ValueError("it has more than one line.")
+    return text
+
+
+def ftp_tls(text: str) -> Tls:
+    if text.lower() not in FTP_TLS:
+        raise ValueError(f"{text!r} can't be used. Allowed: true (or explicit), implicit, false.")
+    return FTP_TLS[text.lower()]
+
+
+def ftp_passive(text: str) -> tuple[Passive, ...]:
+    commands = tuple(command.strip().lower() for command in text.split(","))
+    known = tuple(name for command in commands for name in get_args(Passive) if name == command)
+    if known != commands or len(set(known)) != len(known):
+        raise ValueError(f"{text!r} can't be used. Allowed: epsv, pasv, or both with a comma in the order to try them.")
+    return known
 
 
 def number(kind: type[T], bounds: Meta) -> Callable[[str], T]:

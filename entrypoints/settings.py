@@ -18,10 +18,13 @@ from entrypoints import setting_values as values
 T = TypeVar("T")
 Source = Mapping[str, str | None]
 
+COUNT = values.number(int, Meta(ge=1))
+PORT = values.number(int, Meta(ge=1, le=65535))
+SECONDS = values.number(float, Meta(gt=0))
 # These may be in a file: NAME_FILE.
 SECRETS = {
     *("AUTH_BEARER_TOKEN", "SECRET_KEY", "DATABASE_URL", "DB_PASSWORD"),
-    *("S3_ACCESS_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_KEY", "S3_SECRET_ACCESS_KEY"),
+    *("S3_ACCESS_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_KEY", "S3_SECRET_ACCESS_KEY", "FTP_PASSWORD"),
 }
 
 
@@ -45,6 +48,20 @@ class Settings:
     s3_secret_key: str = field(default="", repr=False)
     s3_endpoint: str = ""
     s3_force_path_style: bool = False
+    ftp_host: str = ""
+    ftp_port: int = 21
+    ftp_user: str = ""
+    ftp_password: str = field(default="", repr=False)
+    ftp_base_dir: str = ""
+    ftp_tls: values.Tls = "explicit"
+    ftp_verify: bool = True
+    ftp_ca_file: Path | None = None
+    ftp_passive: tuple[values.Passive, ...] = ("epsv", "pasv")
+    ftp_connections: int = 32
+    ftp_timeout: float = 12
+    storage_timeout: float = 60
+    storage_attempts: int = 3
+    storage_streams: int = 100
     max_blob_bytes: int = 5 * 1024**3
     host: str = "127.0.0.1"
     port: int = 8000
@@ -66,6 +83,7 @@ class Settings:
         if self.storage == "memory":
             return ("memory",)
         used = {"database": True, "fs": self.fs_is_used, "s3": bool(self.s3_bucket)}
+        used["ftp"] = bool(self.ftp_host and self.ftp_user)
         return tuple(name for name, is_used in used.items() if is_used)
 
 
@@ -104,6 +122,7 @@ class _Reading:
         data_dir = self._get(values.path, DEFAULT.data_dir, "DATA_DIR")
         fs_base_path = self._find(values.path, "FS_BASE_PATH", "LOCAL_STORAGE_PATH")
         fs_default = data_dir / "blobs"
+        ftp_tls = self._get(values.ftp_tls, DEFAULT.ftp_tls, "FTP_TLS")
         settings = Settings(
             tokens=self._get(values.tokens, DEFAULT.tokens, "AUTH_BEARER_TOKEN", "SECRET_KEY"),
             storage=storage,
@@ -117,16 +136,32 @@ class _Reading:
             s3_secret_key=self._get(str, DEFAULT.s3_secret_key, "S3_SECRET_KEY", "S3_SECRET_ACCESS_KEY"),
             s3_endpoint=self._get(values.http_url, DEFAULT.s3_endpoint, "S3_ENDPOINT"),
             s3_force_path_style=self._get(values.boolean, DEFAULT.s3_force_path_style, "S3_FORCE_PATH_STYLE"),
-            max_blob_bytes=self._get(values.number(int, Meta(ge=1)), DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
+            ftp_host=self._get(values.line, DEFAULT.ftp_host, "FTP_HOST"),
+            ftp_port=self._get(PORT, 990 if ftp_tls == "implicit" else DEFAULT.ftp_port, "FTP_PORT"),
+            ftp_user=self._get(values.line, DEFAULT.ftp_user, "FTP_USER"),
+            ftp_password=self._get(values.line, DEFAULT.ftp_password, "FTP_PASSWORD"),
+            ftp_base_dir=self._get(values.line, DEFAULT.ftp_base_dir, "FTP_BASE_DIR"),
+            ftp_tls=ftp_tls,
+            ftp_verify=self._get(values.boolean, DEFAULT.ftp_verify, "FTP_VERIFY"),
+            ftp_ca_file=self._get(values.path, DEFAULT.ftp_ca_file, "FTP_CA_FILE"),
+            ftp_passive=self._get(values.ftp_passive, DEFAULT.ftp_passive, "FTP_PASSIVE"),
+            ftp_connections=self._get(COUNT, DEFAULT.ftp_connections, "FTP_CONNECTIONS"),
+            ftp_timeout=self._get(SECONDS, DEFAULT.ftp_timeout, "FTP_TIMEOUT"),
+            storage_timeout=self._get(SECONDS, DEFAULT.storage_timeout, "STORAGE_TIMEOUT"),
+            storage_attempts=self._get(COUNT, DEFAULT.storage_attempts, "STORAGE_ATTEMPTS"),
+            storage_streams=self._get(COUNT, DEFAULT.storage_streams, "STORAGE_STREAMS"),
+            max_blob_bytes=self._get(COUNT, DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
             host=self._get(str, DEFAULT.host, "HOST"),
-            port=self._get(values.number(int, Meta(ge=1, le=65535)), DEFAULT.port, "PORT"),
+            port=self._get(PORT, DEFAULT.port, "PORT"),
             workers=self._get(values.number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),
-            reap_interval=self._get(values.number(float, Meta(gt=0)), DEFAULT.reap_interval, "REAP_INTERVAL"),
+            reap_interval=self._get(SECONDS, DEFAULT.reap_interval, "REAP_INTERVAL"),
         )
         if storage == "memory":
             self._check_memory(settings)
         if storage == "s3" and not settings.s3_bucket:
             self._faults.append("S3_BUCKET: not given. With STORAGE=s3, set it to the name of a bucket.")
+        if storage == "ftp":
+            self._check_ftp(settings)
         if bool(settings.s3_access_key) != bool(settings.s3_secret_key):
             self._faults.append("S3_ACCESS_KEY and S3_SECRET_KEY: only one is given. Give both, or none.")
         if self._faults:
@@ -189,6 +224,15 @@ class _Reading:
         except ValueError as fault:
             self._faults.append(f"DB_HOST, DB_PORT: {fault}")
             return None
+
+    def _check_ftp(self, settings: Settings) -> None:
+        needed = {
+            "FTP_HOST": settings.ftp_host,
+            "FTP_USER": settings.ftp_user,
+            "FTP_PASSWORD": settings.ftp_password,
+        }
+        if missing := [name for name, value in needed.items() if not value]:
+            self._faults.append(f"{', '.join(missing)}: not given, and needed with STORAGE=ftp.")
 
     def _check_memory(self, settings: Settings) -> None:
         if self._find(str, "DATABASE_URL") or self._find(str, "DB_HOST"):

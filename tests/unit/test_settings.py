@@ -131,6 +131,15 @@ class TestSources:
         (tmp_path / "blobs").mkdir()
         assert load(data, NOWHERE).storages == ("database", "fs")
 
+    def test_ftp(self) -> None:
+        given = {"STORAGE": "ftp", "FTP_HOST": "h", "FTP_USER": "u", "FTP_PASSWORD": "p"}
+        settings = load(given, NOWHERE)
+        assert (settings.ftp_tls, settings.ftp_port, settings.ftp_passive) == ("explicit", 21, ("epsv", "pasv"))
+        assert "ftp" in settings.storages
+        implicit = load(given | {"FTP_TLS": "implicit", "FTP_PASSIVE": "PASV, epsv"}, NOWHERE)
+        assert (implicit.ftp_tls, implicit.ftp_port, implicit.ftp_passive) == ("implicit", 990, ("pasv", "epsv"))
+        assert load(given | {"FTP_TLS": "false"}, NOWHERE).ftp_tls == "none"
+
     def test_memory_is_for_bytes_and_rows(self) -> None:
         assert load({"STORAGE": "memory"}, NOWHERE).database == "memory"
 
@@ -142,11 +151,18 @@ class TestFaults:
             (
                 "STORAGE",
                 "tape",
-                "'tape' is no storage. Allowed: fs (or filesystem, local), database (or db), s3, memory.",
+                "'tape' is no storage. Allowed: fs (or filesystem, local), database (or db), s3, ftp, memory.",
             ),
-            ("STORAGE", "ftp", "'ftp' is not in this version of Drivebay. Allowed: fs, database, s3, memory."),
             ("S3_ENDPOINT", "localhost:9000", "'localhost:9000' can't be used: it takes http://host:port"),
             ("S3_FORCE_PATH_STYLE", "maybe", "'maybe' can't be used. Allowed: true, false."),
+            ("FTP_TLS", "ssl", "'ssl' can't be used. Allowed: true (or explicit), implicit, false."),
+            ("FTP_VERIFY", "perhaps", "'perhaps' can't be used. Allowed: true, false."),
+            ("FTP_PASSIVE", "port", "'port' can't be used. Allowed: epsv, pasv, or both with a comma"),
+            ("FTP_PASSIVE", "pasv,pasv", "Allowed: epsv, pasv, or both with a comma"),
+            ("FTP_PASSWORD", "a\r\nDELE b", "it has more than one line."),
+            ("FTP_PORT", "ftp", "'ftp' can't be used: Expected `int`, got `str`."),
+            ("STORAGE_TIMEOUT", "0", "'0' can't be used: Expected `float` > 0.0."),
+            ("STORAGE_ATTEMPTS", "0", "'0' can't be used: Expected `int` >= 1."),
             ("PORT", "http", "'http' can't be used: Expected `int`, got `str`."),
             ("PORT", "0", "'0' can't be used: Expected `int` >= 1."),
             ("PORT", "65536", "'65536' can't be used: Expected `int` <= 65535."),
@@ -199,6 +215,9 @@ class TestFaults:
     def test_half_of_s3(self) -> None:
         assert fault(STORAGE="s3") == "S3_BUCKET: not given. With STORAGE=s3, set it to the name of a bucket."
         assert fault(S3_ACCESS_KEY="a").startswith("S3_ACCESS_KEY and S3_SECRET_KEY: only one is given.")
+
+    def test_half_of_ftp(self) -> None:
+        assert fault(STORAGE="ftp", FTP_HOST="h") == "FTP_USER, FTP_PASSWORD: not given, and needed with STORAGE=ftp."
 
     def test_half_a_database(self) -> None:
         assert fault(DB_HOST="h", DB_PASSWORD="p") == (
