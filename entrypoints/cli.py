@@ -96,13 +96,28 @@ def _banner(given: Settings, *, made_token: bool) -> str:
     if given.storage == "memory":
         lines.append("  data   in memory: it is gone when this stops")
     else:
-        rows = given.sqlite_path.absolute() if given.database == "sqlite" else "PostgreSQL"
-        blobs = {"fs": given.fs_base_path.absolute(), "database": rows, "s3": f"the bucket {given.s3_bucket}"}
-        lines.append(f"  blobs  in {blobs[given.storage]}")
-        lines.append(f"  rows   in {rows}")
+        lines.append(f"  blobs  {_place_of_blobs(given)}")
+        lines.append(f"  rows   {_place_of_rows(given)}")
     if made_token:
         lines.append(f"  token  {given.tokens[0]}  (kept in {(given.data_dir / 'token').absolute()})")
     return "\n".join(lines)
+
+
+def _place_of_blobs(given: Settings) -> str:
+    match given.storage:
+        case "fs":
+            return f"in {given.fs_base_path.absolute()}"
+        case "s3":
+            return f"in the bucket {given.s3_bucket}"
+        case "ftp":
+            return f"on {given.ftp_host}, by FTP"
+        case _:
+            return _place_of_rows(given)
+
+
+def _place_of_rows(given: Settings) -> str:
+    servers = {"postgresql": "in PostgreSQL", "mariadb": "in MariaDB"}
+    return servers.get(given.database) or f"in {given.sqlite_path.absolute()}"
 
 
 def _serve(given: Settings, address: str, *, reload: bool) -> None:

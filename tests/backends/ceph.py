@@ -1,9 +1,21 @@
 """Ceph's RADOS gateway, for S3."""
 
+import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
 
 from adapters.storage.s3 import S3Config
 from tests.backends.containers import Containers
+
+if TYPE_CHECKING:
+    from aiobotocore.session import ClientCreatorContext
+    from types_aiobotocore_s3 import S3Client
 
 CONFIG = S3Config("drivebay", access_key="key-of-the-tests", secret_key="secret-of-the-tests", path_style=True)
 
@@ -19,6 +31,41 @@ def start(containers: Containers) -> S3Config:
         S3_BUCKET=CONFIG.bucket,
     )
     return replace(CONFIG, endpoint=f"http://127.0.0.1:{container.get_exposed_port(7480)}")
+
+
+@contextmanager
+def bucket(server: S3Config) -> Iterator[S3Config]:
+    """An empty bucket, removed at the end with all that is in it."""
+    own = replace(server, bucket=f"drivebay-{secrets.token_hex(8)}")
+    asyncio.run(_create(own))
+    yield own
+    asyncio.run(_remove(own))
+
+
+def client(server: S3Config) -> "ClientCreatorContext[S3Client]":
+    """A bare client."""
+    created: ClientCreatorContext[S3Client] = get_session().create_client(
+        "s3",
+        region_name=server.region,
+        endpoint_url=server.endpoint,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        config=AioConfig(s3={"addressing_style": "path"}),
+    )
+    return created
+
+
+async def _create(server: S3Config) -> None:
+    async with client(server) as s3:
+        await s3.create_bucket(Bucket=server.bucket)
+
+
+async def _remove(server: S3Config) -> None:
+    async with client(server) as s3:
+        async for page in s3.get_paginator("list_objects_v2").paginate(Bucket=server.bucket):
+            for found in page.get("Contents", []):
+                await s3.delete_object(Bucket=server.bucket, Key=found["Key"])
+        await s3.delete_bucket(Bucket=server.bucket)
 
 
 def settings(server: S3Config) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """The backends as fixtures, started as soon as it is known which tests are going to run."""
 
-import asyncio
-import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,8 +12,6 @@ import pytest
 from adapters.storage.s3 import S3Config
 from tests.backends import ceph, ftp, mariadb, postgresql
 from tests.backends.ftp import FtpServer
-from tests.backends.mariadb import on_mariadb
-from tests.backends.postgresql import as_operator
 from tests.backends.run import Backends, end, hold
 
 # By the names of their fixtures.
@@ -77,23 +73,15 @@ def start_ftp(backends: Backends) -> Iterator[Callable[..., FtpServer]]:
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """The URL of an empty database of its own."""
-    name = f"drivebay_{secrets.token_hex(8)}"
-    # A language's own order, so that an order by bytes is seen to be the tables' doing.
-    create = f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
-    asyncio.run(as_operator(postgresql_server, create))
-    yield f"{postgresql_server}/{name}"
-    asyncio.run(as_operator(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
+    with postgresql.database(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture
 def mariadb_url(mariadb_server: str) -> Iterator[str]:
     """The URL of an empty database of its own."""
-    name = f"drivebay_{secrets.token_hex(8)}"
-    # A collation that folds what it can, so that a comparison by bytes is seen to be the tables' doing.
-    create = f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
-    asyncio.run(on_mariadb(mariadb_server, create))
-    yield f"{mariadb_server}/{name}"
-    asyncio.run(on_mariadb(mariadb_server, f"DROP DATABASE {name}"))
+    with mariadb.database(mariadb_server) as url:
+        yield url
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,6 +1,9 @@
 """MariaDB."""
 
 import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiomysql
@@ -19,6 +22,17 @@ def start(containers: Containers) -> str:
 
 def settings(server: str) -> dict[str, str]:
     return {"DATABASE_URL": f"{server}/drivebay"}
+
+
+@contextmanager
+def database(server: str) -> Iterator[str]:
+    """The URL of an empty database, removed at the end."""
+    name = f"drivebay_{secrets.token_hex(8)}"
+    # A collation that folds what it can, so that a comparison by bytes is seen to be the tables' doing.
+    create = f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+    asyncio.run(on_mariadb(server, create))
+    yield f"{server}/{name}"
+    asyncio.run(on_mariadb(server, f"DROP DATABASE {name}"))
 
 
 async def on_mariadb(server: str, *statements: str) -> list[tuple[Any, ...]]:

@@ -1,6 +1,9 @@
 """PostgreSQL."""
 
 import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import asyncpg
 
@@ -17,6 +20,17 @@ def start(containers: Containers) -> str:
 
 def settings(server: str) -> dict[str, str]:
     return {"DATABASE_URL": f"{server}/postgres"}
+
+
+@contextmanager
+def database(server: str) -> Iterator[str]:
+    """The URL of an empty database, removed at the end."""
+    name = f"drivebay_{secrets.token_hex(8)}"
+    # A language's own order, so that an order by bytes is seen to be the tables' doing.
+    create = f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+    asyncio.run(as_operator(server, create))
+    yield f"{server}/{name}"
+    asyncio.run(as_operator(server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 async def as_operator(server: str, statement: str) -> list[asyncpg.Record]:

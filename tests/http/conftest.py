@@ -6,13 +6,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.backends.run import Backends
+from tests.http.combinations import DIAGONAL
 from tests.http.server import Server
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One on files and SQLite that many tests share: each takes ids of its own."""
-    with Server(tmp_path_factory.mktemp("server")) as server:
+@pytest.fixture(scope="session", params=[combination.param for combination in DIAGONAL])
+def server(
+    request: pytest.FixtureRequest, backends: Backends, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One that many tests share: each takes ids of its own."""
+    with request.param.settings(backends) as settings, Server(tmp_path_factory.mktemp("server"), **settings) as server:
         yield server
 
 

@@ -17,9 +17,9 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from adapters.storage.s3 import S3BlobStore, S3Config
+from adapters.storage.s3 import S3Config
 from entrypoints.cli import main
-from tests.contracts.blob_store import keys, pattern
+from tests.contracts.blob_store import pattern
 from tests.http.server import DRIVEBAY, PATIENCE, UVICORN, Server, free_port
 from tests.http.wire import AUTH, JSON, TOKEN, Connection, get, post, request
 
@@ -134,34 +134,6 @@ class TestAStart:
             assert "it is gone when this stops" in server.output()
         assert not (tmp_path / "data").exists()
 
-    def use_one_storage_after_the_other(self, folder: Path, first: str, url: str = "", workers: str = "1") -> None:
-        sizes = {first: 10_000_000 if first == "s3" else 1_500_000, "fs": 1_500_001}  # with S3: more than one part
-        answers: dict[str, bytes] = {}
-        for storage, size in sizes.items():
-            blob = base64.b64encode(pattern(size)).decode()
-            server = Server(folder, STORAGE=storage, DATABASE_URL=url, WORKERS=workers)
-            with server, server.client() as client:
-                assert client.post("/v1/blobs", json={"id": storage, "data": blob}).status_code == 201
-                assert client.post("/v1/blobs", json={"id": storage, "data": ""}).status_code == 409
-                assert client.get("/health/ready").status_code == 200
-                answers[storage] = client.get(f"/v1/blobs/{storage}").content
-                assert json.loads(answers[storage])["data"] == blob
-                assert {name: client.get(f"/v1/blobs/{name}").content for name in answers} == answers
-        server = Server(folder, STORAGE=first, DATABASE_URL=url, WORKERS=workers)
-        with server, server.client() as client:
-            assert {name: client.get(f"/v1/blobs/{name}").content for name in answers} == answers
-
-    def test_in_the_database_and_then_in_files(self, tmp_path: Path) -> None:
-        self.use_one_storage_after_the_other(tmp_path, "db")
-
-    @pytest.mark.docker
-    def test_in_postgresql_and_then_in_files_with_several_workers(self, tmp_path: Path, postgresql_url: str) -> None:
-        self.use_one_storage_after_the_other(tmp_path, "db", postgresql_url, "2")
-
-    @pytest.mark.docker
-    def test_in_mariadb_and_then_in_files_with_several_workers(self, tmp_path: Path, mariadb_url: str) -> None:
-        self.use_one_storage_after_the_other(tmp_path, "db", mariadb_url, "2")
-
     def test_a_storage_for_older_blobs_does_not_hold_up_the_start(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and never answers
             (tmp_path / ".env").write_text(
@@ -169,17 +141,6 @@ class TestAStart:
             )
             with Server(tmp_path) as server, server.client() as client:
                 assert client.post("/v1/blobs", json={"id": "a", "data": "AAAA"}).status_code == 201
-
-    @pytest.mark.docker
-    async def test_in_s3_and_then_in_files(self, tmp_path: Path, s3_server: S3Config) -> None:
-        (tmp_path / ".env").write_text(
-            f"S3_BUCKET={s3_server.bucket}\nS3_ENDPOINT={s3_server.endpoint}\nS3_FORCE_PATH_STYLE=true\n"
-            f"S3_ACCESS_KEY={s3_server.access_key}\nS3_SECRET_KEY={s3_server.secret_key}\n"
-        )
-        await asyncio.to_thread(self.use_one_storage_after_the_other, tmp_path, "s3")
-        async with S3BlobStore(s3_server) as store:
-            [left] = await keys(store)
-            await store.delete(left)
 
     @pytest.mark.docker
     def test_a_bucket_that_is_not_there(
