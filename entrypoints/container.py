@@ -23,6 +23,7 @@ from application.reap import Reap
 from application.store_blob import StoreBlob
 from application.stores import Stores
 from domain.blob import ObjectKey
+from entrypoints.logs import tell_of_retry
 from entrypoints.settings import Settings
 
 
@@ -91,8 +92,11 @@ def _in_database(database: Database, given: Settings) -> BlobStore:
 
 def _patient(store: BlobStore, given: Settings, backend: str) -> BlobStore:
     # Likewise.
+    from stamina.instrumentation import set_on_retry_hooks
+
     from adapters.storage.policies import Policies, with_policies
 
+    set_on_retry_hooks([tell_of_retry])
     policies = Policies(timeout=given.storage_timeout, attempts=given.storage_attempts, streams=given.storage_streams)
     return with_policies(store, policies, backend)
 

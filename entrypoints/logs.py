@@ -3,10 +3,15 @@
 import logging
 import sys
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 import structlog
+
+if TYPE_CHECKING:
+    from stamina.instrumentation import RetryDetails
+
+LOG = structlog.get_logger()
 
 SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -33,6 +38,11 @@ def configure(stream: TextIO = sys.stderr) -> None:
         )
     )
     logging.basicConfig(handlers=[libraries], level=logging.WARNING, force=True)
+
+
+def tell_of_retry(details: "RetryDetails") -> None:
+    """That an operation on a storage failed, and is tried once more."""
+    LOG.warning("trying again", fault=str(details.caused_by), seconds=round(details.wait_for, 2))
 
 
 class _Lines(structlog.WriteLogger):
