@@ -295,6 +295,35 @@ class TestServersThatFail:
                 await read(store, KEY)
 
 
+class TestCancellations:
+    """At every moment: none is lost, nor anything else."""
+
+    @pytest.mark.parametrize("name", ["put", "open", "stat", "delete", "list"])
+    async def test_each_is_heard(self, name: str) -> None:
+        other = ObjectKey("cd" * 16)
+        files = {f"cd/{other}": pattern(MIB), "": b"drivebay\r\ncd\r\n", "cd": f"{other}\r\n".encode()}
+        async with scripted(files=files) as server, store_on(server, connections=2) as store:
+            operation: Callable[[], Awaitable[object]] = {
+                "put": lambda: store.put(KEY, chunked(pattern(MIB))),
+                "open": lambda: read(store, other),
+                "stat": lambda: store.stat(other),
+                "delete": lambda: store.delete(KEY),
+                "list": lambda: keys(store),
+            }[name]
+            for steps in range(500):
+                task = asyncio.ensure_future(operation())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                if not task.cancel():
+                    break
+                await asyncio.wait({task})
+                assert task.cancelled(), f"after {steps} steps"
+                assert PATH not in server.files
+            assert task.done()
+            await task
+            assert await asyncio.gather(*(store.stat(other) for _ in range(4))) == [Stored(MIB)] * 4
+
+
 class TestConnections:
     """Which are used again."""
 

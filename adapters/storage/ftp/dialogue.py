@@ -36,7 +36,8 @@ class FtpDialogue(aioftp.BaseClient):
     def __init__(
         self, config: FtpConfig, context: ssl.SSLContext | None, backend: str, task: tuple[str, object]
     ) -> None:
-        super().__init__(ssl=context if config.tls == "implicit" else None, socket_timeout=config.timeout)
+        # Without its timeouts: asyncio.wait_for, by which it has them, loses cancellations on Python 3.11.
+        super().__init__(ssl=context if config.tls == "implicit" else None)
         self._config = config
         self._context = context
         self._outstanding = 0  # answers
@@ -122,14 +123,16 @@ class FtpDialogue(aioftp.BaseClient):
     async def _say(self, command: str) -> None:
         self._outstanding += 1
         with self._translating():
-            # It waits for no answer if none is expected. The password is not for the log.
-            await self.command(command, censor_after=5 if command.startswith("PASS ") else None)
+            async with asyncio.timeout(self._config.timeout):
+                # It waits for no answer if none is expected. The password is not for the log.
+                await self.command(command, censor_after=5 if command.startswith("PASS ") else None)
 
     async def _answer(self, *, preliminary: bool = False) -> tuple[Code, str]:
         """The final answer to a command; or, if that is wanted, the one that comes before a transfer."""
         while True:
             with self._translating():
-                code, lines = await self.parse_response()
+                async with asyncio.timeout(self._config.timeout):
+                    code, lines = await self.parse_response()
             if preliminary or not code.startswith("1"):
                 break
         if not code.startswith("1"):
