@@ -152,7 +152,7 @@ class TestOtherWaysToConnect:
     @pytest.mark.parametrize("change", [{"password": "wrong"}, {"user": "nobody-there"}, {"tls": "none"}])
     async def test_who_is_not_let_in_is_told(self, vsftpd_server: FtpServer, change: dict[str, Any]) -> None:
         async with FtpBlobStore(config_of(vsftpd_server, **change)) as store:
-            with pytest.raises(DriveError, match="Are FTP_USER and FTP_PASSWORD right"):
+            with pytest.raises(DriveError, match="Are FTP_USER, FTP_PASSWORD and FTP_TLS right"):
                 await store.check()
             for failing in (store.stat(KEY), read(store, KEY), store.delete(KEY), store.put(KEY, each([b"x"]))):
                 with refused(Kind.UNAVAILABLE):
@@ -288,6 +288,17 @@ class TestServersThatFail:
                     with refused(Kind.UNAVAILABLE):
                         await read(store, KEY, part)
 
+    async def test_a_download_that_has_more_than_it_should(self) -> None:
+        answers: dict[str, list[str | None]] = {"SIZE": ["213 100"]}
+        async with scripted(answers, {PATH: pattern(2 * MIB)}) as server, store_on(server) as store:
+            got = b""
+            with refused(Kind.UNAVAILABLE):
+                async with store.open(KEY) as chunks:
+                    async for chunk in chunks:
+                        assert chunk
+                        got += chunk
+            assert got == pattern(2 * MIB)[:100]
+
     async def test_a_file_that_goes_while_it_is_opened(self) -> None:
         answers: dict[str, list[str | None]] = {"SIZE": ["213 5", "550 Gone"], "RETR": ["550 Gone"]}
         async with scripted(answers) as server, store_on(server) as store:
@@ -345,6 +356,13 @@ class TestConnections:
     async def test_none_that_the_server_has_closed(self) -> None:
         async with scripted({"NOOP": [HANG_UP]}, {PATH: b"12345"}) as server:
             await self.read_twice(server, max_idle=0)
+            assert server.count("PASS") == 2
+
+    async def test_none_that_the_server_is_about_to_close(self) -> None:
+        async with scripted({"SIZE": ["421 Bye", "213 5"]}, {PATH: b"12345"}) as server, store_on(server) as store:
+            with refused(Kind.UNAVAILABLE):
+                await store.stat(KEY)
+            assert await store.stat(KEY) == Stored(5)
             assert server.count("PASS") == 2
 
     async def test_none_that_was_left_early(self) -> None:

@@ -17,12 +17,13 @@ from domain.errors import DriveError, Kind
 LINES = 1000  # of one answer
 # By reply codes. Any other that was not expected is UNAVAILABLE.
 KINDS = {"452": Kind.NO_SPACE, "552": Kind.NO_SPACE}
+CLOSING = "421"  # said at any time, and nothing after it
 # Some servers have no word of its own for one connection too many, and refuse the login.
-TOO_MANY = ("421", "530")
+TOO_MANY = (CLOSING, "530")
 HINTS = {
     "430": "Are FTP_USER and FTP_PASSWORD right?",
-    "530": "Are FTP_USER and FTP_PASSWORD right?",
-    "421": "It has too many connections, or is about to stop.",
+    "530": "Are FTP_USER, FTP_PASSWORD and FTP_TLS right?",  # also said to those who want TLS where there is none
+    CLOSING: "It has too many connections, or is about to stop.",
 }
 
 
@@ -135,7 +136,7 @@ class FtpDialogue(aioftp.BaseClient):
                     code, lines = await self.parse_response()
             if preliminary or not code.startswith("1"):
                 break
-        if not code.startswith("1"):
+        if code != CLOSING and not code.startswith("1"):
             self._outstanding -= 1
             self.used_at = time.monotonic()
         return code, lines[0]
