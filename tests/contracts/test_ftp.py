@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
+from adapters.storage.ftp.pool import FtpPool
 from adapters.storage.ftp.store import FtpBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
@@ -261,6 +263,43 @@ class TestServersThatFail:
             with refused(kind):
                 await store.put(KEY, chunked(pattern(20 * MIB)))
             assert server.files == {}
+
+    @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+    def test_an_upload_that_dies_while_the_sender_is_waited_for(self, loop: Any) -> None:
+        async def put() -> None:
+            async with scripted({"(end)": ["451"]}, cut=True) as server, store_on(server) as store:
+
+                async def slow() -> AsyncIterator[bytes]:
+                    yield pattern(MIB)
+                    await asyncio.sleep(0.3)  # the server cuts the connection, and the transport learns of it
+                    yield pattern(MIB)
+
+                with refused(Kind.NO_SPACE):
+                    await store.put(KEY, slow())
+                assert server.files == {}
+
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(put())
+
+    @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+    def test_an_idle_connection_that_was_lost(self, loop: Any) -> None:
+        async def look_twice() -> None:
+            async with (
+                scripted(files={PATH: b"x"}) as server,
+                FtpPool(replace(server.config, max_age=0.1), "ftp") as pool,
+            ):
+                async with pool.connection("test", "") as ftp:
+                    ftp.stream.writer.transport.abort()
+                await asyncio.sleep(0.2)  # it grows too old
+                async with pool.connection("test", "") as ftp:
+                    assert await ftp.size(PATH) == 1
+                    ftp.stream.writer.transport.abort()
+                    await asyncio.sleep(0)
+                    with refused(Kind.UNAVAILABLE):
+                        await ftp.size(PATH)
+
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(look_twice())
 
     async def test_an_upload_that_is_not_confirmed(self) -> None:
         for end in ("426 Failure", HANG_UP, SAY_NOTHING):

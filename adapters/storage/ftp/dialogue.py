@@ -103,7 +103,7 @@ class FtpDialogue(aioftp.BaseClient):
     def part(self) -> None:
         """Close the connection, and wait for nothing."""
         if self._stream is not None:
-            if self.in_step:
+            if self.in_step and not self.stream.writer.is_closing():
                 self.stream.writer.write(b"QUIT\r\n")
             self.stream.writer.transport.abort()
 
@@ -124,6 +124,7 @@ class FtpDialogue(aioftp.BaseClient):
     async def _say(self, command: str) -> None:
         self._outstanding += 1
         with self._translating():
+            check_open(self.stream.writer)
             async with asyncio.timeout(self._config.timeout):
                 # It waits for no answer if none is expected. The password is not for the log.
                 await self.command(command, censor_after=5 if command.startswith("PASS ") else None)
@@ -196,3 +197,9 @@ class FtpDialogue(aioftp.BaseClient):
         operation, subject = self.task
         where = f"FTP server {self._config.host}:{self._config.port}"
         return DriveError(kind, f"{where}: {detail}", operation=operation, backend=self._backend, subject=subject)
+
+
+def check_open(writer: asyncio.StreamWriter) -> None:
+    """Raise ConnectionResetError if nothing can be written any more; uvloop would raise RuntimeError then."""
+    if writer.is_closing():
+        raise ConnectionResetError("the server has closed the connection")
