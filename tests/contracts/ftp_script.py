@@ -60,7 +60,8 @@ class _Session:
         self._script = script
         self._reader = reader
         self._writer = writer
-        self._arrived: asyncio.Queue[Streams] = asyncio.Queue()
+        self._passive: asyncio.Server | None = None
+        self._port = 0
         self._writers = [writer]
 
     async def run(self) -> None:
@@ -68,27 +69,38 @@ class _Session:
             with suppress(ConnectionError):
                 await self._serve()
         finally:
+            if self._passive is not None:
+                self._passive.close()
             for writer in self._writers:
                 writer.transport.abort()
             await asyncio.sleep(0)  # the transports close now
 
     async def _serve(self) -> None:
-        async with await asyncio.start_server(self._arrive, "127.0.0.1", 0) as passive:
-            self._port = passive.sockets[0].getsockname()[1]
-            line = "(greeting)"
-            while line:
-                self._script.asked.append(line)
-                command, _, argument = line.partition(" ")
-                answer = self._answer(command, self._usual(command, argument))
-                await self._say(answer)
-                if answer is not None and answer.startswith("150"):
-                    await self._transfer(command, argument, *await self._arrived.get())
-                    await self._say(self._answer("(end)", "226 Transfer complete."))
-                line = (await self._reader.readline()).decode().rstrip()
+        line = "(greeting)"
+        while line:
+            self._script.asked.append(line)
+            command, _, argument = line.partition(" ")
+            if command in ("EPSV", "PASV"):
+                await self._listen()
+            answer = self._answer(command, self._usual(command, argument))
+            await self._say(answer)
+            if answer is not None and answer.startswith("150"):
+                await self._transfer(command, argument, *await self._arrived.get())
+                await self._say(self._answer("(end)", "226 Transfer complete."))
+            line = (await self._reader.readline()).decode().rstrip()
 
-    def _arrive(self, *streams: *Streams) -> None:
-        self._writers.append(streams[1])
-        self._arrived.put_nowait(streams)
+    async def _listen(self) -> None:
+        """Anew each time: a client that has come, and left before its transfer, is not waited for."""
+        if self._passive is not None:
+            self._passive.close()
+        arrived = self._arrived = asyncio.Queue[Streams]()
+
+        def arrive(*streams: *Streams) -> None:
+            self._writers.append(streams[1])
+            arrived.put_nowait(streams)
+
+        self._passive = await asyncio.start_server(arrive, "127.0.0.1", 0)
+        self._port = self._passive.sockets[0].getsockname()[1]
 
     async def _say(self, answer: Answer) -> None:
         if answer == HANG_UP:

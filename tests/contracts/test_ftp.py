@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
+from adapters.storage.ftp.pool import FtpPool
 from adapters.storage.ftp.store import FtpBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
@@ -152,7 +154,7 @@ class TestOtherWaysToConnect:
     @pytest.mark.parametrize("change", [{"password": "wrong"}, {"user": "nobody-there"}, {"tls": "none"}])
     async def test_who_is_not_let_in_is_told(self, vsftpd_server: FtpServer, change: dict[str, Any]) -> None:
         async with FtpBlobStore(config_of(vsftpd_server, **change)) as store:
-            with pytest.raises(DriveError, match="Are FTP_USER and FTP_PASSWORD right"):
+            with pytest.raises(DriveError, match="Are FTP_USER, FTP_PASSWORD and FTP_TLS right"):
                 await store.check()
             for failing in (store.stat(KEY), read(store, KEY), store.delete(KEY), store.put(KEY, each([b"x"]))):
                 with refused(Kind.UNAVAILABLE):
@@ -262,6 +264,43 @@ class TestServersThatFail:
                 await store.put(KEY, chunked(pattern(20 * MIB)))
             assert server.files == {}
 
+    @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+    def test_an_upload_that_dies_while_the_sender_is_waited_for(self, loop: Any) -> None:
+        async def put() -> None:
+            async with scripted({"(end)": ["451"]}, cut=True) as server, store_on(server) as store:
+
+                async def slow() -> AsyncIterator[bytes]:
+                    yield pattern(MIB)
+                    await asyncio.sleep(0.3)  # the server cuts the connection, and the transport learns of it
+                    yield pattern(MIB)
+
+                with refused(Kind.NO_SPACE):
+                    await store.put(KEY, slow())
+                assert server.files == {}
+
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(put())
+
+    @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+    def test_an_idle_connection_that_was_lost(self, loop: Any) -> None:
+        async def look_twice() -> None:
+            async with (
+                scripted(files={PATH: b"x"}) as server,
+                FtpPool(replace(server.config, max_age=0.1), "ftp") as pool,
+            ):
+                async with pool.connection("test", "") as ftp:
+                    ftp.stream.writer.transport.abort()
+                await asyncio.sleep(0.2)  # it grows too old
+                async with pool.connection("test", "") as ftp:
+                    assert await ftp.size(PATH) == 1
+                    ftp.stream.writer.transport.abort()
+                    await asyncio.sleep(0)
+                    with refused(Kind.UNAVAILABLE):
+                        await ftp.size(PATH)
+
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(look_twice())
+
     async def test_an_upload_that_is_not_confirmed(self) -> None:
         for end in ("426 Failure", HANG_UP, SAY_NOTHING):
             answers = {"(end)": [end, "226 Complete"]}
@@ -288,11 +327,51 @@ class TestServersThatFail:
                     with refused(Kind.UNAVAILABLE):
                         await read(store, KEY, part)
 
+    async def test_a_download_that_has_more_than_it_should(self) -> None:
+        answers: dict[str, list[str | None]] = {"SIZE": ["213 100"]}
+        async with scripted(answers, {PATH: pattern(2 * MIB)}) as server, store_on(server) as store:
+            got = b""
+            with refused(Kind.UNAVAILABLE):
+                async with store.open(KEY) as chunks:
+                    async for chunk in chunks:
+                        assert chunk
+                        got += chunk
+            assert got == pattern(2 * MIB)[:100]
+
     async def test_a_file_that_goes_while_it_is_opened(self) -> None:
         answers: dict[str, list[str | None]] = {"SIZE": ["213 5", "550 Gone"], "RETR": ["550 Gone"]}
         async with scripted(answers) as server, store_on(server) as store:
             with refused(Kind.NOT_FOUND):
                 await read(store, KEY)
+
+
+class TestCancellations:
+    """At every moment: none is lost, nor anything else."""
+
+    @pytest.mark.parametrize("name", ["put", "open", "stat", "delete", "list"])
+    async def test_each_is_heard(self, name: str) -> None:
+        other = ObjectKey("cd" * 16)
+        files = {f"cd/{other}": pattern(MIB), "": b"drivebay\r\ncd\r\n", "cd": f"{other}\r\n".encode()}
+        async with scripted(files=files) as server, store_on(server, connections=2) as store:
+            operation: Callable[[], Awaitable[object]] = {
+                "put": lambda: store.put(KEY, chunked(pattern(MIB))),
+                "open": lambda: read(store, other),
+                "stat": lambda: store.stat(other),
+                "delete": lambda: store.delete(KEY),
+                "list": lambda: keys(store),
+            }[name]
+            for steps in range(500):
+                task = asyncio.ensure_future(operation())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                if not task.cancel():
+                    break
+                await asyncio.wait({task})
+                assert task.cancelled(), f"after {steps} steps"
+                assert PATH not in server.files
+            assert task.done()
+            await task
+            assert await asyncio.gather(*(store.stat(other) for _ in range(4))) == [Stored(MIB)] * 4
 
 
 class TestConnections:
@@ -316,6 +395,13 @@ class TestConnections:
     async def test_none_that_the_server_has_closed(self) -> None:
         async with scripted({"NOOP": [HANG_UP]}, {PATH: b"12345"}) as server:
             await self.read_twice(server, max_idle=0)
+            assert server.count("PASS") == 2
+
+    async def test_none_that_the_server_is_about_to_close(self) -> None:
+        async with scripted({"SIZE": ["421 Bye", "213 5"]}, {PATH: b"12345"}) as server, store_on(server) as store:
+            with refused(Kind.UNAVAILABLE):
+                await store.stat(KEY)
+            assert await store.stat(KEY) == Stored(5)
             assert server.count("PASS") == 2
 
     async def test_none_that_was_left_early(self) -> None:

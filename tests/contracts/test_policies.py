@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -127,6 +127,32 @@ class TestDeadlines:
         async with store.open(KEY) as chunks:
             await asyncio.sleep(0.6)
             assert b"".join([chunk async for chunk in chunks]) == b"xxx"
+
+    async def test_cleaning_up_after_a_sender_that_failed_has_one(self) -> None:
+        class NeverDone(MemoryBlobStore):
+            async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+                try:
+                    return await super().put(key, chunks)
+                finally:
+                    await asyncio.Event().wait()
+
+        async def failing() -> AsyncIterator[bytes]:
+            yield b"x"
+            raise Fault
+
+        async with asyncio.timeout(10):
+            with refused(Kind.TIMEOUT):
+                await TimedBlobStore(NeverDone(), 0.01, "slow").put(KEY, failing())
+
+    async def test_a_store_that_overhears_it_is_told_again(self) -> None:
+        class Deaf(MemoryBlobStore):
+            async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+                return await super().put(key, chunks)
+
+        with refused(Kind.TIMEOUT):
+            await TimedBlobStore(Deaf(), 0.01, "slow").put(KEY, each([b"x"]))
 
     async def test_a_timeout_of_somebody_else_is_his(self) -> None:
         async def failing() -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from aioftp.common import SSLSessionBoundContext
 
 from adapters.storage.ftp.config import FtpConfig
-from adapters.storage.ftp.dialogue import FtpDialogue
+from adapters.storage.ftp.dialogue import FtpDialogue, check_open
 from domain.errors import Kind
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -123,6 +123,7 @@ class FtpConnection(FtpDialogue):
     async def _send(self, writer: asyncio.StreamWriter, chunk: bytes) -> None:
         with self._translating():
             try:
+                check_open(writer)
                 async with asyncio.timeout(self._config.timeout):
                     writer.write(chunk)
                     await writer.drain()

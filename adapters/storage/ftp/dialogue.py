@@ -17,12 +17,13 @@ from domain.errors import DriveError, Kind
 LINES = 1000  # of one answer
 # By reply codes. Any other that was not expected is UNAVAILABLE.
 KINDS = {"452": Kind.NO_SPACE, "552": Kind.NO_SPACE}
+CLOSING = "421"  # said at any time, and nothing after it
 # Some servers have no word of its own for one connection too many, and refuse the login.
-TOO_MANY = ("421", "530")
+TOO_MANY = (CLOSING, "530")
 HINTS = {
     "430": "Are FTP_USER and FTP_PASSWORD right?",
-    "530": "Are FTP_USER and FTP_PASSWORD right?",
-    "421": "It has too many connections, or is about to stop.",
+    "530": "Are FTP_USER, FTP_PASSWORD and FTP_TLS right?",  # also said to those who want TLS where there is none
+    CLOSING: "It has too many connections, or is about to stop.",
 }
 
 
@@ -36,7 +37,8 @@ class FtpDialogue(aioftp.BaseClient):
     def __init__(
         self, config: FtpConfig, context: ssl.SSLContext | None, backend: str, task: tuple[str, object]
     ) -> None:
-        super().__init__(ssl=context if config.tls == "implicit" else None, socket_timeout=config.timeout)
+        # Without its timeouts: asyncio.wait_for, by which it has them, loses cancellations on Python 3.11.
+        super().__init__(ssl=context if config.tls == "implicit" else None)
         self._config = config
         self._context = context
         self._outstanding = 0  # answers
@@ -101,7 +103,7 @@ class FtpDialogue(aioftp.BaseClient):
     def part(self) -> None:
         """Close the connection, and wait for nothing."""
         if self._stream is not None:
-            if self.in_step:
+            if self.in_step and not self.stream.writer.is_closing():
                 self.stream.writer.write(b"QUIT\r\n")
             self.stream.writer.transport.abort()
 
@@ -122,17 +124,20 @@ class FtpDialogue(aioftp.BaseClient):
     async def _say(self, command: str) -> None:
         self._outstanding += 1
         with self._translating():
-            # It waits for no answer if none is expected. The password is not for the log.
-            await self.command(command, censor_after=5 if command.startswith("PASS ") else None)
+            check_open(self.stream.writer)
+            async with asyncio.timeout(self._config.timeout):
+                # It waits for no answer if none is expected. The password is not for the log.
+                await self.command(command, censor_after=5 if command.startswith("PASS ") else None)
 
     async def _answer(self, *, preliminary: bool = False) -> tuple[Code, str]:
         """The final answer to a command; or, if that is wanted, the one that comes before a transfer."""
         while True:
             with self._translating():
-                code, lines = await self.parse_response()
+                async with asyncio.timeout(self._config.timeout):
+                    code, lines = await self.parse_response()
             if preliminary or not code.startswith("1"):
                 break
-        if not code.startswith("1"):
+        if code != CLOSING and not code.startswith("1"):
             self._outstanding -= 1
             self.used_at = time.monotonic()
         return code, lines[0]
@@ -192,3 +197,9 @@ class FtpDialogue(aioftp.BaseClient):
         operation, subject = self.task
         where = f"FTP server {self._config.host}:{self._config.port}"
         return DriveError(kind, f"{where}: {detail}", operation=operation, backend=self._backend, subject=subject)
+
+
+def check_open(writer: asyncio.StreamWriter) -> None:
+    """Raise ConnectionResetError if nothing can be written any more; uvloop would raise RuntimeError then."""
+    if writer.is_closing():
+        raise ConnectionResetError("the server has closed the connection")

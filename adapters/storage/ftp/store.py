@@ -99,10 +99,13 @@ class FtpBlobStore(BlobStore):
         self, key: ObjectKey, chunks: AsyncIterator[bytes], length: int, *, whole: bool
     ) -> AsyncIterator[bytes]:
         async for chunk in chunks:
-            yield chunk[:length]
+            if length:
+                yield chunk[:length]
             length -= len(chunk)
             if length <= 0 and not whole:
                 return
+            if length < 0:
+                break
         if length:
             raise self._error(Kind.UNAVAILABLE, "The server sent another number of bytes than it has.", "read", key)
 

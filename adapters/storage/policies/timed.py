@@ -66,18 +66,19 @@ class TimedBlobStore(Around):
             ) from error
 
     async def _timed_source(self, chunks: AsyncIterable[bytes], deadline: asyncio.Timeout) -> AsyncGenerator[bytes]:
-        """The deadline stands still while the sender is waited for."""
+        """The deadline stands still while the sender is waited for, and goes on when that has failed."""
         source = aiter(chunks)
-        ended = False
-        while not ended:
+        while True:
+            if deadline.expired():
+                raise TimeoutError  # which the storage should know, but has overheard
             deadline.reschedule(None)
             try:
                 chunk = await anext(source)
             except StopAsyncIteration:
-                ended = True
-            deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
-            if not ended:
-                yield chunk
+                return
+            finally:
+                deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            yield chunk
 
     async def _timed(self, items: AsyncIterator[T], operation: str, subject: object) -> AsyncIterator[T]:
         while True:
