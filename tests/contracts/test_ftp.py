@@ -30,10 +30,13 @@ PATH = f"ab/{KEY}"
 
 
 def config_of(server: FtpServer, **more: Any) -> FtpConfig:
-    """In a folder of its own, so that a case finds nothing of those before it."""
+    """In a folder of its own, so that a case finds nothing of those before it.
+
+    With far fewer connections than the server has ports for data, which it takes at random and gives up on soon.
+    """
     ca_file = Path(server.certificate)
     config = FtpConfig(server.host, server.user, server.password, server.port, secrets.token_hex(8), ca_file=ca_file)
-    return replace(config, **more)
+    return replace(config, **{"connections": 10, "timeout": 30, **more})
 
 
 def store_on(server: ScriptedServer, **more: Any) -> FtpBlobStore:
@@ -254,6 +257,18 @@ class TestServersThatFail:
         ):
             assert await read(store, KEY) == pattern(1000)  # ... so this one waits until it may try again
         assert server.count("(greeting)") == 3
+
+    async def test_one_that_is_full_is_asked_by_one_at_a_time(self) -> None:
+        greetings: list[str | None] = ["220 Hello", "421 Too many"]
+        async with (
+            scripted({"(greeting)": greetings}, {PATH: b"x"}) as server,
+            store_on(server, back_off=0.2, timeout=1) as store,
+            store.open(KEY),
+        ):
+            for ended in await asyncio.gather(*(store.stat(KEY) for _ in range(20)), return_exceptions=True):
+                assert isinstance(ended, DriveError)
+                assert ended.kind is Kind.TIMEOUT
+        assert server.count("(greeting)") <= 1 + 20 + 5  # all knocked before they knew, and then one at a time
 
     @pytest.mark.parametrize(
         ("says", "kind"), [("451", Kind.NO_SPACE), ("552", Kind.NO_SPACE), ("426", Kind.UNAVAILABLE)]

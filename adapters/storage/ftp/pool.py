@@ -65,7 +65,7 @@ class FtpPool:
                 connection.task = task
                 if await self._works(connection):
                     return connection
-            elif self._count < self._allowed or time.monotonic() >= self._refused_until:
+            elif self._may_connect():
                 if connected := await self._connect(task):
                     return connected
             elif not self._count and self._refusal is not None:
@@ -94,12 +94,21 @@ class FtpPool:
                 self._drop(connection)
         return works
 
+    def _may_connect(self) -> bool:
+        if self._refusal is None or self._count < self._allowed:
+            return True
+        if time.monotonic() < self._refused_until:
+            return False
+        # One knocks, and the others wait for what it is told.
+        self._refused_until = time.monotonic() + self._config.back_off
+        return True
+
     async def _connect(self, task: tuple[str, object]) -> FtpConnection | None:
         """A new connection; None if the server allows no more than there are."""
         connection = FtpConnection(self._config, self._context, self._backend, task)
         self._count += 1
         try:
-            return await connection.open(make_base=task[0] == "check")
+            await connection.open(make_base=task[0] == "check")
         except BaseException as error:
             self._drop(connection)
             if not connection.refused or not isinstance(error, DriveError):
@@ -110,6 +119,9 @@ class FtpPool:
             if not self._count:
                 raise  # there is none to wait for
             return None
+        self._refused_until = 0
+        self._change.set()
+        return connection
 
     async def _wait(self, deadline: float) -> None:
         """Wait until a connection is given back or let go, or another may be tried."""
