@@ -17,6 +17,7 @@ from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from application.check_ready import CheckReady
+from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
 from application.ports.blob_store import BlobStore
 from application.reap import Reap
@@ -149,5 +150,6 @@ class Container(containers.DeclarativeContainer):
         StoreBlob, metadata, stores, new_key=ObjectKey.random, max_bytes=_given.max_blob_bytes
     )
     fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores)
+    delete_blob = providers.Singleton(DeleteBlob, metadata)
     reap = providers.Singleton(Reap, metadata, stores)
     check_ready = providers.Singleton(CheckReady, metadata, stores, new_key=ObjectKey.random)

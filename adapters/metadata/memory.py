@@ -65,6 +65,12 @@ class _Blobs(BlobRepository):
         self._rows.set(blob.id, blob)
         return current
 
+    async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+        current = await self.get(blob_id)
+        precondition.check(blob_id, current)
+        self._rows.set(blob_id, None)
+        return current
+
 
 class _Uploads(UploadRepository):
     def __init__(self, rows: _Changes[ObjectKey, tuple[Location, datetime]], now: Clock) -> None:

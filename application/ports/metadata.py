@@ -30,6 +30,14 @@ class BlobRepository(BlobReader, Protocol):
         Raises ALREADY_EXISTS or PRECONDITION_FAILED; the unit of work stays usable.
         """
 
+    @abstractmethod
+    async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+        """Take the blob away if `precondition` holds, and return the version that it had.
+
+        Of several units that remove one blob, one is given it. Raises NOT_FOUND or PRECONDITION_FAILED; the unit of
+        work stays usable.
+        """
+
 
 class UploadRepository(Protocol):
     """Objects that are being written. Each has a lease that ends at a time of the database's clock."""

@@ -15,6 +15,7 @@ from entrypoints.http import blobs, health, openapi
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.blob_ids import BlobIdsApart
+from entrypoints.http.pace import Pace
 from entrypoints.http.problems import EXCEPTION_HANDLERS
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
@@ -32,9 +33,15 @@ def create_app(given: Settings, configure: Callable[[Container], None] = lambda 
 
     interface = Router(
         "/",
-        route_handlers=[blobs.store_blob, blobs.fetch_blob],
+        route_handlers=[blobs.store_blob, blobs.put_blob, blobs.fetch_blob, blobs.describe_blob, blobs.delete_blob],
         middleware=[DefineMiddleware(BearerAuthentication, tokens=given.tokens)],
-        dependencies={"store": _always(container.store_blob()), "fetch": _always(container.fetch_blob())},
+        dependencies={
+            "store": _always(container.store_blob()),
+            "fetch": _always(container.fetch_blob()),
+            "delete": _always(container.delete_blob()),
+            "blobs": _always(container.metadata().blobs),
+            "pace": _always(Pace(given.client_timeout, given.client_min_rate)),
+        },
         tags=["blobs"],
     )
     operations = Router(
