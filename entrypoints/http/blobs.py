@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from litestar import Request, Response, delete, get, head, post, put
+from litestar import HttpMethod, Request, Response, delete, get, post, put, route
+from litestar.params import Dependency
 from litestar.types import ASGIApp
 
 from application.delete_blob import DeleteBlob
@@ -28,6 +29,7 @@ from entrypoints.http.pace import Meter, Pace
 PARSE_IN_THREAD = 256 * 1024
 
 HttpRequest = Request[Any, Any, Any]
+Blobs = Annotated[BlobReader, Dependency(skip_validation=True)]  # protocols can't be checked at run time
 
 
 @post("/v1/blobs", summary="Store a blob", operation_class=openapi.StoreOperation, responses=openapi.STORE_RESPONSES)
@@ -74,8 +76,14 @@ async def fetch_blob(request: HttpRequest, fetch: FetchBlob, pace: Pace) -> ASGI
     return BlobAnswer(opened, form.pieces(opened), form.headers_of(opened.blob, opened.byte_range), pace, status)
 
 
-@head(ROUTE, summary="What is known of a blob", operation_class=openapi.HeadOperation, responses=openapi.HEAD_RESPONSES)
-async def describe_blob(request: HttpRequest, blobs: BlobReader) -> ASGIApp:
+@route(
+    ROUTE,
+    http_method=HttpMethod.HEAD,
+    summary="What is known of a blob",
+    operation_class=openapi.HeadOperation,
+    responses=openapi.HEAD_RESPONSES,
+)
+async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
     """Answer as GET does to the same request without a range, but for the body."""
     form = raw_form if wants_bytes(request) else json_form
     blob = await blobs.get(blob_id(request.scope["raw_path"]))
