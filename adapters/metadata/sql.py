@@ -38,6 +38,9 @@ class SqlBlobs(BlobRepository):
     async def get(self, blob_id: BlobId) -> Blob:
         return _found(blob_id, await self._run(_select_blob, blob_id))
 
+    async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+        return await self._run(_select_blobs, start, stop, limit)
+
     async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
         return await self._run(_put_blob, blob, precondition)
 
@@ -116,6 +119,13 @@ _BY_ID_FOR_UPDATE = _BY_ID.with_for_update()
 
 def _select_blob(connection: Connection, blob_id: BlobId) -> BlobRow | None:
     return connection.execute(_BY_ID, {"blob_id": blob_id.value}).one_or_none()
+
+
+def _select_blobs(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+    found = sa.select(BLOBS).where(BLOBS.c.id >= start).order_by(BLOBS.c.id).limit(limit)
+    if stop is not None:
+        found = found.where(BLOBS.c.id < stop)
+    return [_blob(row) for row in connection.execute(found)]
 
 
 def _put_blob(connection: Connection, blob: Blob, precondition: Precondition) -> Blob | None:

@@ -11,7 +11,7 @@ from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifecycle, logs, settings
 from entrypoints.container import Container
-from entrypoints.http import blobs, health, openapi
+from entrypoints.http import blobs, health, lists, openapi
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.blob_ids import BlobIdsApart
@@ -33,11 +33,12 @@ def create_app(given: Settings, configure: Callable[[Container], None] = lambda 
 
     interface = Router(
         "/",
-        route_handlers=[blobs.store_blob, blobs.put_blob, blobs.fetch_blob, blobs.describe_blob, blobs.delete_blob],
+        route_handlers=[lists.list_blobs, *blobs.ROUTES],
         middleware=[DefineMiddleware(BearerAuthentication, tokens=given.tokens)],
         dependencies={
             "store": _always(container.store_blob()),
             "fetch": _always(container.fetch_blob()),
+            "listing": _always(container.list_blobs()),
             "delete": _always(container.delete_blob()),
             "blobs": _always(container.metadata().blobs),
             "pace": _always(Pace(given.client_timeout, given.client_min_rate)),

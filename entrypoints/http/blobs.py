@@ -100,5 +100,8 @@ async def delete_blob(request: HttpRequest, delete: DeleteBlob) -> None:
     await delete(blob_id(request.scope["raw_path"]), conditions.precondition(request.headers))
 
 
+ROUTES = [store_blob, put_blob, fetch_blob, describe_blob, delete_blob]
+
+
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data

@@ -156,6 +156,21 @@ class FetchOperation(Operation):
 
 
 @dataclass
+class ListOperation(Operation):
+    """The framework does not see the query of this route, which is read by hand."""
+
+    def __post_init__(self) -> None:
+        limit = Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=1000, default=100)
+        self.parameters = [
+            *(self.parameters or []),
+            _parameter("query", "prefix", "How the ids begin."),
+            _parameter("query", "delimiter", "What has this behind the prefix is listed as one of `prefixes`."),
+            Parameter("limit", "query", description="Entries on a page.", required=False, schema=limit),
+            _parameter("query", "cursor", "The `next_cursor` of the page before."),
+        ]
+
+
+@dataclass
 class DeleteOperation(Operation):
     """Likewise."""
 
@@ -212,6 +227,7 @@ FETCH_RESPONSES = {
     **_UNCHANGED,
 } | _problems({HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "The range lies behind the end.", **_FETCHING})
 HEAD_RESPONSES = {200: ResponseSpec(None, False, "There is such a blob."), **_UNCHANGED} | _problems(_FETCHING)
+LIST_RESPONSES = _problems({HTTPStatus.BAD_REQUEST: "A parameter is not as it should be.", **_ALWAYS})
 DELETE_RESPONSES = {204: ResponseSpec(None, False, "Deleted.")} | _problems(_FETCHING)
 READY_RESPONSES = _problems(
     {HTTPStatus.SERVICE_UNAVAILABLE: "The database or the storage for new blobs took no write."}

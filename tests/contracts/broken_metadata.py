@@ -164,6 +164,46 @@ class KeepsTheMediaTypeAlone(Tampered):
             return replace(blob, content_type=blob.content_type.split(";")[0])
 
 
+# Lists
+
+
+class _Listing(_Blobs):
+    def key(self, blob_id: str) -> str:
+        return blob_id
+
+    async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+        rows = sorted(self._rows.values(), key=lambda blob: self.key(blob.id.value))
+        found = [blob for blob in rows if start <= blob.id.value and (stop is None or blob.id.value < stop)]
+        return found[:limit]
+
+
+@caught_by(MetadataContract.test_blobs_are_listed_by_the_bytes_of_their_ids)
+class SortsAsPeopleDo(Tampered):
+    """A language's own order."""
+
+    class Blobs(_Listing):
+        def key(self, blob_id: str) -> str:
+            return blob_id.casefold()
+
+
+@caught_by(MetadataContract.test_blobs_are_listed_by_the_bytes_of_their_ids)
+class SortsByUtf16(Tampered):
+    """As languages do whose characters have two bytes."""
+
+    class Blobs(_Listing):
+        def key(self, blob_id: str) -> str:
+            return blob_id.encode("utf-16-be").decode("latin-1")
+
+
+@caught_by(MetadataContract.test_blobs_are_listed_by_the_bytes_of_their_ids)
+class ListsTheStop(Tampered):
+    """BETWEEN ... AND ... takes both ends in."""
+
+    class Blobs(_Blobs):
+        async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+            return await super().between(start, None if stop is None else f"{stop}\x01", limit)
+
+
 # Removal
 
 

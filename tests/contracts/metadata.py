@@ -167,6 +167,26 @@ class MetadataContract:
         for _ in range(2):
             assert [await metadata.blobs.get(version.id) for version in versions] == versions
 
+    async def test_blobs_are_listed_by_the_bytes_of_their_ids(self, metadata: Metadata) -> None:
+        ids = sorted(NASTY, key=str.encode)
+        async with metadata() as work:
+            for number, blob_id in enumerate(ids):
+                await work.blobs.put(blob(blob_id, size=number), CREATE_ONLY)
+            await work.commit()
+
+        async def listed(start: str, stop: str | None, limit: int) -> list[str]:
+            return [found.id.value for found in await metadata.blobs.between(start, stop, limit)]
+
+        assert await listed("", None, 1000) == ids
+        for position in range(0, len(ids), 7):
+            assert await listed(ids[position], None, 3) == ids[position : position + 3]
+            assert await listed(ids[position] + "\x01", None, 1000) == ids[position + 1 :]
+            assert await listed("", ids[position], 1000) == ids[:position]
+        assert await listed("%", "%\x01", 10) == ["%"]
+        assert await listed("b", "a", 10) == []
+        [found] = await metadata.blobs.between("CON", "CON\x01", 10)
+        assert found == await metadata.blobs.get(BlobId("CON"))
+
     async def test_what_is_not_there_is_named(self, metadata: Metadata) -> None:
         with pytest.raises(DriveError) as caught:
             await metadata.blobs.get(BlobId("nobody's"))
