@@ -1,6 +1,6 @@
 """Fetch a blob: its row first, then its object."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -8,31 +8,33 @@ from typing import Self
 
 from application.ports.metadata import BlobReader
 from application.stores import Stores
-from domain.blob import Blob, BlobId
+from domain.blob import Blob, BlobId, ByteRange
 from domain.errors import DriveError, Kind
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBlob:
-    """A blob and its bytes, to be iterated once and left like any context: `async with`.
+    """A blob and its bytes, or those of `byte_range`, to be iterated once and left like any context: `async with`.
 
     All bytes are of this one version, whatever happens to the id meanwhile. Raises INTEGRITY if the object turns out to
     be of another size than the blob.
     """
 
     blob: Blob
+    byte_range: ByteRange | None
     _chunks: AsyncIterator[bytes]
     _reading: AbstractAsyncContextManager[AsyncIterator[bytes]]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        start, stop = (self.byte_range.start, self.byte_range.stop) if self.byte_range else (0, self.blob.size)
+        position = start
         async for chunk in self._chunks:
-            size += len(chunk)
-            if size > self.blob.size:
+            position += len(chunk)
+            if position > stop:
                 break
             yield chunk
-        if size != self.blob.size:
-            raise damaged(self.blob, "is longer" if size > self.blob.size else f"ends after {size:,} bytes")
+        if position != stop:
+            raise damaged(self.blob, "is longer" if position > stop else f"ends after {position:,} bytes")
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,17 +45,24 @@ class OpenBlob:
         await self._reading.__aexit__(kind, error, trace)
 
 
+def whole(_: Blob) -> None:
+    """All of a blob."""
+
+
 @dataclass(frozen=True, slots=True)
 class FetchBlob:
-    """Open the current version of a blob. Raises NOT_FOUND, and INTEGRITY if the bytes of a blob are not there."""
+    """Open the current version of a blob, or the part of it that `choose` names when it is shown the blob.
+
+    Raises NOT_FOUND, what `choose` raises, and INTEGRITY if the bytes of a blob are not there.
+    """
 
     blobs: BlobReader
     stores: Stores
 
-    async def __call__(self, blob_id: BlobId) -> OpenBlob:
+    async def __call__(self, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None] = whole) -> OpenBlob:
         blob = await self.blobs.get(blob_id)
         try:
-            return await self._open(blob)
+            return await self._open(blob, choose(blob))
         except DriveError as error:
             if error.kind is not Kind.NOT_FOUND:
                 raise
@@ -61,11 +70,12 @@ class FetchBlob:
         newer = await self.blobs.get(blob_id)
         if newer.location == blob.location:
             raise damaged(blob, "is gone")
-        return await self._open(newer)
+        return await self._open(newer, choose(newer))
 
-    async def _open(self, blob: Blob) -> OpenBlob:
-        reading = self.stores.holding(blob.location).open(blob.location.key)
-        return OpenBlob(blob, await reading.__aenter__(), reading)
+    async def _open(self, blob: Blob, byte_range: ByteRange | None) -> OpenBlob:
+        """`byte_range` lies within the blob."""
+        reading = self.stores.holding(blob.location).open(blob.location.key, byte_range)
+        return OpenBlob(blob, byte_range, await reading.__aenter__(), reading)
 
 
 def damaged(blob: Blob, fault: str) -> DriveError:

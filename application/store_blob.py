@@ -40,6 +40,14 @@ class NewBlob:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A blob that was stored, and whether it `replaced` another version."""
+
+    blob: Blob
+    replaced: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StoreBlob:
     """Store bytes under an id, and return the blob once it is durable and visible.
 
@@ -56,7 +64,7 @@ class StoreBlob:
     monotonic: Callable[[], float] = time.monotonic
     lease: timedelta = LEASE
 
-    async def __call__(self, new: NewBlob) -> Blob:
+    async def __call__(self, new: NewBlob) -> StoredBlob:
         location = Location(self.stores.active, self.new_key())
         await self._reserve(location, new)
         try:
@@ -117,7 +125,8 @@ class StoreBlob:
                 raise lease_lost(location)
             await work.commit()
 
-    async def _publish(self, blob: Blob, precondition: Precondition) -> Blob:
+    async def _publish(self, blob: Blob, precondition: Precondition) -> StoredBlob:
+        replaced: Blob | None = None
         try:
             async with self.units() as work:
                 if not await work.uploads.remove(blob.location.key):
@@ -130,9 +139,9 @@ class StoreBlob:
             if error.kind is Kind.COMMIT_UNKNOWN:
                 with suppress(DriveError):  # it stays unknown then
                     if await self._was_published(blob):
-                        return blob
+                        return StoredBlob(blob, replaced is not None)
             raise
-        return blob
+        return StoredBlob(blob, replaced is not None)
 
     async def _was_published(self, blob: Blob) -> bool:
         """Whether the commit whose answer was lost has happened.

@@ -1,4 +1,4 @@
-"""What must hold for the current version of a blob before it may be replaced (RFC 9110, section 13)."""
+"""What must hold for the current version of a blob before it may be changed (RFC 9110, section 13)."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,29 @@ from domain.errors import DriveError, Kind
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """`absent`: there must be no such blob. `etags`, if given: the current version must have one of them."""
+    """`absent`: there must be no such blob. `present`: there must be one.
+
+    `etags`, if given: the current version must have one of them. `not_etags`: it must have none of these.
+    """
 
     absent: bool = False
+    present: bool = False
     etags: frozenset[str] | None = None
+    not_etags: frozenset[str] = frozenset()
 
     def check(self, blob_id: BlobId, current: Blob | None) -> None:
         """Raise ALREADY_EXISTS or PRECONDITION_FAILED unless `current`, the version of now, is as demanded."""
         if self.absent and current is not None:
             detail = "A blob with this id exists already. Choose another id, or delete that blob first."
             raise DriveError(Kind.ALREADY_EXISTS, detail, subject=blob_id)
-        if self.etags is not None and (current is None or current.etag not in self.etags):
+        if not self._holds(current):
             detail = "The blob is not in the version that you named. Fetch it again, and decide anew."
             raise DriveError(Kind.PRECONDITION_FAILED, detail, subject=blob_id)
+
+    def _holds(self, current: Blob | None) -> bool:
+        if current is None:
+            return not self.present and self.etags is None
+        return (self.etags is None or current.etag in self.etags) and current.etag not in self.not_etags
 
 
 ANY = Precondition()

@@ -17,7 +17,9 @@ from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from application.check_ready import CheckReady
+from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
+from application.list_blobs import ListBlobs
 from application.ports.blob_store import BlobStore
 from application.reap import Reap
 from application.store_blob import StoreBlob
@@ -149,5 +151,7 @@ class Container(containers.DeclarativeContainer):
         StoreBlob, metadata, stores, new_key=ObjectKey.random, max_bytes=_given.max_blob_bytes
     )
     fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores)
+    list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
+    delete_blob = providers.Singleton(DeleteBlob, metadata)
     reap = providers.Singleton(Reap, metadata, stores)
     check_ready = providers.Singleton(CheckReady, metadata, stores, new_key=ObjectKey.random)

@@ -18,6 +18,7 @@ from entrypoints import setting_values as values
 T = TypeVar("T")
 Source = Mapping[str, str | None]
 
+NATURAL = values.number(int, Meta(ge=0))
 COUNT = values.number(int, Meta(ge=1))
 PORT = values.number(int, Meta(ge=1, le=65535))
 SECONDS = values.number(float, Meta(gt=0))
@@ -63,6 +64,8 @@ class Settings:
     storage_attempts: int = 3
     storage_streams: int = 100
     max_blob_bytes: int = 5 * 1024**3
+    client_timeout: float = 30
+    client_min_rate: int = 1000
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
@@ -151,6 +154,8 @@ class _Reading:
             storage_attempts=self._get(COUNT, DEFAULT.storage_attempts, "STORAGE_ATTEMPTS"),
             storage_streams=self._get(COUNT, DEFAULT.storage_streams, "STORAGE_STREAMS"),
             max_blob_bytes=self._get(COUNT, DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
+            client_timeout=self._get(SECONDS, DEFAULT.client_timeout, "CLIENT_TIMEOUT"),
+            client_min_rate=self._get(NATURAL, DEFAULT.client_min_rate, "CLIENT_MIN_RATE"),
             host=self._get(str, DEFAULT.host, "HOST"),
             port=self._get(PORT, DEFAULT.port, "PORT"),
             workers=self._get(values.number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),

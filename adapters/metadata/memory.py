@@ -59,10 +59,22 @@ class _Blobs(BlobRepository):
             raise DriveError(Kind.NOT_FOUND, "There is no blob with this id.", subject=blob_id)
         return blob
 
+    async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+        found = [
+            blob for blob in self._rows.values() if start <= blob.id.value and (stop is None or blob.id.value < stop)
+        ]
+        return sorted(found, key=lambda blob: blob.id.value)[:limit]
+
     async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
         current = self._rows.get(blob.id)
         precondition.check(blob.id, current)
         self._rows.set(blob.id, blob)
+        return current
+
+    async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+        current = await self.get(blob_id)
+        precondition.check(blob_id, current)
+        self._rows.set(blob_id, None)
         return current
 
 

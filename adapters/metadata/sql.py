@@ -36,13 +36,16 @@ class SqlBlobs(BlobRepository):
         self._run = run
 
     async def get(self, blob_id: BlobId) -> Blob:
-        row = await self._run(_select_blob, blob_id)
-        if row is None:
-            raise DriveError(Kind.NOT_FOUND, "There is no blob with this id.", subject=blob_id)
-        return _blob(row)
+        return _found(blob_id, await self._run(_select_blob, blob_id))
+
+    async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+        return await self._run(_select_blobs, start, stop, limit)
 
     async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
         return await self._run(_put_blob, blob, precondition)
+
+    async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+        return await self._run(_delete_blob, blob_id, precondition)
 
 
 class SqlUploads(UploadRepository):
@@ -118,6 +121,13 @@ def _select_blob(connection: Connection, blob_id: BlobId) -> BlobRow | None:
     return connection.execute(_BY_ID, {"blob_id": blob_id.value}).one_or_none()
 
 
+def _select_blobs(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+    found = sa.select(BLOBS).where(BLOBS.c.id >= start).order_by(BLOBS.c.id).limit(limit)
+    if stop is not None:
+        found = found.where(BLOBS.c.id < stop)
+    return [_blob(row) for row in connection.execute(found)]
+
+
 def _put_blob(connection: Connection, blob: Blob, precondition: Precondition) -> Blob | None:
     values = _values(blob)
     while True:
@@ -130,6 +140,19 @@ def _put_blob(connection: Connection, blob: Blob, precondition: Precondition) ->
         if insert_or_ignore(connection, BLOBS, values):
             return None
         # Somebody else's insert was first, and is committed now: look at that row.
+
+
+def _delete_blob(connection: Connection, blob_id: BlobId, precondition: Precondition) -> Blob:
+    current = _found(blob_id, connection.execute(_BY_ID_FOR_UPDATE, {"blob_id": blob_id.value}).one_or_none())
+    precondition.check(blob_id, current)
+    connection.execute(sa.delete(BLOBS).where(BLOBS.c.id == blob_id.value))
+    return current
+
+
+def _found(blob_id: BlobId, row: BlobRow | None) -> Blob:
+    if row is None:
+        raise DriveError(Kind.NOT_FOUND, "There is no blob with this id.", subject=blob_id)
+    return _blob(row)
 
 
 def _values(blob: Blob) -> dict[str, Any]:

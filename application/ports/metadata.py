@@ -18,6 +18,14 @@ class BlobReader(Protocol):
     async def get(self, blob_id: BlobId) -> Blob:
         """The current version. Raises NOT_FOUND."""
 
+    @abstractmethod
+    async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+        """Up to `limit` blobs whose ids lie from `start` up to but not including `stop`, or the end of all ids.
+
+        They come in the order of their ids' bytes in UTF-8, which is that of their code points. What it costs depends
+        on `limit`, and not on how many blobs there are.
+        """
+
 
 class BlobRepository(BlobReader, Protocol):
     """The blobs: for each id at most one version, the current one. Ids are compared by their bytes in UTF-8."""
@@ -28,6 +36,14 @@ class BlobRepository(BlobReader, Protocol):
 
         Of several units that put one id at the same time, each sees the outcome of those that commit before it.
         Raises ALREADY_EXISTS or PRECONDITION_FAILED; the unit of work stays usable.
+        """
+
+    @abstractmethod
+    async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+        """Take the blob away if `precondition` holds, and return the version that it had.
+
+        Of several units that remove one blob, one is given it. Raises NOT_FOUND or PRECONDITION_FAILED; the unit of
+        work stays usable.
         """
 
 

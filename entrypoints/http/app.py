@@ -11,10 +11,11 @@ from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifecycle, logs, settings
 from entrypoints.container import Container
-from entrypoints.http import blobs, health, openapi
+from entrypoints.http import blobs, health, lists, openapi
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.blob_ids import BlobIdsApart
+from entrypoints.http.pace import Pace
 from entrypoints.http.problems import EXCEPTION_HANDLERS
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
@@ -32,9 +33,16 @@ def create_app(given: Settings, configure: Callable[[Container], None] = lambda 
 
     interface = Router(
         "/",
-        route_handlers=[blobs.store_blob, blobs.fetch_blob],
+        route_handlers=[lists.list_blobs, *blobs.ROUTES],
         middleware=[DefineMiddleware(BearerAuthentication, tokens=given.tokens)],
-        dependencies={"store": _always(container.store_blob()), "fetch": _always(container.fetch_blob())},
+        dependencies={
+            "store": _always(container.store_blob()),
+            "fetch": _always(container.fetch_blob()),
+            "listing": _always(container.list_blobs()),
+            "delete": _always(container.delete_blob()),
+            "blobs": _always(container.metadata().blobs),
+            "pace": _always(Pace(given.client_timeout, given.client_min_rate)),
+        },
         tags=["blobs"],
     )
     operations = Router(

@@ -2,40 +2,105 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from litestar import Request, Response, get, post
+from litestar import HttpMethod, Request, Response, delete, get, post, put, route
+from litestar.params import Dependency
 from litestar.types import ASGIApp
 
+from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
-from application.store_blob import NewBlob, StoreBlob
+from application.ports.metadata import BlobReader
+from application.store_blob import NewBlob, StoreBlob, StoredBlob
+from domain.errors import DriveError, Kind
 from domain.precondition import CREATE_ONLY
-from entrypoints.http import json_form, openapi
+from entrypoints.http import conditions, json_form, openapi, raw_form
+from entrypoints.http.answers import BlobAnswer, NoBody
 from entrypoints.http.blob_ids import ROUTE, blob_id
-from entrypoints.http.json_form import JsonBlob, StoredBody
+from entrypoints.http.conditions import NotModified
+from entrypoints.http.json_form import StoredBody
+from entrypoints.http.negotiation import wants_bytes
+from entrypoints.http.pace import Meter, Pace
 
 # More than this is decoded in a thread, beside other requests.
 PARSE_IN_THREAD = 256 * 1024
 
+HttpRequest = Request[Any, Any, Any]
+Blobs = Annotated[BlobReader, Dependency(skip_validation=True)]  # protocols can't be checked at run time
+
 
 @post("/v1/blobs", summary="Store a blob", operation_class=openapi.StoreOperation, responses=openapi.STORE_RESPONSES)
-async def store_blob(request: Request[Any, Any, Any], store: StoreBlob) -> Response[StoredBody]:
+async def store_blob(request: HttpRequest, store: StoreBlob, pace: Pace) -> Response[StoredBody]:
     """Store a blob under an id that is not in use yet. A request may have up to 64 MiB."""
-    body = await json_form.read_body(request.scope, request.receive)
+    body = await json_form.read_body(request.scope, request.receive, pace)
     if len(body) < PARSE_IN_THREAD:
         new_id, data = json_form.parse(body)
     else:
         new_id, data = await asyncio.to_thread(json_form.parse, body)
-    blob = await store(NewBlob(new_id, _once(data), precondition=CREATE_ONLY))
-    headers = {"Location": f"/v1/blobs/{quote(blob.id.value, safe='')}", "ETag": f'"{blob.etag}"'}
-    return Response(json_form.stored_body(blob), headers=headers)
+    return _stored(await store(NewBlob(new_id, _once(data), precondition=CREATE_ONLY)))
 
 
-@get(ROUTE, summary="Fetch a blob", responses=openapi.FETCH_RESPONSES)
-async def fetch_blob(request: Request[Any, Any, Any], fetch: FetchBlob) -> ASGIApp:
-    """Fetch a blob."""
-    return JsonBlob(await fetch(blob_id(request.scope["raw_path"])))
+@put(ROUTE, summary="Store or replace a blob", operation_class=openapi.PutOperation, responses=openapi.PUT_RESPONSES)
+async def put_blob(request: HttpRequest, store: StoreBlob, pace: Pace) -> Response[StoredBody]:
+    """Store the bytes of the body, and replace what is under the id, if that is in use."""
+    chunks = Meter(pace).chunks(request.receive)
+    new = raw_form.new_blob(blob_id(request.scope["raw_path"]), request.headers, chunks)
+    try:
+        return _stored(await store(new))
+    except DriveError as error:
+        if error.kind is not Kind.ALREADY_EXISTS:
+            raise
+        # Here it was the client who made that a condition (RFC 9110, section 13.1.2).
+        raise DriveError(Kind.PRECONDITION_FAILED, error.detail, subject=new.id) from error
+
+
+def _stored(stored: StoredBlob) -> Response[StoredBody]:
+    blob = stored.blob
+    headers = {"Location": f"/v1/blobs/{quote(blob.id.value, safe='')}", "ETag": conditions.etag(blob)}
+    status = HTTPStatus.OK if stored.replaced else HTTPStatus.CREATED
+    return Response(json_form.stored_body(blob), headers=headers, status_code=status)
+
+
+@get(ROUTE, summary="Fetch a blob", operation_class=openapi.FetchOperation, responses=openapi.FETCH_RESPONSES)
+async def fetch_blob(request: HttpRequest, fetch: FetchBlob, pace: Pace) -> ASGIApp:
+    """Fetch a blob, as JSON or as its bytes."""
+    form = raw_form if wants_bytes(request) else json_form
+    try:
+        opened = await fetch(blob_id(request.scope["raw_path"]), partial(form.part_of, request.headers))
+    except NotModified as known:
+        return NoBody(form.validators(known.blob), HTTPStatus.NOT_MODIFIED)
+    status = HTTPStatus.PARTIAL_CONTENT if opened.byte_range else HTTPStatus.OK
+    return BlobAnswer(opened, form.pieces(opened), form.headers_of(opened.blob, opened.byte_range), pace, status)
+
+
+@route(
+    ROUTE,
+    http_method=HttpMethod.HEAD,
+    summary="What is known of a blob",
+    operation_class=openapi.HeadOperation,
+    responses=openapi.HEAD_RESPONSES,
+)
+async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
+    """Answer as GET does to the same request without a range, but for the body."""
+    form = raw_form if wants_bytes(request) else json_form
+    blob = await blobs.get(blob_id(request.scope["raw_path"]))
+    try:
+        conditions.check_reading(request.headers, blob)
+    except NotModified:
+        return NoBody(form.validators(blob), HTTPStatus.NOT_MODIFIED)
+    return NoBody(form.headers_of(blob))
+
+
+@delete(ROUTE, summary="Delete a blob", operation_class=openapi.DeleteOperation, responses=openapi.DELETE_RESPONSES)
+async def delete_blob(request: HttpRequest, delete: DeleteBlob) -> None:
+    """Delete a blob."""
+    await delete(blob_id(request.scope["raw_path"]), conditions.precondition(request.headers))
+
+
+ROUTES = [store_blob, put_blob, fetch_blob, describe_blob, delete_blob]
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

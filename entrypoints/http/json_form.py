@@ -1,19 +1,21 @@
 """The JSON form of a blob: {"id": ..., "data": <base64>, ...}."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pybase64
-from litestar.types import HTTPReceiveMessage, Receive, Scope, Send
+from litestar.types import Receive, Scope
 
 from application.fetch_blob import OpenBlob
-from domain.blob import Blob, BlobId
-from entrypoints.http import base64_text
-from entrypoints.http.problems import ClientGone, HttpProblem
+from domain.blob import Blob, BlobId, ByteRange
+from entrypoints.http import base64_text, conditions
+from entrypoints.http.answers import Headers
+from entrypoints.http.pace import Meter, Pace
+from entrypoints.http.problems import HttpProblem
 
 MAX_BODY = 64 * 1024 * 1024
 EXAMPLE = '{"id": "my-blob", "data": "SGVsbG8gV29ybGQh"}'
@@ -53,12 +55,7 @@ def to_the_second(blob: Blob) -> datetime:
     return blob.created_at.replace(microsecond=0)
 
 
-def etag(blob: Blob) -> str:
-    """The validator of this form: not the bytes' own, which is that of the raw form (RFC 9110, section 8.8.3)."""
-    return f'"{blob.etag}-json"'
-
-
-async def read_body(scope: Scope, receive: Receive) -> bytes:
+async def read_body(scope: Scope, receive: Receive, pace: Pace) -> bytes:
     """The whole body of a request in this form. Raises HttpProblem 413 and 415 before it is read, ClientGone."""
     headers = dict(scope["headers"])
     media_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
@@ -68,21 +65,11 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     if int(headers.get(b"content-length", b"0")) > MAX_BODY:
         raise _too_large()
     body = bytearray()
-    async for chunk in _chunks(receive):
+    async for chunk in Meter(pace).chunks(receive):
         body += chunk
         if len(body) > MAX_BODY:
             raise _too_large()
     return bytes(body)
-
-
-async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = cast("HTTPReceiveMessage", await receive())
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        yield message["body"]
-        more = message["more_body"]
 
 
 def _too_large() -> HttpProblem:
@@ -119,42 +106,38 @@ def _invalid(code: str, detail: str) -> HttpProblem:
     return HttpProblem(HTTPStatus.BAD_REQUEST, code, detail)
 
 
-class JsonBlob:
-    """An ASGI answer: an open blob in the JSON form, encoded as it is read, with its length known beforehand."""
+def part_of(headers: Mapping[str, str], blob: Blob) -> None:
+    """The whole, always. Raises what `check_reading` raises."""
+    conditions.check_reading(headers, blob)
 
-    def __init__(self, opened: OpenBlob) -> None:
-        self._opened = opened
-        blob = opened.blob
-        id_member = b'{"id":' + msgspec.json.encode(blob.id.value)
-        self._head = id_member + b',"data":"'
-        self._tail = b'","size":%d,"created_at":%b}' % (blob.size, msgspec.json.encode(to_the_second(blob)))
-        length = len(self._head) + base64_text.encoded_size(blob.size) + len(self._tail)
-        self._headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % length),
-            (b"etag", etag(blob).encode()),
-            (b"vary", b"Accept"),
-        ]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._opened:
-            pieces = self._pieces()
-            # The status waits for the first bytes, so that a blob that can't be read is still answered with an error.
-            piece = await anext(pieces)
-            await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": self._headers})
-            async for following in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                piece = following
-            await send({"type": "http.response.body", "body": piece, "more_body": False})
+def headers_of(blob: Blob, _: ByteRange | None = None) -> Headers:
+    """The headers of a GET, or of the HEAD beside it."""
+    head, tail = _frame(blob)
+    length = len(head) + base64_text.encoded_size(blob.size) + len(tail)
+    return [("content-type", "application/json"), ("content-length", str(length)), *validators(blob)]
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        piece, rest = self._head, b""
-        async for chunk in self._opened:
-            if piece is not self._head:
-                yield piece
-                piece = b""
-            data = rest + chunk
-            whole = len(data) - len(data) % 3
-            piece += pybase64.b64encode(data[:whole])
-            rest = data[whole:]
-        yield piece + pybase64.b64encode(rest) + self._tail
+
+def validators(blob: Blob) -> Headers:
+    return [("etag", conditions.json_etag(blob)), ("vary", "Accept")]
+
+
+async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:
+    """A blob in this form, encoded as it is read."""
+    head, tail = _frame(opened.blob)
+    piece, rest = head, b""
+    async for chunk in opened:
+        if piece is not head:
+            yield piece
+            piece = b""
+        data = rest + chunk
+        whole = len(data) - len(data) % 3
+        piece += pybase64.b64encode(data[:whole])
+        rest = data[whole:]
+    yield piece + pybase64.b64encode(rest) + tail
+
+
+def _frame(blob: Blob) -> tuple[bytes, bytes]:
+    """What stands before the data, and behind them."""
+    head = b'{"id":' + msgspec.json.encode(blob.id.value) + b',"data":"'
+    return head, b'","size":%d,"created_at":%b}' % (blob.size, msgspec.json.encode(to_the_second(blob)))

@@ -33,7 +33,7 @@ async def measure(folder: Path) -> None:
         await files.check()
         stores = Stores("fs", {"fs": files})
         store, fetch = StoreBlob(metadata, stores, ObjectKey.random, SIZE), FetchBlob(metadata.blobs, stores)
-        blobs = [await store(NewBlob(BlobId(f"blob {number}"), _bytes())) for number in range(100)]
+        blobs = [(await store(NewBlob(BlobId(f"blob {number}"), _bytes()))).blob for number in range(100)]
         paths = {blob.id.value: files.path(blob.location.key) for blob in blobs}
         ids = [blob.id for blob in blobs]
         rows = sqlite3.connect(folder / "rows.db", check_same_thread=False)

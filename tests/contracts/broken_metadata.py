@@ -164,6 +164,82 @@ class KeepsTheMediaTypeAlone(Tampered):
             return replace(blob, content_type=blob.content_type.split(";")[0])
 
 
+# Lists
+
+
+class _Listing(_Blobs):
+    def key(self, blob_id: str) -> str:
+        return blob_id
+
+    async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+        rows = sorted(self._rows.values(), key=lambda blob: self.key(blob.id.value))
+        found = [blob for blob in rows if start <= blob.id.value and (stop is None or blob.id.value < stop)]
+        return found[:limit]
+
+
+@caught_by(MetadataContract.test_blobs_are_listed_by_the_bytes_of_their_ids)
+class SortsAsPeopleDo(Tampered):
+    """A language's own order."""
+
+    class Blobs(_Listing):
+        def key(self, blob_id: str) -> str:
+            return blob_id.casefold()
+
+
+@caught_by(MetadataContract.test_blobs_are_listed_by_the_bytes_of_their_ids)
+class SortsByUtf16(Tampered):
+    """As languages do whose characters have two bytes."""
+
+    class Blobs(_Listing):
+        def key(self, blob_id: str) -> str:
+            return blob_id.encode("utf-16-be").decode("latin-1")
+
+
+@caught_by(MetadataContract.test_blobs_are_listed_by_the_bytes_of_their_ids)
+class ListsTheStop(Tampered):
+    """BETWEEN ... AND ... takes both ends in."""
+
+    class Blobs(_Blobs):
+        async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+            return await super().between(start, None if stop is None else f"{stop}\x01", limit)
+
+
+# Removal
+
+
+@caught_by(MetadataContract.test_a_blob_that_is_removed_is_gone)
+class RemovesByPrefix(Tampered):
+    """DELETE ... WHERE id LIKE 'a%'."""
+
+    class Blobs(_Blobs):
+        async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+            removed = await super().remove(blob_id, precondition)
+            for blob in self._rows.values():
+                if blob.id.value.startswith(blob_id.value):
+                    self._rows.set(blob.id, None)
+            return removed
+
+
+@caught_by(MetadataContract.test_nothing_can_be_removed_where_nothing_is)
+class DoesNotSayWhatItCouldNotRemove(Tampered):
+    """A fault without a name: nobody knows what was not there."""
+
+    class Blobs(_Blobs):
+        async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+            if self._rows.get(blob_id) is None:
+                raise DriveError(Kind.NOT_FOUND, "No rows.")
+            return await super().remove(blob_id, precondition)
+
+
+@caught_by(MetadataContract.test_a_named_version_is_removed_and_no_other)
+class RemovesAnyVersion(Tampered):
+    """If-Match is for PUT, it was thought."""
+
+    class Blobs(_Blobs):
+        async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+            return await super().remove(blob_id, Precondition())
+
+
 # Absence and preconditions
 
 
@@ -350,6 +426,11 @@ class _LookingFirst(_Blobs):
         await asyncio.sleep(0)
         return replaced
 
+    async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+        removed = await super().remove(blob_id, precondition)
+        await asyncio.sleep(0)
+        return removed
+
 
 class _WithoutTurns(Tampered):
     Blobs = _LookingFirst
@@ -372,6 +453,16 @@ class ChecksThenReplaces(_WithoutTurns):
 @caught_by(MetadataContract.test_of_racing_writers_each_but_the_last_is_replaced_once)
 class ReplacesTheSameTwice(_WithoutTurns):
     """Two writers are given one old version, and the version of one of them is given to nobody."""
+
+
+@caught_by(MetadataContract.test_a_blob_is_removed_by_one)
+class RemovesTheSameTwice(_WithoutTurns):
+    """Each that looked before the first commit is told that it was the one."""
+
+
+@caught_by(MetadataContract.test_of_racing_writers_and_removers_each_version_goes_one_way)
+class RemovesWhatIsReplaced(_WithoutTurns):
+    """One version is given to who replaces it, and to who removes it."""
 
 
 @caught_by(MetadataContract.test_units_at_once_all_happen)

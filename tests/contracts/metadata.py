@@ -59,6 +59,13 @@ async def put(metadata: Metadata, version: Blob, precondition: Precondition = AN
         return replaced
 
 
+async def remove(metadata: Metadata, blob_id: BlobId, precondition: Precondition = ANY) -> Blob:
+    async with metadata() as work:
+        removed = await work.blobs.remove(blob_id, precondition)
+        await work.commit()
+        return removed
+
+
 async def outcomes(*racing: object) -> list[object]:
     """What each came to: its result, or the kind of its error."""
     ended = await asyncio.gather(*racing, return_exceptions=True)  # type: ignore[call-overload]
@@ -70,6 +77,7 @@ class There:
     """What is there before a unit changes it."""
 
     old: Blob
+    gone: Blob
     kept: Location
     running: Location
     over: Location
@@ -81,6 +89,7 @@ def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[objec
     return [
         lambda: work.blobs.put(blob("new"), CREATE_ONLY),
         lambda: work.blobs.put(blob("old", size=2), ANY),
+        lambda: work.blobs.remove(there.gone.id, ANY),
         lambda: work.uploads.add(location(), NOW),
         lambda: work.uploads.remove(there.kept.key),
         lambda: work.uploads.renew(there.running.key, NOW),
@@ -158,6 +167,26 @@ class MetadataContract:
         for _ in range(2):
             assert [await metadata.blobs.get(version.id) for version in versions] == versions
 
+    async def test_blobs_are_listed_by_the_bytes_of_their_ids(self, metadata: Metadata) -> None:
+        ids = sorted(NASTY, key=str.encode)
+        async with metadata() as work:
+            for number, blob_id in enumerate(ids):
+                await work.blobs.put(blob(blob_id, size=number), CREATE_ONLY)
+            await work.commit()
+
+        async def listed(start: str, stop: str | None, limit: int) -> list[str]:
+            return [found.id.value for found in await metadata.blobs.between(start, stop, limit)]
+
+        assert await listed("", None, 1000) == ids
+        for position in range(0, len(ids), 7):
+            assert await listed(ids[position], None, 3) == ids[position : position + 3]
+            assert await listed(ids[position] + "\x01", None, 1000) == ids[position + 1 :]
+            assert await listed("", ids[position], 1000) == ids[:position]
+        assert await listed("%", "%\x01", 10) == ["%"]
+        assert await listed("b", "a", 10) == []
+        [found] = await metadata.blobs.between("CON", "CON\x01", 10)
+        assert found == await metadata.blobs.get(BlobId("CON"))
+
     async def test_what_is_not_there_is_named(self, metadata: Metadata) -> None:
         with pytest.raises(DriveError) as caught:
             await metadata.blobs.get(BlobId("nobody's"))
@@ -199,6 +228,30 @@ class MetadataContract:
                 await put(metadata, third, Precondition(etags=frozenset(stale)))
         assert await metadata.blobs.get(second.id) == second
 
+    async def test_a_blob_that_is_removed_is_gone(self, metadata: Metadata) -> None:
+        versions = [blob("a"), blob("a/b"), blob("A")]
+        for version in versions:
+            await put(metadata, version)
+        assert await remove(metadata, BlobId("a")) == versions[0]
+        with refused(Kind.NOT_FOUND):
+            await metadata.blobs.get(BlobId("a"))
+        assert [await metadata.blobs.get(version.id) for version in versions[1:]] == versions[1:]
+        assert await put(metadata, versions[0], CREATE_ONLY) is None
+
+    async def test_nothing_can_be_removed_where_nothing_is(self, metadata: Metadata) -> None:
+        with pytest.raises(DriveError) as caught:
+            await remove(metadata, BlobId("nobody's"))
+        assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, "nobody's")
+
+    async def test_a_named_version_is_removed_and_no_other(self, metadata: Metadata) -> None:
+        first, second = blob(size=1), blob(size=2)
+        await put(metadata, first)
+        await put(metadata, second)
+        with refused(Kind.PRECONDITION_FAILED):
+            await remove(metadata, second.id, Precondition(etags=frozenset({first.etag})))
+        assert await metadata.blobs.get(second.id) == second
+        assert await remove(metadata, second.id, Precondition(etags=frozenset({second.etag}))) == second
+
     async def test_a_unit_is_usable_after_a_refusal(self, metadata: Metadata) -> None:
         first, other = blob("a"), blob("b")
         await put(metadata, first)
@@ -214,9 +267,12 @@ class MetadataContract:
 
     async def begin(self, metadata: Metadata) -> There:
         """Commit one row of each kind that a unit can find."""
-        there = There(blob("old", size=1), location(), location(), location(), Garbage(location(), deletes=2))
+        there = There(
+            blob("old", size=1), blob("gone"), location(), location(), location(), Garbage(location(), deletes=2)
+        )
         async with metadata() as work:
             await work.blobs.put(there.old, CREATE_ONLY)
+            await work.blobs.put(there.gone, CREATE_ONLY)
             await work.uploads.add(there.kept, LONG)
             await work.uploads.add(there.running, LONG)
             await work.uploads.add(there.over, NOW)
@@ -226,6 +282,7 @@ class MetadataContract:
 
     async def expect_unchanged(self, metadata: Metadata, there: There) -> None:
         assert await metadata.blobs.get(there.old.id) == there.old
+        assert await metadata.blobs.get(there.gone.id) == there.gone
         with refused(Kind.NOT_FOUND):
             await metadata.blobs.get(BlobId("new"))
         async with metadata() as work:
@@ -244,7 +301,7 @@ class MetadataContract:
 
         there = await self.begin(metadata)
         rows = await self.rows(metadata)
-        for steps in range(10):  # none of the nine, up to all of them
+        for steps in range(11):  # none of the ten, up to all of them
             leaving = asyncio.create_task(unit(steps))
             await asyncio.wait({leaving})
             assert leaving.cancelled() or isinstance(leaving.exception(), Fault | DriveError | None)
@@ -256,7 +313,7 @@ class MetadataContract:
         async with metadata() as work:
             found = [await change() for change in changes(work, there)]
             await work.commit()
-        assert found[:5] == [None, there.old, None, True, True]
+        assert found[:6] == [None, there.old, there.gone, None, True, True]
         assert (await metadata.blobs.get(BlobId("new"))).id == BlobId("new")
         assert (await metadata.blobs.get(there.old.id)).size == 2
         assert await self.remove_expired(metadata) == []
@@ -273,6 +330,10 @@ class MetadataContract:
                 await work.blobs.put(second, CREATE_ONLY)
             assert await work.blobs.put(second, Precondition(etags=frozenset({first.etag}))) == first
             assert await work.blobs.get(first.id) == second
+            assert await work.blobs.remove(first.id, ANY) == second
+            with refused(Kind.NOT_FOUND):
+                await work.blobs.get(first.id)
+            assert await work.blobs.put(second, CREATE_ONLY) is None
             await work.uploads.add(upload, NOW)
             assert await work.uploads.renew(upload.key, LONG)
             assert await work.uploads.remove_expired(10) == []
@@ -355,6 +416,21 @@ class MetadataContract:
         ended = await outcomes(*(put(metadata, version, this) for version in versions))
         assert ended.count(Kind.PRECONDITION_FAILED) == 19
         assert await metadata.blobs.get(first.id) == versions[ended.index(first)]
+
+    async def test_a_blob_is_removed_by_one(self, metadata: Metadata) -> None:
+        version = blob()
+        await put(metadata, version)
+        ended = await outcomes(*(remove(metadata, version.id) for _ in range(20)))
+        assert ended.count(version) == 1
+        assert ended.count(Kind.NOT_FOUND) == 19
+
+    async def test_of_racing_writers_and_removers_each_version_goes_one_way(self, metadata: Metadata) -> None:
+        versions = [blob(size=size) for size in range(10)]
+        racing = [(put(metadata, version), remove(metadata, version.id)) for version in versions]
+        ended = await outcomes(*(each for pair in racing for each in pair))
+        gone = [outcome for outcome in ended if isinstance(outcome, Blob)]  # each once, replaced or removed
+        left = [outcome for outcome in await outcomes(metadata.blobs.get(versions[0].id)) if isinstance(outcome, Blob)]
+        assert sorted([*gone, *left], key=lambda version: version.size) == versions
 
     async def test_of_racing_writers_each_but_the_last_is_replaced_once(self, metadata: Metadata) -> None:
         versions = [blob(size=size, content_type=f"text/{size}") for size in range(20)]

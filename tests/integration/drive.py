@@ -53,7 +53,7 @@ class Drive:
         return self.stores.by_name[self.stores.active]
 
     async def put(self, data: bytes, blob_id: BlobId = ID, precondition: Precondition = ANY) -> Blob:
-        return await self.store(NewBlob(blob_id, each([data]), precondition=precondition))
+        return (await self.store(NewBlob(blob_id, each([data]), precondition=precondition))).blob
 
     async def get(self, blob_id: BlobId = ID) -> bytes:
         async with await self.fetch(blob_id) as opened:

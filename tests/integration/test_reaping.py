@@ -9,9 +9,9 @@ import pytest
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.metadata import Garbage
 from application.reap import AGAIN, BATCH
-from application.store_blob import GRACE, LEASE, NewBlob
+from application.store_blob import GRACE, LEASE, NewBlob, StoredBlob
 from application.stores import Stores
-from domain.blob import Blob, Location, ObjectKey
+from domain.blob import Location, ObjectKey
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive
@@ -22,7 +22,7 @@ class TestLeases:
     def steps(self) -> "asyncio.Queue[bytes | None]":
         return asyncio.Queue()
 
-    def upload(self, drive: Drive, steps: "asyncio.Queue[bytes | None]") -> "asyncio.Task[Blob]":
+    def upload(self, drive: Drive, steps: "asyncio.Queue[bytes | None]") -> "asyncio.Task[StoredBlob]":
         """An upload that gets its chunks through `steps`, and ends with None."""
 
         async def source() -> AsyncIterator[bytes]:

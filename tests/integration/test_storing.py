@@ -25,7 +25,8 @@ class TestStoreAndFetch:
     @pytest.mark.parametrize("size", [0, 1, 5_000_000])
     async def test_what_was_stored_is_fetched(self, any_drive: Drive, size: int) -> None:
         data = pattern(size)
-        blob = await any_drive.store(NewBlob(ID, each([data[:100], data[100:]]), "image/png"))
+        stored = await any_drive.store(NewBlob(ID, each([data[:100], data[100:]]), "image/png"))
+        blob = stored.blob
         assert (blob.size, blob.content_type, blob.created_at) == (size, "image/png", LONG_AGO)
         assert blob.digest == Digest(hashlib.sha256(data).digest())
         assert await any_drive.get() == data
@@ -184,10 +185,11 @@ class TestUnknownCommits:
     async def test_one_that_happened_is_a_success(self, any_drive: Drive) -> None:
         await any_drive.put(b"old")
         units = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True)
-        blob = await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+        stored = await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+        assert stored.replaced
         await any_drive.reap()
         assert await any_drive.get() == b"new"
-        assert blob.location.key in await any_drive.objects()
+        assert stored.blob.location.key in await any_drive.objects()
 
     async def test_one_that_did_not_happen_is_an_error_and_leaves_nothing(self, any_drive: Drive) -> None:
         await any_drive.put(b"old")

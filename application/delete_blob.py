@@ -1,0 +1,44 @@
+"""Delete a blob."""
+
+from dataclasses import dataclass
+
+from application.ports.metadata import Garbage, UnitOfWorkFactory
+from application.store_blob import GRACE
+from domain.blob import Blob, BlobId
+from domain.errors import DriveError, Kind
+from domain.precondition import ANY, Precondition
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBlob:
+    """Delete a blob if `precondition` holds. Its bytes are reclaimed later, so readers that hold it finish undisturbed.
+
+    Raises NOT_FOUND, PRECONDITION_FAILED, and what the ports raise.
+    """
+
+    units: UnitOfWorkFactory
+
+    async def __call__(self, blob_id: BlobId, precondition: Precondition = ANY) -> None:
+        async with self.units() as work:
+            blob = await work.blobs.remove(blob_id, precondition)
+            await work.garbage.add(Garbage(blob.location), after=GRACE)
+            try:
+                await work.commit()
+                return
+            except DriveError as error:
+                if error.kind is not Kind.COMMIT_UNKNOWN:
+                    raise
+        await self._see_to_it(blob)
+
+    async def _see_to_it(self, blob: Blob) -> None:
+        """It is not known whether the commit has happened: once more, if the blob is still there."""
+        async with self.units() as work:
+            try:
+                current = await work.blobs.remove(blob.id, ANY)  # which waits for the first commit, should it be late
+            except DriveError as error:
+                if error.kind is not Kind.NOT_FOUND:
+                    raise
+                return
+            if current.location == blob.location:  # and not a newer version
+                await work.garbage.add(Garbage(blob.location), after=GRACE)
+                await work.commit()

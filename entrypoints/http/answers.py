@@ -1,0 +1,73 @@
+"""A blob as an answer, in whatever form."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
+
+import structlog
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
+
+from application.fetch_blob import OpenBlob
+from entrypoints.http.pace import ClientTooSlow, Meter, Pace
+
+LOG = structlog.get_logger()
+Headers = Sequence[tuple[str, str]]
+
+
+class BlobAnswer:
+    """An ASGI answer of known length that is made while it is sent, and lets go of the blob when the client is gone."""
+
+    def __init__(
+        self, opened: OpenBlob, pieces: AsyncIterator[bytes], headers: Headers, pace: Pace, status: int = HTTPStatus.OK
+    ) -> None:
+        self._opened = opened
+        self._pieces = pieces
+        self._headers = headers
+        self._pace = pace
+        self._status = status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        meter = Meter(self._pace)
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            async with self._opened:
+                # The status waits for the first bytes, so that one that can't be read is still answered with an error.
+                piece = await anext(self._pieces, b"")
+                await send(_start(self._status, self._headers))
+                async for following in self._pieces:
+                    await meter.send(send, _body(piece, more=True), len(piece))
+                    piece = following
+                    if gone.done():
+                        return
+                await meter.send(send, _body(piece, more=False), len(piece))
+        except ClientTooSlow:
+            LOG.info("a client took its answer too slowly")  # the server cuts the connection of what is not whole
+        finally:
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+
+
+class NoBody:
+    """An ASGI answer of headers alone: to HEAD, or that nothing has changed."""
+
+    def __init__(self, headers: Headers, status: int = HTTPStatus.OK) -> None:
+        self._headers = headers
+        self._status = status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(_start(self._status, self._headers))
+        await send(_body(b"", more=False))
+
+
+def _start(status: int, headers: Headers) -> HTTPResponseStartEvent:
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    return {"type": "http.response.start", "status": status, "headers": encoded}
+
+
+def _body(piece: bytes, *, more: bool) -> HTTPResponseBodyEvent:
+    return {"type": "http.response.body", "body": piece, "more_body": more}
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,98 @@
+"""Conditional requests (RFC 9110, section 13): what a client knows of a blob, and what it wants to happen then."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
+
+from domain.blob import Blob
+from domain.errors import DriveError, Kind
+from domain.precondition import Precondition
+from entrypoints.http.problems import HttpProblem
+
+ENTITY_TAG = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
+LIST = re.compile(rf"\s*(?:,\s*)*{ENTITY_TAG}(?:\s*,\s*(?:{ENTITY_TAG})?)*\s*")
+JSON_SUFFIX = "-json"
+
+
+class NotModified(Exception):
+    """The client has this blob already."""
+
+    def __init__(self, blob: Blob) -> None:
+        super().__init__(blob.id)
+        self.blob = blob
+
+
+def etag(blob: Blob) -> str:
+    """The validator of the bytes."""
+    return f'"{blob.etag}"'
+
+
+def json_etag(blob: Blob) -> str:
+    """The validator of the JSON form: another one, as its bytes are others (RFC 9110, section 8.8.3)."""
+    return f'"{blob.etag}{JSON_SUFFIX}"'
+
+
+def last_modified(blob: Blob) -> str:
+    return format_datetime(blob.created_at, usegmt=True)
+
+
+def precondition(headers: Mapping[str, str]) -> Precondition:
+    """What must hold for a change. Raises HttpProblem 400 for tags that are none: a change must not rest on them."""
+    match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    return Precondition(
+        absent=none_match == "*",
+        not_etags=frozenset() if none_match in (None, "*") else _tags("If-None-Match", none_match, weak=True),
+        present=match == "*",
+        etags=None if match in (None, "*") else _tags("If-Match", match, weak=False),
+    )
+
+
+def check_reading(headers: Mapping[str, str], blob: Blob) -> None:
+    """Raise PRECONDITION_FAILED or NotModified where a reading depends on that (section 13.2.2 has the order)."""
+    match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    if match is not None:
+        if match != "*" and blob.etag not in _tags("If-Match", match, weak=False):
+            raise _failed(blob)
+    elif (since := _date(headers.get("if-unmodified-since"))) and _to_the_second(blob) > since:
+        raise _failed(blob)
+    if none_match is not None:
+        if none_match == "*" or blob.etag in _tags("If-None-Match", none_match, weak=True):
+            raise NotModified(blob)
+    elif (since := _date(headers.get("if-modified-since"))) and _to_the_second(blob) <= since:
+        raise NotModified(blob)
+
+
+def range_still_holds(headers: Mapping[str, str], blob: Blob) -> bool:
+    """Whether the version of which a client has a part (If-Range) is this one. It names it by tag or by date."""
+    validator = headers.get("if-range")
+    return validator is None or validator in (etag(blob), last_modified(blob))
+
+
+def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
+    """The tags in a list, of either form. Weak ones count only where that is allowed."""
+    if not LIST.fullmatch(value):
+        detail = f'{name} is not a list of entity tags: "...", "...", or *.'
+        raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_header", detail)
+    return frozenset(
+        tag.removesuffix(JSON_SUFFIX) for is_weak, tag in re.findall(ENTITY_TAG, value) if weak or not is_weak
+    )
+
+
+def _date(value: str | None) -> datetime | None:
+    """None if there is none, or it is no date: then the header is to be ignored."""
+    try:
+        date = parsedate_to_datetime(value or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+def _to_the_second(blob: Blob) -> datetime:
+    return blob.created_at.replace(microsecond=0)
+
+
+def _failed(blob: Blob) -> DriveError:
+    detail = "The blob is not in the version that you named. Fetch it again, and decide anew."
+    return DriveError(Kind.PRECONDITION_FAILED, detail, subject=blob.id)

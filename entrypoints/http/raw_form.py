@@ -1,0 +1,104 @@
+"""The raw form of a blob: its bytes as the body, what is known of it in the headers."""
+
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from urllib.parse import quote
+
+from application.fetch_blob import OpenBlob
+from application.store_blob import NewBlob
+from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, Digest
+from entrypoints.http import conditions, ranges
+from entrypoints.http.answers import Headers
+from entrypoints.http.problems import HttpProblem
+
+# RFC 9110, section 8.3.1; 255 characters are enough for everyone, and no header that other servers refuse.
+MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~\w-]+/[!#$%&'*+.^_`|~\w-]+[\x20-\x7e]*", re.ASCII)
+MAX_MEDIA_TYPE = 255
+SHA_256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([^:]*):\s*(?:;[^,]*)?(?=,|$)")
+# What browsers show and can't be made to run.
+HARMLESS = re.compile(
+    r"(?:image/(?:png|jpeg|gif|webp|avif|bmp)|text/plain|audio/[\w.+-]+|video/[\w.+-]+)(?:;.*)?", re.IGNORECASE
+)
+
+
+def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> NewBlob:
+    """What a PUT asks to store. Raises HttpProblem 400 for headers that are not as they should be."""
+    length = headers.get("content-length")
+    return NewBlob(
+        blob_id,
+        chunks,
+        content_type=_content_type(headers),
+        precondition=conditions.precondition(headers),
+        size=None if length is None else int(length),
+        digest=_digest(headers),
+    )
+
+
+def _content_type(headers: Mapping[str, str]) -> str:
+    given = headers.get("content-type", "").strip() or DEFAULT_CONTENT_TYPE
+    if not MEDIA_TYPE.fullmatch(given) or len(given) > MAX_MEDIA_TYPE:
+        raise _invalid(f"Content-Type is no media type of up to {MAX_MEDIA_TYPE} characters, such as image/png.")
+    return given
+
+
+def _digest(headers: Mapping[str, str]) -> Digest | None:
+    """The SHA-256 that the sender declares (RFC 9530). Other algorithms are not checked."""
+    digests = {digest for name in ("content-digest", "repr-digest") if (digest := _sha_256(name, headers.get(name)))}
+    if len(digests) > 1:
+        raise _invalid("Content-Digest and Repr-Digest differ. Here they are the same, for a body is all of a blob.")
+    return digests.pop() if digests else None
+
+
+def _sha_256(name: str, value: str | None) -> Digest | None:
+    found = SHA_256.search(value or "")
+    if found is None:
+        return None
+    try:
+        return Digest(base64.b64decode(found[1], validate=True))
+    except (binascii.Error, ValueError):
+        raise _invalid(f"The sha-256 in {name.title()} is no SHA-256 in base64, such as sha-256=:...=:.") from None
+
+
+def _invalid(detail: str) -> HttpProblem:
+    return HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_header", detail)
+
+
+def part_of(headers: Mapping[str, str], blob: Blob) -> ByteRange | None:
+    """The part that a GET asks for; None is the whole. Raises what `check_reading` raises, and HttpProblem 416."""
+    conditions.check_reading(headers, blob)
+    return ranges.wanted(headers.get("range"), blob.size) if conditions.range_still_holds(headers, blob) else None
+
+
+def headers_of(blob: Blob, part: ByteRange | None = None) -> Headers:
+    """The headers of a GET, or of the HEAD beside it."""
+    headers = [
+        ("content-type", blob.content_type),
+        ("content-length", str(blob.size if part is None else part.stop - part.start)),
+        *validators(blob),
+        ("accept-ranges", "bytes"),
+        ("repr-digest", f"sha-256=:{base64.b64encode(blob.digest.sha256).decode()}:"),
+        # It was made by anybody, and is served beside an interface that takes commands.
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "sandbox; default-src 'none'"),
+        ("content-disposition", _disposition(blob)),
+    ]
+    return headers if part is None else [*headers, ("content-range", ranges.content_range(part, blob.size))]
+
+
+def validators(blob: Blob) -> Headers:
+    return [("etag", conditions.etag(blob)), ("last-modified", conditions.last_modified(blob)), ("vary", "Accept")]
+
+
+def _disposition(blob: Blob) -> str:
+    """Shown if it is harmless, or else saved; under the last segment of the id (RFC 6266, RFC 8187)."""
+    kind = "inline" if HARMLESS.fullmatch(blob.content_type) else "attachment"
+    name = blob.id.value.rstrip("/").rpartition("/")[2]
+    return f"{kind}; filename*=UTF-8''{quote(name, safe='')}" if name else kind
+
+
+async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:
+    async for chunk in opened:
+        yield chunk

@@ -1,0 +1,94 @@
+"""Answers with a blob, on a real file."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.metadata.memory import MemoryMetadata
+from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from application.fetch_blob import FetchBlob, OpenBlob
+from application.store_blob import NewBlob, StoreBlob
+from application.stores import Stores
+from domain.blob import BlobId, ObjectKey
+from entrypoints.http import json_form, raw_form
+from entrypoints.http.answers import BlobAnswer
+from entrypoints.http.pace import Pace
+from tests.contracts.blob_store import each, pattern
+from tests.contracts.test_blob_stores import open_files
+
+SIZE = 6_000_000
+FORMS = pytest.mark.parametrize("form", [json_form, raw_form], ids=["json", "raw"])
+
+
+class ConnectionLost(Exception):
+    """What a server may raise when there is nobody to send to."""
+
+
+class Client:
+    """The other end: what it is sent, and what becomes of it after so many messages."""
+
+    def __init__(self, after: int, then: Callable[["Client"], Awaitable[None]]) -> None:
+        self.sent: list[Any] = []
+        self.gone = asyncio.Event()
+        self._after = after
+        self._then = then
+
+    async def send(self, message: Any) -> None:
+        if len(self.sent) == self._after:
+            await self._then(self)
+        self.sent.append(message)
+
+    async def receive(self) -> Any:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[OpenBlob]:
+    metadata = MemoryMetadata()
+    async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as files:
+        await files.check()
+        stores = Stores("fs", {"fs": files})
+        blob_id = BlobId("k5")
+        await StoreBlob(metadata, stores, ObjectKey.random, 10**9)(NewBlob(blob_id, each([pattern(SIZE)])))
+        yield await FetchBlob(metadata.blobs, stores)(blob_id)
+        assert [path for path in open_files() if path.startswith(str(tmp_path))] == [], "a file is still open"
+
+
+async def answer(form: Any, opened: OpenBlob, client: Client, timeout: float = 60) -> None:
+    whole = BlobAnswer(opened, form.pieces(opened), form.headers_of(opened.blob), Pace(timeout))
+    await whole({}, client.receive, client.send)  # type: ignore[arg-type]  # the scope is not used
+
+
+@FORMS
+@pytest.mark.parametrize("messages", [0, 1, 2])
+async def test_a_send_that_fails_closes_the_file(opened: OpenBlob, form: Any, messages: int) -> None:
+    async def fail(_: Client) -> None:
+        raise ConnectionLost
+
+    with pytest.raises(ConnectionLost):
+        await answer(form, opened, Client(messages, fail))
+
+
+@FORMS
+async def test_nothing_more_is_read_for_a_client_that_has_left(opened: OpenBlob, form: Any) -> None:
+    async def leave(client: Client) -> None:
+        client.gone.set()
+
+    client = Client(2, leave)
+    await answer(form, opened, client)
+    assert len(client.sent) <= 4
+    assert sum(len(message.get("body", b"")) for message in client.sent) < SIZE
+
+
+@FORMS
+async def test_a_client_that_stops_reading_is_let_go(opened: OpenBlob, form: Any) -> None:
+    async def stop(_: Client) -> None:
+        await asyncio.Event().wait()
+
+    client = Client(2, stop)
+    await answer(form, opened, client, timeout=0.05)
+    assert len(client.sent) == 2
