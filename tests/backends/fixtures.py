@@ -2,9 +2,8 @@
 
 import asyncio
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tests.backends import ceph, ftp, mariadb, postgresql
 from tests.backends.ftp import FtpServer
 from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import as_operator
-from tests.backends.run import Backends, end, hold
+from tests.backends.run import Backends, a_run
 
 # By the names of their fixtures.
 SERVERS: dict[str, Callable[..., Any]] = {
@@ -102,16 +101,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if given is not None:
         config.stash[BACKENDS] = Backends(Path(given["backends"]))
         return
-    folder = Path(tempfile.mkdtemp(prefix="drivebay-tests-"))
-    lock = hold(folder)
-    config.stash[BACKENDS] = Backends(folder)
-
-    def clean_up() -> None:
-        with closing(lock):
-            config.stash[BACKENDS].close()
-            end(folder)
-
-    config.add_cleanup(clean_up)
+    run = ExitStack()
+    config.add_cleanup(run.close)
+    config.stash[BACKENDS] = run.enter_context(a_run())
 
 
 @pytest.hookimpl(optionalhook=True)
