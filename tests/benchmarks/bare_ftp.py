@@ -9,7 +9,7 @@ from tests.backends.ftp import FtpServer
 from tests.benchmarks.clients import Client
 
 # Of TLS 1.3, some versions of curl can't use a session again, which the servers demand.
-OPTIONS = ["--silent", "--show-error", "--fail", "--ssl-reqd", "--tls-max", "1.2", "--config", "-"]
+OPTIONS = ["--silent", "--show-error", "--fail-early", "--ssl-reqd", "--tls-max", "1.2", "--config", "-"]
 
 
 class Curl(Client):

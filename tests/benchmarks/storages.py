@@ -19,6 +19,7 @@ from adapters.storage.ftp.store import FtpBlobStore
 from adapters.storage.s3 import S3BlobStore
 from application.ports.blob_store import BlobStore
 from tests.backends import ceph, ftp, mariadb, postgresql
+from tests.backends.containers import Containers
 from tests.backends.ftp import FtpServer
 from tests.backends.run import Backends
 from tests.benchmarks.bare_databases import bare_mariadb, bare_postgresql, bare_sqlite
@@ -27,6 +28,7 @@ from tests.benchmarks.bare_ftp import bare_ftp
 from tests.benchmarks.bare_s3 import bare_s3
 from tests.benchmarks.clients import Client
 
+VSFTPD_PORTS = 100  # for 32 transfers at once
 REQUIRED = 0.7  # of the bare client's speed
 
 
@@ -56,7 +58,7 @@ def local(folder: Path) -> Iterator[Storage]:
 
 def in_containers(backends: Backends, folder: Path) -> Iterator[Storage]:
     """Those on servers, which are started at the same time."""
-    for start in (postgresql.start, mariadb.start, ceph.start, ftp.start_vsftpd, ftp.start_proftpd):
+    for start in (postgresql.start, mariadb.start, ceph.start, _vsftpd, ftp.start_proftpd):
         backends.start(start)
     url = f"{backends.address(postgresql.start)}/postgres"
     rows = partial(_rows, partial(PostgresqlDatabase, PostgresqlConfig(url)))
@@ -69,9 +71,13 @@ def in_containers(backends: Backends, folder: Path) -> Iterator[Storage]:
     if shutil.which("curl") is None:
         print("There is no curl here: FTP is left out.")
         return
-    vsftpd, proftpd = backends.address(ftp.start_vsftpd), backends.address(ftp.start_proftpd)
+    vsftpd, proftpd = backends.address(_vsftpd), backends.address(ftp.start_proftpd)
     yield _on_ftp("FTP (vsftpd)", vsftpd, folder)
     yield _on_ftp("FTP (ProFTPD)", proftpd, folder, memory=False)
+
+
+def _vsftpd(containers: Containers) -> FtpServer:
+    return ftp.start(containers, "vsftpd", ports=VSFTPD_PORTS)
 
 
 def _on_ftp(name: str, server: FtpServer, folder: Path, **more: Any) -> Storage:
