@@ -33,7 +33,7 @@ def main() -> None:
 
 def _measure(storage: Storage, figures: Figures) -> None:
     uvloop.run(speed.measure(storage, figures))
-    if storage.memory:
+    if storage.stream:
         memory.measure(storage, figures)
 
 

@@ -17,7 +17,6 @@ from tests.benchmarks.storages import Storage
 
 MIB = 1024 * 1024
 STREAMS = 32
-SIZE = 64 * MIB
 CHUNK = 64 * 1024
 ALLOWED = 200  # MiB
 
@@ -27,7 +26,7 @@ def measure(storage: Storage, figures: Figures) -> None:
     keys = [ObjectKey.random() for _ in range(STREAMS)]
     for verb, peak in (("put", _peak_of_puts), ("get", _peak_of_gets)):
         taken = _in_a_fresh_process(peak, storage, keys)
-        figures.mebibytes(f"{storage.name}, {verb} of {STREAMS} x {SIZE // MIB} MiB at once", taken / MIB, ALLOWED)
+        figures.mebibytes(f"{storage.name}, {verb} of {STREAMS} x {storage.stream} MiB at once", taken / MIB, ALLOWED)
 
 
 def _in_a_fresh_process(
@@ -39,7 +38,7 @@ def _in_a_fresh_process(
 
 def _peak_of_puts(storage: Storage, keys: list[ObjectKey]) -> int:
     async def put_all(store: BlobStore) -> None:
-        await asyncio.gather(*(store.put(key, _generated(SIZE)) for key in keys))
+        await asyncio.gather(*(store.put(key, _generated(storage.stream * MIB)) for key in keys))
 
     return uvloop.run(_peak(storage, put_all))
 
@@ -47,7 +46,7 @@ def _peak_of_puts(storage: Storage, keys: list[ObjectKey]) -> int:
 def _peak_of_gets(storage: Storage, keys: list[ObjectKey]) -> int:
     async def get_all(store: BlobStore) -> None:
         sizes = await asyncio.gather(*(_read(store, key) for key in keys))
-        assert sizes == [SIZE] * len(keys)
+        assert sizes == [storage.stream * MIB] * len(keys)
         await asyncio.gather(*(store.delete(key) for key in keys))
 
     return uvloop.run(_peak(storage, get_all))
