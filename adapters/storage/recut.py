@@ -1,17 +1,63 @@
 """Chunks as they come, in pieces as a backend wants them."""
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from io import BytesIO
 
 
 async def recut(chunks: AsyncIterable[bytes], size: int) -> AsyncGenerator[bytes]:
-    """The same bytes in pieces of `size`, but for the last, which may be shorter; at least one, which may be empty."""
-    gathered = bytearray()
+    """The same bytes in pieces of `size`, but for the last, which may be shorter; at least one, which may be empty.
+
+    A piece is gathered in the memory that it is handed out in, and is not kept here: there is one at a time, unless the
+    caller keeps more.
+    """
+    gathered = BytesIO()
     none_yet = True
     async for chunk in chunks:
-        gathered += chunk
-        while len(gathered) > size:
-            yield bytes(gathered[:size])
-            del gathered[:size]
+        rest = memoryview(chunk)
+        while gathered.tell() + len(rest) > size:
+            room = size - gathered.tell()
+            gathered.write(rest[:room])
+            rest = rest[room:]
+            yield _take(gathered)
             none_yet = False
-    if gathered or none_yet:
-        yield bytes(gathered)
+        gathered.write(rest)
+        if size // 16 < gathered.tell() == gathered.getbuffer().nbytes:
+            _make_room(gathered, size)
+    if gathered.tell() or none_yet:
+        yield _take(gathered)
+
+
+def _make_room(gathered: BytesIO, size: int) -> None:
+    """For a whole piece. To grow again and again beside others that grow would leave holes in the process's memory."""
+    end = gathered.tell()
+    if end < size:
+        gathered.seek(size - 1)
+        gathered.write(b"\0")
+        gathered.seek(end)
+
+
+def _take(gathered: BytesIO) -> bytes:
+    gathered.truncate()  # the room that was not needed
+    piece = gathered.getvalue()  # no copy, until one of both is written to
+    gathered.seek(0)
+    gathered.truncate()
+    return piece
+
+
+class Pieces(AsyncIterator[bytes]):
+    """What `recut` cuts, but the first piece can be waited for before it is taken. To be closed."""
+
+    def __init__(self, chunks: AsyncIterable[bytes], size: int) -> None:
+        self._cut = recut(chunks, size)
+        self._first: list[bytes] = []
+
+    async def first_size(self) -> int:
+        """How long the first piece is, once it is there. To be called before any is taken."""
+        self._first.append(await anext(self._cut))
+        return len(self._first[0])
+
+    async def __anext__(self) -> bytes:
+        return self._first.pop() if self._first else await anext(self._cut)
+
+    async def aclose(self) -> None:
+        await self._cut.aclose()

@@ -1,8 +1,7 @@
 """The backends as fixtures, started as soon as it is known which tests are going to run."""
 
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from adapters.storage.s3 import S3Config
 from tests.backends import ceph, ftp, mariadb, postgresql
 from tests.backends.ftp import FtpServer
-from tests.backends.run import Backends, end, hold
+from tests.backends.run import Backends, a_run
 
 # By the names of their fixtures.
 SERVERS: dict[str, Callable[..., Any]] = {
@@ -90,16 +89,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if given is not None:
         config.stash[BACKENDS] = Backends(Path(given["backends"]))
         return
-    folder = Path(tempfile.mkdtemp(prefix="drivebay-tests-"))
-    lock = hold(folder)
-    config.stash[BACKENDS] = Backends(folder)
-
-    def clean_up() -> None:
-        with closing(lock):
-            config.stash[BACKENDS].close()
-            end(folder)
-
-    config.add_cleanup(clean_up)
+    run = ExitStack()
+    config.add_cleanup(run.close)
+    config.stash[BACKENDS] = run.enter_context(a_run())
 
 
 @pytest.hookimpl(optionalhook=True)

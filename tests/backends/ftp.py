@@ -38,8 +38,13 @@ def start(
     tls: Literal["explicit", "implicit", "none"] = "explicit",
     max_clients: int | None = None,
     disk: int | None = None,
+    ports: int = PORTS,
 ) -> FtpServer:
-    """One on which no more than `max_clients` are let in at once, and no more than `disk` bytes have room."""
+    """One on which no more than `max_clients` are let in at once, and no more than `disk` bytes have room.
+
+    `ports`: how many it has for data. vsftpd looks for a free one ten times at random, and then breaks off: for many
+    transfers at once it needs several times as many.
+    """
     from docker.errors import APIError
 
     server = FtpServer("127.0.0.1", 0, "drivebay", "of-the-tests", "")
@@ -48,10 +53,10 @@ def start(
         env["FTP_MAX_CLIENTS"] = str(max_clients)
     tmpfs = {"/srv/ftp": f"size={disk}"} if disk else None
     for left in reversed(range(ATTEMPTS)):
-        ports = free_ports(PORTS)
-        env["FTP_PASSIVE_PORTS"] = f"{ports[0]}-{ports[-1]}"
+        free = free_ports(ports)
+        env["FTP_PASSIVE_PORTS"] = f"{free[0]}-{free[-1]}"
         try:
-            container = containers.start(image, 21, "ftp: ready", published=ports, tmpfs=tmpfs, **env)
+            container = containers.start(image, 21, "ftp: ready", published=free, tmpfs=tmpfs, **env)
             break
         except APIError as error:
             if not left or "port is already allocated" not in str(error):

@@ -8,9 +8,11 @@ run's label was left behind, and the next run removes it.
 
 import fcntl
 import shutil
+import tempfile
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -98,6 +100,19 @@ def lives(folder: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+
+
+@contextmanager
+def a_run() -> Iterator[Backends]:
+    """The backends of a run that begins here. What was started of them is removed at its end."""
+    folder = Path(tempfile.mkdtemp(prefix="drivebay-tests-"))
+    with closing(hold(folder)):
+        backends = Backends(folder)
+        try:
+            yield backends
+        finally:
+            backends.close()
+            end(folder)
 
 
 def remove_left_behind() -> None:

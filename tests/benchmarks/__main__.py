@@ -1,17 +1,40 @@
-"""`make bench`: run all, and print a line for each figure."""
+"""`make bench`: run all, print a line for each figure, and fail if a bound was not kept."""
 
-import asyncio
+import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import fetching, serving
+import uvloop
+
+from tests.backends.containers import docker_answers
+from tests.backends.run import a_run
+from tests.benchmarks import fetching, memory, serving, speed, storages
+from tests.benchmarks.figures import Figures
+from tests.benchmarks.storages import Storage
 
 
 def main() -> None:
+    figures = Figures()
+    for measure in (fetching.measure, serving.measure):
+        with tempfile.TemporaryDirectory() as folder:
+            uvloop.run(measure(Path(folder), figures))
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(fetching.measure(Path(folder)))
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(serving.measure(Path(folder)))
+        for storage in storages.local(Path(folder)):
+            _measure(storage, figures)
+    if docker_answers():
+        with a_run() as backends, tempfile.TemporaryDirectory() as folder:
+            for storage in storages.in_containers(backends, Path(folder)):
+                _measure(storage, figures)
+    else:
+        print("There is no Docker engine that answers (docker info): the storages in containers are left out.")
+    if figures.broken:
+        sys.exit(f"{figures.broken} bounds were not kept.")
+
+
+def _measure(storage: Storage, figures: Figures) -> None:
+    uvloop.run(speed.measure(storage, figures))
+    if storage.stream:
+        memory.measure(storage, figures)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from application.fetch_blob import FetchBlob
 from application.store_blob import NewBlob, StoreBlob
 from application.stores import Stores
 from domain.blob import BlobId, ObjectKey
+from tests.benchmarks.figures import Figures
 
 SIZE = 1024
 ROUNDS = 31
@@ -24,7 +25,7 @@ FETCHES = 300  # in a round
 ALLOWED = 2.5
 
 
-async def measure(folder: Path) -> None:
+async def measure(folder: Path, figures: Figures) -> None:
     """Print the medians and their ratio."""
     async with (
         SqlMetadata(SqliteDatabase(SqliteConfig(folder / "rows.db"))) as metadata,
@@ -56,9 +57,8 @@ async def measure(folder: Path) -> None:
             theirs.append(await _time(least, ids))
             ours.append(await _time(drivebay, ids))
         rows.close()
-    ratio = median(ours) / median(theirs)
-    print(f"fetch of 1 KiB in-process: {median(ours):.0f} us, the least {median(theirs):.0f} us")
-    print(f"  ratio {ratio:.2f} (allowed {ALLOWED}): {'ok' if ratio <= ALLOWED else 'TOO SLOW'}")
+    what = f"fetch of 1 KiB in-process: {median(ours):.0f} us, the least {median(theirs):.0f} us, ratio"
+    figures.at_most(what, median(ours) / median(theirs), ALLOWED)
 
 
 async def _time(fetch: Callable[[BlobId], Awaitable[bytes]], ids: list[BlobId]) -> float:

@@ -14,6 +14,7 @@ from statistics import median
 
 import litestar
 
+from tests.benchmarks.figures import Figures
 from tests.http.server import Server
 from tests.http.wire import Connection, get, post
 
@@ -33,7 +34,7 @@ def empty() -> litestar.Litestar:
     return litestar.Litestar([_empty])
 
 
-async def measure(folder: Path) -> None:
+async def measure(folder: Path, figures: Figures) -> None:
     """Print the medians, and what part each is of the empty handler's."""
     (folder / "empty").mkdir()
     (folder / "drivebay").mkdir()
@@ -53,7 +54,8 @@ async def measure(folder: Path) -> None:
                 rates[kind].append(await _rate(port, make))
     whole = median(rates["empty handler"])
     for kind, found in rates.items():
-        print(f"{kind}: {median(found):,.0f} requests per second, {median(found) / whole:.2f} of the empty handler's")
+        what = f"{kind}: {median(found):,.0f} requests per second, of the empty handler's"
+        figures.at_least(what, median(found) / whole)
 
 
 async def _rate(port: int, make: Callable[[], bytes]) -> float:

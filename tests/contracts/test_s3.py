@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from adapters.storage.s3 import PART, S3BlobStore, S3Config
+from adapters.storage.s3 import S3BlobStore, S3Config
+from adapters.storage.s3_upload import PART
 from application.ports.blob_store import BlobStore
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -49,17 +50,6 @@ class TestS3(BackendContract):
         await store._client.put_object(Bucket="drivebay", Key="somebody/else's", Body=b"x")
         assert await keys(store) == []
         await store._client.delete_object(Bucket="drivebay", Key="somebody/else's")
-
-    async def test_no_more_streams_than_allowed(self, s3_server: S3Config) -> None:
-        async with S3BlobStore(replace(s3_server, streams=2, wait_timeout=0.05)) as narrow:
-            key = ObjectKey.random()
-            await narrow.put(key, each([b"x"]))
-            async with narrow.open(key), narrow.open(key):
-                with pytest.raises(DriveError, match="Too many objects") as caught:
-                    await read(narrow, key)
-            assert caught.value.kind is Kind.TIMEOUT
-            assert await read(narrow, key) == b"x"
-            await narrow.delete(key)
 
     @pytest.mark.parametrize(
         ("change", "why"),

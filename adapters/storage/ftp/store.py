@@ -14,7 +14,7 @@ from adapters.cancellation import to_the_end
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import CHUNK, FtpConnection
 from adapters.storage.ftp.pool import FtpPool
-from adapters.storage.recut import recut
+from adapters.storage.recut import Pieces
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -46,14 +46,14 @@ class FtpBlobStore(BlobStore):
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         something_is_left = False
-        async with aclosing(recut(chunks, CHUNK)) as pieces:
-            first = await anext(pieces)  # so that no slow sender of little holds a connection
+        async with aclosing(Pieces(chunks, CHUNK)) as pieces:
+            await pieces.first_size()  # so that no slow sender of little holds a connection
             try:
                 async with self._pool.connection("put", key) as ftp:
                     await self._prepare(ftp, key)
                     something_is_left = True
                     try:
-                        return await self._write(ftp, key, _chained(first, pieces))
+                        return await self._write(ftp, key, pieces)
                     except BaseException:
                         something_is_left = not await to_the_end(_take_back(ftp, key))
                         raise
@@ -177,9 +177,3 @@ def _shard(key: ObjectKey) -> str:
 
 def _path(key: ObjectKey) -> str:
     return f"{_shard(key)}/{key.value}"
-
-
-async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for piece in rest:
-        yield piece

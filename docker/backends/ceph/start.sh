@@ -47,7 +47,7 @@ osd pool default size = 1
 osd pool default pg num = 8
 osd pool default pg autoscale mode = off
 
-rgw frontends = beast port=7480
+rgw frontends = beast port=7480 tcp_nodelay=1
 rgw gc obj min wait = 60
 rgw gc processor period = 60
 END

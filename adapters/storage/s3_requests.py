@@ -1,0 +1,74 @@
+"""Requests to S3: each has a deadline, and what goes wrong is said in the port's words."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
+
+from domain.errors import DriveError, Kind
+
+T = TypeVar("T")
+
+# By the codes of S3's errors ("Error responses" in the API reference). HEAD has no body, so its codes are statuses.
+KINDS = {
+    "NoSuchKey": Kind.NOT_FOUND,
+    "PreconditionFailed": Kind.ALREADY_EXISTS,
+    "412": Kind.ALREADY_EXISTS,
+    "InvalidRange": Kind.RANGE_NOT_SATISFIABLE,
+    "416": Kind.RANGE_NOT_SATISFIABLE,
+    "QuotaExceeded": Kind.NO_SPACE,
+    "InsufficientStorage": Kind.NO_SPACE,
+    "XMinioStorageFull": Kind.NO_SPACE,
+    "507": Kind.NO_SPACE,
+    "RequestTimeout": Kind.TIMEOUT,
+}
+DETAILS = {
+    Kind.NOT_FOUND: "There is no object under this key.",
+    Kind.ALREADY_EXISTS: "An object is under this key already.",
+    Kind.RANGE_NOT_SATISFIABLE: "The range starts behind the object's end.",
+    Kind.NO_SPACE: "The bucket's storage is full, or its quota is used up.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class S3Requests:
+    """Those about one bucket, of which none takes longer than `timeout` seconds."""
+
+    bucket: str
+    backend: str
+    timeout: float
+
+    @contextmanager
+    def translating(self, operation: str, key: object) -> Iterator[None]:
+        """Say what went wrong in the port's words."""
+        try:
+            yield
+        except ClientError as error:
+            kind = KINDS.get(code(error), Kind.UNAVAILABLE)
+            detail = DETAILS.get(kind) or f"The bucket {self.bucket} can't be used: {error}."
+            raise self._error(kind, detail, operation, key) from error
+        except (ConnectTimeoutError, ReadTimeoutError, TimeoutError) as error:
+            raise self._error(Kind.TIMEOUT, f"S3 did not answer in time: {error}.", operation, key) from error
+        except (BotoCoreError, aiohttp.ClientError, OSError) as error:
+            raise self._error(Kind.UNAVAILABLE, f"S3 can't be reached: {error}.", operation, key) from error
+
+    async def timed(self, request: Coroutine[Any, Any, T]) -> T:
+        """A request with its deadline. The client's own timeouts are for each of its steps, and not for all of them."""
+        async with asyncio.timeout(self.timeout):
+            return await request
+
+    def already_there(self, key: object) -> DriveError:
+        """What a put fails with if there is an object under its key."""
+        return self._error(Kind.ALREADY_EXISTS, DETAILS[Kind.ALREADY_EXISTS], "put", key)
+
+    def _error(self, kind: Kind, detail: str, operation: str, key: object) -> DriveError:
+        return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key)
+
+
+def code(error: ClientError) -> str:
+    """The code that S3 gave to what went wrong; empty if it gave none."""
+    return str(error.response.get("Error", {}).get("Code", ""))

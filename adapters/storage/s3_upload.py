@@ -1,0 +1,134 @@
+"""A large object on its way to S3: a multipart upload, whose size is not felt in memory.
+
+Each put may hold one part at any time, which is either gathered or sent. An upload sends others beside it only as long
+as all puts together hold fewer than PARTS: so one upload is fast, and many at once take little. Nobody waits for that:
+if there is no room for another when a part is complete, the upload sends it before it gathers the next.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING, TypedDict
+
+from botocore.exceptions import ClientError
+
+from adapters.cancellation import to_the_end
+from adapters.storage.s3_requests import S3Requests, code
+from application.ports.blob_store import Stored
+from domain.blob import ObjectKey
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+
+    Sending = asyncio.Task[CompletedPartTypeDef]
+
+PART = 5 * 1024 * 1024  # the least that S3 takes; and it takes 10,000 of them
+PARTS = 8
+
+
+class S3Uploads:
+    """Multipart uploads of one client."""
+
+    def __init__(self, client: "S3Client", requests: S3Requests) -> None:
+        self._client = client
+        self._requests = requests
+        self._held = 0  # parts
+
+    @contextmanager
+    def holding_one(self) -> Iterator[None]:
+        """For a put, large or small, as long as it may hold a part."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+
+    async def put(self, key: ObjectKey, parts: AsyncIterator[bytes]) -> Stored:
+        """Upload the parts, all but the last of which are of PART bytes. If it fails, the upload is left open."""
+        # What the source of the parts raises is not S3's, so each request is translated, and not all of this at once.
+        with self._requests.translating("put", key):
+            await self._refuse_what_is_there(key)
+            # To the end: an upload that is created unseen stays open.
+            created = await to_the_end(
+                self._requests.timed(self._client.create_multipart_upload(Bucket=self._requests.bucket, Key=key.value))
+            )
+        upload: _Upload = {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": created["UploadId"]}
+        sent, size = await self._send_all(upload, parts)
+        parts_are_one = self._client.complete_multipart_upload(
+            **upload, MultipartUpload={"Parts": sent}, IfNoneMatch="*"
+        )
+        with self._requests.translating("put", key):
+            # To the end: a request that is dropped may land after all, behind the delete of what it left.
+            await to_the_end(self._requests.timed(parts_are_one))
+        return Stored(size)
+
+    async def abort(self, key: ObjectKey) -> None:
+        """Abort what is open under the key, whoever opened it."""
+        listing = self._client.list_multipart_uploads(Bucket=self._requests.bucket, Prefix=key.value)
+        for found in (await self._requests.timed(listing)).get("Uploads", []):
+            upload: _Upload = {
+                "Bucket": self._requests.bucket,
+                "Key": found["Key"],
+                "UploadId": found["UploadId"],
+            }
+            await self._requests.timed(self._client.abort_multipart_upload(**upload))
+
+    async def _refuse_what_is_there(self, key: ObjectKey) -> None:
+        """Not every server heeds If-None-Match when an upload is completed. Keys are used once, so a look will do."""
+        try:
+            await self._requests.timed(self._client.head_object(Bucket=self._requests.bucket, Key=key.value))
+        except ClientError as error:
+            if code(error) != "404":
+                raise
+        else:
+            raise self._requests.already_there(key)
+
+    async def _send_all(
+        self, upload: "_Upload", parts: AsyncIterator[bytes]
+    ) -> "tuple[list[CompletedPartTypeDef], int]":
+        """What S3 wants to be told of the parts at the end, and their size in bytes together."""
+        sent: list[CompletedPartTypeDef] = []
+        in_flight: deque[Sending] = deque()
+        size = 0
+        try:
+            async for part in parts:
+                size += len(part)
+                number = len(sent) + len(in_flight) + 1
+                sending = asyncio.create_task(self._send(upload, number, BytesIO(part)))
+                in_flight.append(sending)
+                del part  # else it would be held while the next is gathered
+                if self._held < PARTS:
+                    self._held += 1
+                    sending.add_done_callback(self._let_go)
+                else:
+                    await asyncio.wait({sending})
+                while in_flight and in_flight[0].done():
+                    sent.append(in_flight.popleft().result())
+            sent += [await sending for sending in in_flight]
+        except BaseException:
+            # A part that lands after its upload was aborted would stay, and be paid for.
+            for sending in in_flight:
+                sending.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)
+            raise
+        return sent, size
+
+    def _let_go(self, _: object) -> None:
+        self._held -= 1
+
+    async def _send(self, upload: "_Upload", number: int, part: BytesIO) -> "CompletedPartTypeDef":
+        """Upload a part whose bytes nobody else holds: else the client would copy them."""
+        with self._requests.translating("put", upload["Key"]):
+            sent = await self._requests.timed(self._client.upload_part(**upload, PartNumber=number, Body=part))
+        return {"ETag": sent["ETag"], "PartNumber": number}
+
+
+class _Upload(TypedDict):
+    """What names a multipart upload."""
+
+    Bucket: str
+    Key: str
+    UploadId: str

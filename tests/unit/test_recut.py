@@ -1,0 +1,63 @@
+"""Chunks of any sizes in pieces of one size."""
+
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.storage.recut import Pieces, recut
+
+MIB = 1024 * 1024
+
+
+async def each(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+@given(st.lists(st.binary(max_size=70), max_size=12), st.sampled_from([1, 2, 16, 33, 64]))
+async def test_the_bytes_are_the_same_and_the_pieces_of_one_size(chunks: list[bytes], size: int) -> None:
+    pieces = [piece async for piece in recut(each(chunks), size)]
+    assert b"".join(pieces) == b"".join(chunks)
+    assert all(len(piece) == size for piece in pieces[:-1])
+    assert len(pieces) == max(1, -(-sum(map(len, chunks)) // size))
+
+
+async def test_a_piece_stays_as_it_was() -> None:
+    cut = recut(each([b"a" * 40, b"b" * 40, b"c" * 7]), 40)
+    first = await anext(cut)
+    assert [piece async for piece in cut] == [b"b" * 40, b"c" * 7]
+    assert first == b"a" * 40
+
+
+async def test_the_first_can_be_waited_for_and_is_not_lost() -> None:
+    pieces = Pieces(each([b"ab", b"cd", b"e"]), 2)
+    assert await pieces.first_size() == 2
+    assert [piece async for piece in pieces] == [b"ab", b"cd", b"e"]
+
+
+async def test_one_piece_is_held_at_a_time() -> None:
+    async def generated() -> AsyncIterator[bytes]:
+        for _ in range(12 * 16):
+            yield bytes(MIB // 16)
+
+    gc.collect()
+    tracemalloc.start()
+    try:
+        pieces = Pieces(generated(), 4 * MIB)
+        await pieces.first_size()
+        async for piece in pieces:
+            assert len(piece) == 4 * MIB
+            del piece
+        assert tracemalloc.get_traced_memory()[1] < 5 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [1, 1000, 4096])
+async def test_nothing_at_all_is_one_empty_piece(size: int) -> None:
+    assert [piece async for piece in recut(each([]), size)] == [b""]
+    assert [piece async for piece in recut(each([b"", b""]), size)] == [b""]
