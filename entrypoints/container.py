@@ -55,6 +55,7 @@ def _s3(given: Settings) -> BlobStore:
             secret_key=given.s3_secret_key,
             endpoint=given.s3_endpoint,
             path_style=given.s3_force_path_style,
+            connections=given.storage_streams + 10,  # beside the streams, what is short
             request_timeout=given.storage_timeout,
             attempts=given.storage_attempts,
         )
