@@ -119,7 +119,7 @@ STORE_RESPONSES = {201: ResponseSpec(StoredBody, False, "Stored.")} | _problems(
         HTTPStatus.BAD_REQUEST: "The body, the id or the base64 is not as it should be.",
         HTTPStatus.REQUEST_TIMEOUT: "The upload stood still for too long.",
         HTTPStatus.CONFLICT: "A blob with this id exists already.",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body or the blob is too large.",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The blob is too large.",
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not JSON.",
         HTTPStatus.INSUFFICIENT_STORAGE: "The storage is full.",
         **_ALWAYS,
