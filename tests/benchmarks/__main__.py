@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import fetching, serving
+from tests.benchmarks import fetching, json_form, serving
 
 
 def main() -> None:
@@ -12,6 +12,8 @@ def main() -> None:
         asyncio.run(fetching.measure(Path(folder)))
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(serving.measure(Path(folder)))
+    with tempfile.TemporaryDirectory() as folder:
+        json_form.measure(Path(folder))
 
 
 if __name__ == "__main__":
