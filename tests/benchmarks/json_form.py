@@ -17,7 +17,7 @@ ALLOWED = 64  # MiB
 
 
 def measure(folder: Path) -> None:
-    """Print the time for a MiB of the blob, and how far the server's resident set rose above that of the idle server."""
+    """Print the time for a MiB of the blob, and how far the server's resident set rose above what it was when idle."""
     with Server(folder) as server:
         [worker] = server.workers()
         _post(server, b'{"id":"warm","data":"', b'"}', blocks=9)
