@@ -57,6 +57,28 @@ class Decoder:
         return Base64Error(self._decoded + offset, fault)
 
 
+class Encoder:
+    """Encodes bytes that come in pieces."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The characters that can be told by now: three bytes make four."""
+        start = -len(self._rest) % 3
+        if len(data) < start:
+            self._rest += data
+            return b""
+        stop = len(data) - (len(data) - start) % 3
+        first, self._rest = self._rest + data[:start], data[stop:]
+        # What is large is copied once: a copy takes as long as the encoding.
+        return b"".join((pybase64.b64encode(first), pybase64.b64encode(memoryview(data)[start:stop])))
+
+    def end(self) -> bytes:
+        """The last characters."""
+        return pybase64.b64encode(self._rest)
+
+
 def encoded_size(size: int) -> int:
     """How many characters `size` bytes take."""
     return (size + 2) // 3 * 4

@@ -5,7 +5,6 @@ from datetime import datetime
 from http import HTTPStatus
 
 import msgspec
-import pybase64
 from litestar.types import Receive, Scope, Send
 
 from application.fetch_blob import OpenBlob
@@ -74,13 +73,10 @@ class JsonBlob:
             await send({"type": "http.response.body", "body": piece, "more_body": False})
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        piece, rest = self._head, b""
+        piece, encoder = self._head, base64_text.Encoder()
         async for chunk in self._opened:
             if piece is not self._head:
                 yield piece
                 piece = b""
-            data = rest + chunk
-            whole = len(data) - len(data) % 3
-            piece += pybase64.b64encode(data[:whole])
-            rest = data[whole:]
-        yield piece + pybase64.b64encode(rest) + self._tail
+            piece += encoder.feed(chunk)
+        yield piece + encoder.end() + self._tail

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints.http.base64_text import Base64Error, Decoder, encoded_size
+from entrypoints.http.base64_text import Base64Error, Decoder, Encoder, encoded_size
 
 
 def decode(text: str, cuts: Iterable[int] = ()) -> bytes:
@@ -28,6 +28,13 @@ def test_takes_what_the_standard_library_encodes(data: bytes) -> None:
     text = base64.b64encode(data).decode()
     assert decode(text) == decode(text, range(len(text))) == data
     assert encoded_size(len(data)) == len(text)
+
+
+@given(st.lists(st.binary(max_size=8), max_size=8))
+def test_encodes_as_the_standard_library_does_however_it_is_cut(pieces: list[bytes]) -> None:
+    encoder = Encoder()
+    text = b"".join([*map(encoder.feed, pieces), encoder.end()])
+    assert text == base64.b64encode(b"".join(pieces))
 
 
 @given(st.text(alphabet="QRSTgw+/-_= \n", max_size=12))
