@@ -33,7 +33,7 @@ class Intake:
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
         if self.declared_size is not None and self.declared_size > self.max_bytes:
-            raise self._too_large()
+            raise too_large(self.max_bytes)
         async for chunk in self.chunks:
             self._count(chunk)
             if len(chunk) < HASH_IN_THREAD:
@@ -51,7 +51,7 @@ class Intake:
     def _count(self, chunk: bytes) -> None:
         self.size += len(chunk)
         if self.size > self.max_bytes:
-            raise self._too_large()
+            raise too_large(self.max_bytes)
         if self.declared_size is not None and self.size > self.declared_size:
             raise DriveError(Kind.SIZE_MISMATCH, f"More bytes came than the {self.declared_size:,} declared.")
 
@@ -65,5 +65,6 @@ class Intake:
             )
             raise DriveError(Kind.DIGEST_MISMATCH, detail)
 
-    def _too_large(self) -> DriveError:
-        return DriveError(Kind.TOO_LARGE, f"A blob may have up to {self.max_bytes:,} bytes here.")
+
+def too_large(max_bytes: int) -> DriveError:
+    return DriveError(Kind.TOO_LARGE, f"A blob may have up to {max_bytes:,} bytes here.")

@@ -29,9 +29,12 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class NewBlob:
-    """What to store. `size` in bytes and `digest` are what the sender declared, if it did."""
+    """What to store. `size` in bytes and `digest` are what the sender declared, if it did.
 
-    id: BlobId
+    Where the id comes behind the bytes, `id` is a function that tells it once all chunks were read.
+    """
+
+    id: BlobId | Callable[[], BlobId]
     chunks: AsyncIterable[bytes]
     content_type: str = DEFAULT_CONTENT_TYPE
     precondition: Precondition = ANY
@@ -79,7 +82,8 @@ class StoreBlob:
     async def _reserve(self, location: Location, new: NewBlob) -> None:
         async with self.units() as work:
             # Only a courtesy to those who would send their bytes in vain: publishing decides.
-            new.precondition.check(new.id, await current_version(work, new.id))
+            if isinstance(new.id, BlobId):
+                new.precondition.check(new.id, await current_version(work, new.id))
             await work.uploads.add(location, self.lease)
             try:
                 await work.commit()
@@ -96,7 +100,8 @@ class StoreBlob:
         if stored.size != intake.size:
             detail = f"The storage keeps {stored.size:,} bytes of the {intake.size:,} that it was given."
             raise DriveError(Kind.INTEGRITY, detail, backend=location.backend, subject=location.key)
-        return Blob(new.id, location, intake.size, intake.digest, new.content_type, self.now())
+        blob_id = new.id if isinstance(new.id, BlobId) else new.id()
+        return Blob(blob_id, location, intake.size, intake.digest, new.content_type, self.now())
 
     async def _put(self, location: Location, chunks: AsyncIterable[bytes]) -> Stored:
         try:

@@ -1,46 +1,41 @@
 """The routes of blobs: HTTP translated into the use cases' words and back, and nothing decided."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 from litestar import HttpMethod, Request, Response, delete, get, post, put, route
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from litestar.types import ASGIApp
 
 from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
 from application.ports.metadata import BlobReader
-from application.store_blob import NewBlob, StoreBlob, StoredBlob
+from application.store_blob import StoreBlob, StoredBlob
 from domain.errors import DriveError, Kind
-from domain.precondition import CREATE_ONLY
 from entrypoints.http import conditions, json_form, openapi, raw_form
 from entrypoints.http.answers import BlobAnswer, NoBody
 from entrypoints.http.blob_ids import ROUTE, blob_id
 from entrypoints.http.conditions import NotModified
 from entrypoints.http.json_form import StoredBody
+from entrypoints.http.json_request import new_blob
 from entrypoints.http.negotiation import wants_bytes
 from entrypoints.http.pace import Meter, Pace
 
-# More than this is decoded in a thread, beside other requests.
-PARSE_IN_THREAD = 256 * 1024
-
 HttpRequest = Request[Any, Any, Any]
-Blobs = Annotated[BlobReader, Dependency(skip_validation=True)]  # protocols can't be checked at run time
+Blobs = NamedDependency[SkipValidation[BlobReader]]  # protocols can't be checked at run time
 
 
 @post("/v1/blobs", summary="Store a blob", operation_class=openapi.StoreOperation, responses=openapi.STORE_RESPONSES)
 async def store_blob(request: HttpRequest, store: StoreBlob, pace: Pace) -> Response[StoredBody]:
-    """Store a blob under an id that is not in use yet. A request may have up to 64 MiB."""
-    body = await json_form.read_body(request.scope, request.receive, pace)
-    if len(body) < PARSE_IN_THREAD:
-        new_id, data = json_form.parse(body)
-    else:
-        new_id, data = await asyncio.to_thread(json_form.parse, body)
-    return _stored(await store(NewBlob(new_id, _once(data), precondition=CREATE_ONLY)))
+    """Store a blob under an id that is not in use yet. The members may come in any order.
+
+    With `id` before `data`, an id that is in use is refused before the data is read.
+    """
+    body = Meter(pace).chunks(request.receive)
+    return _stored(await store(await new_blob(request.scope, body, store.max_bytes)))
 
 
 @put(ROUTE, summary="Store or replace a blob", operation_class=openapi.PutOperation, responses=openapi.PUT_RESPONSES)
@@ -101,7 +96,3 @@ async def delete_blob(request: HttpRequest, delete: DeleteBlob) -> None:
 
 
 ROUTES = [store_blob, put_blob, fetch_blob, describe_blob, delete_blob]
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data

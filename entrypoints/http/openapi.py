@@ -192,7 +192,7 @@ _ALWAYS = {
 }
 _STORING = {
     HTTPStatus.REQUEST_TIMEOUT: "The body came too slowly, or the upload stood still for too long.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body or the blob is too large.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The blob is too large.",
     HTTPStatus.INSUFFICIENT_STORAGE: "The storage is full.",
     **_ALWAYS,
 }

@@ -13,7 +13,7 @@ from application.ports.blob_store import Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.store_blob import NewBlob
 from application.stores import Stores
-from domain.blob import Blob, Digest, ObjectKey
+from domain.blob import Blob, BlobId, Digest, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import Fault, each, keys, pattern, refused
@@ -43,6 +43,27 @@ class TestStoreAndFetch:
             await any_drive.put(b"second", precondition=CREATE_ONLY)
         assert await any_drive.get() == b"first"
         assert len(await any_drive.objects()) == 1, "refused before a byte was written"
+
+    async def test_an_id_that_comes_behind_the_bytes(self, any_drive: Drive) -> None:
+        read: list[bytes] = []
+
+        async def source() -> AsyncIterator[bytes]:
+            for chunk in (b"first", b"second"):
+                read.append(chunk)
+                yield chunk
+
+        def blob_id() -> BlobId:
+            assert read == [b"first", b"second"]
+            return ID
+
+        blob = (await any_drive.store(NewBlob(blob_id, source(), precondition=CREATE_ONLY))).blob
+        assert blob.id == ID
+        read.clear()
+        with refused(Kind.ALREADY_EXISTS):
+            await any_drive.store(NewBlob(blob_id, source(), precondition=CREATE_ONLY))
+        await any_drive.reap()
+        assert await any_drive.objects() == {blob.location.key}
+        assert await any_drive.get() == b"firstsecond"
 
     async def test_one_of_many_creators_wins_and_the_rest_leaves_nothing(self, any_drive: Drive) -> None:
         contents = [pattern(size) for size in range(1000, 1020)]

@@ -1,19 +1,40 @@
 """Strict base64, against the standard library's decoder and encoder."""
 
 import base64
+from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints.http.base64_text import Base64Error, decode, encoded_size
+from entrypoints.http.base64_text import Base64Error, Decoder, Encoder, encoded_size
+
+
+def decode(text: str, cuts: Iterable[int] = ()) -> bytes:
+    decoder, encoded = Decoder(), text.encode()
+    pieces = [encoded[start:stop] for start, stop in pairwise(sorted({0, *cuts, len(encoded)}))]
+    return b"".join([*map(decoder.feed, pieces), decoder.end()])
+
+
+def offset_of_fault(text: str, cuts: Iterable[int] = ()) -> int:
+    with pytest.raises(Base64Error) as caught:
+        decode(text, cuts)
+    return caught.value.offset
 
 
 @given(st.binary(max_size=200))
 def test_takes_what_the_standard_library_encodes(data: bytes) -> None:
     text = base64.b64encode(data).decode()
-    assert decode(text) == data
+    assert decode(text) == decode(text, range(len(text))) == data
     assert encoded_size(len(data)) == len(text)
+
+
+@given(st.lists(st.binary(max_size=8), max_size=8))
+def test_encodes_as_the_standard_library_does_however_it_is_cut(pieces: list[bytes]) -> None:
+    encoder = Encoder()
+    text = b"".join([*map(encoder.feed, pieces), encoder.end()])
+    assert text == base64.b64encode(b"".join(pieces))
 
 
 @given(st.text(alphabet="QRSTgw+/-_= \n", max_size=12))
@@ -21,9 +42,9 @@ def test_takes_nothing_else(text: str) -> None:
     if any(base64.b64encode(data).decode() == text for data in decoded_leniently(text)):
         decode(text)
     else:
-        with pytest.raises(Base64Error) as caught:
-            decode(text)
-        assert 0 <= caught.value.offset <= len(text)
+        offset = offset_of_fault(text)
+        assert 0 <= offset <= len(text)
+        assert {offset_of_fault(text, [one, other]) for one in range(13) for other in range(one)} == {offset}
 
 
 def decoded_leniently(text: str) -> list[bytes]:
@@ -41,14 +62,14 @@ def decoded_leniently(text: str) -> list[bytes]:
         ("QUF=", 2, "bits that the padding cuts off"),
         ("QQ", 2, "ends too early"),
         ("QUJDR", 5, "ends too early"),
-        ("QQ=", 2, "padding is wrong"),
-        ("QUJD=", 4, "padding is wrong"),
-        ("QUJD====", 4, "padding is wrong"),
-        ("QQ===", 2, "padding is wrong"),
-        ("Q===", 1, "padding is wrong"),
-        ("====", 0, "padding is wrong"),
-        ("QQ==QUJD", 2, "only at the end"),
-        ("QQ=Q", 2, "only at the end"),
+        ("QQ=", 2, "fill up the last group"),
+        ("QUJD=", 4, "fill up the last group"),
+        ("QUJD====", 4, "fill up the last group"),
+        ("QQ===", 2, "fill up the last group"),
+        ("Q===", 1, "fill up the last group"),
+        ("====", 0, "fill up the last group"),
+        ("QQ==QUJD", 2, "stand only at the end"),
+        ("QQ=Q", 2, "stand only at the end"),
         ("QU JD", 2, "not in the standard alphabet"),
         ("QUJD\n", 4, "not in the standard alphabet"),
         ("QUJD QUJD", 4, "not in the standard alphabet"),
@@ -61,3 +82,4 @@ def test_a_fault_is_named_with_its_offset(text: str, offset: int, why: str) -> N
     with pytest.raises(Base64Error, match=why) as caught:
         decode(text)
     assert caught.value.offset == offset
+    assert {offset_of_fault(text, [place]) for place in range(len(text))} == {offset}
