@@ -85,13 +85,7 @@ class StoreBlob:
             if isinstance(new.id, BlobId):
                 new.precondition.check(new.id, await current_version(work, new.id))
             await work.uploads.add(location, self.lease)
-            try:
-                await work.commit()
-            except DriveError as error:
-                if error.kind is not Kind.COMMIT_UNKNOWN:
-                    raise
-                # Of a reservation nothing is unknown to the client: no blob was stored.
-                raise DriveError(Kind.UNAVAILABLE, error.detail, backend=error.backend) from error
+            await _commit_unseen(work)
 
     async def _write(self, location: Location, new: NewBlob) -> Blob:
         intake = Intake(new.chunks, self.max_bytes, new.size, new.digest)
@@ -128,7 +122,7 @@ class StoreBlob:
         async with self.units() as work:
             if not await work.uploads.renew(location.key, self.lease):
                 raise lease_lost(location)
-            await work.commit()
+            await _commit_unseen(work)
 
     async def _publish(self, blob: Blob, precondition: Precondition) -> StoredBlob:
         replaced: Blob | None = None
@@ -159,6 +153,16 @@ class StoreBlob:
         async with self.units() as work:
             current = await current_version(work, blob.id)
             return current is not None and current.location == blob.location
+
+
+async def _commit_unseen(work: UnitOfWork) -> None:
+    """Commit what is no blob yet, so that nothing is unknown to the client: none was stored."""
+    try:
+        await work.commit()
+    except DriveError as error:
+        if error.kind is not Kind.COMMIT_UNKNOWN:
+            raise
+        raise DriveError(Kind.UNAVAILABLE, error.detail, backend=error.backend) from error
 
 
 async def abandon(units: UnitOfWorkFactory, location: Location) -> bool:

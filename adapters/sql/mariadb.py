@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,8 @@ KINDS = {
     2013: Kind.UNAVAILABLE,  # lost
     4031: Kind.UNAVAILABLE,  # ended, as it was idle
 }
+# What the driver makes of a server that says something else than a greeting.
+NONSENSE = (aiomysql.InternalError, struct.error, LookupError, ValueError, UnboundLocalError)
 OLDEST = (10, 6)  # with SKIP LOCKED
 SMALLEST_PACKET = 4 * 1024 * 1024  # bytes: a chunk, each byte of which may take two in a statement, and then some
 MIGRATION_LOCK = sa.func.concat("drivebay-", sa.func.md5(sa.func.database()))
@@ -89,7 +92,9 @@ class MariadbDatabase(EngineDatabase):
                 "async_creator_fn": self._connect,
                 # Strict: what does not fit is refused, in every engine. Backslashes escape, as the driver expects.
                 "init_command": "SET sql_mode = 'TRADITIONAL', default_storage_engine = InnoDB, sql_notes = 0,"
-                f" innodb_lock_wait_timeout = {self._lock_timeout}, lock_wait_timeout = {self._lock_timeout}",
+                f" innodb_lock_wait_timeout = {self._lock_timeout}, lock_wait_timeout = {self._lock_timeout},"
+                # Else the locks of a client that vanished without a word are held until TCP gives it up: two hours.
+                f" idle_transaction_timeout = {math.ceil(config.command_timeout)}",
             },
         )
         # Reading has no use for AUTOCOMMIT: switching it on and off takes longer than ending the transaction.
@@ -121,6 +126,9 @@ class MariadbDatabase(EngineDatabase):
             if isinstance(error.__cause__, OSError):  # it says more than the driver's error, which wraps it
                 raise error.__cause__ from None
             raise
+        except NONSENSE as error:
+            detail = "What answers there does not speak MariaDB's protocol. Is this its address?"
+            raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb") from error
         version = connection.get_server_info()
         if "MariaDB" not in version:
             connection.close()

@@ -64,6 +64,10 @@ class PostgresqlDatabase(EngineDatabase):
             connect_args={
                 "timeout": config.connect_timeout,
                 "command_timeout": config.command_timeout,
+                # Else the locks of a client that vanished without a word are held until TCP gives it up: two hours.
+                "server_settings": {
+                    "idle_in_transaction_session_timeout": f"{config.command_timeout * 1000:.0f}",  # milliseconds
+                },
                 **ssl,
             },
         )

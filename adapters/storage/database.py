@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.sql.database import Database
+from adapters.sql.database import Database, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import CHUNKS
 from adapters.storage.recut import recut
@@ -76,7 +76,7 @@ class DatabaseBlobStore(BlobStore):
             async with self._database.transaction() as transaction:
                 # From the end: what is left of a delete that is cut off still has its chunk 0, by which it is listed.
                 deleted = await transaction.run(_delete_last_chunks, key)
-                await transaction.commit()
+                await self._commit(transaction, "delete", key)
             if deleted < DELETE_AT_ONCE:
                 return
 
@@ -89,8 +89,17 @@ class DatabaseBlobStore(BlobStore):
     async def _insert(self, key: ObjectKey, number: int, data: bytes) -> bool:
         async with self._database.transaction() as transaction:
             inserted = await transaction.run(_insert_chunk, key, number, data)
-            await transaction.commit()
+            await self._commit(transaction, "put", key)
             return inserted
+
+    async def _commit(self, transaction: Transaction, operation: str, key: ObjectKey) -> None:
+        """A commit of which nothing is unknown to the caller: what is done by halves is deleted."""
+        try:
+            await transaction.commit()
+        except DriveError as error:
+            if error.kind is not Kind.COMMIT_UNKNOWN:
+                raise
+            raise self._error(Kind.UNAVAILABLE, error.detail, operation, key) from error
 
     async def _extent(self, key: ObjectKey, operation: str) -> _Extent:
         extent = await self._database.read(_select_extent, key)

@@ -12,11 +12,14 @@ from sqlalchemy import make_url
 from tests.backends.containers import Containers
 
 
-def start(containers: Containers) -> str:
-    """Its URL, up to and without the name of a database."""
-    container = containers.start("mariadb", 3306, "port: 3306", MARIADB_ROOT_PASSWORD="of the tests")
+def start(containers: Containers, disk: int | None = None) -> str:
+    """Its URL, up to and without the name of a database. With `disk`, its database `small` has so many bytes."""
+    tmpfs = {"/small": f"size={disk}"} if disk else None
+    container = containers.start("mariadb", 3306, "port: 3306", tmpfs=tmpfs, MARIADB_ROOT_PASSWORD="of the tests")
     server = f"mariadb://root:of%20the%20tests@127.0.0.1:{container.get_exposed_port(3306)}"
     asyncio.run(on_mariadb(server, "CREATE DATABASE drivebay"))
+    if disk:
+        container.exec("sh -c 'mkdir /small/tables && ln -s /small/tables /data/mariadb/small'")
     return server
 
 

@@ -10,11 +10,18 @@ import asyncpg
 from tests.backends.containers import Containers
 
 
-def start(containers: Containers) -> str:
-    """Its URL, up to and without the name of a database."""
-    container = containers.start("postgres", 5432, "ready to accept connections", POSTGRES_PASSWORD="of the tests")
+def start(containers: Containers, disk: int | None = None) -> str:
+    """Its URL, up to and without the name of a database. With `disk`, its database `small` has so many bytes."""
+    tmpfs = {"/small": f"size={disk}"} if disk else None
+    container = containers.start(
+        "postgres", 5432, "ready to accept connections", tmpfs=tmpfs, POSTGRES_PASSWORD="of the tests"
+    )
     server = f"postgresql://postgres:of%20the%20tests@127.0.0.1:{container.get_exposed_port(5432)}"
     asyncio.run(as_operator(server, "SELECT 1"))
+    if disk:
+        container.exec("mkdir /small/tables")
+        for statement in ("TABLESPACE small LOCATION '/small/tables'", "DATABASE small TABLESPACE small"):
+            asyncio.run(as_operator(server, f"CREATE {statement}"))
     return server
 
 

@@ -11,7 +11,7 @@ import pytest
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
-from application.store_blob import NewBlob
+from application.store_blob import LEASE, NewBlob
 from application.stores import Stores
 from domain.blob import Blob, BlobId, Digest, ObjectKey
 from domain.errors import DriveError, Kind
@@ -226,6 +226,18 @@ class TestUnknownCommits:
         with refused(Kind.UNAVAILABLE):
             await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
         assert await any_drive.objects() == set()
+
+    async def test_one_that_only_renews_has_stored_nothing(self, drive: Drive) -> None:
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"first"
+            drive.time.pass_by(LEASE / 2)
+            yield b"second"
+
+        units = LosesAnAnswer(drive.metadata, 2, happens=True)
+        with refused(Kind.UNAVAILABLE):
+            await replace(drive.store, units=units)(NewBlob(ID, slow()))
+        await drive.reap()
+        assert await drive.objects() == set()
 
     async def test_one_that_stays_unknown_says_so(self, any_drive: Drive) -> None:
         @asynccontextmanager

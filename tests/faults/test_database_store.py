@@ -1,0 +1,125 @@
+"""Objects in PostgreSQL and MariaDB, when the connection to the server fails half-way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from adapters.sql.database import Database
+from adapters.sql.tables import CHUNKS
+from adapters.storage.database import CHUNK, DatabaseBlobStore
+from domain.blob import ObjectKey
+from domain.errors import Kind
+from tests.contracts.blob_store import chunked, each, keys, pattern, read, refused
+from tests.contracts.leftovers import no_task_left
+from tests.faults.databases import DEADLINE, IMPATIENT, Mariadb, Postgresql, Server
+from tests.proxy import Proxy, Way
+
+LARGE = pattern(4 * CHUNK)
+FAULTS: dict[str, Callable[[Server, Proxy, Callable[[], None]], asyncio.Event]] = {
+    "in a chunk": lambda server, proxy, do: proxy.after(2 * CHUNK, Way.TO_SERVER, do),
+    "before a commit": lambda server, proxy, do: proxy.before(server.commit, do),
+    "after a commit": lambda server, proxy, do: proxy.answering(server.commit, do),
+}
+
+
+async def rows(database: Database) -> int:
+    def count(connection: Connection) -> int:
+        return connection.scalars(sa.select(sa.func.count()).select_from(CHUNKS)).one()
+
+    return await database.read(count)
+
+
+class FaultsContract:
+    """A subclass has a fixture for a `server`."""
+
+    @pytest.fixture(autouse=True)
+    async def nothing_under_way(self) -> AsyncIterator[None]:
+        async with no_task_left():
+            yield
+
+    @pytest.mark.parametrize("moment", FAULTS)
+    async def test_a_put_that_is_cut_off(self, server: Server, moment: str) -> None:
+        async with server.behind_a_proxy(connections=1) as (proxy, database):
+            store = DatabaseBlobStore(database)
+            for do in (proxy.cut, proxy.go_down):
+                key = ObjectKey.random()
+                cut = FAULTS[moment](server, proxy, do)
+                with refused(Kind.UNAVAILABLE):
+                    await store.put(key, chunked(LARGE))
+                assert cut.is_set()
+                await proxy.come_back()
+                if do == proxy.cut:  # it could clear up at once
+                    assert await rows(database) == 0
+                await store.delete(key)
+                assert await rows(database) == 0
+            await store.put(key, chunked(LARGE))
+            assert await read(store, key) == LARGE
+
+    @pytest.mark.parametrize("moment", FAULTS)
+    async def test_a_put_that_stalls(self, server: Server, moment: str) -> None:
+        async with server.behind_a_proxy(connections=1, **IMPATIENT) as (proxy, database):
+            store = DatabaseBlobStore(database)
+            key = ObjectKey.random()
+            stalled = FAULTS[moment](server, proxy, proxy.stall)
+            async with asyncio.timeout(DEADLINE):
+                with refused(Kind.TIMEOUT if moment == "in a chunk" else Kind.UNAVAILABLE):
+                    await store.put(key, chunked(LARGE))
+            assert stalled.is_set()
+            proxy.cut()
+            proxy.go_on()
+            await store.delete(key)
+            assert await rows(database) == 0
+            await store.put(key, each([b"x"]))
+            assert await read(store, key) == b"x"
+
+    async def test_a_read_that_fails_half_way(self, server: Server) -> None:
+        async with server.behind_a_proxy(connections=1, **IMPATIENT) as (proxy, database):
+            store = DatabaseBlobStore(database)
+            await store.put(key := ObjectKey.random(), chunked(LARGE))
+            for do, kind in ((proxy.cut, Kind.UNAVAILABLE), (proxy.stall, Kind.TIMEOUT)):
+                hit = proxy.after(2 * CHUNK + CHUNK // 2, Way.TO_CLIENT, do)
+                async with asyncio.timeout(DEADLINE):
+                    with refused(kind):
+                        await read(store, key)
+                assert hit.is_set()
+                proxy.go_on()
+                assert await read(store, key) == LARGE
+
+    async def test_a_server_that_is_down_is_not_an_empty_one(self, server: Server) -> None:
+        async with server.behind_a_proxy(connections=1) as (proxy, database):
+            store = DatabaseBlobStore(database)
+            await store.put(key := ObjectKey.random(), each([b"x"]))
+            proxy.go_down()
+            for failing in (store.stat(key), read(store, key), store.delete(key), keys(store)):
+                with refused(Kind.UNAVAILABLE):
+                    await failing
+            await proxy.come_back()
+            assert await keys(store) == [key]
+
+    @pytest.mark.parametrize("moment", ["before a commit", "after a commit"])
+    async def test_a_delete_whose_answer_is_lost_can_be_repeated(self, server: Server, moment: str) -> None:
+        async with server.behind_a_proxy(connections=1) as (proxy, database):
+            store = DatabaseBlobStore(database)
+            await store.put(key := ObjectKey.random(), each([b"x"]))
+            FAULTS[moment](server, proxy, proxy.cut)
+            with refused(Kind.UNAVAILABLE):
+                await store.delete(key)
+            await store.delete(key)
+            assert await rows(database) == 0
+
+
+@pytest.mark.docker
+class TestPostgresql(FaultsContract):
+    @pytest.fixture
+    def server(self, postgresql_url: str) -> Server:
+        return Postgresql(postgresql_url)
+
+
+@pytest.mark.docker
+class TestMariadb(FaultsContract):
+    @pytest.fixture
+    def server(self, mariadb_url: str) -> Server:
+        return Mariadb(mariadb_url)

@@ -1,0 +1,133 @@
+"""Objects on S3, when the connection to the server fails half-way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from adapters.storage.s3 import PART, S3BlobStore, S3Config
+from domain.blob import ObjectKey
+from domain.errors import Kind
+from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
+from tests.contracts.leftovers import no_task_left
+from tests.faults.databases import DEADLINE
+from tests.proxy import Proxy, Way
+
+SMALL = pattern(MIB)
+LARGE = pattern(2 * PART + MIB)
+IMPATIENT: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 2, "request_timeout": 2}
+Moment = Callable[[Proxy, ObjectKey, Callable[[], None]], asyncio.Event]
+PUTS: dict[str, tuple[bytes, Moment]] = {
+    "in a small put": (SMALL, lambda proxy, _, do: proxy.after(MIB // 2, Way.TO_SERVER, do)),
+    "after a small put": (SMALL, lambda proxy, _, do: proxy.answering(b"PUT /", do)),
+    "before the parts": (LARGE, lambda proxy, _, do: proxy.answering(b"?uploads", do)),
+    "in a part": (LARGE, lambda proxy, _, do: proxy.after(PART + MIB, Way.TO_SERVER, do)),
+    "before the end": (LARGE, lambda proxy, key, do: proxy.before(_end_of(key), do)),
+    "after the end": (LARGE, lambda proxy, key, do: proxy.answering(_end_of(key), do)),
+}
+
+
+def _end_of(key: ObjectKey) -> bytes:
+    return f"POST /drivebay/{key}?uploadId=".encode()
+
+
+@asynccontextmanager
+async def behind_a_proxy(server: S3Config, **config: Any) -> AsyncIterator[tuple[Proxy, S3BlobStore]]:
+    """Nothing may be left there when it is left."""
+    async with (
+        Proxy(server.endpoint) as proxy,
+        S3BlobStore(replace(server, endpoint=proxy.url, attempts=1, **config)) as store,
+    ):
+        yield proxy, store
+        assert await residue(store) == []
+
+
+async def residue(store: S3BlobStore) -> list[str]:
+    """The open uploads and the objects."""
+    uploads = await store._client.list_multipart_uploads(Bucket="drivebay")
+    return [*(upload["Key"] for upload in uploads.get("Uploads", [])), *(key.value for key in await keys(store))]
+
+
+@pytest.mark.docker
+class TestS3:
+    @pytest.fixture(autouse=True)
+    async def nothing_under_way(self) -> AsyncIterator[None]:
+        async with no_task_left():
+            yield
+
+    @pytest.mark.parametrize("moment", PUTS)
+    async def test_a_put_that_is_cut_off(self, s3_server: S3Config, moment: str) -> None:
+        data, at = PUTS[moment]
+        async with behind_a_proxy(s3_server) as (proxy, store):
+            cut = at(proxy, key := ObjectKey.random(), proxy.go_down)
+            with refused(Kind.UNAVAILABLE):
+                await store.put(key, chunked(data))
+            assert cut.is_set()
+            await proxy.come_back()
+            await store.delete(key)
+            assert await residue(store) == []
+            await store.put(key := ObjectKey.random(), chunked(data))
+            assert await read(store, key) == data
+            await store.delete(key)
+
+    @pytest.mark.parametrize("moment", ["after a small put", "in a part", "after the end"])
+    async def test_a_put_that_stalls(self, s3_server: S3Config, moment: str) -> None:
+        data, at = PUTS[moment]
+        async with behind_a_proxy(s3_server, **IMPATIENT) as (proxy, store):
+            stalled = at(proxy, key := ObjectKey.random(), proxy.stall)
+            async with asyncio.timeout(DEADLINE):
+                with refused(Kind.TIMEOUT):
+                    await store.put(key, chunked(data))
+            assert stalled.is_set()
+            proxy.cut()  # else what is held back would land behind the delete
+            proxy.go_on()
+            await store.delete(key)
+            assert await residue(store) == []
+            await store.put(key := ObjectKey.random(), each([b"x"]))
+            assert await read(store, key) == b"x"
+            await store.delete(key)
+
+    async def test_a_read_that_fails_half_way(self, s3_server: S3Config) -> None:
+        async with behind_a_proxy(s3_server, **IMPATIENT, streams=1) as (proxy, store):
+            await store.put(key := ObjectKey.random(), chunked(SMALL))
+            for do, kind in ((proxy.cut, Kind.UNAVAILABLE), (proxy.stall, Kind.TIMEOUT)):
+                hit = proxy.after(MIB // 2, Way.TO_CLIENT, do)
+                async with asyncio.timeout(DEADLINE):
+                    with refused(kind):
+                        await read(store, key)
+                assert hit.is_set()
+                proxy.go_on()
+                assert await read(store, key) == SMALL
+            await store.delete(key)
+
+    async def test_a_server_that_is_down_is_not_an_empty_one(self, s3_server: S3Config) -> None:
+        async with behind_a_proxy(s3_server, **IMPATIENT) as (proxy, store):
+            await store.put(key := ObjectKey.random(), each([b"x"]))
+            for do, kind in ((proxy.go_down, Kind.UNAVAILABLE), (proxy.stall, Kind.TIMEOUT)):
+                do()
+                failing = (store.check(), store.stat(key), read(store, key), store.delete(key), keys(store))
+                async with asyncio.timeout(DEADLINE):
+                    ended = await asyncio.gather(*failing, return_exceptions=True)
+                assert {getattr(error, "kind", error) for error in ended} == {kind}
+                proxy.go_on()
+                await proxy.come_back()
+                assert await keys(store) == [key]
+            await store.delete(key)
+
+    async def test_a_request_that_is_cut_is_repeated(self, s3_server: S3Config) -> None:
+        async with behind_a_proxy(s3_server) as (proxy, store):
+            cuts = [proxy.before(word, proxy.cut) for word in (b"PUT /", b"GET /drivebay/", b"DELETE /")]
+            await store.put(key := ObjectKey.random(), each([b"x"]))
+            assert await read(store, key) == b"x"
+            await store.delete(key)
+            assert all(cut.is_set() for cut in cuts)
+
+    async def test_a_put_that_is_repeated_finds_what_it_has_put(self, s3_server: S3Config) -> None:
+        async with behind_a_proxy(s3_server) as (proxy, store):
+            proxy.answering(b"PUT /", proxy.cut)
+            with refused(Kind.ALREADY_EXISTS):  # the caller knows that the key is its own
+                await store.put(key := ObjectKey.random(), each([b"x"]))
+            await store.delete(key)

@@ -1,0 +1,124 @@
+"""A server whose database or storage is cut off: what its clients are told, and that it gets over it by itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.storage.s3 import S3Config
+from tests.backends import ceph
+from tests.http.server import Server
+from tests.http.wire import TOKEN
+from tests.proxy import Proxy
+
+DEADLINE = 15  # seconds for an answer while something is down
+RECOVERY = 5  # seconds after it is back
+
+
+@asynccontextmanager
+async def serving(folder: Path, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server with these settings. It starts and stops in a thread, as its proxy is in this one."""
+    server = Server(folder, **settings)
+    await asyncio.to_thread(server.__enter__)
+    try:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=DEADLINE, verify=False) as client:  # noqa: S501
+            yield client
+    finally:
+        await asyncio.to_thread(server.__exit__, None, None, None)
+
+
+def store(client: httpx.AsyncClient, blob_id: str) -> Awaitable[httpx.Response]:
+    return client.post("/v1/blobs", json={"id": blob_id, "data": "eA=="})
+
+
+def fetch(client: httpx.AsyncClient, blob_id: str) -> Awaitable[httpx.Response]:
+    return client.get(f"/v1/blobs/{blob_id}")
+
+
+async def expect_unavailable(*asking: Awaitable[httpx.Response]) -> None:
+    for answer in await asyncio.gather(*asking):
+        assert answer.status_code == 503, answer.text
+        assert int(answer.headers["Retry-After"]) > 0
+        problem: dict[str, Any] = answer.json()
+        assert problem["code"] == "unavailable"
+        assert "Try again later" in problem["detail"]
+        assert "127.0.0.1" not in answer.text
+
+
+async def expect_not_ready(client: httpx.AsyncClient, part: str) -> None:
+    async def told() -> bool:  # an answer may be a second old
+        answer = await client.get("/health/ready")
+        return answer.status_code == 503 and part in answer.json()["detail"] and "Retry-After" in answer.headers
+
+    await expect_within(DEADLINE, told)
+
+
+async def expect_within(seconds: float, reached: Callable[[], Awaitable[bool]]) -> None:
+    deadline = time.monotonic() + seconds
+    while not await reached():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def expect_well(client: httpx.AsyncClient, blob_id: str) -> None:
+    async def well() -> bool:
+        return (await client.get("/health/ready")).status_code == 200
+
+    await expect_within(RECOVERY, well)
+    assert (await store(client, blob_id)).status_code == 201
+    assert (await fetch(client, blob_id)).json()["data"] == "eA=="
+
+
+@pytest.mark.docker
+class TestServing:
+    @pytest.fixture(params=["postgresql_url", "mariadb_url"])
+    def database_url(self, request: pytest.FixtureRequest, postgresql_url: str, mariadb_url: str) -> str:
+        return {"postgresql_url": postgresql_url, "mariadb_url": mariadb_url}[request.param]
+
+    async def test_a_database_that_is_cut_off(self, tmp_path: Path, database_url: str) -> None:
+        async with Proxy(database_url) as proxy, serving(tmp_path, DATABASE_URL=proxy.url) as client:
+            assert (await store(client, "a")).status_code == 201
+            for round_ in range(2):
+                proxy.go_down()
+                asking = (ask(client, blob_id) for blob_id in "ab" for ask in (store, fetch) for _ in range(6))
+                await expect_unavailable(*asking)  # more at once than there are connections
+                await expect_not_ready(client, "the database (unavailable)")
+                assert (await client.get("/health/live")).status_code == 200
+                await proxy.come_back()
+                await expect_well(client, f"back-{round_}")
+            assert (await fetch(client, "a")).json()["data"] == "eA=="
+
+    async def test_a_storage_that_is_cut_off(self, tmp_path: Path, s3_server: S3Config) -> None:
+        async with serving(tmp_path) as client:
+            assert (await store(client, "on-files")).status_code == 201
+        async with (
+            Proxy(s3_server.endpoint) as proxy,
+            serving(tmp_path, **ceph.settings(s3_server) | {"S3_ENDPOINT": proxy.url}) as client,
+        ):
+            assert (await store(client, "on-s3")).status_code == 201
+            proxy.go_down()
+            await expect_unavailable(store(client, "b"), fetch(client, "on-s3"))
+            await expect_not_ready(client, "the storage (unavailable)")
+            assert (await fetch(client, "on-files")).json()["data"] == "eA=="
+            await proxy.come_back()
+            await expect_well(client, "b")
+            assert (await fetch(client, "on-s3")).json()["data"] == "eA=="
+
+    async def test_a_storage_that_is_silent(self, tmp_path: Path, s3_server: S3Config) -> None:
+        async with serving(tmp_path) as client:
+            assert (await store(client, "on-files")).status_code == 201
+        async with (
+            Proxy(s3_server.endpoint) as proxy,
+            serving(tmp_path, **ceph.settings(s3_server) | {"S3_ENDPOINT": proxy.url}) as client,
+        ):
+            proxy.stall()
+            await expect_not_ready(client, "the storage (timeout)")
+            assert (await fetch(client, "on-files")).json()["data"] == "eA=="
+            proxy.go_on()
+            await expect_well(client, "b")

@@ -1,0 +1,228 @@
+"""A TCP proxy between clients and a server, to make the connection fail just when a test wants it.
+
+It listens on 127.0.0.1, in the event loop of the test. All that is done to it is done to all connections through it.
+"""
+
+import asyncio
+import socket
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+AT_ONCE = 64 * 1024  # bytes
+TICK = 0.02  # seconds between the pieces of a slow connection
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Way(Enum):
+    TO_SERVER = "to the server"
+    TO_CLIENT = "to the client"
+
+
+class Proxy:
+    """In front of the server at `server`, a URL with host and port. A context; `url` is the one to use in its place.
+
+    What is done at a moment of the traffic is one of `cut`, `stall` and `go_down`, or any other function without
+    arguments. It is done once, and the event that is returned tells that it was.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = urlsplit(server)
+        self._name = socket.socket()
+        # Held all the time, so that the port is ours while nobody listens on it.
+        self._name.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._name.bind(("127.0.0.1", 0))
+        self.port: int = self._name.getsockname()[1]
+        self.rate: int | None = None
+        """Bytes a second, each way; None for no bound."""
+        self._listener: asyncio.Server | None = None
+        self._flowing = {way: asyncio.Event() for way in Way}
+        self._traps: list[_Trap] = []
+        self._connections: set[_Connection] = set()
+        self.accepted = 0
+        """How many connections there have been."""
+
+    @property
+    def url(self) -> str:
+        user, at, _ = self._server.netloc.rpartition("@")
+        return self._server._replace(netloc=f"{user}{at}127.0.0.1:{self.port}").geturl()
+
+    @property
+    def connected(self) -> int:
+        """How many connections there are now."""
+        return len(self._connections)
+
+    async def __aenter__(self) -> Self:
+        self.go_on()
+        await self.come_back()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        ending = [connection.task for connection in self._connections]
+        self.go_down()
+        await asyncio.gather(*ending, return_exceptions=True)
+        self._name.close()
+
+    def go_down(self) -> None:
+        """Cut all connections, and refuse new ones."""
+        if self._listener:
+            self._listener.close()
+            self._listener = None
+        self.cut()
+
+    async def come_back(self) -> None:
+        """Accept connections again."""
+        if not self._listener:
+            self._listener = await asyncio.start_server(self._begin, "127.0.0.1", self.port, reuse_port=True)
+
+    def cut(self) -> None:
+        """Cut all connections, on both sides. What is under way in them is lost."""
+        for connection in self._connections:
+            connection.end()
+
+    def stall(self, *ways: Way) -> None:
+        """Let nothing through any more, these ways or any. New connections are accepted, and hear nothing."""
+        for way in ways or Way:
+            self._flowing[way].clear()
+
+    def go_on(self) -> None:
+        """Let through what was held back, the end of connections that were closed meanwhile included."""
+        for flowing in self._flowing.values():
+            flowing.set()
+
+    def after(self, count: int, way: Way, do: Callable[[], None]) -> asyncio.Event:
+        """When `count` more bytes have passed this way, and before the next one does."""
+        return self._set(_After(do, way, count))
+
+    def before(self, pattern: bytes, do: Callable[[], None]) -> asyncio.Event:
+        """When `pattern` (of up to 100 bytes) is sent to the server, and before it gets there."""
+        return self._set(_Before(do, pattern))
+
+    def answering(self, pattern: bytes, do: Callable[[], None]) -> asyncio.Event:
+        """When the server answers to `pattern`, and before any of the answer gets back."""
+        return self._set(_Answering(do, pattern))
+
+    def _set(self, trap: "_Trap") -> asyncio.Event:
+        self._traps.append(trap)
+        return trap.sprung
+
+    def _begin(self, *client: *Streams) -> None:
+        self.accepted += 1
+        connection = _Connection(client[1])
+        self._connections.add(connection)
+        connection.task = asyncio.create_task(self._serve(connection, client))
+        connection.task.add_done_callback(lambda _: self._connections.discard(connection))
+
+    async def _serve(self, connection: "_Connection", client: Streams) -> None:
+        try:
+            await self._flowing[Way.TO_SERVER].wait()
+            server = await asyncio.open_connection(self._server.hostname, self._server.port)
+            connection.writers.append(server[1])
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(connection, Way.TO_SERVER, client[0], server[1]))
+                both.create_task(self._pump(connection, Way.TO_CLIENT, server[0], client[1]))
+        except* OSError:
+            pass  # one side is gone, so the other one has to go
+        finally:
+            connection.abort()
+            await asyncio.sleep(0)  # the transports close now
+
+    async def _pump(
+        self, connection: "_Connection", way: Way, source: asyncio.StreamReader, sink: asyncio.StreamWriter
+    ) -> None:
+        while data := await source.read(AT_ONCE):
+            while data:
+                trap, count = self._sprung(connection, way, data)
+                await self._send(way, sink, data[:count])
+                connection.passed[way] = (connection.passed[way] + data[:count])[-100:]
+                data = data[count:]
+                if trap:
+                    self._traps.remove(trap)
+                    trap.sprung.set()
+                    trap.do()
+        await self._flowing[way].wait()
+        sink.write_eof()
+
+    def _sprung(self, connection: "_Connection", way: Way, data: bytes) -> tuple["_Trap | None", int]:
+        """The trap that `data` springs, if there is one, and how many of the bytes pass before it does."""
+        for trap in self._traps:
+            if (count := trap.springs(connection, way, data)) is not None:
+                return trap, count
+        return None, len(data)
+
+    async def _send(self, way: Way, sink: asyncio.StreamWriter, data: bytes) -> None:
+        while data:
+            size = len(data) if self.rate is None else max(int(self.rate * TICK), 1)
+            await self._flowing[way].wait()
+            sink.write(data[:size])
+            await sink.drain()
+            data = data[size:]
+            if self.rate is not None:
+                await asyncio.sleep(size / self.rate)
+
+
+class _Connection:
+    """A client's connection, and the one to the server that was made for it."""
+
+    task: "asyncio.Task[None]"
+
+    def __init__(self, client: asyncio.StreamWriter) -> None:
+        self.writers = [client]
+        self.passed = dict.fromkeys(Way, b"")  # the last of it
+
+    def end(self) -> None:
+        self.abort()
+        self.task.cancel()
+
+    def abort(self) -> None:
+        for writer in self.writers:
+            writer.transport.abort()
+
+
+@dataclass(eq=False)
+class _Trap(Protocol):
+    do: Callable[[], None]
+    sprung: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    @abstractmethod
+    def springs(self, connection: _Connection, way: Way, data: bytes) -> int | None:
+        """How many bytes of `data` are to pass before it does; None if it does not. Asked once for each piece."""
+
+
+@dataclass(eq=False)
+class _After(_Trap):
+    way: Way
+    left: int
+
+    def springs(self, connection: _Connection, way: Way, data: bytes) -> int | None:
+        if way is not self.way:
+            return None
+        if len(data) > self.left:
+            return self.left
+        self.left -= len(data)
+        return None
+
+
+@dataclass(eq=False)
+class _Before(_Trap):
+    pattern: bytes
+
+    def springs(self, connection: _Connection, way: Way, data: bytes) -> int | None:
+        if way is not Way.TO_SERVER:
+            return None
+        passed = connection.passed[way]
+        found = (passed + data).find(self.pattern, max(len(passed) - len(self.pattern) + 1, 0))
+        return None if found < 0 else max(found - len(passed), 0)
+
+
+@dataclass(eq=False)
+class _Answering(_Before):
+    asked: _Connection | None = None
+
+    def springs(self, connection: _Connection, way: Way, data: bytes) -> int | None:
+        if super().springs(connection, way, data) is not None:
+            self.asked = connection
+        return 0 if way is Way.TO_CLIENT and connection is self.asked else None
