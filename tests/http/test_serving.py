@@ -341,8 +341,8 @@ class TestDocs:
         document: dict[str, Any] = httpx.get(f"{client.base_url}/docs/openapi.json").json()
         paths = {path: set(methods) for path, methods in document["paths"].items()}
         assert paths == {
-            "/v1/blobs": {"post"},
-            "/v1/blobs/{id}": {"get"},
+            "/v1/blobs": {"get", "post"},
+            "/v1/blobs/{id}": {"delete", "get", "head", "put"},
             "/health/live": {"get"},
             "/health/ready": {"get"},
         }
