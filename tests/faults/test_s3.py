@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from adapters.storage.s3 import PART, S3BlobStore, S3Config
+from adapters.storage.s3 import S3BlobStore, S3Config
+from adapters.storage.s3_upload import PART
 from domain.blob import ObjectKey
 from domain.errors import Kind
 from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused

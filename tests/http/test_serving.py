@@ -350,7 +350,12 @@ class TestDocs:
         assert store["requestBody"]["content"]["application/json"]["schema"]["required"] == ["id", "data"]
         assert set(store["responses"]) == {"201", "400", "401", "408", "409", "413", "415", "500", "503", "504", "507"}
         fetch = document["paths"]["/v1/blobs/{id}"]["get"]
-        assert [(parameter["name"], parameter["in"]) for parameter in fetch["parameters"]] == [("id", "path")]
-        assert set(fetch["responses"]) == {"200", "400", "401", "404", "500", "503", "504"}
+        assert {(parameter["name"], parameter["in"]) for parameter in fetch["parameters"]} == {
+            *(("id", "path"), ("alt", "query"), ("Range", "header"), ("If-Range", "header"), ("If-Match", "header")),
+            *((f"If-{name}", "header") for name in ("None-Match", "Modified-Since", "Unmodified-Since")),
+        }
+        faults = {"400", "401", "404", "412", "416", "500", "503", "504"}
+        assert set(fetch["responses"]) == {"200", "206", "304"} | faults
+        assert "application/octet-stream" in fetch["responses"]["206"]["content"]
         assert document["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
         assert document["paths"]["/health/live"]["get"]["security"] == [{}]
