@@ -36,7 +36,7 @@ def config_of(server: FtpServer, **more: Any) -> FtpConfig:
     """
     ca_file = Path(server.certificate)
     config = FtpConfig(server.host, server.user, server.password, server.port, secrets.token_hex(8), ca_file=ca_file)
-    return replace(config, **{"connections": 10, "timeout": 30, **more})
+    return replace(config, **{"connections": 10, **more})
 
 
 def store_on(server: ScriptedServer, **more: Any) -> FtpBlobStore:

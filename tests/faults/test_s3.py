@@ -92,7 +92,7 @@ class TestS3:
             await store.delete(key)
 
     async def test_a_read_that_fails_half_way(self, s3_server: S3Config) -> None:
-        async with behind_a_proxy(s3_server, **IMPATIENT, streams=1) as (proxy, store):
+        async with behind_a_proxy(s3_server, **IMPATIENT, connections=1) as (proxy, store):
             await store.put(key := ObjectKey.random(), chunked(SMALL))
             for do, kind in ((proxy.cut, Kind.UNAVAILABLE), (proxy.stall, Kind.TIMEOUT)):
                 hit = proxy.after(MIB // 2, Way.TO_CLIENT, do)

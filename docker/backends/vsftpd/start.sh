@@ -33,6 +33,8 @@ isolate_network=NO
 anonymous_enable=NO
 local_enable=YES
 write_enable=YES
+# A second upload to a name does not wait, without a word, for the end of the first.
+lock_upload_files=NO
 chroot_local_user=YES
 allow_writeable_chroot=YES
 local_umask=022
