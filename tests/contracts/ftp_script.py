@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from adapters.storage.ftp.config import FtpConfig
 
 HANG_UP = ""
+AS_USUAL = "as usual"
 SAY_NOTHING = None
 Answer = str | None
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -110,10 +111,9 @@ class _Session:
             await self._writer.drain()
 
     def _answer(self, command: str, usual: str) -> Answer:
-        answers = self._script.answers.get(command)
-        if not answers:
-            return usual
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+        answers = self._script.answers.get(command) or [AS_USUAL]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        return usual if answer == AS_USUAL else answer
 
     def _usual(self, command: str, argument: str) -> str:
         files = self._script.files

@@ -23,7 +23,7 @@ from domain.errors import DriveError, Kind
 from tests.backends.ftp import FtpServer
 from tests.contracts.abilities import BackendContract
 from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
-from tests.contracts.ftp_script import HANG_UP, SAY_NOTHING, ScriptedServer, scripted
+from tests.contracts.ftp_script import AS_USUAL, HANG_UP, SAY_NOTHING, ScriptedServer, scripted
 
 KEY = ObjectKey("ab" * 16)
 PATH = f"ab/{KEY}"
@@ -232,6 +232,14 @@ class TestServersThatFail:
     @pytest.mark.parametrize("nonsense", ["229 somewhere", "229 (|||x|)", "229 (|||0|)"])
     async def test_one_whose_ports_are_nonsense(self, nonsense: str) -> None:
         async with scripted({"EPSV": [nonsense]}, {PATH: b"x"}) as server, store_on(server) as store:
+            with refused(Kind.UNAVAILABLE):
+                await read(store, KEY)
+
+    async def test_one_whose_port_is_taken_is_asked_for_another(self) -> None:
+        taken: list[str | None] = ["425 Address already in use"]
+        async with scripted({"EPSV": [*taken * 3, AS_USUAL]}, {PATH: b"x"}) as server, store_on(server) as store:
+            assert await read(store, KEY) == b"x"
+        async with scripted({"EPSV": taken}, {PATH: b"x"}) as server, store_on(server) as store:
             with refused(Kind.UNAVAILABLE):
                 await read(store, KEY)
 

@@ -14,6 +14,9 @@ from domain.errors import Kind
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 CHUNK = 256 * 1024
+# Where many transfers begin at once, a server may find that the port which it chose has been taken meanwhile.
+PORT_TAKEN = "425"
+PORT_ATTEMPTS = 10
 NOT_IMPLEMENTED = ("500", "501", "502", "504", "522")
 # What the server says if its disk fails it in a transfer, whatever the reason. In an upload it is nearly always full.
 LOCAL_ERROR = "451"
@@ -155,11 +158,14 @@ class FtpConnection(FtpDialogue):
                 transport, _ = await loop.create_connection(lambda: protocol, host, port)
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
-    async def _ask_for_port(self) -> int:
+    async def _ask_for_port(self, attempts: int = PORT_ATTEMPTS) -> int:
         """Where the server waits for a data connection. A command that it does not know is not used again."""
         command = self._passive[0]
         unknown = NOT_IMPLEMENTED if len(self._passive) > 1 else ()
-        code, text = await self.ask(command.upper(), "229" if command == "epsv" else "227", *unknown)
+        taken = (PORT_TAKEN,) if attempts > 1 else ()
+        code, text = await self.ask(command.upper(), "229" if command == "epsv" else "227", *unknown, *taken)
+        if code in taken:
+            return await self._ask_for_port(attempts - 1)
         if code in unknown:
             del self._passive[0]
             return await self._ask_for_port()
