@@ -8,19 +8,20 @@ from domain.errors import DriveError, Kind
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """`absent`: there must be no such blob. `present`: there must be one.
+    """`new`: the id must not be in use. `absent` and `present`: there must be no such blob, or there must be one.
 
     `etags`, if given: the current version must have one of them. `not_etags`: it must have none of these.
     """
 
+    new: bool = False
     absent: bool = False
     present: bool = False
     etags: frozenset[str] | None = None
     not_etags: frozenset[str] = frozenset()
 
     def check(self, blob_id: BlobId, current: Blob | None) -> None:
-        """Raise ALREADY_EXISTS or PRECONDITION_FAILED unless `current`, the version of now, is as demanded."""
-        if self.absent and current is not None:
+        """Raise PRECONDITION_FAILED unless `current`, the version of now, is as demanded; ALREADY_EXISTS for `new`."""
+        if self.new and current is not None:
             detail = "A blob with this id exists already. Choose another id, or delete that blob first."
             raise DriveError(Kind.ALREADY_EXISTS, detail, subject=blob_id)
         if not self._holds(current):
@@ -30,8 +31,10 @@ class Precondition:
     def _holds(self, current: Blob | None) -> bool:
         if current is None:
             return not self.present and self.etags is None
+        if self.absent:
+            return False
         return (self.etags is None or current.etag in self.etags) and current.etag not in self.not_etags
 
 
 ANY = Precondition()
-CREATE_ONLY = Precondition(absent=True)
+CREATE_ONLY = Precondition(new=True)

@@ -14,7 +14,6 @@ from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
 from application.ports.metadata import BlobReader
 from application.store_blob import StoreBlob, StoredBlob
-from domain.errors import DriveError, Kind
 from entrypoints.http import conditions, json_form, openapi, raw_form
 from entrypoints.http.answers import BlobAnswer, NoBody
 from entrypoints.http.blob_ids import ROUTE, blob_id
@@ -43,13 +42,7 @@ async def put_blob(request: HttpRequest, store: StoreBlob, pace: Pace) -> Respon
     """Store the bytes of the body, and replace what is under the id, if that is in use."""
     chunks = Meter(pace).chunks(request.receive)
     new = raw_form.new_blob(blob_id(request.scope["raw_path"]), request.headers, chunks)
-    try:
-        return _stored(await store(new))
-    except DriveError as error:
-        if error.kind is not Kind.ALREADY_EXISTS:
-            raise
-        # Here it was the client who made that a condition (RFC 9110, section 13.1.2).
-        raise DriveError(Kind.PRECONDITION_FAILED, error.detail, subject=new.id) from error
+    return _stored(await store(new))
 
 
 def _stored(stored: StoredBlob) -> Response[StoredBody]:

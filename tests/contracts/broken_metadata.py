@@ -261,7 +261,7 @@ class UpsertsAlways(Tampered):
 
     class Blobs(_Blobs):
         async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-            return await super().put(blob, replace(precondition, absent=False))
+            return await super().put(blob, replace(precondition, new=False))
 
 
 @caught_by(MetadataContract.test_a_named_version_is_replaced_and_no_other)

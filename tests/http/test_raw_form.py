@@ -177,6 +177,7 @@ class TestPreconditions:
         only = {"If-None-Match": "*"}
         assert client.put(path, content=b"first", headers=only).status_code == 201
         assert code(client.put(path, content=b"second", headers=only)) == (412, "precondition_failed")
+        assert code(client.delete(path, headers=only)) == (412, "precondition_failed")
         assert client.get(path, headers=RAW).content == b"first"
 
     def test_a_named_version_only(self, client: httpx.Client, path: str) -> None:
