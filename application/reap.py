@@ -5,60 +5,90 @@ once: a row is given to one of them at a time, and comes back to the others if t
 while a storage works, and deleting what is not there succeeds, so each step may be done twice.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.ports.metadata import Garbage, UnitOfWorkFactory
+from application.ports.metadata import Garbage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
+from domain.blob import Location
 from domain.errors import DriveError
 
 BATCH = 100
-CLAIM = timedelta(minutes=5)
-# A write that was under way when its lease ended can land after the first delete. By then it has landed, or never will.
+AT_ONCE = 4
+CLAIM = timedelta(minutes=1)
+# A write that was under way when its upload was given up can land after the first delete. By then it has landed, or
+# never will.
 AGAIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """How many objects were deleted, and the faults of those that could not be."""
+    """What a round has done, whether there is `more` to do at once, and why some objects could not be deleted."""
 
     deleted: int
+    more: bool
     faults: tuple[DriveError, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Reap:
-    """Delete up to a batch of objects. A fault of one backend is reported, and does not hold up the others."""
+    """Delete up to a batch of the objects on one backend, a few at a time.
+
+    After a fault no further ones are begun: the backend is down, or the next round comes to them.
+    """
 
     units: UnitOfWorkFactory
     stores: Stores
+    claim: timedelta = CLAIM
+    again: timedelta = AGAIN
 
-    async def __call__(self) -> Reaped:
-        await self._give_up_expired_uploads()
-        faults = []
-        due = await self._claim()
-        for garbage in due:
-            try:
-                await self._delete(garbage)
-            except DriveError as fault:
-                faults.append(fault)
-        return Reaped(len(due) - len(faults), tuple(faults))
+    async def __call__(self, backend: str) -> Reaped:
+        expired = await self._give_up_expired_uploads(backend)
+        due = await self._claim(backend)
+        deleted: list[Garbage] = []
+        faults: list[DriveError] = []
+        for start in range(0, len(due), AT_ONCE):
+            some = due[start : start + AT_ONCE]
+            outcomes = await asyncio.gather(*map(self._delete, some))
+            deleted += [garbage for garbage, fault in zip(some, outcomes, strict=True) if fault is None]
+            faults += [fault for fault in outcomes if fault is not None]
+            if faults:
+                break
+        await self._note(deleted)
+        return Reaped(len(deleted), not faults and BATCH in (expired, len(due)), tuple(faults))
 
-    async def _give_up_expired_uploads(self) -> None:
+    async def _give_up_expired_uploads(self, backend: str) -> int:
         async with self.units() as work:
-            for location in await work.uploads.remove_expired(BATCH):
-                await work.garbage.add(Garbage(location, deletes=2), after=timedelta(0))
-            await work.commit()
+            expired = await work.uploads.remove_expired(backend, BATCH)
+            for location in expired:
+                await give_up(work, location)
+            if expired:
+                await work.commit()
+            return len(expired)
 
-    async def _claim(self) -> Sequence[Garbage]:
+    async def _claim(self, backend: str) -> Sequence[Garbage]:
         async with self.units() as work:
-            due = await work.garbage.claim(tuple(self.stores.by_name), BATCH, CLAIM)
-            await work.commit()
+            due = await work.garbage.claim(backend, BATCH, self.claim)
+            if due:
+                await work.commit()
             return due
 
-    async def _delete(self, garbage: Garbage) -> None:
-        await self.stores.holding(garbage.location).delete(garbage.location.key)
-        async with self.units() as work:
-            await work.garbage.deleted(garbage, again_after=AGAIN)
-            await work.commit()
+    async def _delete(self, garbage: Garbage) -> DriveError | None:
+        try:
+            await self.stores.holding(garbage.location).delete(garbage.location.key)
+        except DriveError as fault:
+            return fault
+        return None
+
+    async def _note(self, deleted: Sequence[Garbage]) -> None:
+        if deleted:
+            async with self.units() as work:
+                await work.garbage.deleted(deleted, again_after=self.again)
+                await work.commit()
+
+
+async def give_up(work: UnitOfWork, location: Location) -> None:
+    """Let the object of an upload that was never published be deleted: now, and once more for what lands late."""
+    await work.garbage.add(Garbage(location, deletes=2), after=timedelta(0))

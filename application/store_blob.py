@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from application.intake import Intake
 from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage, KeySource, UnitOfWork, UnitOfWorkFactory
+from application.reap import give_up
 from application.stores import Stores
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Location
 from domain.errors import DriveError, Kind
@@ -170,7 +171,7 @@ async def abandon(units: UnitOfWorkFactory, location: Location) -> bool:
     async with units() as work:
         if not await work.uploads.remove(location.key):
             return False
-        await work.garbage.add(Garbage(location), after=timedelta(0))
+        await give_up(work, location)
         await work.commit()
         return True
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from application.reap import BATCH, Reap
+from application.reap import Reap
 from application.stores import Stores
 from domain.errors import DriveError
 from entrypoints.container import Container
@@ -64,11 +64,12 @@ def _parents(settings: Settings) -> set[Path]:
 @asynccontextmanager
 async def running(container: Container) -> AsyncIterator[None]:
     """The selected adapters opened, and the reaper at work. Raises StartError."""
-    async with (
-        opened(container),
-        in_background(_check_others(container.stores())),
-        in_background(_reap_forever(container.reap(), container.settings().reap_interval)),
-    ):
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(opened(container))
+        await stack.enter_async_context(in_background(_check_others(container.stores())))
+        for backend in container.stores().by_name:
+            reaping = _reap_forever(container.reap(), backend, container.settings().reap_interval)
+            await stack.enter_async_context(in_background(reaping))
         yield
 
 
@@ -117,24 +118,24 @@ async def in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None
             await task
 
 
-async def _reap_forever(reap: Reap, interval: float) -> None:
-    """Reap every `interval` seconds, and at once while there is more to do."""
+async def _reap_forever(reap: Reap, backend: str, interval: float) -> None:
+    """Reap one backend every `interval` seconds, and at once while there is more to do."""
     while True:
-        if not await _reap_once(reap):
+        if not await _reap_once(reap, backend):
             await asyncio.sleep(interval)
 
 
-async def _reap_once(reap: Reap) -> bool:
-    """Whether there may be more to reap."""
+async def _reap_once(reap: Reap, backend: str) -> bool:
+    """Whether there is more to reap at once."""
     try:
-        reaped = await reap()
+        reaped = await reap(backend)
     except DriveError as fault:
-        LOG.warning("reaping has to wait", fault=str(fault))
+        LOG.warning("reaping has to wait", storage=backend, fault=str(fault))
     except Exception:
         # The reaper outlives its own faults: without it, the storage would fill up unseen.
-        LOG.exception("reaping failed")
+        LOG.exception("reaping failed", storage=backend)
     else:
         for kept in reaped.faults:
             LOG.warning("an object could not be deleted", fault=str(kept))
-        return reaped.deleted == BATCH
+        return reaped.more
     return False

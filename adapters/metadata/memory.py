@@ -1,12 +1,16 @@
 """The rows in the memory of the process: for tests and for trying things out. They are gone when it ends."""
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from application.ports.metadata import (
+    DOUBLINGS,
+    Backlog,
     BlobReader,
     BlobRepository,
     Garbage,
@@ -97,31 +101,41 @@ class _Uploads(UploadRepository):
         self._rows.set(key, None)
         return there
 
-    async def remove_expired(self, limit: int) -> Sequence[Location]:
-        expired = _due(self._rows.values(), self._now(), limit)
+    async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
+        ours = [row for row in self._rows.values() if row[0].backend == backend]
+        expired = _due(ours, self._now(), limit)
         for location in expired:
             self._rows.set(location.key, None)
         return expired
 
 
 class _Garbage(GarbageRepository):
-    def __init__(self, rows: _Changes[ObjectKey, tuple[Garbage, datetime]], now: Clock) -> None:
+    def __init__(self, rows: _Changes[ObjectKey, tuple["_Claimed", datetime]], now: Clock) -> None:
         self._rows = rows
         self._now = now
 
     async def add(self, garbage: Garbage, after: timedelta) -> None:
-        self._rows.set(garbage.location.key, (garbage, self._now() + after))
+        self._rows.set(garbage.location.key, (_Claimed(garbage), self._now() + after))
 
-    async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
-        ours = [row for row in self._rows.values() if row[0].location.backend in backends]
-        claimed = _due(ours, self._now(), limit)
-        for garbage in claimed:
-            self._rows.set(garbage.location.key, (garbage, self._now() + lease))
-        return claimed
+    async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+        ours = [row for row in self._rows.values() if row[0].garbage.location.backend == backend]
+        due = _due(ours, self._now(), limit)
+        for row in due:
+            until = self._now() + lease * 2 ** min(row.claims, DOUBLINGS)
+            self._rows.set(row.garbage.location.key, (_Claimed(row.garbage, row.claims + 1), until))
+        return [row.garbage for row in due]
 
-    async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
-        left = Garbage(garbage.location, garbage.deletes - 1)
-        self._rows.set(garbage.location.key, (left, self._now() + again_after) if left.deletes else None)
+    async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
+        for each in garbage:
+            left = Garbage(each.location, each.deletes - 1)
+            row = (_Claimed(left), self._now() + again_after) if left.deletes else None
+            self._rows.set(each.location.key, row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    garbage: Garbage
+    claims: int = 0
 
 
 def _due(rows: list[tuple[V, datetime]], now: datetime, limit: int) -> list[V]:
@@ -155,7 +169,7 @@ class MemoryMetadata(UnitOfWorkFactory):
         self.now = now
         self.blob_rows: dict[BlobId, Blob] = {}
         self.upload_rows: dict[ObjectKey, tuple[Location, datetime]] = {}
-        self.garbage_rows: dict[ObjectKey, tuple[Garbage, datetime]] = {}
+        self.garbage_rows: dict[ObjectKey, tuple[_Claimed, datetime]] = {}
         self.blobs: BlobReader = _Blobs(_Changes(self.blob_rows))
         self._turn = asyncio.Lock()
 
@@ -163,3 +177,16 @@ class MemoryMetadata(UnitOfWorkFactory):
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
         async with self._turn:
             yield _MemoryUnitOfWork(self)
+
+    async def backlog(self) -> Sequence[Backlog]:
+        now = self.now()
+        uploads = Counter(location.backend for location, _ in self.upload_rows.values())
+        garbage = defaultdict[str, list[timedelta]](list)
+        for row, due_at in self.garbage_rows.values():
+            garbage[row.garbage.location.backend].append(now - due_at)
+        return [_backlog(name, uploads[name], garbage[name]) for name in sorted({*uploads, *garbage})]
+
+
+def _backlog(backend: str, uploads: int, ages: Sequence[timedelta]) -> Backlog:
+    due = [age for age in ages if age >= timedelta(0)]
+    return Backlog(backend, uploads, len(ages), len(due), max(due, default=timedelta(0)))

@@ -12,6 +12,8 @@ from adapters.sql.database import Database, Run, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import BLOBS, GARBAGE, UPLOADS, DatabaseNow
 from application.ports.metadata import (
+    DOUBLINGS,
+    Backlog,
     BlobReader,
     BlobRepository,
     Garbage,
@@ -62,8 +64,8 @@ class SqlUploads(UploadRepository):
     async def remove(self, key: ObjectKey) -> bool:
         return await self._run(_changes_a_row, sa.delete(UPLOADS).where(UPLOADS.c.object_key == key.value))
 
-    async def remove_expired(self, limit: int) -> Sequence[Location]:
-        return await self._run(_delete_expired_uploads, limit)
+    async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
+        return await self._run(_delete_expired_uploads, backend, limit)
 
 
 class SqlGarbage(GarbageRepository):
@@ -73,11 +75,11 @@ class SqlGarbage(GarbageRepository):
     async def add(self, garbage: Garbage, after: timedelta) -> None:
         await self._run(_insert_garbage, garbage, after)
 
-    async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
-        return await self._run(_claim_garbage, backends, limit, lease)
+    async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+        return await self._run(_claim_garbage, backend, limit, lease)
 
-    async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
-        await self._run(_note_delete, garbage, again_after)
+    async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
+        await self._run(_note_deletes, garbage, again_after)
 
 
 class SqlUnitOfWork(UnitOfWork):
@@ -111,6 +113,9 @@ class SqlMetadata(UnitOfWorkFactory):
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
         async with self._database.transaction() as transaction:
             yield SqlUnitOfWork(transaction)
+
+    async def backlog(self) -> Sequence[Backlog]:
+        return await self._database.read(_select_backlog)
 
 
 _BY_ID: sa.Select[*tuple[Any, ...]] = sa.select(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id"))
@@ -180,10 +185,10 @@ def _insert_upload(connection: Connection, location: Location, lease: timedelta)
     )
 
 
-def _delete_expired_uploads(connection: Connection, limit: int) -> Sequence[Location]:
+def _delete_expired_uploads(connection: Connection, backend: str, limit: int) -> Sequence[Location]:
     expired = (
         sa.select(UPLOADS.c.backend, UPLOADS.c.object_key)
-        .where(UPLOADS.c.expires_at <= DatabaseNow())
+        .where(UPLOADS.c.backend == backend, UPLOADS.c.expires_at <= DatabaseNow())
         .order_by(UPLOADS.c.expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -205,27 +210,59 @@ def _insert_garbage(connection: Connection, garbage: Garbage, after: timedelta) 
     )
 
 
-def _claim_garbage(connection: Connection, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
+def _claim_garbage(connection: Connection, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
     due = (
         sa.select(GARBAGE.c.backend, GARBAGE.c.object_key, GARBAGE.c.deletes)
-        .where(GARBAGE.c.due_at <= DatabaseNow(), GARBAGE.c.backend.in_(backends))
+        .where(GARBAGE.c.backend == backend, GARBAGE.c.due_at <= DatabaseNow())
         .order_by(GARBAGE.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    found = [Garbage(Location(backend, ObjectKey(key)), deletes) for backend, key, deletes in connection.execute(due)]
-    keys = [garbage.location.key.value for garbage in found]
-    connection.execute(sa.update(GARBAGE).where(GARBAGE.c.object_key.in_(keys)).values(due_at=_from_now(lease)))
+    found = [Garbage(Location(name, ObjectKey(key)), deletes) for name, key, deletes in connection.execute(due)]
+    if found:
+        lasting = [lease // MICROSECOND * 2**claims for claims in range(DOUBLINGS + 1)]
+        doubled = sa.case(dict(enumerate(lasting)), value=GARBAGE.c.claims, else_=lasting[-1])
+        claimed = {"due_at": DatabaseNow() + sa.cast(doubled, sa.BigInteger), "claims": GARBAGE.c.claims + 1}
+        connection.execute(sa.update(GARBAGE).where(_are_of(found)).values(claimed))
     return found
 
 
-def _note_delete(connection: Connection, garbage: Garbage, again_after: timedelta) -> None:
-    this = GARBAGE.c.object_key == garbage.location.key.value
-    if garbage.deletes > 1:
-        left = {"deletes": garbage.deletes - 1, "due_at": _from_now(again_after)}
-        connection.execute(sa.update(GARBAGE).where(this).values(left))
-    else:
-        connection.execute(sa.delete(GARBAGE).where(this))
+def _note_deletes(connection: Connection, garbage: Sequence[Garbage], again_after: timedelta) -> None:
+    last = [each for each in garbage if each.deletes == 1]
+    connection.execute(sa.delete(GARBAGE).where(_are_of(last)))
+    for each in garbage:
+        if each.deletes > 1:
+            left = {"deletes": each.deletes - 1, "claims": 0, "due_at": _from_now(again_after)}
+            connection.execute(sa.update(GARBAGE).where(_are_of([each])).values(left))
+
+
+def _are_of(garbage: Sequence[Garbage]) -> sa.ColumnElement[bool]:
+    return GARBAGE.c.object_key.in_([each.location.key.value for each in garbage])
+
+
+def _select_backlog(connection: Connection) -> Sequence[Backlog]:
+    none = sa.literal(0)
+    uploads = sa.select(
+        UPLOADS.c.backend,
+        sa.func.count().label("uploads"),
+        none.label("garbage"),
+        none.label("due"),
+        none.label("overdue"),
+    )
+    garbage = sa.select(
+        GARBAGE.c.backend,
+        none,
+        sa.func.count(),
+        sa.func.sum(sa.case((GARBAGE.c.due_at <= DatabaseNow(), 1), else_=0)),
+        DatabaseNow() - sa.func.min(GARBAGE.c.due_at),
+    )
+    both = sa.union_all(uploads.group_by(UPLOADS.c.backend), garbage.group_by(GARBAGE.c.backend)).subquery()
+    name, *figures = both.c
+    found = sa.select(name, *map(sa.func.sum, figures)).group_by(name).order_by(name)
+    return [
+        Backlog(backend, int(under_way), int(all_of_it), int(due), max(int(overdue), 0) * MICROSECOND)
+        for backend, under_way, all_of_it, due, overdue in connection.execute(found)
+    ]
 
 
 def _changes_a_row(connection: Connection, statement: sa.Update | sa.Delete) -> bool:

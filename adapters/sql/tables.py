@@ -60,7 +60,8 @@ UPLOADS = sa.Table(
     METADATA,
     sa.Column("object_key", OBJECT_KEY, primary_key=True),
     sa.Column("backend", sa.Text, nullable=False),
-    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Index("ix_uploads_backend", "backend", "expires_at", mariadb_length={"backend": 32}),
     **OPTIONS,
 )
 
@@ -69,11 +70,12 @@ GARBAGE = sa.Table(
     METADATA,
     sa.Column("object_key", OBJECT_KEY, primary_key=True),
     sa.Column("backend", sa.Text, nullable=False),
-    sa.Column("due_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("due_at", sa.BigInteger, nullable=False),
     sa.Column("deletes", sa.Integer, nullable=False),
+    sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("ix_garbage_backend", "backend", "due_at", mariadb_length={"backend": 32}),
     **OPTIONS,
 )
-
 
 CHUNKS = sa.Table(
     "chunks",

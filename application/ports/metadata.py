@@ -1,7 +1,7 @@
 """The port to the database that says which blobs there are. Its commit is the one commit point of Drivebay."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,8 +66,11 @@ class UploadRepository(Protocol):
         """
 
     @abstractmethod
-    async def remove_expired(self, limit: int) -> Sequence[Location]:
-        """Take away up to `limit` uploads whose lease has ended, those first that have waited longest."""
+    async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
+        """Take away up to `limit` uploads to `backend` whose lease has ended, those first that have waited longest.
+
+        None that is being removed by another unit is waited for, nor given to both.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ class Garbage:
     deletes: int = 1
 
 
+DOUBLINGS = 6
+
+
 class GarbageRepository(Protocol):
     """Objects to be deleted, each from a time on, by the database's clock."""
 
@@ -86,12 +92,39 @@ class GarbageRepository(Protocol):
         """Note an object for deletion, `after` from now."""
 
     @abstractmethod
-    async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
-        """Up to `limit` objects on `backends` that are due. Nobody else is given them before `lease` has passed."""
+    async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+        """Up to `limit` objects on `backend` that are due, those first that have waited longest.
+
+        Nobody else is given them before `lease` has passed; twice that if they were claimed before in vain, and so on
+        up to `2 ** DOUBLINGS` times. So an object that can't be deleted is tried more and more seldom, and one whose
+        claimer died comes back.
+        """
 
     @abstractmethod
-    async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
-        """Note that the object was deleted once: forget it, or let it be due again if deletes are left."""
+    async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
+        """Note that each object was deleted once: forget it, or let it be due again if deletes are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What lies before the reaper on one backend.
+
+    `uploads` are under way, or their writers died, which shows when their leases end. `garbage` is all objects that are
+    to be deleted; those that are `due` have waited for up to `overdue`.
+    """
+
+    backend: str
+    uploads: int
+    garbage: int
+    due: int
+    overdue: timedelta
+
+
+BacklogReader = Callable[[], Awaitable[Sequence[Backlog]]]
+"""Tells of each backend that has a backlog, in the order of their names, outside any unit of work.
+
+It costs as much as it counts.
+"""
 
 
 class UnitOfWork(Protocol):

@@ -7,8 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from adapters.metadata.memory import MemoryMetadata, _Blobs, _Changes, _due, _Garbage, _MemoryUnitOfWork, _Uploads
-from application.ports.metadata import Garbage, UnitOfWork
+from adapters.metadata.memory import (
+    MemoryMetadata,
+    _Blobs,
+    _Changes,
+    _Claimed,
+    _due,
+    _Garbage,
+    _MemoryUnitOfWork,
+    _Uploads,
+)
+from application.ports.metadata import Backlog, Garbage, UnitOfWork
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
@@ -517,11 +526,20 @@ class ExpiresTheLiving(Tampered):
     """Leases are compared with the wrong clock."""
 
     class Uploads(_Uploads):
-        async def remove_expired(self, limit: int) -> Sequence[Location]:
+        async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
             there = [location for location, _ in self._rows.values()][:limit]
             for location in there:
                 await self.remove(location.key)
             return there
+
+
+@caught_by(MetadataContract.test_uploads_to_other_backends_are_left_alone)
+class GivesUpUploadsToAnywhere(Tampered):
+    """Whichever backend they go to."""
+
+    class Uploads(_Uploads):
+        async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
+            return [*await super().remove_expired("s3", limit), *await super().remove_expired(backend, limit)]
 
 
 @caught_by(MetadataContract.test_an_upload_expires_for_one)
@@ -529,8 +547,8 @@ class ExpiresForEverybody(Tampered):
     """A SELECT without FOR UPDATE: each reaper is given the same."""
 
     class Uploads(_Uploads):
-        async def remove_expired(self, limit: int) -> Sequence[Location]:
-            return _due(self._rows.values(), self._now(), limit)
+        async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
+            return _due([row for row in self._rows.values() if row[0].backend == backend], self._now(), limit)
 
 
 @caught_by(MetadataContract.test_the_oldest_uploads_expire_first)
@@ -538,8 +556,8 @@ class StarvesTheOldest(Tampered):
     """The order is the wrong way round."""
 
     class Uploads(_Uploads):
-        async def remove_expired(self, limit: int) -> Sequence[Location]:
-            expired = (await super().remove_expired(1000))[::-1]
+        async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
+            expired = (await super().remove_expired(backend, 1000))[::-1]
             for location in expired[limit:]:
                 await self.add(location, timedelta(0))
             return expired[:limit]
@@ -576,7 +594,7 @@ class KeepsOneObjectOfGarbage(Tampered):
     class GarbageRows(_Garbage):
         async def add(self, garbage: Garbage, after: timedelta) -> None:
             for other, _ in self._rows.values():
-                self._rows.set(other.location.key, None)
+                self._rows.set(other.garbage.location.key, None)
             await super().add(garbage, after)
 
 
@@ -585,8 +603,8 @@ class ForgetsWhatIsClaimed(Tampered):
     """Whoever claims may die before the delete."""
 
     class GarbageRows(_Garbage):
-        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
-            claimed = await super().claim(backends, limit, lease)
+        async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+            claimed = await super().claim(backend, limit, lease)
             for garbage in claimed:
                 self._rows.set(garbage.location.key, None)
             return claimed
@@ -597,8 +615,8 @@ class ClaimsMoreThanItIsAskedFor(Tampered):
     """No limit."""
 
     class GarbageRows(_Garbage):
-        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
-            return await super().claim(backends, 1000, lease)
+        async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+            return await super().claim(backend, 1000, lease)
 
 
 @caught_by(MetadataContract.test_garbage_is_claimed_by_one)
@@ -606,8 +624,8 @@ class ClaimsTwice(Tampered):
     """A claim without a lease."""
 
     class GarbageRows(_Garbage):
-        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
-            return await super().claim(backends, limit, timedelta(0))
+        async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+            return await super().claim(backend, limit, timedelta(0))
 
 
 @caught_by(MetadataContract.test_garbage_of_other_backends_is_left_alone)
@@ -615,8 +633,8 @@ class ClaimsForOthers(Tampered):
     """Whichever backend it is on."""
 
     class GarbageRows(_Garbage):
-        async def claim(self, backends: Sequence[str], limit: int, lease: timedelta) -> Sequence[Garbage]:
-            return await super().claim([*backends, "s3"], limit, lease)
+        async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+            return [*await super().claim("s3", limit, lease), *await super().claim(backend, limit, lease)]
 
 
 @caught_by(MetadataContract.test_garbage_is_claimed_when_it_is_due)
@@ -628,13 +646,60 @@ class IsDueAtOnce(Tampered):
             await super().add(garbage, timedelta(0))
 
 
+@caught_by(MetadataContract.test_each_further_claim_lasts_twice_as_long_up_to_a_bound)
+class TriesForeverAtTheSamePace(Tampered):
+    """A backend that is down is asked for all its garbage, over and over."""
+
+    class GarbageRows(_Garbage):
+        async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+            claimed = await super().claim(backend, limit, lease)
+            for garbage in claimed:
+                self._rows.set(garbage.location.key, (_Claimed(garbage), self._now() + lease))
+            return claimed
+
+
+@caught_by(MetadataContract.test_each_further_claim_lasts_twice_as_long_up_to_a_bound)
+class DoublesWithoutABound(Tampered):
+    """After a long outage, garbage would be kept for years."""
+
+    class GarbageRows(_Garbage):
+        async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+            claims = {row.garbage: row.claims for row, _ in self._rows.values()}
+            claimed = await super().claim(backend, limit, lease)
+            for garbage in claimed:
+                until = self._now() + lease * 2 ** claims[garbage]
+                self._rows.set(garbage.location.key, (_Claimed(garbage, claims[garbage] + 1), until))
+            return claimed
+
+
+@caught_by(MetadataContract.test_a_delete_that_is_left_is_claimed_as_if_for_the_first_time)
+class HoldsClaimsAgainstTheNextDelete(Tampered):
+    """The second delete waits for what the first one had to wait for."""
+
+    class GarbageRows(_Garbage):
+        async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
+            claims = {row.garbage.location: row.claims for row, _ in self._rows.values()}
+            await super().deleted(garbage, again_after)
+            for row, due_at in self._rows.values():
+                key = row.garbage.location.key
+                self._rows.set(key, (_Claimed(row.garbage, claims[row.garbage.location]), due_at))
+
+
+@caught_by(MetadataContract.test_the_backlog_is_told_for_each_backend)
+class CountsWhatIsDueAlone(Tampered):
+    """What waits for its grace to end takes up space too."""
+
+    async def backlog(self) -> Sequence[Backlog]:
+        return [replace(each, garbage=each.due) for each in await super().backlog()]
+
+
 @caught_by(MetadataContract.test_garbage_is_forgotten_after_its_last_delete)
 class ForgetsAfterTheFirstDelete(Tampered):
     """A slow write that lands after the first delete stays for good."""
 
     class GarbageRows(_Garbage):
-        async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
-            await super().deleted(Garbage(garbage.location), again_after)
+        async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
+            await super().deleted([Garbage(each.location) for each in garbage], again_after)
 
 
 @caught_by(MetadataContract.test_the_second_delete_waits)
@@ -642,5 +707,5 @@ class DeletesTwiceAtOnce(Tampered):
     """The second delete is due with the first, and catches no write that is slower than both."""
 
     class GarbageRows(_Garbage):
-        async def deleted(self, garbage: Garbage, again_after: timedelta) -> None:
+        async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
             await super().deleted(garbage, timedelta(0))

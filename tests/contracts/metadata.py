@@ -1,6 +1,7 @@
 """The contract of the metadata's ports: `BlobReader`, the repositories, and the unit of work."""
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from application.ports.metadata import BlobReader, Garbage, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import Backlog, BlobReader, Garbage, UnitOfWork, UnitOfWorkFactory
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
@@ -35,6 +36,9 @@ class Metadata(UnitOfWorkFactory, Protocol):
     """What the contract is of: units of work, and `blobs` for readers outside them."""
 
     blobs: BlobReader
+
+    @abstractmethod
+    async def backlog(self) -> Sequence[Backlog]: ...
 
 
 class Fault(Exception):
@@ -93,10 +97,10 @@ def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[objec
         lambda: work.uploads.add(location(), NOW),
         lambda: work.uploads.remove(there.kept.key),
         lambda: work.uploads.renew(there.running.key, NOW),
-        lambda: work.uploads.remove_expired(10),
+        lambda: work.uploads.remove_expired("fs", 10),
         lambda: work.garbage.add(Garbage(location()), NOW),
-        lambda: work.garbage.claim(["fs"], 10, LONG),
-        lambda: work.garbage.deleted(there.due, LONG),
+        lambda: work.garbage.claim("fs", 10, LONG),
+        lambda: work.garbage.deleted([there.due], LONG),
     ]
 
 
@@ -286,8 +290,8 @@ class MetadataContract:
         with refused(Kind.NOT_FOUND):
             await metadata.blobs.get(BlobId("new"))
         async with metadata() as work:
-            assert await work.uploads.remove_expired(10) == [there.over]
-            assert await work.garbage.claim(["fs"], 10, LONG) == [there.due]
+            assert await work.uploads.remove_expired("fs", 10) == [there.over]
+            assert await work.garbage.claim("fs", 10, LONG) == [there.due]
             assert await work.uploads.remove(there.kept.key)
             assert await work.uploads.remove(there.running.key)
 
@@ -336,12 +340,12 @@ class MetadataContract:
             assert await work.blobs.put(second, CREATE_ONLY) is None
             await work.uploads.add(upload, NOW)
             assert await work.uploads.renew(upload.key, LONG)
-            assert await work.uploads.remove_expired(10) == []
+            assert await work.uploads.remove_expired("fs", 10) == []
             assert await work.uploads.remove(upload.key)
             assert not await work.uploads.remove(upload.key)
             await work.garbage.add(garbage, NOW)
-            assert await work.garbage.claim(["fs"], 10, LONG) == [garbage]
-            assert await work.garbage.claim(["fs"], 10, LONG) == []
+            assert await work.garbage.claim("fs", 10, LONG) == [garbage]
+            assert await work.garbage.claim("fs", 10, LONG) == []
 
     async def test_a_cancellation_does_not_split_a_commit(self, metadata: Metadata) -> None:
         async def commit(pair: Sequence[Blob], committing: asyncio.Event) -> None:
@@ -507,14 +511,14 @@ class MetadataContract:
             await work.commit()
         return where
 
-    async def remove_expired(self, metadata: Metadata, limit: int = 10) -> Sequence[Location]:
+    async def remove_expired(self, metadata: Metadata, limit: int = 10, backend: str = "fs") -> Sequence[Location]:
         async with metadata() as work:
-            expired = await work.uploads.remove_expired(limit)
+            expired = await work.uploads.remove_expired(backend, limit)
             await work.commit()
             return expired
 
     async def test_an_upload_expires_with_its_lease(self, metadata: Metadata) -> None:
-        over, running = await self.upload(metadata, NOW, "s3"), await self.upload(metadata, LONG)
+        over, running = await self.upload(metadata, NOW), await self.upload(metadata, LONG)
         assert await self.remove_expired(metadata) == [over]
         assert await self.remove_expired(metadata) == []
         async with metadata() as work:
@@ -534,7 +538,7 @@ class MetadataContract:
         removed, expired = await self.upload(metadata, LONG), await self.upload(metadata, NOW)
         async with metadata() as work:
             assert await work.uploads.remove(removed.key)
-            assert await work.uploads.remove_expired(10) == [expired]
+            assert await work.uploads.remove_expired("fs", 10) == [expired]
             await work.commit()
         async with metadata() as work:
             for gone in (removed, expired):
@@ -542,6 +546,12 @@ class MetadataContract:
                 assert not await work.uploads.remove(gone.key)
             await work.commit()
         assert await self.remove_expired(metadata) == []
+
+    async def test_uploads_to_other_backends_are_left_alone(self, metadata: Metadata) -> None:
+        ours, other = await self.upload(metadata, NOW, "fs"), await self.upload(metadata, NOW, "s3")
+        assert await self.remove_expired(metadata, backend="ftp") == []
+        assert await self.remove_expired(metadata, backend="fs") == [ours]
+        assert await self.remove_expired(metadata, backend="s3") == [other]
 
     async def test_the_oldest_uploads_expire_first(self, metadata: Metadata) -> None:
         made = [await self.upload(metadata, timedelta(seconds=-age)) for age in (2, 9, 5, 7)]
@@ -552,7 +562,7 @@ class MetadataContract:
         made = {(await self.upload(metadata, NOW)).key for _ in range(20)}
 
         async def expire(work: UnitOfWork) -> Sequence[ObjectKey]:
-            return [upload.key for upload in await work.uploads.remove_expired(15)]
+            return [upload.key for upload in await work.uploads.remove_expired("fs", 15)]
 
         await self.expect_shared_out(metadata, expire, made)
 
@@ -566,16 +576,16 @@ class MetadataContract:
         return garbage
 
     async def claim(
-        self, metadata: Metadata, *backends: str, limit: int = 10, lease: timedelta = LONG
+        self, metadata: Metadata, backend: str = "fs", limit: int = 10, lease: timedelta = LONG
     ) -> Sequence[Garbage]:
         async with metadata() as work:
-            claimed = await work.garbage.claim(backends or ("fs",), limit, lease)
+            claimed = await work.garbage.claim(backend, limit, lease)
             await work.commit()
             return claimed
 
     async def note(self, metadata: Metadata, garbage: Garbage, again_after: timedelta) -> None:
         async with metadata() as work:
-            await work.garbage.deleted(garbage, again_after)
+            await work.garbage.deleted([garbage], again_after)
             await work.commit()
 
     async def test_garbage_is_claimed_when_it_is_due(self, metadata: Metadata) -> None:
@@ -585,7 +595,8 @@ class MetadataContract:
 
     async def test_garbage_of_other_backends_is_left_alone(self, metadata: Metadata) -> None:
         ours, other = await self.discard(metadata, NOW, "fs"), await self.discard(metadata, NOW, "s3")
-        assert await self.claim(metadata, "fs", "ftp") == [ours]
+        assert await self.claim(metadata, "ftp") == []
+        assert await self.claim(metadata, "fs") == [ours]
         assert await self.claim(metadata, "s3") == [other]
 
     async def test_claimed_garbage_comes_back_when_the_claim_is_over(self, metadata: Metadata) -> None:
@@ -593,6 +604,34 @@ class MetadataContract:
         assert await self.claim(metadata, lease=NOW) == [garbage]
         assert await self.claim(metadata, lease=LONG) == [garbage]
         assert await self.claim(metadata) == []
+
+    async def test_each_further_claim_lasts_twice_as_long_up_to_a_bound(self, metadata: Metadata) -> None:
+        garbage = await self.discard(metadata, NOW)
+        for doublings in (0, 1, 2, 3, 4, 5, 6, 6, 6):
+            assert await self.claim(metadata, lease=-LONG) == [garbage]  # a claim that is long over
+            [backlog] = await metadata.backlog()
+            assert LONG * 2**doublings <= backlog.overdue < LONG * 2**doublings + LONG / 2
+
+    async def test_a_delete_that_is_left_is_claimed_as_if_for_the_first_time(self, metadata: Metadata) -> None:
+        garbage = await self.discard(metadata, NOW, deletes=2)
+        for _ in range(3):
+            await self.claim(metadata, lease=NOW)
+        await self.note(metadata, garbage, NOW)
+        await self.claim(metadata, lease=-LONG)
+        [backlog] = await metadata.backlog()
+        assert LONG <= backlog.overdue < 2 * LONG
+
+    async def test_the_backlog_is_told_for_each_backend(self, metadata: Metadata) -> None:
+        assert await metadata.backlog() == []
+        for after in (-LONG, -3 * LONG, LONG):
+            await self.discard(metadata, after, "fs")
+        await self.discard(metadata, LONG, "s3")
+        for backend in ("s3", "s3", "ftp"):
+            await self.upload(metadata, LONG, backend)
+        fs, ftp, s3 = await metadata.backlog()
+        assert (fs, 3 * LONG <= fs.overdue < 4 * LONG) == (Backlog("fs", 0, 3, 2, fs.overdue), True)
+        assert ftp == Backlog("ftp", 1, 0, 0, NOW)
+        assert s3 == Backlog("s3", 2, 1, 0, NOW)
 
     async def test_the_oldest_garbage_is_claimed_first(self, metadata: Metadata) -> None:
         made = [await self.discard(metadata, timedelta(seconds=-age)) for age in (2, 9, 5, 7)]
@@ -603,7 +642,7 @@ class MetadataContract:
         made = {(await self.discard(metadata, NOW)).location.key for _ in range(20)}
 
         async def claim(work: UnitOfWork) -> Sequence[ObjectKey]:
-            return [garbage.location.key for garbage in await work.garbage.claim(["fs"], 15, LONG)]
+            return [garbage.location.key for garbage in await work.garbage.claim("fs", 15, LONG)]
 
         await self.expect_shared_out(metadata, claim, made)
 

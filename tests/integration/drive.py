@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from application.fetch_blob import FetchBlob
 from application.ports.blob_store import BlobStore
-from application.reap import Reap
+from application.reap import Reap, Reaped
 from application.store_blob import NewBlob, StoreBlob
 from application.stores import Stores
 from domain.blob import Blob, BlobId, ObjectKey
@@ -46,7 +46,6 @@ class Drive:
             self.metadata, self.stores, ObjectKey.random, 100_000_000, self.time, self.time.monotonic
         )
         self.fetch = FetchBlob(self.metadata.blobs, self.stores)
-        self.reap = Reap(self.metadata, self.stores)
 
     @property
     def active(self) -> BlobStore:
@@ -58,6 +57,9 @@ class Drive:
     async def get(self, blob_id: BlobId = ID) -> bytes:
         async with await self.fetch(blob_id) as opened:
             return b"".join([chunk async for chunk in opened])
+
+    async def reap(self, backend: str | None = None) -> Reaped:
+        return await Reap(self.metadata, self.stores)(backend or self.stores.active)
 
     async def objects(self) -> set[ObjectKey]:
         return set(await keys(self.active))

@@ -24,7 +24,7 @@ class TestReadiness:
         assert await CheckReady(any_drive.metadata, any_drive.stores, ObjectKey.random)() == {}
         assert await any_drive.objects() == set()
         async with any_drive.metadata() as work:
-            assert await work.uploads.remove_expired(10) == []
+            assert await work.uploads.remove_expired("memory", 10) == []
 
     async def test_a_storage_that_is_down(self, drive: Drive) -> None:
         class Refusing(MemoryBlobStore):

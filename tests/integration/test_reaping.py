@@ -8,8 +8,8 @@ import pytest
 
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.metadata import Garbage
-from application.reap import AGAIN, BATCH
-from application.store_blob import GRACE, LEASE, NewBlob, StoredBlob
+from application.reap import AGAIN, AT_ONCE, BATCH, CLAIM, Reap, Reaped
+from application.store_blob import GRACE, LEASE, NewBlob, StoredBlob, abandon
 from application.stores import Stores
 from domain.blob import Location, ObjectKey
 from domain.errors import DriveError, Kind
@@ -80,6 +80,11 @@ class TestLeases:
         assert await drive.objects() == set()
 
 
+class Down(MemoryBlobStore):
+    async def delete(self, key: ObjectKey) -> None:
+        raise DriveError(Kind.UNAVAILABLE, "down", backend="down", subject=key)
+
+
 class TestReaping:
     async def test_a_replaced_object_is_kept_for_its_readers(self, drive: Drive) -> None:
         old = await drive.put(b"old")
@@ -102,27 +107,56 @@ class TestReaping:
         assert await any_drive.objects() == set()
         assert (await any_drive.reap()).deleted == 0
 
-    async def test_a_fault_holds_up_nothing_else_and_is_tried_again(self, drive: Drive) -> None:
-        class Down(MemoryBlobStore):
-            async def delete(self, key: ObjectKey) -> None:
-                raise DriveError(Kind.UNAVAILABLE, "down", backend="down", subject=key)
-
-        key = await drive.put(b"x")
-        both = Drive(drive.metadata, Stores("memory", {"down": Down(), "memory": drive.active}), drive.time)
+    async def discard(self, drive: Drive, backend: str, objects: int) -> None:
         async with drive.metadata() as work:
-            for backend in ("down", "memory", "not configured"):
+            for _ in range(objects):
                 await work.garbage.add(Garbage(Location(backend, ObjectKey.random())), timedelta(0))
             await work.commit()
-        reaped = await both.reap()
-        assert (reaped.deleted, [fault.backend for fault in reaped.faults]) == (1, ["down"])
-        assert await both.reap() == type(reaped)(0, ())
-        drive.time.pass_by(GRACE)
-        assert len((await both.reap()).faults) == 1
-        assert await drive.objects() == {key.location.key}
+
+    @pytest.fixture
+    def with_one_down(self, drive: Drive) -> Drive:
+        """The drive, and a backend `down` beside it."""
+        return Drive(drive.metadata, Stores("memory", {"down": Down(), "memory": drive.active}), drive.time)
+
+    async def test_a_backend_that_is_down_holds_up_no_other_and_is_not_asked_for_all(
+        self, with_one_down: Drive
+    ) -> None:
+        await self.discard(with_one_down, "down", BATCH + 1)
+        await self.discard(with_one_down, "memory", 1)
+        reaped = await with_one_down.reap("down")
+        assert (reaped.deleted, reaped.more, len(reaped.faults)) == (0, False, AT_ONCE)
+        assert (await with_one_down.reap("memory")).deleted == 1
+
+    async def test_what_could_not_be_deleted_is_tried_more_and_more_seldom(self, with_one_down: Drive) -> None:
+        await self.discard(with_one_down, "down", 1)
+        tried = []
+        for claims in range(200):
+            if (await with_one_down.reap("down")).faults:
+                tried.append(claims)
+            with_one_down.time.pass_by(CLAIM)
+        assert tried == [0, 1, 3, 7, 15, 31, 63, 127, 191]
+
+    async def test_garbage_on_a_backend_that_is_not_configured_waits(self, drive: Drive) -> None:
+        await self.discard(drive, "elsewhere", 3)
+        assert await drive.reap() == Reaped(0, more=False, faults=())
+        [backlog] = await drive.metadata.backlog()
+        assert (backlog.backend, backlog.due) == ("elsewhere", 3)
 
     async def test_one_round_is_bounded(self, drive: Drive) -> None:
-        async with drive.metadata() as work:
-            for _ in range(BATCH + 1):
-                await work.garbage.add(Garbage(Location("memory", ObjectKey.random())), timedelta(0))
+        await self.discard(drive, "memory", BATCH + 1)
+        rounds = [await drive.reap() for _ in range(3)]
+        assert [(each.deleted, each.more) for each in rounds] == [(BATCH, True), (1, False), (0, False)]
+
+    async def test_a_write_that_lands_after_its_upload_was_given_up_is_deleted(self, any_drive: Drive) -> None:
+        """As one that was on its way through the network while its deadline passed."""
+        late = Location(any_drive.stores.active, ObjectKey.random())
+        async with any_drive.metadata() as work:
+            await work.uploads.add(late, timedelta(hours=1))
             await work.commit()
-        assert [(await drive.reap()).deleted for _ in range(3)] == [BATCH, 1, 0]
+        assert await abandon(any_drive.metadata, late)
+        reap = Reap(any_drive.metadata, any_drive.stores, again=timedelta(0))
+        assert (await reap(late.backend)).deleted == 1
+        await any_drive.active.put(late.key, each([b"late"]))
+        assert (await reap(late.backend)).deleted == 1
+        assert await any_drive.objects() == set()
+        assert await any_drive.metadata.backlog() == []

@@ -102,7 +102,7 @@ class TestWhatFailsLeavesTheOldVersion:
         await drive.reap()
         assert len(await drive.objects()) == 1
         async with drive.metadata() as work:
-            assert await work.uploads.remove_expired(10) == []
+            assert await work.uploads.remove_expired("memory", 10) == []
 
     @pytest.mark.parametrize("before", [0, 1, 3_000_000])
     async def test_a_source_that_fails(self, any_drive: Drive, before: int) -> None:
