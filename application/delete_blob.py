@@ -1,8 +1,11 @@
 """Delete a blob."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from application.ports.metadata import Garbage, UnitOfWorkFactory
+from application.settle import WAITS, settle
 from application.store_blob import GRACE
 from domain.blob import Blob, BlobId
 from domain.errors import DriveError, Kind
@@ -17,21 +20,24 @@ class DeleteBlob:
     """
 
     units: UnitOfWorkFactory
+    grace: timedelta = GRACE
+    waits: Sequence[float] = WAITS
 
     async def __call__(self, blob_id: BlobId, precondition: Precondition = ANY) -> None:
         async with self.units() as work:
             blob = await work.blobs.remove(blob_id, precondition)
-            await work.garbage.add(Garbage(blob.location), after=GRACE)
+            await work.garbage.add(Garbage(blob.location), after=self.grace)
             try:
                 await work.commit()
                 return
             except DriveError as error:
                 if error.kind is not Kind.COMMIT_UNKNOWN:
                     raise
-        await self._see_to_it(blob)
+                lost = error
+        await settle(lambda: self._see_to_it(blob), lost, self.waits)
 
     async def _see_to_it(self, blob: Blob) -> None:
-        """It is not known whether the commit has happened: once more, if the blob is still there."""
+        """Once more, if the blob is still there."""
         async with self.units() as work:
             try:
                 current = await work.blobs.remove(blob.id, ANY)  # which waits for the first commit, should it be late
@@ -40,5 +46,5 @@ class DeleteBlob:
                     raise
                 return
             if current.location == blob.location:  # and not a newer version
-                await work.garbage.add(Garbage(blob.location), after=GRACE)
+                await work.garbage.add(Garbage(blob.location), after=self.grace)
                 await work.commit()

@@ -5,7 +5,7 @@ version is whole and durable; a crash at any moment leaves at most an upload who
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from application.intake import Intake
 from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage, KeySource, UnitOfWork, UnitOfWorkFactory
 from application.reap import give_up
+from application.settle import WAITS, settle
 from application.stores import Stores
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Location
 from domain.errors import DriveError, Kind
@@ -67,6 +68,8 @@ class StoreBlob:
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     lease: timedelta = LEASE
+    grace: timedelta = GRACE
+    waits: Sequence[float] = WAITS
 
     async def __call__(self, new: NewBlob) -> StoredBlob:
         location = Location(self.stores.active, self.new_key())
@@ -133,27 +136,30 @@ class StoreBlob:
                     raise lease_lost(blob.location)
                 replaced = await work.blobs.put(blob, precondition)
                 if replaced is not None:
-                    await work.garbage.add(Garbage(replaced.location), after=GRACE)
+                    await work.garbage.add(Garbage(replaced.location), after=self.grace)
                 await work.commit()
         except DriveError as error:
-            if error.kind is Kind.COMMIT_UNKNOWN:
-                with suppress(DriveError):  # it stays unknown then
-                    if await self._was_published(blob):
-                        return StoredBlob(blob, replaced is not None)
-            raise
+            if error.kind is not Kind.COMMIT_UNKNOWN:
+                raise
+            await self._find_published(blob, error)
         return StoredBlob(blob, replaced is not None)
 
-    async def _was_published(self, blob: Blob) -> bool:
-        """Whether the commit whose answer was lost has happened.
+    async def _find_published(self, blob: Blob, lost: DriveError) -> None:
+        """See whether the commit whose answer was `lost` has happened. Raises UNAVAILABLE if not, `lost` if none tells.
 
         The fence tells. It waits for that commit, and either finds the upload, which then can't be published any more,
-        or does not.
+        or does not; then the blob is there, or was there and is replaced already.
         """
-        if await abandon(self.units, blob.location):
-            return False
+        if await settle(lambda: abandon(self.units, blob.location), lost, self.waits):
+            detail = "The connection to the database was lost, and nothing was stored. Store the blob again."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend=lost.backend, subject=blob.id) from lost
+        current = await settle(lambda: self._current(blob.id), lost, self.waits)
+        if current is None or current.location != blob.location:
+            raise lost
+
+    async def _current(self, blob_id: BlobId) -> Blob | None:
         async with self.units() as work:
-            current = await current_version(work, blob.id)
-            return current is not None and current.location == blob.location
+            return await current_version(work, blob_id)
 
 
 async def _commit_unseen(work: UnitOfWork) -> None:

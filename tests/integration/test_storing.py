@@ -5,10 +5,12 @@ import hashlib
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
+from application.delete_blob import DeleteBlob
 from application.ports.blob_store import Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.store_blob import LEASE, NewBlob
@@ -200,6 +202,22 @@ class LosesAnAnswer(UnitOfWorkFactory):
             yield work
 
 
+class DownFor(UnitOfWorkFactory):
+    """Units of work that, once an answer was lost, are refused so many times."""
+
+    def __init__(self, units: LosesAnAnswer, refusals: int) -> None:
+        self.units = units
+        self.refusals = refusals
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        if self.units.left <= 0 and self.refusals:
+            self.refusals -= 1
+            raise DriveError(Kind.UNAVAILABLE, "the database is down")
+        async with self.units() as work:
+            yield work
+
+
 class TestUnknownCommits:
     PUBLISHING = 2  # the first commit reserves
 
@@ -215,11 +233,44 @@ class TestUnknownCommits:
     async def test_one_that_did_not_happen_is_an_error_and_leaves_nothing(self, any_drive: Drive) -> None:
         await any_drive.put(b"old")
         units = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=False)
-        with refused(Kind.COMMIT_UNKNOWN):
+        with pytest.raises(DriveError, match="nothing was stored"):
             await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
         await any_drive.reap()
         assert await any_drive.get() == b"old"
         assert len(await any_drive.objects()) == 1
+
+    @pytest.mark.parametrize("happens", [True, False])
+    async def test_the_database_is_asked_until_it_tells(self, any_drive: Drive, happens: bool) -> None:
+        await any_drive.put(b"old")
+        losing = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=happens)
+        coming_back = DownFor(losing, 3)
+        storing = replace(any_drive.store, units=coming_back, waits=[0, 0, 0])(NewBlob(ID, each([b"new"])))
+        if happens:
+            await storing
+        else:
+            with pytest.raises(DriveError, match="nothing was stored"):
+                await storing
+        assert coming_back.refusals == 0
+        await any_drive.reap()
+        assert await any_drive.get() == (b"new" if happens else b"old")
+
+    @pytest.mark.parametrize("happens", [True, False])
+    async def test_a_delete_is_seen_to(self, any_drive: Drive, happens: bool) -> None:
+        await any_drive.put(b"old")
+        coming_back = DownFor(LosesAnAnswer(any_drive.metadata, 1, happens=happens), 3)
+        await DeleteBlob(coming_back, grace=timedelta(0), waits=[0, 0, 0])(ID)
+        assert coming_back.refusals == 0
+        with refused(Kind.NOT_FOUND):
+            await any_drive.get()
+        assert (await any_drive.reap()).deleted == 1
+        assert await any_drive.metadata.backlog() == []
+
+    async def test_a_delete_that_stays_unknown_says_so(self, any_drive: Drive) -> None:
+        await any_drive.put(b"old")
+        down = DownFor(LosesAnAnswer(any_drive.metadata, 1, happens=False), 100)
+        with refused(Kind.COMMIT_UNKNOWN):
+            await DeleteBlob(down, waits=[0, 0])(ID)
+        assert await any_drive.get() == b"old"
 
     async def test_one_that_only_reserves_has_stored_nothing(self, any_drive: Drive) -> None:
         units = LosesAnAnswer(any_drive.metadata, 1, happens=True)
@@ -240,14 +291,7 @@ class TestUnknownCommits:
         assert await drive.objects() == set()
 
     async def test_one_that_stays_unknown_says_so(self, any_drive: Drive) -> None:
-        @asynccontextmanager
-        async def units() -> AsyncIterator[UnitOfWork]:
-            if losing.left <= 0:
-                raise DriveError(Kind.UNAVAILABLE, "the database is down")
-            async with losing() as work:
-                yield work
-
-        losing = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True)
+        down = DownFor(LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True), 100)
         with refused(Kind.COMMIT_UNKNOWN):
-            await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+            await replace(any_drive.store, units=down, waits=[0, 0])(NewBlob(ID, each([b"new"])))
         assert await any_drive.get() == b"new"
