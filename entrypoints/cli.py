@@ -155,7 +155,11 @@ def _leave_the_terminal() -> None:
 
 
 def application(given: Settings) -> Litestar:
-    """What a worker serves."""
+    """What a worker serves.
+
+    The parent has seen that the backends can be used. One that takes a dead worker's place may find them down, and
+    should not end the service by dying too.
+    """
     _leave_the_terminal()
     logs.configure()
-    return create_app(given)
+    return create_app(given, patient=True)

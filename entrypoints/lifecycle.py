@@ -17,6 +17,7 @@ from entrypoints.settings import Settings
 from entrypoints.tokens import kept_token
 
 LOG = structlog.get_logger()
+PAUSE = 1.0  # seconds
 SETTINGS_OF_STORAGES = {
     "fs": "FS_BASE_PATH",
     "database": "DATABASE_URL",
@@ -62,10 +63,10 @@ def _parents(settings: Settings) -> set[Path]:
 
 
 @asynccontextmanager
-async def running(container: Container) -> AsyncIterator[None]:
-    """The selected adapters opened, and the reaper at work. Raises StartError."""
+async def running(container: Container, *, patient: bool = False) -> AsyncIterator[None]:
+    """The selected adapters opened, and the reaper at work. Raises StartError, unless it is to be `patient`."""
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(opened(container))
+        await _open(stack, container, patient=patient)
         await stack.enter_async_context(in_background(_check_others(container.stores())))
         for backend in container.stores().by_name:
             reaping = _reap_forever(container.reap(), backend, container.settings().reap_interval)
@@ -86,6 +87,17 @@ async def opened(container: Container) -> AsyncIterator[None]:
         except DriveError as fault:
             raise StartError(f"{SETTINGS_OF_STORAGES[stores.active]}: {fault.detail}") from fault
         yield
+
+
+async def _open(stack: AsyncExitStack, container: Container, *, patient: bool) -> None:
+    while True:
+        try:
+            return await stack.enter_async_context(opened(container))
+        except StartError as fault:
+            if not patient:
+                raise
+            LOG.warning("the start waits for what can't be used now", fault=str(fault))
+        await asyncio.sleep(PAUSE)
 
 
 async def _check_others(stores: Stores) -> None:

@@ -21,14 +21,19 @@ from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
 
 
-def create_app(given: Settings, configure: Callable[[Container], None] = lambda _: None) -> Litestar:
-    """An application of its own, with nothing shared. `configure` may override what the container provides."""
+def create_app(
+    given: Settings, configure: Callable[[Container], None] = lambda _: None, *, patient: bool = False
+) -> Litestar:
+    """An application of its own, with nothing shared. `configure` may override what the container provides.
+
+    At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead.
+    """
     container = Container(settings=given)
     configure(container)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with lifecycle.running(container):
+        async with lifecycle.running(container, patient=patient):
             yield
 
     interface = Router(

@@ -1,6 +1,8 @@
 """A server whose database or storage is cut off: what its clients are told, and that it gets over it by itself."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,8 +24,14 @@ RECOVERY = 5  # seconds after it is back
 
 @asynccontextmanager
 async def serving(folder: Path, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a server with these settings. It starts and stops in a thread, as its proxy is in this one."""
-    server = Server(folder, **settings)
+    """A client of a server with these settings."""
+    async with client_of(Server(folder, **settings)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """The server starts and stops in a thread, as its proxy is in this one."""
     await asyncio.to_thread(server.__enter__)
     try:
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -68,7 +76,10 @@ async def expect_within(seconds: float, reached: Callable[[], Awaitable[bool]]) 
 
 async def expect_well(client: httpx.AsyncClient, blob_id: str) -> None:
     async def well() -> bool:
-        return (await client.get("/health/ready")).status_code == 200
+        try:
+            return (await client.get("/health/ready")).status_code == 200
+        except httpx.ConnectError:
+            return False  # no worker serves at the moment
 
     await expect_within(RECOVERY, well)
     assert (await store(client, blob_id)).status_code == 201
@@ -93,6 +104,27 @@ class TestServing:
                 await proxy.come_back()
                 await expect_well(client, f"back-{round_}")
             assert (await fetch(client, "a")).json()["data"] == "eA=="
+
+    async def test_a_worker_that_dies_while_the_database_is_cut_off(self, tmp_path: Path, database_url: str) -> None:
+        async with Proxy(database_url) as proxy:
+            server = Server(tmp_path, DATABASE_URL=proxy.url)
+            async with client_of(server) as client:
+                await self.expect_recovery(proxy, server, client)
+
+    async def expect_recovery(self, proxy: Proxy, server: Server, client: httpx.AsyncClient) -> None:
+        assert (await store(client, "a")).status_code == 201
+        proxy.go_down()
+        [worker] = server.workers()
+        os.kill(worker, signal.SIGKILL)
+
+        async def waits() -> bool:
+            return any("waits" in line["event"] for line in server.log())
+
+        await expect_within(DEADLINE, waits)
+        await proxy.come_back()
+        await expect_well(client, "b")
+        assert (await fetch(client, "a")).json()["data"] == "eA=="
+        assert server.workers() != [worker]
 
     async def test_a_storage_that_is_cut_off(self, tmp_path: Path, s3_server: S3Config) -> None:
         async with serving(tmp_path) as client:
