@@ -5,6 +5,7 @@ The providers are synchronous and open nothing; what they make is opened by life
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -148,11 +149,12 @@ class Container(containers.DeclarativeContainer):
         ),
     )
 
+    _grace = providers.Factory(timedelta, seconds=_given.readers_grace)
     store_blob = providers.Singleton(
-        StoreBlob, metadata, stores, new_key=ObjectKey.random, max_bytes=_given.max_blob_bytes
+        StoreBlob, metadata, stores, new_key=ObjectKey.random, max_bytes=_given.max_blob_bytes, grace=_grace
     )
     fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores)
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
-    delete_blob = providers.Singleton(DeleteBlob, metadata)
+    delete_blob = providers.Singleton(DeleteBlob, metadata, grace=_grace)
     reap = providers.Singleton(Reap, metadata, stores)
     check_ready = providers.Singleton(CheckReady, metadata, stores, new_key=ObjectKey.random)

@@ -22,6 +22,7 @@ NATURAL = values.number(int, Meta(ge=0))
 COUNT = values.number(int, Meta(ge=1))
 PORT = values.number(int, Meta(ge=1, le=65535))
 SECONDS = values.number(float, Meta(gt=0))
+GRACE = values.number(int, Meta(ge=0, le=366 * 24 * 3600))
 # These may be in a file: NAME_FILE.
 SECRETS = {
     *("AUTH_BEARER_TOKEN", "SECRET_KEY", "DATABASE_URL", "DB_PASSWORD"),
@@ -70,6 +71,7 @@ class Settings:
     port: int = 8000
     workers: int = 1
     reap_interval: float = 30
+    readers_grace: int = 600
 
     @property
     def database(self) -> str:
@@ -160,6 +162,7 @@ class _Reading:
             port=self._get(PORT, DEFAULT.port, "PORT"),
             workers=self._get(values.number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),
             reap_interval=self._get(SECONDS, DEFAULT.reap_interval, "REAP_INTERVAL"),
+            readers_grace=self._get(GRACE, DEFAULT.readers_grace, "READERS_GRACE"),
         )
         if storage == "memory":
             self._check_memory(settings)

@@ -212,6 +212,16 @@ class TestKeeping:
             assert server.process.wait(PATIENCE) == 0
             assert "refused to gracefully stop" not in server.errors()
 
+    def test_replaced_and_deleted_bytes_are_kept_as_long_as_the_setting_says(self, tmp_path: Path) -> None:
+        with Server(tmp_path, READERS_GRACE="0") as server, server.client() as client:
+            for blob_id in "aab":
+                client.put(f"/v1/blobs/{blob_id}", content=b"x")
+            client.delete("/v1/blobs/b")
+            server.wait_until_left(blobs=1)
+        with Server(tmp_path) as server, server.client() as client:
+            client.put("/v1/blobs/a", content=b"y")
+            assert server.left() == {"files": 2, "blobs": 1, "uploads": 0, "garbage": 1}
+
     def test_a_stop_lets_requests_finish_and_does_not_wait_for_idle_connections(self, own_server: Server) -> None:
         body = b'{"id":"slow","data":"SGVsbG8gV29ybGQh"}'
         headers = f"{AUTH}{JSON}Content-Length: {len(body)}\r\nExpect: 100-continue\r\n"

@@ -169,6 +169,7 @@ class TestFaults:
             ("WORKERS", "-1", "'-1' can't be used: Expected `int` >= 1."),
             ("MAX_BLOB_BYTES", "5 GiB", "'5 GiB' can't be used: Expected `int`, got `str`."),
             ("REAP_INTERVAL", "0", "'0' can't be used: Expected `float` > 0.0."),
+            ("READERS_GRACE", "-1", "'-1' can't be used: Expected `int` >= 0."),
             ("AUTH_BEARER_TOKEN", "two words", "a token is visible ASCII characters without spaces"),
             ("AUTH_BEARER_TOKEN", "schlüssel", "a token is visible ASCII characters without spaces"),
             ("SECRET_KEY", ",", "a token is visible ASCII characters without spaces"),
