@@ -13,6 +13,7 @@ from typing import Any
 
 import granian
 import msgspec
+from dependency_injector import providers
 from granian.server.mp import MPServer
 from litestar import Litestar
 from litestar.enums import ScopeType
@@ -42,8 +43,8 @@ def app_with_points(given: Settings, *, patient: bool = False) -> Litestar:
     reaps: list[Callable[[], Reap]] = []
 
     def configure(container: Container) -> None:
-        container.metadata.override(_object(WatchedUnits(container.metadata())))
-        container.stores.override(_object(watched_stores(container.stores())))
+        container.metadata.override(providers.Object(WatchedUnits(container.metadata())))
+        container.stores.override(providers.Object(watched_stores(container.stores())))
         if given.storage == "ftp":
             container.store_blob.add_kwargs(new_key=in_few_folders())
         _set_times(container)
@@ -54,12 +55,6 @@ def app_with_points(given: Settings, *, patient: bool = False) -> Litestar:
     app = create_app(given, configure, patient=patient)
     app.asgi_handler = WithPoints(app.asgi_handler, reaps[0](), given.storage)
     return app
-
-
-def _object(instance: object) -> Any:
-    from dependency_injector import providers
-
-    return providers.Object(instance)
 
 
 def _set_times(container: Container) -> None:
