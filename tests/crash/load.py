@@ -18,6 +18,7 @@ READERS = 4
 IDS = [f"blob-{number}" for number in range(24)]
 LATE = 10  # seconds after its client gave up in which a request may still take effect: a COMMIT on its way, say
 PAUSE = 0.05  # seconds, while there is no server
+POLLS = 400
 ROUNDS = 300
 
 
@@ -93,7 +94,7 @@ class Load:
         under_way += [asyncio.create_task(self._read()) for _ in range(READERS)]
         try:
             for number in range(1, kills + 1):
-                await asyncio.sleep(self._chance.uniform(0.3, 1.3))
+                await self._until_something_was_done()
                 await (self._service.kill_all() if number % 10 == 0 else self._service.kill_worker())
                 self.outcome.kills += 1
         finally:
@@ -101,6 +102,15 @@ class Load:
             await asyncio.gather(*under_way)
         await self._look_at_all()
         return self.outcome
+
+    async def _until_something_was_done(self) -> None:
+        """And a random time has passed. There is no kill before that, however slow the machine is."""
+        before = self.outcome.acknowledged
+        await asyncio.sleep(self._chance.uniform(0.3, 1.3))
+        for _ in range(POLLS):
+            if self.outcome.acknowledged >= before + WRITERS:
+                return
+            await asyncio.sleep(PAUSE)
 
     async def _write(self) -> None:
         while self._goes_on:
