@@ -15,8 +15,10 @@ from entrypoints.http import blobs, health, lists, openapi
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.blob_ids import BlobIdsApart
+from entrypoints.http.head import HeadAsGet
 from entrypoints.http.pace import Pace
 from entrypoints.http.problems import EXCEPTION_HANDLERS
+from entrypoints.http.unread_bodies import UnreadBodies
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
 
@@ -63,7 +65,7 @@ def create_app(
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )
-    app.asgi_handler = AccessLog(BlobIdsApart(app.asgi_handler))
+    app.asgi_handler = AccessLog(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))))
     return app
 
 

@@ -18,6 +18,7 @@ from entrypoints.http import conditions, json_form, openapi, raw_form
 from entrypoints.http.answers import BlobAnswer, NoBody
 from entrypoints.http.blob_ids import ROUTE, blob_id
 from entrypoints.http.conditions import NotModified
+from entrypoints.http.fields import check_framing, fields
 from entrypoints.http.json_form import StoredBody
 from entrypoints.http.json_request import new_blob
 from entrypoints.http.negotiation import wants_bytes
@@ -40,9 +41,10 @@ async def store_blob(request: HttpRequest, store: StoreBlob, pace: Pace) -> Resp
 @put(ROUTE, summary="Store or replace a blob", operation_class=openapi.PutOperation, responses=openapi.PUT_RESPONSES)
 async def put_blob(request: HttpRequest, store: StoreBlob, pace: Pace) -> Response[StoredBody]:
     """Store the bytes of the body, and replace what is under the id, if that is in use."""
+    headers = fields(request.scope)
+    check_framing(request.scope, headers)
     chunks = Meter(pace).chunks(request.receive)
-    new = raw_form.new_blob(blob_id(request.scope["raw_path"]), request.headers, chunks)
-    return _stored(await store(new))
+    return _stored(await store(raw_form.new_blob(blob_id(request.scope["raw_path"]), headers, chunks)))
 
 
 def _stored(stored: StoredBlob) -> Response[StoredBody]:
@@ -57,7 +59,7 @@ async def fetch_blob(request: HttpRequest, fetch: FetchBlob, pace: Pace) -> ASGI
     """Fetch a blob, as JSON or as its bytes."""
     form = raw_form if wants_bytes(request) else json_form
     try:
-        opened = await fetch(blob_id(request.scope["raw_path"]), partial(form.part_of, request.headers))
+        opened = await fetch(blob_id(request.scope["raw_path"]), partial(form.part_of, fields(request.scope)))
     except NotModified as known:
         return NoBody(form.validators(known.blob), HTTPStatus.NOT_MODIFIED)
     status = HTTPStatus.PARTIAL_CONTENT if opened.byte_range else HTTPStatus.OK
@@ -76,7 +78,7 @@ async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
     form = raw_form if wants_bytes(request) else json_form
     blob = await blobs.get(blob_id(request.scope["raw_path"]))
     try:
-        conditions.check_reading(request.headers, blob)
+        conditions.check_reading(fields(request.scope), blob)
     except NotModified:
         return NoBody(form.validators(blob), HTTPStatus.NOT_MODIFIED)
     return NoBody(form.headers_of(blob))
@@ -85,7 +87,7 @@ async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
 @delete(ROUTE, summary="Delete a blob", operation_class=openapi.DeleteOperation, responses=openapi.DELETE_RESPONSES)
 async def delete_blob(request: HttpRequest, delete: DeleteBlob) -> None:
     """Delete a blob."""
-    await delete(blob_id(request.scope["raw_path"]), conditions.precondition(request.headers))
+    await delete(blob_id(request.scope["raw_path"]), conditions.precondition(fields(request.scope)))
 
 
 ROUTES = [store_blob, put_blob, fetch_blob, describe_blob, delete_blob]

@@ -93,6 +93,20 @@ class Server:
         """The lines of the log."""
         return [json.loads(line) for line in self.errors().splitlines()]
 
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """The line of a request, whose end is waited for. Fails if it came to a fault."""
+        self.wait_until(lambda: bool(self._lines_of(request_id, "request")))
+        assert {line["level"] for line in self._lines_of(request_id)} == {"info"}
+        [line] = self._lines_of(request_id, "request")
+        return line
+
+    def _lines_of(self, request_id: str, *events: str) -> list[dict[str, Any]]:
+        # What is being written just now has no end yet.
+        lines = [json.loads(line) for line in self.errors().splitlines(keepends=True) if line.endswith("\n")]
+        return [
+            line for line in lines if line.get("request_id") == request_id and (not events or line["event"] in events)
+        ]
+
     def left(self) -> dict[str, int]:
         """How many files, blobs, uploads and pieces of garbage there are.
 
