@@ -15,7 +15,11 @@ Headers = Sequence[tuple[str, str]]
 
 
 class BlobAnswer:
-    """An ASGI answer of known length that is made while it is sent, and lets go of the blob when the client is gone."""
+    """An ASGI answer of known length that is made while it is sent, and lets go of the blob when the client is gone.
+
+    A file is not left to the server to send (`http.response.pathsend`): granian opens it later on, by its name, and has
+    no deadline for the client. One that stops reading would keep the file open for as long as it likes.
+    """
 
     def __init__(
         self, opened: OpenBlob, pieces: AsyncIterator[bytes], headers: Headers, pace: Pace, status: int = HTTPStatus.OK
