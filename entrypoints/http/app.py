@@ -33,7 +33,7 @@ def create_app(given: Settings, configure: Callable[[Container], None] = lambda 
 
     interface = Router(
         "/",
-        route_handlers=[lists.list_blobs, *blobs.ROUTES],
+        route_handlers=[*blobs.ROUTES, lists.list_blobs],
         middleware=[DefineMiddleware(BearerAuthentication, tokens=given.tokens)],
         dependencies={
             "store": _always(container.store_blob()),

@@ -88,4 +88,13 @@ async def delete_blob(request: HttpRequest, delete: DeleteBlob) -> None:
     await delete(blob_id(request.scope["raw_path"]), conditions.precondition(request.headers))
 
 
-ROUTES = [store_blob, put_blob, fetch_blob, describe_blob, delete_blob]
+@route(["/v1/blobs", ROUTE], http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
+def options(request: HttpRequest) -> Response[None]:
+    """The methods that a path has. The framework's own handler tells of those alone that were there before it."""
+    template = request.scope["path_template"]
+    [methods] = (route.methods for route in request.app.routes if route.path_format == template)
+    return Response(None, headers={"Allow": ", ".join(sorted(methods))}, status_code=HTTPStatus.NO_CONTENT)
+
+
+# Options come first, or the framework adds its own.
+ROUTES = [options, store_blob, put_blob, fetch_blob, describe_blob, delete_blob]
