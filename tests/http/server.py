@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
+from tests.http.described import is_described
 from tests.http.wire import TOKEN, get
 
 DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
@@ -75,9 +76,14 @@ class Server:
         return self.process.wait(PATIENCE)
 
     def client(self, token: str = TOKEN) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {token}"}
-        # Without TLS to verify: to read the authorities would take longer than most tests.
-        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE, verify=False)  # noqa: S501
+        """One that takes no answer which the document does not describe."""
+        return httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=PATIENCE,
+            event_hooks={"response": [is_described]},
+            verify=False,  # noqa: S501 - without TLS: to read the authorities would take longer than most tests
+        )
 
     def connect(self) -> socket.socket:
         """A connection for requests that are written by hand."""
