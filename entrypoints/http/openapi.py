@@ -75,7 +75,8 @@ _OF_BLOBS = ["ETag", "Vary", "Content-Length"]
 
 _EVERYWHERE = ["unauthorized", "internal_error", "unavailable", "timeout"]
 _CHANGING = ["no_space", "commit_unknown", *_EVERYWHERE]
-_STORING = ["invalid_id", "request_timeout", "lease_lost", "too_large", "integrity", *_CHANGING]
+_BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
+_STORING = ["invalid_id", "lease_lost", "integrity", *_BODY, *_CHANGING]
 _READING = ["invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *_EVERYWHERE]
 
 

@@ -21,6 +21,7 @@ PROBLEMS: Mapping[HTTPStatus, Mapping[str, str]] = {
         "invalid_body": "The body has a member too many, twice, or of a wrong type, or lacks one.",
         "invalid_base64": "data is not standard base64 (RFC 4648, section 4), at offset 4.",
         "digest_mismatch": "The bytes that arrived have another SHA-256 than the one declared. Send them again.",
+        "client_gone": "The request ended before its body did, or the body is not chunked as it should be.",
         "size_mismatch": "The body ended after 6 of the 12 bytes declared. Send it again.",
     },
     HTTPStatus.UNAUTHORIZED: {"unauthorized": "Send the header Authorization: Bearer <token>, once."},
@@ -31,6 +32,9 @@ PROBLEMS: Mapping[HTTPStatus, Mapping[str, str]] = {
     },
     HTTPStatus.CONFLICT: {
         "already_exists": "A blob with this id exists already. Choose another id, or delete that blob first."
+    },
+    HTTPStatus.LENGTH_REQUIRED: {
+        "length_required": "Send the body with the header Content-Length, of 0 if it is empty, or in chunks."
     },
     HTTPStatus.PRECONDITION_FAILED: {
         "precondition_failed": "The blob is not in the version that you named. Fetch it again, and decide anew."
@@ -46,12 +50,13 @@ PROBLEMS: Mapping[HTTPStatus, Mapping[str, str]] = {
         "integrity": TOLD[Kind.INTEGRITY],
         "internal_error": "Drivebay has a fault here. Tell the operator; the log has the details.",
     },
+    HTTPStatus.NOT_IMPLEMENTED: {"not_implemented": "No Transfer-Encoding but chunked is known here."},
     HTTPStatus.SERVICE_UNAVAILABLE: {
         "unavailable": TOLD[Kind.UNAVAILABLE],
+        "timeout": TOLD[Kind.TIMEOUT],
         "commit_unknown": TOLD[Kind.COMMIT_UNKNOWN],
         "not_ready": "Not ready: the database (unavailable). The log has the details.",
     },
-    HTTPStatus.GATEWAY_TIMEOUT: {"timeout": TOLD[Kind.TIMEOUT]},
     HTTPStatus.INSUFFICIENT_STORAGE: {"no_space": TOLD[Kind.NO_SPACE]},
 }
 STATUS_OF = {code: status for status, told in PROBLEMS.items() for code in told}
@@ -61,7 +66,6 @@ HEADERS_OF = {
         "Content-Range": header("How many bytes there are.", pattern=r"^bytes \*/\d+$", examples=["bytes */12"])
     },
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": HEADERS["Retry-After"]},
-    HTTPStatus.GATEWAY_TIMEOUT: {"Retry-After": HEADERS["Retry-After"]},
 }
 
 
