@@ -66,5 +66,5 @@ def _answer(server: Server, head: bytes, body: Iterable[bytes] = ()) -> Iterator
                 connection.sendall(piece)
         with HTTPResponse(connection) as answer:
             answer.begin()
-            assert answer.status in (200, 201), answer.read()
+            assert answer.status in (200, 201), (answer.read(), server.errors()[-2000:])
             yield answer
