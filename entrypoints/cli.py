@@ -14,7 +14,7 @@ from typing import Any
 import click
 from litestar import Litestar
 
-from entrypoints import __version__, lifecycle, logs, settings
+from entrypoints import __version__, connections, lifecycle, logs, settings
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
@@ -123,7 +123,8 @@ def _place_of_rows(given: Settings) -> str:
 def _serve(given: Settings, address: str, *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
     from granian import Granian
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
     if reload:
@@ -136,6 +137,9 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
         port=given.port,
         interface=Interfaces.ASGI,
         workers=given.workers,
+        # Where HTTP/2 may come too, whoever says nothing is waited for without end: for a word to tell them by.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_client_timeout(given)),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_WITHIN,
@@ -147,6 +151,11 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
         ],
     )
     server.serve(target_loader=partial(application, given), wrap_loader=False)
+
+
+def _client_timeout(given: Settings) -> int:
+    """In milliseconds, of which the kernel takes no more than 31 bits have room for."""
+    return int(min(max(given.client_timeout * 1000, 1), 2**31 - 1))
 
 
 def _leave_the_terminal() -> None:
@@ -162,4 +171,12 @@ def application(given: Settings) -> Litestar:
     """
     _leave_the_terminal()
     logs.configure()
-    return create_app(given, patient=True)
+    app = create_app(given, patient=True)
+    app.on_startup.append(partial(_limit_unsent, given))
+    return app
+
+
+def _limit_unsent(given: Settings) -> None:
+    """Do it as soon as the worker listens, which is when the application has started."""
+    if not connections.limit_unsent(given.port, _client_timeout(given)):
+        asyncio.get_running_loop().call_later(0.01, _limit_unsent, given)

@@ -18,6 +18,7 @@ from application.ports.metadata import (
     UnitOfWork,
     UnitOfWorkFactory,
     UploadRepository,
+    common_prefix,
 )
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.errors import DriveError, Kind
@@ -68,6 +69,14 @@ class _Blobs(BlobRepository):
             blob for blob in self._rows.values() if start <= blob.id.value and (stop is None or blob.id.value < stop)
         ]
         return sorted(found, key=lambda blob: blob.id.value)[:limit]
+
+    async def first_of_each(
+        self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+    ) -> Sequence[Blob]:
+        found: dict[str, Blob] = {}
+        for blob in await self.between(start, stop, len(self._rows.values())):
+            found.setdefault(common_prefix(blob.id.value, prefix, delimiter) or blob.id.value, blob)
+        return [*found.values()][:limit]
 
     async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
         current = self._rows.get(blob.id)

@@ -1,6 +1,6 @@
 """The rows in a SQL database: one statement of SQLAlchemy Core for each promise of the port, in every dialect."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -8,6 +8,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
+from adapters.metadata import sql_lists
 from adapters.sql.database import Database, Run, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import BLOBS, GARBAGE, UPLOADS, DatabaseNow
@@ -41,7 +42,12 @@ class SqlBlobs(BlobRepository):
         return _found(blob_id, await self._run(_select_blob, blob_id))
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
-        return await self._run(_select_blobs, start, stop, limit)
+        return await self._run(_blobs, sql_lists.between, start, stop, limit)
+
+    async def first_of_each(
+        self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+    ) -> Sequence[Blob]:
+        return await self._run(_blobs, sql_lists.first_of_each, start, stop, limit, prefix, delimiter)
 
     async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
         return await self._run(_put_blob, blob, precondition)
@@ -126,11 +132,8 @@ def _select_blob(connection: Connection, blob_id: BlobId) -> BlobRow | None:
     return connection.execute(_BY_ID, {"blob_id": blob_id.value}).one_or_none()
 
 
-def _select_blobs(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
-    found = sa.select(BLOBS).where(BLOBS.c.id >= start).order_by(BLOBS.c.id).limit(limit)
-    if stop is not None:
-        found = found.where(BLOBS.c.id < stop)
-    return [_blob(row) for row in connection.execute(found)]
+def _blobs(connection: Connection, select: Callable[..., Sequence[BlobRow]], *args: Any) -> Sequence[Blob]:
+    return [_blob(row) for row in select(connection, *args)]
 
 
 def _put_blob(connection: Connection, blob: Blob, precondition: Precondition) -> Blob | None:

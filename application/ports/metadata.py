@@ -11,6 +11,12 @@ from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.precondition import Precondition
 
 
+def common_prefix(blob_id: str, prefix: str, delimiter: str) -> str | None:
+    """The part of an id that ends with the first `delimiter` behind `prefix`. None if there is none there."""
+    end = blob_id.find(delimiter, len(prefix))
+    return None if end < 0 else blob_id[: end + len(delimiter)]
+
+
 class BlobReader(Protocol):
     """Looks into the blobs outside any unit of work. Each call sees all that was committed before it, and no more."""
 
@@ -24,6 +30,17 @@ class BlobReader(Protocol):
 
         They come in the order of their ids' bytes in UTF-8, which is that of their code points. What it costs depends
         on `limit`, and not on how many blobs there are.
+        """
+
+    @abstractmethod
+    async def first_of_each(
+        self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+    ) -> Sequence[Blob]:
+        """As `between`, but of the blobs whose ids have one `common_prefix`, only the first that lies there.
+
+        Callers see to it that all ids there begin with `prefix`, and that `delimiter` is not empty. What it costs
+        depends on `limit`, and not on how many blobs there are, with one common prefix or in all. What is committed
+        meanwhile it may see or not.
         """
 
 

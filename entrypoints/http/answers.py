@@ -8,6 +8,7 @@ import structlog
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from application.fetch_blob import OpenBlob
+from entrypoints.connections import cut
 from entrypoints.http.pace import ClientTooSlow, Meter, Pace
 
 LOG = structlog.get_logger()
@@ -45,7 +46,10 @@ class BlobAnswer:
                         return
                 await meter.send(send, _body(piece, more=False), len(piece))
         except ClientTooSlow:
-            LOG.info("a client took its answer too slowly")  # the server cuts the connection of what is not whole
+            LOG.info("a client took its answer too slowly")
+            if scope["client"] and scope["server"]:
+                # Of itself the server does so when all that it holds of the answer was taken, however slowly.
+                cut(scope["client"], scope["server"][1])
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)

@@ -17,7 +17,7 @@ from adapters.metadata.memory import (
     _MemoryUnitOfWork,
     _Uploads,
 )
-from application.ports.metadata import Backlog, Garbage, UnitOfWork
+from application.ports.metadata import Backlog, Garbage, UnitOfWork, common_prefix
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
@@ -211,6 +211,34 @@ class ListsTheStop(Tampered):
     class Blobs(_Blobs):
         async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
             return await super().between(start, None if stop is None else f"{stop}\x01", limit)
+
+
+@caught_by(MetadataContract.test_of_those_with_one_common_prefix_the_first_is_listed)
+class TakesAnotherForTheLastCharacter(Tampered):
+    """What comes behind a common prefix is sought behind its U+FFFF, and there are more characters."""
+
+    class Blobs(_Blobs):
+        async def first_of_each(
+            self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+        ) -> Sequence[Blob]:
+            found: list[Blob] = []
+            for blob in await self.between(start, stop, 10_000):
+                common = common_prefix(blob.id.value, prefix, delimiter)
+                if blob.id.value >= start:
+                    found.append(blob)
+                    start = blob.id.value if common is None else f"{common}\uffff\uffff"
+            return found[:limit]
+
+
+@caught_by(MetadataContract.test_a_page_of_common_prefixes_may_be_long)
+class GivesRecursionUp(Tampered):
+    """After a thousand steps, as a server may that is not told otherwise."""
+
+    class Blobs(_Blobs):
+        async def first_of_each(
+            self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+        ) -> Sequence[Blob]:
+            return await super().first_of_each(start, stop, min(limit, 1000), prefix, delimiter)
 
 
 # Removal

@@ -5,11 +5,19 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Protocol
 
 import pytest
 
-from application.ports.metadata import Backlog, BlobReader, Garbage, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import (
+    Backlog,
+    BlobReader,
+    Garbage,
+    UnitOfWork,
+    UnitOfWorkFactory,
+    common_prefix,
+)
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
@@ -29,6 +37,16 @@ TIMES = [
     datetime(2023, 3, 26, 2, 30, 0, 1, tzinfo=UTC),  # an hour that clocks in Europe leave out
     datetime(2038, 1, 19, 3, 14, 8, tzinfo=UTC),  # more seconds since 1970 than 31 bits hold
     datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+]
+
+
+LAST = "\U0010ffff"
+# Characters that sort below a delimiter, beside it and far behind it, and as many of the last as there can be.
+BESIDE_DELIMITERS = [
+    *(f"a{beside}{end}" for beside in ("", "!", ".", "/", "0", "é", "☺", LAST) for end in ("", "/", "/b", f"/{LAST}b")),
+    *(f"a/{behind}" for behind in ("b", "b/c", "\ue000", "\uffff", "😀", LAST, LAST * 2, LAST * 255)),
+    LAST * 255,
+    LAST * 256,
 ]
 
 
@@ -190,6 +208,32 @@ class MetadataContract:
         assert await listed("b", "a", 10) == []
         [found] = await metadata.blobs.between("CON", "CON\x01", 10)
         assert found == await metadata.blobs.get(BlobId("CON"))
+
+    async def test_of_those_with_one_common_prefix_the_first_is_listed(self, metadata: Metadata) -> None:
+        ids = sorted({*NASTY, *BESIDE_DELIMITERS}, key=str.encode)
+        async with metadata() as work:
+            for blob_id in ids:
+                await work.blobs.put(blob(blob_id), CREATE_ONLY)
+            await work.commit()
+        for prefix, delimiter in product(["", "a", "a/", "☺", LAST], ["/", "//", ".", "%", "☺", LAST]):
+            below = [blob_id for blob_id in ids if blob_id.startswith(prefix)]
+            firsts: dict[str, str] = {}
+            for blob_id in below:
+                firsts.setdefault(common_prefix(blob_id, prefix, delimiter) or blob_id, blob_id)
+            wanted = [*firsts.values()]
+            for limit in (1, 5, len(wanted) + 1):
+                found = await metadata.blobs.first_of_each(below[0], below[-1] + "\x01", limit, prefix, delimiter)
+                assert [each.id.value for each in found] == wanted[:limit]
+        [last] = await metadata.blobs.first_of_each(ids[-1], None, 2, "", "/")
+        assert last == await metadata.blobs.get(BlobId(ids[-1]))
+
+    async def test_a_page_of_common_prefixes_may_be_long(self, metadata: Metadata) -> None:
+        async with metadata() as work:
+            for number in range(1100):
+                await work.blobs.put(blob(f"{number:04}/{number % 2}"), CREATE_ONLY)
+            await work.commit()
+        found = await metadata.blobs.first_of_each("", None, 1001, "", "/")
+        assert [each.id.value for each in found] == [f"{number:04}/{number % 2}" for number in range(1001)]
 
     async def test_what_is_not_there_is_named(self, metadata: Metadata) -> None:
         with pytest.raises(DriveError) as caught:

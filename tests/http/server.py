@@ -147,6 +147,11 @@ class Server:
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return sum(row[1].endswith(f":{self.port:04X}") and row[3] == "0A" for row in rows)
 
+    def connections(self) -> int:
+        """How many connections the server has not closed. One that is closed may have bytes yet, but is no file."""
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[1].endswith(f":{self.port:04X}") and row[3] != "0A" and row[9] != "0" for row in rows)
+
     def workers(self) -> list[int]:
         """The process ids of those that serve."""
         parent = self.process.pid
