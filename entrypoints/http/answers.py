@@ -47,9 +47,10 @@ class BlobAnswer:
                 await meter.send(send, _body(piece, more=False), len(piece))
         except ClientTooSlow:
             LOG.info("a client took its answer too slowly")
-            if scope["client"] and scope["server"]:
+            client, server = scope.get("client"), scope.get("server")
+            if client and server:
                 # Of itself the server does so when all that it holds of the answer was taken, however slowly.
-                cut(scope["client"], scope["server"][1])
+                cut(client, server[1])
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
