@@ -1,6 +1,6 @@
 """The rows in a SQL database: one statement of SQLAlchemy Core for each promise of the port, in every dialect."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -42,6 +42,9 @@ class SqlBlobs(BlobRepository):
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
         return await self._run(_select_blobs, start, stop, limit)
+
+    async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+        return await self._run(_select_blobs_by_key, after, limit)
 
     async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
         return await self._run(_put_blob, blob, precondition)
@@ -117,6 +120,9 @@ class SqlMetadata(UnitOfWorkFactory):
     async def backlog(self) -> Sequence[Backlog]:
         return await self._database.read(_select_backlog)
 
+    async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+        return await self._database.read(_select_named, backend, keys)
+
 
 _BY_ID: sa.Select[*tuple[Any, ...]] = sa.select(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id"))
 _BY_ID_FOR_UPDATE = _BY_ID.with_for_update()
@@ -130,6 +136,13 @@ def _select_blobs(connection: Connection, start: str, stop: str | None, limit: i
     found = sa.select(BLOBS).where(BLOBS.c.id >= start).order_by(BLOBS.c.id).limit(limit)
     if stop is not None:
         found = found.where(BLOBS.c.id < stop)
+    return [_blob(row) for row in connection.execute(found)]
+
+
+def _select_blobs_by_key(connection: Connection, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+    found = sa.select(BLOBS).order_by(BLOBS.c.object_key).limit(limit)
+    if after is not None:
+        found = found.where(BLOBS.c.object_key > after.value)
     return [_blob(row) for row in connection.execute(found)]
 
 
@@ -263,6 +276,18 @@ def _select_backlog(connection: Connection) -> Sequence[Backlog]:
         Backlog(backend, int(under_way), int(all_of_it), int(due), max(int(overdue), 0) * MICROSECOND)
         for backend, under_way, all_of_it, due, overdue in connection.execute(found)
     ]
+
+
+def _select_named(connection: Connection, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+    """In one statement, which has one snapshot in every dialect."""
+    wanted = [key.value for key in keys]
+    found = sa.union_all(
+        *(
+            sa.select(table.c.object_key).where(table.c.object_key.in_(wanted), table.c.backend == backend)
+            for table in (BLOBS, UPLOADS, GARBAGE)
+        )
+    )
+    return {ObjectKey(key) for key in connection.scalars(found)}
 
 
 def _changes_a_row(connection: Connection, statement: sa.Update | sa.Delete) -> bool:
