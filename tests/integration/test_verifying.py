@@ -483,6 +483,7 @@ class TestWhatFails:
         assert (down.unverified, down.wrong, down.verified) == (f"no {operation} today", 0, False)
         assert (other.found, other.verified) == ({Fault.MISSING: 1}, True)
         assert (result.wrong, result.complete, result.stopped) == (1, False, "")
+        assert down.objects == 0, "what is down is not listed, too"
         assert failing.asked < PATIENCE + 3, "it is asked for each object, and down"
         assert len(await both.metadata.blobs.by_key(None, 1000)) == 2 * PATIENCE + 1
 
