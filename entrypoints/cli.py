@@ -5,7 +5,6 @@ import errno
 import multiprocessing
 import os
 import socket
-import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
+from entrypoints.verify_command import tell_and_exit, verify
 
 STOP_WITHIN = 30  # seconds that a worker has to finish its requests
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
@@ -51,10 +51,12 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             stack.enter_context(claim)
             asyncio.run(_check(ready))
         except (SettingsError, StartError) as fault:
-            click.echo("\n".join(f"drivebay: {line}" for line in str(fault).splitlines()), err=True)
-            sys.exit(2)
+            tell_and_exit(fault)
         click.echo(_banner(ready, made_token=not given.tokens))
         _serve(ready, address, reload=reload)
+
+
+main.add_command(verify)
 
 
 async def _check(given: Settings) -> None:

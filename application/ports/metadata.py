@@ -1,7 +1,7 @@
 """The port to the database that says which blobs there are. Its commit is the one commit point of Drivebay."""
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,6 +41,13 @@ class BlobReader(Protocol):
         Callers see to it that all ids there begin with `prefix`, and that `delimiter` is not empty. What it costs
         depends on `limit`, and not on how many blobs there are, with one common prefix or in all. What is committed
         meanwhile it may see or not.
+        """
+
+    @abstractmethod
+    async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+        """Up to `limit` blobs, on all backends, in the order of their object keys, behind `after`.
+
+        What it costs depends on `limit`, and not on how many blobs there are.
         """
 
 
@@ -141,6 +148,13 @@ BacklogReader = Callable[[], Awaitable[Sequence[Backlog]]]
 """Tells of each backend that has a backlog, in the order of their names, outside any unit of work.
 
 It costs as much as it counts.
+"""
+
+NamedReader = Callable[[str, Sequence[ObjectKey]], Awaitable[Set[ObjectKey]]]
+"""Tells which of these keys on a backend are named by a blob, an upload or garbage, outside any unit of work.
+
+It looks at all three at one moment: an object that moves from one to the next is always named. One that was written and
+is not named never will be again, for publishing must find the upload.
 """
 
 
