@@ -245,6 +245,11 @@ class MeddledReader(BlobReader):
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
         raise AssertionError
 
+    async def first_of_each(
+        self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+    ) -> Sequence[Blob]:
+        raise AssertionError
+
     async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
         await self.meddle()
         found = await self.blobs.by_key(after, limit)

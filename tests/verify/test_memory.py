@@ -35,6 +35,11 @@ class Rows(BlobReader):
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
         raise AssertionError
 
+    async def first_of_each(
+        self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+    ) -> Sequence[Blob]:
+        raise AssertionError
+
     async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
         first = 0 if after is None else int(after.value, 16) // STEP + 1
         numbers = (number for number in range(first, COUNT) if number % EVERY)
