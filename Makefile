@@ -33,8 +33,8 @@ format: $(VENV)/.ready-dev ## Format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix --quiet $(SOURCES) || true
 	@$(BIN)/ruff format --quiet $(SOURCES)
 
-bench: $(VENV)/.ready-dev ## Measure: ratios of what was taken in the same run
-	@$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/.ready-dev ## Measure speed and memory, all or the parts in ARGS, and check the bounds
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 up-backends: $(VENV)/.ready-dev ## Start PostgreSQL, S3 and FTP in containers, empty, and print their settings
 	@$(BIN)/python -m tests.backends up

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from application.ports.metadata import BlobReader
+from application.ports.metadata import BlobReader, common_prefix
 from domain.blob import Blob
 
 # Ids have no control characters, so nothing lies between an id and this behind it.
@@ -31,29 +31,23 @@ class ListBlobs:
     blobs: BlobReader
 
     async def __call__(self, prefix: str, delimiter: str, limit: int, start: str = "") -> Page:
-        page = Page([], [], None)
         start, stop = max(start, prefix), end_of(prefix)
-        while stop is None or start < stop:
-            wanted = limit - len(page.blobs) - len(page.prefixes) + 1  # one more tells whether there is another page
-            found = await self.blobs.between(start, stop, wanted)
-            for blob in found:
-                if blob.id.value < start:
-                    continue  # below the prefix that was listed last
-                if len(page.blobs) + len(page.prefixes) == limit:
-                    return Page(page.blobs, page.prefixes, start)
-                common = _common(blob.id.value, prefix, delimiter)
-                if common is None:
-                    page.blobs.append(blob)
-                    start = blob.id.value + NEXT
-                else:
-                    page.prefixes.append(common)
-                    behind = end_of(common)
-                    if behind is None:
-                        return page
-                    start = behind
-            if len(found) < wanted:
-                break
-        return page
+        if stop is not None and start >= stop:
+            return Page([], [], None)
+        if delimiter:
+            found = await self.blobs.first_of_each(start, stop, limit + 1, prefix, delimiter)
+        else:
+            found = await self.blobs.between(start, stop, limit + 1)
+        blobs, prefixes, following = list[Blob](), list[str](), None
+        for blob in found[:limit]:
+            common = common_prefix(blob.id.value, prefix, delimiter) if delimiter else None
+            if common is None:
+                blobs.append(blob)
+                following = blob.id.value + NEXT
+            else:
+                prefixes.append(common)
+                following = end_of(common)
+        return Page(blobs, prefixes, following if len(found) > limit else None)
 
 
 def end_of(prefix: str) -> str | None:
@@ -63,8 +57,3 @@ def end_of(prefix: str) -> str | None:
         return None
     following = ord(rest[-1]) + 1
     return rest[:-1] + chr(0xE000 if following == 0xD800 else following)  # surrogates are no characters
-
-
-def _common(blob_id: str, prefix: str, delimiter: str) -> str | None:
-    end = blob_id.find(delimiter, len(prefix)) if delimiter else -1
-    return None if end < 0 else blob_id[: end + len(delimiter)]

@@ -5,7 +5,6 @@ import errno
 import multiprocessing
 import os
 import socket
-import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 import click
 from litestar import Litestar
 
-from entrypoints import __version__, lifecycle, logs, settings
+from entrypoints import __version__, connections, lifecycle, logs, settings
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
+from entrypoints.verify_command import tell_and_exit, verify
 
 STOP_WITHIN = 30  # seconds that a worker has to finish its requests
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
@@ -51,10 +51,12 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             stack.enter_context(claim)
             asyncio.run(_check(ready))
         except (SettingsError, StartError) as fault:
-            click.echo("\n".join(f"drivebay: {line}" for line in str(fault).splitlines()), err=True)
-            sys.exit(2)
+            tell_and_exit(fault)
         click.echo(_banner(ready, made_token=not given.tokens))
         _serve(ready, address, reload=reload)
+
+
+main.add_command(verify)
 
 
 async def _check(given: Settings) -> None:
@@ -123,7 +125,8 @@ def _place_of_rows(given: Settings) -> str:
 def _serve(given: Settings, address: str, *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
     from granian import Granian
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
     if reload:
@@ -136,6 +139,9 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
         port=given.port,
         interface=Interfaces.ASGI,
         workers=given.workers,
+        # Where HTTP/2 may come too, whoever says nothing is waited for without end: for a word to tell them by.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_client_timeout(given)),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_WITHIN,
@@ -147,6 +153,11 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
         ],
     )
     server.serve(target_loader=partial(application, given), wrap_loader=False)
+
+
+def _client_timeout(given: Settings) -> int:
+    """In milliseconds, of which the kernel takes no more than 31 bits have room for."""
+    return int(min(max(given.client_timeout * 1000, 1), 2**31 - 1))
 
 
 def _leave_the_terminal() -> None:
@@ -162,4 +173,12 @@ def application(given: Settings) -> Litestar:
     """
     _leave_the_terminal()
     logs.configure()
-    return create_app(given, patient=True)
+    app = create_app(given, patient=True)
+    app.on_startup.append(partial(_limit_unsent, given))
+    return app
+
+
+def _limit_unsent(given: Settings) -> None:
+    """Do it as soon as the worker listens, which is when the application has started."""
+    if not connections.limit_unsent(given.port, _client_timeout(given)):
+        asyncio.get_running_loop().call_later(0.01, _limit_unsent, given)

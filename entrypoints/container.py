@@ -25,6 +25,7 @@ from application.ports.blob_store import BlobStore
 from application.reap import Reap
 from application.store_blob import StoreBlob
 from application.stores import Stores
+from application.verify import Verify
 from domain.blob import ObjectKey
 from entrypoints.logs import tell_of_retry
 from entrypoints.settings import Settings
@@ -157,4 +158,12 @@ class Container(containers.DeclarativeContainer):
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
     delete_blob = providers.Singleton(DeleteBlob, metadata, grace=_grace)
     reap = providers.Singleton(Reap, metadata, stores)
+    verify = providers.Singleton(
+        Verify,
+        metadata,
+        blobs=metadata.provided.blobs,
+        named=metadata.provided.named,
+        backlog=metadata.provided.backlog,
+        stores=stores,
+    )
     check_ready = providers.Singleton(CheckReady, metadata, stores, new_key=ObjectKey.random)

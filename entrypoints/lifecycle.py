@@ -77,15 +77,22 @@ async def running(container: Container, *, patient: bool = False) -> AsyncIterat
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[None]:
     """The selected adapters opened. Raises StartError if one can't be, or the storage for new blobs can't be used."""
-    async with AsyncExitStack() as stack:
-        await _enter(stack, "DATABASE_URL", container.metadata())
+    async with entered(container):
         stores = container.stores()
-        for name, store in stores.by_name.items():
-            await _enter(stack, SETTINGS_OF_STORAGES[name], store)
         try:
             await stores.by_name[stores.active].check()
         except DriveError as fault:
             raise StartError(f"{SETTINGS_OF_STORAGES[stores.active]}: {fault.detail}") from fault
+        yield
+
+
+@asynccontextmanager
+async def entered(container: Container) -> AsyncIterator[None]:
+    """The selected adapters opened, whether their storages can be used or not. Raises StartError without a database."""
+    async with AsyncExitStack() as stack:
+        await _enter(stack, "DATABASE_URL", container.metadata())
+        for name, store in container.stores().by_name.items():
+            await _enter(stack, SETTINGS_OF_STORAGES[name], store)
         yield
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from application.ports.metadata import (
     UnitOfWork,
     UnitOfWorkFactory,
     UploadRepository,
+    common_prefix,
 )
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.errors import DriveError, Kind
@@ -68,6 +69,18 @@ class _Blobs(BlobRepository):
             blob for blob in self._rows.values() if start <= blob.id.value and (stop is None or blob.id.value < stop)
         ]
         return sorted(found, key=lambda blob: blob.id.value)[:limit]
+
+    async def first_of_each(
+        self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+    ) -> Sequence[Blob]:
+        found: dict[str, Blob] = {}
+        for blob in await self.between(start, stop, len(self._rows.values())):
+            found.setdefault(common_prefix(blob.id.value, prefix, delimiter) or blob.id.value, blob)
+        return [*found.values()][:limit]
+
+    async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+        found = [blob for blob in self._rows.values() if after is None or blob.location.key > after]
+        return sorted(found, key=lambda blob: blob.location.key)[:limit]
 
     async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
         current = self._rows.get(blob.id)
@@ -185,6 +198,12 @@ class MemoryMetadata(UnitOfWorkFactory):
         for row, due_at in self.garbage_rows.values():
             garbage[row.garbage.location.backend].append(now - due_at)
         return [_backlog(name, uploads[name], garbage[name]) for name in sorted({*uploads, *garbage})]
+
+    async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+        blobs = (blob.location for blob in self.blob_rows.values())
+        uploads = (location for location, _ in self.upload_rows.values())
+        garbage = (row.garbage.location for row, _ in self.garbage_rows.values())
+        return {location.key for location in (*blobs, *uploads, *garbage) if location.backend == backend} & {*keys}
 
 
 def _backlog(backend: str, uploads: int, ages: Sequence[timedelta]) -> Backlog:

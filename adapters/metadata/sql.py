@@ -1,6 +1,6 @@
 """The rows in a SQL database: one statement of SQLAlchemy Core for each promise of the port, in every dialect."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -8,6 +8,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
+from adapters.metadata import sql_lists
 from adapters.sql.database import Database, Run, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import BLOBS, GARBAGE, UPLOADS, DatabaseNow
@@ -41,7 +42,15 @@ class SqlBlobs(BlobRepository):
         return _found(blob_id, await self._run(_select_blob, blob_id))
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
-        return await self._run(_select_blobs, start, stop, limit)
+        return await self._run(_blobs, sql_lists.between, start, stop, limit)
+
+    async def first_of_each(
+        self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+    ) -> Sequence[Blob]:
+        return await self._run(_blobs, sql_lists.first_of_each, start, stop, limit, prefix, delimiter)
+
+    async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+        return await self._run(_select_blobs_by_key, after, limit)
 
     async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
         return await self._run(_put_blob, blob, precondition)
@@ -117,6 +126,9 @@ class SqlMetadata(UnitOfWorkFactory):
     async def backlog(self) -> Sequence[Backlog]:
         return await self._database.read(_select_backlog)
 
+    async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+        return await self._database.read(_select_named, backend, keys)
+
 
 _BY_ID: sa.Select[*tuple[Any, ...]] = sa.select(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id"))
 _BY_ID_FOR_UPDATE = _BY_ID.with_for_update()
@@ -126,10 +138,14 @@ def _select_blob(connection: Connection, blob_id: BlobId) -> BlobRow | None:
     return connection.execute(_BY_ID, {"blob_id": blob_id.value}).one_or_none()
 
 
-def _select_blobs(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
-    found = sa.select(BLOBS).where(BLOBS.c.id >= start).order_by(BLOBS.c.id).limit(limit)
-    if stop is not None:
-        found = found.where(BLOBS.c.id < stop)
+def _blobs(connection: Connection, select: Callable[..., Sequence[BlobRow]], *args: Any) -> Sequence[Blob]:
+    return [_blob(row) for row in select(connection, *args)]
+
+
+def _select_blobs_by_key(connection: Connection, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+    found = sa.select(BLOBS).order_by(BLOBS.c.object_key).limit(limit)
+    if after is not None:
+        found = found.where(BLOBS.c.object_key > after.value)
     return [_blob(row) for row in connection.execute(found)]
 
 
@@ -263,6 +279,18 @@ def _select_backlog(connection: Connection) -> Sequence[Backlog]:
         Backlog(backend, int(under_way), int(all_of_it), int(due), max(int(overdue), 0) * MICROSECOND)
         for backend, under_way, all_of_it, due, overdue in connection.execute(found)
     ]
+
+
+def _select_named(connection: Connection, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+    """In one statement, which has one snapshot in every dialect."""
+    wanted = [key.value for key in keys]
+    found = sa.union_all(
+        *(
+            sa.select(table.c.object_key).where(table.c.object_key.in_(wanted), table.c.backend == backend)
+            for table in (BLOBS, UPLOADS, GARBAGE)
+        )
+    )
+    return {ObjectKey(key) for key in connection.scalars(found)}
 
 
 def _changes_a_row(connection: Connection, statement: sa.Update | sa.Delete) -> bool:

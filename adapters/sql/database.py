@@ -38,7 +38,7 @@ class Database(Protocol):
 
     @abstractmethod
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Run a function that reads, with one statement, outside any transaction (see `Run`)."""
+        """Run a function that reads, outside any transaction: each statement sees all that was committed before it."""
 
     @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:

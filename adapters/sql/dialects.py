@@ -6,6 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 INSERT: dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]] = {
     "sqlite": sqlite.insert,
@@ -40,3 +43,20 @@ def _insert_or_lock(connection: Connection, table: sa.Table, values: Mapping[str
     told = sa.func.last_insert_id(sa.func.length(first)) > 0
     unchanged = {first.name: sa.func.IF(sa.and_(same, told), first, sa.null())}
     return connection.execute(insert.on_duplicate_key_update(unchanged), values).lastrowid == 0
+
+
+class Position(FunctionElement[int]):
+    """Where a text has another in it, in characters counted from 1; 0 if it has not. In SQLite and PostgreSQL."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(Position, "sqlite")
+def _position_in_sqlite(element: Position, compiler: SQLCompiler, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)})"
+
+
+@compiles(Position, "postgresql")
+def _position_in_postgresql(element: Position, compiler: SQLCompiler, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)})"

@@ -42,6 +42,31 @@ OPTIONS: dict[str, Any] = {
     "mariadb_collate": "utf8mb4_nopad_bin",
 }
 
+
+class DatabaseNow(FunctionElement[int]):
+    """The time by the database's clock, which all replicas share."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(DatabaseNow, "sqlite")
+def _now_in_sqlite(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
+    # 2440587.5 is the Julian day of 1970-01-01. The result is exact to a millisecond.
+    return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) * 1000 AS INTEGER)"
+
+
+@compiles(DatabaseNow, "postgresql")
+def _now_in_postgresql(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)"
+
+
+@compiles(DatabaseNow, "mariadb")
+def _now_in_mariadb(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
+    # Both times are without a zone, so the session's does not matter.
+    return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+
+
 BLOBS = sa.Table(
     "blobs",
     METADATA,
@@ -83,29 +108,6 @@ CHUNKS = sa.Table(
     sa.Column("object_key", BYTEWISE, primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("data", CHUNK, nullable=False),
+    sa.Column("written_at", sa.BigInteger, default=DatabaseNow()),
     **(OPTIONS | {"sqlite_with_rowid": True}),
 )
-
-
-class DatabaseNow(FunctionElement[int]):
-    """The time by the database's clock, which all replicas share."""
-
-    type = sa.BigInteger()
-    inherit_cache = True
-
-
-@compiles(DatabaseNow, "sqlite")
-def _now_in_sqlite(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
-    # 2440587.5 is the Julian day of 1970-01-01. The result is exact to a millisecond.
-    return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) * 1000 AS INTEGER)"
-
-
-@compiles(DatabaseNow, "postgresql")
-def _now_in_postgresql(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
-    return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)"
-
-
-@compiles(DatabaseNow, "mariadb")
-def _now_in_mariadb(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
-    # Both times are without a zone, so the session's does not matter.
-    return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"

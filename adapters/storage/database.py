@@ -7,6 +7,7 @@ object keeps other writers waiting. All chunks of an object but the last have on
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -22,19 +23,28 @@ from domain.errors import DriveError, Kind
 CHUNK = 512 * 1024
 DELETE_AT_ONCE = 64  # chunks
 LIST_AT_ONCE = 1000  # keys
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class _Extent:
-    """How an object is cut: `last` chunks of `chunk` bytes each, and one more of `rest` bytes."""
+    """How an object is cut: `last` chunks of `chunk` bytes each, and one more of `rest` bytes.
+
+    `written_at` is that one's, in microseconds since 1970; None if it is from before these were noted.
+    """
 
     chunk: int
     last: int
     rest: int
+    written_at: int | None
 
     @property
     def size(self) -> int:
         return self.chunk * self.last + self.rest
+
+    @property
+    def modified_at(self) -> datetime | None:
+        return None if self.written_at is None else EPOCH + timedelta(microseconds=self.written_at)
 
 
 class DatabaseBlobStore(BlobStore):
@@ -69,7 +79,8 @@ class DatabaseBlobStore(BlobStore):
         """Nothing to do: the database was tried when it was entered."""
 
     async def stat(self, key: ObjectKey) -> Stored:
-        return Stored((await self._extent(key, "stat")).size)
+        extent = await self._extent(key, "stat")
+        return Stored(extent.size, extent.modified_at)
 
     async def delete(self, key: ObjectKey) -> None:
         while True:
@@ -133,7 +144,9 @@ def _select_extent(connection: Connection, key: ObjectKey) -> _Extent | None:
     of_key = CHUNKS.c.object_key == key.value
     size = sa.func.length(CHUNKS.c.data)
     first = sa.select(size).where(of_key, CHUNKS.c.seq == 0).scalar_subquery()
-    last = sa.select(first, CHUNKS.c.seq, size).where(of_key).order_by(CHUNKS.c.seq.desc()).limit(1)
+    last = (
+        sa.select(first, CHUNKS.c.seq, size, CHUNKS.c.written_at).where(of_key).order_by(CHUNKS.c.seq.desc()).limit(1)
+    )
     row = connection.execute(last).one_or_none()
     return None if row is None else _Extent(*row)
 

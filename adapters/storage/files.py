@@ -7,7 +7,8 @@ from pathlib import Path
 
 from domain.blob import ByteRange
 
-CHUNK = 1024 * 1024
+# Close to a MiB, and whole groups of three bytes, as base64 has them: their text is sent without being copied.
+CHUNK = 960 * 1024
 
 
 class FileWriter:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, TypeVarTuple
@@ -81,7 +82,7 @@ class FilesystemBlobStore(BlobStore):
 
     async def stat(self, key: ObjectKey) -> Stored:
         found = await self.run("stat", key, os.stat, self.path(key))
-        return Stored(found.st_size)
+        return Stored(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     async def delete(self, key: ObjectKey) -> None:
         try:

@@ -1,8 +1,9 @@
 """Objects in the memory of the process: for tests and for trying things out. They are gone when it ends."""
 
 from bisect import bisect_right
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
@@ -10,11 +11,13 @@ from domain.errors import DriveError, Kind
 
 
 class MemoryBlobStore(BlobStore):
-    """Objects in a dictionary."""
+    """Objects in a dictionary. `now` is what the port calls the backend's clock."""
 
-    def __init__(self, backend: str = "memory") -> None:
+    def __init__(self, backend: str = "memory", now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.backend = backend
+        self._now = now
         self._objects: dict[ObjectKey, bytes] = {}
+        self._written: dict[ObjectKey, datetime] = {}
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         data = b"".join([chunk async for chunk in chunks])
@@ -22,6 +25,7 @@ class MemoryBlobStore(BlobStore):
             detail = "An object is under this key already."
             raise DriveError(Kind.ALREADY_EXISTS, detail, operation="put", backend=self.backend, subject=key)
         self._objects[key] = data
+        self._written[key] = self._now()
         return Stored(len(data))
 
     @asynccontextmanager
@@ -36,10 +40,11 @@ class MemoryBlobStore(BlobStore):
         """Memory can always be used."""
 
     async def stat(self, key: ObjectKey) -> Stored:
-        return Stored(len(self._get(key, "stat")))
+        return Stored(len(self._get(key, "stat")), self._written.get(key))
 
     async def delete(self, key: ObjectKey) -> None:
         self._objects.pop(key, None)
+        self._written.pop(key, None)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         keys = sorted(self._objects)

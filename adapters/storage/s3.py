@@ -7,6 +7,7 @@ aborted by `delete`.
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,7 @@ from botocore.handlers import add_expect_header
 
 from adapters.cancellation import to_the_end
 from adapters.storage.recut import Pieces
+from adapters.storage.s3_keys import names
 from adapters.storage.s3_requests import S3Requests, code
 from adapters.storage.s3_upload import PART, S3Uploads
 from application.ports.blob_store import BlobStore, Stored
@@ -25,6 +27,7 @@ from domain.errors import DriveError, Kind
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 CHUNK = 1024 * 1024
 
@@ -143,8 +146,8 @@ class S3BlobStore(BlobStore):
                 # The bucket may be what is missing: GET has a body that tells.
                 answer = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
                 answer["Body"].close()
-                return Stored(answer["ContentLength"])
-            return Stored(found["ContentLength"])
+                return _stored(answer)
+            return _stored(found)
 
     async def delete(self, key: ObjectKey) -> None:
         with self._requests.translating("delete", key):
@@ -152,16 +155,17 @@ class S3BlobStore(BlobStore):
             await self._requests.timed(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        start: Any = {} if after is None else {"StartAfter": after.value}
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **start)
         with self._requests.translating("list", ""):
-            async for page in pages:
-                for found in page.get("Contents", []):
-                    if OBJECT_KEY.fullmatch(found["Key"]):
-                        yield ObjectKey(found["Key"])
+            async for name in names(self._client, self._bucket, "" if after is None else after.value):
+                if OBJECT_KEY.fullmatch(name):
+                    yield ObjectKey(name)
 
     async def _read(self, key: ObjectKey, body: Any) -> AsyncIterator[bytes]:
         with self._requests.translating("read", key):
             async for chunk in body.iter_chunks(CHUNK):
                 if chunk:
                     yield chunk
+
+
+def _stored(answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> Stored:
+    return Stored(answer["ContentLength"], answer["LastModified"].astimezone(UTC))

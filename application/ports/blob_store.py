@@ -3,7 +3,8 @@
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from domain.blob import ByteRange, ObjectKey
@@ -11,9 +12,14 @@ from domain.blob import ByteRange, ObjectKey
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a storage knows of an object: its size in bytes."""
+    """What a storage knows of an object: its size in bytes, and when it was written last.
+
+    `modified_at` is by the backend's clock, in UTC, and rounded as the backend likes. Only `stat` tells it, and it is
+    None where the backend does not.
+    """
 
     size: int
+    modified_at: datetime | None = field(default=None, compare=False)
 
 
 class BlobStore(Protocol):
@@ -68,5 +74,6 @@ class BlobStore(Protocol):
     def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         """All keys behind `after`, in ascending order, in constant memory.
 
-        Keys that come or go meanwhile may be listed or not. Leftovers of killed `put`s are listed.
+        Keys that come or go meanwhile may be listed or not. Leftovers of killed `put`s are listed, also those that
+        are no objects yet, which `stat` does not find.
         """

@@ -1,7 +1,7 @@
 """The port to the database that says which blobs there are. Its commit is the one commit point of Drivebay."""
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +9,12 @@ from typing import Protocol
 
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.precondition import Precondition
+
+
+def common_prefix(blob_id: str, prefix: str, delimiter: str) -> str | None:
+    """The part of an id that ends with the first `delimiter` behind `prefix`. None if there is none there."""
+    end = blob_id.find(delimiter, len(prefix))
+    return None if end < 0 else blob_id[: end + len(delimiter)]
 
 
 class BlobReader(Protocol):
@@ -24,6 +30,24 @@ class BlobReader(Protocol):
 
         They come in the order of their ids' bytes in UTF-8, which is that of their code points. What it costs depends
         on `limit`, and not on how many blobs there are.
+        """
+
+    @abstractmethod
+    async def first_of_each(
+        self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+    ) -> Sequence[Blob]:
+        """As `between`, but of the blobs whose ids have one `common_prefix`, only the first that lies there.
+
+        Callers see to it that all ids there begin with `prefix`, and that `delimiter` is not empty. What it costs
+        depends on `limit`, and not on how many blobs there are, with one common prefix or in all. What is committed
+        meanwhile it may see or not.
+        """
+
+    @abstractmethod
+    async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+        """Up to `limit` blobs, on all backends, in the order of their object keys, behind `after`.
+
+        What it costs depends on `limit`, and not on how many blobs there are.
         """
 
 
@@ -124,6 +148,13 @@ BacklogReader = Callable[[], Awaitable[Sequence[Backlog]]]
 """Tells of each backend that has a backlog, in the order of their names, outside any unit of work.
 
 It costs as much as it counts.
+"""
+
+NamedReader = Callable[[str, Sequence[ObjectKey]], Awaitable[Set[ObjectKey]]]
+"""Tells which of these keys on a backend are named by a blob, an upload or garbage, outside any unit of work.
+
+It looks at all three at one moment: an object that moves from one to the next is always named. One that was written and
+is not named never will be again, for publishing must find the upload.
 """
 
 

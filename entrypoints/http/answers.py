@@ -8,6 +8,7 @@ import structlog
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from application.fetch_blob import OpenBlob
+from entrypoints.connections import cut
 from entrypoints.http.pace import ClientTooSlow, Meter, Pace
 
 LOG = structlog.get_logger()
@@ -15,7 +16,11 @@ Headers = Sequence[tuple[str, str]]
 
 
 class BlobAnswer:
-    """An ASGI answer of known length that is made while it is sent, and lets go of the blob when the client is gone."""
+    """An ASGI answer of known length that is made while it is sent, and lets go of the blob when the client is gone.
+
+    A file is not left to the server to send (`http.response.pathsend`): granian opens it later on, by its name, and has
+    no deadline for the client. One that stops reading would keep the file open for as long as it likes.
+    """
 
     def __init__(
         self, opened: OpenBlob, pieces: AsyncIterator[bytes], headers: Headers, pace: Pace, status: int = HTTPStatus.OK
@@ -41,7 +46,11 @@ class BlobAnswer:
                         return
                 await meter.send(send, _body(piece, more=False), len(piece))
         except ClientTooSlow:
-            LOG.info("a client took its answer too slowly")  # the server cuts the connection of what is not whole
+            LOG.info("a client took its answer too slowly")
+            client, server = scope.get("client"), scope.get("server")
+            if client and server:
+                # Of itself the server does so when all that it holds of the answer was taken, however slowly.
+                cut(client, server[1])
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)

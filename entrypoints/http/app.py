@@ -11,12 +11,14 @@ from litestar.middleware import DefineMiddleware
 
 from entrypoints import lifecycle, logs, settings
 from entrypoints.container import Container
-from entrypoints.http import blobs, health, lists, openapi
+from entrypoints.http import blobs, docs, health, lists
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.blob_ids import BlobIdsApart
+from entrypoints.http.head import HeadAsGet
 from entrypoints.http.pace import Pace
 from entrypoints.http.problems import EXCEPTION_HANDLERS
+from entrypoints.http.unread_bodies import UnreadBodies
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
 
@@ -38,7 +40,7 @@ def create_app(
 
     interface = Router(
         "/",
-        route_handlers=[lists.list_blobs, *blobs.ROUTES],
+        route_handlers=[*blobs.ROUTES, lists.list_blobs],
         middleware=[DefineMiddleware(BearerAuthentication, tokens=given.tokens)],
         dependencies={
             "store": _always(container.store_blob()),
@@ -59,11 +61,11 @@ def create_app(
         [interface, operations],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
-        openapi_config=openapi.config(),
+        openapi_config=docs.config(),
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )
-    app.asgi_handler = AccessLog(BlobIdsApart(app.asgi_handler))
+    app.asgi_handler = AccessLog(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))))
     return app
 
 

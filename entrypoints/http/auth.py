@@ -39,4 +39,4 @@ def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 
 def _unauthorized(detail: str, fault: str) -> HttpProblem:
     headers = {"WWW-Authenticate": f"Bearer{fault}"}
-    return HttpProblem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers=headers, close=True)
+    return HttpProblem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers=headers)

@@ -71,8 +71,8 @@ class Encoder:
             return b""
         stop = len(data) - (len(data) - start) % 3
         first, self._rest = self._rest + data[:start], data[stop:]
-        # What is large is copied once: a copy takes as long as the encoding.
-        return b"".join((pybase64.b64encode(first), pybase64.b64encode(memoryview(data)[start:stop])))
+        # Where the piece before has left nothing over, this does not copy: a copy takes longer than the encoding.
+        return pybase64.b64encode(first) + pybase64.b64encode(memoryview(data)[start:stop])
 
     def end(self) -> bytes:
         """The last characters."""

@@ -18,17 +18,20 @@ from entrypoints.http import conditions, json_form, openapi, raw_form
 from entrypoints.http.answers import BlobAnswer, NoBody
 from entrypoints.http.blob_ids import ROUTE, blob_id
 from entrypoints.http.conditions import NotModified
+from entrypoints.http.fields import check_framing, fields
 from entrypoints.http.json_form import StoredBody
 from entrypoints.http.json_request import new_blob
 from entrypoints.http.negotiation import wants_bytes
 from entrypoints.http.pace import Meter, Pace
 
 HttpRequest = Request[Any, Any, Any]
+Store = NamedDependency[StoreBlob]
+ClientPace = NamedDependency[Pace]
 Blobs = NamedDependency[SkipValidation[BlobReader]]  # protocols can't be checked at run time
 
 
-@post("/v1/blobs", summary="Store a blob", operation_class=openapi.StoreOperation, responses=openapi.STORE_RESPONSES)
-async def store_blob(request: HttpRequest, store: StoreBlob, pace: Pace) -> Response[StoredBody]:
+@post("/v1/blobs", operation_id="storeBlob", summary="Store a blob", operation_class=openapi.STORE)
+async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Response[StoredBody]:
     """Store a blob under an id that is not in use yet. The members may come in any order.
 
     With `id` before `data`, an id that is in use is refused before the data is read.
@@ -37,12 +40,13 @@ async def store_blob(request: HttpRequest, store: StoreBlob, pace: Pace) -> Resp
     return _stored(await store(await new_blob(request.scope, body, store.max_bytes)))
 
 
-@put(ROUTE, summary="Store or replace a blob", operation_class=openapi.PutOperation, responses=openapi.PUT_RESPONSES)
-async def put_blob(request: HttpRequest, store: StoreBlob, pace: Pace) -> Response[StoredBody]:
+@put(ROUTE, operation_id="putBlob", summary="Store or replace a blob", operation_class=openapi.PUT)
+async def put_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Response[StoredBody]:
     """Store the bytes of the body, and replace what is under the id, if that is in use."""
+    headers = fields(request.scope)
+    check_framing(request.scope, headers)
     chunks = Meter(pace).chunks(request.receive)
-    new = raw_form.new_blob(blob_id(request.scope["raw_path"]), request.headers, chunks)
-    return _stored(await store(new))
+    return _stored(await store(raw_form.new_blob(blob_id(request.scope["raw_path"]), headers, chunks)))
 
 
 def _stored(stored: StoredBlob) -> Response[StoredBody]:
@@ -52,12 +56,18 @@ def _stored(stored: StoredBlob) -> Response[StoredBody]:
     return Response(json_form.stored_body(blob), headers=headers, status_code=status)
 
 
-@get(ROUTE, summary="Fetch a blob", operation_class=openapi.FetchOperation, responses=openapi.FETCH_RESPONSES)
-async def fetch_blob(request: HttpRequest, fetch: FetchBlob, pace: Pace) -> ASGIApp:
-    """Fetch a blob, as JSON or as its bytes."""
+@get(
+    ROUTE,
+    operation_id="fetchBlob",
+    summary="Fetch a blob",
+    operation_class=openapi.FETCH,
+    responses=openapi.SCHEMAS,
+)
+async def fetch_blob(request: HttpRequest, fetch: NamedDependency[FetchBlob], pace: ClientPace) -> ASGIApp:
+    """Fetch a blob as JSON; or as its bytes, if `alt` is `media` or Accept prefers application/octet-stream to JSON."""
     form = raw_form if wants_bytes(request) else json_form
     try:
-        opened = await fetch(blob_id(request.scope["raw_path"]), partial(form.part_of, request.headers))
+        opened = await fetch(blob_id(request.scope["raw_path"]), partial(form.part_of, fields(request.scope)))
     except NotModified as known:
         return NoBody(form.validators(known.blob), HTTPStatus.NOT_MODIFIED)
     status = HTTPStatus.PARTIAL_CONTENT if opened.byte_range else HTTPStatus.OK
@@ -67,25 +77,34 @@ async def fetch_blob(request: HttpRequest, fetch: FetchBlob, pace: Pace) -> ASGI
 @route(
     ROUTE,
     http_method=HttpMethod.HEAD,
+    operation_id="describeBlob",
     summary="What is known of a blob",
-    operation_class=openapi.HeadOperation,
-    responses=openapi.HEAD_RESPONSES,
+    operation_class=openapi.HEAD,
 )
 async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
     """Answer as GET does to the same request without a range, but for the body."""
     form = raw_form if wants_bytes(request) else json_form
     blob = await blobs.get(blob_id(request.scope["raw_path"]))
     try:
-        conditions.check_reading(request.headers, blob)
+        conditions.check_reading(fields(request.scope), blob)
     except NotModified:
         return NoBody(form.validators(blob), HTTPStatus.NOT_MODIFIED)
     return NoBody(form.headers_of(blob))
 
 
-@delete(ROUTE, summary="Delete a blob", operation_class=openapi.DeleteOperation, responses=openapi.DELETE_RESPONSES)
-async def delete_blob(request: HttpRequest, delete: DeleteBlob) -> None:
+@delete(ROUTE, operation_id="deleteBlob", summary="Delete a blob", operation_class=openapi.DELETE)
+async def delete_blob(request: HttpRequest, delete: NamedDependency[DeleteBlob]) -> None:
     """Delete a blob."""
-    await delete(blob_id(request.scope["raw_path"]), conditions.precondition(request.headers))
+    await delete(blob_id(request.scope["raw_path"]), conditions.precondition(fields(request.scope)))
 
 
-ROUTES = [store_blob, put_blob, fetch_blob, describe_blob, delete_blob]
+@route(["/v1/blobs", ROUTE], http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
+def options(request: HttpRequest) -> Response[None]:
+    """The methods that a path has. The framework's own handler tells of those alone that were there before it."""
+    template = request.scope["path_template"]
+    [methods] = (route.methods for route in request.app.routes if route.path_format == template)
+    return Response(None, headers={"Allow": ", ".join(sorted(methods))}, status_code=HTTPStatus.NO_CONTENT)
+
+
+# Options come first, or the framework adds its own.
+ROUTES = [options, store_blob, put_blob, fetch_blob, describe_blob, delete_blob]

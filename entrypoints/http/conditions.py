@@ -13,6 +13,10 @@ from entrypoints.http.problems import HttpProblem
 
 ENTITY_TAG = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
 LIST = re.compile(rf"\s*(?:,\s*)*{ENTITY_TAG}(?:\s*,\s*(?:{ENTITY_TAG})?)*\s*")
+# The three forms of section 5.6.7. The parser takes many others, and of several dates one.
+DATE = re.compile(
+    r"\w+, \d\d[ -]\w{3}[ -]\d{2,4} \d\d:\d\d:\d\d GMT|\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}", re.ASCII
+)
 JSON_SUFFIX = "-json"
 
 
@@ -82,9 +86,11 @@ def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
 
 def _date(value: str | None) -> datetime | None:
     """None if there is none, or it is no date: then the header is to be ignored."""
+    if value is None or not DATE.fullmatch(value):
+        return None
     try:
-        date = parsedate_to_datetime(value or "")
-    except (ValueError, TypeError, OverflowError):
+        date = parsedate_to_datetime(value)
+    except ValueError:
         return None
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 

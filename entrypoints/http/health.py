@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 import structlog
 from litestar import Response, get
+from litestar.di import NamedDependency
 
 from application.check_ready import CheckReady
 from domain.errors import DriveError
@@ -48,7 +49,14 @@ class Readiness:
         return faults
 
 
-@get("/health/live", summary="Does the process answer?", tags=["operations"], security=[{}])
+@get(
+    "/health/live",
+    operation_id="isLive",
+    summary="Does the process answer?",
+    operation_class=openapi.LIVE,
+    tags=["operations"],
+    security=[{}],
+)
 async def live() -> Health:
     """The process answers."""
     return Health()
@@ -56,12 +64,13 @@ async def live() -> Health:
 
 @get(
     "/health/ready",
+    operation_id="isReady",
     summary="Could a blob be stored now?",
-    responses=openapi.READY_RESPONSES,
+    operation_class=openapi.READY,
     tags=["operations"],
     security=[{}],
 )
-async def ready(readiness: Readiness) -> Response[Health]:
+async def ready(readiness: NamedDependency[Readiness]) -> Response[Health]:
     """The database and the storage for new blobs took a write just now."""
     faults = await readiness.faults()
     if faults:

@@ -2,13 +2,18 @@
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from application.fetch_blob import OpenBlob
 from domain.blob import Blob, ByteRange
 from entrypoints.http import base64_text, conditions
 from entrypoints.http.answers import Headers
+
+Size = Annotated[int, Meta(ge=0)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class BlobBody(msgspec.Struct):
@@ -16,7 +21,7 @@ class BlobBody(msgspec.Struct):
 
     id: str
     data: str
-    size: int
+    size: Size
     created_at: datetime
 
 
@@ -25,9 +30,9 @@ class StoredBody(msgspec.Struct):
 
     message: str
     id: str
-    size: int
+    size: Size
     created_at: datetime
-    sha256: str
+    sha256: Sha256
 
 
 def stored_body(blob: Blob) -> StoredBody:

@@ -1,6 +1,6 @@
 """A request to store a blob in the JSON form: a short body is read at once, a long one while it is stored."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from http import HTTPStatus
 
 from litestar.types import Scope
@@ -9,6 +9,7 @@ from application.intake import too_large
 from application.store_blob import NewBlob
 from domain.blob import BlobId
 from domain.precondition import CREATE_ONLY
+from entrypoints.http.fields import check_framing, content_length, fields
 from entrypoints.http.json_scanner import Scanner, least_size
 from entrypoints.http.problems import HttpProblem
 
@@ -18,27 +19,29 @@ SHORT = 256 * 1024  # bytes
 async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
     """What is to be stored. Of a long body, all behind the start of `data` is left to those who iterate its chunks.
 
-    Raises HttpProblem 415, and TOO_LARGE if the body's length tells that its blob has more than `max_bytes`, before a
-    byte is read; what `body` raises, and what Scanner raises. All but 415 may also be raised out of the chunks.
+    Raises HttpProblem 411, 415 or 501, or TOO_LARGE if the body's length tells that its blob has more than `max_bytes`,
+    before a byte is read; what `body` raises, and what Scanner raises. All but the first may also be raised out of the
+    chunks.
     """
-    headers = dict(scope["headers"])
+    headers = fields(scope)
     _check_media_type(headers)
-    length = int(headers.get(b"content-length", SHORT + 1))
-    if least_size(length) > max_bytes:
+    check_framing(scope, headers)
+    length = content_length(headers)
+    if length is not None and least_size(length) > max_bytes:
         raise too_large(max_bytes)
     scanner = Scanner()
-    if length <= SHORT:
+    if length is not None and length <= SHORT:
         data = scanner.feed(b"".join([chunk async for chunk in body]))
         return NewBlob(scanner.end(), _each(data), precondition=CREATE_ONLY)
     data = await _until_data(scanner, body)
     return NewBlob(scanner.id or (lambda: _seen(scanner)), _decoded(data, scanner, body), precondition=CREATE_ONLY)
 
 
-def _check_media_type(headers: dict[bytes, bytes]) -> None:
-    media_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    if media_type != b"application/json":
+def _check_media_type(headers: Mapping[str, str]) -> None:
+    media_type = headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json":
         fault = "Send the blob as JSON, with the header Content-Type: application/json."
-        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault, close=True)
+        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault)
 
 
 async def _until_data(scanner: Scanner, body: AsyncIterator[bytes]) -> bytes:

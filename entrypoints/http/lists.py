@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from application.list_blobs import NEXT, ListBlobs
@@ -24,10 +25,10 @@ class ListedBlob(msgspec.Struct):
     """What is known of a blob: `size` in bytes, `created_at` in UTC, to the second."""
 
     id: str
-    size: int
+    size: json_form.Size
     created_at: datetime
     content_type: str
-    sha256: str
+    sha256: json_form.Sha256
     etag: str
     backend: str
 
@@ -49,8 +50,8 @@ class Query(msgspec.Struct):
     cursor: str = ""
 
 
-@get("/v1/blobs", summary="List blobs", operation_class=openapi.ListOperation, responses=openapi.LIST_RESPONSES)
-async def list_blobs(request: Request[Any, Any, Any], listing: ListBlobs) -> Response[ListBody]:
+@get("/v1/blobs", operation_id="listBlobs", summary="List blobs", operation_class=openapi.LIST)
+async def list_blobs(request: Request[Any, Any, Any], listing: NamedDependency[ListBlobs]) -> Response[ListBody]:
     """List the blobs whose ids begin with a prefix, in the order of the ids' bytes."""
     query = _query(request.scope["query_string"])
     page = await listing(query.prefix, query.delimiter, query.limit, _start(query.cursor))

@@ -72,4 +72,4 @@ class Meter:
 
 def _too_slow() -> HttpProblem:
     detail = "The body came too slowly, and was given up. Send it again."
-    return HttpProblem(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", detail, close=True)
+    return HttpProblem(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", detail)

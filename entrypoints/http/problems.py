@@ -26,7 +26,7 @@ STATUSES: Mapping[Kind, HTTPStatus] = {
     Kind.INTEGRITY: HTTPStatus.INTERNAL_SERVER_ERROR,
     Kind.NO_SPACE: HTTPStatus.INSUFFICIENT_STORAGE,
     Kind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-    Kind.TIMEOUT: HTTPStatus.GATEWAY_TIMEOUT,
+    Kind.TIMEOUT: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.LEASE_LOST: HTTPStatus.REQUEST_TIMEOUT,
     Kind.COMMIT_UNKNOWN: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -53,26 +53,18 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class HttpProblem(Exception):
-    """A request that HTTP itself is enough to refuse. With `close`, its body is not read."""
+    """A request that HTTP itself is enough to refuse."""
 
-    def __init__(
-        self,
-        status: HTTPStatus,
-        code: str,
-        detail: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        close: bool = False,
-    ) -> None:
+    def __init__(self, status: HTTPStatus, code: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
-        self.headers = dict(headers or {}) | ({"Connection": "close"} if close else {})
+        self.headers = dict(headers or {})
 
 
 class ClientGone(Exception):
-    """The client went away before its request was complete. Nobody is left to answer."""
+    """The request ended before it was complete: mostly because the client went away, and nobody is left to answer."""
 
 
 def problem_response(request: Request[Any, Any, Any], problem: HttpProblem) -> Response[bytes]:
@@ -85,13 +77,10 @@ def problem_response(request: Request[Any, Any, Any], problem: HttpProblem) -> R
         instance=request.scope["raw_path"].decode("ascii", "backslashreplace"),
         code=problem.code,
     )
-    headers = problem.headers
-    if request.scope["http_version"] not in ("1.0", "1.1"):
-        headers.pop("Connection", None)  # not a header of HTTP/2 (RFC 9113, section 8.2.2)
     return Response(
         msgspec.json.encode(body),
         status_code=problem.status,
-        headers=headers | {"Content-Type": "application/problem+json"},
+        headers=problem.headers | {"Content-Type": "application/problem+json"},
         media_type=MediaType.JSON,
     )
 
@@ -127,8 +116,8 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
 
 
 def on_client_gone(request: Request[Any, Any, Any], error: ClientGone) -> Response[bytes]:
-    problem = HttpProblem(HTTPStatus.BAD_REQUEST, "client_gone", "The request ended before its body did.", close=True)
-    return problem_response(request, problem)
+    detail = "The request ended before its body did, or the body is not chunked as it should be."
+    return problem_response(request, HttpProblem(HTTPStatus.BAD_REQUEST, "client_gone", detail))
 
 
 def on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -12,10 +12,11 @@ from application.store_blob import NewBlob
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, Digest
 from entrypoints.http import conditions, ranges
 from entrypoints.http.answers import Headers
+from entrypoints.http.fields import content_length
 from entrypoints.http.problems import HttpProblem
 
 # RFC 9110, section 8.3.1; 255 characters are enough for everyone, and no header that other servers refuse.
-MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~\w-]+/[!#$%&'*+.^_`|~\w-]+[\x20-\x7e]*", re.ASCII)
+MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~\w-]+/[!#$%&'*+.^_`|~\w-]+(?:[ \t]*;[\t\x20-\x7e]*)?", re.ASCII)
 MAX_MEDIA_TYPE = 255
 SHA_256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([^:]*):\s*(?:;[^,]*)?(?=,|$)")
 # What browsers show and can't be made to run.
@@ -26,13 +27,14 @@ HARMLESS = re.compile(
 
 def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> NewBlob:
     """What a PUT asks to store. Raises HttpProblem 400 for headers that are not as they should be."""
-    length = headers.get("content-length")
+    if "content-range" in headers:  # to go on with an upload, as some clients ask (RFC 9110, section 9.3.4)
+        raise _invalid("Content-Range asks to store a part of a blob. A blob is stored as a whole: send all of it.")
     return NewBlob(
         blob_id,
         chunks,
         content_type=_content_type(headers),
         precondition=conditions.precondition(headers),
-        size=None if length is None else int(length),
+        size=content_length(headers),
         digest=_digest(headers),
     )
 

@@ -85,7 +85,7 @@ def test_the_head_of_the_migrations_is_the_newest() -> None:
 )
 def test_the_container_can_make_all_that_it_provides(settings: Settings) -> None:
     container = Container(settings=settings)
-    for name in ("metadata", "stores", "store_blob", "fetch_blob", "reap", "check_ready"):
+    for name in ("metadata", "stores", "store_blob", "fetch_blob", "reap", "verify", "check_ready"):
         assert container.providers[name]() is not None, name
     assert container.store_blob() is container.store_blob()
     assert container.stores().active == settings.storage

@@ -1,4 +1,4 @@
-"""Containers of the images in docker/backends. They carry a label, by which they are found again and removed."""
+"""Containers of the images in docker. They carry a label, by which they are found again and removed."""
 
 import gc
 import os
@@ -17,7 +17,7 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
 os.environ.setdefault("TC_HOST", "127.0.0.1")
 
-IMAGES = Path(__file__).parents[2] / "docker" / "backends"
+IMAGES = Path(__file__).parents[2] / "docker"
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,35 @@ class Containers:
         **env: str,
     ) -> "DockerContainer":
         """One that has logged `ready`. `port` becomes any free one, those of `published` stay what they are."""
-        from testcontainers.core.container import DockerContainer
-        from testcontainers.core.image import DockerImage
         from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-        built = DockerImage(IMAGES / image, tag=f"drivebay-test-{image}", clean_up=False).build()
-        # By its id: another checkout may give the tag to an image of its own at any time.
-        container = DockerContainer(str(built.get_wrapped_image().id)).with_envs(**env)
-        container.with_kwargs(labels=dict([self.label]))
+        container = self._made(IMAGES / "backends" / image).with_envs(**env)
         # In docker-py's words: testcontainers has none for an address.
         ports: dict[str, Any] = {str(each): ("127.0.0.1", each) for each in published}
         container.ports.update(ports | {str(port): ("127.0.0.1", None)})
         container.tmpfs.update(tmpfs or {})
-        self.started.append(container)
-        (self.folder / "started").touch()
         container.waiting_for(LogMessageWaitStrategy(ready).with_startup_timeout(90))
         try:
             return container.start()
         except (RuntimeError, TimeoutError) as error:
             said = b"".join(container.get_logs()).decode(errors="replace")
             raise RuntimeError(f"{image} ended, or was not ready in time: {said[-2000:]}") from error
+
+    def start_idle(self, image: str) -> "DockerContainer":
+        """One on the network of this machine, in which commands can be run."""
+        return self._made(IMAGES / image, network_mode="host").start()
+
+    def _made(self, image: Path, **kwargs: Any) -> "DockerContainer":
+        from testcontainers.core.container import DockerContainer
+        from testcontainers.core.image import DockerImage
+
+        built = DockerImage(image, tag=f"drivebay-test-{image.name}", clean_up=False).build()
+        # By its id: another checkout may give the tag to an image of its own at any time.
+        container = DockerContainer(str(built.get_wrapped_image().id))
+        container.with_kwargs(labels=dict([self.label]), **kwargs)
+        self.started.append(container)
+        (self.folder / "started").touch()
+        return container
 
     def stop(self) -> None:
         """Remove those that were started through this object."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.storage.s3 import S3Config
-from tests.backends import ceph, ftp, mariadb, postgresql
+from tests.backends import ceph, clients, ftp, mariadb, postgresql
 from tests.backends.ftp import FtpServer
 from tests.backends.run import Backends, a_run
 
@@ -20,6 +20,7 @@ SERVERS: dict[str, Callable[..., Any]] = {
     "s3_server": ceph.start,
     "vsftpd_server": ftp.start_vsftpd,
     "proftpd_server": ftp.start_proftpd,
+    "clients_container": clients.start,
 }
 BACKENDS = pytest.StashKey[Backends]()
 
@@ -57,6 +58,12 @@ def vsftpd_server(backends: Backends) -> FtpServer:
 def proftpd_server(backends: Backends) -> FtpServer:
     """A ProFTPD with explicit TLS."""
     return backends.address(ftp.start_proftpd)
+
+
+@pytest.fixture(scope="session")
+def clients_container(backends: Backends) -> str:
+    """The id of a container with curl, wget and aria2c."""
+    return backends.address(clients.start)
 
 
 @pytest.fixture

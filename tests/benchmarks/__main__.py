@@ -1,36 +1,49 @@
-"""`make bench`: run all, print a line for each figure, and fail if a bound was not kept."""
+"""`make bench`: all parts or those that are named; a line for each figure, and a failure if a bound was not kept."""
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
 
 from tests.backends.containers import docker_answers
 from tests.backends.run import a_run
-from tests.benchmarks import fetching, json_form, memory, serving, speed, storages
+from tests.benchmarks import fetching, forms, large, memory, serving, speed, storages
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.storages import Storage
 
 
 def main() -> None:
+    """Run the parts that are the arguments."""
+    names = sys.argv[1:] or list(PARTS)
+    if unknown := set(names) - set(PARTS):
+        sys.exit(f"The parts are {', '.join(PARTS)}; there is no {', '.join(sorted(unknown))}.")
     figures = Figures()
-    for measure in (fetching.measure, serving.measure):
-        with tempfile.TemporaryDirectory() as folder:
-            uvloop.run(measure(Path(folder), figures))
+    for name in names:
+        PARTS[name](figures)
+    if figures.broken:
+        sys.exit(f"{figures.broken} bounds were not kept.")
+
+
+def _fetching(figures: Figures) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        json_form.measure(Path(folder), figures)
+        uvloop.run(fetching.measure(Path(folder), figures))
+
+
+def _serving(figures: Figures) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        uvloop.run(serving.measure(Path(folder), figures))
+
+
+def _stores(figures: Figures) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for storage in storages.local(Path(folder)):
             _measure(storage, figures)
-    if docker_answers():
-        with a_run() as backends, tempfile.TemporaryDirectory() as folder:
-            for storage in storages.in_containers(backends, Path(folder)):
-                _measure(storage, figures)
-    else:
-        print("There is no Docker engine that answers (docker info): the storages in containers are left out.")
-    if figures.broken:
-        sys.exit(f"{figures.broken} bounds were not kept.")
+        if _has_docker():
+            with a_run() as backends:
+                for storage in storages.in_containers(backends, Path(folder)):
+                    _measure(storage, figures)
 
 
 def _measure(storage: Storage, figures: Figures) -> None:
@@ -38,6 +51,29 @@ def _measure(storage: Storage, figures: Figures) -> None:
     if storage.stream:
         memory.measure(storage, figures)
 
+
+def _large(figures: Figures) -> None:
+    docker = _has_docker()
+    with a_run() as backends:
+        for case in large.CASES:
+            if docker or not case.combination.needs_docker:
+                large.measure(case, backends, figures)
+
+
+def _has_docker() -> bool:
+    answers = docker_answers()
+    if not answers:
+        print("There is no Docker engine that answers (docker info): the storages in containers are left out.")
+    return answers
+
+
+PARTS: dict[str, Callable[[Figures], None]] = {
+    "fetching": _fetching,
+    "serving": _serving,
+    "forms": forms.measure,
+    "stores": _stores,
+    "large": _large,
+}
 
 if __name__ == "__main__":
     main()

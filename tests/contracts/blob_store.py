@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -21,6 +22,7 @@ PART = 8 * MIB  # a usual size of the parts of a multipart upload
 SIZES = [0, 1, *(chunk + more for chunk in (64 * KIB, MIB, 2 * MIB, PART) for more in (-1, 0, 1)), 3 * PART + 12_345]
 STREAMS = 32  # more than that wait for each other, on any backend
 MOMENTS = 12
+SKEW = timedelta(seconds=5)  # of another machine's clock, whole seconds included
 
 
 class Fault(Exception):
@@ -213,6 +215,17 @@ class BlobStoreContract:
             await store.put(key, chunked(second))
         assert await store.stat(key) == Stored(len(first))
         assert await read(store, key) == first
+
+    async def test_a_stat_tells_when_an_object_was_written_or_nothing(self, store: BlobStore) -> None:
+        before = datetime.now(UTC)
+        key = await self.put(store, pattern(MIB + 1))
+        after = datetime.now(UTC)
+        told = (await store.stat(key)).modified_at
+        if told is not None:
+            assert told.tzinfo is UTC
+            assert before - SKEW <= told <= after + SKEW
+            await asyncio.sleep(0.01)  # a clock goes on
+            assert (await store.stat(key)).modified_at == told, "it changes by being asked for"
 
     # Readings that are left before their end
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +17,7 @@ from adapters.metadata.memory import (
     _MemoryUnitOfWork,
     _Uploads,
 )
-from application.ports.metadata import Backlog, Garbage, UnitOfWork
+from application.ports.metadata import Backlog, Garbage, UnitOfWork, common_prefix
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
@@ -211,6 +211,86 @@ class ListsTheStop(Tampered):
     class Blobs(_Blobs):
         async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
             return await super().between(start, None if stop is None else f"{stop}\x01", limit)
+
+
+@caught_by(MetadataContract.test_of_those_with_one_common_prefix_the_first_is_listed)
+class TakesAnotherForTheLastCharacter(Tampered):
+    """What comes behind a common prefix is sought behind its U+FFFF, and there are more characters."""
+
+    class Blobs(_Blobs):
+        async def first_of_each(
+            self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+        ) -> Sequence[Blob]:
+            found: list[Blob] = []
+            for blob in await self.between(start, stop, 10_000):
+                common = common_prefix(blob.id.value, prefix, delimiter)
+                if blob.id.value >= start:
+                    found.append(blob)
+                    start = blob.id.value if common is None else f"{common}\uffff\uffff"
+            return found[:limit]
+
+
+@caught_by(MetadataContract.test_a_page_of_common_prefixes_may_be_long)
+class GivesRecursionUp(Tampered):
+    """After a thousand steps, as a server may that is not told otherwise."""
+
+    class Blobs(_Blobs):
+        async def first_of_each(
+            self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+        ) -> Sequence[Blob]:
+            return await super().first_of_each(start, stop, min(limit, 1000), prefix, delimiter)
+
+
+@caught_by(MetadataContract.test_blobs_are_listed_by_their_object_keys)
+class ListsTheCursorAgain(Tampered):
+    """ "From" is taken for "behind"."""
+
+    class Blobs(_Blobs):
+        async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+            found = [blob for blob in self._rows.values() if after is None or blob.location.key >= after]
+            return sorted(found, key=lambda blob: blob.location.key)[:limit]
+
+
+@caught_by(MetadataContract.test_blobs_are_listed_by_their_object_keys)
+class SortsWithinThePage(Tampered):
+    """LIMIT in the subquery, ORDER BY around it."""
+
+    class Blobs(_Blobs):
+        async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+            found = [blob for blob in self._rows.values() if after is None or blob.location.key > after]
+            return sorted(found[:limit], key=lambda blob: blob.location.key)
+
+
+# Names of objects
+
+
+@caught_by(MetadataContract.test_an_object_is_named_by_a_blob_an_upload_or_garbage)
+class ForgetsThatGarbageIsNamed(Tampered):
+    """What waits for its deletion is nobody's, it was thought."""
+
+    async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+        return await super().named(backend, keys) - self.garbage_rows.keys()
+
+
+@caught_by(MetadataContract.test_an_object_is_named_by_a_blob_an_upload_or_garbage)
+class NamesTheKeysOfOthers(Tampered):
+    """A key is taken for a name on any backend."""
+
+    async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+        return {key for name in ("fs", "s3") for key in await super(NamesTheKeysOfOthers, self).named(name, keys)}
+
+
+@caught_by(MetadataContract.test_an_object_that_moves_on_is_named_at_every_moment)
+class LooksInThreeSteps(Tampered):
+    """Blobs, uploads, garbage: what moves on behind its back is seen in none of them."""
+
+    async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+        blobs = {blob.location.key for blob in self.blob_rows.values()}
+        named = await super().named(backend, keys) & blobs
+        for table in (self.upload_rows, self.garbage_rows):
+            await asyncio.sleep(0)
+            named |= table.keys() & {*keys}
+        return named
 
 
 # Removal

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,23 @@ class SharesItsBuffer(MemoryBlobStore):
 
         async with super().open(key, byte_range) as chunks:
             yield refilled(b"".join([chunk async for chunk in chunks]))
+
+
+@caught_by(BlobStoreContract.test_a_stat_tells_when_an_object_was_written_or_nothing)
+class TellsLocalTime(MemoryBlobStore):
+    """The time of another zone, taken for UTC."""
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        found = await super().stat(key)
+        return Stored(found.size, self._written[key] + timedelta(hours=1))
+
+
+@caught_by(BlobStoreContract.test_a_stat_tells_when_an_object_was_written_or_nothing)
+class TellsAccessTimes(MemoryBlobStore):
+    """When it was looked at last."""
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        return Stored((await super().stat(key)).size, self._now())
 
 
 @caught_by(BlobStoreContract.test_an_object_is_never_changed)

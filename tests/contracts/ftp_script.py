@@ -124,6 +124,7 @@ class _Session:
             "EPSV": f"229 Here (|||{self._port}|)",
             "PASV": f"227 Here (127,0,0,1,{self._port // 256},{self._port % 256})",
             "SIZE": f"213 {len(files[argument])}" if argument in files else "550 Could not get file size.",
+            "MDTM": "213 20231027100000" if argument in files else "550 Could not get file modification time.",
             "REST": "350 From there",
             "STOR": "150 Go on",
             "RETR": "150 Here it comes",

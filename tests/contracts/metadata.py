@@ -2,14 +2,22 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Protocol
 
 import pytest
 
-from application.ports.metadata import Backlog, BlobReader, Garbage, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import (
+    Backlog,
+    BlobReader,
+    Garbage,
+    UnitOfWork,
+    UnitOfWorkFactory,
+    common_prefix,
+)
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
@@ -19,6 +27,8 @@ from tests.ids import NASTY
 
 NOW = timedelta(0)
 LONG = timedelta(hours=1)
+
+BACKENDS = ["fs", "s3", "ftp", "fs", "a backend's name"] * 6
 
 SIZES = [0, 1, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**62, 2**63 - 1]
 CONTENT_TYPES = ["", "a/b", "A/B", "a/b ", 'x/y; name="é☺\\"', *("x" * length for length in (127, 255, 256, 1000))]
@@ -32,6 +42,16 @@ TIMES = [
 ]
 
 
+LAST = "\U0010ffff"
+# Characters that sort below a delimiter, beside it and far behind it, and as many of the last as there can be.
+BESIDE_DELIMITERS = [
+    *(f"a{beside}{end}" for beside in ("", "!", ".", "/", "0", "é", "☺", LAST) for end in ("", "/", "/b", f"/{LAST}b")),
+    *(f"a/{behind}" for behind in ("b", "b/c", "\ue000", "\uffff", "😀", LAST, LAST * 2, LAST * 255)),
+    LAST * 255,
+    LAST * 256,
+]
+
+
 class Metadata(UnitOfWorkFactory, Protocol):
     """What the contract is of: units of work, and `blobs` for readers outside them."""
 
@@ -39,6 +59,9 @@ class Metadata(UnitOfWorkFactory, Protocol):
 
     @abstractmethod
     async def backlog(self) -> Sequence[Backlog]: ...
+
+    @abstractmethod
+    async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]: ...
 
 
 class Fault(Exception):
@@ -191,6 +214,47 @@ class MetadataContract:
         [found] = await metadata.blobs.between("CON", "CON\x01", 10)
         assert found == await metadata.blobs.get(BlobId("CON"))
 
+    async def test_of_those_with_one_common_prefix_the_first_is_listed(self, metadata: Metadata) -> None:
+        ids = sorted({*NASTY, *BESIDE_DELIMITERS}, key=str.encode)
+        async with metadata() as work:
+            for blob_id in ids:
+                await work.blobs.put(blob(blob_id), CREATE_ONLY)
+            await work.commit()
+        for prefix, delimiter in product(["", "a", "a/", "☺", LAST], ["/", "//", ".", "%", "☺", LAST]):
+            below = [blob_id for blob_id in ids if blob_id.startswith(prefix)]
+            firsts: dict[str, str] = {}
+            for blob_id in below:
+                firsts.setdefault(common_prefix(blob_id, prefix, delimiter) or blob_id, blob_id)
+            wanted = [*firsts.values()]
+            for limit in (1, 5, len(wanted) + 1):
+                found = await metadata.blobs.first_of_each(below[0], below[-1] + "\x01", limit, prefix, delimiter)
+                assert [each.id.value for each in found] == wanted[:limit]
+        [last] = await metadata.blobs.first_of_each(ids[-1], None, 2, "", "/")
+        assert last == await metadata.blobs.get(BlobId(ids[-1]))
+
+    async def test_a_page_of_common_prefixes_may_be_long(self, metadata: Metadata) -> None:
+        async with metadata() as work:
+            for number in range(1100):
+                await work.blobs.put(blob(f"{number:04}/{number % 2}"), CREATE_ONLY)
+            await work.commit()
+        found = await metadata.blobs.first_of_each("", None, 1001, "", "/")
+        assert [each.id.value for each in found] == [f"{number:04}/{number % 2}" for number in range(1001)]
+
+    async def test_blobs_are_listed_by_their_object_keys(self, metadata: Metadata) -> None:
+        versions = [replace(blob(f"{number}"), location=location(backend)) for number, backend in enumerate(BACKENDS)]
+        for version in (blob("0"), blob("gone"), *versions):
+            await put(metadata, version)
+        await remove(metadata, BlobId("gone"))
+        versions.sort(key=lambda version: version.location.key)
+        keys = [version.location.key for version in versions]
+        assert await metadata.blobs.by_key(None, 1000) == versions
+        for position in range(0, len(keys), 7):
+            assert await metadata.blobs.by_key(None, position) == versions[:position]
+            assert await metadata.blobs.by_key(keys[position], 3) == versions[position + 1 : position + 4]
+        assert await metadata.blobs.by_key(ObjectKey("0" * 32), 1000) == versions
+        between = ObjectKey(f"{int(keys[9].value, 16) + 1:032x}")
+        assert await metadata.blobs.by_key(between, 1000) == versions[10:]
+
     async def test_what_is_not_there_is_named(self, metadata: Metadata) -> None:
         with pytest.raises(DriveError) as caught:
             await metadata.blobs.get(BlobId("nobody's"))
@@ -266,6 +330,56 @@ class MetadataContract:
             await work.commit()
         assert await metadata.blobs.get(first.id) == first
         assert await metadata.blobs.get(other.id) == other
+
+    # Names of objects
+
+    async def test_an_object_is_named_by_a_blob_an_upload_or_garbage(self, metadata: Metadata) -> None:
+        replaced, current, gone, nobodys = blob("a"), blob("a"), blob("b"), location()
+        for version in (replaced, current, gone):
+            await put(metadata, version)
+        await remove(metadata, gone.id)
+        running, over = await self.upload(metadata, LONG), await self.upload(metadata, NOW)
+        garbage = [(await self.discard(metadata, after)).location for after in (NOW, LONG)]
+        named = [where.key for where in (current.location, running, over, *garbage)]
+        others = [where.key for where in (replaced.location, gone.location, nobodys)]
+        assert await metadata.named("fs", [*others, *named]) == {*named}
+        assert await metadata.named("s3", [*others, *named]) == set()
+        assert await metadata.named("fs", others) == set()
+        assert await metadata.named("fs", []) == set()
+        many = [ObjectKey.random() for _ in range(1000)]
+        assert await metadata.named("fs", [*many, *named]) == {*named}
+
+    async def test_an_object_that_moves_on_is_named_at_every_moment(self, metadata: Metadata) -> None:
+        versions = [blob(f"{number}") for number in range(10)]
+        keys = [version.location.key for version in versions]
+        for version in versions:
+            async with metadata() as work:
+                await work.uploads.add(version.location, LONG)
+                await work.commit()
+
+        async def let_others(turns: int) -> None:
+            for _ in range(turns):  # also where a commit takes no time
+                await asyncio.sleep(0)
+
+        async def move_on() -> None:
+            for turns, version in enumerate(versions):
+                async with metadata() as work:
+                    assert await work.uploads.remove(version.location.key)
+                    await work.blobs.put(version, CREATE_ONLY)
+                    await work.commit()
+                await let_others(turns)
+                async with metadata() as work:
+                    await work.garbage.add(Garbage((await work.blobs.remove(version.id, ANY)).location), LONG)
+                    await work.commit()
+                await let_others(1)
+
+        moving = asyncio.create_task(move_on())
+        looks = 0
+        while not moving.done() or not looks:
+            assert await metadata.named("fs", keys) == {*keys}
+            looks += 1
+            await asyncio.sleep(0)
+        await moving
 
     # All or nothing
 

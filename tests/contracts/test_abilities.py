@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
-from application.ports.blob_store import BlobStore
+from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from tests.contracts.abilities import OBSERVED, Ability, as_table
 from tests.contracts.broken_stores import Overwrites
@@ -28,6 +28,13 @@ class LooksAgainForEachChunk(MemoryBlobStore):
         yield halves()
 
 
+class TellsNoTimes(MemoryBlobStore):
+    """`stat` tells the size, and no more."""
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        return Stored((await super().stat(key)).size)
+
+
 def test_the_readme_shows_the_table() -> None:
     assert as_table() in README.read_text()
 
@@ -38,6 +45,7 @@ def test_the_readme_shows_the_table() -> None:
         (Ability.EXCLUSIVE_CREATE, Overwrites()),
         (Ability.LARGE_EXCLUSIVE_CREATE, Overwrites()),
         (Ability.READS_OUTLIVE_DELETES, LooksAgainForEachChunk()),
+        (Ability.TELLS_TIMES, TellsNoTimes()),
         (Ability.LOCAL_FILES, MemoryBlobStore()),
     ],
 )

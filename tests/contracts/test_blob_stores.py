@@ -19,7 +19,7 @@ from adapters.sql.tables import CHUNKS
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
-from application.ports.blob_store import BlobStore
+from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
 from tests.contracts.abilities import BackendContract
@@ -71,6 +71,19 @@ class DatabaseStoreContract(BackendContract):
             await transaction.commit()
         assert await keys(store) == [key]
         await store.delete(key)
+
+    async def test_when_chunks_of_before_were_written_is_not_told(self, store: BlobStore) -> None:
+        key = ObjectKey.random()
+        await self.put(store, b"x", key)
+
+        def forget(connection: Connection) -> None:
+            connection.execute(sa.update(CHUNKS).values(written_at=None))
+
+        async with self.tables.transaction() as transaction:
+            await transaction.run(forget)
+            await transaction.commit()
+        assert await store.stat(key) == Stored(1)
+        assert (await store.stat(key)).modified_at is None
 
     async def test_many_pages_of_keys(self, store: BlobStore) -> None:
         made = sorted(ObjectKey.random() for _ in range(2100))

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,28 @@ class TestServersThatFail:
         async with scripted(answers) as server, store_on(server) as store:
             with refused(Kind.NOT_FOUND):
                 await read(store, KEY)
+
+
+class TestTimes:
+    @pytest.mark.parametrize(
+        ("answer", "time"),
+        [
+            ("213 20231027100000", datetime(2023, 10, 27, 10, tzinfo=UTC)),
+            ("213 20231027100000.5", datetime(2023, 10, 27, 10, tzinfo=UTC)),
+            *((f"{code} No", None) for code in (500, 501, 502, 504, 550)),
+            ("213 Friday", None),
+        ],
+    )
+    async def test_a_time_is_told_in_utc_or_not_at_all(self, answer: str, time: datetime | None) -> None:
+        async with scripted({"MDTM": [answer]}, {PATH: b"x"}) as server, store_on(server) as store:
+            assert (await store.stat(KEY)).modified_at == time
+            assert await read(store, KEY) == b"x"
+
+    @pytest.mark.parametrize("answer", ["421 Bye", "213 20231399000000", "230 Logged in"])
+    async def test_a_fault_is_one(self, answer: str) -> None:
+        async with scripted({"MDTM": [answer]}, {PATH: b"x"}) as server, store_on(server) as store:
+            with refused(Kind.UNAVAILABLE):
+                await store.stat(KEY)
 
 
 class TestCancellations:

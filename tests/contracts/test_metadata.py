@@ -1,11 +1,13 @@
 """The metadata adapters, each under the contract, and what only some of them promise."""
 
 import asyncio
+import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
+from adapters.metadata import sql_lists
 from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
@@ -25,6 +28,7 @@ from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, UPLOADS, Datab
 from domain.blob import BlobId
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY
+from tests import many_blobs
 from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import as_operator
 from tests.contracts.blob_store import refused
@@ -89,6 +93,39 @@ class DatabaseContract(MetadataContract):
                 await put(metadata, blob(blob_id))
             assert await database.read(ids) == sorted(NASTY, key=str.encode)
 
+    analyze: str
+    explain: str
+    reads_more: str  # a pattern: so a plan shows that more is read than is returned
+
+    async def test_a_list_reads_no_more_than_it_returns(self, database: Database) -> None:
+        """Not the table, not its index from the beginning on, and not all behind the start, to sort them."""
+
+        def plan(connection: Connection, select: Callable[..., Sequence[object]], *args: object) -> str:
+            statements: list[tuple[str, Any]] = []
+
+            def note(_: Connection, __: object, statement: str, parameters: Any, *___: object) -> None:
+                statements.append((statement, parameters))
+
+            sa.event.listen(connection, "before_cursor_execute", note)
+            assert len(select(connection, *args)) == 10
+            sa.event.remove(connection, "before_cursor_execute", note)
+            assert len(statements) <= 10
+            explained = (
+                connection.exec_driver_sql(f"{self.explain} {statement}", values) for statement, values in statements
+            )
+            return "\n".join(" ".join(map(str, row)) for rows in explained for row in rows)
+
+        def plans(connection: Connection) -> list[str]:
+            many_blobs.insert(connection, range(20_000), lambda number: f"{number % 20:02}/{number}")
+            connection.execute(sa.text(self.analyze))
+            between = plan(connection, sql_lists.between, "05", "18", 10)
+            return [between, plan(connection, sql_lists.first_of_each, "05", "18", 10, "", "/")]
+
+        async with database, database.transaction() as transaction:
+            for found in await transaction.run(plans):
+                assert "blobs" in found
+                assert not re.search(self.reads_more, found), found
+
     async def test_tables_of_a_newer_version_are_left_alone(
         self, database: Database, another: "list[Database]"
     ) -> None:
@@ -120,6 +157,10 @@ class DatabaseContract(MetadataContract):
 
 
 class TestSqlite(DatabaseContract):
+    analyze = "ANALYZE"
+    explain = "EXPLAIN QUERY PLAN"
+    reads_more = r"SCAN blobs|\(id>.*\n.*TEMP B-TREE"
+
     @pytest.fixture
     def database(self, tmp_path: Path) -> Database:
         return SqliteDatabase(SqliteConfig(tmp_path / "metadata.db"))
@@ -193,6 +234,10 @@ class TestSqlite(DatabaseContract):
 
 @pytest.mark.docker
 class TestPostgresql(DatabaseContract):
+    analyze = "ANALYZE blobs"
+    explain = "EXPLAIN"
+    reads_more = r"on blobs.*\n(?!\s*Index Cond)|Sort Key: id"
+
     @pytest.fixture
     async def database(self, postgresql_url: str, postgresql_server: str) -> AsyncIterator[Database]:
         yield PostgresqlDatabase(PostgresqlConfig(postgresql_url))
@@ -277,6 +322,10 @@ def name_of(url: str) -> str:
 
 @pytest.mark.docker
 class TestMariadb(DatabaseContract):
+    analyze = "ANALYZE TABLE blobs"
+    explain = "EXPLAIN"
+    reads_more = r" blobs (?!range )|filesort"
+
     @pytest.fixture
     async def database(self, mariadb_url: str, mariadb_server: str) -> AsyncIterator[Database]:
         yield MariadbDatabase(MariadbConfig(mariadb_url))

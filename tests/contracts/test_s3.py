@@ -1,10 +1,12 @@
 """The S3 store under the contract, on a Ceph RADOS gateway, and what it makes of servers that fail."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -45,6 +47,23 @@ class TestS3(BackendContract):
         )
         await store.delete(key)
 
+    async def test_what_a_killed_put_left_open_is_listed(self, store: BlobStore) -> None:
+        assert isinstance(store, S3BlobStore)
+        objects = [await self.put(store, b"x") for _ in range(5)]
+        left = [ObjectKey.random() for _ in range(5)]
+        for key in [*left, left[0], objects[0]]:  # some twice
+            await store._client.create_multipart_upload(Bucket="drivebay", Key=key.value)
+        listed = sorted([*objects, *left])
+        assert await keys(store) == listed
+        for position, key in enumerate(listed):
+            assert await keys(store, key) == listed[position + 1 :]
+        with refused(Kind.NOT_FOUND):
+            await store.stat(left[0])
+        for key in left:
+            await store.delete(key)
+        await store._uploads.abort(objects[0])
+        assert await keys(store) == sorted(objects)
+
     async def test_what_else_is_in_the_bucket_is_left_alone(self, store: BlobStore) -> None:
         assert isinstance(store, S3BlobStore)
         await store._client.put_object(Bucket="drivebay", Key="somebody/else's", Body=b"x")
@@ -76,12 +95,16 @@ HEAD = "HTTP/1.1 {}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r
 
 
 @asynccontextmanager
-async def answering(answer: Answer, patience: float = 15) -> AsyncIterator[S3BlobStore]:
-    """A store on a server that gives this answer to whatever it is asked; `patience` is in seconds."""
+async def answering(
+    answer: Answer, patience: float = 15, asked: deque[str] | None = None
+) -> AsyncIterator[S3BlobStore]:
+    """A store on a server that gives this answer to whatever it is asked for; `patience` is in seconds."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readuntil(b"\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            if asked is not None:
+                asked.append(head.decode().split(" ")[1])
             await answer(reader, writer)
             await writer.drain()
         finally:
@@ -168,6 +191,25 @@ class TestServersThatFail:
             going_on.set()
             with pytest.raises(asyncio.CancelledError):
                 await putting
+
+    async def test_open_uploads_on_many_pages(self) -> None:
+        async def list_it(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            query = parse_qs(asked.popleft().partition("?")[2], keep_blank_values=True)
+            left = [key for key in uploads if "uploads" in query and key > query["key-marker"][0]]
+            found = "".join(f"<Upload><Key>{key}</Key></Upload>" for key in left[:2])
+            more = (
+                f"<NextKeyMarker>{left[1]}</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>"
+                if len(left) > 2
+                else ""
+            )
+            body = f"<R>{found}{more}<IsTruncated>{str(bool(more)).lower()}</IsTruncated></R>"
+            writer.write((HEAD.format("200 OK", len(body)) + body).encode())
+
+        uploads = [f"{number:032x}" for number in range(1, 8)]
+        asked: deque[str] = deque()
+        async with answering(list_it, asked=asked) as store:
+            assert [key.value for key in await keys(store)] == uploads
+            assert [key.value for key in await keys(store, ObjectKey(uploads[2]))] == uploads[3:]
 
     async def test_one_that_is_full(self) -> None:
         async def full(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,6 @@
 """The ports with a point before and after each call: what the use cases do, in their own words."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, Self, TypeVar, cast
 
@@ -8,7 +8,7 @@ from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import SqlMetadata
 from adapters.storage.policies.around import Around
 from application.ports.blob_store import Stored
-from application.ports.metadata import Backlog, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import ObjectKey
 from tests.crash.failpoints import point, step
@@ -49,7 +49,9 @@ class WatchedUnits(UnitOfWorkFactory):
 
     def __init__(self, metadata: MemoryMetadata | SqlMetadata) -> None:
         self._metadata = metadata
-        self.blobs = metadata.blobs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._metadata, name)
 
     async def __aenter__(self) -> Self:
         if isinstance(self._metadata, AbstractAsyncContextManager):
@@ -66,9 +68,6 @@ class WatchedUnits(UnitOfWorkFactory):
         async with self._metadata() as work:
             await point("unit:after")
             yield _WatchedUnit(work)
-
-    async def backlog(self) -> Sequence[Backlog]:
-        return await self._metadata.backlog()
 
 
 class _WatchedUnit(UnitOfWork):

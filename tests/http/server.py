@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
+from tests.http.described import is_described
 from tests.http.wire import TOKEN, get
 
 DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
@@ -75,9 +76,14 @@ class Server:
         return self.process.wait(PATIENCE)
 
     def client(self, token: str = TOKEN) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {token}"}
-        # Without TLS to verify: to read the authorities would take longer than most tests.
-        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE, verify=False)  # noqa: S501
+        """One that takes no answer which the document does not describe."""
+        return httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=PATIENCE,
+            event_hooks={"response": [is_described]},
+            verify=False,  # noqa: S501 - without TLS: to read the authorities would take longer than most tests
+        )
 
     def connect(self) -> socket.socket:
         """A connection for requests that are written by hand."""
@@ -92,6 +98,20 @@ class Server:
     def log(self) -> list[dict[str, Any]]:
         """The lines of the log."""
         return [json.loads(line) for line in self.errors().splitlines()]
+
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """The line of a request, whose end is waited for. Fails if it came to a fault."""
+        self.wait_until(lambda: bool(self._lines_of(request_id, "request")))
+        assert {line["level"] for line in self._lines_of(request_id)} == {"info"}
+        [line] = self._lines_of(request_id, "request")
+        return line
+
+    def _lines_of(self, request_id: str, *events: str) -> list[dict[str, Any]]:
+        # What is being written just now has no end yet.
+        lines = [json.loads(line) for line in self.errors().splitlines(keepends=True) if line.endswith("\n")]
+        return [
+            line for line in lines if line.get("request_id") == request_id and (not events or line["event"] in events)
+        ]
 
     def left(self) -> dict[str, int]:
         """How many files, blobs, uploads and pieces of garbage there are.
@@ -126,6 +146,11 @@ class Server:
         """How many sockets listen on the port: one for each worker that serves (proc(5), /proc/net/tcp)."""
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return sum(row[1].endswith(f":{self.port:04X}") and row[3] == "0A" for row in rows)
+
+    def connections(self) -> int:
+        """How many connections the server has not closed. One that is closed may have bytes yet, but is no file."""
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[1].endswith(f":{self.port:04X}") and row[3] != "0A" and row[9] != "0" for row in rows)
 
     def workers(self) -> list[int]:
         """The process ids of those that serve."""

@@ -125,6 +125,20 @@ class TestErrors:
         assert (answer.body["status"], answer.body["instance"]) == (status, path)
         assert ("allow" in answer.headers) == (status == 405)
 
+    @pytest.mark.parametrize(
+        ("path", "methods"),
+        [
+            ("/v1/blobs", {"GET", "POST"}),
+            ("/v1/blobs/a", {"DELETE", "GET", "HEAD", "PUT"}),
+            ("/health/ready", {"GET"}),
+            ("/docs", {"GET"}),
+        ],
+    )
+    def test_the_methods_of_a_path(self, client: httpx.Client, path: str, methods: set[str]) -> None:
+        for answer, status in ((client.options(path), 204), (client.request("BREW", path), 405)):
+            assert answer.status_code == status
+            assert set(answer.headers["allow"].split(", ")) == methods | {"OPTIONS"}
+
     def test_a_query_changes_nothing(self, client: httpx.Client) -> None:
         client.post("/v1/blobs?a=b", json={"id": "q", "data": ""})
         assert client.get("/v1/blobs/q?x=/v1/blobs/y#z").json()["id"] == "q"

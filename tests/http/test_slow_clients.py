@@ -5,14 +5,25 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.contracts.blob_store import MIB, pattern
-from tests.http.server import Server
+from tests.http.server import PATIENCE, Server
 from tests.http.wire import AUTH, JSON, get, request
 
 LENGTH = "Content-Length: 100000\r\n"
 PUT = request("PUT /v1/blobs/slow", AUTH + LENGTH)
 POST = request("POST /v1/blobs", AUTH + JSON + LENGTH)
 TOLD = "a client took its answer too slowly"
+
+
+def connect_with_little_room(server: Server, room: int = 4096) -> socket.socket:
+    """A connection whose client takes little more than `room` bytes ahead of reading."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    connection.settimeout(PATIENCE)
+    connection.connect(("127.0.0.1", server.port))
+    return connection
 
 
 def rest(connection: socket.socket) -> bytes:
@@ -63,15 +74,66 @@ def test_a_body_of_the_same_pace_is_taken_where_it_may_be(tmp_path: Path) -> Non
         assert connection.recv(12) == b"HTTP/1.1 201"
 
 
+@pytest.mark.parametrize("head", [b"", PUT[:20], get("/health/live"), get("/health/live") + PUT[:20]])
+def test_a_request_is_not_waited_for_without_end(tmp_path: Path, head: bytes) -> None:
+    with Server(tmp_path, CLIENT_TIMEOUT="1") as server, server.connect() as connection:
+        connection.sendall(head)
+        answer = rest(connection)
+        assert answer.startswith(b"HTTP/1.1 200 ") or not answer
+        server.wait_until(lambda: server.connections() == 0)
+        assert "error" not in {line["level"] for line in server.log()}
+
+
+def test_a_head_that_trickles_is_given_up(tmp_path: Path) -> None:
+    with Server(tmp_path, CLIENT_TIMEOUT="1") as server, server.connect() as connection:
+        for byte in itertools.islice(itertools.cycle(b"GET /health/live HTTP/1.1\r\nX: "), 200):  # 20 s
+            try:
+                connection.sendall(bytes([byte]))
+            except ConnectionError:
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("a byte now and then was enough")
+        assert server.connections() == 0
+
+
+@pytest.mark.parametrize("size", [4 * MIB, 30 * MIB], ids=["all is given to the server", "more than the server takes"])
+@pytest.mark.parametrize("form", ["?alt=media", ""])
+def test_the_connection_of_who_does_not_read_is_closed(tmp_path: Path, size: int, form: str) -> None:
+    with Server(tmp_path, CLIENT_TIMEOUT="1") as server:
+        with server.client() as client:
+            client.put("/v1/blobs/large", content=pattern(size))
+        with connect_with_little_room(server) as connection:
+            connection.sendall(get(f"/v1/blobs/large{form}"))
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            server.wait_until(lambda: server.connections() == 0)
+        assert "error" not in {line["level"] for line in server.log()}
+
+
+def test_the_connection_of_who_reads_too_slowly_is_closed(tmp_path: Path) -> None:
+    """Though it is read from all the time, and what the server has of the answer would last for minutes."""
+    with Server(tmp_path, CLIENT_TIMEOUT="1", CLIENT_MIN_RATE="100000000") as server:
+        with server.client() as client:
+            client.put("/v1/blobs/large", content=pattern(30 * MIB))
+        with connect_with_little_room(server, 64 * 1024) as connection:
+            connection.sendall(get("/v1/blobs/large?alt=media"))
+            for _ in range(200):  # 20 s
+                connection.recv(20_000)
+                if server.connections() == 0:
+                    break
+                time.sleep(0.1)
+            else:
+                raise AssertionError("it is still open")
+        assert TOLD in {line["event"] for line in server.log()}
+
+
 def test_a_client_that_stops_reading_is_let_go(tmp_path: Path) -> None:
     with Server(tmp_path, CLIENT_TIMEOUT="0.5") as server, server.client() as client:
         client.put("/v1/blobs/large", content=pattern(30 * MIB))
         with server.connect() as connection:
             connection.sendall(get("/v1/blobs/large?alt=media"))
             assert connection.recv(12) == b"HTTP/1.1 200"
-            server.wait_until(
-                lambda: any(line["event"] == "a client took its answer too slowly" for line in server.log())
-            )
+            server.wait_until(lambda: TOLD in {line["event"] for line in server.log()})
             server.wait_until_closed(tmp_path / "data" / "blobs")
             assert len(rest(connection)) < 30 * MIB
         assert "error" not in {line["level"] for line in server.log()}

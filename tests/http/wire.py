@@ -5,7 +5,9 @@ For what a client library would tidy up, and for load that costs the client litt
 
 import asyncio
 import json
-from typing import Any, Self
+import socket
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Self
 
 TOKEN = "token-of-the-tests"
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
@@ -17,6 +19,10 @@ def request(line: str, headers: str = AUTH, body: bytes = b"") -> bytes:
     return f"{line} HTTP/1.1\r\nHost: test\r\n{headers}\r\n".encode("latin-1") + body
 
 
+def put(path: str, body: bytes, headers: str = "") -> bytes:
+    return request(f"PUT {path}", f"{AUTH}{headers}Content-Length: {len(body)}\r\n", body)
+
+
 def get(path: str) -> bytes:
     return request(f"GET {path}")
 
@@ -25,6 +31,35 @@ def post(blob: dict[str, str]) -> bytes:
     """A request that stores `blob`, in the JSON form."""
     body = json.dumps(blob).encode()
     return request("POST /v1/blobs", f"{AUTH}{JSON}Content-Length: {len(body)}\r\n", body)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it came. The names of headers are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        return str(json.loads(self.body)["code"])
+
+
+def answer(stream: BinaryIO, method: str = "GET") -> Answer:
+    """The next answer on a connection."""
+    status = int(stream.readline().split()[1])
+    lines = iter(lambda: stream.readline().decode("latin-1").rstrip("\r\n"), "")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    has_body = method != "HEAD" and status not in (100, 204, 304)
+    return Answer(status, headers, stream.read(int(headers["content-length"])) if has_body else b"")
+
+
+def ask_once(connection: socket.socket, message: bytes) -> Answer:
+    """The first answer to what is sent."""
+    connection.sendall(message)
+    with connection.makefile("rb") as stream:
+        return answer(stream, message.split()[0].decode())
 
 
 class Connection:

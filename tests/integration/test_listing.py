@@ -1,11 +1,14 @@
 """Lists, compared with what a plain look at all ids gives."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory import MemoryMetadata, _Blobs, _Changes
 from application.list_blobs import LAST, ListBlobs, end_of
-from domain.blob import BlobId
+from domain.blob import Blob, BlobId
 from tests.contracts.metadata import blob, put, remove
 
 texts = st.text(st.sampled_from(f"ab/%_.- \ud7ff\ue000{LAST}"), max_size=6)
@@ -66,6 +69,28 @@ async def test_what_is_there_all_the_time_is_listed_once(ids: set[str], others: 
             await remove(metadata, BlobId(going.pop()))
     assert set(listed) >= ids - others
     assert listed == sorted(set(listed))
+
+
+async def test_a_page_reads_one_more_than_it_shows() -> None:
+    read = []
+
+    class Counting(_Blobs):
+        async def between(self, *args: Any) -> Sequence[Blob]:
+            read.append(len(found := await super().between(*args)))
+            return found
+
+        async def first_of_each(self, *args: Any) -> Sequence[Blob]:
+            firsts = await _Blobs(self._rows).first_of_each(*args)
+            read.append(len(firsts))
+            return firsts
+
+    metadata = await stored({f"{number % 7}/{number}" for number in range(70)})
+    listing = ListBlobs(Counting(_Changes(metadata.blob_rows)))
+    for prefix, delimiter, shown in (("", "", 5), ("", "/", 5), ("3/", "/", 5), ("3/", "", 5), ("3/3", "/", 3)):
+        read.clear()
+        page = await listing(prefix, delimiter, 5, "1")
+        assert len(page.blobs) + len(page.prefixes) == shown
+        assert sum(read) <= 6
 
 
 @given(prefix=texts, other=texts)

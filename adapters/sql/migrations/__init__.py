@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from domain.errors import DriveError, Kind
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 def upgrade(connection: Connection) -> None:

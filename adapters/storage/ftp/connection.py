@@ -1,9 +1,11 @@
-"""Files on an FTP server: SIZE and REST (RFC 3659), and transfers over passive data connections (also RFC 2428)."""
+"""Files on an FTP server: SIZE, MDTM, REST (RFC 3659), and transfers over passive data connections (also RFC 2428)."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from aioftp.common import SSLSessionBoundContext
 
@@ -18,6 +20,7 @@ CHUNK = 256 * 1024
 PORT_TAKEN = "425"
 PORT_ATTEMPTS = 10
 NOT_IMPLEMENTED = ("500", "501", "502", "504", "522")
+TIME = re.compile(r"\d{14}", re.ASCII)  # in UTC (RFC 3659, section 2.3)
 # What the server says if its disk fails it in a transfer, whatever the reason. In an upload it is nearly always full.
 LOCAL_ERROR = "451"
 
@@ -50,6 +53,14 @@ class FtpConnection(FtpDialogue):
         code, text = await self.ask(f"SIZE {path}", "213", "550")
         with self._translating():
             return int(text) if code == "213" else None
+
+    async def modified_at(self, path: str) -> datetime | None:
+        """When a file was written last. None if it is not there, or the server does not tell."""
+        code, text = await self.ask(f"MDTM {path}", "213", "550", *NOT_IMPLEMENTED)
+        if code != "213" or not (told := TIME.match(text)):
+            return None
+        with self._translating():
+            return datetime.strptime(f"{told[0]}+0000", "%Y%m%d%H%M%S%z").astimezone(UTC)
 
     async def delete(self, path: str) -> bool:
         """Remove a file. False if it is not there, or denied."""

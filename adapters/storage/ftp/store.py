@@ -111,7 +111,8 @@ class FtpBlobStore(BlobStore):
 
     async def stat(self, key: ObjectKey) -> Stored:
         async with self._pool.connection("stat", key) as ftp:
-            return Stored(await self._size(ftp, "stat", key))
+            size = await self._size(ftp, "stat", key)
+            return Stored(size, await ftp.modified_at(_path(key)))
 
     async def delete(self, key: ObjectKey) -> None:
         async with self._pool.connection("delete", key) as ftp:

@@ -1,0 +1,47 @@
+"""What a bucket has by its keys: the objects, and the multipart uploads that are open."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+
+async def names(client: "S3Client", bucket: str, after: str) -> AsyncIterator[str]:
+    """Their keys behind `after`, each once, in ascending order, as S3 lists both."""
+    async with (
+        aclosing(_objects(client, bucket, after)) as objects,
+        aclosing(_uploads(client, bucket, after)) as uploads,
+    ):
+        last = after
+        async for name in _merged(objects, uploads):
+            if name > last:
+                yield name
+                last = name
+
+
+async def _objects(client: "S3Client", bucket: str, after: str) -> AsyncGenerator[str]:
+    async for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, StartAfter=after):
+        for found in page.get("Contents", []):
+            yield found["Key"]
+
+
+async def _uploads(client: "S3Client", bucket: str, after: str) -> AsyncGenerator[str]:
+    # Some servers list those of `after` itself, too.
+    marker: Any = {"KeyMarker": after}
+    while marker:
+        page = await client.list_multipart_uploads(Bucket=bucket, **marker)
+        for found in page.get("Uploads", []):
+            yield found["Key"]
+        marker = {}
+        if page["IsTruncated"]:
+            marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+async def _merged(first: AsyncIterator[str], second: AsyncIterator[str]) -> AsyncIterator[str]:
+    heads = [await anext(first, None), await anext(second, None)]
+    while (least := min((head for head in heads if head is not None), default=None)) is not None:
+        yield least
+        turn = heads.index(least)
+        heads[turn] = await anext((first, second)[turn], None)

@@ -1,0 +1,86 @@
+"""Verify: every blob has its object, and every object has a blob, an upload, or waits to be deleted.
+
+It may run beside servers, for any number of blobs, and changes nothing unless it is to repair. Two passes go through
+all rows and through all objects, in the order of the keys, and keep no more than a page of either.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from application.findings import Repair, Side, Tally, Verified, Wanted, Watcher
+from application.ports.metadata import BacklogReader, BlobReader, NamedReader, UnitOfWorkFactory
+from application.store_blob import utc_now
+from application.stores import Stores
+from application.verify_blobs import VerifyBlobs
+from application.verify_objects import VerifyObjects
+from domain.errors import DriveError
+
+AT_ONCE = 8
+NOT_CONFIGURED = "It is not configured. Configure it again, for as long as blobs name it."
+NO_MATCH = "Nothing is there, or most of it are orphans. Do the database and the storage belong together?"
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Look at all that is `wanted`, and tell a watcher of each fault.
+
+    A storage that can't be reached does not keep the others from being verified. `at_once`: how many objects are
+    looked at, or read, at the same time.
+    """
+
+    units: UnitOfWorkFactory
+    blobs: BlobReader
+    named: NamedReader
+    backlog: BacklogReader
+    stores: Stores
+    now: Callable[[], datetime] = utc_now
+    at_once: int = AT_ONCE
+
+    async def __call__(self, wanted: Wanted, watcher: Watcher) -> Verified:
+        sides: dict[str, Side] = {}
+
+        def side_of(backend: str) -> Side | None:
+            if wanted.backends is not None and backend not in wanted.backends:
+                return None
+            if backend not in sides:
+                store = self.stores.by_name.get(backend)
+                sides[backend] = Side(Tally(backend, unverified="" if store else NOT_CONFIGURED), store, watcher)
+            return sides[backend]
+
+        stopped = ""
+        try:
+            for backend in self.stores.by_name:
+                if side := side_of(backend):
+                    await self._begin(side, wanted.repair)
+            await VerifyBlobs(self.units, self.blobs, side_of, wanted.deep, self.at_once)()
+            for side in [*sides.values()]:
+                if side.store is not None and not side.tally.unverified:
+                    await self._objects(side, side.store)
+            await self._count_backlog(sides)
+        except DriveError as fault:
+            stopped = str(fault)
+        return Verified(tuple(sides[name].tally for name in sorted(sides)), stopped)
+
+    @property
+    def _objects(self) -> VerifyObjects:
+        return VerifyObjects(self.named, self.now, self.at_once)
+
+    async def _begin(self, side: Side, repair: Repair | None) -> None:
+        assert side.store is not None
+        try:
+            await side.store.check()
+        except DriveError as fault:
+            side.give_up(fault)
+            return
+        if repair is None:
+            return
+        if repair.even_if_most_are or await self._objects.matches(side, side.store):
+            side.repair = repair
+        elif not side.tally.unverified:
+            side.tally.not_repaired = NO_MATCH
+
+    async def _count_backlog(self, sides: dict[str, Side]) -> None:
+        for backlog in await self.backlog():
+            if side := sides.get(backlog.backend):
+                side.tally.uploads, side.tally.garbage = backlog.uploads, backlog.garbage

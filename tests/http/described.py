@@ -1,0 +1,43 @@
+"""Whether an answer is one of those that the document at /docs/openapi.json describes."""
+
+from functools import cache
+from typing import Any
+
+import httpx
+
+from entrypoints.http.app import create_app
+from entrypoints.settings import Settings
+
+PROBLEM = "application/problem+json"
+
+
+@cache
+def document() -> dict[str, Any]:
+    return create_app(Settings(storage="memory")).openapi_schema.to_schema()
+
+
+def is_described(answer: httpx.Response) -> None:
+    """Fail if the operation is described and that answer is not: its status, headers, media type, or code."""
+    request = answer.request
+    path = request.extensions.get("target", request.url.raw_path).partition(b"?")[0].decode("ascii", "replace")
+    item = document()["paths"].get("/v1/blobs/{id}" if path.startswith("/v1/blobs/") else path, {})
+    if request.method.lower() not in item:
+        return
+    responses = item[request.method.lower()]["responses"]
+    assert str(answer.status_code) in responses, f"{request.method} {path} may not be answered with {answer}"
+    described = responses[str(answer.status_code)]
+    required = {name for name, header in described["headers"].items() if header["required"]}
+    assert {name for name in required if name not in answer.headers} == set(), f"headers of {answer}"
+    content = described.get("content", {})
+    media_type = answer.headers.get("content-type", "")
+    assert not content or media_type in content or "*/*" in content, f"{media_type} of {answer}"
+    if media_type == PROBLEM and content:
+        answer.read()
+        assert answer.json()["code"] in codes(content), f"{answer.json()} is not told of {request.method}"
+
+
+def codes(content: dict[str, Any]) -> list[str]:
+    """The codes of a problem."""
+    [_, these] = content[PROBLEM]["schema"]["allOf"]
+    listed: list[str] = these["properties"]["code"]["enum"]
+    return listed

@@ -1,0 +1,104 @@
+"""The document at /docs/openapi.json, against what a server does."""
+
+import subprocess
+import sys
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from litestar.routes import HTTPRoute
+
+from domain.errors import Kind
+from entrypoints.http import health, json_form, lists
+from entrypoints.http.app import create_app
+from entrypoints.http.problems import STATUSES, Problem
+from entrypoints.settings import Settings
+from tests.backends.run import Backends
+from tests.http.combinations import DIAGONAL, Combination
+from tests.http.described import PROBLEM, codes, document
+from tests.http.server import Server
+
+ROOT = Path(__file__).parents[2]
+SCHEMATHESIS = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", "tests/http/schemathesis.toml"]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("combination", [combination.param for combination in DIAGONAL[:2]])
+def test_a_server_does_what_the_document_says(combination: Combination, backends: Backends, tmp_path: Path) -> None:
+    """schemathesis asks whatever the document allows, and what it does not allow, and judges the answers by it."""
+    with combination.settings(backends) as settings, Server(tmp_path, **settings) as server:
+        command = [*SCHEMATHESIS, "--no-color", "run", f"{server.url}/docs/openapi.json"]
+        asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+        assert asked.returncode == 0, asked.stdout + asked.stderr
+        assert "Tested: 8" in asked.stdout
+        assert "error" not in {line["level"] for line in server.log()}
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    items = document()["paths"].items()
+    return [(method.upper(), path, operation) for path, item in items for method, operation in item.items()]
+
+
+def contents() -> list[tuple[str, str, dict[str, Any]]]:
+    """Each body that is answered: its status, media type, and what is told of it."""
+    return [
+        (status, media_type, body)
+        for _, _, operation in operations()
+        for status, answer in operation["responses"].items()
+        for media_type, body in answer.get("content", {}).items()
+    ]
+
+
+def test_the_document_is_served(client: httpx.Client) -> None:
+    assert client.get("/docs/openapi.json").json() == document()
+
+
+def test_every_route_is_described() -> None:
+    routes = [route for route in create_app(Settings(storage="memory")).routes if isinstance(route, HTTPRoute)]
+    there_are = {(method, route.path_format) for route in routes for method in route.methods}
+    of_its_own = {(method, path) for method, path in there_are if method == "OPTIONS" or path.startswith("/docs")}
+    assert {(method, path) for method, path, _ in operations()} == there_are - of_its_own
+
+
+def test_every_operation_has_a_name_and_asks_for_a_token_where_one_is_needed() -> None:
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(set(names)) == len(names) == 8
+    assert document()["security"] == [{"bearer": []}]
+    assert document()["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    open_to_all = {path for _, path, operation in operations() if operation.get("security") == [{}]}
+    assert open_to_all == {"/health/live", "/health/ready"}
+    for _, path, operation in operations():
+        assert ("401" in operation["responses"]) == path.startswith("/v1/")
+
+
+def test_every_kind_of_error_is_described_with_its_status() -> None:
+    described = {
+        (int(status), code)
+        for status, media_type, body in contents()
+        if media_type == PROBLEM
+        for code in codes({media_type: body})
+    }
+    assert {(int(status), kind.value) for kind, status in STATUSES.items()} <= described
+    assert {code for _, code in described} > {kind.value for kind in Kind}
+
+
+def test_examples_are_what_they_are_examples_of() -> None:
+    shapes = {
+        shape.__name__: shape for shape in (json_form.BlobBody, json_form.StoredBody, lists.ListBody, health.Health)
+    }
+    for status, media_type, body in contents():
+        if media_type == PROBLEM:
+            for code, example in body["examples"].items():
+                told = msgspec.convert(example["value"], Problem)
+                assert (told.code, told.status, told.title) == (code, int(status), HTTPStatus(int(status)).phrase)
+            assert list(body["examples"]) == codes({media_type: body})
+        elif media_type == "application/json":
+            msgspec.convert(body["example"], shapes[body["schema"]["$ref"].rpartition("/")[2]])
+
+
+def test_nothing_in_it_is_made_up_anew_at_each_start() -> None:
+    """The framework can invent examples."""
+    assert create_app(Settings(storage="memory")).openapi_schema.to_schema() == document()

@@ -1,0 +1,570 @@
+"""Verifying: what is wrong is found, and nothing else, whatever changes meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.metadata.memory import MemoryMetadata
+from adapters.storage.memory import MemoryBlobStore
+from adapters.storage.policies.around import Around
+from application.delete_blob import DeleteBlob
+from application.findings import PATIENCE, Fault, Finding, Repair, Verified, Wanted, Watcher
+from application.ports.blob_store import BlobStore, Stored
+from application.ports.metadata import BlobReader, Garbage
+from application.reap import Reap
+from application.store_blob import StoreBlob, abandon
+from application.stores import Stores
+from application.verify import Verify
+from domain.blob import Blob, BlobId, ByteRange, Location, ObjectKey
+from domain.errors import DriveError, Kind
+from tests.contracts.blob_store import each, keys
+from tests.contracts.metadata import Metadata
+from tests.integration.drive import Drive, Time
+
+NOW = timedelta(0)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+DATA = b"some bytes"
+EVERYTHING = Repair(NOW, drop_missing=True, even_if_most_are=True)
+
+
+class Notes(Watcher):
+    """Keeps what it is told of."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def found(self, finding: Finding) -> None:
+        self.findings.append(finding)
+
+    def reached(self, step: str, key: ObjectKey) -> None:
+        pass
+
+    @property
+    def faults(self) -> set[tuple[Fault, ObjectKey]]:
+        found = {(finding.fault, finding.location.key) for finding in self.findings}
+        assert len(found) == len(self.findings), "one is told twice"
+        return found
+
+
+def verifier(drive: Drive, metadata: Metadata | None = None, stores: Stores | None = None, at_once: int = 3) -> Verify:
+    metadata = metadata or drive.metadata
+    return Verify(
+        metadata,
+        metadata.blobs,
+        metadata.named,
+        metadata.backlog,
+        stores or drive.stores,
+        now=drive.time,
+        at_once=at_once,
+    )
+
+
+async def verified(drive: Drive, wanted: Wanted | None = None) -> tuple[Verified, Notes]:
+    notes = Notes()
+    return await verifier(drive)(wanted or Wanted(), notes), notes
+
+
+async def faults(drive: Drive, *, deep: bool = False, repair: Repair | None = None) -> set[tuple[Fault, ObjectKey]]:
+    _, notes = await verified(drive, Wanted(deep=deep, repair=repair))
+    return notes.faults
+
+
+async def overwrite(store: BlobStore, key: ObjectKey, data: bytes) -> None:
+    await store.delete(key)
+    await store.put(key, each([data]))
+
+
+# What may be there, each with the faults that it is.
+
+Plant = Callable[[Drive, int], Awaitable[tuple[Fault, ObjectKey] | None]]
+
+
+async def a_blob(drive: Drive, number: int) -> None:
+    await drive.put(DATA, BlobId(f"{number}"))
+
+
+async def a_blob_without_bytes(drive: Drive, number: int) -> None:
+    await drive.put(b"", BlobId(f"{number}"))
+
+
+async def a_missing_object(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+    key = (await drive.put(DATA, BlobId(f"{number}"))).location.key
+    await drive.active.delete(key)
+    return Fault.MISSING, key
+
+
+async def a_cut_object(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+    key = (await drive.put(DATA, BlobId(f"{number}"))).location.key
+    await overwrite(drive.active, key, DATA[:-1])
+    return Fault.DAMAGED, key
+
+
+async def a_longer_object(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+    key = (await drive.put(b"", BlobId(f"{number}"))).location.key
+    await overwrite(drive.active, key, DATA)
+    return Fault.DAMAGED, key
+
+
+async def an_orphan(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+    key = ObjectKey.random()
+    await drive.active.put(key, each([DATA]))
+    return Fault.ORPHAN, key
+
+
+async def an_object_named_on_another_backend(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+    key = ObjectKey.random()
+    await drive.active.put(key, each([DATA]))
+    async with drive.metadata() as work:
+        await work.garbage.add(Garbage(Location("another", key)), HOUR)
+        await work.commit()
+    return Fault.ORPHAN, key
+
+
+async def an_upload(drive: Drive, number: int) -> None:
+    key = ObjectKey.random()
+    async with drive.metadata() as work:
+        await work.uploads.add(Location(drive.stores.active, key), NOW)
+        await work.commit()
+    if number % 2:
+        await drive.active.put(key, each([DATA]))
+
+
+async def garbage(drive: Drive, number: int) -> None:
+    key = ObjectKey.random()
+    async with drive.metadata() as work:
+        await work.garbage.add(Garbage(Location(drive.stores.active, key), number % 3 + 1), NOW)
+        await work.commit()
+    if number % 2:
+        await drive.active.put(key, each([DATA]))
+
+
+async def a_replaced_blob(drive: Drive, number: int) -> None:
+    for _ in range(2):
+        await drive.put(DATA, BlobId(f"{number}"))
+
+
+PLANTS: list[Plant] = [
+    a_blob,
+    a_blob_without_bytes,
+    a_missing_object,
+    a_cut_object,
+    a_longer_object,
+    an_orphan,
+    an_object_named_on_another_backend,
+    an_upload,
+    garbage,
+    a_replaced_blob,
+]
+
+
+def new_drive() -> Drive:
+    time = Time()
+    return Drive(MemoryMetadata(time), Stores("memory", {"memory": MemoryBlobStore(now=time)}), time)
+
+
+@given(plants=st.lists(st.sampled_from(PLANTS), max_size=25), deep=st.booleans())
+@settings(max_examples=200, deadline=None)
+async def test_what_is_wrong_is_found_and_nothing_else(plants: list[Plant], deep: bool) -> None:
+    drive = new_drive()
+    planted = {fault for number, plant in enumerate(plants) if (fault := await plant(drive, number))}
+    assert await faults(drive, deep=deep) == planted
+    rows, objects = await drive.metadata.blobs.by_key(None, 1000), await drive.objects()
+    repaired = await faults(drive, deep=deep, repair=Repair(NOW, even_if_most_are=True))
+    assert repaired == planted
+    assert await drive.metadata.blobs.by_key(None, 1000) == rows
+    assert await drive.objects() == objects - {key for fault, key in planted if fault is Fault.ORPHAN}
+    await faults(drive, deep=deep, repair=EVERYTHING)
+    gone = {key for fault, key in planted if fault is Fault.MISSING}
+    assert await drive.metadata.blobs.by_key(None, 1000) == [row for row in rows if row.location.key not in gone]
+    left = {(fault, key) for fault, key in planted if fault is Fault.DAMAGED}
+    assert await faults(drive, deep=deep) == left
+
+
+# What happens meanwhile
+
+Meddle = Callable[[], Awaitable[None]]
+
+
+class Meddled(Around):
+    """A store around which something happens before and after each call, and while a list goes on."""
+
+    def __init__(self, store: BlobStore, meddle: Meddle) -> None:
+        super().__init__(store)
+        self.meddle = meddle
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        await self.meddle()
+        try:
+            return await self.store.stat(key)
+        finally:
+            await self.meddle()
+
+    @asynccontextmanager
+    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        await self.meddle()
+        async with self.store.open(key, byte_range) as chunks:
+            yield self.read(key, chunks)
+
+    async def read(self, key: ObjectKey, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """As on a backend where a reading does not outlive a delete."""
+        async for chunk in chunks:
+            await self.meddle()
+            await self.store.stat(key)
+            yield chunk
+
+    async def delete(self, key: ObjectKey) -> None:
+        await self.meddle()
+        await self.store.delete(key)
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        async for key in self.store.keys(after):
+            await self.meddle()
+            yield key
+            await self.meddle()
+
+
+class MeddledReader(BlobReader):
+    def __init__(self, blobs: BlobReader, meddle: Meddle) -> None:
+        self.blobs = blobs
+        self.meddle = meddle
+
+    async def get(self, blob_id: BlobId) -> Blob:
+        await self.meddle()
+        try:
+            return await self.blobs.get(blob_id)
+        finally:
+            await self.meddle()
+
+    async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+        raise AssertionError
+
+    async def first_of_each(
+        self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+    ) -> Sequence[Blob]:
+        raise AssertionError
+
+    async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+        await self.meddle()
+        found = await self.blobs.by_key(after, limit)
+        await self.meddle()
+        return found
+
+
+class Life:
+    """What users and the reaper do, a step at a time: each as it is in the product."""
+
+    def __init__(self, steps: list[tuple[int, int]]) -> None:
+        self.drive = new_drive()
+        self.steps = iter(steps)
+        self.uploads: list[Location] = []
+        drive = self.drive
+        self.store = StoreBlob(drive.metadata, drive.stores, ObjectKey.random, 1000, drive.time, grace=NOW)
+        self.delete = DeleteBlob(drive.metadata, grace=NOW)
+        self.reap = Reap(drive.metadata, drive.stores, again=NOW)
+
+    async def step(self) -> None:
+        what, number = next(self.steps, (0, 0))
+        blob_id = BlobId(f"{number}")
+        drive = self.drive
+        if what == 1:
+            drive.store = self.store
+            await drive.put(DATA, blob_id)
+        elif what == 2:
+            with suppress(DriveError):  # there may be none
+                await self.delete(blob_id)
+        elif what == 3:
+            await self.reap("memory")
+        elif what == 4:
+            location = Location("memory", ObjectKey.random())
+            async with drive.metadata() as work:
+                await work.uploads.add(location, HOUR)
+                await work.commit()
+            await drive.active.put(location.key, each([DATA]))
+            self.uploads.append(location)
+        elif what == 5 and self.uploads:
+            await abandon(drive.metadata, self.uploads.pop())
+
+
+@given(
+    before=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9)), max_size=20),
+    during=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=20, max_size=400),
+    deep=st.booleans(),
+    repair=st.sampled_from([None, EVERYTHING]),
+    at_once=st.integers(1, 4),
+)
+@settings(max_examples=300, deadline=None)
+async def test_what_changes_meanwhile_is_not_taken_for_a_fault(
+    before: list[tuple[int, int]],
+    during: list[tuple[int, int]],
+    deep: bool,
+    repair: Repair | None,
+    at_once: int,
+) -> None:
+    life = Life(before)
+    for _ in before:
+        await life.step()
+    planted = {await plant(life.drive, 100 + number) for number, plant in enumerate((a_missing_object, an_orphan))}
+    life.steps = iter(during)
+    drive = life.drive
+
+    async def named(backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+        await life.step()
+        found = await drive.metadata.named(backend, keys)
+        await life.step()
+        return found
+
+    notes = Notes()
+    verify = Verify(
+        drive.metadata,
+        MeddledReader(drive.metadata.blobs, life.step),
+        named,
+        drive.metadata.backlog,
+        Stores("memory", {"memory": Meddled(drive.active, life.step)}),
+        at_once=at_once,
+    )
+    await verify(Wanted(deep=deep, repair=repair), notes)
+    assert notes.faults == planted
+    if repair is not None:
+        assert {finding.repaired for finding in notes.findings} == {True}
+    for row in await drive.metadata.blobs.by_key(None, 1000):
+        if (Fault.MISSING, row.location.key) not in planted:
+            assert await drive.get(row.id) == DATA
+
+
+# Repair
+
+
+async def test_only_old_orphans_are_removed(drive: Drive) -> None:
+    store = MemoryBlobStore(now=drive.time)
+    drive = Drive(drive.metadata, Stores("memory", {"memory": store}), drive.time)
+    for number in range(3):
+        await a_blob(drive, number)
+    (_, old), (_, unknown) = await an_orphan(drive, 0), await an_orphan(drive, 1)
+    del store._written[unknown]
+    drive.time.pass_by(DAY)
+    _, young = await an_orphan(drive, 2)
+    drive.time.pass_by(HOUR)
+    result, notes = await verified(drive, Wanted(repair=Repair(DAY)))
+    assert {finding.location.key: finding.repaired for finding in notes.findings} == {
+        old: True,
+        unknown: False,
+        young: False,
+    }
+    assert result.wrong == 2
+    told = {finding.location.key: finding.detail for finding in notes.findings}
+    assert told[unknown].endswith("It stays, for its age is not known.")
+    assert told[young].endswith("It stays, for it is too young.")
+    result, _ = await verified(drive, Wanted(repair=Repair(NOW)))
+    assert result.wrong == 0
+    assert await faults(drive) == set()
+
+
+async def test_a_storage_of_which_most_are_orphans_is_not_repaired(drive: Drive) -> None:
+    """As with an empty database, or another one's storage."""
+    planted = {await an_orphan(drive, number) for number in range(3)} | {await a_missing_object(drive, 10)}
+    for number in range(2):
+        await a_blob(drive, number)
+    repair = Repair(NOW, drop_missing=True)
+    result, notes = await verified(drive, Wanted(repair=repair))
+    assert (notes.faults, result.wrong, result.complete) == (planted, 4, True)
+    assert result.tallies[0].not_repaired.startswith("Nothing is there, or most of it are orphans.")
+    await a_blob(drive, 3)
+    result, notes = await verified(drive, Wanted(repair=repair))
+    assert (notes.faults, result.wrong, result.tallies[0].not_repaired) == (planted, 0, "")
+
+
+async def test_rows_are_not_dropped_where_nothing_is_stored(drive: Drive) -> None:
+    """As with a disk that is not mounted, or a new bucket."""
+    for number in range(3):
+        await a_missing_object(drive, number)
+    result, _ = await verified(drive, Wanted(repair=Repair(NOW, drop_missing=True)))
+    assert (result.wrong, len(await drive.metadata.blobs.by_key(None, 10))) == (3, 3)
+    result, _ = await verified(drive, Wanted(repair=EVERYTHING))
+    assert (result.wrong, await drive.metadata.blobs.by_key(None, 10)) == (0, [])
+
+
+async def test_the_same_bytes_stored_anew_are_not_dropped(drive: Drive) -> None:
+    await a_missing_object(drive, 0)
+
+    class StoredAnew(MeddledReader):
+        async def get(self, blob_id: BlobId) -> Blob:
+            found = await self.blobs.get(blob_id)
+            await drive.put(DATA, blob_id)  # after the last look at the row, and before it is dropped
+            return found
+
+    verify = replace(verifier(drive), blobs=StoredAnew(drive.metadata.blobs, a_turn))
+    notes = Notes()
+    await verify(Wanted(repair=EVERYTHING), notes)
+    assert notes.findings == []
+    assert await drive.get(BlobId("0")) == DATA
+
+
+async def a_turn() -> None:
+    await asyncio.sleep(0)
+
+
+async def test_an_object_with_a_hole_is_damaged_and_not_missing(drive: Drive) -> None:
+    class WithAHole(MemoryBlobStore):
+        @asynccontextmanager
+        async def open(
+            self, key: ObjectKey, byte_range: ByteRange | None = None
+        ) -> AsyncIterator[AsyncIterator[bytes]]:
+            async def hole() -> AsyncIterator[bytes]:
+                yield DATA[:3]
+                raise DriveError(Kind.NOT_FOUND, "The object was deleted while it was read.")
+
+            yield hole()
+
+    drive = Drive(drive.metadata, Stores("memory", {"memory": WithAHole()}), drive.time)
+    location = (await drive.put(DATA)).location
+    assert await faults(drive, deep=True, repair=EVERYTHING) == {(Fault.DAMAGED, location.key)}
+    assert await faults(drive) == set()
+
+
+# What can't be verified
+
+
+class Failing(MemoryBlobStore):
+    """Fails in what it is told to fail in; other calls work."""
+
+    failing: frozenset[str] = frozenset()
+    bad: frozenset[ObjectKey] = frozenset()
+    asked = 0
+
+    def fault(self, operation: str) -> DriveError:
+        return DriveError(Kind.UNAVAILABLE, f"no {operation} today", operation=operation, backend=self.backend)
+
+    async def check(self) -> None:
+        if "check" in self.failing:
+            raise self.fault("check")
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        self.asked += 1
+        if "stat" in self.failing or key in self.bad:
+            raise self.fault("stat")
+        return await super().stat(key)
+
+    async def delete(self, key: ObjectKey) -> None:
+        if "delete" in self.failing:
+            raise self.fault("delete")
+        await super().delete(key)
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        async for key in super().keys(after):
+            yield key
+            if "list" in self.failing:
+                raise self.fault("list")
+
+
+class TestWhatFails:
+    @pytest.fixture
+    def failing(self) -> Failing:
+        return Failing("failing")
+
+    @pytest.fixture
+    async def both(self, drive: Drive, failing: Failing) -> Drive:
+        """A drive on `failing`, with a storage beside it that works and has a fault of its own."""
+        await a_missing_object(drive, 1000)
+        stores = {"failing": failing, "memory": drive.active}
+        both = Drive(drive.metadata, Stores("failing", stores), drive.time)
+        for number in range(2 * PATIENCE):
+            await a_blob(both, number)
+        return both
+
+    @pytest.mark.parametrize("operation", ["check", "stat", "list"])
+    async def test_one_that_is_down_is_told_of_and_the_others_are_verified(
+        self, both: Drive, failing: Failing, operation: str
+    ) -> None:
+        failing.failing = frozenset({operation})
+        result, _ = await verified(both, Wanted(repair=Repair(NOW, drop_missing=True)))
+        down, other = result.tallies
+        assert (down.unverified, down.wrong, down.verified) == (f"no {operation} today", 0, False)
+        assert (other.found, other.verified) == ({Fault.MISSING: 1}, True)
+        assert (result.wrong, result.complete, result.stopped) == (1, False, "")
+        assert down.objects == 0, "what is down is not listed, too"
+        assert failing.asked < PATIENCE + 3, "it is asked for each object, and down"
+        assert len(await both.metadata.blobs.by_key(None, 1000)) == 2 * PATIENCE + 1
+
+    async def test_one_object_that_can_not_be_looked_at_holds_up_no_other(self, both: Drive, failing: Failing) -> None:
+        every = [row.location.key for row in await both.metadata.blobs.by_key(None, 1000)]
+        failing.bad = frozenset(every[::2])
+        result, notes = await verified(both, Wanted(frozenset({"failing"})))
+        assert {finding.fault for finding in notes.findings} == {Fault.UNREADABLE}
+        bad = failing.bad & set(await keys(failing))
+        assert {finding.location.key for finding in notes.findings} == bad
+        assert (result.wrong, result.complete, result.tallies[0].unverified) == (0, False, "")
+
+    async def test_an_orphan_that_can_not_be_removed(self, both: Drive, failing: Failing) -> None:
+        _, key = await an_orphan(both, 0)
+        failing.failing = frozenset({"delete"})
+        result, notes = await verified(both, Wanted(frozenset({"failing"}), repair=Repair(NOW)))
+        [finding] = notes.findings
+        assert (finding.location.key, finding.repaired) == (key, False)
+        assert finding.detail == "It can't be removed: no delete today"
+        assert result.wrong == 1
+
+    async def test_a_backend_that_is_not_configured(self, both: Drive) -> None:
+        alone = Drive(both.metadata, Stores("memory", {"memory": both.stores.by_name["memory"]}), both.time)
+        result, _ = await verified(alone, Wanted(repair=EVERYTHING))
+        gone, _ = result.tallies
+        assert (gone.backend, gone.blobs, gone.found) == ("failing", 2 * PATIENCE, {})
+        assert gone.unverified.startswith("It is not configured.")
+        assert not result.complete
+        result, _ = await verified(alone, Wanted(frozenset({"memory"})))
+        assert ([tally.backend for tally in result.tallies], result.complete) == (["memory"], True)
+
+    async def test_a_database_that_is_lost_ends_it(self, both: Drive) -> None:
+        async def down(backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+            raise DriveError(Kind.UNAVAILABLE, "the database is gone")
+
+        result = await replace(verifier(both), named=down)(Wanted(), Notes())
+        assert (result.stopped, result.complete) == ("unavailable: the database is gone", False)
+        assert result.wrong == 1
+
+
+async def test_other_bytes_of_the_same_size_are_found_by_a_deep_look(drive: Drive) -> None:
+    for size in (len(DATA), 200_000):  # hashed here, and in a thread
+        await drive.put(b"a" * size, BlobId(f"{size}"))
+    key = (await drive.put(b"a" * 200_000)).location.key
+    await overwrite(drive.active, key, b"a" * 199_999 + b"b")
+    assert await faults(drive) == set()
+    assert await faults(drive, deep=True) == {(Fault.DAMAGED, key)}
+
+
+async def test_what_was_seen_is_counted(drive: Drive) -> None:
+    for number in range(5):
+        await a_replaced_blob(drive, number)
+    await an_upload(drive, 1)
+    await an_orphan(drive, 0)
+    result, _ = await verified(drive)
+    [tally] = result.tallies
+    assert (tally.blobs, tally.bytes, tally.objects) == (5, 5 * len(DATA), 12)
+    assert (tally.uploads, tally.garbage, tally.found) == (1, 5, {Fault.ORPHAN: 1})
+
+
+async def test_a_leftover_that_is_no_object_is_an_orphan_of_unknown_age(drive: Drive) -> None:
+    class WithAnOpenUpload(MemoryBlobStore):
+        """As S3 has them: `keys` shows what `stat` does not find."""
+
+        async def stat(self, key: ObjectKey) -> Stored:
+            stored = await super().stat(key)
+            if not stored.size:
+                raise DriveError(Kind.NOT_FOUND, "There is no object under this key.", subject=key)
+            return stored
+
+    store = WithAnOpenUpload()
+    drive = Drive(drive.metadata, Stores("memory", {"memory": store}), drive.time)
+    await a_blob(drive, 0)
+    for key in (ObjectKey("0" * 32), ObjectKey("f" * 32)):
+        await store.put(key, each([]))
+    planted = {(Fault.ORPHAN, ObjectKey(digit * 32)) for digit in "0f"}
+    assert await faults(drive, repair=Repair(HOUR, even_if_most_are=True)) == planted
+    assert await faults(drive, repair=Repair(NOW, even_if_most_are=True)) == planted
+    assert await faults(drive) == set()

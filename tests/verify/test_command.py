@@ -1,0 +1,139 @@
+"""How it is called, what it writes, and how it ends."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from domain.blob import ObjectKey
+from entrypoints.cli import main
+from tests.http.server import DRIVEBAY, Server
+from tests.verify.behind import Files
+from tests.verify.command import PATIENCE, verify
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One in which nothing is stored."""
+    (tmp_path / "data").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--older-than", "1d"], "--older-than, --drop-missing and --even-if-most-are go with --repair."),
+        (["--drop-missing"], "--older-than, --drop-missing and --even-if-most-are go with --repair."),
+        (["--even-if-most-are"], "--older-than, --drop-missing and --even-if-most-are go with --repair."),
+        (["--repair", "--older-than", "1 day"], "'1 day' is no age. Give a number with s, m, h or d"),
+        (["--repair", "--older-than", "-1d"], "'-1d' is no age."),
+        (["--repair", "--older-than", "١d"], "'١d' is no age."),
+        (["--repair", "--older-than", "5"], "'5' is no age."),
+        (["--storage", "tape"], "drivebay: --storage: 'tape' is no storage. Allowed: fs (or filesystem, local),"),
+        (["--storage", "ftp"], "drivebay: --storage: ftp is not configured. Those that are: database, fs.\n"),
+    ],
+)
+def test_a_wrong_call_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], told: str) -> None:
+    monkeypatch.chdir(folder)
+    result = CliRunner(env={"STORAGE": "fs"}).invoke(main, ["verify", *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+
+
+def test_without_a_database_it_can_not_start(tmp_path: Path) -> None:
+    told = verify(tmp_path)
+    line = f"drivebay: DATABASE_URL: There is no folder {tmp_path}/data. Create it.\n"
+    assert (told.code, told.out, told.errors) == (2, "", line)
+
+
+def test_a_storage_that_is_down_is_told_of_and_the_others_are_verified(folder: Path) -> None:
+    nowhere = {"S3_BUCKET": "b", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "s", "S3_ENDPOINT": "http://127.0.0.1:1"}
+    told = verify(folder, "--json", settings=nowhere)
+    assert told.code == 3
+    assert told.storages["s3"]["unverified"].startswith("S3 can't be reached")
+    assert (told.storages["fs"]["unverified"], told.summary["complete"]) == (None, False)
+    # Even if new blobs go there.
+    told = verify(folder, settings={"STORAGE": "s3", **nowhere})
+    assert told.code == 3
+    assert "  could not be verified: S3 can't be reached" in told.out
+    assert told.out.splitlines()[-1] == "Nothing is wrong, as far as it could be verified."
+    # But not if it is not asked for.
+    told = verify(folder, "--json", "--storage", "local", settings=nowhere)
+    assert (told.code, list(told.storages)) == (0, ["fs"])
+
+
+async def test_a_wrong_database_does_not_let_all_be_removed(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, server.client() as client:
+        for number in range(3):
+            assert client.put(f"/v1/blobs/{number}", content=b"x").status_code == 201
+    other = {"DATABASE_URL": "sqlite:///data/other.db"}
+    told = verify(tmp_path, "--repair", "--older-than", "0", settings=other)
+    assert told.code == 1
+    assert "  not repaired: Nothing is there, or most of it are orphans." in told.out
+    assert verify(tmp_path).code == 0
+
+
+def test_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path: Path) -> None:
+    blobs = tmp_path / "data" / "blobs"
+    blobs.mkdir(parents=True)
+    orphans = sorted(ObjectKey.random().value for _ in range(30))
+    for key in orphans:
+        (blobs / key[:3]).mkdir(exist_ok=True)
+        (blobs / key[:3] / key).write_bytes(b"x")
+    ours, its = pty.openpty()
+    try:
+        ended = subprocess.run(
+            [DRIVEBAY, "verify", "--json"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"]},
+            stdout=subprocess.PIPE,
+            stderr=its,
+            timeout=PATIENCE,
+            check=False,
+        )
+        os.close(its)
+        drawn = _all_of(ours)
+    finally:
+        os.close(ours)
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert sorted(line["key"] for line in lines[:-1]) == orphans
+    assert {(line["fault"], line["size"]) for line in lines[:-1]} == {("orphan", 1)}
+    assert re.search(r"\r\x1b\[Kobjects on fs \[#*-*\] +\d+% \d+", drawn)
+    assert drawn.endswith("\r\x1b[K"), "what is left on the terminal is no half of a bar"
+
+
+def _all_of(terminal: int) -> str:
+    drawn = b""
+    try:
+        while more := os.read(terminal, 10_000):
+            drawn += more
+    except OSError:  # how a terminal ends
+        pass
+    return drawn.decode()
+
+
+async def test_what_lies_there_of_a_killed_upload_is_no_orphan(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, server.client() as client:
+        assert client.put("/v1/blobs/a", content=b"x").status_code == 201
+        with server.connect() as connection:
+            connection.sendall(
+                b"PUT /v1/blobs/b HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer token-of-the-tests\r\n"
+                b"Content-Length: 3000000\r\n\r\n" + b"x" * 2_000_000
+            )
+            server.wait_until(lambda: server.left()["files"] == 2)
+            told = verify(tmp_path, "--json", "--repair", "--older-than", "0")
+            assert (told.code, told.faults) == (0, [])
+            assert (told.storages["fs"]["objects"], told.storages["fs"]["uploads"]) == (2, 1)
+            await Files(tmp_path / "data" / "blobs").write(ObjectKey.random().value, b"nobody's")
+            told = verify(tmp_path, "--json", "--repair", "--older-than", "0")
+            assert (told.code, [each["fault"] for each in told.faults]) == (0, ["orphan"])
+            connection.sendall(b"x" * 1_000_000)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 201")
+        assert client.get("/v1/blobs/b?alt=media").content == b"x" * 3_000_000
