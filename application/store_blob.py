@@ -77,10 +77,12 @@ class StoreBlob:
         try:
             blob = await self._write(location, new)
             return await self._publish(blob, new.precondition)
-        except BaseException:
+        except BaseException as error:
             # A fault here loses nothing: the upload's lease runs out, and the reaper does the same.
             with suppress(DriveError):
-                await abandon(self.units, location)
+                if not await abandon(self.units, location) and _is_lease_lost(error):
+                    # The reaper may have deleted for the last time before this object was written.
+                    await self.stores.holding(location).delete(location.key)
             raise
 
     async def _reserve(self, location: Location, new: NewBlob) -> None:
@@ -189,6 +191,10 @@ async def current_version(work: UnitOfWork, blob_id: BlobId) -> Blob | None:
         if error.kind is not Kind.NOT_FOUND:
             raise
         return None
+
+
+def _is_lease_lost(error: BaseException) -> bool:
+    return isinstance(error, DriveError) and error.kind is Kind.LEASE_LOST
 
 
 def lease_lost(location: Location) -> DriveError:

@@ -174,8 +174,8 @@ class _Transaction(Transaction):
         def step() -> T:
             if not self._open:
                 _roll_back(self._connection)  # what an earlier transaction could not, if there is any
+                self._open = True  # from here on, whatever happens, there is something to end
                 self._connection.exec_driver_sql("BEGIN IMMEDIATE")
-                self._open = True
             return function(self._connection, *args)
 
         return await self._thread.run(self._database.translated, step)

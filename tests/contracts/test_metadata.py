@@ -214,6 +214,23 @@ class TestSqlite(DatabaseContract):
                         await put(SqlMetadata(other), blob())
             await put(metadata, blob())
 
+    async def test_a_fault_just_behind_its_begin_leaves_no_transaction_open(
+        self, tmp_path: Path, database: Database
+    ) -> None:
+        def fail(connection: Connection, cursor: object, statement: str, *more: object) -> None:
+            if statement == "BEGIN IMMEDIATE":
+                raise ZeroDivisionError
+
+        async with database:
+            sa.event.listen(sa.Engine, "after_cursor_execute", fail)
+            try:
+                with pytest.raises(ZeroDivisionError):
+                    await put(SqlMetadata(database), blob())
+            finally:
+                sa.event.remove(sa.Engine, "after_cursor_execute", fail)
+            async with SqliteDatabase(SqliteConfig(tmp_path / "metadata.db", timeout=1)) as other:
+                await put(SqlMetadata(other), blob())
+
 
 @pytest.mark.docker
 class TestPostgresql(DatabaseContract):

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the cluster at the first start, then runs the server in this process.
+# Makes the cluster at the first start, then runs the server.
 set -eu
 PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
 
@@ -10,4 +10,11 @@ if [ ! -e "$PGDATA/PG_VERSION" ]; then
   rm "$password"
   echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
 fi
-exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp
+
+# Not as process 1, which inherits all orphans: PostgreSQL would take one that ends with 2, as a health check does that is
+# late, for a server process of its own that has crashed, and start anew.
+postgres -c listen_addresses='*' -c unix_socket_directories=/tmp &
+trap 'kill -INT $!' INT TERM
+status=0
+wait $! || status=$?
+[ $status -le 128 ] || wait $! # a signal came, and was passed on

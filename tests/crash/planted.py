@@ -1,0 +1,136 @@
+"""Faults in the protocol, planted on purpose in a worker: each must be found by the suite."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from dependency_injector import providers
+
+from adapters.storage import files
+from application.ports.metadata import Garbage, UnitOfWork, UnitOfWorkFactory
+from application.store_blob import NewBlob, StoreBlob, StoredBlob
+from application.stores import Stores
+from domain.blob import Blob, BlobId, Location, ObjectKey
+from domain.precondition import ANY, Precondition
+from entrypoints.container import Container
+
+PLANTED: dict[str, Callable[[Container], None]] = {}
+LATER = 0.3  # seconds: longer than an answer is on its way
+
+
+def plant(fault: Callable[[Container], None]) -> Callable[[Container], None]:
+    PLANTED[fault.__name__] = fault
+    return fault
+
+
+@plant
+def publishing_without_the_fence(container: Container) -> None:
+    def change(work: UnitOfWork) -> None:
+        remove = work.uploads.remove
+
+        async def remove_and_not_look(key: ObjectKey) -> bool:
+            await remove(key)
+            return True
+
+        _set(work.uploads, "remove", remove_and_not_look)
+
+    _change_units(container, change)
+
+
+@plant
+def uploads_that_are_not_reserved(container: Container) -> None:
+    async def add(location: Location, lease: timedelta) -> None:
+        pass
+
+    async def yes(key: ObjectKey, lease: timedelta | None = None) -> bool:
+        return True
+
+    def change(work: UnitOfWork) -> None:
+        for name, planted in (("add", add), ("renew", yes), ("remove", yes)):
+            _set(work.uploads, name, planted)
+
+    _change_units(container, change)
+
+
+@plant
+def garbage_deleted_before_the_commit(container: Container) -> None:
+    stores: Stores = container.stores()
+
+    async def delete_at_once(garbage: Garbage, after: timedelta) -> None:
+        await stores.holding(garbage.location).delete(garbage.location.key)
+
+    _change_units(container, lambda work: _set(work.garbage, "add", delete_at_once))
+
+
+@plant
+def leases_that_are_not_renewed(container: Container) -> None:
+    container.store_blob.add_kwargs(monotonic=lambda: 0.0)
+
+
+@plant
+def folders_that_are_not_synced(container: Container) -> None:
+    _set(files, "fsync_folder", lambda folder: None)
+
+
+@plant
+def an_answer_before_the_commit(_: Container) -> None:
+    publish = StoreBlob._publish
+    under_way = set()
+
+    async def answer_first(store: StoreBlob, blob: Blob, precondition: Precondition) -> StoredBlob:
+        async def later() -> None:
+            await asyncio.sleep(LATER)
+            await publish(store, blob, precondition)
+
+        under_way.add(asyncio.create_task(later()))
+        return StoredBlob(blob, replaced=False)
+
+    _set(StoreBlob, "_publish", answer_first)
+
+
+@plant
+def cleaning_up_by_the_blobs_id(_: Container) -> None:
+    write = StoreBlob._write
+
+    async def write_or_clean_up(store: StoreBlob, location: Location, new: NewBlob) -> Blob:
+        try:
+            return await write(store, location, new)
+        except BaseException:
+            assert isinstance(new.id, BlobId)
+            async with store.units() as work:
+                await work.blobs.remove(new.id, ANY)
+                await work.commit()
+            raise
+
+    _set(StoreBlob, "_write", write_or_clean_up)
+
+
+def _change_units(container: Container, change: Callable[[UnitOfWork], None]) -> None:
+    container.metadata.override(providers.Object(_ChangedUnits(container.metadata(), change)))
+
+
+class _ChangedUnits(UnitOfWorkFactory):
+    """Metadata whose units are changed before they are used."""
+
+    def __init__(self, metadata: Any, change: Callable[[UnitOfWork], None]) -> None:
+        self._metadata = metadata
+        self._change = change
+        self.blobs = metadata.blobs
+
+    async def __aenter__(self) -> object:
+        return await self._metadata.__aenter__()
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._metadata.__aexit__(*exc)
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self._metadata() as work:
+            self._change(work)
+            yield work
+
+
+def _set(owner: object, name: str, value: object) -> None:
+    setattr(owner, name, value)

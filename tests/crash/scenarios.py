@@ -1,0 +1,231 @@
+"""A crash at one point of one operation, and what must hold afterwards."""
+
+import asyncio
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, Literal, get_args
+
+from tests.crash.failpoints import CRASH, DIE, HANG, RAISE, RECORD
+from tests.crash.server import PIECE
+from tests.crash.service import Service
+
+SMALL = 100  # bytes
+SLOW = timedelta(minutes=9)  # between two pieces; a lease lasts ten
+NUMBERS = itertools.count(1)
+Kind = Literal["create", "replace", "delete", "reap"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a request does; `size` is that of the bytes, if it has any."""
+
+    kind: Kind
+    size: int = SMALL
+
+    @property
+    def has_content(self) -> bool:
+        return self.kind in ("create", "replace")
+
+    def __str__(self) -> str:
+        return self.kind if self.size == SMALL else f"{self.kind} large"
+
+
+@dataclass(frozen=True)
+class Point:
+    """The `nth` time that a request comes to `name`."""
+
+    name: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.name}#{self.nth}"
+
+
+@dataclass
+class Case:
+    """An operation on an id of its own, which has the content `before` and is to have the content `after`."""
+
+    blob_id: str
+    method: str
+    path: str
+    before: bytes | None
+    after: bytes | None
+
+
+def content(seed: str, size: int) -> bytes:
+    """Bytes that no other seed has."""
+    block = hashlib.shake_256(seed.encode()).digest(1021)
+    return (block * (size // len(block) + 1))[:size]
+
+
+def points_of(passed: Sequence[str], known: Sequence[str] = ()) -> list[Point]:
+    """The first, the second and the last time of each point; without those of which as many are `known`."""
+    times, same = Counter(passed), Counter(known)
+    new = {name: count for name, count in times.items() if count != same[name]}
+    return [Point(name, nth) for name, count in new.items() for nth in sorted({1, min(2, count), count})]
+
+
+def is_of_a_port(point: Point) -> bool:
+    """And not of an adapter's I/O."""
+    return not point.name.startswith(("fs.", "sql.", "s3.", "ftp."))
+
+
+def is_outside_units(point: Point) -> bool:
+    """Where a request may stand still and hold up nobody."""
+    return point.name in ("unit:before", "chunk:before", "chunk:after", "store.put:before", "store.put:after")
+
+
+def not_synced(passed: Sequence[str]) -> list[str]:
+    """What a power cut could undo of a create on files. A kill can't show that: the kernel keeps what was written."""
+    made = ["fs.mkdir(shard):after", "fs.fsync(base):after"] if "fs.mkdir(shard):after" in passed else []
+    order = [*made, "fs.open(file):after", "fs.write(file):after", "fs.fsync(file):after", "fs.fsync(shard):after"]
+    at = -1
+    for name in [*order, "commit:before"]:
+        if name not in passed[at + 1 :]:
+            return [f"not synced: no {name} after {passed[at]}"]
+        at = passed.index(name, at + 1)
+    return []
+
+
+def _has_taken(pieces: int, state: dict[str, Any]) -> bool:
+    passed: list[str] = state["passed"]
+    return passed.count("chunk:after") >= pieces or state["ended"] is True
+
+
+class Scenarios:
+    """On one service, one after another. Each returns what is wrong afterwards: nothing."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def record(self, operation: Operation) -> list[str]:
+        """The points that it passes."""
+        case = await self._prepare(operation)
+        await self._do(case, RECORD)
+        passed: list[str] = (await self._until_ended())["passed"]
+        assert await self._check(case, [case.after]) == []
+        return passed
+
+    async def die(self, operation: Operation, point: Point, action: str = DIE) -> list[str]:
+        """The process dies at the point."""
+        for _ in range(TRIES):
+            case = await self._prepare(operation)
+            worker = self.service.worker
+            acknowledged = await self._do(case, f"{point}={action}")
+            if await self.service.has_died(worker):
+                await (self.service.start_again() if action == CRASH else self.service.until_back())
+                return await self._check(case, [case.after] if acknowledged else [case.before, case.after])
+            await self.service.kill_worker()
+        return ["it was not reached"]
+
+    async def fail(self, operation: Operation, point: Point) -> list[str]:
+        """What nobody expects is raised at the point."""
+        case = await self._prepare(operation)
+        acknowledged = await self._do(case, f"{point}={RAISE}")
+        return await self._check(case, [case.after] if acknowledged else [case.before, case.after])
+
+    async def stand_still(self, operation: Operation, point: Point) -> list[str]:
+        """The request stands still at the point until the reaper has given it up, and goes on then."""
+        case = await self._prepare(operation)
+        doing = await self._hang(case, point)
+        await self.service.come_to_rest()
+        await self.service.control("release")
+        acknowledged = await doing
+        return await self._check(case, [case.after] if acknowledged else [case.before, case.after])
+
+    async def leave(self, operation: Operation, point: Point) -> list[str]:
+        """The client gives up while the request stands still at the point."""
+        case = await self._prepare(operation)
+        doing = await self._hang(case, point)
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
+        await self.service.control("release")
+        await self._until_ended()
+        return await self._check(case, [case.before, case.after])
+
+    async def flow(self, pieces: int = 5) -> list[str]:
+        """An upload takes much longer than its lease, but its bytes flow, while the reaper works."""
+        case = await self._prepare(Operation("create", pieces * PIECE))
+
+        async def slowly() -> AsyncIterator[bytes]:
+            assert case.after is not None
+            for number in range(pieces):
+                yield case.after[number * PIECE :][:PIECE]
+                await self.service.until(partial(_has_taken, number + 1))
+                await self.service.underneath.let_pass(SLOW)
+                await self.service.control("reap")
+
+        await self.service.control("forget")
+        answer = await self.service.ask("PUT", case.path, slowly(), RECORD)
+        refused = [] if answer is not None and answer.is_success else ["refused: an upload whose bytes flow"]
+        return refused + await self._check(case, [None if refused else case.after])
+
+    async def sync(self) -> list[str]:
+        """Files and folders are synced before the commit."""
+        return not_synced(await self.record(Operation("create")))
+
+    async def _prepare(self, operation: Operation) -> Case:
+        name = f"{operation.kind}-{next(NUMBERS)}"
+        path = f"/v1/blobs/{name}"
+        old, new = content(f"{name} old", operation.size), content(f"{name} new", operation.size)
+        match operation.kind:
+            case "create":
+                return Case(name, "PUT", path, None, new)
+            case "replace":
+                await self.service.put(name, old)
+                return Case(name, "PUT", path, old, new)
+            case "delete":
+                await self.service.put(name, old)
+                return Case(name, "DELETE", path, old, None)
+            case "reap":
+                await self.service.put(name, old)
+                await self.service.underneath.leave_work_for_the_reaper()
+                return Case(name, "REAP", path, old, old)
+
+    async def _do(self, case: Case, failpoint: str) -> bool:
+        """Whether the operation was acknowledged."""
+        if case.method == "REAP":
+            answer = await self.service.ask("POST", "/failpoints/reap", failpoint=failpoint)
+        else:
+            content = case.after if case.method == "PUT" else None
+            answer = await self.service.ask(case.method, case.path, content, failpoint)
+        return answer is not None and answer.is_success
+
+    async def _hang(self, case: Case, point: Point) -> "asyncio.Task[bool]":
+        """The operation, which stands still at the point."""
+        await self.service.control("forget")
+        doing = asyncio.create_task(self._do(case, f"{point}={HANG}"))
+        await self.service.until(lambda state: state["reached"])
+        return doing
+
+    async def _until_ended(self) -> dict[str, Any]:
+        return await self.service.until(lambda state: state["ended"])
+
+    async def _check(self, case: Case, possible: list[bytes | None]) -> list[str]:
+        wrong = await self._wrong(case, possible)
+        wrong += await self.service.come_to_rest()
+        wrong += await self.service.underneath.damage()
+        return wrong + (await self._wrong(case, possible) if not wrong else [])
+
+    async def _wrong(self, case: Case, possible: list[bytes | None]) -> list[str]:
+        """What a client sees that it should not."""
+        answer = await self.service.ask("GET", f"{case.path}?alt=media")
+        listing = await self.service.ask("GET", f"/v1/blobs?prefix={case.blob_id}")
+        if answer is None or listing is None or listing.status_code != 200:
+            return ["torn: it can't be read, or not be listed"]
+        if answer.status_code not in (200, 404):
+            return [f"torn: {answer.status_code} {answer.text}"]
+        found = answer.content if answer.status_code == 200 else None
+        if found not in (case.before, case.after):
+            return ["torn: other bytes than anybody stored"] if found is not None else ["lost: it is not there"]
+        if found not in possible:
+            return ["lost: it is not what was acknowledged"]
+        listed = case.blob_id in [blob["id"] for blob in listing.json()["blobs"]]
+        return [] if listed == (found is not None) else ["torn: it can be listed and not read, or the other way round"]

@@ -1,0 +1,172 @@
+"""`drivebay serve` with points put around its parts: `python -m tests.crash.server serve`.
+
+Its control is at /failpoints. A round of the reaper is made by a request, so that it has points like any other; the
+reaper in the background goes on all the same.
+"""
+
+import itertools
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import granian
+import msgspec
+from dependency_injector import providers
+from granian.server.mp import MPServer
+from litestar import Litestar
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from application.reap import Reap
+from entrypoints import cli
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.settings import Settings
+from tests.crash import watched_io
+from tests.crash.failpoints import HEADER, PASSAGE, Passage, point
+from tests.crash.keys import in_few_folders
+from tests.crash.planted import PLANTED
+from tests.crash.watched import WatchedUnits, watched_stores
+
+CONTROL = "/failpoints"
+PIECE = 256 * 1024  # bytes
+# In the folder of the server: the name of the fault to plant when the next worker starts.
+TO_PLANT = Path("planted")
+# In its environment: how many seconds leases and claims last. Without it they last as long as in production, and an
+# upload renews its lease with each chunk.
+BRIEF = "BRIEF"
+
+
+def app_with_points(given: Settings, *, patient: bool = False) -> Litestar:
+    reaps: list[Callable[[], Reap]] = []
+
+    def configure(container: Container) -> None:
+        container.metadata.override(providers.Object(WatchedUnits(container.metadata())))
+        container.stores.override(providers.Object(watched_stores(container.stores())))
+        if given.storage == "ftp":
+            container.store_blob.add_kwargs(new_key=in_few_folders())
+        _set_times(container)
+        if TO_PLANT.exists():
+            PLANTED[TO_PLANT.read_text()](container)
+        reaps.append(container.reap)
+
+    app = create_app(given, configure, patient=patient)
+    app.asgi_handler = WithPoints(app.asgi_handler, reaps[0](), given.storage)
+    return app
+
+
+def _set_times(container: Container) -> None:
+    if BRIEF in os.environ:
+        brief = timedelta(seconds=float(os.environ[BRIEF]))
+        container.store_blob.add_kwargs(lease=brief)
+        container.reap.add_kwargs(claim=brief, again=brief)
+    else:
+        hours = itertools.count(step=3600)
+        container.store_blob.add_kwargs(monotonic=hours.__next__)
+
+
+class WithPoints:
+    """ASGI middleware: arms the point that a request's header names, and obeys the control."""
+
+    def __init__(self, app: ASGIApp, reap: Reap, storage: str) -> None:
+        self._app = app
+        self._reap = reap
+        self._storage = storage
+        self._last = Passage()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        header = dict(scope["headers"]).get(HEADER.lower().encode())
+        if header is None:
+            await self._pass_on(scope, receive, send)
+            return
+        passage = self._last = Passage.from_header(header.decode())
+        passing = PASSAGE.set(passage)
+        try:
+            await self._pass_on(scope, _Pieces(receive), _watched_send(send))
+        finally:
+            PASSAGE.reset(passing)
+            passage.ended = True
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith(CONTROL):
+            await _answer(send, await self._control(scope["path"].removeprefix(f"{CONTROL}/")))
+        else:
+            await self._app(scope, receive, send)
+
+    async def _control(self, what: str) -> Any:
+        match what:
+            case "reap":
+                reaped = await self._reap(self._storage)
+                return {"deleted": reaped.deleted, "faults": [str(fault) for fault in reaped.faults]}
+            case "forget":
+                self._last = Passage()
+            case "state":
+                last = self._last
+                return {"passed": last.passed, "reached": last.reached, "ended": last.ended}
+            case "release":
+                self._last.released.set()
+        return None
+
+
+class _Pieces:
+    """A body in pieces of one size, however it came, so that it passes the same points each time."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gathered = b""
+        self._ended = False
+        self._handed_out = False
+
+    async def __call__(self) -> Any:
+        while len(self._gathered) < PIECE and not self._ended:
+            message: Any = await self._receive()
+            if message["type"] != "http.request":
+                return message
+            self._gathered += message.get("body", b"")
+            self._ended = not message.get("more_body", False)
+        if self._handed_out:
+            return await self._receive()
+        piece, self._gathered = self._gathered[:PIECE], self._gathered[PIECE:]
+        self._handed_out = self._ended and not self._gathered
+        return {"type": "http.request", "body": piece, "more_body": not self._handed_out}
+
+
+def _watched_send(send: Send) -> Send:
+    async def watched(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await point("answer:before")
+        await send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            await point("answer:after")
+
+    return watched
+
+
+async def _answer(send: Send, body: Any) -> None:
+    start: Any = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
+    await send(start)
+    await send({"type": "http.response.body", "body": msgspec.json.encode(body), "more_body": False})
+
+
+class Undaunted(MPServer):
+    """A parent that replaces a worker however soon it dies. The real one gives up after two deaths within 5.5 s."""
+
+    def _respawn_workers(self, *args: Any, **more: Any) -> None:
+        super()._respawn_workers(*args, **more)
+        self.respawned_wrks.clear()
+
+
+def main() -> None:
+    watched_io.watch()
+    for module, name, own in ((cli, "create_app", app_with_points), (granian, "Granian", Undaunted)):
+        setattr(module, name, own)
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""A server that can be killed and started again, with its client and a look underneath."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from tests.crash.failpoints import HEADER
+from tests.crash.server import BRIEF, CONTROL, TO_PLANT
+from tests.crash.underneath import Underneath
+from tests.http.server import Server
+from tests.http.wire import TOKEN
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "tests.crash.server", "serve"]
+PATIENCE = 60  # seconds for an answer
+LONG = timedelta(days=1)
+ROUNDS = 10
+POLLS = 1000
+
+
+class Service:
+    """A server with points. A context.
+
+    Nothing expires by itself, unless times are to be `brief` (in seconds): then the reaper works in the background.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, str], brief: float | None = None) -> None:
+        times = {"REAP_INTERVAL": "3600"}
+        if brief is not None:
+            times = {"REAP_INTERVAL": "0.2", "READERS_GRACE": f"{brief}", BRIEF: f"{brief}"}
+        environment: dict[str, Any] = settings | times | {"DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
+        self.server = Server(folder, COMMAND, **environment)
+        self.underneath = Underneath(environment)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.server.__enter__)
+        self._stack.push_async_callback(self.stop)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)  # none that a kill has cut
+        client = httpx.AsyncClient(
+            base_url=self.server.url,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=PATIENCE,
+            limits=limits,
+            verify=False,  # noqa: S501 - there is no TLS, and to read the authorities takes long
+        )
+        self.client = await self._stack.enter_async_context(client)
+        await self._stack.enter_async_context(self.underneath)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.server.stop)
+
+    # Requests
+
+    async def ask(self, method: str, path: str, content: Any = None, failpoint: str = "") -> httpx.Response | None:
+        """The answer; None if there was none."""
+        headers = {HEADER: failpoint} if failpoint else {}
+        try:
+            return await self.client.request(method, path, content=content, headers=headers)
+        except httpx.TransportError:
+            return None
+
+    async def control(self, what: str, failpoint: str = "") -> Any:
+        answer = await self.ask("POST", f"{CONTROL}/{what}", failpoint=failpoint)
+        assert answer is not None
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The state of the last request with a failpoint, once it is so."""
+        for _ in range(POLLS):
+            state: dict[str, Any] = await self.control("state")
+            if holds(state):
+                return state
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"it does not come to that: {state}")
+
+    async def put(self, blob_id: str, content: bytes) -> None:
+        """Store what must be stored, as nothing is in its way."""
+        answer = await self.ask("PUT", f"/v1/blobs/{blob_id}", content)
+        assert answer is not None
+        assert answer.is_success, answer.text
+
+    # Kills
+
+    @property
+    def worker(self) -> int:
+        [worker] = filter(_lives, self.server.workers())
+        return worker
+
+    async def kill_worker(self) -> None:
+        worker = self.worker
+        os.kill(worker, signal.SIGKILL)
+        assert await self.has_died(worker)
+        await self.until_back()
+
+    async def kill_all(self) -> None:
+        worker = self.worker
+        for process in (self.server.process.pid, worker):
+            os.kill(process, signal.SIGKILL)
+        assert await self.has_died(worker)
+        await self.start_again()
+
+    async def has_died(self, worker: int) -> bool:
+        """Whether it dies, which it may do some time after its last answer."""
+        for _ in range(POLLS // 4):
+            if not _lives(worker):
+                return True
+            await asyncio.sleep(0.02)
+        return False
+
+    async def until_back(self) -> None:
+        """Until another worker answers."""
+        await asyncio.to_thread(self.server.wait_until_it_answers)
+
+    async def start_again(self) -> None:
+        """After the parent was killed."""
+        await asyncio.to_thread(self.server.process.wait, PATIENCE)
+        await asyncio.to_thread(self.server.__enter__)
+
+    async def plant(self, fault: str) -> None:
+        """Let the next worker have a fault, and those after it none."""
+        planted = self.server.folder / TO_PLANT
+        planted.write_text(fault)
+        await self.kill_worker()
+        planted.unlink()
+
+    # Rest
+
+    async def come_to_rest(self, rounds: int = ROUNDS) -> list[str]:
+        """Let a long time pass, and the reaper work, until nothing is left over; return what still is."""
+        left: list[str] = []
+        for _ in range(rounds):
+            left = await self.underneath.left_over()
+            if not left:
+                break
+            await self.underneath.let_pass(LONG)
+            reaped = await self.control("reap")
+            assert reaped["faults"] == []
+        return left
+
+
+def _lives(process: int) -> bool:
+    """Whether it does, and is not only waited for by its parent (proc(5), /proc/pid/stat)."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in ("Z", "X")

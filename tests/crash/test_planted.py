@@ -1,0 +1,45 @@
+"""Faults that are planted in the protocol are found: so the scenarios can fail."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.crash.conftest import on
+from tests.crash.planted import PLANTED
+from tests.crash.scenarios import Operation, Point, Scenarios
+
+Run = Callable[[Scenarios], Awaitable[list[str]]]
+CREATE, REPLACE = Operation("create"), Operation("replace")
+WRITTEN, PUBLISHING = Point("store.put:after", 1), Point("commit:before", 3)
+
+# What finds each of them, and how it is told.
+FOUND_BY: dict[str, tuple[Run, str]] = {
+    "publishing_without_the_fence": (lambda on: on.stand_still(CREATE, WRITTEN), "torn"),
+    "uploads_that_are_not_reserved": (lambda on: on.die(CREATE, WRITTEN), "left"),
+    "garbage_deleted_before_the_commit": (lambda on: on.die(REPLACE, PUBLISHING), "torn"),
+    "leases_that_are_not_renewed": (lambda on: on.flow(), "refused"),
+    "folders_that_are_not_synced": (lambda on: on.sync(), "not synced"),
+    "an_answer_before_the_commit": (lambda on: on.die(CREATE, PUBLISHING), "lost"),
+    "cleaning_up_by_the_blobs_id": (lambda on: on.fail(REPLACE, WRITTEN), "lost"),
+}
+
+
+@on("fs")
+@pytest.mark.asyncio(loop_scope="class")
+@pytest.mark.timeout(300)
+class TestPlanted:
+    @pytest.mark.parametrize("fault", FOUND_BY)
+    async def test_it_is_found(self, scenarios: Scenarios, fault: str) -> None:
+        run, told = FOUND_BY[fault]
+        assert await run(scenarios) == []
+        await scenarios.service.plant(fault)
+        try:
+            wrong = await run(scenarios)
+        finally:
+            await scenarios.service.kill_worker()
+            await scenarios.service.underneath.clear()
+        assert any(each.startswith(told) for each in wrong), wrong
+
+
+def test_there_is_a_scenario_for_each() -> None:
+    assert FOUND_BY.keys() == PLANTED.keys()

@@ -1,0 +1,127 @@
+"""What lies in the tables and in the storage, seen past the server; and a clock that can be put forward."""
+
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from adapters.sql.database import Database
+from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, UPLOADS
+from adapters.storage.s3 import S3Config
+from application.ports.blob_store import BlobStore
+from application.ports.metadata import Garbage
+from domain.blob import Location
+from entrypoints import lifecycle, settings
+from entrypoints.container import Container
+from tests.backends import ceph
+from tests.contracts.blob_store import each, keys
+from tests.crash.keys import in_few_folders
+
+
+class Underneath:
+    """The database and the storage of a server with this environment, whose tables are there. A context."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._settings = settings.load(environment, Path("no such file"))
+        self._container = Container(settings=self._settings)
+        self._database: Database = self._container.providers[self._settings.database]()
+        self._new_key = in_few_folders()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(lifecycle.opened(self._container))
+        if self._settings.storage == "s3":
+            config = S3Config(
+                self._settings.s3_bucket,
+                access_key=self._settings.s3_access_key,
+                secret_key=self._settings.s3_secret_key,
+                endpoint=self._settings.s3_endpoint,
+            )
+            self._s3 = await self._stack.enter_async_context(ceph.client(config))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def let_pass(self, time: timedelta) -> None:
+        """Let leases, graces and claims have begun so much earlier."""
+        earlier = time // timedelta(microseconds=1)
+
+        def update(connection: Connection) -> None:
+            connection.execute(sa.update(UPLOADS).values(expires_at=UPLOADS.c.expires_at - earlier))
+            connection.execute(sa.update(GARBAGE).values(due_at=GARBAGE.c.due_at - earlier))
+
+        async with self._database.transaction() as transaction:
+            await transaction.run(update)
+            await transaction.commit()
+
+    async def leave_work_for_the_reaper(self) -> None:
+        """An upload whose writer died, and a piece of garbage, each with its object."""
+        uploaded, replaced = (Location(self._settings.storage, self._new_key()) for _ in range(2))
+        async with self._container.metadata()() as work:
+            await work.uploads.add(uploaded, timedelta(0))
+            await work.garbage.add(Garbage(replaced), timedelta(0))
+            await work.commit()
+        for location in (uploaded, replaced):
+            await self._store.put(location.key, each([b"in vain"]))
+
+    async def clear(self) -> None:
+        """Take everything away."""
+        for key in await keys(self._store):
+            await self._store.delete(key)
+        async with self._database.transaction() as transaction:
+            for table in (BLOBS, UPLOADS, GARBAGE):
+                await transaction.run(_delete_all, table)
+            await transaction.commit()
+
+    async def damage(self) -> list[str]:
+        """The rows of blobs that have no object."""
+        rows, objects = await self._keys(BLOBS), await self._objects()
+        return [f"torn: the object of a blob is gone: {key}" for key in rows if key not in objects]
+
+    async def left_over(self) -> list[str]:
+        """All that is neither a blob's row nor a blob's object."""
+        blobs = await self._keys(BLOBS)
+        return [
+            *(f"left: an upload {key}" for key in await self._keys(UPLOADS)),
+            *(f"left: garbage {key}" for key in await self._keys(GARBAGE)),
+            *(f"left: an object that no blob names {key}" for key in await self._objects() - blobs),
+            *(f"left: an open upload in parts {key}" for key in await self._open_uploads()),
+        ]
+
+    @property
+    def _store(self) -> BlobStore:
+        stores = self._container.stores()
+        return stores.by_name[stores.active]
+
+    async def _keys(self, table: sa.Table) -> set[str]:
+        def select(connection: Connection) -> set[str]:
+            return set(connection.scalars(sa.select(table.c.object_key).distinct()))
+
+        return await self._database.read(select)
+
+    async def _objects(self) -> set[str]:
+        """The names of all that the storage holds, also of what is no object."""
+        match self._settings.storage:
+            case "fs":
+                return {path.name for path in self._settings.fs_base_path.rglob("*") if path.is_file()}
+            case "database":
+                return await self._keys(CHUNKS)
+            case "s3":
+                pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._settings.s3_bucket)
+                return {found["Key"] async for page in pages for found in page.get("Contents", [])}
+            case _:
+                return {key.value for key in await keys(self._store)}
+
+    async def _open_uploads(self) -> list[str]:
+        if self._settings.storage != "s3":
+            return []
+        listing: Any = await self._s3.list_multipart_uploads(Bucket=self._settings.s3_bucket)
+        return [upload["Key"] for upload in listing.get("Uploads", [])]
+
+
+def _delete_all(connection: Connection, table: sa.Table) -> None:
+    connection.execute(sa.delete(table))

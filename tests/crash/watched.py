@@ -1,0 +1,100 @@
+"""The ports with a point before and after each call: what the use cases do, in their own words."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import Any, Self, TypeVar, cast
+
+from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.sql import SqlMetadata
+from adapters.storage.policies.around import Around
+from application.ports.blob_store import Stored
+from application.ports.metadata import Backlog, UnitOfWork, UnitOfWorkFactory
+from application.stores import Stores
+from domain.blob import ObjectKey
+from tests.crash.failpoints import point, step
+
+T = TypeVar("T")
+
+
+class WatchedStore(Around):
+    """A store, watched from outside its policies."""
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        async with step("store.put"), aclosing(_watched_chunks(chunks)) as watched:
+            return await self.store.put(key, watched)
+
+    async def delete(self, key: ObjectKey) -> None:
+        async with step("store.delete"):
+            await self.store.delete(key)
+
+
+async def _watched_chunks(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+    source = aiter(chunks)
+    while True:
+        await point("chunk:before")
+        try:
+            chunk = await anext(source)
+        except StopAsyncIteration:
+            return
+        await point("chunk:after")
+        yield chunk
+
+
+def watched_stores(stores: Stores) -> Stores:
+    return Stores(stores.active, {name: WatchedStore(store) for name, store in stores.by_name.items()})
+
+
+class WatchedUnits(UnitOfWorkFactory):
+    """Metadata, of which the units of work are watched, and not what only reads."""
+
+    def __init__(self, metadata: MemoryMetadata | SqlMetadata) -> None:
+        self._metadata = metadata
+        self.blobs = metadata.blobs
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self._metadata, AbstractAsyncContextManager):
+            await self._metadata.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: Any) -> None:
+        if isinstance(self._metadata, AbstractAsyncContextManager):
+            await self._metadata.__aexit__(*exc)
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        await point("unit:before")
+        async with self._metadata() as work:
+            await point("unit:after")
+            yield _WatchedUnit(work)
+
+    async def backlog(self) -> Sequence[Backlog]:
+        return await self._metadata.backlog()
+
+
+class _WatchedUnit(UnitOfWork):
+    def __init__(self, work: UnitOfWork) -> None:
+        self._work = work
+        self.blobs = _watched("blobs", work.blobs)
+        self.uploads = _watched("uploads", work.uploads)
+        self.garbage = _watched("garbage", work.garbage)
+
+    async def commit(self) -> None:
+        async with step("commit"):
+            await self._work.commit()
+
+
+def _watched(name: str, repository: T) -> T:
+    return cast("T", _Watched(name, repository))
+
+
+class _Watched:
+    def __init__(self, name: str, repository: object) -> None:
+        self._name = name
+        self._repository = repository
+
+    def __getattr__(self, method: str) -> Any:
+        async def watched(*args: Any, **more: Any) -> Any:
+            async with step(f"{self._name}.{method}"):
+                return await getattr(self._repository, method)(*args, **more)
+
+        return watched

@@ -1,0 +1,140 @@
+"""The I/O of the adapters with points around it: system calls, SQL statements, requests to S3, commands of FTP.
+
+All is done from outside, in the process of a test's server: the module `os` as two modules see it, the events of
+SQLAlchemy and of botocore, and the methods of the dialogue with an FTP server.
+"""
+
+import os
+import re
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from adapters.storage import files, filesystem
+from adapters.threads import Threads
+from tests.crash.failpoints import point, point_that_blocks, step, step_that_blocks
+
+TABLE = re.compile(r"\b(?:INTO|FROM|UPDATE)\s+(\w+)")
+
+
+def watch() -> None:
+    """Put the points in, for all that this process and its children will ever do."""
+    _keep_context_in_threads()
+    for module, name in ((files, "os"), (filesystem, "os")):
+        setattr(module, name, _Os())
+    for moment in ("before", "after"):
+        event.listen(sa.Engine, f"{moment}_cursor_execute", _statement(moment))
+    event.listen(sa.Engine, "commit", lambda _: point_that_blocks("sql.COMMIT:before"))
+    _watch_s3()
+    _watch_ftp()
+
+
+def _keep_context_in_threads() -> None:
+    """Let a point in a thread know the request that it belongs to."""
+    run, name = Threads.run, "run"
+
+    async def run_in_context(threads: Threads, function: Callable[..., Any], *args: Any) -> Any:
+        return await run(threads, copy_context().run, function, *args)
+
+    setattr(Threads, name, run_in_context)
+
+
+class _Os:
+    """The module `os`. Files, the folders they lie in, and the folder of these are told apart by name."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[int, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:
+        kind = _kind(os.fspath(path), flags)
+        with step_that_blocks(f"fs.open({kind})"):
+            descriptor = os.open(path, flags, mode)
+            self._kinds[descriptor] = kind
+        return descriptor
+
+    def mkdir(self, path: str) -> None:
+        with step_that_blocks("fs.mkdir(shard)"):
+            os.mkdir(path)
+
+    def unlink(self, path: str) -> None:
+        with step_that_blocks("fs.unlink(file)"):
+            os.unlink(path)
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        with step_that_blocks("fs.write(file)"):
+            return os.write(descriptor, data)
+
+    def fsync(self, descriptor: int) -> None:
+        with step_that_blocks(f"fs.fsync({self._kinds.get(descriptor, 'file')})"):
+            os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        with step_that_blocks(f"fs.close({self._kinds.pop(descriptor, 'file')})"):
+            os.close(descriptor)
+
+
+def _kind(path: str, flags: int) -> str:
+    if not flags & os.O_DIRECTORY:
+        return "file"
+    return "shard" if filesystem.SHARD.fullmatch(os.path.basename(path)) else "base"
+
+
+def _statement(moment: str) -> Callable[..., None]:
+    def at_statement(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        verb, table = statement.split(maxsplit=1)[0], TABLE.search(statement)
+        name = f"{verb}({table[1]})" if table else verb
+        point_that_blocks(f"sql.{name}:{moment}")
+
+    return at_statement
+
+
+def _watch_s3() -> None:
+    from adapters.storage import s3
+
+    name = "get_session"
+    make = getattr(s3, name)
+
+    async def before_send(event_name: str, **_: Any) -> None:
+        await point(f"s3.{event_name.rpartition('.')[2]}:before")
+
+    async def received(event_name: str, **_: Any) -> None:
+        await point(f"s3.{event_name.rpartition('.')[2]}:after")
+
+    def watched() -> Any:
+        session = make()
+        session.register("before-send.s3", before_send)
+        session.register("response-received.s3", received)
+        return session
+
+    setattr(s3, name, watched)
+
+
+def _watch_ftp() -> None:
+    from adapters.storage.ftp.connection import FtpConnection
+
+    def stepping(method: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Awaitable[Any]]:
+        async def watched(*args: Any, **more: Any) -> Any:
+            async with step(name):
+                return await method(*args, **more)
+
+        return watched
+
+    steps = {"_connect_for_data": "connect", "_shake_hands": "handshake", "_send": "send", "parse_response": "answer"}
+    for method, told in steps.items():
+        setattr(FtpConnection, method, stepping(getattr(FtpConnection, method), f"ftp.{told}"))
+    say, name = FtpConnection.command, "command"
+
+    async def command(ftp: FtpConnection, line: str, *args: Any, **more: Any) -> Any:
+        verb = line.split()[0]
+        if verb == "NOOP":  # it depends on how long the connection was idle
+            return await say(ftp, line, *args, **more)
+        async with step(f"ftp.{verb}"):
+            return await say(ftp, line, *args, **more)
+
+    setattr(FtpConnection, name, command)
