@@ -8,7 +8,7 @@ import uvloop
 
 from tests.backends.containers import docker_answers
 from tests.backends.run import a_run
-from tests.benchmarks import fetching, json_form, memory, serving, speed, storages
+from tests.benchmarks import crowds, fetching, json_form, listing, memory, serving, speed, storages
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.storages import Storage
 
@@ -18,8 +18,9 @@ def main() -> None:
     for measure in (fetching.measure, serving.measure):
         with tempfile.TemporaryDirectory() as folder:
             uvloop.run(measure(Path(folder), figures))
-    with tempfile.TemporaryDirectory() as folder:
-        json_form.measure(Path(folder), figures)
+    for measure_here in (json_form.measure, crowds.measure, listing.measure):
+        with tempfile.TemporaryDirectory() as folder:
+            measure_here(Path(folder), figures)
     with tempfile.TemporaryDirectory() as folder:
         for storage in storages.local(Path(folder)):
             _measure(storage, figures)
