@@ -35,10 +35,11 @@ class Containers:
         ready: str,
         *,
         published: Sequence[int] = (),
+        elsewhere: Sequence[int] = (),
         tmpfs: dict[str, str] | None = None,
         **env: str,
     ) -> "DockerContainer":
-        """One that has logged `ready`. `port` becomes any free one, those of `published` stay what they are."""
+        """One that has logged `ready`. `port` and those `elsewhere` become any free ones, those of `published` stay."""
         from testcontainers.core.container import DockerContainer
         from testcontainers.core.image import DockerImage
         from testcontainers.core.wait_strategies import LogMessageWaitStrategy
@@ -49,7 +50,7 @@ class Containers:
         container.with_kwargs(labels=dict([self.label]))
         # In docker-py's words: testcontainers has none for an address.
         ports: dict[str, Any] = {str(each): ("127.0.0.1", each) for each in published}
-        container.ports.update(ports | {str(port): ("127.0.0.1", None)})
+        container.ports.update(ports | {str(each): ("127.0.0.1", None) for each in (port, *elsewhere)})
         container.tmpfs.update(tmpfs or {})
         self.started.append(container)
         (self.folder / "started").touch()
