@@ -36,8 +36,8 @@ class Proxy:
         self._server = urlsplit(server)
         self._held: list[socket.socket] = []
         # Held all the time, so that the ports are ours while nobody listens on them.
-        self._names = {self._hold(port): behind for port, behind in (ports or {0: self._server.port or 0}).items()}
-        self.port = next(iter(self._names))
+        self.ports = {self._hold(port): behind for port, behind in (ports or {0: self._server.port or 0}).items()}
+        self.port = next(iter(self.ports))
         self.rate: int | None = None
         """Bytes a second, each way; None for no bound."""
         self._listeners: list[asyncio.Server] = []
@@ -89,7 +89,7 @@ class Proxy:
     async def come_back(self) -> None:
         """Accept connections again."""
         if not self._listeners:
-            for port, behind in self._names.items():
+            for port, behind in self.ports.items():
                 begin = partial(self._begin, behind)
                 self._listeners.append(await asyncio.start_server(begin, "127.0.0.1", port, reuse_port=True))
 
