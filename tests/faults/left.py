@@ -3,7 +3,8 @@
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from adapters.storage.policies.around import Around
@@ -26,22 +27,33 @@ def in_folder(folder: Path) -> dict[str, str]:
     }
 
 
-async def left(given: Mapping[str, str]) -> list[str]:
-    """The rows, the objects and the open uploads that there are by these settings of a server."""
+@asynccontextmanager
+async def looking(given: Mapping[str, str]) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+    """A function that tells the rows, the objects and the open uploads that there are by these settings of a server."""
     container = Container(settings=settings.load({"AUTH_BEARER_TOKEN": "of-nobody", **given}))
     async with lifecycle.opened(container):
         metadata, stores = container.metadata(), container.stores()
-        rows = [f"the blob {blob.id}" for blob in await metadata.blobs.between("", None, 100)]
-        rows += [str(backlog) for backlog in await metadata.backlog()]
-        return rows + await _in(stores.by_name[stores.active])
+
+        async def left() -> list[str]:
+            rows = [f"the blob {blob.id}" for blob in await metadata.blobs.between("", None, 100)]
+            rows += [str(backlog) for backlog in await metadata.backlog()]
+            return rows + await _in(stores.by_name[stores.active])
+
+        yield left
 
 
 async def wait_until_nothing_is_left(given: Mapping[str, str]) -> None:
     """Wait for the reaper of a server that runs."""
+    async with looking(given) as left:
+        await wait_until(left, lambda found: not found)
+
+
+async def wait_until(left: Callable[[], Awaitable[list[str]]], reached: Callable[[list[str]], bool]) -> None:
+    """Wait for what happens in a server, and can only be asked for."""
     deadline = time.monotonic() + PATIENCE
-    while found := await left(given):
+    while not reached(found := await left()):
         assert time.monotonic() < deadline, found
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
 
 
 async def _in(store: BlobStore) -> list[str]:
