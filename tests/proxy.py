@@ -6,9 +6,10 @@ It listens on 127.0.0.1, in the event loop of the test. All that is done to it i
 import asyncio
 import socket
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
@@ -25,25 +26,37 @@ class Way(Enum):
 class Proxy:
     """In front of the server at `server`, a URL with host and port. A context; `url` is the one to use in its place.
 
-    What is done at a moment of the traffic is one of `cut`, `stall` and `go_down`, or any other function without
-    arguments. It is done once, and the event that is returned tells that it was.
+    What is done at a moment of the traffic is one of `cut`, `stall`, `corrupt` and `go_down`, or any other function
+    without arguments. It is done once, and the event that is returned tells that it was.
+
+    `ports`: those to listen on, and the server's behind them, where a port of one's own and that of the URL won't do.
     """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, ports: Mapping[int, int] | None = None) -> None:
         self._server = urlsplit(server)
-        self._name = socket.socket()
-        # Held all the time, so that the port is ours while nobody listens on it.
-        self._name.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._name.bind(("127.0.0.1", 0))
-        self.port: int = self._name.getsockname()[1]
+        self._held: list[socket.socket] = []
+        # Held all the time, so that the ports are ours while nobody listens on them.
+        self.ports = {self._hold(port): behind for port, behind in (ports or {0: self._server.port or 0}).items()}
+        self.port = next(iter(self.ports))
         self.rate: int | None = None
         """Bytes a second, each way; None for no bound."""
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._flowing = {way: asyncio.Event() for way in Way}
+        self._corrupting: set[Way] = set()
         self._traps: list[_Trap] = []
         self._connections: set[_Connection] = set()
         self.accepted = 0
         """How many connections there have been."""
+        self.passed = dict.fromkeys(Way, 0)
+        """How many bytes have passed."""
+
+    def _hold(self, port: int) -> int:
+        name = socket.socket()
+        self._held.append(name)
+        name.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        name.bind(("127.0.0.1", port))
+        bound: int = name.getsockname()[1]
+        return bound
 
     @property
     def url(self) -> str:
@@ -64,19 +77,21 @@ class Proxy:
         ending = [connection.task for connection in self._connections]
         self.go_down()
         await asyncio.gather(*ending, return_exceptions=True)
-        self._name.close()
+        for name in self._held:
+            name.close()
 
     def go_down(self) -> None:
         """Cut all connections, and refuse new ones."""
-        if self._listener:
-            self._listener.close()
-            self._listener = None
+        while self._listeners:
+            self._listeners.pop().close()
         self.cut()
 
     async def come_back(self) -> None:
         """Accept connections again."""
-        if not self._listener:
-            self._listener = await asyncio.start_server(self._begin, "127.0.0.1", self.port, reuse_port=True)
+        if not self._listeners:
+            for port, behind in self.ports.items():
+                begin = partial(self._begin, behind)
+                self._listeners.append(await asyncio.start_server(begin, "127.0.0.1", port, reuse_port=True))
 
     def cut(self) -> None:
         """Cut all connections, on both sides. What is under way in them is lost."""
@@ -87,6 +102,10 @@ class Proxy:
         """Let nothing through any more, these ways or any. New connections are accepted, and hear nothing."""
         for way in ways or Way:
             self._flowing[way].clear()
+
+    def corrupt(self, way: Way) -> None:
+        """Flip a bit of the next byte this way."""
+        self._corrupting.add(way)
 
     def go_on(self) -> None:
         """Let through what was held back, the end of connections that were closed meanwhile included."""
@@ -109,17 +128,17 @@ class Proxy:
         self._traps.append(trap)
         return trap.sprung
 
-    def _begin(self, *client: *Streams) -> None:
+    def _begin(self, port: int, *client: *Streams) -> None:
         self.accepted += 1
         connection = _Connection(client[1])
         self._connections.add(connection)
-        connection.task = asyncio.create_task(self._serve(connection, client))
+        connection.task = asyncio.create_task(self._serve(connection, port, client))
         connection.task.add_done_callback(lambda _: self._connections.discard(connection))
 
-    async def _serve(self, connection: "_Connection", client: Streams) -> None:
+    async def _serve(self, connection: "_Connection", port: int, client: Streams) -> None:
         try:
             await self._flowing[Way.TO_SERVER].wait()
-            server = await asyncio.open_connection(self._server.hostname, self._server.port)
+            server = await asyncio.open_connection(self._server.hostname, port)
             connection.writers.append(server[1])
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pump(connection, Way.TO_SERVER, client[0], server[1]))
@@ -157,8 +176,12 @@ class Proxy:
         while data:
             size = len(data) if self.rate is None else max(int(self.rate * TICK), 1)
             await self._flowing[way].wait()
+            if way in self._corrupting:
+                self._corrupting.remove(way)
+                data = bytes([data[0] ^ 1]) + data[1:]
             sink.write(data[:size])
             await sink.drain()
+            self.passed[way] += len(data[:size])
             data = data[size:]
             if self.rate is not None:
                 await asyncio.sleep(size / self.rate)

@@ -157,7 +157,12 @@ class FilesystemBlobStore(BlobStore):
         if shard not in self._durable_shards or not os.path.isdir(shard):
             with suppress(FileExistsError):
                 os.mkdir(shard)
-            fsync_folder(self.base)
+            try:
+                fsync_folder(self.base)
+            except OSError:
+                with suppress(OSError):  # it holds objects, so it is not new
+                    os.rmdir(shard)  # else the next fsync could succeed although this one has lost the folder
+                raise
             self._durable_shards.add(shard)
 
 

@@ -35,16 +35,17 @@ class Containers:
         ready: str,
         *,
         published: Sequence[int] = (),
+        elsewhere: Sequence[int] = (),
         tmpfs: dict[str, str] | None = None,
         **env: str,
     ) -> "DockerContainer":
-        """One that has logged `ready`. `port` becomes any free one, those of `published` stay what they are."""
+        """One that has logged `ready`. `port` and those `elsewhere` become any free ones, those of `published` stay."""
         from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
         container = self._made(IMAGES / "backends" / image).with_envs(**env)
         # In docker-py's words: testcontainers has none for an address.
         ports: dict[str, Any] = {str(each): ("127.0.0.1", each) for each in published}
-        container.ports.update(ports | {str(port): ("127.0.0.1", None)})
+        container.ports.update(ports | {str(each): ("127.0.0.1", None) for each in (port, *elsewhere)})
         container.tmpfs.update(tmpfs or {})
         container.waiting_for(LogMessageWaitStrategy(ready).with_startup_timeout(90))
         try:

@@ -3,7 +3,7 @@
 import random
 import socket
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.backends.containers import Containers
@@ -14,13 +14,17 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class FtpServer:
-    """`certificate`: the path of the PEM file that a client must trust."""
+    """`certificate`: the path of the PEM file that a client must trust.
+
+    `elsewhere`: its ports for data, by what it says they are, where only a proxy can make that true.
+    """
 
     host: str
     port: int
     user: str
     password: str
     certificate: str
+    elsewhere: dict[int, int] = field(default_factory=dict)
 
 
 def start_vsftpd(containers: Containers) -> FtpServer:
@@ -39,11 +43,12 @@ def start(
     max_clients: int | None = None,
     disk: int | None = None,
     ports: int = PORTS,
+    elsewhere: bool = False,
 ) -> FtpServer:
     """One on which no more than `max_clients` are let in at once, and no more than `disk` bytes have room.
 
     `ports`: how many it has for data. vsftpd looks for a free one ten times at random, and then breaks off: for many
-    transfers at once it needs several times as many.
+    transfers at once it needs several times as many. They are `elsewhere` if a proxy is to stand in their place.
     """
     from docker.errors import APIError
 
@@ -56,7 +61,10 @@ def start(
         free = free_ports(ports)
         env["FTP_PASSIVE_PORTS"] = f"{free[0]}-{free[-1]}"
         try:
-            container = containers.start(image, 21, "ftp: ready", published=free, tmpfs=tmpfs, **env)
+            moving, staying = (free, ()) if elsewhere else ((), free)
+            container = containers.start(
+                image, 21, "ftp: ready", published=staying, elsewhere=moving, tmpfs=tmpfs, **env
+            )
             break
         except APIError as error:
             if not left or "port is already allocated" not in str(error):
@@ -64,7 +72,8 @@ def start(
     port = container.get_exposed_port(21)
     certificate = containers.folder / f"{image}-{port}.pem"
     container.copy_from_container("/certificate.pem", certificate)
-    return FtpServer(server.host, port, server.user, server.password, str(certificate))
+    moved = {each: container.get_exposed_port(each) for each in free} if elsewhere else {}
+    return FtpServer(server.host, port, server.user, server.password, str(certificate), moved)
 
 
 def settings(server: FtpServer) -> dict[str, str]:

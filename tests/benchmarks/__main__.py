@@ -2,14 +2,14 @@
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import uvloop
 
 from tests.backends.containers import docker_answers
 from tests.backends.run import a_run
-from tests.benchmarks import fetching, forms, large, memory, serving, speed, storages
+from tests.benchmarks import crowds, fetching, forms, large, listing, memory, serving, speed, storages
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.storages import Storage
 
@@ -26,14 +26,13 @@ def main() -> None:
         sys.exit(f"{figures.broken} bounds were not kept.")
 
 
-def _fetching(figures: Figures) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        uvloop.run(fetching.measure(Path(folder), figures))
+def _in_a_folder(measure: Callable[[Path, Figures], Coroutine[None, None, None] | None]) -> Callable[[Figures], None]:
+    def measured(figures: Figures) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            if (measuring := measure(Path(folder), figures)) is not None:
+                uvloop.run(measuring)
 
-
-def _serving(figures: Figures) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        uvloop.run(serving.measure(Path(folder), figures))
+    return measured
 
 
 def _stores(figures: Figures) -> None:
@@ -68,8 +67,10 @@ def _has_docker() -> bool:
 
 
 PARTS: dict[str, Callable[[Figures], None]] = {
-    "fetching": _fetching,
-    "serving": _serving,
+    "fetching": _in_a_folder(fetching.measure),
+    "serving": _in_a_folder(serving.measure),
+    "crowds": _in_a_folder(crowds.measure),
+    "listing": _in_a_folder(listing.measure),
     "forms": forms.measure,
     "stores": _stores,
     "large": _large,

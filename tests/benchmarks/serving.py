@@ -47,18 +47,18 @@ async def measure(folder: Path, figures: Figures) -> None:
             "GET of 1 KiB": (drivebay.port, lambda: get("/v1/blobs/0")),
             "POST of 1 KiB": (drivebay.port, lambda: post({"id": f"{next(ids)}", "data": DATA})),
         }
-        await _rate(drivebay.port, kinds["POST of 1 KiB"][1])  # so that there is a blob to get
+        await rate(drivebay.port, kinds["POST of 1 KiB"][1])  # so that there is a blob to get
         rates: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(ROUNDS):  # by turns, so that a noisy moment is shared
             for kind, (port, make) in kinds.items():
-                rates[kind].append(await _rate(port, make))
+                rates[kind].append(await rate(port, make))
     whole = median(rates["empty handler"])
     for kind, found in rates.items():
         what = f"{kind}: {median(found):,.0f} requests per second, of the empty handler's"
         figures.at_least(what, median(found) / whole)
 
 
-async def _rate(port: int, make: Callable[[], bytes]) -> float:
+async def rate(port: int, make: Callable[[], bytes]) -> float:
     """Requests per second that are answered with success."""
     started = time.perf_counter()
     answered = await asyncio.gather(*(_ask(port, make, started + SECONDS) for _ in range(CONNECTIONS)))

@@ -1,8 +1,10 @@
 """The proxy itself, before a server that says everything back."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -167,6 +169,27 @@ class TestProxy:
         assert await ask(client, b"COMMIT") == b""
         assert cut.is_set()
         assert echo.heard == b"onetwoCOMMIT"
+
+    async def test_a_bit_that_is_flipped(self, proxy: Proxy, echo: Echo) -> None:
+        client = await self.connect(proxy)
+        flipped = proxy.after(2, Way.TO_SERVER, partial(proxy.corrupt, Way.TO_SERVER))
+        assert await ask(client, b"1111") == b"1101"
+        assert flipped.is_set()
+        assert echo.heard == b"1101"
+        assert await ask(client, b"1111") == b"1111"
+
+    async def test_further_ports(self, proxy: Proxy) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port: int = free.getsockname()[1]
+        async with Proxy("echo://127.0.0.1", {port: proxy.port, 0: proxy.port}) as further:
+            for each in further.ports:
+                client = await asyncio.open_connection("127.0.0.1", each)
+                assert await ask(client, b"x") == b"x"
+                client[1].close()
+            further.go_down()
+            for each in further.ports:
+                with pytest.raises(OSError, match="Connect"):
+                    await asyncio.open_connection("127.0.0.1", each)
 
     async def test_slow(self, proxy: Proxy) -> None:
         client = await self.connect(proxy)

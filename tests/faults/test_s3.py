@@ -1,9 +1,11 @@
 """Objects on S3, when the connection to the server fails half-way."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from adapters.storage.s3 import S3BlobStore, S3Config
 from adapters.storage.s3_upload import PART
 from domain.blob import ObjectKey
-from domain.errors import Kind
+from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
 from tests.contracts.leftovers import no_task_left
 from tests.faults.databases import DEADLINE
@@ -131,4 +133,29 @@ class TestS3:
             proxy.answering(b"PUT /", proxy.cut)
             with refused(Kind.ALREADY_EXISTS):  # the caller knows that the key is its own
                 await store.put(key := ObjectKey.random(), each([b"x"]))
+            await store.delete(key)
+
+    @pytest.mark.parametrize(("data", "at"), [(SMALL, MIB // 2), (LARGE, PART + MIB)], ids=["whole", "in parts"])
+    async def test_a_bit_that_is_flipped_on_its_way_there_is_refused(
+        self, s3_server: S3Config, data: bytes, at: int
+    ) -> None:
+        """Requests carry the SHA-256 of their bodies, also without TLS."""
+        async with behind_a_proxy(s3_server) as (proxy, store):
+            flipped = proxy.after(at, Way.TO_SERVER, partial(proxy.corrupt, Way.TO_SERVER))
+            with pytest.raises(DriveError, match="XAmzContentSHA256Mismatch") as caught:
+                await store.put(ObjectKey.random(), chunked(data))
+            assert caught.value.kind is Kind.UNAVAILABLE
+            assert flipped.is_set()
+
+    async def test_a_bit_that_is_flipped_on_its_way_back_is_seen_by_whoever_compares_the_digest(
+        self, s3_server: S3Config
+    ) -> None:
+        """Without TLS there is nobody else to see it."""
+        async with behind_a_proxy(s3_server) as (proxy, store):
+            await store.put(key := ObjectKey.random(), chunked(SMALL))
+            flipped = proxy.after(MIB // 2, Way.TO_CLIENT, partial(proxy.corrupt, Way.TO_CLIENT))
+            found = await read(store, key)
+            assert flipped.is_set()
+            assert len(found) == len(SMALL)
+            assert hashlib.sha256(found).digest() != hashlib.sha256(SMALL).digest()
             await store.delete(key)

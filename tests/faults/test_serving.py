@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import httpx
 import pytest
 
 from adapters.storage.s3 import S3Config
-from tests.backends import ceph
+from tests.backends import ceph, ftp
+from tests.backends.ftp import FtpServer
 from tests.http.server import Server
 from tests.http.wire import TOKEN
 from tests.proxy import Proxy
 
 DEADLINE = 15  # seconds for an answer while something is down
 RECOVERY = 5  # seconds after it is back
+Storage = tuple[str, Callable[[Proxy], dict[str, str]]]
 
 
 @asynccontextmanager
@@ -126,16 +129,27 @@ class TestServing:
         assert (await fetch(client, "a")).json()["data"] == "eA=="
         assert server.workers() != [worker]
 
-    async def test_a_storage_that_is_cut_off(self, tmp_path: Path, s3_server: S3Config) -> None:
+    @pytest.fixture(params=["s3", "ftp"])
+    def storage(
+        self, request: pytest.FixtureRequest, s3_server: S3Config, vsftpd_server: FtpServer
+    ) -> Iterator[Storage]:
+        """Where an empty one is, and the settings that lead there by way of a proxy."""
+        if request.param == "s3":
+            with ceph.bucket(s3_server) as bucket:
+                yield bucket.endpoint, lambda proxy: ceph.settings(bucket) | {"S3_ENDPOINT": proxy.url}
+        else:
+            given = ftp.settings(vsftpd_server) | {"FTP_BASE_DIR": secrets.token_hex(8)}
+            address = f"ftp://{vsftpd_server.host}:{vsftpd_server.port}"
+            yield address, lambda proxy: given | {"FTP_PORT": str(proxy.port)}
+
+    async def test_a_storage_that_is_cut_off(self, tmp_path: Path, storage: Storage) -> None:
         async with serving(tmp_path) as client:
             assert (await store(client, "on-files")).status_code == 201
-        async with (
-            Proxy(s3_server.endpoint) as proxy,
-            serving(tmp_path, **ceph.settings(s3_server) | {"S3_ENDPOINT": proxy.url}) as client,
-        ):
-            assert (await store(client, "on-s3")).status_code == 201
+        address, settings = storage
+        async with Proxy(address) as proxy, serving(tmp_path, **settings(proxy)) as client:
+            assert (await store(client, "on-it")).status_code == 201
             proxy.go_down()
-            await expect_unavailable(store(client, "b"), fetch(client, "on-s3"))
+            await expect_unavailable(store(client, "b"), fetch(client, "on-it"))
             await expect_not_ready(client, "the storage (unavailable)")
             assert (await fetch(client, "on-files")).json()["data"] == "eA=="
             await proxy.come_back()
@@ -145,4 +159,4 @@ class TestServing:
             assert (await fetch(client, "on-files")).json()["data"] == "eA=="
             proxy.go_on()
             await expect_well(client, "c")
-            assert (await fetch(client, "on-s3")).json()["data"] == "eA=="
+            assert (await fetch(client, "on-it")).json()["data"] == "eA=="

@@ -1,23 +1,36 @@
 """Servers for the tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.backends.run import Backends
-from tests.http.combinations import DIAGONAL
+from tests.http.combinations import DIAGONAL, Combination
 from tests.http.server import Server
 
 
+@pytest.fixture(scope="session")
+def servers(backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Combination], Server]]:
+    """Starts a server for a combination, once for all tests of this process."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(combination: Combination) -> Server:
+            settings = stack.enter_context(combination.settings(backends))
+            # It does little while others are tested.
+            return stack.enter_context(Server(tmp_path_factory.mktemp("server"), **settings | {"REAP_INTERVAL": "2"}))
+
+        yield start
+
+
 @pytest.fixture(scope="session", params=[combination.param for combination in DIAGONAL])
-def server(
-    request: pytest.FixtureRequest, backends: Backends, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, servers: Callable[[Combination], Server]) -> Server:
     """One that many tests share: each takes ids of its own."""
-    with request.param.settings(backends) as settings, Server(tmp_path_factory.mktemp("server"), **settings) as server:
-        yield server
+    return servers(request.param)
 
 
 @pytest.fixture

@@ -1,0 +1,27 @@
+"""`drivebay` with a reaper that needs not be waited for: `python -m tests.faults.short_leases serve`.
+
+Its times are of the settings LEASE, GRACE and AGAIN, in seconds.
+"""
+
+import os
+from datetime import timedelta
+from functools import partial
+
+from entrypoints import cli
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+
+
+def configure(container: Container) -> None:
+    lease, grace, again = (
+        timedelta(seconds=float(os.environ.get(name, default)))
+        for name, default in (("LEASE", "600"), ("GRACE", "0.5"), ("AGAIN", "0.5"))
+    )
+    container.store_blob.add_kwargs(lease=lease, grace=grace)
+    container.delete_blob.add_kwargs(grace=grace)
+    container.reap.add_kwargs(again=again)
+
+
+if __name__ == "__main__":
+    cli.create_app = partial(create_app, configure=configure)  # type: ignore[attr-defined]  # nobody else's seam
+    cli.main()

@@ -1,0 +1,115 @@
+"""Clocks that jump: the application's, which only dates blobs, and the database's, by which leases end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from adapters.metadata.sql import SqlMetadata
+from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from application.reap import AGAIN
+from application.store_blob import GRACE, NewBlob, StoredBlob
+from application.stores import Stores
+from domain.errors import Kind
+from tests.contracts.blob_store import refused
+from tests.integration.drive import ID, Drive, Time
+
+DAY = timedelta(days=1)
+UNIX_EPOCH = 2440587.5  # as a Julian day
+
+
+@pytest.fixture
+def database_time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+async def drive(tmp_path: Path, database_time: Time) -> AsyncIterator[Drive]:
+    """On SQLite and files, with a clock of the database's own beside that of the application."""
+    database = SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))
+
+    def julianday(_: str) -> float:
+        return UNIX_EPOCH + database_time.now.timestamp() / DAY.total_seconds()
+
+    event.listen(
+        database._engine, "connect", lambda connection, _: connection.create_function("julianday", 1, julianday)
+    )
+    async with (
+        SqlMetadata(database) as metadata,
+        FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as files,
+    ):
+        await files.check()
+        drive = Drive(metadata, Stores("fs", {"fs": files}), Time())
+        drive.store = replace(drive.store, monotonic=time.monotonic)  # which never jumps
+        yield drive
+
+
+class Upload:
+    """One that has sent some bytes, and sends the rest when it is told to go on."""
+
+    def __init__(self, drive: Drive) -> None:
+        self._sent, self._goes_on = asyncio.Event(), asyncio.Event()
+        self._storing = asyncio.create_task(drive.store(NewBlob(ID, self._bytes())))
+
+    async def _bytes(self) -> AsyncIterator[bytes]:
+        yield b"new, "
+        self._sent.set()
+        await self._goes_on.wait()
+        yield b"and whole"
+
+    async def under_way(self) -> None:
+        await self._sent.wait()
+
+    async def end(self) -> StoredBlob:
+        self._goes_on.set()
+        return await self._storing
+
+
+async def test_the_applications_clock_only_dates(drive: Drive) -> None:
+    old = await drive.put(b"old")
+    for jump in (DAY, -3 * DAY, DAY):
+        upload = Upload(drive)
+        await upload.under_way()
+        drive.time.pass_by(jump)
+        assert (await drive.reap()).deleted == 0
+        assert (await upload.end()).blob.created_at == drive.time.now
+        assert await drive.get() == b"new, and whole"
+        assert (await drive.reap()).deleted == 0
+    assert drive.time.now == old.created_at - DAY
+    assert len(await drive.objects()) == 4, "those that were replaced are kept for their readers"
+
+
+async def test_an_upload_ends_with_its_lease_when_the_databases_clock_jumps_ahead(
+    drive: Drive, database_time: Time
+) -> None:
+    await drive.put(b"old")
+    upload = Upload(drive)
+    await upload.under_way()
+    database_time.pass_by(DAY)
+    await drive.reap()
+    with refused(Kind.LEASE_LOST):
+        await upload.end()
+    assert await drive.get() == b"old"
+    database_time.pass_by(AGAIN)
+    await drive.reap()
+    assert len(await drive.objects()) == 1
+    assert await drive.metadata.backlog() == []
+
+
+async def test_nothing_is_lost_when_the_databases_clock_jumps_back(drive: Drive, database_time: Time) -> None:
+    await drive.put(b"old")
+    upload = Upload(drive)
+    await upload.under_way()
+    database_time.pass_by(-DAY)
+    assert (await drive.reap()).deleted == 0
+    await upload.end()
+    assert await drive.get() == b"new, and whole"
+    database_time.pass_by(DAY + GRACE)
+    assert (await drive.reap()).deleted == 1
+    assert len(await drive.objects()) == 1

@@ -1,0 +1,117 @@
+"""Files on a disk that fails: in which order they are made durable, and what becomes of a blob if a call fails."""
+
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adapters.metadata.sql import SqlMetadata
+from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
+from application.stores import Stores
+from domain.blob import ObjectKey
+from domain.errors import Kind
+from tests.contracts.blob_store import MIB, pattern, refused
+from tests.faults.disks import RecordingOs
+from tests.integration.drive import Drive, Time
+
+KEY = ObjectKey("0ab" + "4" * 29)
+NEXT = ObjectKey("0ab" + "5" * 29)
+FILE = f"0ab/{KEY}"
+DATA = pattern(MIB)
+# What a put does that makes the first object of a folder.
+PUT = ["mkdir 0ab", "fsync .", f"create {FILE}", f"write {FILE}", f"fsync {FILE}", f"close {FILE}", "fsync 0ab"]
+
+
+class Recorded(UnitOfWorkFactory):
+    """Units of work whose commits are among the calls."""
+
+    def __init__(self, units: UnitOfWorkFactory, calls: list[str]) -> None:
+        self.units = units
+        self.calls = calls
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self.units() as work:
+            commit = work.commit
+
+            async def record() -> None:
+                self.calls.append("commit")
+                await commit()
+
+            work.commit = record  # type: ignore[method-assign]  # for this unit alone
+            yield work
+
+
+@pytest.fixture
+async def drive(tmp_path: Path) -> AsyncIterator[Drive]:
+    async with (
+        SqlMetadata(SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))) as metadata,
+        FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as files,
+    ):
+        await files.check()
+        yield Drive(metadata, Stores("fs", {"fs": files}), Time())
+
+
+@pytest.fixture
+def disk(drive: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordingOs:
+    """That of the drive, once it has been checked."""
+    return RecordingOs.between(tmp_path / "blobs", monkeypatch)
+
+
+def name_next(drive: Drive, *names: ObjectKey) -> None:
+    left = iter(names)
+    drive.store = replace(drive.store, new_key=lambda: next(left))
+
+
+async def test_all_is_durable_before_the_commit(drive: Drive, disk: RecordingOs) -> None:
+    drive.store = replace(drive.store, units=Recorded(drive.metadata, disk.calls))
+    name_next(drive, KEY, NEXT)
+    await drive.put(DATA)
+    assert disk.calls == ["commit", *PUT, "commit"]
+    disk.calls.clear()
+    await drive.put(b"in a folder that is there")
+    assert disk.calls == ["commit", *(call.replace(str(KEY), str(NEXT)) for call in PUT[2:]), "commit"]
+
+
+async def test_a_delete_is_durable_before_it_is_noted(drive: Drive, disk: RecordingOs) -> None:
+    name_next(drive, KEY)
+    await drive.put(b"x")
+    disk.take()
+    await drive.active.delete(KEY)
+    assert disk.take() == [f"unlink {FILE}", "fsync 0ab"]
+
+
+@pytest.mark.parametrize("call", PUT)
+@pytest.mark.parametrize(("number", "kind"), [(errno.EIO, Kind.UNAVAILABLE), (errno.ENOSPC, Kind.NO_SPACE)])
+async def test_a_call_that_fails(drive: Drive, disk: RecordingOs, call: str, number: int, kind: Kind) -> None:
+    name_next(drive, old := ObjectKey.random(), KEY, NEXT)
+    await drive.put(b"old")
+    disk.take()
+    disk.fail(call, number)
+    with refused(kind):
+        await drive.put(DATA)
+    calls = disk.take()
+    assert calls.count(call) == 1, "it was tried again"
+    assert {each.split()[0] for each in calls[calls.index(call) + 1 :]} <= {"close", "unlink", "rmdir"}
+    assert await drive.get() == b"old"
+    assert await drive.objects() == {old}
+    await drive.reap()
+    assert await drive.objects() == {old}
+    await drive.put(DATA)  # and on with it
+    assert await drive.get() == DATA
+
+
+async def test_a_folder_whose_fsync_failed_is_made_anew(drive: Drive, disk: RecordingOs) -> None:
+    """To sync it again could succeed although it is lost (LWN 752063)."""
+    name_next(drive, KEY, NEXT)
+    disk.fail("fsync .", errno.EIO)
+    with refused(Kind.UNAVAILABLE):
+        await drive.put(DATA)
+    assert disk.take() == ["mkdir 0ab", "fsync .", "rmdir 0ab"]
+    await drive.put(DATA)
+    assert disk.take()[:2] == PUT[:2]

@@ -1,0 +1,65 @@
+"""`drivebay` with a fault that was planted in it: `python -m tests.model.broken "tags are of the size" serve`."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from adapters.metadata.sql import SqlBlobs
+from application.list_blobs import ListBlobs, Page
+from domain.blob import Blob, BlobId
+from domain.precondition import ANY, Precondition
+from entrypoints import cli
+
+FAULTS: dict[str, Callable[[], None]] = {}
+
+
+def fault(plant: Callable[[], None]) -> None:
+    FAULTS[plant.__name__.replace("_", " ")] = plant
+
+
+def put_in(owner: type, name: str, broken: object) -> None:
+    setattr(owner, name, broken)
+
+
+@fault
+def tags_are_of_the_size() -> None:
+    put_in(Blob, "etag", property(lambda blob: f"{blob.size}"))
+
+
+@fault
+def lists_skip_one_between_pages() -> None:
+    listing = ListBlobs.__call__
+
+    async def skip(self: ListBlobs, prefix: str, delimiter: str, limit: int, start: str = "") -> Page:
+        page = await listing(self, prefix, delimiter, limit + 1, start)
+        return page if len(page.blobs) <= limit else replace(page, blobs=page.blobs[:limit])
+
+    put_in(ListBlobs, "__call__", skip)
+
+
+@fault
+def what_was_read_is_remembered() -> None:
+    get = SqlBlobs.get
+    remembered: dict[BlobId, Blob] = {}
+
+    async def remember(self: SqlBlobs, blob_id: BlobId) -> Blob:
+        found = remembered[blob_id] = remembered.get(blob_id) or await get(self, blob_id)
+        return found
+
+    put_in(SqlBlobs, "get", remember)
+
+
+@fault
+def what_comes_second_is_not_checked_again() -> None:
+    """Preconditions are checked before the bytes come, and not when they have come."""
+    put = SqlBlobs.put
+
+    async def overwrite(self: SqlBlobs, blob: Blob, _: Precondition) -> Blob | None:
+        return await put(self, blob, ANY)
+
+    put_in(SqlBlobs, "put", overwrite)
+
+
+if __name__ == "__main__":
+    FAULTS[sys.argv.pop(1)]()
+    cli.main()
