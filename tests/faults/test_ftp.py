@@ -50,7 +50,6 @@ CUTS: dict[str, Faults] = {
 STALLS: dict[str, Faults] = {
     "of the data": lambda control, data: data.stall,
     "of the dialogue": lambda control, data: control.stall,
-    "of both": both(Proxy.stall),
 }
 
 
