@@ -17,7 +17,7 @@ def film(server: Server) -> httpx.Response:
 
 @pytest.mark.docker
 class TestCurlFetches:
-    @pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2", "--http2-prior-knowledge"])
+    @pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2"])
     def test_the_whole(self, shell: Shell, version: str) -> None:
         done = shell.run(f'{GET} {version} --output film "$BLOBS/film?alt=media"')
         assert (done.code, done.output) == (0, f"200 {len(FILM)}")

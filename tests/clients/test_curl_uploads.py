@@ -18,7 +18,7 @@ def stored(server: Server, name: str) -> bytes:
 
 @pytest.mark.docker
 class TestCurlStores:
-    @pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2", "--http2-prior-knowledge"])
+    @pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2"])
     def test_a_file(self, shell: Shell, server: Server, version: str) -> None:
         shell.write("film", FILM)
         for status in (201, 200):
@@ -26,7 +26,7 @@ class TestCurlStores:
             assert (done.code, done.output) == (0, f"{status} {len(FILM)}")
         assert stored(server, f"up{version}") == FILM
 
-    @pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+    @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
     def test_what_comes_through_a_pipe(self, shell: Shell, server: Server, version: str) -> None:
         shell.write("film", FILM)
         done = shell.run(
