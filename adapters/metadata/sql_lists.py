@@ -82,7 +82,7 @@ def _first_of_each() -> sa.Select[*tuple[Any, ...]]:
     first = sa.select(_seek(START).label("id"), sa.literal(1).label("number")).cte("found", recursive=True)
     following = sa.select(_seek(_behind(first.c.id)), first.c.number + 1)
     found = first.union_all(following.where(first.c.id.is_not(None), first.c.number < LIMIT))
-    # An outer join, though all are there: SQLite may read an inner one from its other end, and so the whole table.
+    # An outer join, though all are there: an inner one SQLite may read from its other end, and so all of the table.
     rows = sa.select(BLOBS).select_from(found.outerjoin(BLOBS, BLOBS.c.id == found.c.id))
     return rows.where(found.c.id.is_not(None)).order_by(found.c.number)
 

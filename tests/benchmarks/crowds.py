@@ -75,8 +75,7 @@ def _compare(server: Server, tell: Callable[[str, str], None], figures: Figures)
             tell("come_slow", "here")
             tell("come_idle", f"200x{IDLE // 2}")
             beside[kind].append(uvloop.run(serving.rate(server.port, make)))
-            server.wait_until(lambda: server.connections() <= ALL)  # the busy ones are gone
-            assert server.connections() == ALL, "some of the crowd were let go too early"
+            server.wait_until(lambda: server.connections() == ALL)  # none of them was let go too early
             tell("go", "gone")
             server.wait_until(lambda: server.connections() == 0)
     for kind in kinds:

@@ -159,7 +159,7 @@ class DatabaseContract(MetadataContract):
 class TestSqlite(DatabaseContract):
     analyze = "ANALYZE"
     explain = "EXPLAIN QUERY PLAN"
-    reads_more = r"SCAN blobs|\(id>.*\n.*TEMP B-TREE"
+    reads_more = r"SCAN blobs|\(id<|\(id>.*\n.*TEMP B-TREE"
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Database:
