@@ -78,9 +78,9 @@ class TestCurlStores:
         body = '\'{"id":"k5","data":"SGVsbG8gV29ybGQh"}\''
         assert [shell.run(f"{post} {body}").output for _ in range(2)] == ["201 37", "409 37"]
         assert stored(server, "k5") == b"Hello World!"
-        shell.run('(printf \'{"id":"film","data":"\'; base64 --wrap=0 ; printf \'"}\') < /bin/ls > body; cp /bin/ls .')
+        shell.run('(printf \'{"id":"ls","data":"\'; base64 --wrap=0 ; printf \'"}\') < /bin/ls > body; cp /bin/ls .')
         assert shell.run(f"{post} @body").output.startswith("201 ")
-        got = shell.run('curl --silent --header "$AUTH" "$BLOBS/film" | cut -d\\" -f8 | base64 -d | cmp - ls')
+        got = shell.run('curl --silent --header "$AUTH" "$BLOBS/ls" | cut -d\\" -f8 | base64 -d | cmp - ls')
         assert (got.code, got.output) == (0, "")
         assert json.loads(shell.run('curl --silent --header "$AUTH" "$BLOBS/k5"').output)["size"] == 12
 

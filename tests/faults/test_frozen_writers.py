@@ -29,10 +29,13 @@ HEADERS = {"Content-Length": str(len(DATA)), "Connection": "close"}
 async def replicas(
     folder: Path, given: Mapping[str, Any], again: int, **of_the_first: Any
 ) -> AsyncIterator[tuple[Server, httpx.AsyncClient, httpx.AsyncClient]]:
-    """The first of two servers with the same settings, but for those `of_the_first`; and a client of each."""
+    """The first of two servers with the same settings, but for those `of_the_first`; and a client of each.
+
+    The first does not reap: frozen in the middle of a transaction it would keep SQLite locked for the second.
+    """
     times = {"LEASE": f"{LEASE}", "AGAIN": f"{again}"}
     servers = []
-    for number, own in enumerate((of_the_first, dict[str, Any]())):
+    for number, own in enumerate(({"REAP_INTERVAL": "3600", **of_the_first}, dict[str, Any]())):
         (folder / str(number)).mkdir()
         servers.append(Server(folder / str(number), command=SHORT_LEASES, **{**given, **times, **own}))
     async with client_of(servers[0]) as first, client_of(servers[1]) as second:
