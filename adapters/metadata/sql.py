@@ -244,12 +244,13 @@ def _claim_garbage(connection: Connection, backend: str, limit: int, lease: time
 
 
 def _note_deletes(connection: Connection, garbage: Sequence[Garbage], again_after: timedelta) -> None:
-    last = [each for each in garbage if each.deletes == 1]
-    connection.execute(sa.delete(GARBAGE).where(_are_of(last)))
-    for each in garbage:
-        if each.deletes > 1:
-            left = {"deletes": each.deletes - 1, "claims": 0, "due_at": _from_now(again_after)}
-            connection.execute(sa.update(GARBAGE).where(_are_of([each])).values(left))
+    for deletes in {each.deletes for each in garbage}:
+        these = _are_of([each for each in garbage if each.deletes == deletes])
+        if deletes > 1:
+            left = {"deletes": deletes - 1, "claims": 0, "due_at": _from_now(again_after)}
+            connection.execute(sa.update(GARBAGE).where(these).values(left))
+        else:
+            connection.execute(sa.delete(GARBAGE).where(these))
 
 
 def _are_of(garbage: Sequence[Garbage]) -> sa.ColumnElement[bool]:
