@@ -1,8 +1,9 @@
 """List blobs by their ids, a page at a time, with what lies below a delimiter as one entry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from application.ports.metadata import BlobReader, common_prefix
+from application.ports.metadata import BlobReader
 from domain.blob import Blob
 
 # Ids have no control characters, so nothing lies between an id and this behind it.
@@ -34,19 +35,19 @@ class ListBlobs:
         start, stop = max(start, prefix), end_of(prefix)
         if stop is not None and start >= stop:
             return Page([], [], None)
+        found: Sequence[Blob | str]
         if delimiter:
-            found = await self.blobs.first_of_each(start, stop, limit + 1, prefix, delimiter)
+            found = await self.blobs.rolled_up(start, stop, limit + 1, prefix, delimiter)
         else:
             found = await self.blobs.between(start, stop, limit + 1)
         blobs, prefixes, following = list[Blob](), list[str](), None
-        for blob in found[:limit]:
-            common = common_prefix(blob.id.value, prefix, delimiter) if delimiter else None
-            if common is None:
-                blobs.append(blob)
-                following = blob.id.value + NEXT
+        for entry in found[:limit]:
+            if isinstance(entry, Blob):
+                blobs.append(entry)
+                following = entry.id.value + NEXT
             else:
-                prefixes.append(common)
-                following = end_of(common)
+                prefixes.append(entry)
+                following = end_of(entry)
         return Page(blobs, prefixes, following if len(found) > limit else None)
 
 

@@ -70,13 +70,13 @@ class _Blobs(BlobRepository):
         ]
         return sorted(found, key=lambda blob: blob.id.value)[:limit]
 
-    async def first_of_each(
+    async def rolled_up(
         self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
-    ) -> Sequence[Blob]:
-        found: dict[str, Blob] = {}
+    ) -> Sequence[Blob | str]:
+        found = dict[Blob | str, None]()
         for blob in await self.between(start, stop, len(self._rows.values())):
-            found.setdefault(common_prefix(blob.id.value, prefix, delimiter) or blob.id.value, blob)
-        return [*found.values()][:limit]
+            found[common_prefix(blob.id.value, prefix, delimiter) or blob] = None
+        return [*found][:limit]
 
     async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
         found = [blob for blob in self._rows.values() if after is None or blob.location.key > after]

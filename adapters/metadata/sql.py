@@ -1,14 +1,15 @@
 """The rows in a SQL database: one statement of SQLAlchemy Core for each promise of the port, in every dialect."""
 
-from collections.abc import AsyncIterator, Callable, Sequence, Set
+from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from adapters.metadata import sql_lists
+from adapters.metadata.sql_lists import BlobRow
 from adapters.sql.database import Database, Run, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import BLOBS, GARBAGE, UPLOADS, DatabaseNow
@@ -27,7 +28,6 @@ from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
 
-BlobRow = Row[str, str, str, int, bytes, str, int]  # the columns of the table, in their order
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -42,12 +42,12 @@ class SqlBlobs(BlobRepository):
         return _found(blob_id, await self._run(_select_blob, blob_id))
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
-        return await self._run(_blobs, sql_lists.between, start, stop, limit)
+        return await self._run(_blobs_between, start, stop, limit)
 
-    async def first_of_each(
+    async def rolled_up(
         self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
-    ) -> Sequence[Blob]:
-        return await self._run(_blobs, sql_lists.first_of_each, start, stop, limit, prefix, delimiter)
+    ) -> Sequence[Blob | str]:
+        return await self._run(_entries, start, stop, limit, prefix, delimiter)
 
     async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
         return await self._run(_select_blobs_by_key, after, limit)
@@ -138,8 +138,15 @@ def _select_blob(connection: Connection, blob_id: BlobId) -> BlobRow | None:
     return connection.execute(_BY_ID, {"blob_id": blob_id.value}).one_or_none()
 
 
-def _blobs(connection: Connection, select: Callable[..., Sequence[BlobRow]], *args: Any) -> Sequence[Blob]:
-    return [_blob(row) for row in select(connection, *args)]
+def _blobs_between(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
+    return [_blob(row) for row in sql_lists.between(connection, start, stop, limit)]
+
+
+def _entries(
+    connection: Connection, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
+) -> Sequence[Blob | str]:
+    found = sql_lists.rolled_up(connection, start, stop, limit, prefix, delimiter)
+    return [row if isinstance(row, str) else _blob(row) for row in found]
 
 
 def _select_blobs_by_key(connection: Connection, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
@@ -189,7 +196,7 @@ def _values(blob: Blob) -> dict[str, Any]:
 
 
 def _blob(row: BlobRow) -> Blob:
-    blob_id, backend, key, size, sha256, content_type, created_at = row
+    blob_id, backend, key, size, sha256, content_type, created_at, *_ = row
     location = Location(backend, ObjectKey(key))
     created = EPOCH + created_at * MICROSECOND
     return Blob(BlobId(blob_id), location, size, Digest(bytes(sha256)), content_type, created)

@@ -16,6 +16,7 @@ BEHIND_ALL = "\U0010ffff" * (MAX_ID_BYTES // 4 + 1)
 # Ids have no control characters, so nothing lies between an id and this behind it.
 NEXT = "\x01"
 
+BlobRow = Row[*tuple[Any, ...]]  # the columns of the table, in their order, and maybe more
 ID = BLOBS.c.id.type
 START, STOP, PREFIX, DELIMITER = (sa.bindparam(name, type_=ID) for name in ("start", "stop", "prefix", "delimiter"))
 LIMIT = sa.bindparam("limit", type_=sa.Integer)
@@ -24,24 +25,25 @@ ONE_BY_ONE: sa.Select[*tuple[Any, ...]] = (
 )
 
 
-def between(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
+def between(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[BlobRow]:
     return connection.execute(ONE_BY_ONE, {"start": start, "stop": stop or BEHIND_ALL, "limit": limit}).all()
 
 
-def first_of_each(
+def rolled_up(
     connection: Connection, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
-) -> Sequence[Row[*tuple[Any, ...]]]:
+) -> Sequence[BlobRow | str]:
     if connection.dialect.name == "mariadb":
         return _in_mariadb(connection, start, stop, limit, prefix, delimiter)
     values = {"start": start, "stop": stop or BEHIND_ALL, "limit": limit, "prefix": prefix, "delimiter": delimiter}
-    return connection.execute(FIRST_OF_EACH, values).all()
+    found = connection.execute(ROLLED_UP, values)
+    return [common_prefix(row.found, prefix, delimiter) or row for row in found]
 
 
 def _in_mariadb(
     connection: Connection, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
-) -> Sequence[Row[*tuple[Any, ...]]]:
+) -> Sequence[BlobRow | str]:
     """With a statement a seek: MariaDB seeks for constants alone. Else it reads the index from its beginning on."""
-    found: list[Row[*tuple[Any, ...]]] = []
+    found: list[BlobRow | str] = []
     wanted = 1
     while len(found) < limit:
         wanted = min(wanted, limit - len(found))
@@ -50,8 +52,8 @@ def _in_mariadb(
         for row in rows:
             if row.id < start:
                 continue  # has the common prefix of the one before it
-            found.append(row)
             common = common_prefix(row.id, prefix, delimiter)
+            found.append(common or row)
             # Where one has none, those behind it may have none either; and where one has, many may have the same.
             start, wanted = (row.id + NEXT, 2 * wanted) if common is None else (common + BEHIND_ALL, 1)
         if not more:
@@ -66,25 +68,33 @@ def _seek(start: sa.ColumnElement[str]) -> sa.ScalarSelect[Any]:
     return found.scalar_subquery()
 
 
+def _position(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
+    """Where the delimiter is behind the prefix, in characters counted from 1; 0 if it is not."""
+    return Position(sa.func.substr(blob_id, sa.func.length(PREFIX) + 1), DELIMITER)
+
+
 def _behind(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
     """What comes behind all ids that have the common prefix of this one; or behind this one, if it has none."""
-    before = sa.func.length(PREFIX)
-    position = Position(sa.func.substr(blob_id, before + 1), DELIMITER)
-    common = sa.func.substr(blob_id, 1, before + position - 1 + sa.func.length(DELIMITER), type_=ID)
+    end = sa.func.length(PREFIX) + _position(blob_id) - 1 + sa.func.length(DELIMITER)
+    common = sa.func.substr(blob_id, 1, end, type_=ID)
     return sa.case(
-        (position > 0, common.concat(sa.literal(BEHIND_ALL, ID))),
+        (_position(blob_id) > 0, common.concat(sa.literal(BEHIND_ALL, ID))),
         else_=blob_id.concat(sa.literal(NEXT, ID)),
     )
 
 
-def _first_of_each() -> sa.Select[*tuple[Any, ...]]:
-    """From each id that was found, a seek to the next that is to be: what lies between is not looked at."""
-    first = sa.select(_seek(START).label("id"), sa.literal(1).label("number")).cte("found", recursive=True)
-    following = sa.select(_seek(_behind(first.c.id)), first.c.number + 1)
-    found = first.union_all(following.where(first.c.id.is_not(None), first.c.number < LIMIT))
-    # An outer join, though all are there: an inner one SQLite may read from its other end, and so all of the table.
-    rows = sa.select(BLOBS).select_from(found.outerjoin(BLOBS, BLOBS.c.id == found.c.id))
-    return rows.where(found.c.id.is_not(None)).order_by(found.c.number)
+def _rolled_up() -> sa.Select[*tuple[Any, ...]]:
+    """From each id that was found, a seek to the next that is to be: what lies between is not looked at.
+
+    A row has the columns of the blob, if it is one to be shown, and then the id that was found: a common prefix needs
+    that alone.
+    """
+    first = sa.select(_seek(START).label("found"), sa.literal(1).label("number")).cte("seeks", recursive=True)
+    following = sa.select(_seek(_behind(first.c.found)), first.c.number + 1)
+    seeks = first.union_all(following.where(first.c.found.is_not(None), first.c.number < LIMIT))
+    shown = sa.case((_position(seeks.c.found) == 0, seeks.c.found))
+    rows = sa.select(BLOBS, seeks.c.found).select_from(seeks.outerjoin(BLOBS, BLOBS.c.id == shown))
+    return rows.where(seeks.c.found.is_not(None)).order_by(seeks.c.number)
 
 
-FIRST_OF_EACH = _first_of_each()
+ROLLED_UP = _rolled_up()

@@ -33,10 +33,10 @@ class BlobReader(Protocol):
         """
 
     @abstractmethod
-    async def first_of_each(
+    async def rolled_up(
         self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
-    ) -> Sequence[Blob]:
-        """As `between`, but of the blobs whose ids have one `common_prefix`, only the first that lies there.
+    ) -> Sequence[Blob | str]:
+        """As `between`, but blobs whose ids have one `common_prefix` are rolled up: that stands for them, once.
 
         Callers see to it that all ids there begin with `prefix`, and that `delimiter` is not empty. What it costs
         depends on `limit`, and not on how many blobs there are, with one common prefix or in all. What is committed

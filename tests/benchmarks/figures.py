@@ -11,9 +11,9 @@ class Figures:
         """Print how fast something is beside something else. Without a bound it is only told."""
         self._print(what, f"{ratio:.2f}", f"at least {bound}", "TOO SLOW", bound is None or ratio >= bound, bound)
 
-    def at_most(self, what: str, ratio: float, bound: float) -> None:
-        """Print how long something takes beside something else."""
-        self._print(what, f"{ratio:.2f}", f"at most {bound}", "TOO SLOW", ratio <= bound, bound)
+    def at_most(self, what: str, ratio: float, bound: float | None) -> None:
+        """Print how long something takes beside something else. Without a bound it is only told."""
+        self._print(what, f"{ratio:.2f}", f"at most {bound}", "TOO SLOW", bound is None or ratio <= bound, bound)
 
     def mebibytes(self, what: str, taken: float, bound: float) -> None:
         """Print how much memory something takes."""

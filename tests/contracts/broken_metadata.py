@@ -213,19 +213,19 @@ class ListsTheStop(Tampered):
             return await super().between(start, None if stop is None else f"{stop}\x01", limit)
 
 
-@caught_by(MetadataContract.test_of_those_with_one_common_prefix_the_first_is_listed)
+@caught_by(MetadataContract.test_blobs_with_one_common_prefix_are_rolled_up)
 class TakesAnotherForTheLastCharacter(Tampered):
     """What comes behind a common prefix is sought behind its U+FFFF, and there are more characters."""
 
     class Blobs(_Blobs):
-        async def first_of_each(
+        async def rolled_up(
             self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
-        ) -> Sequence[Blob]:
-            found: list[Blob] = []
+        ) -> Sequence[Blob | str]:
+            found: list[Blob | str] = []
             for blob in await self.between(start, stop, 10_000):
                 common = common_prefix(blob.id.value, prefix, delimiter)
                 if blob.id.value >= start:
-                    found.append(blob)
+                    found.append(common or blob)
                     start = blob.id.value if common is None else f"{common}\uffff\uffff"
             return found[:limit]
 
@@ -235,10 +235,10 @@ class GivesRecursionUp(Tampered):
     """After a thousand steps, as a server may that is not told otherwise."""
 
     class Blobs(_Blobs):
-        async def first_of_each(
+        async def rolled_up(
             self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
-        ) -> Sequence[Blob]:
-            return await super().first_of_each(start, stop, min(limit, 1000), prefix, delimiter)
+        ) -> Sequence[Blob | str]:
+            return await super().rolled_up(start, stop, min(limit, 1000), prefix, delimiter)
 
 
 @caught_by(MetadataContract.test_blobs_are_listed_by_their_object_keys)

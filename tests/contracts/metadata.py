@@ -214,31 +214,26 @@ class MetadataContract:
         [found] = await metadata.blobs.between("CON", "CON\x01", 10)
         assert found == await metadata.blobs.get(BlobId("CON"))
 
-    async def test_of_those_with_one_common_prefix_the_first_is_listed(self, metadata: Metadata) -> None:
-        ids = sorted({*NASTY, *BESIDE_DELIMITERS}, key=str.encode)
-        async with metadata() as work:
-            for blob_id in ids:
-                await work.blobs.put(blob(blob_id), CREATE_ONLY)
-            await work.commit()
+    async def test_blobs_with_one_common_prefix_are_rolled_up(self, metadata: Metadata) -> None:
+        versions = {blob_id: blob(blob_id) for blob_id in sorted({*NASTY, *BESIDE_DELIMITERS}, key=str.encode)}
+        for version in versions.values():
+            await put(metadata, version)
         for prefix, delimiter in product(["", "a", "a/", "☺", LAST], ["/", "//", ".", "%", "☺", LAST]):
-            below = [blob_id for blob_id in ids if blob_id.startswith(prefix)]
-            firsts: dict[str, str] = {}
-            for blob_id in below:
-                firsts.setdefault(common_prefix(blob_id, prefix, delimiter) or blob_id, blob_id)
-            wanted = [*firsts.values()]
+            below = [blob_id for blob_id in versions if blob_id.startswith(prefix)]
+            wanted = [*dict.fromkeys(common_prefix(each, prefix, delimiter) or versions[each] for each in below)]
             for limit in (1, 5, len(wanted) + 1):
-                found = await metadata.blobs.first_of_each(below[0], below[-1] + "\x01", limit, prefix, delimiter)
-                assert [each.id.value for each in found] == wanted[:limit]
-        [last] = await metadata.blobs.first_of_each(ids[-1], None, 2, "", "/")
-        assert last == await metadata.blobs.get(BlobId(ids[-1]))
+                found = await metadata.blobs.rolled_up(below[0], below[-1] + "\x01", limit, prefix, delimiter)
+                assert found == wanted[:limit]
+        last = [*versions][-1]
+        assert await metadata.blobs.rolled_up(last, None, 2, "", "/") == [versions[last]]
 
     async def test_a_page_of_common_prefixes_may_be_long(self, metadata: Metadata) -> None:
         async with metadata() as work:
             for number in range(1100):
                 await work.blobs.put(blob(f"{number:04}/{number % 2}"), CREATE_ONLY)
             await work.commit()
-        found = await metadata.blobs.first_of_each("", None, 1001, "", "/")
-        assert [each.id.value for each in found] == [f"{number:04}/{number % 2}" for number in range(1001)]
+        found = await metadata.blobs.rolled_up("", None, 1001, "", "/")
+        assert found == [f"{number:04}/" for number in range(1001)]
 
     async def test_blobs_are_listed_by_their_object_keys(self, metadata: Metadata) -> None:
         versions = [replace(blob(f"{number}"), location=location(backend)) for number, backend in enumerate(BACKENDS)]

@@ -119,7 +119,7 @@ class DatabaseContract(MetadataContract):
             many_blobs.insert(connection, range(20_000), lambda number: f"{number % 20:02}/{number}")
             connection.execute(sa.text(self.analyze))
             between = plan(connection, sql_lists.between, "05", "18", 10)
-            return [between, plan(connection, sql_lists.first_of_each, "05", "18", 10, "", "/")]
+            return [between, plan(connection, sql_lists.rolled_up, "05", "18", 10, "", "/")]
 
         async with database, database.transaction() as transaction:
             for found in await transaction.run(plans):

@@ -79,10 +79,10 @@ async def test_a_page_reads_one_more_than_it_shows() -> None:
             read.append(len(found := await super().between(*args)))
             return found
 
-        async def first_of_each(self, *args: Any) -> Sequence[Blob]:
-            firsts = await _Blobs(self._rows).first_of_each(*args)
-            read.append(len(firsts))
-            return firsts
+        async def rolled_up(self, *args: Any) -> Sequence[Blob | str]:
+            entries = await _Blobs(self._rows).rolled_up(*args)
+            read.append(len(entries))
+            return entries
 
     metadata = await stored({f"{number % 7}/{number}" for number in range(70)})
     listing = ListBlobs(Counting(_Changes(metadata.blob_rows)))

@@ -35,9 +35,9 @@ class Rows(BlobReader):
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
         raise AssertionError
 
-    async def first_of_each(
+    async def rolled_up(
         self, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
-    ) -> Sequence[Blob]:
+    ) -> Sequence[Blob | str]:
         raise AssertionError
 
     async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
