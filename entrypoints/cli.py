@@ -18,10 +18,10 @@ from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
-from entrypoints.stopping import SETTLED_WITHIN, Stopping
+from entrypoints.stopping import ACCEPTED_WITHIN, Stopping
 from entrypoints.verify_command import tell_and_exit, verify
 
-KILLED_AFTER = 5  # seconds beyond those that a worker has to stop: it hangs
+KILLED_AFTER = 2  # seconds beyond those that a worker has to stop: it hangs
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
 
 
@@ -151,7 +151,7 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
         websockets=False,
         backpressure=given.max_connections,
         respawn_failed_workers=True,
-        workers_kill_timeout=int(given.drain + SETTLED_WITHIN + given.stop_timeout + KILLED_AFTER),
+        workers_kill_timeout=int(given.drain + ACCEPTED_WITHIN + given.stop_timeout + KILLED_AFTER),
         log_level=LogLevels.warning,
         log_dictconfig=TO_THE_ROOT_LOGGER,
         reload=reload,
@@ -182,8 +182,6 @@ def application(given: Settings) -> Litestar:
     logs.configure()
     stopping = Stopping(given.port, given.drain, given.stop_timeout)
     app = create_app(given, patient=True, stopping=stopping)
-    app.on_startup.append(stopping.stop_at_sigterm)
-    app.on_shutdown.append(stopping.end)
     app.on_startup.append(partial(_limit_unsent, given))
     return app
 

@@ -38,6 +38,11 @@ def allow_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
+def is_served(port: int) -> bool:
+    """Whether this process listens on `port`."""
+    return any(map(_listens, _of(port)))
+
+
 def limit_unsent(port: int, milliseconds: int) -> bool:
     """Let the kernel end the connections to `port` whose clients take nothing for so long. False if nobody listens yet.
 

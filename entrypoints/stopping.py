@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -13,7 +14,8 @@ from entrypoints import connections
 LOG = structlog.get_logger()
 TICK = 0.02  # seconds
 QUIET = 0.1  # seconds after which who has sent nothing is taken to be idle
-SETTLED_WITHIN = 1.0  # seconds; whom nobody answers asks again after one
+QUIET_WITHIN = 1.0  # seconds
+ACCEPTED_WITHIN = 5.0  # seconds
 
 
 class Stopping:
@@ -25,7 +27,7 @@ class Stopping:
     4. After `timeout` seconds what is still under way is cut off, and cleaned up like all that breaks off.
     """
 
-    def __init__(self, port: int = 0, drain: float = 0, timeout: float = 30) -> None:
+    def __init__(self, port: int | None = None, drain: float = 0, timeout: float = 30) -> None:
         self._port = port
         self._drain = drain
         self._timeout = timeout
@@ -35,35 +37,41 @@ class Stopping:
     def has_begun(self) -> bool:
         return self._steps is not None
 
-    def stop_at_sigterm(self) -> None:
-        """From here on, in the running loop. The server's own way to stop stays the one for SIGINT."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.begin)
+    @asynccontextmanager
+    async def at_sigterm(self) -> AsyncIterator[None]:
+        """It begins at a SIGTERM, inside, for the server at the port. Its own way to stop stays the one for SIGINT."""
+        if self._port is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin, self._port)
+        try:
+            yield
+        finally:
+            if self._steps is not None:
+                self._steps.cancel()  # nothing is left that could be cut off
+                with suppress(asyncio.CancelledError):
+                    await self._steps
 
-    def begin(self) -> None:
+    def _begin(self, port: int) -> None:
+        if not connections.is_served(port):
+            raise SystemExit  # the start still waits for something
         if self._steps is None:
-            self._steps = asyncio.get_running_loop().create_task(self._stop())
+            self._steps = asyncio.get_running_loop().create_task(self._stop(port))
 
-    async def end(self) -> None:
-        """When all is done: nothing is to be cut off any more."""
-        if self._steps is not None:
-            self._steps.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._steps
-
-    async def _stop(self) -> None:
+    async def _stop(self, port: int) -> None:
         await asyncio.sleep(self._drain)
-        if connections.turn_away(self._port):
-            await self._settled()
+        if connections.turn_away(port):
+            await _settled(port)
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(self._timeout)
         LOG.warning("requests that did not end in time are cut off")
-        connections.cut_all(self._port)
+        connections.cut_all(port)
 
-    async def _settled(self) -> None:
-        """Wait until whoever is connected was heard, or sends nothing: what the server then closes is idle."""
-        deadline = time.monotonic() + SETTLED_WITHIN
-        while time.monotonic() < deadline:
-            await asyncio.sleep(TICK)
-            now = connections.traffic(self._port)
-            if not now.waiting and now.quiet > QUIET * 1000:
-                break
+
+async def _settled(port: int) -> None:
+    """Wait until whoever is connected was heard, or sends nothing: what the server then closes is idle."""
+    started = time.monotonic()
+    while True:
+        await asyncio.sleep(TICK)
+        now = connections.traffic(port)
+        within = ACCEPTED_WITHIN if now.waiting else QUIET_WITHIN if now.quiet < QUIET * 1000 else 0
+        if time.monotonic() - started > within:
+            break

@@ -157,8 +157,8 @@ class SqliteDatabase(Database):
     def _close(self) -> None:
         self._read_threads.__exit__(None, None, None)
         self._write_thread.__exit__(None, None, None)
-        for connection in self._connections:
-            connection.close()
+        while self._connections:
+            self._connections.pop().close()
 
 
 class _Transaction(Transaction):

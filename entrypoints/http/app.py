@@ -43,7 +43,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with lifecycle.running(container, patient=patient):
+        async with stopping.at_sigterm(), lifecycle.running(container, patient=patient):
             yield
 
     interface = Router(

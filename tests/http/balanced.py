@@ -14,14 +14,12 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass
 class Balanced:
-    """`keep`: whether they ask one request after another on their connections. Nothing that was sent is sent again."""
+    """Half of them ask one request after another on their connections. Nothing that was sent is sent again."""
 
     ports: list[int]
-    keep: bool = False
     answers: Counter[int] = field(default_factory=Counter)
     """How many there were, by status."""
     failed: list[str] = field(default_factory=list)
-    refused: int = 0
     is_over: bool = False
 
     async def load(self, clients: int, while_: Callable[[], None]) -> None:
@@ -33,6 +31,11 @@ class Balanced:
             self.is_over = True
             await asyncio.gather(*asking)
 
+    def goes_on(self) -> Callable[[], bool]:
+        """A function that tells whether there were some answers since now."""
+        enough = self.answers.total() + 50
+        return lambda: self.answers.total() >= enough
+
     async def _client(self, number: int) -> None:
         messages = itertools.cycle([put(f"/v1/blobs/{number}", b"x" * 5000), get(f"/v1/blobs/{number}?alt=media")])
         turns = itertools.cycle(self.ports[number % 2 :] + self.ports[: number % 2])
@@ -42,19 +45,21 @@ class Balanced:
             kept = None
             try:
                 async with asyncio.timeout(PATIENCE):
-                    if await self._ask(streams, next(messages)) and self.keep:
+                    if await self._ask(streams, next(messages)) and number // 2 % 2:
                         kept = streams
             except (OSError, EOFError, TimeoutError) as fault:
                 self.failed.append(f"{'kept' if kept else 'new'}: {fault!r}")
             if kept is None:
                 streams[1].close()
+        if kept is not None:
+            kept[1].close()
 
     async def _connect(self, turns: "itertools.cycle[int]") -> Streams:
         for _ in range(20):
             try:
                 return await asyncio.open_connection("127.0.0.1", next(turns))
             except ConnectionRefusedError:
-                self.refused += 1
+                continue
         raise AssertionError("nobody listens")
 
     async def _ask(self, streams: Streams, message: bytes) -> bool:
