@@ -68,6 +68,7 @@ class Settings:
     max_blob_bytes: int = 5 * 1024**3
     client_timeout: float = 30
     client_min_rate: int = 1000
+    min_free_bytes: int = 256 * 1024**2
     max_requests: int = 1000
     max_connections: int = 2000
     drain: float = 0
@@ -163,6 +164,7 @@ class _Reading:
             max_blob_bytes=self._get(COUNT, DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
             client_timeout=self._get(SECONDS, DEFAULT.client_timeout, "CLIENT_TIMEOUT"),
             client_min_rate=self._get(NATURAL, DEFAULT.client_min_rate, "CLIENT_MIN_RATE"),
+            min_free_bytes=self._get(NATURAL, DEFAULT.min_free_bytes, "MIN_FREE_BYTES"),
             max_requests=self._get(COUNT, DEFAULT.max_requests, "MAX_REQUESTS"),
             max_connections=self._get(COUNT, DEFAULT.max_connections, "MAX_CONNECTIONS"),
             drain=self._get(WHILE, DEFAULT.drain, "DRAIN"),
