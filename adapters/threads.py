@@ -20,17 +20,19 @@ Args = TypeVarTuple("Args")
 
 
 class Threads:
-    """A fixed number of threads that run what they are given, each call in one of them. To be entered before use."""
+    """A fixed number of threads that run what they are given, each call in one of them.
+
+    To be entered before use, and once more after it was left, if need be.
+    """
 
     def __init__(self, name: str, count: int) -> None:
+        self._name = name
+        self._count = count
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], None] | None] = deque()
         # A call goes to the thread that became idle last: it is still warm, and so is what it keeps to itself.
-        self._idle: list[_Inbox] = [SimpleQueue() for _ in range(count)]
-        self._threads = [
-            threading.Thread(target=self._work, args=(inbox,), name=f"{name}-{number}", daemon=True)
-            for number, inbox in enumerate(self._idle)
-        ]
+        self._idle: list[_Inbox] = []
+        self._threads: list[threading.Thread] = []
 
     async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
         """The outcome of `function(*args)`, run in a thread.
@@ -55,6 +57,11 @@ class Threads:
         return call.result
 
     def __enter__(self) -> Self:
+        self._idle = [SimpleQueue() for _ in range(self._count)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(inbox,), name=f"{self._name}-{number}", daemon=True)
+            for number, inbox in enumerate(self._idle)
+        ]
         for thread in self._threads:
             thread.start()
         return self

@@ -18,9 +18,10 @@ from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
+from entrypoints.stopping import ACCEPTED_WITHIN, Stopping
 from entrypoints.verify_command import tell_and_exit, verify
 
-STOP_WITHIN = 30  # seconds that a worker has to finish its requests
+KILLED_AFTER = 2  # seconds beyond those that a worker has to stop: it hangs
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
 
 
@@ -39,7 +40,10 @@ def main() -> None:
 @click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve (WORKERS, 1).")
 @click.option("--reload", is_flag=True, help="Start anew when the code changes: for development.")
 def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
-    """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish what is under way and stop."""
+    """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish what is under way and stop.
+
+    A second Ctrl-C stops it at once.
+    """
     with ExitStack() as stack:
         try:
             chosen = {"HOST": host, "PORT": port, "WORKERS": workers}
@@ -124,16 +128,18 @@ def _place_of_rows(given: Settings) -> str:
 
 def _serve(given: Settings, address: str, *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
-    from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
+
+    from entrypoints.supervisor import Supervisor
 
     if reload:
         multiprocessing.set_start_method("spawn")  # a forked worker would keep the modules of before
     logs.configure()
     os.register_at_fork(after_in_child=_leave_the_terminal)  # from its first moment on
-    server = Granian(
+    connections.allow_files(given.max_connections + 2 * given.max_requests)
+    server = Supervisor(
         "drivebay",
         address=address,
         port=given.port,
@@ -143,8 +149,9 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=_client_timeout(given)),
         websockets=False,
+        backpressure=given.max_connections,
         respawn_failed_workers=True,
-        workers_kill_timeout=STOP_WITHIN,
+        workers_kill_timeout=int(given.drain + ACCEPTED_WITHIN + given.stop_timeout + KILLED_AFTER),
         log_level=LogLevels.warning,
         log_dictconfig=TO_THE_ROOT_LOGGER,
         reload=reload,
@@ -173,7 +180,8 @@ def application(given: Settings) -> Litestar:
     """
     _leave_the_terminal()
     logs.configure()
-    app = create_app(given, patient=True)
+    stopping = Stopping(given.port, given.drain, given.stop_timeout)
+    app = create_app(given, patient=True, stopping=stopping)
     app.on_startup.append(partial(_limit_unsent, given))
     return app
 

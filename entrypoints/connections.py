@@ -1,10 +1,46 @@
 """The connections of this process, as sockets, which the HTTP server does not hand out."""
 
+import ctypes
 import os
+import resource
 import socket
 import stat
+import struct
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+OTHER_FILES = 1000  # of libraries, of databases, of logs
+SO_ATTACH_FILTER = 26  # socket(7)
+# Classic BPF, as sock_filter has it: drop what has SYN set and not ACK among its flags, and let all else pass.
+DROP_SYNS = struct.pack(
+    "=" + "HBBI" * 5,
+    *(0x30, 0, 0, 13),  # load the byte of flags
+    *(0x54, 0, 0, 0x12),  # of which SYN and ACK
+    *(0x15, 1, 0, 0x02),  # if it is SYN alone, go to the last line
+    *(0x06, 0, 0, 0xFFFFFFFF),
+    *(0x06, 0, 0, 0),
+)
+SYN_RECEIVED = "03"  # proc(5), /proc/net/tcp
+# Where TCP_INFO has these (struct tcp_info); of a listener the first is how many wait to be accepted.
+UNACKED, LAST_DATA_RECEIVED = 24, 52
+
+
+def allow_files(count: int) -> None:
+    """Let this process and its children have `count` connections and files open, or as many as they may have."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + OTHER_FILES
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def is_served(port: int) -> bool:
+    """Whether this process listens on `port`."""
+    return any(map(_listens, _of(port)))
 
 
 def limit_unsent(port: int, milliseconds: int) -> bool:
@@ -14,27 +50,87 @@ def limit_unsent(port: int, milliseconds: int) -> bool:
     the HTTP server holds of an answer whose end it was given, nobody else would give up.
     """
     listening = False
-    for found in _sockets():
-        if found.getsockname()[1] == port and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    for found in _of(port):
+        if _listens(found):
             listening = True
             if sys.platform == "linux":  # from here on, those that are accepted have it too
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+                found.setsockopt(socket.SOL_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     return listening
+
+
+def turn_away(port: int) -> bool:
+    """Let the kernel take no new connections to `port`, while those that it took are still accepted. False if it can't.
+
+    A listener that is closed resets those that wait to be accepted, whose clients may have sent their requests. With
+    this, nobody waits there any more when it is closed: who connects now is not answered, tries again after a second,
+    and is refused by then, having sent nothing. A proxy takes its next server.
+    """
+    program = ctypes.create_string_buffer(DROP_SYNS, len(DROP_SYNS))
+    given = struct.pack("HP", len(DROP_SYNS) // 8, ctypes.addressof(program))
+    try:
+        for found in _of(port):
+            if _listens(found):
+                found.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, given)
+    except OSError:
+        return False  # no Linux, or a kernel that has none of this
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """`waiting`: how many connections are not accepted yet. `quiet`: milliseconds since a client sent anything."""
+
+    waiting: int
+    quiet: float
+
+
+def traffic(port: int) -> Traffic:
+    """How it stands with the connections to `port`. On Linux alone."""
+    waiting, quiet = _half_open(port), float("inf")
+    for found in _of(port):
+        with suppress(OSError):  # it is not connected any more
+            info = found.getsockopt(socket.SOL_TCP, socket.TCP_INFO, 104)
+            if _listens(found):
+                waiting += _number(info, UNACKED)
+            else:
+                quiet = min(quiet, _number(info, LAST_DATA_RECEIVED))
+    return Traffic(waiting, quiet)
 
 
 def cut(client: tuple[str, int | str], port: int | str | None) -> None:
     """End the connection of a client to `port`, whatever is still to be sent on it. Servers may tell ports as texts."""
-    ends = client[0], int(client[1]), int(port or 0)
-    for found in _sockets():
-        try:
-            if (*found.getpeername()[:2], found.getsockname()[1]) == ends:
+    ends = client[0], int(client[1])
+    for found in _of(int(port or 0)):
+        with suppress(OSError):  # it is not connected, or not any more
+            if found.getpeername()[:2] == ends:
                 found.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            continue  # it is not connected, or not any more
 
 
-def _sockets() -> Iterator[socket.socket]:
-    """Those of the internet, each as a duplicate that is closed again."""
+def cut_all(port: int) -> None:
+    """End all connections to `port`."""
+    for found in _of(port):
+        with suppress(OSError):
+            if not _listens(found):
+                found.shutdown(socket.SHUT_RDWR)
+
+
+def _half_open(port: int) -> int:
+    """How many connections to `port` have been asked for and answered, and wait for the client's word that it knows."""
+    tables = [Path(f"/proc/net/{name}") for name in ("tcp", "tcp6")]
+    rows = [line.split(maxsplit=4) for path in tables if path.exists() for line in path.read_text().splitlines()]
+    return sum(row[3] == SYN_RECEIVED and row[1].endswith(f":{port:04X}") for row in rows)
+
+
+def _number(info: bytes, offset: int) -> int:
+    return int.from_bytes(info[offset : offset + 4], sys.byteorder)
+
+
+def _listens(found: socket.socket) -> bool:
+    return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def _of(port: int) -> Iterator[socket.socket]:
+    """Those of the internet whose own end is at `port`, each as a duplicate that is closed again."""
     for descriptor in map(int, os.listdir("/dev/fd")):
         try:
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
@@ -43,5 +139,5 @@ def _sockets() -> Iterator[socket.socket]:
         except OSError:
             continue  # it is closed by now
         with socket.socket(fileno=duplicate) as found:
-            if found.family in (socket.AF_INET, socket.AF_INET6):
+            if found.family in (socket.AF_INET, socket.AF_INET6) and found.getsockname()[1] == port:
                 yield found

@@ -12,8 +12,10 @@ from dependency_injector import containers, providers
 
 from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import SqlMetadata
+from adapters.sql import sqlite
 from adapters.sql.database import Database
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.storage import room
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
@@ -63,7 +65,7 @@ def _s3(given: Settings) -> BlobStore:
         )
     )
     # Its client makes further attempts itself, also for each part of an upload.
-    return _patient(store, replace(given, storage_attempts=1), "s3")
+    return _with_room(_patient(store, replace(given, storage_attempts=1), "s3"), given)
 
 
 def _ftp(given: Settings) -> BlobStore:
@@ -86,13 +88,24 @@ def _ftp(given: Settings) -> BlobStore:
             timeout=given.ftp_timeout,
         )
     )
-    return _patient(store, given, "ftp")
+    return _with_room(_patient(store, given, "ftp"), given)
 
 
 def _in_database(database: Database, given: Settings) -> BlobStore:
     store = DatabaseBlobStore(database)
     # Before a file there is no network.
-    return store if given.database == "sqlite" else _patient(store, given, "database")
+    return _with_room(store if given.database == "sqlite" else _patient(store, given, "database"), given)
+
+
+def _fs(given: Settings) -> BlobStore:
+    store = FilesystemBlobStore(FilesystemConfig(given.fs_base_path))
+    return _with_room(store, given, {given.fs_base_path: room.on_disk})
+
+
+def _with_room(store: BlobStore, given: Settings, looks: room.Looks | None = None) -> BlobStore:
+    """One that leaves room beside the bytes, and beside the rows: a delete needs some of it too."""
+    all_looks = dict(looks or {}) | ({given.sqlite_path: sqlite.room} if given.database == "sqlite" else {})
+    return room.WithRoom(store, all_looks, given.min_free_bytes) if all_looks and given.min_free_bytes else store
 
 
 def _patient(store: BlobStore, given: Settings, backend: str) -> BlobStore:
@@ -127,7 +140,7 @@ class Container(containers.DeclarativeContainer):
         mariadb=providers.Singleton(SqlMetadata, mariadb),
     )
 
-    fs = providers.Singleton(FilesystemBlobStore, providers.Factory(FilesystemConfig, base_path=_given.fs_base_path))
+    fs = providers.Singleton(_fs, settings)
     memory = providers.Singleton(MemoryBlobStore)
     database = providers.Singleton(
         _in_database,

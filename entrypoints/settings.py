@@ -22,6 +22,7 @@ NATURAL = values.number(int, Meta(ge=0))
 COUNT = values.number(int, Meta(ge=1))
 PORT = values.number(int, Meta(ge=1, le=65535))
 SECONDS = values.number(float, Meta(gt=0))
+WHILE = values.number(float, Meta(ge=0, le=24 * 3600))
 GRACE = values.number(int, Meta(ge=0, le=366 * 24 * 3600))
 # These may be in a file: NAME_FILE.
 SECRETS = {
@@ -67,6 +68,11 @@ class Settings:
     max_blob_bytes: int = 5 * 1024**3
     client_timeout: float = 30
     client_min_rate: int = 1000
+    min_free_bytes: int = 256 * 1024**2
+    max_requests: int = 1000
+    max_connections: int = 2000
+    drain: float = 0
+    stop_timeout: float = 30
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
@@ -158,6 +164,11 @@ class _Reading:
             max_blob_bytes=self._get(COUNT, DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
             client_timeout=self._get(SECONDS, DEFAULT.client_timeout, "CLIENT_TIMEOUT"),
             client_min_rate=self._get(NATURAL, DEFAULT.client_min_rate, "CLIENT_MIN_RATE"),
+            min_free_bytes=self._get(NATURAL, DEFAULT.min_free_bytes, "MIN_FREE_BYTES"),
+            max_requests=self._get(COUNT, DEFAULT.max_requests, "MAX_REQUESTS"),
+            max_connections=self._get(COUNT, DEFAULT.max_connections, "MAX_CONNECTIONS"),
+            drain=self._get(WHILE, DEFAULT.drain, "DRAIN"),
+            stop_timeout=self._get(WHILE, DEFAULT.stop_timeout, "STOP_TIMEOUT"),
             host=self._get(str, DEFAULT.host, "HOST"),
             port=self._get(PORT, DEFAULT.port, "PORT"),
             workers=self._get(values.number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),

@@ -1,11 +1,12 @@
 """SQLite: one writer in one thread, readers apart in theirs, a write-ahead log, and each commit synced to the disk."""
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar, TypeVarTuple
@@ -42,6 +43,20 @@ class SqliteConfig:
     path: Path
     readers: int = 4
     timeout: float = 30
+
+
+def room(path: Path) -> int:
+    """How many bytes can be added to the database: on its disk, and in its file, which does not shrink. Raises OSError.
+
+    Never by opening the file in another way than SQLite's: when that is closed, the locks of this process are lost.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            inside = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")]
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
+    disk = os.statvfs(path)
+    return int(disk.f_bavail * disk.f_frsize + inside[0] * inside[1])
 
 
 class SqliteDatabase(Database):
@@ -157,8 +172,8 @@ class SqliteDatabase(Database):
     def _close(self) -> None:
         self._read_threads.__exit__(None, None, None)
         self._write_thread.__exit__(None, None, None)
-        for connection in self._connections:
-            connection.close()
+        while self._connections:
+            self._connections.pop().close()
 
 
 class _Transaction(Transaction):

@@ -16,32 +16,43 @@ from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.blob_ids import BlobIdsApart
 from entrypoints.http.head import HeadAsGet
+from entrypoints.http.last_answers import LastAnswers
+from entrypoints.http.overload import Overload, Places
 from entrypoints.http.pace import Pace
 from entrypoints.http.problems import EXCEPTION_HANDLERS
 from entrypoints.http.unread_bodies import UnreadBodies
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
+from entrypoints.stopping import Stopping
 
 
 def create_app(
-    given: Settings, configure: Callable[[Container], None] = lambda _: None, *, patient: bool = False
+    given: Settings,
+    configure: Callable[[Container], None] = lambda _: None,
+    *,
+    patient: bool = False,
+    stopping: Stopping | None = None,
 ) -> Litestar:
     """An application of its own, with nothing shared. `configure` may override what the container provides.
 
     At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead.
     """
+    stopping = stopping or Stopping()
     container = Container(settings=given)
     configure(container)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with lifecycle.running(container, patient=patient):
+        async with stopping.at_sigterm(), lifecycle.running(container, patient=patient):
             yield
 
     interface = Router(
         "/",
         route_handlers=[*blobs.ROUTES, lists.list_blobs],
-        middleware=[DefineMiddleware(BearerAuthentication, tokens=given.tokens)],
+        middleware=[
+            DefineMiddleware(Overload, places=Places(given.max_requests)),
+            DefineMiddleware(BearerAuthentication, tokens=given.tokens),
+        ],
         dependencies={
             "store": _always(container.store_blob()),
             "fetch": _always(container.fetch_blob()),
@@ -55,7 +66,7 @@ def create_app(
     operations = Router(
         "/",
         route_handlers=[health.live, health.ready],
-        dependencies={"readiness": _always(health.Readiness(container.check_ready()))},
+        dependencies={"readiness": _always(health.Readiness(container.check_ready(), stopping))},
     )
     app = Litestar(
         [interface, operations],
@@ -65,7 +76,7 @@ def create_app(
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )
-    app.asgi_handler = AccessLog(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))))
+    app.asgi_handler = AccessLog(LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))), stopping))
     return app
 
 

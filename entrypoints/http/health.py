@@ -15,6 +15,7 @@ from application.check_ready import CheckReady
 from domain.errors import DriveError
 from entrypoints.http import openapi
 from entrypoints.http.problems import RETRY_AFTER, HttpProblem
+from entrypoints.stopping import Stopping
 
 LOG = structlog.get_logger()
 FRESH = 1.0  # seconds for which an answer serves all who ask: they need no token, and each check costs writes
@@ -29,10 +30,15 @@ class Health(msgspec.Struct):
 class Readiness:
     """The last outcome of the check, taken anew at most once in `FRESH` seconds, however many ask."""
 
-    def __init__(self, check: CheckReady) -> None:
+    def __init__(self, check: CheckReady, stopping: Stopping) -> None:
         self._check = check
+        self._stopping = stopping
         self._outcome: asyncio.Task[Mapping[str, DriveError]] | None = None
         self._taken = float("-inf")
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.has_begun
 
     async def faults(self) -> Mapping[str, DriveError]:
         """The faults by the name of the part that has them."""
@@ -72,9 +78,13 @@ async def live() -> Health:
 )
 async def ready(readiness: NamedDependency[Readiness]) -> Response[Health]:
     """The database and the storage for new blobs took a write just now."""
-    faults = await readiness.faults()
-    if faults:
+    if readiness.is_stopping:
+        raise _not_ready("Not ready: it is about to stop. Ask another server.")
+    if faults := await readiness.faults():
         parts = " and ".join(f"the {part} ({fault.kind.value})" for part, fault in faults.items())
-        detail = f"Not ready: {parts}. The log has the details."
-        raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail, headers=RETRY_AFTER)
+        raise _not_ready(f"Not ready: {parts}. The log has the details.")
     return Response(Health(), headers={"Cache-Control": "no-store"})
+
+
+def _not_ready(detail: str) -> HttpProblem:
+    return HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail, headers=RETRY_AFTER)

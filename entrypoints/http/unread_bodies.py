@@ -33,7 +33,7 @@ class UnreadBodies:
             return message
 
         async def answering(message: Message) -> None:
-            if message["type"] == "http.response.start" and not is_read:
+            if message["type"] == "http.response.start" and not is_read and CLOSE not in message["headers"]:
                 message["headers"] = [*message["headers"], CLOSE]
             await send(message)
 

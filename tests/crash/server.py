@@ -11,19 +11,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import granian
 import msgspec
 from dependency_injector import providers
-from granian.server.mp import MPServer
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.reap import Reap
-from entrypoints import cli
+from entrypoints import cli, supervisor
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
+from entrypoints.supervisor import Supervisor
 from tests.crash import watched_io
 from tests.crash.failpoints import HEADER, PASSAGE, Passage, point
 from tests.crash.keys import in_few_folders
@@ -39,7 +38,7 @@ TO_PLANT = Path("planted")
 BRIEF = "BRIEF"
 
 
-def app_with_points(given: Settings, *, patient: bool = False) -> Litestar:
+def app_with_points(given: Settings, **more: Any) -> Litestar:
     reaps: list[Callable[[], Reap]] = []
 
     def configure(container: Container) -> None:
@@ -52,7 +51,7 @@ def app_with_points(given: Settings, *, patient: bool = False) -> Litestar:
             PLANTED[TO_PLANT.read_text()](container)
         reaps.append(container.reap)
 
-    app = create_app(given, configure, patient=patient)
+    app = create_app(given, configure, **more)
     app.asgi_handler = WithPoints(app.asgi_handler, reaps[0](), given.storage)
     return app
 
@@ -153,7 +152,7 @@ async def _answer(send: Send, body: Any) -> None:
     await send({"type": "http.response.body", "body": msgspec.json.encode(body), "more_body": False})
 
 
-class Undaunted(MPServer):
+class Undaunted(Supervisor):
     """A parent that replaces a worker however soon it dies. The real one gives up after two deaths within 5.5 s."""
 
     def _respawn_workers(self, *args: Any, **more: Any) -> None:
@@ -163,7 +162,7 @@ class Undaunted(MPServer):
 
 def main() -> None:
     watched_io.watch()
-    for module, name, own in ((cli, "create_app", app_with_points), (granian, "Granian", Undaunted)):
+    for module, name, own in ((cli, "create_app", app_with_points), (supervisor, "Supervisor", Undaunted)):
         setattr(module, name, own)
     cli.main()
 

@@ -20,7 +20,8 @@ DATA = pattern(MIB)
 @pytest.fixture
 def client(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     size, settings = request.param
-    server = Server(tmp_path, command=[*on_a_disk(tmp_path, size), *SHORT_LEASES], **settings)
+    command = [*on_a_disk(tmp_path, size), *SHORT_LEASES]
+    server = Server(tmp_path, command=command, **{"MIN_FREE_BYTES": "0"} | settings)
     with server, server.client() as client:
         yield client
 
@@ -45,7 +46,7 @@ def fill(client: httpx.Client, data: bytes = DATA) -> list[str]:
     stored: list[str] = []
     while (answer := put(client, blob_id := f"{len(stored):01000}", data)).status_code == 201:
         stored.append(blob_id)
-        assert len(stored) * len(data) <= DISK
+        assert len(stored) * len(data) <= 4 * DISK
     assert (answer.status_code, answer.json()["code"]) == (507, "no_space")
     assert "Retry-After" not in answer.headers
     return stored
@@ -85,3 +86,45 @@ def test_a_disk_for_the_rows(client: httpx.Client) -> None:
     ready = client.get("/health/ready")
     assert ready.status_code == 503
     assert "the database (no_space)" in ready.json()["detail"]
+
+
+FLOOR = 12 * MIB  # more than SQLite's log has
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"FS_BASE_PATH": "small/blobs"}, {"STORAGE": "database", "DATABASE_URL": "sqlite:///small/rows.db"}],
+    ids=["files", "SQLite"],
+)
+def test_some_room_is_left(tmp_path: Path, settings: dict[str, str]) -> None:
+    server = Server(
+        tmp_path,
+        command=[*on_a_disk(tmp_path, 4 * DISK), *SHORT_LEASES],
+        MIN_FREE_BYTES=str(FLOOR),
+        READERS_GRACE="0",
+        **settings,
+    )
+    with server, server.client() as client:
+        stored = fill(client)
+        small = Path(f"/proc/{server.workers()[0]}/root{tmp_path}/small")
+        assert FLOOR / 2 < free(small) < FLOOR + 3 * MIB
+        assert put(client, "small", b"x").status_code == 507
+        assert put(client, "in the midst of it", pattern(2 * FLOOR)).status_code == 507
+        assert free(small) > FLOOR / 2
+        ready = client.get("/health/ready")
+        assert (ready.status_code, ready.json()["detail"]) == (
+            503,
+            "Not ready: the storage (no_space). The log has the details.",
+        )
+        assert "MIN_FREE_BYTES" in server.errors()
+        expect_to_be_read(client, stored)
+        for blob_id in stored[4:]:
+            assert client.delete(f"/v1/blobs/{blob_id}").status_code == 204
+        server.wait_until(lambda: put(client, "again").status_code == 201)
+        expect_to_be_read(client, [*stored[:4], "again"])
+        assert client.get("/health/ready").status_code == 200
+
+
+def free(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -147,6 +147,10 @@ class Server:
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return sum(row[1].endswith(f":{self.port:04X}") and row[3] == "0A" for row in rows)
 
+    def wait_until_all_serve(self) -> None:
+        """Wait for all workers: one is enough to answer."""
+        self.wait_until(lambda: self.listeners() == int(self._environment.get("WORKERS", "1")))
+
     def connections(self) -> int:
         """How many connections the server has not closed. One that is closed may have bytes yet, but is no file."""
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

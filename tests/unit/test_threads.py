@@ -69,3 +69,10 @@ async def test_leaving_lets_the_calls_end() -> None:
     await asyncio.gather(*calls)
     assert ran == list(range(100))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("test-")]
+
+
+async def test_what_was_left_is_entered_again() -> None:
+    threads = Threads("test", 2)
+    for _ in range(2):
+        with threads:
+            assert await threads.run(lambda: "done") == "done"

@@ -1,0 +1,141 @@
+"""How a server stops: it says so, takes nothing new, fails nobody, and does not wait without end."""
+
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.http.balanced import Balanced
+from tests.http.server import PATIENCE, Server
+from tests.http.wire import AUTH, answer, ask_once, get, request
+
+SLOW = request("PUT /v1/blobs/slow", f"{AUTH}Content-Length: 5\r\nExpect: 100-continue\r\n")
+
+
+def begin_slowly(server: Server) -> socket.socket:
+    """A connection whose request is under way, and lacks five bytes."""
+    connection = server.connect()
+    connection.sendall(SLOW)
+    assert connection.recv(100).startswith(b"HTTP/1.1 100")
+    return connection
+
+
+def takes_connections(server: Server) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", server.port), timeout=0.3).close()
+    except (TimeoutError, ConnectionRefusedError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+async def test_a_restart_fails_no_request(tmp_path: Path, workers: str) -> None:
+    with Server(tmp_path, WORKERS=workers) as one, Server(tmp_path, WORKERS=workers) as two:
+        for server in (one, two):
+            server.wait_until_all_serve()
+        load = Balanced([one.port, two.port])
+
+        def restart() -> None:
+            for server in (one, two):
+                server.wait_until(load.goes_on())
+                assert server.stop() == 0
+                server.__enter__()
+                server.wait_until_all_serve()
+
+        await load.load(16, restart)
+    assert load.failed == []
+    assert set(load.answers) == {200, 201}
+
+
+def test_who_waits_to_be_accepted_is_served(tmp_path: Path) -> None:
+    with Server(tmp_path, MAX_CONNECTIONS="1") as server:
+        with begin_slowly(server) as slow, server.connect() as waiting:
+            waiting.sendall(get("/health/live"))
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_until(lambda: not takes_connections(server))
+            slow.sendall(b"hello")
+            with slow.makefile("rb") as stream:
+                assert answer(stream).status == 201
+            with waiting.makefile("rb") as stream:
+                assert answer(stream).status == 200
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_while_it_drains_it_serves_and_is_not_ready(tmp_path: Path) -> None:
+    with Server(tmp_path, DRAIN="3") as server, server.connect() as kept:
+        assert "connection" not in ask_once(kept, get("/health/ready")).headers
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_until(lambda: not is_ready(server))
+        with server.client() as client:
+            for path in ("/health/live", "/v1/blobs", "/docs"):
+                found = client.get(path)
+                assert (found.status_code, found.headers["connection"]) == (200, "close")
+            refusal = client.put("/v1/blobs/a", content=b"x", headers={"Authorization": "Bearer other"})
+            assert (refusal.status_code, refusal.headers.get_list("connection")) == (401, ["close"])
+            assert client.put("/v1/blobs/a", content=b"x").status_code == 201
+            ready = client.get("/health/ready").json()
+        assert (ready["code"], ready["detail"]) == ("not_ready", "Not ready: it is about to stop. Ask another server.")
+        assert ask_once(kept, get("/v1/blobs/a")).headers["connection"] == "close"
+        assert server.process.wait(PATIENCE) == 0
+        assert {line["level"] for line in server.log()} == {"info"}
+
+
+def is_ready(server: Server) -> bool:
+    with server.connect() as connection:
+        return ask_once(connection, get("/health/ready")).status == 200
+
+
+def test_what_does_not_end_in_time_is_cut_off_and_cleaned_up(tmp_path: Path) -> None:
+    with Server(tmp_path, STOP_TIMEOUT="0.5", CLIENT_TIMEOUT="60") as server:
+        with begin_slowly(server) as connection:
+            assert server.stop() == 0
+            assert connection.recv(100) == b""
+        assert server.left() | {"garbage": 0} == {"files": 0, "blobs": 0, "uploads": 0, "garbage": 0}
+        assert "requests that did not end in time are cut off" in {line["event"] for line in server.log()}
+        assert "refused to gracefully stop" not in server.errors()
+
+
+def test_a_second_ctrl_c_stops_it_now(tmp_path: Path) -> None:
+    with Server(tmp_path, STOP_TIMEOUT="600", CLIENT_TIMEOUT="600") as server, begin_slowly(server):
+        server.process.send_signal(signal.SIGINT)
+        server.wait_until(lambda: not takes_connections(server))
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_a_second_sigterm_changes_nothing(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, begin_slowly(server) as slow:
+        for _ in range(2):
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_until(lambda: not takes_connections(server))
+        slow.sendall(b"hello")
+        assert slow.recv(100).startswith(b"HTTP/1.1 201")
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
+    with Server(tmp_path, STOP_TIMEOUT="0") as server:
+        [worker] = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        assert server.stop() == 0
+        assert "refused to gracefully stop" in server.errors()
+
+
+def test_a_worker_that_waits_for_its_storage_ends_at_once(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        away = (tmp_path / "data" / "blobs").rename(tmp_path / "away")
+        (tmp_path / "data" / "blobs").touch()
+        [worker] = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        server.wait_until(lambda: "the start waits" in server.errors())
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 10
+        assert away.exists()
+        assert "Traceback" not in server.errors()
+        assert json.loads(server.errors().splitlines()[-1])["level"] == "warning"
