@@ -1,7 +1,6 @@
 """Watching an operation of a backend, for those who observe it."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from time import perf_counter
 from types import TracebackType
 from typing import Self, TypeVar
@@ -16,7 +15,12 @@ FAULTS = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.NO_SPACE, Kind.COMMIT_U
 
 
 class Watch:
-    """One operation. A context, which may be entered several times: inside, time and errors are the backend's."""
+    """One operation. A context, which may be entered several times: inside, time and errors are the backend's.
+
+    No generators here: this is on the way of each request.
+    """
+
+    __slots__ = ("_backend", "_began", "_fault", "_name", "_observer", "_of_others", "_seconds", "_since", "outcome")
 
     def __init__(self, observer: Observer, backend: str, name: str) -> None:
         self.outcome = ""
@@ -70,15 +74,14 @@ class Watch:
             yield item
 
 
-@contextmanager
-def watched(observer: Observer, backend: str, name: str) -> Iterator[Watch]:
-    """All of an operation, whose end is told."""
-    watch = Watch(observer, backend, name)
-    try:
-        with watch:
-            yield watch
-    finally:
-        watch.end()
+class WholeWatch(Watch):
+    """One that is entered once, and tells of the end when it is left."""
+
+    __slots__ = ()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        super().__exit__(kind, error, trace)
+        self.end()
 
 
 def fault(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.cancellation import to_the_end
 from adapters.sql.database import Database, Transaction
-from adapters.watch import watched
+from adapters.watch import WholeWatch
 from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import DriveError, Kind
 
@@ -73,7 +73,7 @@ class EngineDatabase(Database):
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         connection = engine.connect()
         backend = self.name.lower()
-        with watched(self._observer, backend, "connect"):
+        with WholeWatch(self._observer, backend, "connect"):
             async with self.answering():
                 await connection.start()
         self._observer.connections(backend, +1)

@@ -7,7 +7,7 @@ from typing import Self, TypeVar, TypeVarTuple
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database, Transaction
-from adapters.watch import Watch, fault, watched
+from adapters.watch import Watch, WholeWatch, fault
 from application.ports.observer import Observer
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class ObservedDatabase(Database):
         await self._database.__aexit__(*exc)
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        with watched(self._observer, self._name, "read"):
+        with WholeWatch(self._observer, self._name, "read"):
             return await self._database.read(function, *args)
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
 from adapters.threads import Threads
-from adapters.watch import watched
+from adapters.watch import WholeWatch
 from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import DriveError, Kind
 
@@ -87,7 +87,7 @@ class SqliteDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["_Transaction"]:
-        with watched(self._observer, "sqlite", "connect"):
+        with WholeWatch(self._observer, "sqlite", "connect"):
             await self._take_turn()
         self._observer.connections("sqlite", +1)
         transaction = _Transaction(self, self._writer, self._write_thread)

@@ -1,12 +1,10 @@
 """The port to whoever watches the backends at work: metrics, traces."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """An operation on a backend that has ended.
 
     `backend` is a storage (fs, s3, ...) or a database (sqlite, postgresql, ...). It `began` at a time of

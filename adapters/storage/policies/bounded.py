@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 
 from adapters.storage.policies.around import Around
-from adapters.watch import watched
+from adapters.watch import WholeWatch
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import ByteRange, ObjectKey
@@ -39,7 +39,7 @@ class BoundedBlobStore(Around):
     @asynccontextmanager
     async def _place(self, operation: str, key: ObjectKey) -> AsyncIterator[None]:
         if self._places.locked():
-            with watched(self._observer, self._backend, "wait"):
+            with WholeWatch(self._observer, self._backend, "wait"):
                 await self._wait(operation, key)
         else:
             await self._places.acquire()

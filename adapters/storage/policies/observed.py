@@ -1,10 +1,11 @@
 """A storage that is watched at work."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing
+from types import TracebackType
 
 from adapters.storage.policies.around import Around
-from adapters.watch import Watch, watched
+from adapters.watch import Watch, WholeWatch
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import Observer
 from domain.blob import ByteRange, ObjectKey
@@ -19,29 +20,26 @@ class ObservedBlobStore(Around):
         self._observer = observer
 
     async def check(self) -> None:
-        with watched(self._observer, self._backend, "check"):
+        with WholeWatch(self._observer, self._backend, "check"):
             await self.store.check()
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        with self._stream("put") as watch:
+        with _Stream(self._observer, self._backend, "put") as watch:
             async with aclosing(watch.sent(chunks)) as sent:
                 with watch:
                     return await self.store.put(key, sent)
 
-    @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        with self._stream("open") as watch:
-            async with AsyncExitStack() as stack:
-                with watch:
-                    chunks = await stack.enter_async_context(self.store.open(key, byte_range))
-                yield watch.taken(chunks)
+    def open(
+        self, key: ObjectKey, byte_range: ByteRange | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return _Reading(self.store.open(key, byte_range), self._backend, self._observer)
 
     async def stat(self, key: ObjectKey) -> Stored:
-        with watched(self._observer, self._backend, "stat"):
+        with WholeWatch(self._observer, self._backend, "stat"):
             return await self.store.stat(key)
 
     async def delete(self, key: ObjectKey) -> None:
-        with watched(self._observer, self._backend, "delete"):
+        with WholeWatch(self._observer, self._backend, "delete"):
             await self.store.delete(key)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
@@ -52,12 +50,45 @@ class ObservedBlobStore(Around):
         finally:
             watch.end()
 
-    @contextmanager
-    def _stream(self, name: str) -> Iterator[Watch]:
-        watch = Watch(self._observer, self._backend, name)
-        self._observer.streams(self._backend, +1)
+
+class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]]):
+    def __init__(
+        self, reading: AbstractAsyncContextManager[AsyncIterator[bytes]], backend: str, observer: Observer
+    ) -> None:
+        self._reading = reading
+        self._stream = _Stream(observer, backend, "open")
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        watch = self._stream.__enter__()
         try:
-            yield watch
+            with watch:
+                return watch.taken(await self._reading.__aenter__())
+        except BaseException:
+            self._stream.__exit__()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._reading.__aexit__(kind, error, trace)
         finally:
-            self._observer.streams(self._backend, -1)
-            watch.end()
+            self._stream.__exit__()
+
+
+class _Stream:
+    """An object that is written or read. A context."""
+
+    def __init__(self, observer: Observer, backend: str, name: str) -> None:
+        self._observer = observer
+        self._backend = backend
+        self._name = name
+
+    def __enter__(self) -> Watch:
+        self._watch = Watch(self._observer, self._backend, self._name)
+        self._observer.streams(self._backend, +1)
+        return self._watch
+
+    def __exit__(self, *exc: object) -> None:
+        self._observer.streams(self._backend, -1)
+        self._watch.end()
