@@ -5,7 +5,8 @@ import errno
 import multiprocessing
 import os
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
 from entrypoints.stopping import ACCEPTED_WITHIN, Stopping
+from entrypoints.telemetry import workers as metrics_of_workers
 from entrypoints.verify_command import tell_and_exit, verify
 
 KILLED_AFTER = 2  # seconds beyond those that a worker has to stop: it hangs
@@ -54,6 +56,8 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             address, claim = _claim(ready)
             stack.enter_context(claim)
             asyncio.run(_check(ready))
+            if ready.metrics and ready.workers > 1:
+                stack.enter_context(_shared_metrics())
         except (SettingsError, StartError) as fault:
             tell_and_exit(fault)
         click.echo(_banner(ready, made_token=not given.tokens))
@@ -67,6 +71,18 @@ async def _check(given: Settings) -> None:
     """Open all that the settings name, once, so that what is wrong is told here, in one line."""
     async with lifecycle.opened(Container(settings=given)):
         pass
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """A folder where the workers' metrics are added up. Raises StartError."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(metrics_of_workers.shared_folder())
+        except OSError as fault:
+            told = f"TMPDIR: no folder can be made for the workers' metrics: {fault}. Let this user write there."
+            raise StartError(f"{told} METRICS=false does without.") from fault
+        yield
 
 
 def _claim(given: Settings) -> tuple[str, socket.socket]:

@@ -14,16 +14,19 @@ from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import SqlMetadata
 from adapters.sql import sqlite
 from adapters.sql.database import Database
+from adapters.sql.observed import ObservedDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage import room
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
+from adapters.storage.policies.observed import ObservedBlobStore
 from application.check_ready import CheckReady
 from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
 from application.list_blobs import ListBlobs
 from application.ports.blob_store import BlobStore
+from application.ports.observer import UNOBSERVED, Observer
 from application.reap import Reap
 from application.store_blob import StoreBlob
 from application.stores import Stores
@@ -33,21 +36,25 @@ from entrypoints.logs import tell_of_retry
 from entrypoints.settings import Settings
 
 
-def _postgresql(url: str) -> Database:
+def _postgresql(url: str, observer: Observer) -> Database:
     # Imported only where it is used: a start without it is quicker.
     from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 
-    return PostgresqlDatabase(PostgresqlConfig(url))
+    return PostgresqlDatabase(PostgresqlConfig(url), observer)
 
 
-def _mariadb(url: str) -> Database:
+def _mariadb(url: str, observer: Observer) -> Database:
     # Likewise.
     from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 
-    return MariadbDatabase(MariadbConfig(url))
+    return MariadbDatabase(MariadbConfig(url), observer)
 
 
-def _s3(given: Settings) -> BlobStore:
+def _rows_in(database: Database, name: str, observer: Observer) -> SqlMetadata:
+    return SqlMetadata(ObservedDatabase(database, name, observer))
+
+
+def _s3(given: Settings, observer: Observer) -> BlobStore:
     # Likewise.
     from adapters.storage.s3 import S3BlobStore, S3Config
 
@@ -62,13 +69,14 @@ def _s3(given: Settings) -> BlobStore:
             connections=given.storage_streams + 10,  # beside the streams, what is short
             request_timeout=given.storage_timeout,
             attempts=given.storage_attempts,
-        )
+        ),
+        observer=observer,
     )
     # Its client makes further attempts itself, also for each part of an upload.
-    return _with_room(_patient(store, replace(given, storage_attempts=1), "s3"), given)
+    return _with_room(_patient(store, replace(given, storage_attempts=1), "s3", observer), given)
 
 
-def _ftp(given: Settings) -> BlobStore:
+def _ftp(given: Settings, observer: Observer) -> BlobStore:
     # Likewise.
     from adapters.storage.ftp.config import FtpConfig
     from adapters.storage.ftp.store import FtpBlobStore
@@ -86,20 +94,24 @@ def _ftp(given: Settings) -> BlobStore:
             passive=given.ftp_passive,
             connections=given.ftp_connections,
             timeout=given.ftp_timeout,
-        )
+        ),
+        observer=observer,
     )
-    return _with_room(_patient(store, given, "ftp"), given)
+    return _with_room(_patient(store, given, "ftp", observer), given)
 
 
-def _in_database(database: Database, given: Settings) -> BlobStore:
+def _in_database(database: Database, given: Settings, observer: Observer) -> BlobStore:
+    # Its transactions are not observed: there may be one for each chunk.
     store = DatabaseBlobStore(database)
     # Before a file there is no network.
-    return _with_room(store if given.database == "sqlite" else _patient(store, given, "database"), given)
+    if given.database == "sqlite":
+        return _with_room(ObservedBlobStore(store, "database", observer), given)
+    return _with_room(_patient(store, given, "database", observer), given)
 
 
-def _fs(given: Settings) -> BlobStore:
+def _fs(given: Settings, observer: Observer) -> BlobStore:
     store = FilesystemBlobStore(FilesystemConfig(given.fs_base_path))
-    return _with_room(store, given, {given.fs_base_path: room.on_disk})
+    return _with_room(ObservedBlobStore(store, "fs", observer), given, {given.fs_base_path: room.on_disk})
 
 
 def _with_room(store: BlobStore, given: Settings, looks: room.Looks | None = None) -> BlobStore:
@@ -108,7 +120,7 @@ def _with_room(store: BlobStore, given: Settings, looks: room.Looks | None = Non
     return room.WithRoom(store, all_looks, given.min_free_bytes) if all_looks and given.min_free_bytes else store
 
 
-def _patient(store: BlobStore, given: Settings, backend: str) -> BlobStore:
+def _patient(store: BlobStore, given: Settings, backend: str, observer: Observer) -> BlobStore:
     # Likewise.
     from stamina.instrumentation import set_on_retry_hooks
 
@@ -116,7 +128,7 @@ def _patient(store: BlobStore, given: Settings, backend: str) -> BlobStore:
 
     set_on_retry_hooks([tell_of_retry])
     policies = Policies(timeout=given.storage_timeout, attempts=given.storage_attempts, streams=given.storage_streams)
-    return with_policies(store, policies, backend)
+    return with_policies(store, policies, backend, observer)
 
 
 def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapping[str, BlobStore]:
@@ -124,31 +136,33 @@ def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapp
 
 
 class Container(containers.DeclarativeContainer):
-    """Drivebay, put together. To be given its `settings`."""
+    """Drivebay, put together. To be given its `settings`, and an `observer` if there is one."""
 
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
+    observer: providers.Provider[Observer] = providers.Object(UNOBSERVED)
     _given: Any = settings.provided
 
-    sqlite = providers.Singleton(SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path))
-    postgresql = providers.Singleton(_postgresql, _given.database_url)
-    mariadb = providers.Singleton(_mariadb, _given.database_url)
+    sqlite = providers.Singleton(SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path), observer)
+    postgresql = providers.Singleton(_postgresql, _given.database_url, observer)
+    mariadb = providers.Singleton(_mariadb, _given.database_url, observer)
     metadata: providers.Provider[MemoryMetadata | SqlMetadata] = providers.Selector(
         _given.database,
         memory=providers.Singleton(MemoryMetadata),
-        sqlite=providers.Singleton(SqlMetadata, sqlite),
-        postgresql=providers.Singleton(SqlMetadata, postgresql),
-        mariadb=providers.Singleton(SqlMetadata, mariadb),
+        sqlite=providers.Singleton(_rows_in, sqlite, "sqlite", observer),
+        postgresql=providers.Singleton(_rows_in, postgresql, "postgresql", observer),
+        mariadb=providers.Singleton(_rows_in, mariadb, "mariadb", observer),
     )
 
-    fs = providers.Singleton(_fs, settings)
-    memory = providers.Singleton(MemoryBlobStore)
+    fs = providers.Singleton(_fs, settings, observer)
+    memory = providers.Singleton(ObservedBlobStore, providers.Singleton(MemoryBlobStore), "memory", observer)
     database = providers.Singleton(
         _in_database,
         providers.Selector(_given.database, sqlite=sqlite, postgresql=postgresql, mariadb=mariadb),
         settings,
+        observer,
     )
-    s3 = providers.Singleton(_s3, settings)
-    ftp = providers.Singleton(_ftp, settings)
+    s3 = providers.Singleton(_s3, settings, observer)
+    ftp = providers.Singleton(_ftp, settings, observer)
     stores = providers.Singleton(
         Stores,
         active=_given.storage,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from application.ports.observer import Observer
 from application.reap import Reap
 from application.stores import Stores
 from domain.errors import DriveError
@@ -69,7 +70,7 @@ async def running(container: Container, *, patient: bool = False) -> AsyncIterat
         await _open(stack, container, patient=patient)
         await stack.enter_async_context(in_background(_check_others(container.stores())))
         for backend in container.stores().by_name:
-            reaping = _reap_forever(container.reap(), backend, container.settings().reap_interval)
+            reaping = _reap_forever(container, backend)
             await stack.enter_async_context(in_background(reaping))
         yield
 
@@ -137,14 +138,14 @@ async def in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None
             await task
 
 
-async def _reap_forever(reap: Reap, backend: str, interval: float) -> None:
-    """Reap one backend every `interval` seconds, and at once while there is more to do."""
+async def _reap_forever(container: Container, backend: str) -> None:
+    """Reap one backend again and again, and at once while there is more to do."""
     while True:
-        if not await _reap_once(reap, backend):
-            await asyncio.sleep(interval)
+        if not await _reap_once(container.reap(), backend, container.observer()):
+            await asyncio.sleep(container.settings().reap_interval)
 
 
-async def _reap_once(reap: Reap, backend: str) -> bool:
+async def _reap_once(reap: Reap, backend: str, observer: Observer) -> bool:
     """Whether there is more to reap at once."""
     try:
         reaped = await reap(backend)
@@ -154,6 +155,7 @@ async def _reap_once(reap: Reap, backend: str) -> bool:
         # The reaper outlives its own faults: without it, the storage would fill up unseen.
         LOG.exception("reaping failed", storage=backend)
     else:
+        observer.reaped(backend, reaped.deleted, len(reaped.faults))
         for kept in reaped.faults:
             LOG.warning("an object could not be deleted", fault=str(kept))
         return reaped.more

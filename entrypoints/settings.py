@@ -78,6 +78,9 @@ class Settings:
     workers: int = 1
     reap_interval: float = 30
     readers_grace: int = 600
+    metrics: bool = True
+    docs: bool = True
+    otlp_endpoint: str = ""
 
     @property
     def database(self) -> str:
@@ -87,6 +90,12 @@ class Settings:
     @property
     def sqlite_path(self) -> Path:
         return Path(self.database_url.removeprefix("sqlite:///"))
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The folders on this machine that hold what is stored: of the `blobs`, of the `rows`, or neither."""
+        folders = {"blobs": self.fs_base_path} if "fs" in self.storages else {}
+        return folders | ({"rows": self.sqlite_path.parent} if self.database == "sqlite" else {})
 
     @property
     def storages(self) -> tuple[str, ...]:
@@ -174,6 +183,9 @@ class _Reading:
             workers=self._get(values.number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),
             reap_interval=self._get(SECONDS, DEFAULT.reap_interval, "REAP_INTERVAL"),
             readers_grace=self._get(GRACE, DEFAULT.readers_grace, "READERS_GRACE"),
+            metrics=self._get(values.boolean, DEFAULT.metrics, "METRICS"),
+            docs=self._get(values.boolean, DEFAULT.docs, "DOCS"),
+            otlp_endpoint=self._get(values.http_url, DEFAULT.otlp_endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT"),
         )
         if storage == "memory":
             self._check_memory(settings)

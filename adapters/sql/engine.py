@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.cancellation import to_the_end
 from adapters.sql.database import Database, Transaction
+from adapters.watch import WholeWatch
+from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import DriveError, Kind
 
 T = TypeVar("T")
@@ -22,13 +24,17 @@ class EngineDatabase(Database):
     """What the servers have in common. A subclass has the engine, prepares the tables, and knows its own faults.
 
     `name` is what people call the server, and `errors` are how it says what is wrong. `readers` make connections for
-    single statements. An answer is waited for `deadline` seconds: None leaves that to the driver.
+    single statements. An answer is waited for `deadline` seconds: None leaves that to the driver. To get a
+    connection is told to the observer as an operation of its own: `connect`.
     """
 
     name: str
     errors: tuple[type[Exception], ...] = (sa.exc.DBAPIError,)
 
-    def __init__(self, engine: AsyncEngine, readers: AsyncEngine, deadline: float | None = None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, readers: AsyncEngine, deadline: float | None = None, observer: Observer = UNOBSERVED
+    ) -> None:
+        self._observer = observer
         self._engine = engine
         self._readers = readers
         self._deadline = deadline
@@ -66,11 +72,15 @@ class EngineDatabase(Database):
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         connection = engine.connect()
-        async with self.answering():
-            await connection.start()
+        backend = self.name.lower()
+        with WholeWatch(self._observer, backend, "connect"):
+            async with self.answering():
+                await connection.start()
+        self._observer.connections(backend, +1)
         try:
             yield connection
         finally:
+            self._observer.connections(backend, -1)
             await to_the_end(self._close(connection))
 
     async def _close(self, connection: AsyncConnection) -> None:

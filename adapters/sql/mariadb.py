@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
+from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import DriveError, Kind
 
 # By the server's numbers, and from 2000 on the client's (MariaDB's list of error codes). What is not here is a fault
@@ -76,7 +77,7 @@ class MariadbDatabase(EngineDatabase):
 
     name = "MariaDB"
 
-    def __init__(self, config: MariadbConfig) -> None:
+    def __init__(self, config: MariadbConfig, observer: Observer = UNOBSERVED) -> None:
         self._config = config
         engine = create_async_engine(
             sa.make_url(config.url).set(drivername="mariadb+aiomysql").update_query_dict({"charset": "utf8mb4"}),
@@ -98,7 +99,7 @@ class MariadbDatabase(EngineDatabase):
             },
         )
         # Reading has no use for AUTOCOMMIT: switching it on and off takes longer than ending the transaction.
-        super().__init__(engine, readers=engine, deadline=config.command_timeout)
+        super().__init__(engine, readers=engine, deadline=config.command_timeout, observer=observer)
 
     @property
     def _lock_timeout(self) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
+from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import DriveError, Kind
 
 # By SQLSTATE, and by its class where all of a class are alike (PostgreSQL's manual, appendix A).
@@ -52,7 +53,7 @@ class PostgresqlDatabase(EngineDatabase):
     name = "PostgreSQL"
     errors = (sa.exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
-    def __init__(self, config: PostgresqlConfig) -> None:
+    def __init__(self, config: PostgresqlConfig, observer: Observer = UNOBSERVED) -> None:
         url = sa.make_url(config.url).set(drivername="postgresql+asyncpg")
         ssl = {"ssl": url.query["sslmode"]} if "sslmode" in url.query else {}
         engine = create_async_engine(
@@ -71,7 +72,7 @@ class PostgresqlDatabase(EngineDatabase):
                 **ssl,
             },
         )
-        super().__init__(engine, readers=engine.execution_options(isolation_level="AUTOCOMMIT"))
+        super().__init__(engine, readers=engine.execution_options(isolation_level="AUTOCOMMIT"), observer=observer)
 
     def prepare(self, connection: Connection) -> None:
         encoding = connection.scalar(sa.text("SHOW server_encoding"))

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, event
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
 from adapters.threads import Threads
+from adapters.watch import WholeWatch
+from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import DriveError, Kind
 
 T = TypeVar("T")
@@ -60,9 +62,14 @@ def room(path: Path) -> int:
 
 
 class SqliteDatabase(Database):
-    """A file that any number of processes of one machine may use at once."""
+    """A file that any number of processes of one machine may use at once.
 
-    def __init__(self, config: SqliteConfig) -> None:
+    There is one connection for transactions. To wait for it is told to the observer as an operation of its own:
+    `connect`.
+    """
+
+    def __init__(self, config: SqliteConfig, observer: Observer = UNOBSERVED) -> None:
+        self._observer = observer
         self._config = config
         self._engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(config.path)),
@@ -95,11 +102,9 @@ class SqliteDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["_Transaction"]:
-        try:
-            async with asyncio.timeout(self._config.timeout):
-                await self._turn.acquire()
-        except TimeoutError:
-            raise DriveError(Kind.TIMEOUT, "Too many writes wait for the database. Try again later.") from None
+        with WholeWatch(self._observer, "sqlite", "connect"):
+            await self._take_turn()
+        self._observer.connections("sqlite", +1)
         transaction = _Transaction(self, self._writer, self._write_thread)
         try:
             yield transaction
@@ -107,7 +112,15 @@ class SqliteDatabase(Database):
             try:
                 await transaction.end()
             finally:
+                self._observer.connections("sqlite", -1)
                 self._turn.release()
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise DriveError(Kind.TIMEOUT, "Too many writes wait for the database. Try again later.") from None
 
     def translated(self, function: Callable[[], T]) -> T:
         """Run a function, and say what went wrong in the port's words."""

@@ -22,6 +22,7 @@ from adapters.storage.s3_keys import names
 from adapters.storage.s3_requests import S3Requests, code
 from adapters.storage.s3_upload import PART, S3Uploads
 from application.ports.blob_store import BlobStore, Stored
+from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 
@@ -54,10 +55,14 @@ class S3Config:
 
 
 class S3BlobStore(BlobStore):
-    """Objects in a bucket. To be entered before use; `check` says whether the bucket can be used."""
+    """Objects in a bucket. To be entered before use; `check` says whether the bucket can be used.
 
-    def __init__(self, config: S3Config, backend: str = "s3") -> None:
+    Requests that the client makes once more are told to the observer by the names that S3 has for them.
+    """
+
+    def __init__(self, config: S3Config, backend: str = "s3", observer: Observer = UNOBSERVED) -> None:
         self.backend = backend
+        self._observer = observer
         self._config = config
         self._bucket = config.bucket
         self._requests = S3Requests(config.bucket, backend, config.request_timeout)
@@ -88,11 +93,17 @@ class S3BlobStore(BlobStore):
         self._client = await self._stack.enter_async_context(client)
         # A trip more for each small object; and a wait for the server's go-ahead has no timeout of its own.
         self._client.meta.events.unregister("before-call.s3", add_expect_header)
+        self._client.meta.events.register("needs-retry.s3", self._tell_of_retry)
         self._uploads = S3Uploads(self._client, self._requests)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
+
+    def _tell_of_retry(self, attempts: int, operation: Any, **_: Any) -> None:
+        """Called when the client has made a request, and asks whether to make it again."""
+        if attempts > 1:
+            self._observer.retried(self.backend, operation.name)
 
     async def check(self) -> None:
         with self._requests.translating("check", ""):

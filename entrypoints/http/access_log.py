@@ -3,15 +3,32 @@
 import re
 import secrets
 import time
+from abc import abstractmethod
 from collections.abc import Iterable
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
 
 LOG = structlog.get_logger()
 REQUEST_ID = re.compile(rb"[\w.:+/=-]{1,128}")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"})
+
+
+class Requests(Protocol):
+    """Is told of requests."""
+
+    @abstractmethod
+    def began(self) -> None:
+        """A request is under way."""
+
+    @abstractmethod
+    def answered(self, method: str, route: str, status: int, seconds: float, received: int, sent: int) -> None:
+        """It has come to its end. `status` is 0 if there was no answer; `received` and `sent` are the bodies' bytes.
+
+        Of `method` and `route` there are few: see `method_of` and `route_of`.
+        """
 
 
 class AccessLog:
@@ -21,14 +38,17 @@ class AccessLog:
     harmless, or a new one; the answer carries it.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, requests: Requests | None = None) -> None:
         self._app = app
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(receive, send, _request_id(scope["headers"]))
+        if self._requests is not None:
+            self._requests.began()
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
                 await self._app(scope, exchange.receive, exchange.send)
@@ -39,7 +59,7 @@ class AccessLog:
                 # client, which knows its length, sees that.
                 LOG.error("an answer broke off", exc_info=fault)
             finally:
-                exchange.log(scope["method"], scope.get("path_template", "unknown"))
+                exchange.end(scope, self._requests)
 
 
 class _Exchange:
@@ -68,16 +88,29 @@ class _Exchange:
             self._sent += len(message["body"])
         await self._send(message)
 
-    def log(self, method: str, route: str) -> None:
+    def end(self, scope: HTTPScope, requests: Requests | None) -> None:
+        seconds = time.perf_counter() - self._started
+        if requests is not None:
+            requests.answered(method_of(scope), route_of(scope), self.status, seconds, self._received, self._sent)
         LOG.info(
             "request",
-            method=method,
-            route=route,
+            method=scope["method"],
+            route=route_of(scope),
             status=self.status,
-            milliseconds=round((time.perf_counter() - self._started) * 1000, 1),
+            milliseconds=round(seconds * 1000, 1),
             bytes_in=self._received,
             bytes_out=self._sent,
         )
+
+
+def method_of(scope: HTTPScope) -> str:
+    """The method, or _OTHER: clients may send any."""
+    return scope["method"] if scope["method"] in METHODS else "_OTHER"
+
+
+def route_of(scope: HTTPScope) -> str:
+    """The template of the route that has answered, or unknown."""
+    return scope.get("path_template", "unknown")
 
 
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -24,6 +24,10 @@ from entrypoints.http.unread_bodies import UnreadBodies
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
 from entrypoints.stopping import Stopping
+from entrypoints.telemetry.watching import Watching
+
+if TYPE_CHECKING:
+    from entrypoints.telemetry.metrics import Metrics
 
 
 def create_app(
@@ -38,12 +42,13 @@ def create_app(
     At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead.
     """
     stopping = stopping or Stopping()
-    container = Container(settings=given)
+    watching = Watching(given)
+    container = Container(settings=given, observer=watching.observer)
     configure(container)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with stopping.at_sigterm(), lifecycle.running(container, patient=patient):
+        async with stopping.at_sigterm(), watching.running(), lifecycle.running(container, patient=patient):
             yield
 
     interface = Router(
@@ -68,16 +73,33 @@ def create_app(
         route_handlers=[health.live, health.ready],
         dependencies={"readiness": _always(health.Readiness(container.check_ready(), stopping))},
     )
+    if watching.metrics is not None:
+        _add_metrics(operations, watching.metrics, container)
     app = Litestar(
         [interface, operations],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
-        openapi_config=docs.config(),
+        openapi_config=docs.config() if given.docs else None,
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )
-    app.asgi_handler = AccessLog(LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))), stopping))
+    outer = LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))), stopping)
+    app.asgi_handler = AccessLog(outer, watching.metrics)
+    if watching.tracing is not None:
+        from entrypoints.http.traced import Traced
+
+        app.asgi_handler = Traced(app.asgi_handler, watching.tracing)
     return app
+
+
+def _add_metrics(operations: Router, metrics: "Metrics", container: Container) -> None:
+    # Imported only now: see telemetry/workers.py.
+    from entrypoints.http.metrics import metrics as route
+    from entrypoints.telemetry.page import Page
+
+    page = Page(metrics, container.metadata().backlog, container.settings().folders)
+    operations.dependencies["page"] = _always(page)
+    operations.register(route)
 
 
 def from_environment() -> Litestar:

@@ -48,7 +48,8 @@ says what to do. Any other path is 404 `unknown_route`, any other method 405 `me
 **Requests** under `/v1` carry a bearer token, which is looked at before all else. An answer has the request's
 `X-Request-ID`, or a new one, under which the log tells of it.
 
-This document is at `/docs/openapi.json`, and a page that shows it at `/docs`; they need no token, nor does `/health`.
+This document is at `/docs/openapi.json`, and a page that shows it at `/docs`; they need no token, nor do `/health` and
+`/metrics`.
 """
 
 

@@ -63,6 +63,7 @@ def _operation(
     return Described
 
 
+PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _BYTES = OpenAPIMediaType(Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY), example="Hello World!")
 _CREATED_AT = "2023-10-27T10:00:00Z"
 _KNOWN = {"id": ID, "size": 12, "created_at": _CREATED_AT}
@@ -151,6 +152,16 @@ LIST = _operation(
     answers={"200": answer("A page.", _LIST)} | problems("invalid_parameter", *_EVERYWHERE, path="/v1/blobs"),
 )
 LIVE = _operation(answers={"200": answer("It does.", _OK)})
+METRICS = _operation(
+    answers={
+        "200": answer(
+            "In Prometheus's text format.",
+            {PROMETHEUS_TEXT: OpenAPIMediaType(text(), example="drivebay_workers 1.0\n")},
+            required=["Cache-Control"],
+        )
+    }
+    | problems("internal_error", path="/metrics")
+)
 READY = _operation(
     answers={"200": answer("Yes.", _OK, required=["Cache-Control"])}
     | problems("not_ready", "internal_error", path="/health/ready")

@@ -36,6 +36,8 @@ def test_the_inner_layers_need_the_standard_library_alone(folder: str, ours: set
 
 def test_every_dependency_is_forbidden_to_the_inner_layers() -> None:
     modules = {"python-dotenv": "dotenv", "dependency-injector": "dependency_injector"}
+    modules |= {"prometheus-client": "prometheus_client", "opentelemetry-sdk": "opentelemetry"}
+    modules |= {"opentelemetry-exporter-otlp-proto-http": "opentelemetry"}
     names = {name_of(wanted) for wanted in PROJECT["project"]["dependencies"]}
     [contract] = [
         contract
@@ -75,6 +77,8 @@ def test_the_gate_lets_the_code_pass(copy: Path) -> None:
         ("application/ports/metadata.py", "import sqlalchemy"),
         ("adapters/storage/memory.py", "from application.store_blob import StoreBlob"),
         ("adapters/storage/filesystem.py", "import structlog"),
+        ("adapters/watch.py", "import prometheus_client"),
+        ("adapters/storage/policies/observed.py", "from opentelemetry import trace"),
         ("adapters/threads.py", "import entrypoints.settings"),
         ("entrypoints/http/blobs.py", "from adapters.metadata.memory import MemoryMetadata"),
         ("entrypoints/cli.py", "import adapters.sql.sqlite"),

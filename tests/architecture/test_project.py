@@ -23,7 +23,7 @@ def name_of(dependency: str) -> str:
 
 def test_the_readme_and_the_example_have_every_setting() -> None:
     source = (ROOT / "entrypoints" / "settings.py").read_text()
-    names = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+|STORAGE|HOST|PORT|WORKERS)"', source))
+    names = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+|STORAGE|HOST|PORT|WORKERS|METRICS|DOCS)"', source))
     assert len(names) > 15
     assert names <= set(re.findall(r"`([A-Z_]+)`", README))
     spellings = {name for name in names if name.startswith("DB_")}

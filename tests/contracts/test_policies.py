@@ -185,7 +185,7 @@ class TestMoreTries:
             inner = Patience(flaky)
             if name != "put":
                 await inner.store.put(KEY, each([b"x"]))
-            operation = operations(RetryingBlobStore(inner, 3))[name]
+            operation = operations(RetryingBlobStore(inner, 3, "memory"))[name]
             if times == 3:
                 with refused(Kind.UNAVAILABLE):
                     await operation()
@@ -196,7 +196,7 @@ class TestMoreTries:
 
     @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.UNAVAILABLE])
     async def test_nothing_else_is(self, kind: Kind) -> None:
-        for name, operation in operations(RetryingBlobStore(Patience(flaky := Flaky(1, kind)), 3)).items():
+        for name, operation in operations(RetryingBlobStore(Patience(flaky := Flaky(1, kind)), 3, "memory")).items():
             flaky.tries = 0
             with refused(kind):
                 await operation()
@@ -204,11 +204,11 @@ class TestMoreTries:
 
     async def test_a_check_is_not_repeated(self) -> None:
         with refused(Kind.UNAVAILABLE):
-            await RetryingBlobStore(Patience(Flaky(1)), 3).check()
+            await RetryingBlobStore(Patience(Flaky(1)), 3, "memory").check()
 
     @pytest.mark.parametrize("size", [0, 1, KEPT])
     async def test_a_short_put_is_repeated_with_the_same_bytes(self, size: int) -> None:
-        store = RetryingBlobStore(Patience(Flaky(2)), 3)
+        store = RetryingBlobStore(Patience(Flaky(2)), 3, "memory")
         assert await store.put(KEY, chunked(pattern(size), 1000)) == Stored(size)
         store.store = MemoryBlobStore()
         assert await store.put(KEY, chunked(pattern(size), 1000)) == Stored(size)
@@ -217,7 +217,7 @@ class TestMoreTries:
     async def test_a_put_of_which_too_much_was_taken_is_not_repeated(self) -> None:
         flaky = Flaky(1)
         with refused(Kind.UNAVAILABLE):
-            await RetryingBlobStore(Patience(flaky), 3).put(KEY, chunked(pattern(KEPT + 1), 1000))
+            await RetryingBlobStore(Patience(flaky), 3, "memory").put(KEY, chunked(pattern(KEPT + 1), 1000))
         assert flaky.tries == 1
 
     async def test_a_long_put_that_fails_before_it_has_taken_much_is_repeated(self) -> None:
@@ -231,7 +231,7 @@ class TestMoreTries:
                     raise DriveError(Kind.UNAVAILABLE, "not now")
                 return await super().put(key, chunks)
 
-        store = RetryingBlobStore(FailsEarly(), 3)
+        store = RetryingBlobStore(FailsEarly(), 3, "memory")
         data = pattern(3 * KEPT)
         assert await store.put(KEY, chunked(data, 1000)) == Stored(len(data))
         assert await read(store, KEY) == data
@@ -248,7 +248,7 @@ class TestMoreTries:
             yield b"x"
             raise Fault
 
-        store = RetryingBlobStore(Misread(), 3)
+        store = RetryingBlobStore(Misread(), 3, "memory")
         with refused(Kind.UNAVAILABLE):
             await store.put(KEY, failing())
         assert await keys(store) == []
@@ -266,7 +266,7 @@ class TestMoreTries:
         made = sorted([ObjectKey.random() for _ in range(10)])
         for key in made:
             await inner.store.put(key, each([]))
-        assert await keys(RetryingBlobStore(inner, 4)) == made
+        assert await keys(RetryingBlobStore(inner, 4, "memory")) == made
         assert looks == 4 + 10  # one at each start, and one behind each key: none was listed twice
 
 

@@ -31,7 +31,7 @@ def test_a_server_does_what_the_document_says(own_server: Server) -> None:
     command = [*SCHEMATHESIS, "--no-color", "run", url, "--header", token]
     asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     assert asked.returncode == 0, asked.stdout + asked.stderr
-    assert "Tested: 8" in asked.stdout
+    assert "Tested: 9" in asked.stdout
     assert "error" not in {line["level"] for line in own_server.log()}
 
 
@@ -63,11 +63,11 @@ def test_every_route_is_described() -> None:
 
 def test_every_operation_has_a_name_and_asks_for_a_token_where_one_is_needed() -> None:
     names = [operation["operationId"] for _, _, operation in operations()]
-    assert len(set(names)) == len(names) == 8
+    assert len(set(names)) == len(names) == 9
     assert document()["security"] == [{"bearer": []}]
     assert document()["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     open_to_all = {path for _, path, operation in operations() if operation.get("security") == [{}]}
-    assert open_to_all == {"/health/live", "/health/ready"}
+    assert open_to_all == {"/health/live", "/health/ready", "/metrics"}
     for _, path, operation in operations():
         assert ("401" in operation["responses"]) == path.startswith("/v1/")
 

@@ -8,6 +8,7 @@ from typing import Self
 
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
+from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import DriveError, Kind
 
 PATIENCE = 2  # seconds for a sign of life
@@ -16,7 +17,8 @@ PATIENCE = 2  # seconds for a sign of life
 class FtpPool:
     """At most `config.connections` at once, and fewer while the server allows no more. To be entered before use."""
 
-    def __init__(self, config: FtpConfig, backend: str) -> None:
+    def __init__(self, config: FtpConfig, backend: str, observer: Observer = UNOBSERVED) -> None:
+        self._observer = observer
         self._config = config
         self._backend = backend
         self._turns = asyncio.Semaphore(config.connections)
@@ -50,9 +52,11 @@ class FtpPool:
             raise self._too_many(task) from None
         try:
             connection = await self._take(task)
+            self._observer.connections(self._backend, +1)
             try:
                 yield connection
             finally:
+                self._observer.connections(self._backend, -1)
                 self._give_back(connection)
         finally:
             self._turns.release()

@@ -16,6 +16,7 @@ from adapters.storage.ftp.connection import CHUNK, FtpConnection
 from adapters.storage.ftp.pool import FtpPool
 from adapters.storage.recut import Pieces
 from application.ports.blob_store import BlobStore, Stored
+from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 
@@ -27,9 +28,9 @@ MARKER = "drivebay"
 class FtpBlobStore(BlobStore):
     """Files on a server. To be entered before use; `check` makes the folder for them, and tries a transfer."""
 
-    def __init__(self, config: FtpConfig, backend: str = "ftp") -> None:
+    def __init__(self, config: FtpConfig, backend: str = "ftp", observer: Observer = UNOBSERVED) -> None:
         self.backend = backend
-        self._pool = FtpPool(config, backend)
+        self._pool = FtpPool(config, backend, observer)
         self._shards: set[str] = set()  # that are there
 
     async def __aenter__(self) -> Self:

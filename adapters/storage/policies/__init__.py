@@ -1,14 +1,16 @@
 """How patient to be with a storage, as stores around a store: each keeps the contract, and adds one promise.
 
-They are put together from the inside out: a deadline for each try, more tries, and a bound on all of it.
+They are put together from the inside out: a deadline for each try, more tries, somebody who watches, and a bound on all
+of it.
 """
 
 from dataclasses import dataclass
 
 from adapters.storage.policies.bounded import BoundedBlobStore
-from adapters.storage.policies.retrying import RetryingBlobStore
+from adapters.storage.policies.observed import ObservedBlobStore
 from adapters.storage.policies.timed import TimedBlobStore
 from application.ports.blob_store import BlobStore
+from application.ports.observer import UNOBSERVED, Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,14 @@ class Policies:
     streams: int = 100
 
 
-def with_policies(store: BlobStore, policies: Policies, backend: str) -> "BoundedBlobStore":
+def with_policies(
+    store: BlobStore, policies: Policies, backend: str, observer: Observer = UNOBSERVED
+) -> "BoundedBlobStore":
     """`store` with all of them."""
-    patient = RetryingBlobStore(TimedBlobStore(store, policies.timeout, backend), policies.attempts)
-    return BoundedBlobStore(patient, policies.streams, policies.timeout, backend)
+    # Imported only where it is used: a start without it is quicker.
+    from adapters.storage.policies.retrying import RetryingBlobStore
+
+    timed = TimedBlobStore(store, policies.timeout, backend)
+    patient = RetryingBlobStore(timed, policies.attempts, backend, observer)
+    observed = ObservedBlobStore(patient, backend, observer)
+    return BoundedBlobStore(observed, policies.streams, policies.timeout, backend, observer)

@@ -7,6 +7,7 @@ import stamina
 
 from adapters.storage.policies.around import Around
 from application.ports.blob_store import BlobStore, Stored
+from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 
@@ -21,14 +22,16 @@ class RetryingBlobStore(Around):
     is a check, which is to say how things are.
     """
 
-    def __init__(self, store: BlobStore, attempts: int) -> None:
+    def __init__(self, store: BlobStore, attempts: int, backend: str, observer: Observer = UNOBSERVED) -> None:
         super().__init__(store)
         self._attempts = attempts
+        self._backend = backend
+        self._observer = observer
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         source = _Kept(chunks)
         async for attempt in self._tries(lambda: source.is_whole):
-            with attempt:
+            with self._told("put", attempt):
                 async with aclosing(source.again()) as again:
                     stored = await self.store.put(key, again)
         return stored
@@ -37,27 +40,32 @@ class RetryingBlobStore(Around):
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with AsyncExitStack() as stack:
             async for attempt in self._tries():
-                with attempt:
+                with self._told("open", attempt):
                     chunks = await stack.enter_async_context(self.store.open(key, byte_range))
             yield chunks
 
     async def stat(self, key: ObjectKey) -> Stored:
         async for attempt in self._tries():
-            with attempt:
+            with self._told("stat", attempt):
                 stored = await self.store.stat(key)
         return stored
 
     async def delete(self, key: ObjectKey) -> None:
         async for attempt in self._tries():
-            with attempt:
+            with self._told("delete", attempt):
                 await self.store.delete(key)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         async for attempt in self._tries():
-            with attempt:
+            with self._told("keys", attempt):
                 async for key in self.store.keys(after):
                     after = key
                     yield key
+
+    def _told(self, operation: str, attempt: stamina.Attempt) -> stamina.Attempt:
+        if attempt.num > 1:
+            self._observer.retried(self._backend, operation)
+        return attempt
 
     def _tries(self, repeatable: Callable[[], bool] = lambda: True) -> AsyncIterator[stamina.Attempt]:
         def helps(error: Exception) -> bool:

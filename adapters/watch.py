@@ -1,0 +1,91 @@
+"""Watching an operation of a backend, for those who observe it."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from time import perf_counter
+from types import TracebackType
+from typing import Self, TypeVar
+
+from application.ports.observer import Observer, Operation
+from domain.errors import DriveError, Kind
+
+T = TypeVar("T")
+
+# With the other kinds a backend refuses what it is asked, and is well.
+FAULTS = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.NO_SPACE, Kind.COMMIT_UNKNOWN, Kind.INTEGRITY})
+
+
+class Watch:
+    """One operation. A context, which may be entered several times: inside, time and errors are the backend's.
+
+    No generators here: this is on the way of each request.
+    """
+
+    __slots__ = ("_backend", "_began", "_fault", "_name", "_observer", "_of_others", "_seconds", "_since", "outcome")
+
+    def __init__(self, observer: Observer, backend: str, name: str) -> None:
+        self.outcome = ""
+        self._observer = observer
+        self._backend = backend
+        self._name = name
+        self._began = self._since = perf_counter()
+        self._seconds = 0.0
+        self._fault = ""
+        self._of_others: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self._since = perf_counter()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._seconds += perf_counter() - self._since
+        if error is not None and error is not self._of_others:
+            self._fault = fault(error)
+
+    def end(self) -> None:
+        """Tell of it: once, outside."""
+        self._observer.ended(
+            Operation(self._backend, self._name, self._began, self._seconds, self._fault, self.outcome)
+        )
+
+    async def sent(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+        """What a sender sends to the backend. Waiting for it inside is no time of the backend's."""
+        source = aiter(chunks)
+        while True:
+            stopped = perf_counter()
+            try:
+                chunk = await anext(source)
+            except StopAsyncIteration:
+                return
+            except BaseException as error:
+                self._of_others = error
+                raise
+            finally:
+                self._seconds -= perf_counter() - stopped
+            yield chunk
+
+    async def taken(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
+        """What a reader takes from the backend. The time that it has each for itself is none of the backend's."""
+        while True:
+            with self:
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+            yield item
+
+
+class WholeWatch(Watch):
+    """One that is entered once, and tells of the end when it is left."""
+
+    __slots__ = ()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        super().__exit__(kind, error, trace)
+        self.end()
+
+
+def fault(error: BaseException) -> str:
+    """What an error says of the backend: nothing, if it is a refusal, or a cancellation."""
+    if isinstance(error, DriveError):
+        return error.kind.value if error.kind in FAULTS else ""
+    return "bug" if isinstance(error, Exception) else ""

@@ -1,0 +1,147 @@
+"""The page at /metrics: what was counted, by all processes together, and what is looked at when it is asked for."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from application.ports.metadata import Backlog, BacklogReader
+from domain.errors import DriveError
+from entrypoints import __version__
+from entrypoints.telemetry import workers
+from entrypoints.telemetry.metrics import Metrics
+
+LOG = structlog.get_logger()
+FRESH = 1.0  # seconds for which a page serves all who ask: they need no token
+BACKLOG_FRESH = 15.0  # seconds: to count it costs the database more
+BACKLOG_WITHIN = 2.0  # seconds that a page waits for the database
+
+
+class Page:
+    """Made anew at most once in `FRESH` seconds, however many ask. `folders` are those whose disks are looked at."""
+
+    def __init__(self, metrics: Metrics, backlog: BacklogReader, folders: Mapping[str, Path]) -> None:
+        self._metrics = metrics
+        self._backlog = _BacklogAtTimes(backlog)
+        self._folders = folders
+        self._page: asyncio.Task[bytes] | None = None
+        self._taken = float("-inf")
+
+    async def text(self) -> bytes:
+        """The metrics in Prometheus's text format."""
+        stale = time.monotonic() - self._taken > FRESH
+        if self._page is None or (self._page.done() and stale):
+            self._page = asyncio.create_task(self._make())
+        return await asyncio.shield(self._page)
+
+    async def _make(self) -> bytes:
+        self._metrics.publish()
+        backlog = await self._backlog.latest()
+        page = await asyncio.to_thread(self._render, backlog)
+        self._taken = time.monotonic()
+        return page
+
+    def _render(self, backlog: Sequence[Backlog]) -> bytes:
+        folder = workers.folder()
+        registry = self._metrics.registry
+        pids = [os.getpid()]
+        if folder is not None:
+            registry = CollectorRegistry()
+            pids = workers.living(folder)
+            MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+        now = CollectorRegistry()
+        now.register(_Now([*_backlogs(backlog), *_disks(self._folders), *_processes(pids), _build()]))
+        return generate_latest(registry) + generate_latest(now)
+
+
+class _Now(Collector):
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
+
+
+class _BacklogAtTimes:
+    """The backlog, as it was not long ago. Nothing of a database that can't be asked."""
+
+    def __init__(self, read: BacklogReader) -> None:
+        self._read = read
+        self._asking: asyncio.Task[Sequence[Backlog]] | None = None
+        self._asked = float("-inf")
+
+    async def latest(self) -> Sequence[Backlog]:
+        stale = time.monotonic() - self._asked > BACKLOG_FRESH
+        if self._asking is None or (self._asking.done() and stale):
+            self._asking = asyncio.create_task(self._ask())
+            self._asked = time.monotonic()
+        done, _ = await asyncio.wait({self._asking}, timeout=BACKLOG_WITHIN)
+        return self._asking.result() if done else []
+
+    async def _ask(self) -> Sequence[Backlog]:
+        try:
+            return await self._read()
+        except DriveError as fault:
+            LOG.warning("the backlog can't be counted", fault=str(fault))
+            return []
+
+
+def _gauge(name: str, help_: str, values: Mapping[str, float], label: str) -> Metric:
+    family = GaugeMetricFamily(f"drivebay_{name}", help_, labels=[label])
+    for value, figure in values.items():
+        family.add_metric([value], figure)
+    return family
+
+
+def _backlogs(backlog: Sequence[Backlog]) -> Iterator[Metric]:
+    told = {
+        "uploads": "Uploads under way, or whose writers died.",
+        "garbage": "Objects that are to be deleted.",
+        "due": "Objects that are to be deleted now.",
+    }
+    for name, help_ in told.items():
+        yield _gauge(f"backlog_{name}", help_, {each.backend: getattr(each, name) for each in backlog}, "backend")
+    overdue = {each.backend: each.overdue.total_seconds() for each in backlog}
+    yield _gauge("backlog_overdue_seconds", "How long the first of them has waited.", overdue, "backend")
+
+
+def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:
+    found = {}
+    for name, folder in folders.items():
+        try:
+            found[name] = os.statvfs(folder)
+        except OSError:
+            continue  # a fault of the storage's, which is told elsewhere
+    free = {name: disk.f_bavail * disk.f_frsize for name, disk in found.items()}
+    size = {name: disk.f_blocks * disk.f_frsize for name, disk in found.items()}
+    yield _gauge("disk_free_bytes", "Free space on the disk of the blobs, or of the rows.", free, "folder")
+    yield _gauge("disk_size_bytes", "The size of that disk.", size, "folder")
+
+
+def _processes(pids: Sequence[int]) -> Iterator[Metric]:
+    """Those that serve, added up; of their starts the last."""
+    totals: dict[str, Metric] = {}
+    for pid in pids:
+        for family in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+            total = totals.setdefault(family.name, family)
+            if total is not family:
+                [mine], [other] = total.samples, family.samples
+                joined = max if family.name == "process_start_time_seconds" else sum
+                total.samples = [mine._replace(value=joined((mine.value, other.value)))]
+    yield from totals.values()
+    yield GaugeMetricFamily("drivebay_workers", "Processes that serve.", value=len(pids))
+
+
+def _build() -> Metric:
+    family = GaugeMetricFamily("drivebay_build_info", "What runs.", labels=["version", "python"])
+    family.add_metric([__version__, sys.version.partition(" ")[0]], 1)
+    return family
