@@ -13,15 +13,19 @@ from dependency_injector import containers, providers
 from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import SqlMetadata
 from adapters.sql.database import Database
+from adapters.sql.revisions import SqlTables
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
+from application.check_database import CheckDatabase
 from application.check_ready import CheckReady
+from application.check_storage import CheckStorage
 from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
 from application.list_blobs import ListBlobs
 from application.ports.blob_store import BlobStore
+from application.ports.tables import Tables
 from application.reap import Reap
 from application.store_blob import StoreBlob
 from application.stores import Stores
@@ -31,18 +35,18 @@ from entrypoints.logs import tell_of_retry
 from entrypoints.settings import Settings
 
 
-def _postgresql(url: str) -> Database:
+def _postgresql(url: str, migrate: bool) -> Database:
     # Imported only where it is used: a start without it is quicker.
     from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 
-    return PostgresqlDatabase(PostgresqlConfig(url))
+    return PostgresqlDatabase(PostgresqlConfig(url, migrate=migrate))
 
 
-def _mariadb(url: str) -> Database:
+def _mariadb(url: str, migrate: bool) -> Database:
     # Likewise.
     from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 
-    return MariadbDatabase(MariadbConfig(url))
+    return MariadbDatabase(MariadbConfig(url, migrate=migrate))
 
 
 def _s3(given: Settings) -> BlobStore:
@@ -111,20 +115,29 @@ def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapp
 
 
 class Container(containers.DeclarativeContainer):
-    """Drivebay, put together. To be given its `settings`."""
+    """Drivebay, put together. To be given its `settings`, and `migrate=False` if the tables are to stay as they are."""
 
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
+    migrate: providers.Provider[bool] = providers.Object(True)
     _given: Any = settings.provided
 
-    sqlite = providers.Singleton(SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path))
-    postgresql = providers.Singleton(_postgresql, _given.database_url)
-    mariadb = providers.Singleton(_mariadb, _given.database_url)
+    sqlite = providers.Singleton(
+        SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path, migrate=migrate)
+    )
+    postgresql = providers.Singleton(_postgresql, _given.database_url, migrate)
+    mariadb = providers.Singleton(_mariadb, _given.database_url, migrate)
     metadata: providers.Provider[MemoryMetadata | SqlMetadata] = providers.Selector(
         _given.database,
         memory=providers.Singleton(MemoryMetadata),
         sqlite=providers.Singleton(SqlMetadata, sqlite),
         postgresql=providers.Singleton(SqlMetadata, postgresql),
         mariadb=providers.Singleton(SqlMetadata, mariadb),
+    )
+    tables: providers.Provider[Tables] = providers.Selector(
+        _given.database,
+        sqlite=providers.Singleton(SqlTables, sqlite, _given.database),
+        postgresql=providers.Singleton(SqlTables, postgresql, _given.database),
+        mariadb=providers.Singleton(SqlTables, mariadb, _given.database),
     )
 
     fs = providers.Singleton(FilesystemBlobStore, providers.Factory(FilesystemConfig, base_path=_given.fs_base_path))
@@ -166,4 +179,8 @@ class Container(containers.DeclarativeContainer):
         backlog=metadata.provided.backlog,
         stores=stores,
     )
+    check_database = providers.Singleton(
+        CheckDatabase, metadata, blobs=metadata.provided.blobs, new_key=ObjectKey.random
+    )
+    check_storage = providers.Singleton(CheckStorage, metadata, stores, new_key=ObjectKey.random)
     check_ready = providers.Singleton(CheckReady, metadata, stores, new_key=ObjectKey.random)
