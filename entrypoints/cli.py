@@ -15,13 +15,16 @@ import click
 from litestar import Litestar
 
 from entrypoints import __version__, connections, lifecycle, logs, settings
+from entrypoints.check_command import check
 from entrypoints.container import Container
+from entrypoints.exits import tell_and_exit
 from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
+from entrypoints.migrations_command import migrations
 from entrypoints.settings import Settings, SettingsError
 from entrypoints.stopping import ACCEPTED_WITHIN, Stopping
 from entrypoints.telemetry import workers as metrics_of_workers
-from entrypoints.verify_command import tell_and_exit, verify
+from entrypoints.verify_command import verify
 
 KILLED_AFTER = 2  # seconds beyond those that a worker has to stop: it hangs
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
@@ -64,7 +67,9 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
         _serve(ready, address, reload=reload)
 
 
+main.add_command(check)
 main.add_command(verify)
+main.add_command(migrations)
 
 
 async def _check(given: Settings) -> None:

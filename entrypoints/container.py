@@ -15,18 +15,22 @@ from adapters.metadata.sql import SqlMetadata
 from adapters.sql import sqlite
 from adapters.sql.database import Database
 from adapters.sql.observed import ObservedDatabase
+from adapters.sql.revisions import SqlTables
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage import room
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from adapters.storage.policies.observed import ObservedBlobStore
+from application.check_database import CheckDatabase
 from application.check_ready import CheckReady
+from application.check_storage import CheckStorage
 from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
 from application.list_blobs import ListBlobs
 from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED, Observer
+from application.ports.tables import Tables
 from application.reap import Reap
 from application.store_blob import StoreBlob
 from application.stores import Stores
@@ -36,18 +40,18 @@ from entrypoints.logs import tell_of_retry
 from entrypoints.settings import Settings
 
 
-def _postgresql(url: str, observer: Observer) -> Database:
+def _postgresql(url: str, migrate: bool, observer: Observer) -> Database:
     # Imported only where it is used: a start without it is quicker.
     from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 
-    return PostgresqlDatabase(PostgresqlConfig(url), observer)
+    return PostgresqlDatabase(PostgresqlConfig(url, migrate=migrate), observer)
 
 
-def _mariadb(url: str, observer: Observer) -> Database:
+def _mariadb(url: str, migrate: bool, observer: Observer) -> Database:
     # Likewise.
     from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 
-    return MariadbDatabase(MariadbConfig(url), observer)
+    return MariadbDatabase(MariadbConfig(url, migrate=migrate), observer)
 
 
 def _rows_in(database: Database, name: str, observer: Observer) -> SqlMetadata:
@@ -136,21 +140,33 @@ def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapp
 
 
 class Container(containers.DeclarativeContainer):
-    """Drivebay, put together. To be given its `settings`, and an `observer` if there is one."""
+    """Drivebay, put together. To be given its `settings`.
+
+    Also an `observer`, if there is one, and `migrate=False` if the tables are to stay as they are.
+    """
 
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
     observer: providers.Provider[Observer] = providers.Object(UNOBSERVED)
+    migrate: providers.Provider[bool] = providers.Object(True)
     _given: Any = settings.provided
 
-    sqlite = providers.Singleton(SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path), observer)
-    postgresql = providers.Singleton(_postgresql, _given.database_url, observer)
-    mariadb = providers.Singleton(_mariadb, _given.database_url, observer)
+    sqlite = providers.Singleton(
+        SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path, migrate=migrate), observer
+    )
+    postgresql = providers.Singleton(_postgresql, _given.database_url, migrate, observer)
+    mariadb = providers.Singleton(_mariadb, _given.database_url, migrate, observer)
     metadata: providers.Provider[MemoryMetadata | SqlMetadata] = providers.Selector(
         _given.database,
         memory=providers.Singleton(MemoryMetadata),
         sqlite=providers.Singleton(_rows_in, sqlite, "sqlite", observer),
         postgresql=providers.Singleton(_rows_in, postgresql, "postgresql", observer),
         mariadb=providers.Singleton(_rows_in, mariadb, "mariadb", observer),
+    )
+    tables: providers.Provider[Tables] = providers.Selector(
+        _given.database,
+        sqlite=providers.Singleton(SqlTables, sqlite, _given.database),
+        postgresql=providers.Singleton(SqlTables, postgresql, _given.database),
+        mariadb=providers.Singleton(SqlTables, mariadb, _given.database),
     )
 
     fs = providers.Singleton(_fs, settings, observer)
@@ -193,4 +209,8 @@ class Container(containers.DeclarativeContainer):
         backlog=metadata.provided.backlog,
         stores=stores,
     )
+    check_database = providers.Singleton(
+        CheckDatabase, metadata, blobs=metadata.provided.blobs, new_key=ObjectKey.random
+    )
+    check_storage = providers.Singleton(CheckStorage, metadata, stores, new_key=ObjectKey.random)
     check_ready = providers.Singleton(CheckReady, metadata, stores, new_key=ObjectKey.random)

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from application.ports.observer import Observer
+from application.ports.tables import Tables
 from application.reap import Reap
 from application.stores import Stores
 from domain.errors import DriveError
@@ -36,7 +37,7 @@ def prepare(settings: Settings) -> Settings:
     """Make the data folder if anything is to go into it, and the token if none was given. Raises StartError."""
     folder = settings.data_dir
     try:
-        if not settings.tokens or folder in _parents(settings):
+        if needs_data_dir(settings):
             folder.mkdir(exist_ok=True)
             _sync(folder.absolute().parent)
         return settings if settings.tokens else replace(settings, tokens=(kept_token(folder),))
@@ -55,6 +56,11 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def needs_data_dir(settings: Settings) -> bool:
+    """Whether anything goes into the data folder."""
+    return not settings.tokens or settings.data_dir in _parents(settings)
 
 
 def _parents(settings: Settings) -> set[Path]:
@@ -97,6 +103,17 @@ async def entered(container: Container) -> AsyncIterator[None]:
         yield
 
 
+@asynccontextmanager
+async def tables(container: Container) -> AsyncIterator[Tables]:
+    """The tables, with nothing opened but their database. Raises StartError if that fails, inside too."""
+    try:
+        async with AsyncExitStack() as stack:
+            await enter(stack, container.metadata())
+            yield container.tables()
+    except DriveError as fault:
+        raise StartError(f"DATABASE_URL: {fault.detail}") from fault
+
+
 async def _open(stack: AsyncExitStack, container: Container, *, patient: bool) -> None:
     while True:
         try:
@@ -118,10 +135,15 @@ async def _check_others(stores: Stores) -> None:
                 LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(fault))
 
 
+async def enter(stack: AsyncExitStack, part: object) -> None:
+    """Open a part of the container, if it is one to be opened. Raises DriveError."""
+    if isinstance(part, AbstractAsyncContextManager):
+        await stack.enter_async_context(part)
+
+
 async def _enter(stack: AsyncExitStack, setting: str, part: object) -> None:
     try:
-        if isinstance(part, AbstractAsyncContextManager):
-            await stack.enter_async_context(part)
+        await enter(stack, part)
     except DriveError as fault:
         raise StartError(f"{setting}: {fault.detail}") from fault
 

@@ -5,20 +5,19 @@ import os
 import re
 import sys
 from datetime import timedelta
-from typing import NoReturn
 
 import click
 
 from application.findings import Repair, Verified, Wanted
 from entrypoints import lifecycle, logs, setting_values, settings
 from entrypoints.container import Container
+from entrypoints.exits import INCOMPLETE, WRONG, tell_and_exit
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
 from entrypoints.verify_report import JsonReport, TextReport
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 A_DAY = timedelta(days=1)
-WRONG, UNUSABLE, INCOMPLETE = 1, 2, 3
 
 
 class Age(click.ParamType[timedelta]):
@@ -126,9 +125,3 @@ def _backends(names: tuple[str, ...], given: Settings) -> frozenset[str] | None:
     if unknown := sorted(found - {*given.storages}):
         raise SettingsError(f"--storage: {unknown[0]} is not configured. Those that are: {', '.join(given.storages)}.")
     return found or None
-
-
-def tell_and_exit(fault: SettingsError | StartError) -> NoReturn:
-    """Say why nothing can begin, a line each, and exit."""
-    click.echo("\n".join(f"drivebay: {line}" for line in str(fault).splitlines()), err=True)
-    sys.exit(UNUSABLE)

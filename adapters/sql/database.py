@@ -34,7 +34,10 @@ class Transaction(Protocol):
 
 
 class Database(Protocol):
-    """A database with the newest tables. To be entered before use: that raises UNAVAILABLE if it can't be used."""
+    """A database. To be entered before use: that raises UNAVAILABLE if it can't be used.
+
+    It has the newest tables then, unless it was told not to migrate them.
+    """
 
     @abstractmethod
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:

@@ -1,10 +1,11 @@
 """A database server behind SQLAlchemy's asynchronous engine."""
 
 import asyncio
+import ssl
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Self, TypeVar, TypeVarTuple
+from typing import Any, Self, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -23,35 +24,54 @@ Args = TypeVarTuple("Args")
 class EngineDatabase(Database):
     """What the servers have in common. A subclass has the engine, prepares the tables, and knows its own faults.
 
-    `name` is what people call the server, and `errors` are how it says what is wrong. `readers` make connections for
-    single statements. An answer is waited for `deadline` seconds: None leaves that to the driver. To get a
+    `name` is what people call the server, `errors` are how it says what is wrong, and `hints` what to do about some of
+    them, by their codes. `readers` make connections for single statements. An answer is waited for `deadline` seconds:
+    None leaves that to the driver. `migrate`: whether entering brings the tables to their newest form. To get a
     connection is told to the observer as an operation of its own: `connect`.
     """
 
     name: str
     errors: tuple[type[Exception], ...] = (sa.exc.DBAPIError,)
+    hints: Mapping[Any, str] = {}
 
     def __init__(
-        self, engine: AsyncEngine, readers: AsyncEngine, deadline: float | None = None, observer: Observer = UNOBSERVED
+        self,
+        engine: AsyncEngine,
+        readers: AsyncEngine,
+        deadline: float | None = None,
+        *,
+        migrate: bool = True,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._observer = observer
         self._engine = engine
+        self._migrate = migrate
         self._readers = readers
         self._deadline = deadline
 
     @abstractmethod
-    def prepare(self, connection: Connection) -> None:
+    def examine(self, connection: Connection) -> None:
+        """See whether the server is one that will do. Raises UNAVAILABLE if not."""
+
+    @abstractmethod
+    def upgrade(self, connection: Connection) -> None:
         """Bring the tables to their newest form, one process at a time."""
 
     @abstractmethod
     def kind(self, error: BaseException) -> Kind | None:
         """What an error of the driver means, or None for a fault of our own."""
 
+    @abstractmethod
+    def code(self, error: BaseException) -> object:
+        """The code that the server gave to an error."""
+
     async def __aenter__(self) -> Self:
         try:
             async with self.transaction() as transaction:
-                await transaction.run(self.prepare)
-                await transaction.commit()
+                await transaction.run(self.examine)
+                if self._migrate:
+                    await transaction.run(self.upgrade)
+                    await transaction.commit()
         except BaseException:
             await self.__aexit__()
             raise
@@ -99,10 +119,16 @@ class EngineDatabase(Database):
             if (kind := self._kind(error)) is None:
                 raise
             fault = getattr(error, "orig", None) or error
-            raise DriveError(kind, f"{self.name} can't be used: {fault.args[-1]}", backend=self.name.lower()) from error
+            detail = f"{self.name} can't be used: {fault.args[-1]}"
+            if hint := self.hints.get(self.code(fault)):
+                detail = f"{detail}. {hint}"
+            raise DriveError(kind, detail, backend=self.name.lower()) from error
         except (sa.exc.TimeoutError, TimeoutError) as error:
             detail = f"{self.name} did not answer in time. Try again later."
             raise DriveError(Kind.TIMEOUT, detail, backend=self.name.lower()) from error
+        except ssl.SSLCertVerificationError as error:
+            detail = f"{self.name} can't be reached: its certificate is not good: {error.verify_message}."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
         except OSError as error:
             detail = f"{self.name} can't be reached: {error}. Is it running, and is this its address?"
             raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error

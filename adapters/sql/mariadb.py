@@ -51,6 +51,20 @@ KINDS = {
     2013: Kind.UNAVAILABLE,  # lost
     4031: Kind.UNAVAILABLE,  # ended, as it was idle
 }
+RIGHTS = (
+    "Grant the user SELECT, INSERT, UPDATE and DELETE on the tables, and, if it is to make them, CREATE, ALTER, INDEX."
+)
+HINTS = {
+    1040: "Let it have more connections, or use fewer.",
+    1044: "Check the name of the database, and grant the user rights in it.",
+    1045: "Check the user and the password.",
+    1049: "Create it, or set the name of another.",
+    1130: "Let the user come from this machine.",
+    1142: RIGHTS,
+    1143: RIGHTS,
+    1290: "Use the server that takes writes.",
+    1698: "Check the user and the password.",
+}
 # What the driver makes of a server that says something else than a greeting.
 NONSENSE = (aiomysql.InternalError, struct.error, LookupError, ValueError, UnboundLocalError)
 OLDEST = (10, 6)  # with SKIP LOCKED
@@ -62,7 +76,8 @@ MIGRATION_LOCK = sa.func.concat("drivebay-", sa.func.md5(sa.func.database()))
 class MariadbConfig:
     """`url`: mariadb://user:password@host:port/name.
 
-    Times are in seconds: to connect, to get a free connection, to get an answer.
+    Times are in seconds: to connect, to get a free connection, to get an answer. `migrate`: whether entering brings the
+    tables to their newest form.
     """
 
     url: str
@@ -70,12 +85,14 @@ class MariadbConfig:
     connect_timeout: float = 5
     pool_timeout: float = 10
     command_timeout: float = 30
+    migrate: bool = True
 
 
 class MariadbDatabase(EngineDatabase):
     """A database on one server: its lock for the migrations is not known to the others of a cluster."""
 
     name = "MariaDB"
+    hints = HINTS
 
     def __init__(self, config: MariadbConfig, observer: Observer = UNOBSERVED) -> None:
         self._config = config
@@ -99,15 +116,19 @@ class MariadbDatabase(EngineDatabase):
             },
         )
         # Reading has no use for AUTOCOMMIT: switching it on and off takes longer than ending the transaction.
-        super().__init__(engine, readers=engine, deadline=config.command_timeout, observer=observer)
+        super().__init__(
+            engine, readers=engine, deadline=config.command_timeout, migrate=config.migrate, observer=observer
+        )
 
     @property
     def _lock_timeout(self) -> int:
         """Whole seconds: shorter than the deadline, so that it is the server that gives up."""
         return max(math.ceil(self._config.command_timeout) - 1, 1)
 
-    def prepare(self, connection: Connection) -> None:
+    def examine(self, connection: Connection) -> None:
         _check_server(connection)
+
+    def upgrade(self, connection: Connection) -> None:
         if not connection.scalar(sa.select(sa.func.get_lock(MIGRATION_LOCK, self._lock_timeout))):
             detail = "Another process prepares the tables of MariaDB, and takes long. Try again later."
             raise DriveError(Kind.TIMEOUT, detail, backend="mariadb")
@@ -117,7 +138,10 @@ class MariadbDatabase(EngineDatabase):
         connection.execute(sa.select(sa.func.release_lock(MIGRATION_LOCK)))
 
     def kind(self, error: BaseException) -> Kind | None:
-        return KINDS.get(error.args[0]) if error.args else None
+        return KINDS.get(self.code(error))
+
+    def code(self, error: BaseException) -> int:
+        return error.args[0] if error.args else 0
 
     async def _connect(self, **options: Any) -> aiomysql.Connection:
         try:

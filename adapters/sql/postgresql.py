@@ -30,6 +30,15 @@ KINDS = {
     "57014": Kind.TIMEOUT,
     "58": Kind.UNAVAILABLE,  # its disk
 }
+HINTS = {
+    "28P01": "Check the user and the password.",
+    "28000": "Check the user, and whether the server lets it come from here.",
+    "3D000": "Create it, or set the name of another.",
+    "3F000": "Create a schema that the role finds.",
+    "42501": "Grant the role SELECT, INSERT, UPDATE and DELETE on the tables, and, if it is to make them, CREATE.",
+    "25006": "Use the server that takes writes.",
+    "53300": "Let it have more connections, or use fewer.",
+}
 MIGRATION_LOCK = int.from_bytes(b"drivebay", "big")
 
 
@@ -37,7 +46,8 @@ MIGRATION_LOCK = int.from_bytes(b"drivebay", "big")
 class PostgresqlConfig:
     """`url` as libpq takes it, `sslmode` included.
 
-    Times are in seconds: to connect, to get a free connection, to get an answer.
+    Times are in seconds: to connect, to get a free connection, to get an answer. `migrate`: whether entering brings the
+    tables to their newest form.
     """
 
     url: str
@@ -45,12 +55,14 @@ class PostgresqlConfig:
     connect_timeout: float = 5
     pool_timeout: float = 10
     command_timeout: float = 30
+    migrate: bool = True
 
 
 class PostgresqlDatabase(EngineDatabase):
     """A database whose encoding is UTF-8, in the first schema of the role's search path."""
 
     name = "PostgreSQL"
+    hints = HINTS
     errors = (sa.exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
     def __init__(self, config: PostgresqlConfig, observer: Observer = UNOBSERVED) -> None:
@@ -72,18 +84,24 @@ class PostgresqlDatabase(EngineDatabase):
                 **ssl,
             },
         )
-        super().__init__(engine, readers=engine.execution_options(isolation_level="AUTOCOMMIT"), observer=observer)
+        readers = engine.execution_options(isolation_level="AUTOCOMMIT")
+        super().__init__(engine, readers=readers, migrate=config.migrate, observer=observer)
 
-    def prepare(self, connection: Connection) -> None:
+    def examine(self, connection: Connection) -> None:
         encoding = connection.scalar(sa.text("SHOW server_encoding"))
         if encoding != "UTF8":
             detail = f"The database has the encoding {encoding}. Create one with ENCODING 'UTF8'."
             raise DriveError(Kind.UNAVAILABLE, detail, backend="postgresql")
+
+    def upgrade(self, connection: Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         migrations.upgrade(connection)
 
     def kind(self, error: BaseException) -> Kind | None:
         if isinstance(error, asyncpg.InterfaceError | AsyncAdapt_asyncpg_dbapi.InterfaceError):
             return Kind.UNAVAILABLE
-        state = getattr(error, "sqlstate", None) or ""
+        state = self.code(error)
         return KINDS.get(state) or KINDS.get(state[:2])
+
+    def code(self, error: BaseException) -> str:
+        return getattr(error, "sqlstate", None) or ""

@@ -40,11 +40,21 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class SqliteConfig:
-    """`path`: the file, on a local disk. `timeout`: how many seconds a write waits for the writes before it."""
+    """`path`: the file, on a local disk. `timeout`: how many seconds a write waits for the writes before it.
+
+    `migrate`: whether entering brings the tables to their newest form. If not, a file that is not there is not made
+    either: it is as if it were empty.
+    """
 
     path: Path
     readers: int = 4
     timeout: float = 30
+    migrate: bool = True
+
+    @property
+    def database(self) -> str:
+        """What SQLite is to open."""
+        return str(self.path) if self.migrate or self.path.exists() else ":memory:"
 
 
 def room(path: Path) -> int:
@@ -72,7 +82,7 @@ class SqliteDatabase(Database):
         self._observer = observer
         self._config = config
         self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(config.path)),
+            sa.URL.create("sqlite", database=config.database),
             isolation_level="AUTOCOMMIT",  # transactions are begun and ended below, in words
             poolclass=sa.NullPool,
             connect_args={"timeout": config.timeout, "check_same_thread": False},
@@ -135,9 +145,13 @@ class SqliteDatabase(Database):
 
     def _prepare(self) -> None:
         folder = self._config.path.absolute().parent
-        if not folder.is_dir():
+        if self._config.migrate and not folder.is_dir():
             raise DriveError(Kind.UNAVAILABLE, f"There is no folder {folder}. Create it.", backend="sqlite")
         self._writer = self._connect()
+        if self._config.migrate:
+            self._upgrade(folder)
+
+    def _upgrade(self, folder: Path) -> None:
         if self._switch_to_wal() != "wal":
             detail = f"The file system of {folder} can't hold SQLite's write-ahead log. Use a local disk."
             raise DriveError(Kind.UNAVAILABLE, detail, backend="sqlite")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
-from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError, SSLError
 
 from domain.errors import DriveError, Kind
 
@@ -32,6 +32,17 @@ DETAILS = {
     Kind.RANGE_NOT_SATISFIABLE: "The range starts behind the object's end.",
     Kind.NO_SPACE: "The bucket's storage is full, or its quota is used up.",
 }
+# What to do, likewise.
+HINTS = {
+    "NoSuchBucket": "Create it, or set the name of another.",
+    "AccessDenied": "Let the owner of this key list, read, write and delete there.",
+    "InvalidAccessKeyId": "Check the access key.",
+    "SignatureDoesNotMatch": "Check the secret key.",
+    "AuthorizationHeaderMalformed": "Check the region.",
+    "PermanentRedirect": "Check the region, and the endpoint.",
+    "RequestTimeTooSkewed": "Set this machine's clock.",
+}
+CERTIFICATE = "Its certificate must be good by the authorities of this machine, or by those in the file AWS_CA_BUNDLE."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +60,15 @@ class S3Requests:
             yield
         except ClientError as error:
             kind = KINDS.get(code(error), Kind.UNAVAILABLE)
-            detail = DETAILS.get(kind) or f"The bucket {self.bucket} can't be used: {error}."
+            hint = HINTS.get(code(error), "")
+            detail = DETAILS.get(kind) or f"The bucket {self.bucket} can't be used: {error}. {hint}".rstrip()
             raise self._error(kind, detail, operation, key) from error
         except (ConnectTimeoutError, ReadTimeoutError, TimeoutError) as error:
             raise self._error(Kind.TIMEOUT, f"S3 did not answer in time: {error}.", operation, key) from error
+        except SSLError as error:
+            raise self._error(
+                Kind.UNAVAILABLE, f"S3 can't be reached: {error}. {CERTIFICATE}", operation, key
+            ) from error
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise self._error(Kind.UNAVAILABLE, f"S3 can't be reached: {error}.", operation, key) from error
 

@@ -530,9 +530,9 @@ class TestMariadb(DatabaseContract):
     @pytest.mark.parametrize(
         ("change", "why"),
         [
-            (("of%20the%20tests", "wrong"), "Access denied for user 'root'@.*"),
-            (("root:", "nobody:"), "Access denied for user 'nobody'@.*"),
-            (("/drivebay_", "/nothing_"), "Unknown database 'nothing_.*'"),
+            (("of%20the%20tests", "wrong"), r"Access denied for user 'root'@.*\. Check the user and the password\."),
+            (("root:", "nobody:"), r"Access denied for user 'nobody'@.*\. Check the user and the password\."),
+            (("/drivebay_", "/nothing_"), r"Unknown database 'nothing_.*'\. Create it, or set the name of another\."),
         ],
     )
     async def test_a_database_that_lets_nobody_in(self, mariadb_url: str, change: tuple[str, str], why: str) -> None:

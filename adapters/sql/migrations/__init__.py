@@ -4,10 +4,17 @@ MariaDB commits each change of a table by itself. So that a start that was kille
 every statement of a revision: IF NOT EXISTS.
 """
 
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from application.ports.tables import Revision, Revisions
 from domain.errors import DriveError, Kind
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0004"
 
@@ -17,24 +24,13 @@ def upgrade(connection: Connection) -> None:
 
     Raises UNAVAILABLE if the tables are those of a newer Drivebay.
     """
-    current = revision(connection)
-    if current == HEAD:
+    if revision(connection) == HEAD:
         return
+    revisions(connection)
     # Only now: it takes longer to import than all else that a start does.
     from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", "adapters.sql:migrations")
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if current is not None and current not in known:
-        detail = (
-            f"The tables are of revision {current}, and this Drivebay knows them up to {HEAD}. Install the newer one."
-        )
-        raise DriveError(Kind.UNAVAILABLE, detail)
-    command.upgrade(config, HEAD)
+    command.upgrade(_config(connection=connection), HEAD)
 
 
 def revision(connection: Connection) -> str | None:
@@ -43,3 +39,44 @@ def revision(connection: Connection) -> str | None:
         return None
     found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
     return found
+
+
+def revisions(connection: Connection) -> Revisions:
+    """The revision that the tables have, and all that are known. Raises UNAVAILABLE if they are a newer Drivebay's."""
+    found = Revisions(revision(connection), _known())
+    if found.current not in (None, *(each.name for each in found.known)):
+        detail = (
+            f"The tables are of revision {found.current}, and this Drivebay knows them up to {HEAD}."
+            " Install the newer one."
+        )
+        raise DriveError(Kind.UNAVAILABLE, detail)
+    return found
+
+
+def sql(dialect: str, after: str | None) -> str:
+    """The statements from the revision `after`, or from nothing, to HEAD. Raises ValueError if there is none such."""
+    names = [each.name for each in _known()]
+    if after not in (None, *names):
+        raise ValueError(f"{after!r} is no revision. Those that are: {', '.join(names)}.")
+    from alembic import command
+
+    written = StringIO()
+    command.upgrade(_config(dialect=dialect, written=written), f"{after or 'base'}:{HEAD}", sql=True)
+    return written.getvalue()
+
+
+def _known() -> tuple[Revision, ...]:
+    from alembic.script import ScriptDirectory
+
+    scripts = [*ScriptDirectory.from_config(_config()).walk_revisions()]
+    return tuple(Revision(script.revision, script.doc) for script in reversed(scripts))
+
+
+def _config(**attributes: Any) -> "Config":
+    """Alembic's, with what env.py needs."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "adapters.sql:migrations")
+    config.attributes.update(attributes)
+    return config

@@ -1,9 +1,15 @@
-"""What Alembic runs. The connection, and the transaction around all of it, are the caller's."""
+"""What Alembic runs. The connection, and the transaction around all of it, are the caller's.
+
+Or, offline, the statements are written."""
 
 from alembic import context
 
 from adapters.sql.tables import METADATA
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
+given = context.config.attributes
+if context.is_offline_mode():
+    context.configure(dialect_name=given["dialect"], output_buffer=given["written"], literal_binds=True)
+else:
+    context.configure(connection=given["connection"], target_metadata=METADATA)
 with context.begin_transaction():
     context.run_migrations()

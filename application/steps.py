@@ -1,0 +1,42 @@
+"""What a check does, step by step: how long each step took, and what went wrong in it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from domain.errors import DriveError, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that was tried, and the `fault` that it failed with, if it did."""
+
+    name: str
+    seconds: float
+    fault: DriveError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Those that were taken, in their order. Only the last may have failed."""
+
+    taken: list[Step] = field(default_factory=list)
+    monotonic: Callable[[], float] = time.monotonic
+
+    @contextmanager
+    def taking(self, name: str) -> Iterator[None]:
+        """What is done inside is a step. If it fails, that is noted, and raised."""
+        began = self.monotonic()
+        try:
+            yield
+        except DriveError as fault:
+            self.taken.append(Step(name, self.monotonic() - began, fault))
+            raise
+        self.taken.append(Step(name, self.monotonic() - began))
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raise INTEGRITY, `otherwise`."""
+    if not holds:
+        raise DriveError(Kind.INTEGRITY, otherwise)

@@ -1,0 +1,56 @@
+"""The commands in processes of their own."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.http.server import DRIVEBAY
+
+PATIENCE = 100  # seconds
+
+
+def environment(settings: Mapping[str, Any]) -> dict[str, str]:
+    """`settings`, and nothing else of ours but the path."""
+    return {"PATH": os.environ["PATH"], **settings}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What it said, and how it ended."""
+
+    code: int
+    out: str
+    errors: str
+
+    @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """With `--json`: what was told of each part."""
+        lines = [json.loads(line) for line in self.out.splitlines()[:-1]]
+        return {line["part"]: line for line in lines}
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {part: told["state"] for part, told in self.parts.items()}
+
+
+def drivebay(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> Told:
+    """Run it in `folder`."""
+    ended = subprocess.run(
+        [DRIVEBAY, *arguments],
+        cwd=folder,
+        env=environment(settings or {}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Told(ended.returncode, ended.stdout, ended.stderr)
+
+
+def check(folder: Path, settings: Mapping[str, Any] | None = None) -> Told:
+    """Run `drivebay check --json`."""
+    return drivebay(folder, "check", "--json", settings=settings)

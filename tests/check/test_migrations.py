@@ -1,0 +1,139 @@
+"""`drivebay migrations` on each database: what it tells, what it does, and what its statements make."""
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+
+from adapters.sql import migrations
+from adapters.sql.tables import METADATA
+from tests.backends import mariadb, postgresql
+from tests.backends.run import Backends
+from tests.check.command import drivebay
+from tests.verify.behind import Settings, database_of
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(
+    params=["SQLite", *(pytest.param(each, marks=pytest.mark.docker) for each in ("PostgreSQL", "MariaDB"))]
+)
+def empty(request: pytest.FixtureRequest, backends: Backends) -> Iterator[Settings]:
+    """The settings of an empty database."""
+    if request.param == "SQLite":
+        yield {}
+        return
+    server = {"PostgreSQL": postgresql, "MariaDB": mariadb}[request.param]
+    with server.database(backends.address(server.start)) as url:
+        yield {"DATABASE_URL": url}
+
+
+def execute(settings: Settings, folder: Path, *statements: str) -> list[object]:
+    """Run statements in the database as it is, and see how its tables differ from those of the code."""
+
+    def in_one(connection: Connection) -> list[object]:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+        return list(compare_metadata(MigrationContext.configure(connection), METADATA))
+
+    async def run() -> list[object]:
+        async with (database := database_of(settings, folder)) as _, database.transaction() as transaction:
+            differences = await transaction.run(in_one)
+            await transaction.commit()
+            return differences
+
+    return asyncio.run(run())
+
+
+def test_from_nothing_to_the_newest_and_beyond(tmp_path: Path, empty: Settings) -> None:
+    told = drivebay(tmp_path, "migrations", "status", settings=empty)
+    assert (told.code, told.errors) == (1, "")
+    first, *pending = told.out.splitlines()
+    assert first.startswith("There are no tables yet. To come,")
+    assert [line.split()[0] for line in pending] == ["0001", "0002", "0003", "0004"]
+    assert not [*tmp_path.iterdir()], "a look makes nothing"
+
+    told = drivebay(tmp_path, "migrations", "upgrade", settings=empty)
+    assert (told.code, told.errors) == (0, "")
+    assert told.out.splitlines() == [*pending, f"The tables have revision {migrations.HEAD} now."]
+    newest = f"The tables have revision {migrations.HEAD}, which is the newest.\n"
+    for command in ("upgrade", "status"):
+        told = drivebay(tmp_path, "migrations", command, settings=empty)
+        assert (told.code, told.out) == (0, newest)
+    assert execute(empty, tmp_path, "UPDATE alembic_version SET version_num = '0099'") == []
+    for command in ("upgrade", "status"):
+        told = drivebay(tmp_path, "migrations", command, settings=empty)
+        assert (told.code, told.out) == (2, "")
+        assert "DATABASE_URL: The tables are of revision 0099, and this Drivebay knows them up to" in told.errors
+
+
+def test_the_statements_make_the_same_tables(tmp_path: Path, empty: Settings) -> None:
+    """In two pieces, as after an older Drivebay."""
+    all_of_it = drivebay(tmp_path, "migrations", "sql", settings=empty)
+    later = drivebay(tmp_path, "migrations", "sql", "--after", "0002", settings=empty)
+    assert (all_of_it.code, later.code, all_of_it.errors) == (0, 0, "")
+    assert not [*tmp_path.iterdir()]
+    assert "0001" in all_of_it.out
+    assert "'0002'" in later.out
+    assert "CREATE TABLE" not in later.out
+    early = all_of_it.out[: all_of_it.out.index("-- Running upgrade 0002 -> 0003")]
+    run(empty, tmp_path, early)
+    run(empty, tmp_path, later.out)
+    told = drivebay(tmp_path, "migrations", "status", settings=empty)
+    assert (told.code, told.errors) == (0, "")
+    assert execute(empty, tmp_path) == []
+
+
+def run(settings: Settings, folder: Path, script: str) -> None:
+    """Run what was written, by other means than Drivebay's."""
+    statements = [each.strip() for each in re.sub(r"^--.*$|BEGIN;|COMMIT;", "", script, flags=re.MULTILINE).split(";")]
+    if "DATABASE_URL" not in settings:
+        (folder / "data").mkdir(exist_ok=True)
+        with sqlite3.connect(folder / "data" / "drivebay.db") as connection:
+            connection.executescript(script)
+        connection.close()
+        return
+    server, _, name = settings["DATABASE_URL"].rpartition("/")
+    if server.startswith("mariadb"):
+        asyncio.run(mariadb.on_mariadb(server, f"USE {name}", *filter(None, statements)))
+    else:
+        asyncio.run(_on_postgresql(settings["DATABASE_URL"], script if "COMMIT" in script else f"{script} COMMIT;"))
+
+
+async def _on_postgresql(url: str, script: str) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(script)
+    finally:
+        await connection.close()
+
+
+def test_a_revision_that_is_none(tmp_path: Path) -> None:
+    told = drivebay(tmp_path, "migrations", "sql", "--after", "0099")
+    assert (told.code, told.out) == (2, "")
+    assert "--after: '0099' is no revision. Those that are: 0001," in told.errors
+
+
+def test_memory_has_no_tables(tmp_path: Path) -> None:
+    for command in ("status", "upgrade", "sql"):
+        told = drivebay(tmp_path, "migrations", command, settings={"STORAGE": "memory"})
+        assert (told.code, told.out) == (2, "")
+        assert told.errors == "drivebay: STORAGE: with memory there are no tables. Set it to another.\n"
+
+
+def test_many_at_once_upgrade_once(tmp_path: Path, empty: Settings) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as threads:
+        told = [threads.submit(drivebay, tmp_path, "migrations", "upgrade", settings=empty) for _ in range(4)]
+        assert {(each.result().code, each.result().errors) for each in told} == {(0, "")}
+    assert execute(empty, tmp_path) == []
