@@ -1,6 +1,9 @@
 #!/bin/sh
-# Makes a new cluster of one monitor and one OSD and a user, runs the gateway, and prints "ceph: ready" when it answers.
+# Makes a cluster of one monitor and one OSD and a user, runs the gateway, and prints "ceph: ready" when it answers. A
+# cluster on bluestore is made at the first start; one on memstore at each, for its data is gone.
 set -eu
+[ -z "${S3_ACCESS_KEY_FILE:-}" ] || export S3_ACCESS_KEY="$(cat "$S3_ACCESS_KEY_FILE")"
+[ -z "${S3_SECRET_KEY_FILE:-}" ] || export S3_SECRET_KEY="$(cat "$S3_SECRET_KEY_FILE")"
 : "${S3_ACCESS_KEY:?give the container an S3_ACCESS_KEY}" "${S3_SECRET_KEY:?give the container an S3_SECRET_KEY}"
 data=/var/lib/ceph
 cd / # Debian's ceph-osd looks for its object classes in a relative path, lib/...
@@ -9,7 +12,7 @@ cd / # Debian's ceph-osd looks for its object classes in a relative path, lib/..
 daemon() {
   { "$@" || true; echo "ceph: $1 has ended" >&2; kill $$; } &
 }
-{ sleep 60; [ -e $data/ready ] || { echo 'ceph: not ready after 60 s' >&2; kill $$; }; } &
+{ sleep 120; [ -e $data/ready ] || { echo 'ceph: not ready after 120 s' >&2; kill $$; }; } &
 
 # A client that asks before it has the map of monitors is refused ("wrong fsid"): ask again. An OSD would give up, which
 # is why it is told below not to ask at its start.
@@ -17,9 +20,17 @@ tell() {
   until ceph "$@" > /dev/null; do sleep 0.1; done
 }
 
-rm -rf $data/ready $data/mon/* $data/osd/*
-mkdir $data/mon/ceph-a $data/osd/ceph-0
-fsid=$(cat /proc/sys/kernel/random/uuid)
+rm -f $data/ready
+# The file `made` has the cluster's id in it, and is there when the cluster is whole.
+new=
+if [ "$CEPH_OBJECTSTORE" = memstore ] || [ ! -e $data/made ]; then
+  new=yes
+  rm -rf $data/made $data/mon/* $data/osd/*
+  mkdir -p $data/tmp $data/mon/ceph-a $data/osd/ceph-0
+  fsid=$(cat /proc/sys/kernel/random/uuid)
+else
+  fsid=$(cat $data/made)
+fi
 
 # All but the gateway listens on the loopback address only, hence no authentication. The short interval saves a second
 # for each of the changes to the cluster's map that the start makes. Seven pools of 32 placement groups, the default,
@@ -39,8 +50,10 @@ mon cluster log to file = false
 mon allow pool size one = true
 mon data avail crit = 1
 paxos propose interval = 0.05
-osd objectstore = memstore
+osd objectstore = $CEPH_OBJECTSTORE
 memstore device bytes = 8G
+bluestore block size = $CEPH_DISK_BYTES
+osd memory target = 1G
 osd class update on start = false
 osd crush update on start = false
 osd pool default size = 1
@@ -52,15 +65,22 @@ rgw gc obj min wait = 60
 rgw gc processor period = 60
 END
 
-monmaptool --create --clobber --add a 127.0.0.1 --fsid "$fsid" $data/tmp/monmap > /dev/null
-ceph-mon --mkfs --id a --monmap $data/tmp/monmap
+if [ "$new" ]; then
+  monmaptool --create --clobber --add a 127.0.0.1 --fsid "$fsid" $data/tmp/monmap > /dev/null
+  ceph-mon --mkfs --id a --monmap $data/tmp/monmap
+fi
 daemon ceph-mon -f --id a
-tell osd create
-tell osd crush add osd.0 1 root=default host=a
-ceph-osd --mkfs --id 0
+if [ "$new" ]; then
+  tell osd create
+  tell osd crush add osd.0 1 root=default host=a
+  ceph-osd --mkfs --id 0
+fi
 daemon ceph-osd -f --id 0
-radosgw-admin user create --uid=test --display-name=test \
-  --access-key="$S3_ACCESS_KEY" --secret-key="$S3_SECRET_KEY" > /dev/null
+if [ "$new" ]; then
+  radosgw-admin user create --uid=test --display-name=test \
+    --access-key="$S3_ACCESS_KEY" --secret-key="$S3_SECRET_KEY" > /dev/null
+  echo "$fsid" > $data/made
+fi
 daemon radosgw -f --name client.rgw
 
 # Waits for an answer, then makes the bucket; signed the old way (version 2), which is short.

@@ -1,11 +1,30 @@
 #!/bin/sh
-# Makes the data at the first start, then runs the server in this process.
+# Makes the data and the users at the first start, then runs the server in this process.
 set -eu
 data=/data/mariadb
-: "${MARIADB_ROOT_PASSWORD:?give the container a MARIADB_ROOT_PASSWORD}"
+[ -z "${MARIADB_PASSWORD_FILE:-}" ] || MARIADB_PASSWORD=$(cat "$MARIADB_PASSWORD_FILE")
+[ "${MARIADB_ROOT_PASSWORD:-}" ] || [ "${MARIADB_DATABASE:-}" ] || {
+  echo 'mariadb: give the container a MARIADB_ROOT_PASSWORD, or a MARIADB_DATABASE and its MARIADB_PASSWORD' >&2
+  exit 1
+}
+quoted() { printf %s "$1" | sed "s/[\\\\']/\\\\&/g; s/.*/'&'/"; }
+
+root() {
+  cat << SQL
+CREATE USER root@'%' IDENTIFIED BY $(quoted "$MARIADB_ROOT_PASSWORD");
+GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;
+SQL
+}
+
+database() {
+  cat << SQL
+CREATE DATABASE $MARIADB_DATABASE;
+CREATE USER $MARIADB_DATABASE@'%' IDENTIFIED BY $(quoted "${MARIADB_PASSWORD:?give the container a MARIADB_PASSWORD}");
+GRANT ALL ON $MARIADB_DATABASE.* TO $MARIADB_DATABASE@'%';
+SQL
+}
 
 if [ ! -e "$data" ]; then
-  password=$(printf %s "$MARIADB_ROOT_PASSWORD" | sed "s/[\\\\']/\\\\&/g")
   rm -rf "$data.new"
   mariadb-install-db --no-defaults --datadir="$data.new" --auth-root-authentication-method=normal \
     --skip-test-db --skip-name-resolve > /dev/null
@@ -13,8 +32,8 @@ if [ ! -e "$data" ]; then
   mariadbd --no-defaults --datadir="$data.new" --bootstrap << SQL 2> /dev/null
 DELETE FROM mysql.global_priv WHERE User = 'root';
 FLUSH PRIVILEGES;
-CREATE USER root@'%' IDENTIFIED BY '$password';
-GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;
+${MARIADB_ROOT_PASSWORD:+$(root)}
+${MARIADB_DATABASE:+$(database)}
 CREATE OR REPLACE USER mysql@localhost IDENTIFIED VIA unix_socket;
 SQL
   mv "$data.new" "$data"  # now it is whole

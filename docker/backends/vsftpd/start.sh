@@ -2,6 +2,7 @@
 # Makes a certificate and a user at the first start, runs the server, and prints "ftp: ready" when it lets the user in.
 # FTP_MAX_CLIENTS limits how many may be connected at once.
 set -eu
+[ -z "${FTP_PASSWORD_FILE:-}" ] || FTP_PASSWORD=$(cat "$FTP_PASSWORD_FILE")
 : "${FTP_USER:?give the container an FTP_USER}" "${FTP_PASSWORD:?give the container an FTP_PASSWORD}"
 yes_if() { [ "$FTP_TLS" "$@" ] && echo YES || echo NO; }
 case $FTP_TLS in
@@ -10,10 +11,15 @@ case $FTP_TLS in
 esac
 
 # It signs itself, and is complete enough for clients that are strict.
-[ -e /certificate.pem ] ||
-  openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 365 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext keyUsage=critical,digitalSignature,keyCertSign \
-    -addext extendedKeyUsage=serverAuth -keyout /etc/ssl/private/ftp.pem -out /certificate.pem
+certificate=${FTP_CERTIFICATE_DIR%/}/certificate.pem
+key=${FTP_CERTIFICATE_DIR%/}/key.pem
+[ -e "$certificate" ] || {
+  openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 3650 -subj /CN=localhost \
+    -addext subjectAltName="DNS:$FTP_NAME,DNS:localhost,IP:127.0.0.1" -addext keyUsage=critical,digitalSignature,keyCertSign \
+    -addext extendedKeyUsage=serverAuth -keyout "$key" -out "$certificate.new"
+  chmod 644 "$certificate.new"
+  mv "$certificate.new" "$certificate"
+}
 
 # Few rounds, for logins in milliseconds. The folder may be a mount, which is root's.
 id "$FTP_USER" > /dev/null 2>&1 || useradd --home-dir /srv/ftp "$FTP_USER"
@@ -54,8 +60,8 @@ force_local_logins_ssl=YES
 force_local_data_ssl=YES
 require_ssl_reuse=YES
 ssl_ciphers=HIGH
-rsa_cert_file=/certificate.pem
-rsa_private_key_file=/etc/ssl/private/ftp.pem
+rsa_cert_file=$certificate
+rsa_private_key_file=$key
 END
 
 # Logs in and lists the folder, over TLS where there is any.
@@ -65,7 +71,7 @@ answers() {
     implicit) set -- ftps://localhost:21 ;;
     none) set -- ftp://localhost:21 ;;
   esac
-  curl --silent --show-error --max-time 5 --cacert /certificate.pem --user "$FTP_USER:$FTP_PASSWORD" "$@" > /dev/null
+  curl --silent --show-error --max-time 5 --cacert "$certificate" --user "$FTP_USER:$FTP_PASSWORD" "$@" > /dev/null
 }
 
 rm -f /run/ready
