@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
+import stamina
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
@@ -14,6 +15,7 @@ from adapters.storage.s3 import S3Config
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import Garbage
 from domain.blob import Location
+from domain.errors import DriveError
 from entrypoints import lifecycle, settings
 from entrypoints.container import Container
 from tests.backends import ceph
@@ -54,9 +56,12 @@ class Underneath:
             connection.execute(sa.update(UPLOADS).values(expires_at=UPLOADS.c.expires_at - earlier))
             connection.execute(sa.update(GARBAGE).values(due_at=GARBAGE.c.due_at - earlier))
 
-        async with self._database.transaction() as transaction:
-            await transaction.run(update)
-            await transaction.commit()
+        # MariaDB may break the tie of a change to all rows and one to some by giving the former up.
+        async for attempt in stamina.retry_context(on=DriveError, attempts=10, wait_initial=0.1):
+            with attempt:
+                async with self._database.transaction() as transaction:
+                    await transaction.run(update)
+                    await transaction.commit()
 
     async def leave_work_for_the_reaper(self) -> None:
         """An upload whose writer died, and a piece of garbage, each with its object."""
