@@ -1,5 +1,6 @@
 """The values of settings, from text. Each raises ValueError with what is wrong and what is allowed."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -43,11 +44,16 @@ def storage(text: str) -> str:
     return STORAGES[text.lower()]
 
 
-def tokens(text: str) -> tuple[str, ...]:
+def tokens(text: str) -> tuple[bytes, ...]:
+    """The SHA-256 of each: what they are is not kept."""
     tokens = tuple(token for part in text.split(",") if (token := part.strip()))
     if not tokens or not all(TOKEN.fullmatch(token) for token in tokens):
         raise ValueError("a token is visible ASCII characters without spaces; several are separated by commas.")
-    return tokens
+    return tuple(map(hashed, tokens))
+
+
+def hashed(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 def path(text: str) -> Path:

@@ -20,6 +20,7 @@ from entrypoints.http.last_answers import LastAnswers
 from entrypoints.http.overload import Overload, Places
 from entrypoints.http.pace import Pace
 from entrypoints.http.problems import EXCEPTION_HANDLERS
+from entrypoints.http.secure_headers import SecureHeaders
 from entrypoints.http.unread_bodies import UnreadBodies
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
@@ -51,7 +52,7 @@ def create_app(
         route_handlers=[*blobs.ROUTES, lists.list_blobs],
         middleware=[
             DefineMiddleware(Overload, places=Places(given.max_requests)),
-            DefineMiddleware(BearerAuthentication, tokens=given.tokens),
+            DefineMiddleware(BearerAuthentication, hashes=given.tokens),
         ],
         dependencies={
             "store": _always(container.store_blob()),
@@ -76,7 +77,8 @@ def create_app(
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )
-    app.asgi_handler = AccessLog(LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))), stopping))
+    handler = LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))), stopping)
+    app.asgi_handler = AccessLog(SecureHeaders(handler, tls=given.tls_certificate is not None))
     return app
 
 

@@ -1,5 +1,6 @@
 """What the project says of itself is so."""
 
+import dataclasses
 import re
 import subprocess
 import tomllib
@@ -10,8 +11,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from adapters.sql import migrations
+from entrypoints import settings
 from entrypoints.container import Container
 from entrypoints.settings import Settings
+from tests import audit
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -64,6 +67,14 @@ def test_the_lock_files_have_every_dependency() -> None:
             assert re.search(rf"^{name_of(dependency)}(\[.*\])?==", lock, re.MULTILINE), (name, dependency)
 
 
+def test_the_audit_asks_for_every_pin() -> None:
+    lock = (ROOT / "requirements-dev.lock").read_text()
+    pins = re.findall(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==", lock, re.MULTILINE)
+    lines = [line.removeprefix("# ") for line in audit.script(lock).splitlines() if "///" not in line]
+    asked = tomllib.loads("\n".join(lines))
+    assert [name_of(pin) for pin in asked["dependencies"]] == pins
+
+
 def test_the_head_of_the_migrations_is_the_newest() -> None:
     config = Config()
     config.set_main_option("script_location", "adapters.sql:migrations")
@@ -71,7 +82,7 @@ def test_the_head_of_the_migrations_is_the_newest() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "given",
     [
         Settings(),
         Settings(storage="memory"),
@@ -83,16 +94,43 @@ def test_the_head_of_the_migrations_is_the_newest() -> None:
     ],
     ids=["files and SQLite", "memory", "PostgreSQL", "the database", "S3", "PostgreSQL over TLS", "MariaDB"],
 )
-def test_the_container_can_make_all_that_it_provides(settings: Settings) -> None:
-    container = Container(settings=settings)
+def test_the_container_can_make_all_that_it_provides(given: Settings) -> None:
+    container = Container(settings=given)
     for name in ("metadata", "stores", "store_blob", "fetch_blob", "reap", "verify", "check_ready"):
         assert container.providers[name]() is not None, name
     assert container.store_blob() is container.store_blob()
-    assert container.stores().active == settings.storage
+    assert container.stores().active == given.storage
 
 
 def test_containers_share_nothing() -> None:
     assert Container(settings=Settings()).stores() is not Container(settings=Settings()).stores()
+
+
+def test_no_secret_has_a_default() -> None:
+    given = settings.load({}, dotenv=ROOT / "there is none")
+    secrets = [field for field in dataclasses.fields(Settings) if not field.repr]
+    assert {field.name for field in secrets} == {
+        *("tokens", "database_url", "s3_access_key", "s3_secret_key", "ftp_password")
+    }
+    assert [getattr(given, field.name) for field in secrets if field.name != "database_url"] == [(), "", "", ""]
+    assert given.database_url.startswith("sqlite:///")  # of a file: there is no password
+    example = (ROOT / ".env.example").read_text()
+    assert len(settings.SECRETS) == 9
+    for name in settings.SECRETS - {"DATABASE_URL"}:
+        assert re.findall(rf"^# {name}=(.*)$", example, re.MULTILINE) in ([""], [])
+
+
+def test_nothing_that_is_installed_has_a_secret_in_it() -> None:
+    named = re.compile(
+        r"""(?i)\b\w*(?:password|secret|token|api_?key)\w*(?:\s*:\s*\w+)?\s*=\s*["'](?!["'])([^"']+)["']"""
+    )
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for layer in ("domain", "application", "adapters", "entrypoints")
+        for path in sorted((ROOT / layer).rglob("*.py"))
+        for match in named.finditer(path.read_text())
+    ]
+    assert found == []
 
 
 def test_git_knows_no_secret_and_no_data() -> None:
