@@ -121,9 +121,7 @@ def test_no_secret_has_a_default() -> None:
 
 
 def test_nothing_that_is_installed_has_a_secret_in_it() -> None:
-    named = re.compile(
-        r"""(?i)\b\w*(?:password|secret|token|api_?key)\w*(?:\s*:\s*\w+)?\s*=\s*["'](?!["'])([^"']+)["']"""
-    )
+    named = re.compile(r"""(?i)\b\w*(?:password|secret|token|api_?key)\w*(?:\s*:\s*\w+)?\s*=\s*["'][^"']+["']""")
     found = [
         f"{path.relative_to(ROOT)}: {match.group()}"
         for layer in ("domain", "application", "adapters", "entrypoints")

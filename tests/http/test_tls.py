@@ -1,6 +1,5 @@
 """A server that is reached by HTTPS."""
 
-import os
 import signal
 import socket
 import ssl
@@ -12,6 +11,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from entrypoints import cli, settings
 from entrypoints.cli import main
 from tests.contracts.blob_store import MIB, pattern
 from tests.http import certificates
@@ -24,7 +24,7 @@ class TlsServer(Server):
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.certificate, key = certificates.make(folder)
-        super().__init__(folder, TLS_CERTIFICATE=str(self.certificate), TLS_KEY=str(key), **settings)
+        super().__init__(folder, None, 0, TLS_CERTIFICATE=str(self.certificate), TLS_KEY=str(key), **settings)
         self.url = f"https://127.0.0.1:{self.port}"
 
     def connect(self) -> socket.socket:
@@ -55,7 +55,7 @@ def test_a_client_that_verifies_it(server: TlsServer) -> None:
 def test_curl(server: TlsServer) -> None:
     command = ["curl", "--silent", "--show-error", "--max-time", "20", f"{server.url}/health/live"]
     told = subprocess.run(
-        [*command, "--cacert", server.certificate], capture_output=True, text=True, timeout=30, check=True
+        [*command, "--cacert", str(server.certificate)], capture_output=True, text=True, timeout=30, check=True
     )
     assert told.stdout == '{"status":"ok"}'
     refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -117,7 +117,7 @@ class TestAStartThatFails:
         (tmp_path / "torn").write_text(certificate.read_text()[:200])
         locked = tmp_path / "locked.key"
         command = ["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:x", "-out", locked]
-        subprocess.run(command, check=True, timeout=60)
+        subprocess.run([str(part) for part in command], check=True, timeout=60)
         paths = (certificate, key, other, tmp_path / "text", tmp_path / "torn", locked, tmp_path / "nothing")
         return dict(zip(("certificate", "key", "other", "text", "torn", "locked", "nothing"), paths, strict=True))
 
@@ -160,10 +160,13 @@ class TestAStartThatFails:
 
 def test_a_note_where_others_can_read_what_passes(tmp_path: Path) -> None:
     certificate, key = certificates.make(tmp_path)
-    for settings, is_told in (({"TLS_CERTIFICATE": str(certificate), "TLS_KEY": str(key)}, False), ({}, True)):
-        environment = {"PATH": os.environ["PATH"], "HOST": "127.0.0.1", "PORT": str(free_port()), **settings}
-        from entrypoints import cli
-        from entrypoints import settings as values
-
-        banner = cli._banner(values.load(environment, tmp_path / "none"), "0.0.0.0", made_token=False)  # noqa: S104 - nobody listens
+    with_tls = {"TLS_CERTIFICATE": str(certificate), "TLS_KEY": str(key)}
+    places: list[tuple[str, dict[str, str], bool]] = [
+        ("192.0.2.1", {}, True),
+        ("192.0.2.1", with_tls, False),
+        ("127.0.0.2", {}, False),
+        ("::1", {}, False),
+    ]
+    for address, given, is_told in places:
+        banner = cli._banner(settings.load(given, tmp_path / "none"), address, made_token=False)
         assert ("without TLS" in banner) is is_told
