@@ -146,8 +146,8 @@ def _query_of_server(rest: str, form: str) -> str:
         url = urlsplit(f"server://{rest}")
         host = (url.hostname or "").encode("idna")
         port = url.port
-    except ValueError as fault:
-        raise ValueError(f"{form} {fault}.") from None
+    except ValueError:
+        raise ValueError(form) from None  # what it complains of may be the password
     if not host or port == 0 or not url.path.strip("/"):
         raise ValueError(form)
     return url.query

@@ -134,3 +134,32 @@ def test_nothing_that_is_installed_has_a_secret_in_it() -> None:
 def test_git_knows_no_secret_and_no_data() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert not [name for name in tracked.stdout.splitlines() if re.search(r"(^|/)(\.env|token|data/.*|.*\.db)$", name)]
+
+
+def test_the_least_rights_on_s3_are_those_of_the_calls() -> None:
+    rights = {
+        "get_object": "GetObject",
+        "head_object": "GetObject",
+        "put_object": "PutObject",
+        "create_multipart_upload": "PutObject",
+        "upload_part": "PutObject",
+        "complete_multipart_upload": "PutObject",
+        "abort_multipart_upload": "AbortMultipartUpload",
+        "delete_object": "DeleteObject",
+        "list_objects_v2": "ListBucket",
+        "list_multipart_uploads": "ListBucketMultipartUploads",
+    }
+    call = re.compile(r"\b(?:get|head|put|create|upload|complete|abort|delete|list|copy)_(?:object|multipart|part)\w*")
+    sources = (ROOT / "adapters" / "storage").glob("s3*.py")
+    calls = {found for path in sources for found in call.findall(path.read_text())}
+    assert calls == set(rights)
+    page = (ROOT / "entrypoints" / "HARDENING.md").read_text()
+    assert set(re.findall(r'"s3:(\w+)"', page)) == set(rights.values())
+
+
+def test_the_page_on_hardening_names_settings_that_there_are() -> None:
+    page = (ROOT / "entrypoints" / "HARDENING.md").read_text()
+    source = (ROOT / "entrypoints" / "settings.py").read_text()
+    named = {name.removesuffix("_FILE") for name in re.findall(r"\b[A-Z]\w*_[A-Z_0-9]+\b", page)} - {"FTP_CA"}
+    assert named
+    assert {name for name in named if f'"{name}"' not in source} == set()
