@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := domain application adapters entrypoints tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check crash format bench up-backends down-backends lock clean
+.PHONY: help install run test check audit crash format bench up-backends down-backends lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -25,6 +25,9 @@ check: $(VENV)/.ready-dev ## Check format, lint, types and the layers' imports
 	@$(BIN)/ruff check --quiet $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+audit: $(VENV)/.ready-dev ## Ask for known vulnerabilities of what is installed, which needs network
+	@$(BIN)/python -m tests.audit
 
 crash: $(VENV)/.ready-dev ## Kill servers at each step, and at random: make crash BACKEND=fs KILLS=10
 	@$(BIN)/python -m tests.crash $(if $(BACKEND),--backend $(BACKEND)) $(if $(KILLS),--kills $(KILLS)) $(ARGS)

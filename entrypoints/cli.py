@@ -8,13 +8,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import click
 from litestar import Litestar
 
-from entrypoints import __version__, connections, lifecycle, logs, settings
+from entrypoints import __version__, connections, lifecycle, logs, settings, tls
 from entrypoints.check_command import check
 from entrypoints.container import Container
 from entrypoints.exits import tell_and_exit
@@ -24,6 +25,7 @@ from entrypoints.migrations_command import migrations
 from entrypoints.settings import Settings, SettingsError
 from entrypoints.stopping import ACCEPTED_WITHIN, Stopping
 from entrypoints.telemetry import workers as metrics_of_workers
+from entrypoints.tokens import kept_token
 from entrypoints.verify_command import verify
 
 KILLED_AFTER = 2  # seconds beyond those that a worker has to stop: it hangs
@@ -55,6 +57,8 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             given = settings.load(
                 os.environ | {name: str(value) for name, value in chosen.items() if value is not None}
             )
+            if given.tls_certificate and given.tls_key:
+                tls.check(given.tls_certificate, given.tls_key)
             ready = lifecycle.prepare(given)
             address, claim = _claim(ready)
             stack.enter_context(claim)
@@ -63,7 +67,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
                 stack.enter_context(_shared_metrics())
         except (SettingsError, StartError) as fault:
             tell_and_exit(fault)
-        click.echo(_banner(ready, made_token=not given.tokens))
+        click.echo(_banner(ready, address, made_token=not given.tokens))
         _serve(ready, address, reload=reload)
 
 
@@ -116,17 +120,19 @@ def _claim(given: Settings) -> tuple[str, socket.socket]:
         raise StartError(told) from None
 
 
-def _banner(given: Settings, *, made_token: bool) -> str:
+def _banner(given: Settings, address: str, *, made_token: bool) -> str:
     host = f"[{given.host}]" if ":" in given.host else given.host
-    address = f"http://{host}:{given.port}"
-    lines = [f"Drivebay {__version__} at {address}, described at {address}/docs"]
+    url = f"{'https' if given.tls_certificate else 'http'}://{host}:{given.port}"
+    lines = [f"Drivebay {__version__} at {url}, described at {url}/docs"]
     if given.storage == "memory":
         lines.append("  data   in memory: it is gone when this stops")
     else:
         lines.append(f"  blobs  {_place_of_blobs(given)}")
         lines.append(f"  rows   {_place_of_rows(given)}")
     if made_token:
-        lines.append(f"  token  {given.tokens[0]}  (kept in {(given.data_dir / 'token').absolute()})")
+        lines.append(f"  token  {kept_token(given.data_dir)}  (kept in {(given.data_dir / 'token').absolute()})")
+    if not given.tls_certificate and not ip_address(address).is_loopback:
+        lines.append("  note   without TLS, whoever is on the way can read tokens and blobs: see TLS_CERTIFICATE")
     return "\n".join(lines)
 
 
@@ -149,7 +155,7 @@ def _place_of_rows(given: Settings) -> str:
 
 def _serve(given: Settings, address: str, *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
-    from granian.constants import HTTPModes, Interfaces
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
@@ -168,11 +174,14 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
         workers=given.workers,
         # Where HTTP/2 may come too, whoever says nothing is waited for without end: for a word to tell them by.
         http=HTTPModes.http1,
+        ssl_cert=given.tls_certificate,
+        ssl_key=given.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
         http1_settings=HTTP1Settings(header_read_timeout=_client_timeout(given)),
         websockets=False,
         backpressure=given.max_connections,
         respawn_failed_workers=True,
-        workers_kill_timeout=int(given.drain + ACCEPTED_WITHIN + given.stop_timeout + KILLED_AFTER),
+        workers_kill_timeout=int(given.drain_time + ACCEPTED_WITHIN + given.stop_timeout + KILLED_AFTER),
         log_level=LogLevels.warning,
         log_dictconfig=TO_THE_ROOT_LOGGER,
         reload=reload,
@@ -201,7 +210,7 @@ def application(given: Settings) -> Litestar:
     """
     _leave_the_terminal()
     logs.configure()
-    stopping = Stopping(given.port, given.drain, given.stop_timeout)
+    stopping = Stopping(given.port, given.drain_time, given.stop_timeout)
     app = create_app(given, patient=True, stopping=stopping)
     app.on_startup.append(partial(_limit_unsent, given))
     return app

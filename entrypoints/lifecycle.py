@@ -15,6 +15,7 @@ from application.reap import Reap
 from application.stores import Stores
 from domain.errors import DriveError
 from entrypoints.container import Container
+from entrypoints.setting_values import hashed
 from entrypoints.settings import Settings
 from entrypoints.tokens import kept_token
 
@@ -40,7 +41,7 @@ def prepare(settings: Settings) -> Settings:
         if needs_data_dir(settings):
             folder.mkdir(exist_ok=True)
             _sync(folder.absolute().parent)
-        return settings if settings.tokens else replace(settings, tokens=(kept_token(folder),))
+        return settings if settings.tokens else replace(settings, tokens=(hashed(kept_token(folder)),))
     except FileNotFoundError:
         raise StartError(f"DATA_DIR: There is no folder {folder.absolute().parent}. Create it.") from None
     except OSError as fault:

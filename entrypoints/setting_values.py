@@ -1,5 +1,6 @@
 """The values of settings, from text. Each raises ValueError with what is wrong and what is allowed."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -43,11 +44,16 @@ def storage(text: str) -> str:
     return STORAGES[text.lower()]
 
 
-def tokens(text: str) -> tuple[str, ...]:
+def tokens(text: str) -> tuple[bytes, ...]:
+    """The SHA-256 of each: what they are is not kept."""
     tokens = tuple(token for part in text.split(",") if (token := part.strip()))
     if not tokens or not all(TOKEN.fullmatch(token) for token in tokens):
         raise ValueError("a token is visible ASCII characters without spaces; several are separated by commas.")
-    return tokens
+    return tuple(map(hashed, tokens))
+
+
+def hashed(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 def path(text: str) -> Path:
@@ -140,8 +146,8 @@ def _query_of_server(rest: str, form: str) -> str:
         url = urlsplit(f"server://{rest}")
         host = (url.hostname or "").encode("idna")
         port = url.port
-    except ValueError as fault:
-        raise ValueError(f"{form} {fault}.") from None
+    except ValueError:
+        raise ValueError(form) from None  # what it complains of may be the password
     if not host or port == 0 or not url.path.strip("/"):
         raise ValueError(form)
     return url.query

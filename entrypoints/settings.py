@@ -37,9 +37,9 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator decides. Sizes are in bytes, times in seconds."""
+    """What an operator decides. Sizes are in bytes, times in seconds. Of the tokens, it is the SHA-256."""
 
-    tokens: tuple[str, ...] = field(default=(), repr=False)
+    tokens: tuple[bytes, ...] = field(default=(), repr=False)
     storage: str = "fs"
     data_dir: Path = Path("data")
     database_url: str = field(default="sqlite:///data/drivebay.db", repr=False)
@@ -71,11 +71,13 @@ class Settings:
     min_free_bytes: int = 256 * 1024**2
     max_requests: int = 1000
     max_connections: int = 2000
-    drain: float = 0
+    drain_time: float = 0
     stop_timeout: float = 30
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
     reap_interval: float = 30
     readers_grace: int = 600
     metrics: bool = True
@@ -176,11 +178,13 @@ class _Reading:
             min_free_bytes=self._get(NATURAL, DEFAULT.min_free_bytes, "MIN_FREE_BYTES"),
             max_requests=self._get(COUNT, DEFAULT.max_requests, "MAX_REQUESTS"),
             max_connections=self._get(COUNT, DEFAULT.max_connections, "MAX_CONNECTIONS"),
-            drain=self._get(WHILE, DEFAULT.drain, "DRAIN"),
+            drain_time=self._get(WHILE, DEFAULT.drain_time, "DRAIN_TIME"),
             stop_timeout=self._get(WHILE, DEFAULT.stop_timeout, "STOP_TIMEOUT"),
             host=self._get(str, DEFAULT.host, "HOST"),
             port=self._get(PORT, DEFAULT.port, "PORT"),
             workers=self._get(values.number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),
+            tls_certificate=self._get(values.path, DEFAULT.tls_certificate, "TLS_CERTIFICATE"),
+            tls_key=self._get(values.path, DEFAULT.tls_key, "TLS_KEY"),
             reap_interval=self._get(SECONDS, DEFAULT.reap_interval, "REAP_INTERVAL"),
             readers_grace=self._get(GRACE, DEFAULT.readers_grace, "READERS_GRACE"),
             metrics=self._get(values.boolean, DEFAULT.metrics, "METRICS"),
@@ -195,6 +199,8 @@ class _Reading:
             self._check_ftp(settings)
         if bool(settings.s3_access_key) != bool(settings.s3_secret_key):
             self._faults.append("S3_ACCESS_KEY and S3_SECRET_KEY: only one is given. Give both, or none.")
+        if (settings.tls_certificate is None) != (settings.tls_key is None):
+            self._faults.append("TLS_CERTIFICATE and TLS_KEY: only one is given. Give both, or none.")
         if self._faults:
             raise SettingsError("\n".join(self._faults))
         return settings

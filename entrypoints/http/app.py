@@ -20,6 +20,7 @@ from entrypoints.http.last_answers import LastAnswers
 from entrypoints.http.overload import Overload, Places
 from entrypoints.http.pace import Pace
 from entrypoints.http.problems import EXCEPTION_HANDLERS
+from entrypoints.http.secure_headers import SecureHeaders
 from entrypoints.http.unread_bodies import UnreadBodies
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
@@ -56,7 +57,7 @@ def create_app(
         route_handlers=[*blobs.ROUTES, lists.list_blobs],
         middleware=[
             DefineMiddleware(Overload, places=Places(given.max_requests)),
-            DefineMiddleware(BearerAuthentication, tokens=given.tokens),
+            DefineMiddleware(BearerAuthentication, hashes=given.tokens),
         ],
         dependencies={
             "store": _always(container.store_blob()),
@@ -83,8 +84,9 @@ def create_app(
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )
-    outer = LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))), stopping)
-    app.asgi_handler = AccessLog(outer, watching.metrics)
+    handler = LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))), stopping)
+    secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
+    app.asgi_handler = AccessLog(secure, watching.metrics)
     if watching.tracing is not None:
         from entrypoints.http.traced import Traced
 

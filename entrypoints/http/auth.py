@@ -1,5 +1,6 @@
 """Bearer authentication (RFC 6750), before anything else is looked at."""
 
+import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -10,20 +11,23 @@ from entrypoints.http.problems import HttpProblem
 
 
 class BearerAuthentication:
-    """ASGI middleware that lets pass who has one of `tokens`. All are compared, in constant time each.
+    """ASGI middleware that lets pass who has one of the tokens whose SHA-256 are `hashes`.
+
+    All are compared, in constant time each.
 
     Not a guard: the framework runs those in threads, and copies the route for each request that has one.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, hashes: Sequence[bytes]) -> None:
         self._app = app
-        self._tokens = [token.encode() for token in tokens]
+        self._hashes = tuple(hashes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = _bearer(scope["headers"])
         if given is None:
             raise _unauthorized("Send the header Authorization: Bearer <token>, once.", "")
-        matches = [hmac.compare_digest(given, token) for token in self._tokens]
+        given_hash = hashlib.sha256(given).digest()
+        matches = [hmac.compare_digest(given_hash, each) for each in self._hashes]
         if not any(matches):
             raise _unauthorized("The bearer token is not valid here.", ' error="invalid_token"')
         await self._app(scope, receive, send)

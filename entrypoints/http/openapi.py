@@ -74,7 +74,7 @@ _LIST = json_of("ListBody", {"blobs": [_LISTED], "prefixes": ["my-films/"], "nex
 _OK = json_of("Health", {"status": "ok"})
 _OF_BLOBS = ["ETag", "Vary", "Content-Length"]
 
-_EVERYWHERE = ["unauthorized", "internal_error", "unavailable", "timeout"]
+_EVERYWHERE = ["unauthorized", "internal_error", "unavailable", "timeout", "overloaded"]
 _CHANGING = ["no_space", "commit_unknown", *_EVERYWHERE]
 _BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
 _STORING = ["invalid_id", "lease_lost", "integrity", *_BODY, *_CHANGING]

@@ -136,13 +136,16 @@ HEADERS = {
         pattern=r"^(?:inline|attachment)(?:; filename\*=UTF-8''.+)?$",
         examples=[f"attachment; filename*=UTF-8''{ID}"],
     ),
-    "X-Content-Type-Options": header("In the raw form.", const="nosniff"),
-    "Content-Security-Policy": header("In the raw form.", const="sandbox; default-src 'none'"),
+    "X-Content-Type-Options": header("The Content-Type is not to be guessed.", const="nosniff"),
+    "Content-Security-Policy": header(
+        "What a browser may do with it.", pattern="default-src 'none'", examples=["sandbox; default-src 'none'"]
+    ),
     "Content-Range": header("What part it is of how many bytes.", pattern=r"^bytes \d+-\d+/\d+$"),
     "Retry-After": OpenAPIHeader(Schema(type=OpenAPIType.INTEGER, minimum=1, examples=[5]), description="In seconds."),
     "WWW-Authenticate": header("How to authenticate.", pattern="^Bearer"),
     "Cache-Control": header("Not to be kept.", const="no-store"),
 }
+ALWAYS = ["X-Request-ID", "X-Content-Type-Options", "Content-Security-Policy"]
 RAW_ONLY = [name for name, header in HEADERS.items() if (header.description or "").startswith("In the raw form")]
 
 
@@ -159,7 +162,7 @@ def answer(
     required: Iterable[str] = (),
     optional: Iterable[str] = (),
 ) -> OpenAPIResponse:
-    """An answer with these headers, and that which all have."""
+    """An answer with these headers, and those which all have."""
     headers: dict[str, OpenAPIHeader | Reference] = {name: HEADERS[name] for name in optional}
-    headers |= {name: always(HEADERS[name]) for name in (*required, "X-Request-ID")}
+    headers |= {name: always(HEADERS[name]) for name in (*required, *ALWAYS)}
     return OpenAPIResponse(description, headers, content)

@@ -9,6 +9,7 @@ from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Re
 
 from domain.errors import Kind
 from entrypoints.http.openapi_parts import HEADERS, ID, always, answer, header
+from entrypoints.http.overload import OVERLOADED
 from entrypoints.http.problems import TOLD, Problem
 
 # What goes wrong, by status and code, with a detail as it may be told.
@@ -55,6 +56,7 @@ PROBLEMS: Mapping[HTTPStatus, Mapping[str, str]] = {
         "unavailable": TOLD[Kind.UNAVAILABLE],
         "timeout": TOLD[Kind.TIMEOUT],
         "commit_unknown": TOLD[Kind.COMMIT_UNKNOWN],
+        "overloaded": OVERLOADED,
         "not_ready": "Not ready: the database (unavailable). The log has the details.",
     },
     HTTPStatus.INSUFFICIENT_STORAGE: {"no_space": TOLD[Kind.NO_SPACE]},

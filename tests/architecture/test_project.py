@@ -1,5 +1,6 @@
 """What the project says of itself is so."""
 
+import dataclasses
 import re
 import subprocess
 import tomllib
@@ -10,8 +11,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from adapters.sql import migrations
+from entrypoints import settings
 from entrypoints.container import Container
 from entrypoints.settings import Settings
+from tests import audit
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -64,6 +67,14 @@ def test_the_lock_files_have_every_dependency() -> None:
             assert re.search(rf"^{name_of(dependency)}(\[.*\])?==", lock, re.MULTILINE), (name, dependency)
 
 
+def test_the_audit_asks_for_every_pin() -> None:
+    lock = (ROOT / "requirements-dev.lock").read_text()
+    pins = re.findall(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==", lock, re.MULTILINE)
+    lines = [line.removeprefix("# ") for line in audit.script(lock).splitlines() if "///" not in line]
+    asked = tomllib.loads("\n".join(lines))
+    assert [name_of(pin) for pin in asked["dependencies"]] == pins
+
+
 def test_the_head_of_the_migrations_is_the_newest() -> None:
     config = Config()
     config.set_main_option("script_location", "adapters.sql:migrations")
@@ -71,7 +82,7 @@ def test_the_head_of_the_migrations_is_the_newest() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "given",
     [
         Settings(),
         Settings(storage="memory"),
@@ -83,18 +94,72 @@ def test_the_head_of_the_migrations_is_the_newest() -> None:
     ],
     ids=["files and SQLite", "memory", "PostgreSQL", "the database", "S3", "PostgreSQL over TLS", "MariaDB"],
 )
-def test_the_container_can_make_all_that_it_provides(settings: Settings) -> None:
-    container = Container(settings=settings)
+def test_the_container_can_make_all_that_it_provides(given: Settings) -> None:
+    container = Container(settings=given)
     for name in ("metadata", "stores", "store_blob", "fetch_blob", "reap", "verify", "check_ready"):
         assert container.providers[name]() is not None, name
     assert container.store_blob() is container.store_blob()
-    assert container.stores().active == settings.storage
+    assert container.stores().active == given.storage
 
 
 def test_containers_share_nothing() -> None:
     assert Container(settings=Settings()).stores() is not Container(settings=Settings()).stores()
 
 
+def test_no_secret_has_a_default() -> None:
+    given = settings.load({}, dotenv=ROOT / "there is none")
+    secrets = [field for field in dataclasses.fields(Settings) if not field.repr]
+    assert {field.name for field in secrets} == {
+        *("tokens", "database_url", "s3_access_key", "s3_secret_key", "ftp_password")
+    }
+    assert [getattr(given, field.name) for field in secrets if field.name != "database_url"] == [(), "", "", ""]
+    assert given.database_url.startswith("sqlite:///")  # of a file: there is no password
+    example = (ROOT / ".env.example").read_text()
+    assert len(settings.SECRETS) == 9
+    for name in settings.SECRETS - {"DATABASE_URL"}:
+        assert re.findall(rf"^# {name}=(.*)$", example, re.MULTILINE) in ([""], [])
+
+
+def test_nothing_that_is_installed_has_a_secret_in_it() -> None:
+    named = re.compile(r"""(?i)\b\w*(?:password|secret|token|api_?key)\w*(?:\s*:\s*\w+)?\s*=\s*["'][^"']+["']""")
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for layer in ("domain", "application", "adapters", "entrypoints")
+        for path in sorted((ROOT / layer).rglob("*.py"))
+        for match in named.finditer(path.read_text())
+    ]
+    assert found == []
+
+
 def test_git_knows_no_secret_and_no_data() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert not [name for name in tracked.stdout.splitlines() if re.search(r"(^|/)(\.env|token|data/.*|.*\.db)$", name)]
+
+
+def test_the_least_rights_on_s3_are_those_of_the_calls() -> None:
+    rights = {
+        "get_object": "GetObject",
+        "head_object": "GetObject",
+        "put_object": "PutObject",
+        "create_multipart_upload": "PutObject",
+        "upload_part": "PutObject",
+        "complete_multipart_upload": "PutObject",
+        "abort_multipart_upload": "AbortMultipartUpload",
+        "delete_object": "DeleteObject",
+        "list_objects_v2": "ListBucket",
+        "list_multipart_uploads": "ListBucketMultipartUploads",
+    }
+    call = re.compile(r"\b(?:get|head|put|create|upload|complete|abort|delete|list|copy)_(?:object|multipart|part)\w*")
+    sources = (ROOT / "adapters" / "storage").glob("s3*.py")
+    calls = {found for path in sources for found in call.findall(path.read_text())}
+    assert calls == set(rights)
+    page = (ROOT / "entrypoints" / "HARDENING.md").read_text()
+    assert set(re.findall(r'"s3:(\w+)"', page)) == set(rights.values())
+
+
+def test_the_page_on_hardening_names_settings_that_there_are() -> None:
+    page = (ROOT / "entrypoints" / "HARDENING.md").read_text()
+    source = (ROOT / "entrypoints" / "settings.py").read_text()
+    named = {name.removesuffix("_FILE") for name in re.findall(r"\b[A-Z]\w*_[A-Z_0-9]+\b", page)} - {"FTP_CA"}
+    assert named
+    assert {name for name in named if f'"{name}"' not in source} == set()

@@ -99,11 +99,9 @@ FLOOR = 12 * MIB  # more than SQLite's log has
 def test_some_room_is_left(tmp_path: Path, settings: dict[str, str]) -> None:
     server = Server(
         tmp_path,
-        command=[*on_a_disk(tmp_path, 4 * DISK), *SHORT_LEASES],
-        exit_code=0,
-        MIN_FREE_BYTES=str(FLOOR),
-        READERS_GRACE="0",
-        **settings,
+        [*on_a_disk(tmp_path, 4 * DISK), *SHORT_LEASES],
+        0,
+        **{"MIN_FREE_BYTES": str(FLOOR), "READERS_GRACE": "0"} | settings,
     )
     with server, server.client() as client:
         stored = fill(client)

@@ -1,0 +1,99 @@
+"""How much is served at once, and how large heads may be."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.http.server import PATIENCE, Server
+from tests.http.test_stopping import begin_slowly
+from tests.http.wire import Answer, answer, ask_once, get, put, request
+
+
+def asked(server: Server, message: bytes) -> Answer:
+    with server.connect() as connection:
+        return ask_once(connection, message)
+
+
+def test_no_more_requests_are_served_at_once(tmp_path: Path) -> None:
+    with Server(tmp_path, MAX_REQUESTS="2") as server, server.client() as client, ExitStack() as stack:
+        idle = [stack.enter_context(server.connect()) for _ in range(10)]
+        slow = [stack.enter_context(begin_slowly(server)) for _ in range(2)]
+        for _ in range(3):
+            for message in (get("/v1/blobs/a"), put("/v1/blobs/a", b"x")):
+                refusal = asked(server, message)
+                assert (refusal.status, refusal.code) == (503, "overloaded")
+                assert (refusal.headers["connection"], refusal.headers["retry-after"]) == ("close", "5")
+        assert client.delete("/v1/blobs/a").json()["code"] == "overloaded"  # and is described
+        assert asked(server, request("GET /v1/blobs", "")).code == "overloaded"  # whoever it is that asks
+        for path in ("/health/live", "/health/ready", "/docs/openapi.json"):
+            assert client.get(path).status_code == 200
+        slow[0].sendall(b"hello")
+        with slow[0].makefile("rb") as stream:
+            assert answer(stream).status == 201
+        assert client.put("/v1/blobs/a", content=b"x").status_code == 201
+        assert ask_once(idle[0], get("/v1/blobs/a")).status == 200
+
+
+def test_a_request_that_fails_makes_room_too(tmp_path: Path) -> None:
+    with Server(tmp_path, MAX_REQUESTS="1") as server:
+        for _ in range(3):
+            assert asked(server, get("/v1/blobs/none")).status == 404
+            assert asked(server, request("GET /v1/blobs", "")).status == 401
+            begin_slowly(server).close()
+            server.wait_until(lambda: asked(server, get("/v1/blobs/none")).status == 404)
+
+
+def test_connections_beyond_the_most_wait_for_their_turn(tmp_path: Path) -> None:
+    with Server(tmp_path, MAX_CONNECTIONS="2") as server, ExitStack() as stack:
+        first, second, third = (stack.enter_context(server.connect()) for _ in range(3))
+        for connection in (first, second):
+            assert ask_once(connection, get("/health/live")).status == 200
+        third.sendall(get("/health/live"))
+        third.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            third.recv(1)
+        first.close()
+        third.settimeout(PATIENCE)
+        assert third.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ("".join(f"X-{number}: x\r\n" for number in range(98)), 200),
+        ("".join(f"X-{number}: x\r\n" for number in range(101)), 431),
+        (f"X: {'x' * 300_000}\r\n", 200),
+        (f"X: {'x' * 1_000_000}\r\n", 431),
+    ],
+    ids=["many", "too many", "large", "too large"],
+)
+def test_heads(server: Server, headers: str, status: int) -> None:
+    found = asked(server, request("GET /health/live", headers))
+    assert (found.status, found.headers.get("connection")) == (status, "close" if status == 431 else None)
+
+
+def test_targets(server: Server) -> None:
+    assert asked(server, get(f"/health/live?{'x' * 60_000}")).status == 200
+    assert asked(server, get(f"/health/live?{'x' * 70_000}")).status == 414
+
+
+def test_headers_of_every_answer(client: httpx.Client) -> None:
+    client.put("/v1/blobs/headers", content=b"<script>")
+    paths = ["/docs", "/docs/openapi.json", "/docs/files/docs.js", "/health/live", "/health/ready", "/nowhere"]
+    paths += [f"/v1/blobs{rest}" for rest in ("", "/none", "/headers", "/headers?alt=media", "?limit=x")]
+    answers = [client.request(method, path) for path in paths for method in ("GET", "HEAD", "PATCH")]
+    answers.append(httpx.get(f"{client.base_url}/v1/blobs"))
+    assert {found.status_code for found in answers} == {200, 400, 401, 404, 405}
+    for found in answers:
+        assert found.headers.get_list("x-content-type-options") == ["nosniff"]
+        assert found.headers["referrer-policy"] == "no-referrer"
+        assert found.headers["cross-origin-resource-policy"] == "same-origin"
+        assert found.headers["x-frame-options"] == "DENY"
+        [policy] = found.headers.get_list("content-security-policy")
+        is_page = found.request.url.path.startswith("/docs")
+        is_bytes = found.headers.get("accept-ranges") == "bytes"
+        assert "default-src 'none'" in policy
+        assert ("script-src 'self'" in policy, policy.startswith("sandbox")) == (is_page, is_bytes), found
+        assert "strict-transport-security" not in found.headers
