@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.storage.s3 import S3Config
-from tests.backends import ceph, clients, ftp, mariadb, postgresql
+from tests.backends import ceph, clients, ftp, mariadb, postgresql, promtool
 from tests.backends.ftp import FtpServer
 from tests.backends.run import Backends, a_run
 
@@ -21,6 +21,7 @@ SERVERS: dict[str, Callable[..., Any]] = {
     "vsftpd_server": ftp.start_vsftpd,
     "proftpd_server": ftp.start_proftpd,
     "clients_container": clients.start,
+    "promtool_container": promtool.start,
 }
 BACKENDS = pytest.StashKey[Backends]()
 
@@ -64,6 +65,12 @@ def proftpd_server(backends: Backends) -> FtpServer:
 def clients_container(backends: Backends) -> str:
     """The id of a container with curl, wget and aria2c."""
     return backends.address(clients.start)
+
+
+@pytest.fixture(scope="session")
+def promtool_container(backends: Backends) -> str:
+    """The id of a container with promtool."""
+    return backends.address(promtool.start)
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from adapters.storage.policies import Policies, with_policies
 from adapters.storage.policies.bounded import BoundedBlobStore
+from adapters.storage.policies.observed import ObservedBlobStore
 from adapters.storage.policies.retrying import KEPT, RetryingBlobStore
 from adapters.storage.policies.timed import TimedBlobStore
 from application.ports.blob_store import BlobStore, Stored
+from application.ports.observer import Operation, Unobserved
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import BlobStoreContract, Fault, chunked, each, keys, pattern, read, refused
@@ -35,6 +37,33 @@ class TestAroundFiles(BlobStoreContract):
         async with with_policies(files, Policies(), "fs") as store:
             await store.check()
             yield store
+
+
+class TestObserved(BlobStoreContract):
+    @pytest.fixture
+    def store(self) -> BlobStore:
+        return ObservedBlobStore(MemoryBlobStore(), "memory", Told())
+
+
+class Told(Unobserved):
+    """What an observer is told."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.retries: list[tuple[str, str]] = []
+        self.under_way = 0
+
+    def ended(self, operation: Operation) -> None:
+        self.operations.append(operation)
+
+    def retried(self, backend: str, operation: str) -> None:
+        self.retries.append((backend, operation))
+
+    def streams(self, backend: str, change: int) -> None:
+        self.under_way += change
+
+    def faults(self) -> list[tuple[str, str]]:
+        return [(operation.name, operation.fault) for operation in self.operations]
 
 
 def operations(store: BlobStore) -> dict[str, Callable[[], Awaitable[object]]]:
@@ -299,3 +328,63 @@ class TestBounds:
         except Fault:
             pass
         return await waiting
+
+
+class TestWhatAnObserverIsTold:
+    async def test_each_operation_once_and_no_refusal_as_a_fault(self) -> None:
+        store = ObservedBlobStore(MemoryBlobStore(), "m", told := Told())
+        for operation in operations(store).values():
+            await operation()
+        with refused(Kind.NOT_FOUND):
+            await read(store, KEY)
+        names = ["check", "put", "open", "stat", "delete", "keys", "open"]
+        assert told.faults() == [(name, "") for name in names]
+        assert {operation.backend for operation in told.operations} == {"m"}
+        assert all(operation.seconds >= 0 for operation in told.operations)
+
+    async def test_faults_by_their_kind_and_bugs(self) -> None:
+        class Buggy(MemoryBlobStore):
+            async def stat(self, key: ObjectKey) -> Stored:
+                raise Fault
+
+        store = ObservedBlobStore(Patience(Flaky(6)), "m", told := Told())
+        for operation in operations(store).values():
+            with refused(Kind.UNAVAILABLE):
+                await operation()
+        with pytest.raises(Fault):
+            await ObservedBlobStore(Buggy(), "m", told).stat(KEY)
+        unavailable = [(name, "unavailable") for name in ("check", "put", "open", "stat", "delete", "keys")]
+        assert told.faults() == [*unavailable, ("stat", "bug")]
+        assert told.under_way == 0
+
+    async def test_senders_and_readers_neither_count_nor_are_they_to_blame(self) -> None:
+        async def failing() -> AsyncIterator[bytes]:
+            yield b"x"
+            await asyncio.sleep(0.5)  # time is what this is about
+            raise Fault
+
+        store = ObservedBlobStore(MemoryBlobStore(), "m", told := Told())
+        await store.put(OTHER, each([b"x"]))
+        with pytest.raises(Fault):
+            await store.put(KEY, failing())
+        with suppress(Fault):
+            async with store.open(OTHER) as chunks:
+                assert await anext(chunks) == b"x"
+                assert told.under_way == 1
+                await asyncio.sleep(0.5)
+                raise Fault
+        assert told.faults() == [("put", ""), ("put", ""), ("open", "")]
+        assert all(operation.seconds < 0.5 for operation in told.operations)
+        assert told.under_way == 0
+
+    async def test_further_tries_and_waits_for_a_place(self) -> None:
+        policies = Policies(timeout=0.2, streams=1)
+        flaky = Patience(Flaky(1))
+        store = with_policies(flaky, policies, "m", told := Told())
+        await flaky.store.put(KEY, each([b"x"]))
+        await store.stat(KEY)
+        async with store.open(KEY):
+            with refused(Kind.TIMEOUT):
+                await read(store, KEY)
+        assert told.retries == [("m", "stat")]
+        assert told.faults() == [("stat", ""), ("wait", "timeout"), ("open", "")]
