@@ -1,0 +1,203 @@
+"""What `drivebay check` tells where all is well, and of each thing that can be wrong, and what it says to do."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backends.ftp import FtpServer
+from tests.backends.run import Backends
+from tests.check.command import Told, check, drivebay
+from tests.http.combinations import DIAGONAL, Combination
+from tests.http.server import Server
+
+pytestmark = pytest.mark.timeout(300)
+
+SECRET = "hidden-in-the-tests"
+DATABASE_STEPS = ["connect", "read", "write", "change", "delete"]
+STORAGE_STEPS = ["reach", "note", "write", "read", "range", "stat", "delete", "forget"]
+S3_NOWHERE = {"S3_BUCKET": "b", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": SECRET, "S3_ENDPOINT": "http://127.0.0.1:1"}
+FTP_NOWHERE = {"FTP_HOST": "127.0.0.1", "FTP_PORT": "1", "FTP_USER": "u", "FTP_PASSWORD": SECRET}
+
+
+def prepare(folder: Path, settings: dict[str, Any] | None = None) -> None:
+    told = drivebay(folder, "migrations", "upgrade", settings=settings)
+    assert told.code == 0, told.errors
+
+
+def steps(told: Told, part: str) -> list[str]:
+    """Those that were taken. Fails if one has no duration."""
+    taken = told.parts[part]["steps"]
+    assert all(step["milliseconds"] >= 0 for step in taken)
+    return [step["step"] for step in taken]
+
+
+def fault(told: Told, part: str, step: str, kind: str = "unavailable") -> tuple[str, str]:
+    """What is told of a part that failed in a step, and what to do."""
+    found = told.parts[part]
+    assert (told.code, found["state"]) == (1, "failed"), found
+    assert (found["steps"][-1]["step"], found["steps"][-1]["fault"]) == (step, kind)
+    assert SECRET not in told.out + told.errors
+    return found["detail"], found["to_do"]
+
+
+class TestAllIsWell:
+    @pytest.mark.parametrize("combination", [each.param for each in DIAGONAL])
+    def test_beside_a_server(self, tmp_path: Path, backends: Backends, combination: Combination) -> None:
+        with combination.settings(backends) as settings, Server(tmp_path, **settings) as server:
+            settings = {"AUTH_BEARER_TOKEN": SECRET, **settings}
+            told = check(tmp_path, settings)
+            assert (told.code, told.errors) == (0, ""), told.out
+            assert set(told.states.values()) == {"ok"}
+            assert steps(told, "database") == DATABASE_STEPS
+            storages = {part for part in told.parts if part.startswith("storage ")}
+            assert storages >= {f"storage {combination.storage}", "storage database"}
+            for part in storages:
+                assert steps(told, part) == STORAGE_STEPS
+                role = "for new blobs" if part == f"storage {combination.storage}" else "for older blobs"
+                assert told.parts[part]["detail"].startswith(role)
+            verified = drivebay(tmp_path, "verify", "--json", settings=settings)
+            assert verified.code == 0
+            summary = json.loads(verified.out.splitlines()[-1])["summary"]
+            left = [(each["objects"], each["uploads"], each["garbage"]) for each in summary["storages"]]
+            assert set(left) == {(0, 0, 0)}
+            assert {line["level"] for line in server.log()} <= {"info"}
+            password = settings.get("DATABASE_URL", ":no password@").rpartition("@")[0].rpartition(":")[2]
+            for secret in (SECRET, password, settings.get("S3_SECRET_KEY", SECRET)):
+                assert secret not in told.out
+
+    def test_in_memory(self, tmp_path: Path) -> None:
+        told = check(tmp_path, {"STORAGE": "memory", "AUTH_BEARER_TOKEN": "t"})
+        assert (told.code, [*told.states]) == (0, ["settings", "token", "database", "storage memory"])
+        assert not [*tmp_path.iterdir()]
+
+    def test_as_a_table(self, tmp_path: Path) -> None:
+        prepare(tmp_path)
+        told = drivebay(tmp_path, "check")
+        assert (told.code, told.errors) == (0, "")
+        *lines, last = told.out.splitlines()
+        assert last == "All of it works."
+        assert {line[:27] for line in lines if line[0] != " "} == {
+            f"{part:16}  {'ok':7}  "
+            for part in ("settings", "data folder", "token", "database", "storage database", "storage fs")
+        }
+        durations = [line for line in lines if line[0] == " "]
+        assert all(line.startswith(" " * 27) and " ms, " in line for line in durations)
+        assert len(durations) == 3
+
+
+class TestNotYet:
+    def test_where_nothing_is_made_nothing_is_made(self, tmp_path: Path) -> None:
+        told = check(tmp_path)
+        assert told.code == 3
+        assert told.states == {
+            "settings": "ok",
+            **dict.fromkeys(["data folder", "token", "database", "storage database", "storage fs"], "not yet"),
+        }
+        assert all("drivebay" in each["to_do"] or "database" in each["to_do"] for each in [*told.parts.values()][1:])
+        assert not [*tmp_path.iterdir()]
+        assert json.loads(told.out.splitlines()[-1]) == {"summary": {"ok": 1, "not yet": 5, "failed": 0}}
+
+    def test_older_tables_stay_as_they_are(self, tmp_path: Path) -> None:
+        prepare(tmp_path)
+        with sqlite3.connect(tmp_path / "data" / "drivebay.db") as database:
+            database.execute("UPDATE alembic_version SET version_num = '0003'")
+        database.close()
+        told = check(tmp_path)
+        assert (told.code, told.states["database"], told.states["storage fs"]) == (3, "not yet", "not yet")
+        assert "tables of revision 0003, which is not the newest" in told.parts["database"]["detail"]
+        assert "drivebay migrations upgrade" in told.parts["database"]["to_do"]
+        assert steps(told, "storage fs") == ["reach"], "no probe is written that can't be noted"
+        assert "revision 0003" in drivebay(tmp_path, "migrations", "status").out
+
+
+class TestWhatIsWrong:
+    def test_settings_are_told_all_at_once(self, tmp_path: Path) -> None:
+        told = drivebay(tmp_path, "check", settings={"PORT": "x", "STORAGE": "tape", "WORKERS": "0"})
+        assert (told.code, told.out, len(told.errors.splitlines())) == (2, "", 3)
+
+    def test_folders(self, tmp_path: Path) -> None:
+        told = check(tmp_path, {"DATA_DIR": "/no/such"})
+        assert (told.code, told.states["data folder"]) == (1, "failed")
+        assert told.parts["data folder"]["detail"] == "There is no folder /no."
+        assert told.parts["data folder"]["to_do"] == "Create it, or set DATA_DIR."
+        told = check(tmp_path, {"DATA_DIR": "/sys/x"})
+        assert told.parts["data folder"]["detail"].startswith("The folder /sys takes no file: ")
+        assert told.parts["data folder"]["to_do"] == "Let this user write there, or set DATA_DIR to another."
+        told = check(tmp_path, {"DATABASE_URL": "sqlite:////sys/x.db"})
+        assert told.parts["database"]["detail"].startswith("The folder /sys takes no file: ")
+        assert told.parts["database"]["to_do"].endswith("DATABASE_URL to another.")
+
+    def test_a_folder_for_blobs_that_takes_none(self, tmp_path: Path) -> None:
+        prepare(tmp_path)
+        detail, to_do = fault(check(tmp_path, {"FS_BASE_PATH": "/sys/x"}), "storage fs", "reach")
+        assert detail.startswith("for new blobs, in /sys/x: can't reach: The folder /sys/x can't be used: ")
+        assert to_do == "Check FS_BASE_PATH."
+
+    def test_a_token_that_can_not_be_read(self, tmp_path: Path) -> None:
+        prepare(tmp_path)
+        (tmp_path / "data" / "token").write_text("")
+        told = check(tmp_path)
+        assert (told.code, told.states["token"]) == (1, "failed")
+        assert told.parts["token"]["to_do"] == "Let this user read it, or set AUTH_BEARER_TOKEN."
+
+    def test_a_database_of_a_newer_drivebay(self, tmp_path: Path) -> None:
+        prepare(tmp_path)
+        with sqlite3.connect(tmp_path / "data" / "drivebay.db") as database:
+            database.execute("UPDATE alembic_version SET version_num = '0099'")
+        database.close()
+        detail, _ = fault(check(tmp_path), "database", "connect")
+        assert "Install the newer one." in detail
+
+    @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+    def test_a_database_that_is_down(self, tmp_path: Path, kind: str) -> None:
+        told = check(tmp_path, {"DATABASE_URL": f"{kind}://u:{SECRET}@127.0.0.1:1/d"})
+        detail, to_do = fault(told, "database", "connect")
+        assert "can't be reached" in detail
+        assert to_do == "Check DATABASE_URL."
+        assert told.states["storage database"] == "not yet"
+
+    def test_servers_for_older_blobs_that_are_down(self, tmp_path: Path) -> None:
+        prepare(tmp_path)
+        told = check(tmp_path, S3_NOWHERE | FTP_NOWHERE)
+        for part, setting in (("storage s3", "S3_ENDPOINT"), ("storage ftp", "FTP_HOST")):
+            detail, to_do = fault(told, part, "reach")
+            assert detail.startswith("for older blobs, ")
+            assert setting in to_do
+            assert to_do.endswith("Until then older blobs on it can't be read; new ones don't go there.")
+        assert (told.states["storage fs"], told.errors) == ("ok", "")
+
+    def test_as_a_table(self, tmp_path: Path) -> None:
+        prepare(tmp_path)
+        told = drivebay(tmp_path, "check", settings=S3_NOWHERE | {"STORAGE": "s3"})
+        assert told.code == 1
+        line, durations, to_do, last = told.out.splitlines()[-4:]
+        assert line.startswith("storage s3        failed   for new blobs, in the bucket b at http://127.0.0.1:1: can't")
+        assert durations.strip().startswith("reach ")
+        assert to_do == f"{'':27}Check S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY or S3_SECRET_KEY."
+        assert last == "7 parts: 1 failed."
+
+
+@pytest.mark.docker
+class TestWhatServersRefuse:
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            (("of%20the%20tests", SECRET), "password authentication failed for user.*Check the user and the password."),
+            (("/drivebay_", "/nothing_"), "does not exist. Create it, or set the name of another."),
+        ],
+    )
+    def test_postgresql(self, tmp_path: Path, postgresql_url: str, change: tuple[str, str], why: str) -> None:
+        detail, to_do = fault(check(tmp_path, {"DATABASE_URL": postgresql_url.replace(*change)}), "database", "connect")
+        assert why.rpartition(".*")[2] in detail
+        assert why.partition(".*")[0] in detail
+        assert to_do == "Check DATABASE_URL."
+
+    def test_ftp_whose_certificate_does_not_verify(self, tmp_path: Path, vsftpd_server: FtpServer) -> None:
+        prepare(tmp_path)
+        login = {"FTP_USER": vsftpd_server.user, "FTP_PASSWORD": vsftpd_server.password}
+        where = {"STORAGE": "ftp", "FTP_HOST": vsftpd_server.host, "FTP_PORT": str(vsftpd_server.port)}
+        detail, _ = fault(check(tmp_path, where | login), "storage ftp", "reach")
+        assert "Its certificate is not good: self-signed certificate. FTP_CA_FILE takes its authority's." in detail
