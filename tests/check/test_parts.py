@@ -3,44 +3,21 @@
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.backends.ftp import FtpServer
 from tests.backends.run import Backends
-from tests.check.command import Told, check, drivebay
+from tests.check.command import check, drivebay, drivebay_apart
+from tests.check.told import SECRET, fault, prepare, steps
 from tests.http.combinations import DIAGONAL, Combination
 from tests.http.server import Server
 
 pytestmark = pytest.mark.timeout(300)
 
-SECRET = "hidden-in-the-tests"
 DATABASE_STEPS = ["connect", "read", "write", "change", "delete"]
 STORAGE_STEPS = ["reach", "note", "write", "read", "range", "stat", "delete", "forget"]
 S3_NOWHERE = {"S3_BUCKET": "b", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": SECRET, "S3_ENDPOINT": "http://127.0.0.1:1"}
 FTP_NOWHERE = {"FTP_HOST": "127.0.0.1", "FTP_PORT": "1", "FTP_USER": "u", "FTP_PASSWORD": SECRET}
-
-
-def prepare(folder: Path, settings: dict[str, Any] | None = None) -> None:
-    told = drivebay(folder, "migrations", "upgrade", settings=settings)
-    assert told.code == 0, told.errors
-
-
-def steps(told: Told, part: str) -> list[str]:
-    """Those that were taken. Fails if one has no duration."""
-    taken = told.parts[part]["steps"]
-    assert all(step["milliseconds"] >= 0 for step in taken)
-    return [step["step"] for step in taken]
-
-
-def fault(told: Told, part: str, step: str, kind: str = "unavailable") -> tuple[str, str]:
-    """What is told of a part that failed in a step, and what to do."""
-    found = told.parts[part]
-    assert (told.code, found["state"]) == (1, "failed"), found
-    assert (found["steps"][-1]["step"], found["steps"][-1]["fault"]) == (step, kind)
-    assert SECRET not in told.out + told.errors
-    return found["detail"], found["to_do"]
 
 
 class TestAllIsWell:
@@ -75,7 +52,7 @@ class TestAllIsWell:
 
     def test_as_a_table(self, tmp_path: Path) -> None:
         prepare(tmp_path)
-        told = drivebay(tmp_path, "check")
+        told = drivebay_apart(tmp_path, "check")
         assert (told.code, told.errors) == (0, "")
         *lines, last = told.out.splitlines()
         assert last == "All of it works."
@@ -177,27 +154,4 @@ class TestWhatIsWrong:
         assert line.startswith("storage s3        failed   for new blobs, in the bucket b at http://127.0.0.1:1: can't")
         assert durations.strip().startswith("reach ")
         assert to_do == f"{'':27}Check S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY or S3_SECRET_KEY."
-        assert last == "7 parts: 1 failed."
-
-
-@pytest.mark.docker
-class TestWhatServersRefuse:
-    @pytest.mark.parametrize(
-        ("change", "why"),
-        [
-            (("of%20the%20tests", SECRET), "password authentication failed for user.*Check the user and the password."),
-            (("/drivebay_", "/nothing_"), "does not exist. Create it, or set the name of another."),
-        ],
-    )
-    def test_postgresql(self, tmp_path: Path, postgresql_url: str, change: tuple[str, str], why: str) -> None:
-        detail, to_do = fault(check(tmp_path, {"DATABASE_URL": postgresql_url.replace(*change)}), "database", "connect")
-        assert why.rpartition(".*")[2] in detail
-        assert why.partition(".*")[0] in detail
-        assert to_do == "Check DATABASE_URL."
-
-    def test_ftp_whose_certificate_does_not_verify(self, tmp_path: Path, vsftpd_server: FtpServer) -> None:
-        prepare(tmp_path)
-        login = {"FTP_USER": vsftpd_server.user, "FTP_PASSWORD": vsftpd_server.password}
-        where = {"STORAGE": "ftp", "FTP_HOST": vsftpd_server.host, "FTP_PORT": str(vsftpd_server.port)}
-        detail, _ = fault(check(tmp_path, where | login), "storage ftp", "reach")
-        assert "Its certificate is not good: self-signed certificate. FTP_CA_FILE takes its authority's." in detail
+        assert last == "6 parts: 1 failed."
