@@ -1,16 +1,22 @@
 """What `drivebay check` tells where all is well, and of each thing that can be wrong, and what it says to do."""
 
 import json
+import os
+import pty
+import re
 import sqlite3
+import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from adapters.sql.revisions import EPOCH
 from tests.backends.run import Backends
-from tests.check.command import check, drivebay, drivebay_apart
+from tests.check.command import check, drivebay, drivebay_apart, environment
 from tests.check.told import SECRET, fault, prepare, steps
 from tests.http.combinations import DIAGONAL, Combination
-from tests.http.server import Server
+from tests.http.server import DRIVEBAY, Server
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -63,6 +69,33 @@ class TestAllIsWell:
         durations = [line for line in lines if line[0] == " "]
         assert all(line.startswith(" " * 27) and " ms, " in line for line in durations)
         assert len(durations) == 3
+
+    def test_on_a_terminal_lines_are_broken_where_it_ends(self, tmp_path: Path) -> None:
+        prepare(tmp_path)
+        ours, its = pty.openpty()
+        try:
+            settings = environment({"COLUMNS": "70", "TERM": "xterm"})
+            ended = subprocess.run(
+                [DRIVEBAY, "check"], cwd=tmp_path, env=settings, stdout=its, timeout=100, check=False
+            )
+            drawn = os.read(ours, 100_000).decode()
+        finally:
+            os.close(its)
+            os.close(ours)
+        assert ended.returncode == 0
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", drawn).splitlines()
+        assert lines[-1] == "All of it works."
+        assert 60 < max(map(len, lines)) <= 70
+        assert all(line.startswith(" " * 27) for line in lines[:-1] if line[0] == " ")
+        assert "\x1b[32mok" in drawn
+
+    def test_clocks_that_differ(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        prepare(tmp_path)
+        for seconds, told in ((3600, "3600.0 s ahead"), (-3600, "3600.0 s behind")):
+            monkeypatch.setattr("adapters.sql.revisions.EPOCH", EPOCH + timedelta(seconds=seconds))
+            found = check(tmp_path).parts["database"]
+            assert (found["state"], found["detail"].endswith(f", its clock {told}")) == ("ok", True), found
+            assert found["to_do"].startswith("Let both machines set their clocks by NTP")
 
 
 class TestNotYet:
