@@ -146,7 +146,7 @@ def place_of_blobs(backend: str, given: Settings) -> str:
         case "fs":
             return f"in {given.fs_base_path.absolute()}"
         case "s3":
-            return f"in the bucket {given.s3_bucket} at {given.s3_endpoint or 'AWS'}"
+            return f"in the bucket {given.s3_bucket} at {given.s3_endpoint.rpartition('@')[2] or 'AWS'}"
         case "ftp":
             return f"on {given.ftp_host}:{given.ftp_port}"
         case "memory":

@@ -23,6 +23,7 @@ from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
 from entrypoints.migrations_command import migrations
 from entrypoints.settings import Settings, SettingsError
+from entrypoints.settings_command import show
 from entrypoints.stopping import ACCEPTED_WITHIN, Stopping
 from entrypoints.telemetry import workers as metrics_of_workers
 from entrypoints.tokens import kept_token
@@ -37,11 +38,30 @@ TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}
 def main() -> None:
     """Drivebay: blob storage that can't lose what it acknowledged.
 
-    It is configured by environment variables, or by a file named .env in the current folder.
+    Nothing has to be set: `drivebay serve` keeps blobs in files and their rows in SQLite, in ./data. Other places are
+    settings. They are read from the environment, over a file named .env in the current folder, over the defaults;
+    `drivebay settings` tells which value rules, and from where. A secret may be in a file: S3_SECRET_KEY_FILE.
+
+    \b
+    From nothing to a blob on S3:
+      export STORAGE=s3 S3_BUCKET=films S3_ACCESS_KEY=... S3_SECRET_KEY=...
+      drivebay settings               are these what was meant?
+      drivebay migrations upgrade     make the folder, the token and the tables
+      drivebay check                  does all of it work?
+      drivebay serve                  the token, or where it is kept, is in its first lines
+      curl -H 'Authorization: Bearer TOKEN' -T film.mp4 http://127.0.0.1:8000/v1/blobs/film.mp4
+
+    \b
+    Later, beside the server, at any time:
+      drivebay verify                 is all that was stored still there, and whole?
+
+    \b
+    COMMAND --help tells what a command does, with examples and its exit codes. For
+    completion in bash: eval "$(_DRIVEBAY_COMPLETE=bash_source drivebay)"
     """
 
 
-@main.command()
+@main.command(short_help="Serve the HTTP interface.")
 @click.option("--host", help="The address to listen on (HOST, 127.0.0.1).")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on (PORT, 8000).")
 @click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve (WORKERS, 1).")
@@ -50,6 +70,24 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish what is under way and stop.
 
     A second Ctrl-C stops it at once.
+
+    At its start it makes what is not there: the data folder, the token, and the newest tables in the database (see
+    `drivebay migrations`). Any number of servers may start at once, and share a database and storages. Whatever can't
+    be used is told in a line, with the setting to blame. While it serves, what failed uploads left is deleted.
+
+    The options go over the settings in brackets; all others are settings only: see `drivebay settings`. The interface
+    is described at /docs, /health/live says whether it answers, /health/ready whether a blob could be stored now.
+
+    \b
+    It exits with
+      0  if it was asked to stop
+      2  if it was called wrongly, or could not start
+
+    \b
+    Examples:
+      drivebay serve
+      drivebay serve --host 0.0.0.0 --port 80 --workers 4
+      STORAGE=memory drivebay serve       to try something, and keep nothing
     """
     with ExitStack() as stack:
         try:
@@ -74,6 +112,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
 main.add_command(check)
 main.add_command(verify)
 main.add_command(migrations)
+main.add_command(show)
 
 
 async def _check(given: Settings) -> None:

@@ -114,11 +114,23 @@ DEFAULT = Settings()
 
 def load(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
     """The settings from `environment` over the file `dotenv`, if there is one. Raises SettingsError."""
+    return load_with_origins(environment, dotenv)[0]
+
+
+def load_with_origins(
+    environment: Mapping[str, str], dotenv: Path = Path(".env")
+) -> tuple[Settings, Mapping[str, str]]:
+    """As `load`; and, by the name of each setting, where its value is from. Empty means the default."""
     try:
         from_file = _from_file(dotenv)
     except (OSError, UnicodeDecodeError) as fault:
         raise SettingsError(f"{dotenv} can't be read: {fault}. Mend it, or remove it.") from None
-    return _Reading((environment, from_file)).settings()
+    reading = _Reading((environment, from_file))
+    settings = reading.settings()
+    places = ("the environment", str(dotenv))
+    return settings, {
+        name: f"{found[0]} in {places[found[1]]}" if found else "" for name, found in reading.origins.items()
+    }
 
 
 def _from_file(path: Path) -> Source:
@@ -138,6 +150,8 @@ class _Reading:
     def __init__(self, sources: tuple[Source, ...]) -> None:
         self._sources = sources
         self._faults: list[str] = []
+        self.origins: dict[str, tuple[str, int] | None] = {}
+        """By the first name of each setting: the one that was given, and the number of its source."""
 
     def settings(self) -> Settings:
         storage = self._get(values.storage, DEFAULT.storage, "STORAGE", "ACTIVE_STORAGE")
@@ -211,6 +225,7 @@ class _Reading:
 
     def _find(self, parse: Callable[[str], T], *names: str) -> tuple[T, int] | None:
         """The value in the first source that has one, and that source's number. An empty value counts as none."""
+        self.origins.setdefault(names[0], None)
         for number, source in enumerate(self._sources):
             found: dict[str, T] = {}
             for name in names:
@@ -221,6 +236,7 @@ class _Reading:
             if len(set(found.values())) > 1:
                 self._faults.append(f"{' and '.join(found)}: they are one setting, and differ. Give only one of them.")
             if found:
+                self.origins[names[0]] = next(iter(found)), number
                 return next(iter(found.values())), number
         return None
 

@@ -34,7 +34,7 @@ class Age(click.ParamType[timedelta]):
         return timedelta(seconds=int(found[1]) * SECONDS[found[2]]) if found[1] else timedelta(0)
 
 
-@click.command()
+@click.command(short_help="Look whether all blobs are there and whole.")
 @click.option("--deep", is_flag=True, help="Read all bytes of all blobs, too, and compare their SHA-256.")
 @click.option(
     "--storage",
@@ -92,6 +92,12 @@ def verify(
       1  if something is wrong still
       2  if it was called wrongly, or could not start
       3  if nothing was found to be wrong, and not all could be verified
+
+    \b
+    Examples:
+      drivebay verify
+      drivebay verify --deep --storage s3 --json > faults.json
+      drivebay verify --repair --older-than 7d
     """
     if not repair and (older_than is not None or drop_missing or even_if_most_are):
         raise click.UsageError("--older-than, --drop-missing and --even-if-most-are go with --repair.")

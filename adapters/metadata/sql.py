@@ -2,34 +2,25 @@
 
 from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.metadata import sql_lists
+from adapters.metadata import sql_lists, sql_objects
+from adapters.metadata.sql_garbage import SqlGarbage
 from adapters.metadata.sql_lists import BlobRow
+from adapters.metadata.sql_uploads import SqlUploads
 from adapters.sql.database import Database, Run, Transaction
 from adapters.sql.dialects import insert_or_ignore
-from adapters.sql.tables import BLOBS, GARBAGE, UPLOADS, DatabaseNow
-from application.ports.metadata import (
-    DOUBLINGS,
-    Backlog,
-    BlobReader,
-    BlobRepository,
-    Garbage,
-    GarbageRepository,
-    UnitOfWork,
-    UnitOfWorkFactory,
-    UploadRepository,
-)
+from adapters.sql.tables import BLOBS, MICROSECOND
+from application.ports.metadata import Backlog, BlobReader, BlobRepository, UnitOfWork, UnitOfWorkFactory
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 
 class SqlBlobs(BlobRepository):
@@ -57,38 +48,6 @@ class SqlBlobs(BlobRepository):
 
     async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
         return await self._run(_delete_blob, blob_id, precondition)
-
-
-class SqlUploads(UploadRepository):
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    async def add(self, location: Location, lease: timedelta) -> None:
-        await self._run(_insert_upload, location, lease)
-
-    async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
-        renewed = sa.update(UPLOADS).where(UPLOADS.c.object_key == key.value).values(expires_at=_from_now(lease))
-        return await self._run(_changes_a_row, renewed)
-
-    async def remove(self, key: ObjectKey) -> bool:
-        return await self._run(_changes_a_row, sa.delete(UPLOADS).where(UPLOADS.c.object_key == key.value))
-
-    async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
-        return await self._run(_delete_expired_uploads, backend, limit)
-
-
-class SqlGarbage(GarbageRepository):
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    async def add(self, garbage: Garbage, after: timedelta) -> None:
-        await self._run(_insert_garbage, garbage, after)
-
-    async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
-        return await self._run(_claim_garbage, backend, limit, lease)
-
-    async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
-        await self._run(_note_deletes, garbage, again_after)
 
 
 class SqlUnitOfWork(UnitOfWork):
@@ -124,10 +83,10 @@ class SqlMetadata(UnitOfWorkFactory):
             yield SqlUnitOfWork(transaction)
 
     async def backlog(self) -> Sequence[Backlog]:
-        return await self._database.read(_select_backlog)
+        return await self._database.read(sql_objects.backlog)
 
     async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
-        return await self._database.read(_select_named, backend, keys)
+        return await self._database.read(sql_objects.named, backend, keys)
 
 
 _BY_ID: sa.Select[*tuple[Any, ...]] = sa.select(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id"))
@@ -200,110 +159,3 @@ def _blob(row: BlobRow) -> Blob:
     location = Location(backend, ObjectKey(key))
     created = EPOCH + created_at * MICROSECOND
     return Blob(BlobId(blob_id), location, size, Digest(bytes(sha256)), content_type, created)
-
-
-def _insert_upload(connection: Connection, location: Location, lease: timedelta) -> None:
-    connection.execute(
-        sa.insert(UPLOADS).values(object_key=location.key.value, backend=location.backend, expires_at=_from_now(lease))
-    )
-
-
-def _delete_expired_uploads(connection: Connection, backend: str, limit: int) -> Sequence[Location]:
-    expired = (
-        sa.select(UPLOADS.c.backend, UPLOADS.c.object_key)
-        .where(UPLOADS.c.backend == backend, UPLOADS.c.expires_at <= DatabaseNow())
-        .order_by(UPLOADS.c.expires_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    found = [Location(backend, ObjectKey(key)) for backend, key in connection.execute(expired)]
-    keys = [location.key.value for location in found]
-    connection.execute(sa.delete(UPLOADS).where(UPLOADS.c.object_key.in_(keys)))
-    return found
-
-
-def _insert_garbage(connection: Connection, garbage: Garbage, after: timedelta) -> None:
-    connection.execute(
-        sa.insert(GARBAGE).values(
-            object_key=garbage.location.key.value,
-            backend=garbage.location.backend,
-            due_at=_from_now(after),
-            deletes=garbage.deletes,
-        )
-    )
-
-
-def _claim_garbage(connection: Connection, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
-    due = (
-        sa.select(GARBAGE.c.backend, GARBAGE.c.object_key, GARBAGE.c.deletes)
-        .where(GARBAGE.c.backend == backend, GARBAGE.c.due_at <= DatabaseNow())
-        .order_by(GARBAGE.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    found = [Garbage(Location(name, ObjectKey(key)), deletes) for name, key, deletes in connection.execute(due)]
-    if found:
-        lasting = [lease // MICROSECOND * 2**claims for claims in range(DOUBLINGS + 1)]
-        doubled = sa.case(dict(enumerate(lasting)), value=GARBAGE.c.claims, else_=lasting[-1])
-        claimed = {"due_at": DatabaseNow() + sa.cast(doubled, sa.BigInteger), "claims": GARBAGE.c.claims + 1}
-        connection.execute(sa.update(GARBAGE).where(_are_of(found)).values(claimed))
-    return found
-
-
-def _note_deletes(connection: Connection, garbage: Sequence[Garbage], again_after: timedelta) -> None:
-    for deletes in {each.deletes for each in garbage}:
-        these = _are_of([each for each in garbage if each.deletes == deletes])
-        if deletes > 1:
-            left = {"deletes": deletes - 1, "claims": 0, "due_at": _from_now(again_after)}
-            connection.execute(sa.update(GARBAGE).where(these).values(left))
-        else:
-            connection.execute(sa.delete(GARBAGE).where(these))
-
-
-def _are_of(garbage: Sequence[Garbage]) -> sa.ColumnElement[bool]:
-    return GARBAGE.c.object_key.in_([each.location.key.value for each in garbage])
-
-
-def _select_backlog(connection: Connection) -> Sequence[Backlog]:
-    none = sa.literal(0)
-    uploads = sa.select(
-        UPLOADS.c.backend,
-        sa.func.count().label("uploads"),
-        none.label("garbage"),
-        none.label("due"),
-        none.label("overdue"),
-    )
-    garbage = sa.select(
-        GARBAGE.c.backend,
-        none,
-        sa.func.count(),
-        sa.func.sum(sa.case((GARBAGE.c.due_at <= DatabaseNow(), 1), else_=0)),
-        DatabaseNow() - sa.func.min(GARBAGE.c.due_at),
-    )
-    both = sa.union_all(uploads.group_by(UPLOADS.c.backend), garbage.group_by(GARBAGE.c.backend)).subquery()
-    name, *figures = both.c
-    found = sa.select(name, *map(sa.func.sum, figures)).group_by(name).order_by(name)
-    return [
-        Backlog(backend, int(under_way), int(all_of_it), int(due), max(int(overdue), 0) * MICROSECOND)
-        for backend, under_way, all_of_it, due, overdue in connection.execute(found)
-    ]
-
-
-def _select_named(connection: Connection, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
-    """In one statement, which has one snapshot in every dialect."""
-    wanted = [key.value for key in keys]
-    found = sa.union_all(
-        *(
-            sa.select(table.c.object_key).where(table.c.object_key.in_(wanted), table.c.backend == backend)
-            for table in (BLOBS, UPLOADS, GARBAGE)
-        )
-    )
-    return {ObjectKey(key) for key in connection.scalars(found)}
-
-
-def _changes_a_row(connection: Connection, statement: sa.Update | sa.Delete) -> bool:
-    return connection.execute(statement).rowcount == 1
-
-
-def _from_now(after: timedelta) -> sa.ColumnElement[int]:
-    return DatabaseNow() + after // MICROSECOND

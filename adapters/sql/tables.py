@@ -1,5 +1,6 @@
 """The tables. Times are whole microseconds since 1970 in UTC, so that they mean the same in every dialect."""
 
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,6 +8,8 @@ from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+
+MICROSECOND = timedelta(microseconds=1)
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -65,6 +68,11 @@ def _now_in_postgresql(element: DatabaseNow, compiler: SQLCompiler, **_: Any) ->
 def _now_in_mariadb(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
     # Both times are without a zone, so the session's does not matter.
     return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+
+
+def from_now(after: timedelta) -> sa.ColumnElement[int]:
+    """The time by the database's clock, `after` from now."""
+    return DatabaseNow() + after // MICROSECOND
 
 
 BLOBS = sa.Table(

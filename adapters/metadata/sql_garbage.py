@@ -1,0 +1,68 @@
+"""Garbage in a SQL database: objects to be deleted."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from adapters.sql.database import Run
+from adapters.sql.tables import GARBAGE, MICROSECOND, DatabaseNow, from_now
+from application.ports.metadata import DOUBLINGS, Garbage, GarbageRepository
+from domain.blob import Location, ObjectKey
+
+
+class SqlGarbage(GarbageRepository):
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def add(self, garbage: Garbage, after: timedelta) -> None:
+        await self._run(_insert_garbage, garbage, after)
+
+    async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+        return await self._run(_claim_garbage, backend, limit, lease)
+
+    async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
+        await self._run(_note_deletes, garbage, again_after)
+
+
+def _insert_garbage(connection: Connection, garbage: Garbage, after: timedelta) -> None:
+    connection.execute(
+        sa.insert(GARBAGE).values(
+            object_key=garbage.location.key.value,
+            backend=garbage.location.backend,
+            due_at=from_now(after),
+            deletes=garbage.deletes,
+        )
+    )
+
+
+def _claim_garbage(connection: Connection, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
+    due = (
+        sa.select(GARBAGE.c.backend, GARBAGE.c.object_key, GARBAGE.c.deletes)
+        .where(GARBAGE.c.backend == backend, GARBAGE.c.due_at <= DatabaseNow())
+        .order_by(GARBAGE.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    found = [Garbage(Location(name, ObjectKey(key)), deletes) for name, key, deletes in connection.execute(due)]
+    if found:
+        lasting = [lease // MICROSECOND * 2**claims for claims in range(DOUBLINGS + 1)]
+        doubled = sa.case(dict(enumerate(lasting)), value=GARBAGE.c.claims, else_=lasting[-1])
+        claimed = {"due_at": DatabaseNow() + sa.cast(doubled, sa.BigInteger), "claims": GARBAGE.c.claims + 1}
+        connection.execute(sa.update(GARBAGE).where(_are_of(found)).values(claimed))
+    return found
+
+
+def _note_deletes(connection: Connection, garbage: Sequence[Garbage], again_after: timedelta) -> None:
+    for deletes in {each.deletes for each in garbage}:
+        these = _are_of([each for each in garbage if each.deletes == deletes])
+        if deletes > 1:
+            left = {"deletes": deletes - 1, "claims": 0, "due_at": from_now(again_after)}
+            connection.execute(sa.update(GARBAGE).where(these).values(left))
+        else:
+            connection.execute(sa.delete(GARBAGE).where(these))
+
+
+def _are_of(garbage: Sequence[Garbage]) -> sa.ColumnElement[bool]:
+    return GARBAGE.c.object_key.in_([each.location.key.value for each in garbage])

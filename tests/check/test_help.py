@@ -1,0 +1,120 @@
+"""The help teaches: each command is named, and has examples and its exit codes; and `drivebay settings`."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from entrypoints.cli import main
+from entrypoints.settings import SECRETS
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    return CliRunner(env=environment).invoke(main, arguments)
+
+
+def commands(group: click.Group, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        yield (*above, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, *above, name)
+
+
+ALL = dict(commands(main))
+
+
+def test_all_commands_are_there() -> None:
+    names = {" ".join(name) for name in ALL}
+    assert names == {
+        *("serve", "check", "verify", "settings"),
+        *("migrations", "migrations status", "migrations upgrade", "migrations sql"),
+    }
+
+
+@pytest.mark.parametrize("name", ALL, ids=" ".join)
+def test_each_teaches(name: tuple[str, ...]) -> None:
+    told = run(*name, "--help")
+    assert told.exit_code == 0
+    if name[-1] not in ("status", "upgrade"):  # the examples of their group have them
+        assert f"  drivebay {' '.join(name)}" in told.output.partition("Examples:")[2]
+    if name not in (("migrations",), ("migrations", "sql")):
+        assert re.search(r"It exits with\n +0  if ", told.output)
+    assert max(map(len, told.output.splitlines())) <= 100
+    group = run(*name[:-1], "--help")
+    assert re.search(rf"^  {name[-1]} +[A-Z].*\.$", group.output, re.MULTILINE), "its short help is whole"
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if len(name) == 1], ids=" ".join)
+def test_the_readme_and_the_first_help_name_it(name: tuple[str, ...]) -> None:
+    assert f"drivebay {name[0]}" in README
+    assert f"drivebay {name[0]}" in run("--help").output
+
+
+def test_examples_are_calls_that_exist() -> None:
+    texts = [run("--help").output, *(run(*name, "--help").output for name in ALL), README]
+    calls = {call for text in texts for call in re.findall(r"drivebay ([a-z]+(?: [a-z]+)?)", text)}
+    assert len(calls) > 6
+    for call in calls:
+        first, _, second = call.partition(" ")
+        assert (first,) in ALL, call
+        assert first != "migrations" or not second or (first, second) in ALL, call
+
+
+def test_alone_it_prints_the_help() -> None:
+    assert run().output.startswith("Usage: ")
+    assert "Commands:" in run().output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["tape"], "No such command 'tape'"),
+        (["check", "--tape"], "No such option"),
+        (["migrations", "x"], "No such com"),
+    ],
+)
+def test_what_is_unknown(arguments: list[str], why: str) -> None:
+    told = run(*arguments)
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert why in told.stderr
+
+
+class TestSettings:
+    def test_each_has_its_value_and_where_it_is_from(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / ".env").write_text("S3_BUCKET_NAME=films\nPORT=81\nS3_ENDPOINT=http://u:hidden@h:1")
+        (tmp_path / "password").write_text("hidden")
+        secrets = {"SECRET_KEY": "hidden", "FTP_PASSWORD_FILE": "password", "DATABASE_URL": "mariadb://u:hidden@h/n"}
+        told = run("settings", PORT="82", **secrets)
+        assert told.exit_code == 0
+        lines = dict(line.split(maxsplit=1) for line in told.output.splitlines())
+        example = (Path(__file__).parents[2] / ".env.example").read_text()
+        assert lines.keys() == set(re.findall(r"^# ([A-Z0-9_]+)=", example, re.MULTILINE))
+        shown = {name: re.sub(" +", " ", line) for name, line in lines.items()}
+        assert shown["PORT"] == "82 PORT in the environment"
+        assert shown["S3_BUCKET"] == "films S3_BUCKET_NAME in .env"
+        assert shown["S3_ENDPOINT"] == "http://u:...@h:1 S3_ENDPOINT in .env"
+        assert shown["HOST"] == "127.0.0.1 default"
+        assert shown["S3_SECRET_KEY"] == "default"
+        assert shown["AUTH_BEARER_TOKEN"] == "(set) SECRET_KEY in the environment"
+        assert shown["FTP_PASSWORD"] == "(set) FTP_PASSWORD_FILE in the environment"
+        assert shown["DATABASE_URL"] == "mariadb://u:...@h/n DATABASE_URL in the environment"
+        assert "hidden" not in told.output
+        assert not SECRETS - {"DATABASE_URL"} & {name for name in shown if shown[name][0] not in "(d"}
+
+    def test_a_database_in_parts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        told = run("settings", DB_USER="u", DB_PASSWORD="hidden", DB_HOST="h", DB_NAME="n")
+        [line] = [line for line in told.output.splitlines() if line.startswith("DATABASE_URL")]
+        assert line.split()[1] == "postgresql://u:...@h:5432/n"
+        assert line.endswith("DB_NAME in the environment")
+        assert "hidden" not in told.output
+
+    def test_what_is_wrong(self) -> None:
+        told = run("settings", PORT="x", WORKERS="0")
+        assert (told.exit_code, told.stdout, len(told.stderr.splitlines())) == (2, "", 2)
