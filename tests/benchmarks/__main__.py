@@ -9,7 +9,7 @@ import uvloop
 
 from tests.backends.containers import docker_answers
 from tests.backends.run import a_run
-from tests.benchmarks import crowds, fetching, forms, large, listing, memory, serving, speed, storages
+from tests.benchmarks import crowds, fetching, forms, image, large, listing, memory, serving, speed, storages
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.storages import Storage
 
@@ -59,10 +59,15 @@ def _large(figures: Figures) -> None:
                 large.measure(case, backends, figures)
 
 
+def _image(figures: Figures) -> None:
+    if _has_docker():
+        image.measure(figures)
+
+
 def _has_docker() -> bool:
     answers = docker_answers()
     if not answers:
-        print("There is no Docker engine that answers (docker info): the storages in containers are left out.")
+        print("There is no Docker engine that answers (docker info): what runs in containers is left out.")
     return answers
 
 
@@ -74,6 +79,7 @@ PARTS: dict[str, Callable[[Figures], None]] = {
     "forms": forms.measure,
     "stores": _stores,
     "large": _large,
+    "image": _image,
 }
 
 if __name__ == "__main__":

@@ -19,6 +19,14 @@ class Figures:
         """Print how much memory something takes."""
         self._print(what, f"{taken:.0f} MiB", f"at most {bound:.0f}", "TOO MUCH", taken <= bound, bound)
 
+    def megabytes(self, what: str, taken: float, bound: float) -> None:
+        """Print how large something is, in millions of bytes."""
+        self._print(what, f"{taken:.0f} MB", f"at most {bound:.0f}", "TOO MUCH", taken <= bound, bound)
+
+    def seconds(self, what: str, taken: float, bound: float) -> None:
+        """Print how long something takes."""
+        self._print(what, f"{taken:.2f} s", f"at most {bound}", "TOO SLOW", taken <= bound, bound)
+
     def _print(self, what: str, value: str, wanted: str, fault: str, kept: bool, bound: float | None) -> None:
         verdict = "" if bound is None else f" ({wanted}): {'ok' if kept else fault}"
         print(f"{what}: {value}{verdict}", flush=True)

@@ -12,7 +12,7 @@ cd / # Debian's ceph-osd looks for its object classes in a relative path, lib/..
 daemon() {
   { "$@" || true; echo "ceph: $1 has ended" >&2; kill $$; } &
 }
-{ sleep 120; [ -e $data/ready ] || { echo 'ceph: not ready after 120 s' >&2; kill $$; }; } &
+{ sleep 120; [ -e /tmp/ready ] || { echo 'ceph: not ready after 120 s' >&2; kill $$; }; } &
 
 # A client that asks before it has the map of monitors is refused ("wrong fsid"): ask again. An OSD would give up, which
 # is why it is told below not to ask at its start.
@@ -20,7 +20,7 @@ tell() {
   until ceph "$@" > /dev/null; do sleep 0.1; done
 }
 
-rm -f $data/ready
+rm -f /tmp/ready
 # The file `made` has the cluster's id in it, and is there when the cluster is whole.
 new=
 if [ "$CEPH_OBJECTSTORE" = memstore ] || [ ! -e $data/made ]; then
@@ -83,12 +83,12 @@ if [ "$new" ]; then
 fi
 daemon radosgw -f --name client.rgw
 
-# Waits for an answer, then makes the bucket; signed the old way (version 2), which is short.
+# Waits for an answer, then makes the buckets; signed the old way (version 2), which is short.
 python3 - <<'END'
 import base64, email.utils, hmac, http.client, os, sys, time
 
 def ask(method, path, headers={}):
-    connection = http.client.HTTPConnection("127.0.0.1", 7480, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", 7480, timeout=60)
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     return answer.status, answer.read().decode()
@@ -102,7 +102,7 @@ def answers():
 while not answers():
     time.sleep(0.1)
 
-if bucket := os.environ.get("S3_BUCKET"):
+for bucket in os.environ.get("S3_BUCKET", "").split():
     date = email.utils.formatdate(usegmt=True)
     text = f"PUT\n\n\n{date}\n/{bucket}"
     signature = base64.b64encode(hmac.digest(os.environ["S3_SECRET_KEY"].encode(), text.encode(), "sha1")).decode()
@@ -111,6 +111,6 @@ if bucket := os.environ.get("S3_BUCKET"):
     if status != 200:
         sys.exit(f"ceph: the bucket {bucket} cannot be made: {status} {body}")
 END
-touch $data/ready
+touch /tmp/ready
 echo 'ceph: ready'
 wait
