@@ -117,7 +117,7 @@ class _ChangedUnits(UnitOfWorkFactory):
     def __init__(self, metadata: Any, change: Callable[[UnitOfWork], None]) -> None:
         self._metadata = metadata
         self._change = change
-        self.blobs = metadata.blobs
+        self.blobs, self.backlog = metadata.blobs, metadata.backlog
 
     async def __aenter__(self) -> object:
         return await self._metadata.__aenter__()
