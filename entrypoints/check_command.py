@@ -61,7 +61,7 @@ def check(*, as_json: bool) -> None:
     try:
         checked = asyncio.run(_check(given, JsonReport() if as_json else TextReport()))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("drivebay: it was interrupted; the probe is removed.", err=True)
+        click.echo("drivebay: it was interrupted.", err=True)
         sys.exit(INCOMPLETE)
     sys.exit(WRONG if count(checked, State.FAILED) else INCOMPLETE if count(checked, State.NOT_YET) else 0)
 
