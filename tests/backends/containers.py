@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -60,11 +61,8 @@ class Containers:
 
     def _made(self, image: Path, **kwargs: Any) -> "DockerContainer":
         from testcontainers.core.container import DockerContainer
-        from testcontainers.core.image import DockerImage
 
-        built = DockerImage(image, tag=f"drivebay-test-{image.name}", clean_up=False).build()
-        # By its id: another checkout may give the tag to an image of its own at any time.
-        container = DockerContainer(str(built.get_wrapped_image().id))
+        container = DockerContainer(_build(image))
         container.with_kwargs(labels=dict([self.label]), **kwargs)
         self.started.append(container)
         (self.folder / "started").touch()
@@ -74,6 +72,18 @@ class Containers:
         """Remove those that were started through this object."""
         while self.started:
             self.started.pop().stop()
+
+
+def _build(image: Path) -> str:
+    """The id of the image: another checkout may give the tag to one of its own at any time.
+
+    By the command, which shares what it has built with `docker compose build`.
+    """
+    command = ["docker", "build", "--quiet", "--tag", f"drivebay-test-{image.name}", str(image)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    if built.returncode:
+        raise RuntimeError(f"{image} can't be built: {built.stderr[-2000:]}")
+    return built.stdout.strip()
 
 
 @contextmanager

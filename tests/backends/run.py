@@ -43,8 +43,7 @@ class Backends:
     def start(self, start: Callable[[Containers], A]) -> "Future[A]":
         """Begin to start a backend, unless that was begun already."""
         # Not in the thread: while they are imported they filter warnings, and so does each test that begins meanwhile.
-        import testcontainers.core.container
-        import testcontainers.core.image  # noqa: F401
+        import testcontainers.core.container  # noqa: F401
 
         name = f"{start.__module__}.{start.__name__}"
         if name not in self._starting:
