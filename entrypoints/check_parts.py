@@ -115,8 +115,6 @@ async def storage(
     part = f"storage {backend}"
     role = "for new blobs" if backend == given.storage else "for older blobs"
     place = f"{role}, {place_of_blobs(backend, given)}"
-    if not write and backend == "database":
-        return Checked(part, State.NOT_YET, place, advice.AFTER_THE_DATABASE)
     if backend == "fs" and given.fs_base_path.parent == given.data_dir and not given.data_dir.exists():
         return Checked(part, State.NOT_YET, place, advice.MADE_AT_THE_START)
     opening = Steps()
