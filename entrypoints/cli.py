@@ -16,18 +16,18 @@ import click
 from litestar import Litestar
 
 from entrypoints import __version__, connections, lifecycle, logs, settings, tls
-from entrypoints.check_command import check
+from entrypoints.commands.check import check
+from entrypoints.commands.exits import tell_and_exit
+from entrypoints.commands.migrations import migrations
+from entrypoints.commands.show_settings import show
+from entrypoints.commands.verify import verify
 from entrypoints.container import Container
-from entrypoints.exits import tell_and_exit
 from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
-from entrypoints.migrations_command import migrations
 from entrypoints.settings import Settings, SettingsError
-from entrypoints.settings_command import show
 from entrypoints.stopping import ACCEPTED_WITHIN, Stopping
 from entrypoints.telemetry import workers as metrics_of_workers
 from entrypoints.tokens import kept_token
-from entrypoints.verify_command import verify
 
 KILLED_AFTER = 2  # seconds beyond those that a worker has to stop: it hangs
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}

@@ -82,7 +82,7 @@ class Settings:
     readers_grace: int = 600
     metrics: bool = True
     docs: bool = True
-    otlp_endpoint: str = ""
+    otel_exporter_otlp_endpoint: str = ""
 
     @property
     def database(self) -> str:
@@ -203,7 +203,9 @@ class _Reading:
             readers_grace=self._get(GRACE, DEFAULT.readers_grace, "READERS_GRACE"),
             metrics=self._get(values.boolean, DEFAULT.metrics, "METRICS"),
             docs=self._get(values.boolean, DEFAULT.docs, "DOCS"),
-            otlp_endpoint=self._get(values.http_url, DEFAULT.otlp_endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+            otel_exporter_otlp_endpoint=self._get(
+                values.http_url, DEFAULT.otel_exporter_otlp_endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT"
+            ),
         )
         if storage == "memory":
             self._check_memory(settings)

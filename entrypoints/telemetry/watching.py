@@ -22,7 +22,7 @@ class Watching:
 
     def __init__(self, given: Settings) -> None:
         self.metrics = _metrics() if given.metrics else None
-        self.tracing = _tracing(given.otlp_endpoint) if given.otlp_endpoint else None
+        self.tracing = _tracing(given.otel_exporter_otlp_endpoint) if given.otel_exporter_otlp_endpoint else None
         watchers = [each for each in (self.metrics, self.tracing) if each is not None]
         self.observer: Observer = _All(watchers) if len(watchers) > 1 else next(iter(watchers), UNOBSERVED)
 

@@ -8,8 +8,8 @@ import click
 
 from application.ports.tables import Revisions
 from entrypoints import lifecycle, logs, settings
+from entrypoints.commands.exits import WRONG, tell_and_exit
 from entrypoints.container import Container
-from entrypoints.exits import WRONG, tell_and_exit
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 
 import click
 
-from entrypoints import check_parts, logs, settings
-from entrypoints.check_report import JsonReport, Report, TextReport, count
-from entrypoints.checked import Checked, State
+from entrypoints import logs, settings
+from entrypoints.commands import check_parts
+from entrypoints.commands.check_report import JsonReport, Report, TextReport, count
+from entrypoints.commands.checked import Checked, State
+from entrypoints.commands.exits import INCOMPLETE, WRONG, tell_and_exit
 from entrypoints.container import Container
-from entrypoints.exits import INCOMPLETE, WRONG, tell_and_exit
 from entrypoints.settings import Settings, SettingsError
 
 

@@ -10,11 +10,11 @@ import click
 
 from application.findings import Repair, Verified, Wanted
 from entrypoints import lifecycle, logs, setting_values, settings
+from entrypoints.commands.exits import INCOMPLETE, WRONG, tell_and_exit
+from entrypoints.commands.verify_report import JsonReport, TextReport
 from entrypoints.container import Container
-from entrypoints.exits import INCOMPLETE, WRONG, tell_and_exit
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
-from entrypoints.verify_report import JsonReport, TextReport
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 A_DAY = timedelta(days=1)

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from application.steps import Step
-from entrypoints.checked import Checked, State
+from entrypoints.commands.checked import Checked, State
 
 COLOURS = {State.OK: "green", State.NOT_YET: "yellow", State.FAILED: "red"}
 PARTS = len("storage database")

@@ -9,9 +9,9 @@ from pathlib import Path
 from application.ports.tables import Tables
 from application.steps import Step, Steps
 from domain.errors import DriveError
-from entrypoints import check_advice as advice
 from entrypoints import lifecycle
-from entrypoints.checked import Checked, State
+from entrypoints.commands import check_advice as advice
+from entrypoints.commands.checked import Checked, State
 from entrypoints.container import Container
 from entrypoints.settings import Settings
 from entrypoints.tokens import kept_token

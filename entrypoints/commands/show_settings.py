@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import click
 
 from entrypoints import settings
-from entrypoints.exits import tell_and_exit
+from entrypoints.commands.exits import tell_and_exit
 from entrypoints.settings import SECRETS, Settings, SettingsError
 
 FIELDS = {"AUTH_BEARER_TOKEN": "tokens"}  # all others have the setting's name
