@@ -25,7 +25,7 @@ from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
-from entrypoints.stopping import ACCEPTED_WITHIN, Stopping
+from entrypoints.stopping import ACCEPTED_WITHIN, Stopping, hold_sigterm
 from entrypoints.telemetry import workers as metrics_of_workers
 from entrypoints.tokens import kept_token
 
@@ -203,7 +203,7 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
     if reload:
         multiprocessing.set_start_method("spawn")  # a forked worker would keep the modules of before
     logs.configure()
-    os.register_at_fork(after_in_child=_leave_the_terminal)  # from its first moment on
+    os.register_at_fork(after_in_child=_obey_the_parent)  # from its first moment on
     connections.allow_files(given.max_connections + 2 * given.max_requests)
     server = Supervisor(
         "drivebay",
@@ -236,9 +236,10 @@ def _client_timeout(given: Settings) -> int:
     return int(min(max(given.client_timeout * 1000, 1), 2**31 - 1))
 
 
-def _leave_the_terminal() -> None:
-    """Ctrl-C is for the parent, which stops the workers. A worker that is told twice would hang."""
+def _obey_the_parent() -> None:
+    """Ctrl-C is for the parent, which stops the workers, however soon. A worker that is told twice would hang."""
     os.setpgid(0, 0)
+    hold_sigterm()
 
 
 def application(given: Settings) -> Litestar:
@@ -247,7 +248,7 @@ def application(given: Settings) -> Litestar:
     The parent has seen that the backends can be used. One that takes a dead worker's place may find them down, and
     should not end the service by dying too.
     """
-    _leave_the_terminal()
+    _obey_the_parent()
     logs.configure()
     stopping = Stopping(given.port, given.drain_time, given.stop_timeout)
     app = create_app(given, patient=True, stopping=stopping)

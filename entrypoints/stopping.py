@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 
@@ -16,6 +18,14 @@ TICK = 0.02  # seconds
 QUIET = 0.1  # seconds after which who has sent nothing is taken to be idle
 QUIET_WITHIN = 1.0  # seconds
 ACCEPTED_WITHIN = 5.0  # seconds
+
+
+def hold_sigterm() -> None:
+    """Let a SIGTERM wait for `Stopping`, from the first moment of this process on, in all its threads.
+
+    A handler in the loop would miss one that comes while the loop does not run: before it starts, or as it listens.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 class Stopping:
@@ -39,9 +49,10 @@ class Stopping:
 
     @asynccontextmanager
     async def at_sigterm(self) -> AsyncIterator[None]:
-        """It begins at a SIGTERM, inside, for the server at the port. Its own way to stop stays the one for SIGINT."""
+        """It begins at a SIGTERM, which was held. The HTTP server's own way to stop is the one for SIGINT."""
         if self._port is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin, self._port)
+            begin = partial(asyncio.get_running_loop().call_soon_threadsafe, self._begin, self._port)
+            threading.Thread(target=_at_each_sigterm, args=(begin,), name="sigterm", daemon=True).start()
         try:
             yield
         finally:
@@ -64,6 +75,12 @@ class Stopping:
         await asyncio.sleep(self._timeout)
         LOG.warning("requests that did not end in time are cut off")
         connections.cut_all(port)
+
+
+def _at_each_sigterm(act: Callable[[], object]) -> None:
+    while signal.sigwait({signal.SIGTERM}):
+        with suppress(RuntimeError):  # the loop is closed: it has stopped
+            act()
 
 
 async def _settled(port: int) -> None:

@@ -4,14 +4,15 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.http.balanced import Balanced
-from tests.http.server import PATIENCE, Server
-from tests.http.wire import AUTH, answer, ask_once, get, request
+from tests.http.server import DRIVEBAY, PATIENCE, Server
+from tests.http.wire import AUTH, TOKEN, answer, ask_once, get, request
 
 SLOW = request("PUT /v1/blobs/slow", f"{AUTH}Content-Length: 5\r\nExpect: 100-continue\r\n")
 
@@ -139,3 +140,19 @@ def test_a_worker_that_waits_for_its_storage_ends_at_once(tmp_path: Path) -> Non
         assert away.exists()
         assert "Traceback" not in server.errors()
         assert json.loads(server.errors().splitlines()[-1])["level"] == "warning"
+
+
+@pytest.mark.parametrize("moment", ["is there", "listens"])
+def test_a_worker_is_stopped_however_young_it_is(tmp_path: Path, moment: str) -> None:
+    server = Server(tmp_path)
+    environment = {"PATH": os.environ["PATH"], "AUTH_BEARER_TOKEN": TOKEN, "PORT": str(server.port)}
+    with subprocess.Popen([DRIVEBAY, "serve"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
+        server.process = process
+        deadline = time.monotonic() + PATIENCE
+        while not (server.workers() if moment == "is there" else server.listeners()):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        process.terminate()
+        told = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 0
+    assert b"refused to gracefully stop" not in told
