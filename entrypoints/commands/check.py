@@ -61,7 +61,7 @@ def check(*, as_json: bool) -> None:
     logs.configure()
     try:
         checked = asyncio.run(_check(given, JsonReport() if as_json else TextReport()))
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except asyncio.CancelledError:
         click.echo("drivebay: it was interrupted.", err=True)
         sys.exit(INCOMPLETE)
     sys.exit(WRONG if count(checked, State.FAILED) else INCOMPLETE if count(checked, State.NOT_YET) else 0)
@@ -70,8 +70,8 @@ def check(*, as_json: bool) -> None:
 async def _check(given: Settings, report: Report) -> list[Checked]:
     task = asyncio.current_task()
     assert task is not None
-    # As Ctrl-C does: so that the probe is removed.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that the probe is removed; in the background of a shell, too
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     all_of_it = []
     async for checked in _parts(given):
         report.tell(checked)
