@@ -18,7 +18,7 @@ run: $(VENV)/.ready ## Serve at http://127.0.0.1:8000, data in ./data
 	@exec $(BIN)/drivebay serve
 
 test: $(VENV)/.ready-dev ## Run all tests; those that need Docker only where it is
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope $(ARGS)
 
 check: $(VENV)/.ready-dev ## Check format, lint, types and the layers' imports
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo 'Not formatted: make format'; exit 1; }

@@ -142,6 +142,8 @@ async def test_replicas_go_under_load_and_nothing_is_lost(cluster: Project, toke
             await asyncio.to_thread(second.restart, timeout=60)
             await asyncio.to_thread(_until_healthy, second)
             of_the_restart = load.told.failed_since(0)
+            await asyncio.to_thread(_begin_an_upload, first, token)
+            await asyncio.sleep(QUIET)
             await asyncio.to_thread(first.kill)
             killed = time.monotonic()
             await asyncio.sleep(QUIET)
@@ -155,9 +157,24 @@ async def test_replicas_go_under_load_and_nothing_is_lost(cluster: Project, toke
         assert load.told.read > CLIENTS
         assert not of_the_restart
         assert len(of_the_killed) <= CLIENTS  # each client had one request under way
+    assert int(sql(cluster, "SELECT count(*) FROM uploads")) > 0, "the kill left nothing to reap"
     _let_leases_run_out(cluster)
     _wait_until_nothing_is_left(cluster)
     assert "Nothing is wrong" in cluster.run("docker compose exec replica drivebay verify --deep")
+
+
+def _begin_an_upload(container: Any, token: str) -> None:
+    """From inside, so that it is this replica that has it; its client sends half of it, and waits."""
+    script = f"""
+import os, socket, time
+upload = socket.create_connection(("127.0.0.1", 8000))
+upload.sendall(b"PUT /v1/blobs/half HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Bearer {token}\\r\\n")
+upload.sendall(b"Content-Length: 200000\\r\\n\\r\\n" + bytes(100000))
+if not os.fork():
+    os.closerange(0, 3)
+    time.sleep({PATIENCE})
+"""
+    assert container.exec_run(["python3", "-c", script]).exit_code == 0
 
 
 def _until_healthy(container: Any) -> None:
