@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -69,7 +70,8 @@ class Stopping:
 
     async def _stop(self, port: int) -> None:
         await asyncio.sleep(self._drain)
-        if connections.turn_away(port):
+        connections.turn_away(port)
+        if sys.platform == "linux":
             await _settled(port)
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(self._timeout)

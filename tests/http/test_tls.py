@@ -52,16 +52,6 @@ def test_a_client_that_verifies_it(server: TlsServer) -> None:
     assert found.headers["strict-transport-security"] == "max-age=31536000"
 
 
-def test_curl(server: TlsServer) -> None:
-    command = ["curl", "--silent", "--show-error", "--max-time", "20", f"{server.url}/health/live"]
-    told = subprocess.run(
-        [*command, "--cacert", str(server.certificate)], capture_output=True, text=True, timeout=30, check=True
-    )
-    assert told.stdout == '{"status":"ok"}'
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert refused.returncode == 60, refused.stderr  # nobody we know has signed it
-
-
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_the_versions(server: TlsServer, version: ssl.TLSVersion) -> None:
     context = server.context()
