@@ -1,4 +1,4 @@
-"""How a worker stops without failing a request, at a SIGTERM."""
+"""How a worker stops at a SIGTERM: without failing a request, as far as the kernel lets it."""
 
 import asyncio
 import os
@@ -70,7 +70,8 @@ class Stopping:
 
     async def _stop(self, port: int) -> None:
         await asyncio.sleep(self._drain)
-        connections.turn_away(port)
+        if not connections.turn_away(port):
+            LOG.info("the kernel filters nothing for this user: who connects while the listener closes is reset")
         if sys.platform == "linux":
             await _settled(port)
         os.kill(os.getpid(), signal.SIGINT)
