@@ -20,12 +20,14 @@ class ScriptedServer:
     """Answers like a server, but for the commands that have `answers`: of each the first one first, the last for ever.
 
     "(greeting)" and "(end)" stand for what it says at the start of a session and at the end of a transfer. In one that
-    it is to `cut` it aborts the data connection half-way.
+    it is to `cut` it aborts the data connection half-way. With `early_end` it says that it sends nothing itself, while
+    it still receives.
     """
 
     answers: Mapping[str, list[Answer]]
     files: dict[str, bytes]
     cut: bool
+    early_end: bool = False
     port: int = 0
     asked: list[str] = field(default_factory=list)
 
@@ -40,9 +42,12 @@ class ScriptedServer:
 
 @asynccontextmanager
 async def scripted(
-    answers: Mapping[str, list[Answer]] | None = None, files: Mapping[str, bytes] | None = None, cut: bool = False
+    answers: Mapping[str, list[Answer]] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    cut: bool = False,
+    early_end: bool = False,
 ) -> AsyncIterator[ScriptedServer]:
-    script = ScriptedServer(answers or {}, dict(files or {}), cut)
+    script = ScriptedServer(answers or {}, dict(files or {}), cut, early_end)
     sessions: set[asyncio.Task[None]] = set()
 
     def begin(*streams: *Streams) -> None:
@@ -141,7 +146,10 @@ class _Session:
             self._script.files[argument] = await reader.readexactly(1)
             writer.transport.abort()
         elif command == "STOR":
-            self._script.files[argument] = await reader.read()
+            begun = await reader.read(1)
+            if self._script.early_end:
+                writer.write_eof()
+            self._script.files[argument] = begun + await reader.read()
         else:
             data = self._script.files.get(argument, b"")
             writer.write(data[: len(data) // 2] if self._script.cut else data)

@@ -306,6 +306,16 @@ class TestServersThatFail:
             runner.run(put())
 
     @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+    def test_an_upload_whose_connection_closes_with_bytes_to_send(self, loop: Any) -> None:
+        async def put() -> None:
+            async with scripted({"(end)": ["451"]}, early_end=True) as server, store_on(server) as store:
+                with refused(Kind.NO_SPACE):
+                    await store.put(KEY, each([pattern(16 * MIB)] * 2))
+
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(put())
+
+    @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
     def test_an_idle_connection_that_was_lost(self, loop: Any) -> None:
         async def look_twice() -> None:
             async with (

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from aioftp.common import SSLSessionBoundContext
 
 from adapters.storage.ftp.config import FtpConfig
-from adapters.storage.ftp.dialogue import FtpDialogue, check_open
+from adapters.storage.ftp.dialogue import FtpDialogue, abort, check_open
 from domain.errors import Kind
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -112,8 +112,8 @@ class FtpConnection(FtpDialogue):
             await self._begin(command, writer)
             yield reader, writer
         finally:
-            writer.transport.abort()
-            transport.abort()
+            abort(writer.transport)
+            abort(transport)
 
     async def _begin(self, command: str, writer: asyncio.StreamWriter) -> None:
         """Give the command, and meanwhile shake hands for TLS: some servers answer before that, and some after it."""

@@ -5,7 +5,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 import aioftp
@@ -105,7 +105,7 @@ class FtpDialogue(aioftp.BaseClient):
         if self._stream is not None:
             if self.in_step and not self.stream.writer.is_closing():
                 self.stream.writer.write(b"QUIT\r\n")
-            self.stream.writer.transport.abort()
+            abort(self.stream.writer.transport)
 
     # The dialogue
 
@@ -203,3 +203,9 @@ def check_open(writer: asyncio.StreamWriter) -> None:
     """Raise ConnectionResetError if nothing can be written any more; uvloop would raise RuntimeError then."""
     if writer.is_closing():
         raise ConnectionResetError("the server has closed the connection")
+
+
+def abort(transport: asyncio.WriteTransport) -> None:
+    """Close a connection at once, whether or not it is closed already."""
+    with suppress(AttributeError):  # by asyncio's fault, of one whose last bytes went out after it was closed
+        transport.abort()
