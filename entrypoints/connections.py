@@ -1,11 +1,9 @@
 """The connections of this process, as sockets, which the HTTP server does not hand out."""
 
-import ctypes
 import os
 import resource
 import socket
 import stat
-import struct
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,16 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OTHER_FILES = 1000  # of libraries, of databases, of logs
-SO_ATTACH_FILTER = 26  # socket(7)
-# Classic BPF, as sock_filter has it: drop what has SYN set and not ACK among its flags, and let all else pass.
-DROP_SYNS = struct.pack(
-    "=" + "HBBI" * 5,
-    *(0x30, 0, 0, 13),  # load the byte of flags
-    *(0x54, 0, 0, 0x12),  # of which SYN and ACK
-    *(0x15, 1, 0, 0x02),  # if it is SYN alone, go to the last line
-    *(0x06, 0, 0, 0xFFFFFFFF),
-    *(0x06, 0, 0, 0),
-)
+SO_BINDTOIFINDEX = 62  # asm-generic/socket.h
+NO_INTERFACE = 2**31 - 1  # a number that no network interface has
 SYN_RECEIVED = "03"  # proc(5), /proc/net/tcp
 # Where TCP_INFO has these (struct tcp_info); of a listener the first is how many wait to be accepted.
 UNACKED, LAST_DATA_RECEIVED = 24, 52
@@ -59,20 +49,18 @@ def limit_unsent(port: int, milliseconds: int) -> bool:
 
 
 def turn_away(port: int) -> bool:
-    """Let the kernel take no new connections to `port`, while those that it took are still accepted. False if it can't.
+    """Let the kernel refuse new connections to `port`, while those that it took are still accepted. False if it can't.
 
-    A listener that is closed resets those that wait to be accepted, whose clients may have sent their requests. With
-    this, nobody waits there any more when it is closed: who connects now is not answered, tries again after a second,
-    and is refused by then, having sent nothing. A proxy takes its next server.
+    A listener that is closed resets those that wait to be accepted, whose clients may have sent their requests. One
+    that is bound to an interface that is not there is found by nobody any more: who connects now is refused, and has
+    sent nothing. A proxy takes its next server. Of several on a port, each is found as long as one of them is.
     """
-    program = ctypes.create_string_buffer(DROP_SYNS, len(DROP_SYNS))
-    given = struct.pack("HP", len(DROP_SYNS) // 8, ctypes.addressof(program))
     try:
         for found in _of(port):
             if _listens(found):
-                found.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, given)
+                found.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, NO_INTERFACE)
     except OSError:
-        return False  # no Linux, or a kernel that has none of this
+        return False  # no Linux, or one before 5.7
     return True
 
 

@@ -1,4 +1,4 @@
-"""How a worker stops at a SIGTERM: without failing a request, as far as the kernel lets it."""
+"""How a worker stops at a SIGTERM: without failing a request."""
 
 import asyncio
 import os
@@ -22,18 +22,21 @@ ACCEPTED_WITHIN = 5.0  # seconds
 
 
 def hold_sigterm() -> None:
-    """Let a SIGTERM wait for `Stopping`, from the first moment of this process on, in all its threads.
+    """Let a SIGTERM to this worker wait for `Stopping`, in all its threads, and a Ctrl-C that the parent has too go by.
 
     A handler in the loop would miss one that comes while the loop does not run: before it starts, or as it listens.
+    The parent holds its own signals, so that none is lost between the fork and this either.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if signal.SIGINT in signal.sigpending():
+        signal.sigwait({signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
 
 
 class Stopping:
     """A stop of this process, in steps, or that there is none yet.
 
     1. For `drain` seconds all is served as ever, but it is not ready, and each answer is the last of its connection.
-    2. No new connections are taken. Those that were are accepted, and their requests read.
+    2. New connections are refused. Those that were taken are accepted, and their requests read.
     3. The server stops: it closes what is idle, and finishes what is under way.
     4. After `timeout` seconds what is still under way is cut off, and cleaned up like all that breaks off.
     """
@@ -71,7 +74,7 @@ class Stopping:
     async def _stop(self, port: int) -> None:
         await asyncio.sleep(self._drain)
         if not connections.turn_away(port):
-            LOG.info("the kernel filters nothing for this user: who connects while the listener closes is reset")
+            LOG.info("this system turns nobody away: who connects while the listener closes is reset")
         if sys.platform == "linux":
             await _settled(port)
         os.kill(os.getpid(), signal.SIGINT)
