@@ -1,21 +1,49 @@
 """Certificates of the tests' own making."""
 
-import os
-import shutil
-import subprocess
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
-import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
-SUBJECT = ["-subj", "/CN=drivebay", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "drivebay")])
+PLACES = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))])
 
 
 def make(folder: Path, name: str = "server") -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that is its own authority, and its key."""
-    if not shutil.which("openssl"):  # Where all must run, it is missing.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("nothing makes certificates here: needs openssl")
-    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command = ["openssl", "req", "-x509", *curve, "-days", "2", *SUBJECT, "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return certificate, key
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(NAME, NAME, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(PLACES, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / f"{name}.pem"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    return path, _write(key, folder / f"{name}.key", NoEncryption())
+
+
+def lock(key: Path, path: Path) -> Path:
+    """The same key, behind a password."""
+    opened = load_pem_private_key(key.read_bytes(), None)
+    assert isinstance(opened, ec.EllipticCurvePrivateKey)
+    return _write(opened, path, BestAvailableEncryption(b"password"))
+
+
+def _write(key: ec.EllipticCurvePrivateKey, path: Path, encryption: KeySerializationEncryption) -> Path:
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    return path

@@ -3,7 +3,6 @@
 import signal
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,9 +104,7 @@ class TestAStartThatFails:
         _, other = certificates.make(tmp_path, "other")
         (tmp_path / "text").write_text("hello")
         (tmp_path / "torn").write_text(certificate.read_text()[:200])
-        locked = tmp_path / "locked.key"
-        command = ["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:x", "-out", locked]
-        subprocess.run([str(part) for part in command], check=True, timeout=60)
+        locked = certificates.lock(key, tmp_path / "locked.key")
         paths = (certificate, key, other, tmp_path / "text", tmp_path / "torn", locked, tmp_path / "nothing")
         return dict(zip(("certificate", "key", "other", "text", "torn", "locked", "nothing"), paths, strict=True))
 
