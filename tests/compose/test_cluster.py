@@ -8,16 +8,18 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.backends.containers import engine
-from tests.compose.project import PATIENCE, Project
+from tests.compose.project import PATIENCE, ROOT, Project
 from tests.compose.test_profiles import SECTION
 from tests.crash.load import Ledger
 from tests.crash.scenarios import content
+from tests.http import certificates
 
 CLIENTS = 32
 IDS = [f"blobs/{number:02}" for number in range(48)]
@@ -29,6 +31,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(2 * PATIENCE)]
 [CLUSTER] = re.findall(r"^docker compose --profile cluster .*--build.*$", SECTION, re.MULTILINE)
 # So that the test need not wait for what the reaper does after minutes.
 ENV = "REAP_INTERVAL=1\nREADERS_GRACE=1\n"
+TEMPORARY = "".join(f"{name}_temp_path /tmp/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
 
 
 @pytest.fixture(scope="module")
@@ -249,3 +252,30 @@ def test_a_blob_streams_through_nginx(cluster: Project, token: str) -> None:
     with httpx.Client(verify=False, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE) as client:  # noqa: S501
         assert client.put(url, content=film).status_code == 201
         assert client.get(f"{url}?alt=media").content == film
+
+
+def test_the_proxy_of_the_page_on_hardening(cluster: Project, token: str, tmp_path: Path) -> None:
+    [block] = re.findall(r"```nginx\n(.*?)```", (ROOT / "entrypoints" / "HARDENING.md").read_text(), re.DOTALL)
+    certificate, key = certificates.make(tmp_path)
+    given = "ssl_certificate /tmp/server.pem; ssl_certificate_key /tmp/server.key;"
+    block = re.sub(r"(?m)^( *server )\S+;", r"\1replica:8000;", block).replace(
+        "# ssl_certificate, ssl_certificate_key", given
+    )
+    proxy = tmp_path / "proxy.conf"
+    proxy.write_text(
+        f"pid /tmp/proxy.pid; error_log stderr; events {{}} http {{ access_log off; {TEMPORARY} {block} }}"
+    )
+    for path in (certificate, key, proxy):
+        cluster.run(f"docker compose exec -T nginx sh -c 'cat > /tmp/{path.name}' < {path}")
+    cluster.run("docker compose exec -T nginx nginx -c /tmp/proxy.conf")
+    asked = f"""
+import ssl, urllib.request
+for body in (b"proxied", None):
+    request = urllib.request.Request("https://nginx/v1/blobs/a%2Fproxied?alt=media", body)
+    request.add_header("Authorization", "Bearer {token}")
+    request.method = "PUT" if body else "GET"
+    print(urllib.request.urlopen(request, context=ssl._create_unverified_context()).read())
+"""
+    told = cluster.run(f"docker compose exec -T replica python3 -c '{asked}'").splitlines()
+    assert '"id":"a/proxied"' in told[0]
+    assert told[1] == "b'proxied'"
