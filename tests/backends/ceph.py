@@ -1,10 +1,13 @@
 """Ceph's RADOS gateway, for S3."""
 
 import asyncio
+import json
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiobotocore.config import AioConfig
@@ -18,10 +21,12 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 CONFIG = S3Config("drivebay", access_key="key-of-the-tests", secret_key="secret-of-the-tests", path_style=True)
+OTHER_USER = replace(CONFIG, access_key="other-key-of-the-tests", secret_key="other-secret-of-the-tests")
+HARDENING = Path(__file__).parents[2] / "entrypoints" / "HARDENING.md"
 
 
 def start(containers: Containers) -> S3Config:
-    """A bucket there."""
+    """A bucket there, to which somebody else has the least rights that Drivebay needs."""
     container = containers.start(
         "ceph",
         7480,
@@ -30,7 +35,16 @@ def start(containers: Containers) -> S3Config:
         S3_SECRET_KEY=CONFIG.secret_key,
         S3_BUCKET=CONFIG.bucket,
     )
-    return replace(CONFIG, endpoint=f"http://127.0.0.1:{container.get_exposed_port(7480)}")
+    server = replace(CONFIG, endpoint=f"http://127.0.0.1:{container.get_exposed_port(7480)}")
+    keys = ["--access-key", OTHER_USER.access_key, "--secret-key", OTHER_USER.secret_key]
+    made = container.exec(["radosgw-admin", "user", "create", "--uid=other", "--display-name=Other", *keys])
+    assert made.exit_code == 0, made.output
+    asyncio.run(_allow_the_least(server))
+    return server
+
+
+def as_other_user(server: S3Config) -> S3Config:
+    return replace(server, access_key=OTHER_USER.access_key, secret_key=OTHER_USER.secret_key)
 
 
 @contextmanager
@@ -53,6 +67,16 @@ def client(server: S3Config) -> "ClientCreatorContext[S3Client]":
         config=AioConfig(s3={"addressing_style": "path"}),
     )
     return created
+
+
+async def _allow_the_least(server: S3Config) -> None:
+    """What the page on hardening says."""
+    [page] = re.findall(r"```json\n(.*?)```", HARDENING.read_text(), re.DOTALL)
+    policy = json.loads(page.replace("BUCKET", server.bucket))
+    for statement in policy["Statement"]:
+        statement["Principal"] = {"AWS": ["arn:aws:iam:::user/other"]}
+    async with client(server) as s3:
+        await s3.put_bucket_policy(Bucket=server.bucket, Policy=json.dumps(policy))
 
 
 async def _create(server: S3Config) -> None:
