@@ -78,7 +78,7 @@ def start_ftp(backends: Backends) -> Iterator[Callable[..., FtpServer]]:
     """Starts servers for one test alone: `start_ftp("vsftpd", tls="implicit", max_clients=2, disk=4 << 20)`."""
     containers = backends.containers()
     try:
-        yield partial(ftp.start, containers)
+        yield partial(ftp.start, containers, ports=ftp.FEW_PORTS)
     finally:
         containers.stop()
 
