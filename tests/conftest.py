@@ -13,21 +13,24 @@ TESTS = Path(__file__).parent
 # nothing. What mostly waits for containers is spread among what computes.
 LONG = [
     "compose/test_profiles.py",
-    "crash/test_planted.py",
     "http/test_combinations.py",
-    "compose/test_cluster.py",
     "crash/test_failpoints.py",
-    "compose/test_source_documents.py",
-    "verify/test_beside_a_server.py",
-    "model/test_model.py",
-    "http/test_openapi.py",
-    "faults/test_frozen_writers.py",
-    "http/test_workers.py",
+    "compose/test_cluster.py",
     "http/test_stopping.py",
+    "compose/test_source_documents.py",
+    "faults/test_frozen_writers.py",
+    "model/test_model.py",
+    "http/test_slow_clients.py",
+    "verify/test_beside_a_server.py",
+    "http/test_openapi.py",
+    "http/test_workers.py",
+    "faults/test_metadata.py",
+    "faults/test_ftp.py",
+    "verify/test_backends.py",
     "crash/test_load.py",
+    "crash/test_planted.py",
     "faults/test_small_disks.py",
     "faults/test_full_disks.py",
-    "verify/test_backends.py",
 ]
 
 HOW_TO_GET_THEM = "needs a Docker engine that answers (docker info); start one and run the tests again"
