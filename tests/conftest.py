@@ -1,24 +1,57 @@
 """What all tests share: whether there is Docker, and the backends that run in it."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["tests.backends.fixtures"]
+
+TESTS = Path(__file__).parent
+
+# What takes long begins first, with the longest: else at the end one process has much to do yet, and the others have
+# nothing. What mostly waits for containers is spread among what computes.
+LONG = [
+    "compose/test_profiles.py",
+    "http/test_combinations.py",
+    "crash/test_failpoints.py",
+    "compose/test_cluster.py",
+    "http/test_stopping.py",
+    "compose/test_source_documents.py",
+    "faults/test_frozen_writers.py",
+    "model/test_model.py",
+    "http/test_slow_clients.py",
+    "verify/test_beside_a_server.py",
+    "http/test_openapi.py",
+    "http/test_workers.py",
+    "faults/test_metadata.py",
+    "faults/test_ftp.py",
+    "verify/test_backends.py",
+    "crash/test_load.py",
+    "crash/test_planted.py",
+    "faults/test_small_disks.py",
+    "faults/test_full_disks.py",
+]
 
 HOW_TO_GET_THEM = "needs a Docker engine that answers (docker info); start one and run the tests again"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the container tests out where there is no Docker, but not where they are required."""
+    """Order them, and leave the container tests out where there is no Docker, but not where they are required."""
     from tests.backends.containers import docker_answers
 
+    items.sort(key=_rank)
     if os.environ.get("CI") or not any(item.get_closest_marker("docker") for item in items) or docker_answers():
         return
     for item in items:
         if item.get_closest_marker("docker"):
             item.add_marker(pytest.mark.skip(reason=HOW_TO_GET_THEM))
+
+
+def _rank(item: pytest.Item) -> int:
+    name = item.path.relative_to(TESTS).as_posix()
+    return LONG.index(name) if name in LONG else len(LONG)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

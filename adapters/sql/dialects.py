@@ -1,19 +1,17 @@
 """What each dialect has its own words for."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-INSERT: dict[str, Callable[[sa.Table], sqlite.Insert | postgresql.Insert]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 
 def insert_or_ignore(connection: Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
@@ -23,8 +21,17 @@ def insert_or_ignore(connection: Connection, table: sa.Table, values: Mapping[st
     """
     if connection.dialect.name == "mariadb":
         return _insert_or_lock(connection, table, values)
-    insert = INSERT[connection.dialect.name](table).on_conflict_do_nothing(index_elements=[*table.primary_key])
+    insert = _insert(connection.dialect.name, table).on_conflict_do_nothing(index_elements=[*table.primary_key])
     return connection.execute(insert, values).rowcount == 1
+
+
+def _insert(dialect: str, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    # Imported only where it is used: a start without it is quicker.
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def _insert_or_lock(connection: Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:

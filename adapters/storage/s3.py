@@ -12,7 +12,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 
@@ -20,6 +19,7 @@ from adapters.cancellation import to_the_end
 from adapters.storage.recut import Pieces
 from adapters.storage.s3_keys import names
 from adapters.storage.s3_requests import S3Requests, code
+from adapters.storage.s3_session import new_session
 from adapters.storage.s3_upload import PART, S3Uploads
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer
@@ -82,7 +82,7 @@ class S3BlobStore(BlobStore):
             response_checksum_validation="when_required",
             s3={"addressing_style": "path" if config.path_style else "auto"},
         )
-        client = get_session().create_client(
+        client = new_session().create_client(
             "s3",
             region_name=config.region,
             endpoint_url=config.endpoint or None,

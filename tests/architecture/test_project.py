@@ -15,6 +15,7 @@ from entrypoints import settings
 from entrypoints.container import Container
 from entrypoints.settings import Settings
 from tests import audit
+from tests.conftest import LONG, TESTS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -163,3 +164,7 @@ def test_the_page_on_hardening_names_settings_that_there_are() -> None:
     named = {name.removesuffix("_FILE") for name in re.findall(r"\b[A-Z]\w*_[A-Z_0-9]+\b", page)} - {"FTP_CA"}
     assert named
     assert {name for name in named if f'"{name}"' not in source} == set()
+
+
+def test_what_tests_are_to_begin_first_is_there() -> None:
+    assert [name for name in LONG if not (TESTS / name).exists()] == []

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 
 from adapters.storage.s3 import S3Config
+from adapters.storage.s3_session import new_session
 from tests.backends.containers import Containers
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def bucket(server: S3Config) -> Iterator[S3Config]:
 
 def client(server: S3Config) -> "ClientCreatorContext[S3Client]":
     """A bare client."""
-    created: ClientCreatorContext[S3Client] = get_session().create_client(
+    created: ClientCreatorContext[S3Client] = new_session().create_client(
         "s3",
         region_name=server.region,
         endpoint_url=server.endpoint,

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +75,9 @@ class Containers:
             self.started.pop().stop()
 
 
+@cache
 def _build(image: Path) -> str:
-    """The id of the image: another checkout may give the tag to one of its own at any time.
+    """The id of the image: another checkout may give the tag to one of its own at any time. Built once a process.
 
     By the command, which shares what it has built with `docker compose build`.
     """

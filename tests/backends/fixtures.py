@@ -78,7 +78,7 @@ def start_ftp(backends: Backends) -> Iterator[Callable[..., FtpServer]]:
     """Starts servers for one test alone: `start_ftp("vsftpd", tls="implicit", max_clients=2, disk=4 << 20)`."""
     containers = backends.containers()
     try:
-        yield partial(ftp.start, containers)
+        yield partial(ftp.start, containers, ports=ftp.FEW_PORTS)
     finally:
         containers.stop()
 
@@ -87,6 +87,23 @@ def start_ftp(backends: Backends) -> Iterator[Callable[..., FtpServer]]:
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """The URL of an empty database of its own."""
     with postgresql.database(postgresql_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="class")
+def class_postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The URL of a database for the tests of one class, each of which leaves it as empty as it found it.
+
+    To make one, and its tables, takes half a second.
+    """
+    with postgresql.database(postgresql_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="class")
+def class_mariadb_url(mariadb_server: str) -> Iterator[str]:
+    """Likewise."""
+    with mariadb.database(mariadb_server) as url:
         yield url
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from tests.backends.containers import Containers
 
 PORTS = 40  # for data, as many as there may be transfers at once; below those that clients are given
+FEW_PORTS = 16  # for a few transfers at once. Each port takes the engine 0.1 s, to publish it and to take it away
 ATTEMPTS = 5
 
 

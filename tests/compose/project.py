@@ -1,5 +1,6 @@
 """A checkout of its own, and what compose makes of it: containers, volumes and networks under a name of their own."""
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,9 @@ from tests.http.server import free_port
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600  # seconds, in which a machine with other work can build all images
 LABEL = "com.docker.compose.project"
+# Of the containers of a test, Docker asks more often whether they are healthy: each start waits for the answer.
+SERVICES = ("app", "s3", "ftp", "postgres", "mariadb", "db", "replica", "nginx")
+ASK_OFTEN = {"services": {service: {"healthcheck": {"interval": "1s"}} for service in SERVICES}}
 
 
 class Project:
@@ -25,10 +29,12 @@ class Project:
         self.port, self.cluster_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._env = env
+        self._ask_often = folder.with_name(f"{folder.name}-ask-often.json")
 
     def __enter__(self) -> Self:
         remove_left_behind()
         _check_out(self.folder)
+        self._ask_often.write_text(json.dumps(ASK_OFTEN))
         if self._env:
             (self.folder / ".env").write_text(self._env)
         return self
@@ -47,6 +53,7 @@ class Project:
                 "PATH": os.environ["PATH"],
                 "HOME": os.environ.get("HOME", "/"),
                 "COMPOSE_PROJECT_NAME": self.name,
+                "COMPOSE_FILE": f"compose.yaml:{self._ask_often}",
                 "DRIVEBAY_PORT": str(self.port),
                 "DRIVEBAY_CLUSTER_PORT": str(self.cluster_port),
                 "COMPOSE_PROGRESS": "plain",

@@ -50,13 +50,16 @@ class TestFilesystem(BackendContract):
 
 
 class DatabaseStoreContract(BackendContract):
-    """Objects in a database. A subclass has a fixture for a `database`, not entered."""
+    """Objects in a database. A subclass has a fixture for a `database`, not entered, with no objects in it."""
 
     @pytest.fixture
     async def store(self, database: Database) -> AsyncIterator[BlobStore]:
         self.tables: Database = database
         async with database:
             yield DatabaseBlobStore(database)
+            async with database.transaction() as transaction:
+                await transaction.run(delete_chunks)
+                await transaction.commit()
 
     async def residue(self, store: BlobStore) -> list[str]:
         def rows(connection: Connection) -> list[str]:
@@ -119,8 +122,8 @@ class TestDatabaseOnPostgresql(DatabaseStoreContract):
     row = "database on PostgreSQL"
 
     @pytest.fixture
-    def database(self, postgresql_url: str) -> Database:
-        return PostgresqlDatabase(PostgresqlConfig(postgresql_url))
+    def database(self, class_postgresql_url: str) -> Database:
+        return PostgresqlDatabase(PostgresqlConfig(class_postgresql_url))
 
 
 @pytest.mark.docker
@@ -128,8 +131,8 @@ class TestDatabaseOnMariadb(DatabaseStoreContract):
     row = "database on MariaDB"
 
     @pytest.fixture
-    def database(self, mariadb_url: str) -> Database:
-        return MariadbDatabase(MariadbConfig(mariadb_url))
+    def database(self, class_mariadb_url: str) -> Database:
+        return MariadbDatabase(MariadbConfig(class_mariadb_url))
 
 
 def open_files() -> list[str]:

@@ -47,13 +47,20 @@ class TestMemory(MetadataContract):
 
 
 class DatabaseContract(MetadataContract):
-    """What SQL databases promise beyond. A subclass has fixtures for a `database`, not entered, and `another` on it."""
+    """What SQL databases promise beyond. A subclass has fixtures for a `database`, not entered, and `another` on it.
+
+    And for one that `may_have_tables`, but without rows.
+    """
 
     @pytest.fixture
-    async def metadata(self, database: Database) -> AsyncIterator[Metadata]:
-        self.tables = database
-        async with SqlMetadata(database) as metadata:
+    async def metadata(self, may_have_tables: Database) -> AsyncIterator[Metadata]:
+        self.tables = may_have_tables
+        async with SqlMetadata(may_have_tables) as metadata:
             yield metadata
+            async with may_have_tables.transaction() as transaction:
+                for table in (BLOBS, UPLOADS, GARBAGE):
+                    await transaction.run(_delete_all, table)
+                await transaction.commit()
 
     async def rows(self, metadata: Metadata) -> list[str]:
         def all_of(connection: Connection, table: sa.Table) -> list[str]:
@@ -156,6 +163,10 @@ class DatabaseContract(MetadataContract):
                 await put(metadata, replace(version, id=BlobId("b")))
 
 
+def _delete_all(connection: Connection, table: sa.Table) -> None:
+    connection.execute(sa.delete(table))
+
+
 class TestSqlite(DatabaseContract):
     analyze = "ANALYZE"
     explain = "EXPLAIN QUERY PLAN"
@@ -164,6 +175,10 @@ class TestSqlite(DatabaseContract):
     @pytest.fixture
     def database(self, tmp_path: Path) -> Database:
         return SqliteDatabase(SqliteConfig(tmp_path / "metadata.db"))
+
+    @pytest.fixture
+    def may_have_tables(self, database: Database) -> Database:
+        return database
 
     @pytest.fixture
     def another(self, tmp_path: Path) -> list[Database]:
@@ -241,9 +256,17 @@ class TestPostgresql(DatabaseContract):
     @pytest.fixture
     async def database(self, postgresql_url: str, postgresql_server: str) -> AsyncIterator[Database]:
         yield PostgresqlDatabase(PostgresqlConfig(postgresql_url))
-        name = postgresql_url.rpartition("/")[2]
-        left = f"SELECT state, query FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608 - our own name
-        assert await as_operator(postgresql_server, left) == [], "a connection is still open"
+        await self.expect_none_open(postgresql_server, postgresql_url)
+
+    @pytest.fixture
+    async def may_have_tables(self, class_postgresql_url: str, postgresql_server: str) -> AsyncIterator[Database]:
+        yield PostgresqlDatabase(PostgresqlConfig(class_postgresql_url))
+        await self.expect_none_open(postgresql_server, class_postgresql_url)
+
+    async def expect_none_open(self, server: str, url: str) -> None:
+        of_clients = f"datname = '{name_of(url)}' AND backend_type = 'client backend'"
+        left = f"SELECT state, query FROM pg_stat_activity WHERE {of_clients}"  # noqa: S608 - our own name
+        assert await as_operator(server, left) == [], "a connection is still open"
 
     @pytest.fixture
     def another(self, postgresql_url: str) -> list[Database]:
@@ -329,9 +352,17 @@ class TestMariadb(DatabaseContract):
     @pytest.fixture
     async def database(self, mariadb_url: str, mariadb_server: str) -> AsyncIterator[Database]:
         yield MariadbDatabase(MariadbConfig(mariadb_url))
-        left = f"SELECT command, info FROM information_schema.processlist WHERE db = '{name_of(mariadb_url)}'"  # noqa: S608
+        await self.expect_none_open(mariadb_server, mariadb_url)
+
+    @pytest.fixture
+    async def may_have_tables(self, class_mariadb_url: str, mariadb_server: str) -> AsyncIterator[Database]:
+        yield MariadbDatabase(MariadbConfig(class_mariadb_url))
+        await self.expect_none_open(mariadb_server, class_mariadb_url)
+
+    async def expect_none_open(self, server: str, url: str) -> None:
+        left = f"SELECT command, info FROM information_schema.processlist WHERE db = '{name_of(url)}'"  # noqa: S608
         for _ in range(100):  # the server takes a moment to notice that one was closed
-            if not (open_ones := await on_mariadb(mariadb_server, left)):
+            if not (open_ones := await on_mariadb(server, left)):
                 break
             await asyncio.sleep(0.05)
         assert open_ones == [], "a connection is still open"

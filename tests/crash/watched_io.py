@@ -97,7 +97,7 @@ def _statement(moment: str) -> Callable[..., None]:
 def _watch_s3() -> None:
     from adapters.storage import s3
 
-    name = "get_session"
+    name = "new_session"
     make = getattr(s3, name)
 
     async def before_send(event_name: str, **_: Any) -> None:

@@ -1,6 +1,7 @@
 """Whether an answer is one of those that the document at /docs/openapi.json describes."""
 
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import httpx
@@ -9,10 +10,16 @@ from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
 
 PROBLEM = "application/problem+json"
+ONE_AT_A_TIME = Lock()  # clients in several threads may want it first, and the framework can't be set up twice at once
+
+
+def document() -> dict[str, Any]:
+    with ONE_AT_A_TIME:
+        return _document()
 
 
 @cache
-def document() -> dict[str, Any]:
+def _document() -> dict[str, Any]:
     return create_app(Settings(storage="memory")).openapi_schema.to_schema()
 
 

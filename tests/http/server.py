@@ -63,6 +63,7 @@ class Server:
             self.wait_until_it_answers()
         except BaseException:
             self.process.kill()
+            self.process.wait()
             raise
         return self
 

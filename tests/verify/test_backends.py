@@ -11,7 +11,7 @@ from tests.backends.run import Backends
 from tests.http.combinations import DIAGONAL, Combination
 from tests.http.server import Server
 from tests.verify.behind import Settings, keys_of_blobs, objects_of
-from tests.verify.command import Told, verify
+from tests.verify.command import Told, verify_here
 
 IDS = ["whole", "ganz ☺", "empty", "missing", "cut", "flipped"]
 DATA = {name: b"" if name == "empty" else f"the bytes of {name}".encode() for name in IDS}
@@ -36,7 +36,7 @@ def faults(told: Told) -> set[tuple[str, str, bool]]:
 @pytest.mark.timeout(600)
 def test_planted_faults(settings: Settings, tmp_path: Path) -> None:
     storage = settings["STORAGE"]
-    told = verify(tmp_path, "--json", "--deep", settings=settings)
+    told = verify_here(tmp_path, "--json", "--deep", settings=settings)
     assert (told.code, told.faults, told.errors) == (0, [], "")
     seen = told.storages[storage]
     assert (seen["blobs"], seen["bytes"], seen["objects"]) == (len(IDS), sum(map(len, DATA.values())), len(IDS) + 1)
@@ -56,16 +56,16 @@ def test_planted_faults(settings: Settings, tmp_path: Path) -> None:
     asyncio.run(plant())
     wrong = {("missing", keys["missing"], False), ("damaged", keys["cut"], False), ("orphan", orphan, False)}
 
-    told = verify(tmp_path, "--json", "--deep", settings=settings)
+    told = verify_here(tmp_path, "--json", "--deep", settings=settings)
     assert (told.code, faults(told)) == (1, {*wrong, ("damaged", keys["flipped"], False)})
     [missing] = [each for each in told.faults if each["fault"] == "missing"]
     assert (missing["id"], missing["size"], missing["storage"]) == ("missing", len(DATA["missing"]), storage)
 
     # The orphan is too young, and nobody said that rows may go.
-    told = verify(tmp_path, "--json", "--repair", settings=settings)
+    told = verify_here(tmp_path, "--json", "--repair", settings=settings)
     assert (told.code, faults(told)) == (1, wrong)
 
-    told = verify(tmp_path, "--repair", "--older-than", "0", "--drop-missing", settings=settings)
+    told = verify_here(tmp_path, "--repair", "--older-than", "0", "--drop-missing", settings=settings)
     assert told.code == 1
     lines = told.out.splitlines()
     assert f"orphan: {storage} {orphan}: No blob, no upload and no garbage names this object. It is removed." in lines
@@ -80,5 +80,5 @@ def test_planted_faults(settings: Settings, tmp_path: Path) -> None:
             await objects.write(keys[name], DATA[name])
 
     asyncio.run(mend())
-    told = verify(tmp_path, "--deep", settings=settings)
+    told = verify_here(tmp_path, "--deep", settings=settings)
     assert (told.code, told.out.splitlines()[-1]) == (0, "Nothing is wrong.")
