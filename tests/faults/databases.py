@@ -14,7 +14,7 @@ from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import as_operator
 from tests.proxy import Proxy
 
-PATIENCE = 20  # seconds
+PATIENCE = 40  # seconds
 DEADLINE = 15  # seconds: less than a deadline that is not set, and more than those of the impatient
 IMPATIENT: dict[str, Any] = {"connect_timeout": 2, "pool_timeout": 2, "command_timeout": 2}
 

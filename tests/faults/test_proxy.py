@@ -11,7 +11,7 @@ import pytest
 from tests.proxy import Proxy, Way
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-PATIENCE = 20  # seconds
+PATIENCE = 40  # seconds
 
 
 class Echo:

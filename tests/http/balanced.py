@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.http.wire import get, put
 
-PATIENCE = 20  # seconds
+PATIENCE = 40  # seconds
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 

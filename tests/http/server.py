@@ -21,7 +21,7 @@ from tests.http.wire import TOKEN, get
 DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
 UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "entrypoints.http.app:from_environment", "--port", "{port}"]
 OTHER_TOKEN = "another-token"
-PATIENCE = 20  # seconds
+PATIENCE = 40  # seconds
 
 
 def free_port() -> int:
