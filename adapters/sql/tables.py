@@ -34,10 +34,23 @@ class Utf8(sa.TypeDecorator[str]):
         return None if value is None else value.decode()
 
 
+class Hexadecimal(sa.TypeDecorator[bytes]):
+    """Bytes, as MariaDB is to read them in a statement: its driver takes many times as long to escape them as such."""
+
+    impl = MEDIUMBLOB
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: sa.Dialect) -> bytes | None:
+        return None if value is None else value.hex().encode()
+
+    def bind_expression(self, bindvalue: sa.BindParameter[bytes]) -> sa.ColumnElement[bytes]:
+        return sa.func.unhex(bindvalue)
+
+
 # Ids compare and sort by their bytes in UTF-8. That is what SQLite does unasked.
 BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql").with_variant(Utf8(1024), "mariadb")
 OBJECT_KEY = sa.Text().with_variant(Utf8(32), "mariadb")
-CHUNK = sa.LargeBinary().with_variant(MEDIUMBLOB(), "mariadb")
+CHUNK = sa.LargeBinary().with_variant(Hexadecimal(), "mariadb")
 OPTIONS: dict[str, Any] = {
     "sqlite_with_rowid": False,
     "mariadb_engine": "InnoDB",
