@@ -207,19 +207,23 @@ class _Reading:
                 values.http_url, DEFAULT.otel_exporter_otlp_endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT"
             ),
         )
-        if storage == "memory":
+        self._check(settings)
+        if self._faults:
+            raise SettingsError("\n".join(self._faults))
+        return settings
+
+    def _check(self, settings: Settings) -> None:
+        """What one setting has to do with another."""
+        if settings.storage == "memory":
             self._check_memory(settings)
-        if storage == "s3" and not settings.s3_bucket:
+        if settings.storage == "s3" and not settings.s3_bucket:
             self._faults.append("S3_BUCKET: not given. With STORAGE=s3, set it to the name of a bucket.")
-        if storage == "ftp":
+        if settings.storage == "ftp":
             self._check_ftp(settings)
         if bool(settings.s3_access_key) != bool(settings.s3_secret_key):
             self._faults.append("S3_ACCESS_KEY and S3_SECRET_KEY: only one is given. Give both, or none.")
         if (settings.tls_certificate is None) != (settings.tls_key is None):
             self._faults.append("TLS_CERTIFICATE and TLS_KEY: only one is given. Give both, or none.")
-        if self._faults:
-            raise SettingsError("\n".join(self._faults))
-        return settings
 
     def _get(self, parse: Callable[[str], T], default: T, *names: str) -> T:
         found = self._find(parse, *names)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
+from litestar.types import ASGIApp
 
 from entrypoints import lifecycle, logs, settings
 from entrypoints.container import Container
@@ -52,7 +53,20 @@ def create_app(
         async with stopping.at_sigterm(), watching.running(), lifecycle.running(container, patient=patient):
             yield
 
-    interface = Router(
+    app = Litestar(
+        [_interface(given, container), _operations(container, stopping, watching.metrics)],
+        lifespan=[lifespan],
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=docs.config() if given.docs else None,
+        request_max_body_size=None,  # each form has its own limit
+        logging_config=None,
+    )
+    app.asgi_handler = _wrapped(app.asgi_handler, given, stopping, watching)
+    return app
+
+
+def _interface(given: Settings, container: Container) -> Router:
+    return Router(
         "/",
         route_handlers=[*blobs.ROUTES, lists.list_blobs],
         middleware=[
@@ -69,39 +83,40 @@ def create_app(
         },
         tags=["blobs"],
     )
-    operations = Router(
+
+
+def _operations(container: Container, stopping: Stopping, metrics: "Metrics | None") -> Router:
+    router = Router(
         "/",
         route_handlers=[health.live, health.ready],
         dependencies={"readiness": _always(health.Readiness(container.check_ready(), stopping))},
     )
-    if watching.metrics is not None:
-        _add_metrics(operations, watching.metrics, container)
-    app = Litestar(
-        [interface, operations],
-        lifespan=[lifespan],
-        exception_handlers=EXCEPTION_HANDLERS,
-        openapi_config=docs.config() if given.docs else None,
-        request_max_body_size=None,  # each form has its own limit
-        logging_config=None,
-    )
-    handler = LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app.asgi_handler))), stopping)
-    secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
-    app.asgi_handler = AccessLog(secure, watching.metrics)
-    if watching.tracing is not None:
-        from entrypoints.http.traced import Traced
-
-        app.asgi_handler = Traced(app.asgi_handler, watching.tracing)
-    return app
+    if metrics is not None:
+        _add_metrics(router, metrics, container)
+    return router
 
 
-def _add_metrics(operations: Router, metrics: "Metrics", container: Container) -> None:
+def _add_metrics(router: Router, metrics: "Metrics", container: Container) -> None:
     # Imported only now: see telemetry/workers.py.
     from entrypoints.http.metrics import metrics as route
     from entrypoints.telemetry.page import Page
 
     page = Page(metrics, container.metadata().backlog, container.settings().folders)
-    operations.dependencies["page"] = _always(page)
-    operations.register(route)
+    router.dependencies["page"] = _always(page)
+    router.register(route)
+
+
+def _wrapped(app: ASGIApp, given: Settings, stopping: Stopping, watching: Watching) -> ASGIApp:
+    """In what sees a request before its route is looked up, and its answer last. The last here is the outermost."""
+    handler = LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app))), stopping)
+    secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
+    logged = AccessLog(secure, watching.metrics)
+    if watching.tracing is None:
+        return logged
+    # Imported only now: a server that tells of no traces starts without it.
+    from entrypoints.http.traced import Traced
+
+    return Traced(logged, watching.tracing)
 
 
 def from_environment() -> Litestar:
