@@ -8,10 +8,11 @@ down, through memory that no cache of the processor holds: that is told, and has
 """
 
 import base64
+import os
 import random
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
@@ -83,7 +84,8 @@ def measure(folder: Path, figures: Figures) -> None:
         path.mkdir()
     files = {size: path / "rows.db" for size, path in folders.items()}
     sqlite = {size: SqliteDatabase(SqliteConfig(file)) for size, file in files.items()}
-    uvloop.run(_compare("SQLite", sqlite, figures))
+    with _on_one_processor():
+        uvloop.run(_compare("SQLite", sqlite, figures))
     few, many = (Server(folders[size], DATABASE_URL=f"sqlite:///{files[size]}") for size in (FEW, MANY))
     with few, many:
         uvloop.run(_compare_over_http({FEW: few.port, MANY: many.port}, figures))
@@ -94,6 +96,17 @@ def measure(folder: Path, figures: Figures) -> None:
                 urls = {FEW: few_url, MANY: many_url}
                 databases = {size: PostgresqlDatabase(PostgresqlConfig(url)) for size, url in urls.items()}
                 uvloop.run(_compare("PostgreSQL", databases, figures, vacuum=True))  # as the server does of itself
+
+
+@contextmanager
+def _on_one_processor() -> Iterator[None]:
+    """Each database has a thread of its own, and a page may take less time than it takes to wake another processor."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 async def _compare(
