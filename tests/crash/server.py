@@ -4,7 +4,6 @@ Its control is at /failpoints. A round of the reaper is made by a request, so th
 reaper in the background goes on all the same.
 """
 
-import importlib
 import itertools
 import os
 from collections.abc import Callable
@@ -162,8 +161,6 @@ class Undaunted(Supervisor):
 
 
 def main() -> None:
-    # Here already, where workers are forked from: a great many of them are started.
-    importlib.import_module("entrypoints.telemetry.metrics")
     watched_io.watch()
     for module, name, own in ((cli, "create_app", app_with_points), (supervisor, "Supervisor", Undaunted)):
         setattr(module, name, own)
