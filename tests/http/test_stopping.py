@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def begin_slowly(server: Server) -> socket.socket:
 
 def takes_connections(server: Server) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", server.port), timeout=0.3).close()
+        server.connect().close()
     except ConnectionRefusedError:
         return False
     return True
@@ -142,14 +143,19 @@ def test_a_worker_that_waits_for_its_storage_ends_at_once(tmp_path: Path) -> Non
         assert json.loads(server.errors().splitlines()[-1])["level"] == "warning"
 
 
-@pytest.mark.parametrize("moment", ["is there", "listens"])
+IT_IS_BORN_SLOWLY = "os.register_at_fork(after_in_child=lambda: time.sleep(1))"
+SLOWLY_BORN = [sys.executable, "-c", f"import os, time; {IT_IS_BORN_SLOWLY}; from entrypoints.cli import main; main()"]
+
+
+@pytest.mark.parametrize("moment", ["is born", "is there", "listens"])
 def test_a_worker_is_stopped_however_young_it_is(tmp_path: Path, moment: str) -> None:
     server = Server(tmp_path)
+    command = SLOWLY_BORN if moment == "is born" else [DRIVEBAY]
     environment = {"PATH": os.environ["PATH"], "AUTH_BEARER_TOKEN": TOKEN, "PORT": str(server.port)}
-    with subprocess.Popen([DRIVEBAY, "serve"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen([*command, "serve"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
         server.process = process
         deadline = time.monotonic() + PATIENCE
-        while not (server.workers() if moment == "is there" else server.listeners()):
+        while not (server.listeners() if moment == "listens" else server.workers()):
             assert time.monotonic() < deadline
             time.sleep(0.001)
         process.terminate()
