@@ -26,7 +26,7 @@ HARDENING = Path(__file__).parents[2] / "entrypoints" / "HARDENING.md"
 
 
 def start(containers: Containers) -> S3Config:
-    """A bucket there, to which somebody else has the least rights that Drivebay needs."""
+    """A bucket there, and a user who has no rights to it."""
     container = containers.start(
         "ceph",
         7480,
@@ -39,7 +39,6 @@ def start(containers: Containers) -> S3Config:
     keys = ["--access-key", OTHER_USER.access_key, "--secret-key", OTHER_USER.secret_key]
     made = container.exec(["radosgw-admin", "user", "create", "--uid=other", "--display-name=Other", *keys])
     assert made.exit_code == 0, made.output
-    asyncio.run(_allow_the_least(server))
     return server
 
 
@@ -49,7 +48,7 @@ def as_other_user(server: S3Config) -> S3Config:
 
 @contextmanager
 def bucket(server: S3Config) -> Iterator[S3Config]:
-    """An empty bucket, removed at the end with all that is in it."""
+    """An empty bucket, removed at the end with all that is in it. The other user has the least rights to it."""
     own = replace(server, bucket=f"drivebay-{secrets.token_hex(8)}")
     asyncio.run(_create(own))
     yield own
@@ -69,19 +68,19 @@ def client(server: S3Config) -> "ClientCreatorContext[S3Client]":
     return created
 
 
-async def _allow_the_least(server: S3Config) -> None:
-    """What the page on hardening says."""
-    [page] = re.findall(r"```json\n(.*?)```", HARDENING.read_text(), re.DOTALL)
-    policy = json.loads(page.replace("BUCKET", server.bucket))
-    for statement in policy["Statement"]:
-        statement["Principal"] = {"AWS": ["arn:aws:iam:::user/other"]}
-    async with client(server) as s3:
-        await s3.put_bucket_policy(Bucket=server.bucket, Policy=json.dumps(policy))
-
-
 async def _create(server: S3Config) -> None:
     async with client(server) as s3:
         await s3.create_bucket(Bucket=server.bucket)
+        await s3.put_bucket_policy(Bucket=server.bucket, Policy=_least_rights(server.bucket))
+
+
+def _least_rights(bucket: str) -> str:
+    """Those that Drivebay needs, says the page on hardening."""
+    [page] = re.findall(r"```json\n(.*?)```", HARDENING.read_text(), re.DOTALL)
+    policy = json.loads(page.replace("BUCKET", bucket))
+    for statement in policy["Statement"]:
+        statement["Principal"] = {"AWS": ["arn:aws:iam:::user/other"]}
+    return json.dumps(policy)
 
 
 async def _remove(server: S3Config) -> None:

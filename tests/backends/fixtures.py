@@ -45,8 +45,15 @@ def mariadb_server(backends: Backends) -> str:
 
 @pytest.fixture(scope="session")
 def s3_server(backends: Backends) -> S3Config:
-    """A bucket on a Ceph RADOS gateway."""
+    """A Ceph RADOS gateway."""
     return backends.address(ceph.start)
+
+
+@pytest.fixture(scope="class")
+def s3_bucket(s3_server: S3Config) -> Iterator[S3Config]:
+    """A bucket there for the tests of one class, each of which leaves it as empty as it found it."""
+    with ceph.bucket(s3_server) as bucket:
+        yield bucket
 
 
 @pytest.fixture(scope="session")

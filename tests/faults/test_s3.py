@@ -22,19 +22,19 @@ from tests.proxy import Proxy, Way
 SMALL = pattern(MIB)
 LARGE = pattern(2 * PART + MIB)
 IMPATIENT: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 2, "request_timeout": 2}
-Moment = Callable[[Proxy, ObjectKey, Callable[[], None]], asyncio.Event]
+Moment = Callable[[Proxy, str, Callable[[], None]], asyncio.Event]  # with the path of the object
 PUTS: dict[str, tuple[bytes, Moment]] = {
     "in a small put": (SMALL, lambda proxy, _, do: proxy.after(MIB // 2, Way.TO_SERVER, do)),
     "after a small put": (SMALL, lambda proxy, _, do: proxy.answering(b"PUT /", do)),
     "before the parts": (LARGE, lambda proxy, _, do: proxy.answering(b"?uploads", do)),
     "in a part": (LARGE, lambda proxy, _, do: proxy.after(PART + MIB, Way.TO_SERVER, do)),
-    "before the end": (LARGE, lambda proxy, key, do: proxy.before(_end_of(key), do)),
-    "after the end": (LARGE, lambda proxy, key, do: proxy.answering(_end_of(key), do)),
+    "before the end": (LARGE, lambda proxy, path, do: proxy.before(_end_of(path), do)),
+    "after the end": (LARGE, lambda proxy, path, do: proxy.answering(_end_of(path), do)),
 }
 
 
-def _end_of(key: ObjectKey) -> bytes:
-    return f"POST /drivebay/{key}?uploadId=".encode()
+def _end_of(path: str) -> bytes:
+    return f"POST {path}?uploadId=".encode()
 
 
 @asynccontextmanager
@@ -50,7 +50,7 @@ async def behind_a_proxy(server: S3Config, **config: Any) -> AsyncIterator[tuple
 
 async def residue(store: S3BlobStore) -> list[str]:
     """The open uploads and the objects."""
-    uploads = await store._client.list_multipart_uploads(Bucket="drivebay")
+    uploads = await store._client.list_multipart_uploads(Bucket=store._bucket)
     return [*(upload["Key"] for upload in uploads.get("Uploads", [])), *(key.value for key in await keys(store))]
 
 
@@ -62,10 +62,11 @@ class TestS3:
             yield
 
     @pytest.mark.parametrize("moment", PUTS)
-    async def test_a_put_that_is_cut_off(self, s3_server: S3Config, moment: str) -> None:
+    async def test_a_put_that_is_cut_off(self, s3_bucket: S3Config, moment: str) -> None:
         data, at = PUTS[moment]
-        async with behind_a_proxy(s3_server) as (proxy, store):
-            cut = at(proxy, key := ObjectKey.random(), proxy.go_down)
+        async with behind_a_proxy(s3_bucket) as (proxy, store):
+            key = ObjectKey.random()
+            cut = at(proxy, f"/{s3_bucket.bucket}/{key}", proxy.go_down)
             with refused(Kind.UNAVAILABLE):
                 await store.put(key, chunked(data))
             assert cut.is_set()
@@ -77,10 +78,11 @@ class TestS3:
             await store.delete(key)
 
     @pytest.mark.parametrize("moment", ["in a part", "after the end"])
-    async def test_a_put_that_stalls(self, s3_server: S3Config, moment: str) -> None:
+    async def test_a_put_that_stalls(self, s3_bucket: S3Config, moment: str) -> None:
         data, at = PUTS[moment]
-        async with behind_a_proxy(s3_server, **IMPATIENT) as (proxy, store):
-            stalled = at(proxy, key := ObjectKey.random(), proxy.stall)
+        async with behind_a_proxy(s3_bucket, **IMPATIENT) as (proxy, store):
+            key = ObjectKey.random()
+            stalled = at(proxy, f"/{s3_bucket.bucket}/{key}", proxy.stall)
             async with asyncio.timeout(DEADLINE):
                 with refused(Kind.TIMEOUT):
                     await store.put(key, chunked(data))
@@ -93,8 +95,8 @@ class TestS3:
             assert await read(store, key) == b"x"
             await store.delete(key)
 
-    async def test_a_read_that_fails_half_way(self, s3_server: S3Config) -> None:
-        async with behind_a_proxy(s3_server, **IMPATIENT, connections=1) as (proxy, store):
+    async def test_a_read_that_fails_half_way(self, s3_bucket: S3Config) -> None:
+        async with behind_a_proxy(s3_bucket, **IMPATIENT, connections=1) as (proxy, store):
             await store.put(key := ObjectKey.random(), chunked(SMALL))
             for do, kind in ((proxy.cut, Kind.UNAVAILABLE), (proxy.stall, Kind.TIMEOUT)):
                 hit = proxy.after(MIB // 2, Way.TO_CLIENT, do)
@@ -106,8 +108,8 @@ class TestS3:
                 assert await read(store, key) == SMALL
             await store.delete(key)
 
-    async def test_a_server_that_is_down_is_not_an_empty_one(self, s3_server: S3Config) -> None:
-        async with behind_a_proxy(s3_server, **IMPATIENT) as (proxy, store):
+    async def test_a_server_that_is_down_is_not_an_empty_one(self, s3_bucket: S3Config) -> None:
+        async with behind_a_proxy(s3_bucket, **IMPATIENT) as (proxy, store):
             await store.put(key := ObjectKey.random(), each([b"x"]))
             for do, kind in ((proxy.go_down, Kind.UNAVAILABLE), (proxy.stall, Kind.TIMEOUT)):
                 do()
@@ -120,16 +122,17 @@ class TestS3:
                 assert await keys(store) == [key]
             await store.delete(key)
 
-    async def test_a_request_that_is_cut_is_repeated(self, s3_server: S3Config) -> None:
-        async with behind_a_proxy(s3_server) as (proxy, store):
-            cuts = [proxy.before(word, proxy.cut) for word in (b"PUT /", b"GET /drivebay/", b"DELETE /")]
+    async def test_a_request_that_is_cut_is_repeated(self, s3_bucket: S3Config) -> None:
+        async with behind_a_proxy(s3_bucket) as (proxy, store):
+            get = f"GET /{s3_bucket.bucket}/".encode()
+            cuts = [proxy.before(word, proxy.cut) for word in (b"PUT /", get, b"DELETE /")]
             await store.put(key := ObjectKey.random(), each([b"x"]))
             assert await read(store, key) == b"x"
             await store.delete(key)
             assert all(cut.is_set() for cut in cuts)
 
-    async def test_a_put_that_is_repeated_finds_what_it_has_put(self, s3_server: S3Config) -> None:
-        async with behind_a_proxy(s3_server) as (proxy, store):
+    async def test_a_put_that_is_repeated_finds_what_it_has_put(self, s3_bucket: S3Config) -> None:
+        async with behind_a_proxy(s3_bucket) as (proxy, store):
             proxy.answering(b"PUT /", proxy.cut)
             with refused(Kind.ALREADY_EXISTS):  # the caller knows that the key is its own
                 await store.put(key := ObjectKey.random(), each([b"x"]))
@@ -137,10 +140,10 @@ class TestS3:
 
     @pytest.mark.parametrize(("data", "at"), [(SMALL, MIB // 2), (LARGE, PART + MIB)], ids=["whole", "in parts"])
     async def test_a_bit_that_is_flipped_on_its_way_there_is_refused(
-        self, s3_server: S3Config, data: bytes, at: int
+        self, s3_bucket: S3Config, data: bytes, at: int
     ) -> None:
         """Requests carry the SHA-256 of their bodies, also without TLS."""
-        async with behind_a_proxy(s3_server) as (proxy, store):
+        async with behind_a_proxy(s3_bucket) as (proxy, store):
             flipped = proxy.after(at, Way.TO_SERVER, partial(proxy.corrupt, Way.TO_SERVER))
             with pytest.raises(DriveError, match="XAmzContentSHA256Mismatch") as caught:
                 await store.put(ObjectKey.random(), chunked(data))
@@ -148,10 +151,10 @@ class TestS3:
             assert flipped.is_set()
 
     async def test_a_bit_that_is_flipped_on_its_way_back_is_seen_by_whoever_compares_the_digest(
-        self, s3_server: S3Config
+        self, s3_bucket: S3Config
     ) -> None:
         """Without TLS there is nobody else to see it."""
-        async with behind_a_proxy(s3_server) as (proxy, store):
+        async with behind_a_proxy(s3_bucket) as (proxy, store):
             await store.put(key := ObjectKey.random(), chunked(SMALL))
             flipped = proxy.after(MIB // 2, Way.TO_CLIENT, partial(proxy.corrupt, Way.TO_CLIENT))
             found = await read(store, key)
