@@ -89,14 +89,18 @@ class Proxy:
     async def come_back(self) -> None:
         """Accept connections again."""
         if not self._listeners:
-            for port, behind in self.ports.items():
-                begin = partial(self._begin, behind)
+            for port in self.ports:
+                begin = partial(self._begin, port)
                 self._listeners.append(await asyncio.start_server(begin, "127.0.0.1", port, reuse_port=True))
 
     def cut(self) -> None:
         """Cut all connections, on both sides. What is under way in them is lost."""
         for connection in self._connections:
             connection.end()
+
+    def lead_to(self, port: int) -> None:
+        """Connect to another port of the server from now on. Connections that exist stay where they are."""
+        self.ports[self.port] = port
 
     def stall(self, *ways: Way) -> None:
         """Let nothing through any more, these ways or any. New connections are accepted, and hear nothing."""
@@ -138,7 +142,7 @@ class Proxy:
     async def _serve(self, connection: "_Connection", port: int, client: Streams) -> None:
         try:
             await self._flowing[Way.TO_SERVER].wait()
-            server = await asyncio.open_connection(self._server.hostname, port)
+            server = await asyncio.open_connection(self._server.hostname, self.ports[port])
             connection.writers.append(server[1])
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pump(connection, Way.TO_SERVER, client[0], server[1]))

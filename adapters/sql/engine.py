@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.cancellation import to_the_end
@@ -28,11 +28,16 @@ class EngineDatabase(Database):
     them, by their codes. `readers` make connections for single statements. An answer is waited for `deadline` seconds:
     None leaves that to the driver. `migrate`: whether entering brings the tables to their newest form. To get a
     connection is told to the observer as an operation of its own: `connect`.
+
+    A server that takes no writes is not used, not even for reads: it may be a standby that lags. A subclass refuses
+    it when it connects, and names in `read_only` the codes by which a server refuses writes later. Any of these throws
+    all pooled connections away, because the address may lead to another server by then.
     """
 
     name: str
     errors: tuple[type[Exception], ...] = (sa.exc.DBAPIError,)
     hints: Mapping[Any, str] = {}
+    read_only: frozenset[Any] = frozenset()
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class EngineDatabase(Database):
         self._migrate = migrate
         self._readers = readers
         self._deadline = deadline
+        event.listen(engine.sync_engine, "handle_error", self._abandon_read_only)
 
     @abstractmethod
     def examine(self, connection: Connection) -> None:
@@ -132,6 +138,15 @@ class EngineDatabase(Database):
         except OSError as error:
             detail = f"{self.name} can't be reached: {error}. Is it running, and is this its address?"
             raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
+
+    def refusal(self) -> DriveError:
+        """The error for a server that takes no writes."""
+        detail = f"The {self.name} at this address is a standby, or read-only. Use the server that takes writes."
+        return DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower())
+
+    def _abandon_read_only(self, context: ExceptionContext) -> None:
+        if isinstance(context.sqlalchemy_exception, sa.exc.DBAPIError):
+            context.is_disconnect |= self.code(context.original_exception) in self.read_only
 
     def _kind(self, error: Exception) -> Kind | None:
         if getattr(error, "connection_invalidated", False):

@@ -76,8 +76,8 @@ MIGRATION_LOCK = sa.func.concat("drivebay-", sa.func.md5(sa.func.database()))
 class MariadbConfig:
     """`url`: mariadb://user:password@host:port/name.
 
-    Times are in seconds: to connect, to get a free connection, to get an answer. `migrate`: whether entering brings the
-    tables to their newest form.
+    Times are in seconds: to connect, to get a free connection, to get an answer, and until a connection is replaced.
+    `migrate`: whether entering brings the tables to their newest form.
     """
 
     url: str
@@ -85,6 +85,7 @@ class MariadbConfig:
     connect_timeout: float = 5
     pool_timeout: float = 10
     command_timeout: float = 30
+    max_age: int = 300
     migrate: bool = True
 
 
@@ -93,6 +94,7 @@ class MariadbDatabase(EngineDatabase):
 
     name = "MariaDB"
     hints = HINTS
+    read_only = frozenset({1290, 1792, 1836})
 
     def __init__(self, config: MariadbConfig, observer: Observer = UNOBSERVED) -> None:
         self._config = config
@@ -106,6 +108,7 @@ class MariadbDatabase(EngineDatabase):
             max_overflow=0,
             pool_timeout=config.pool_timeout,
             pool_pre_ping=True,
+            pool_recycle=config.max_age,
             connect_args={
                 "async_creator_fn": self._connect,
                 # Strict: what does not fit is refused, in every engine. Backslashes escape, as the driver expects.
@@ -147,6 +150,11 @@ class MariadbDatabase(EngineDatabase):
         try:
             async with asyncio.timeout(self._config.connect_timeout):
                 connection = await aiomysql.connect(**options)
+                try:
+                    await self._refuse_unsuitable(connection)
+                except BaseException:
+                    connection.close()
+                    raise
         except aiomysql.OperationalError as error:
             if isinstance(error.__cause__, OSError):  # it says more than the driver's error, which wraps it
                 raise error.__cause__ from None
@@ -154,12 +162,18 @@ class MariadbDatabase(EngineDatabase):
         except NONSENSE as error:
             detail = "What answers there does not speak MariaDB's protocol. Is this its address?"
             raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb") from error
+        return connection
+
+    async def _refuse_unsuitable(self, connection: aiomysql.Connection) -> None:
         version = connection.get_server_info()
         if "MariaDB" not in version:
-            connection.close()
             detail = f"The server is not MariaDB, but calls itself {version}. Only MariaDB is supported."
             raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
-        return connection
+        async with connection.cursor() as cursor:
+            await cursor.execute("SELECT @@global.read_only")
+            [[read_only]] = await cursor.fetchall()
+        if str(read_only).upper() not in ("0", "OFF"):  # in newer versions it is a word
+            raise self.refusal()
 
 
 def _check_server(connection: Connection) -> None:

@@ -1,9 +1,11 @@
 """PostgreSQL over asyncpg."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
+from asyncpg.exceptions import TargetServerAttributeNotMatched
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -46,8 +48,8 @@ MIGRATION_LOCK = int.from_bytes(b"drivebay", "big")
 class PostgresqlConfig:
     """`url` as libpq takes it, `sslmode` included.
 
-    Times are in seconds: to connect, to get a free connection, to get an answer. `migrate`: whether entering brings the
-    tables to their newest form.
+    Times are in seconds: to connect, to get a free connection, to get an answer, and until a connection is replaced.
+    `migrate`: whether entering brings the tables to their newest form.
     """
 
     url: str
@@ -55,6 +57,7 @@ class PostgresqlConfig:
     connect_timeout: float = 5
     pool_timeout: float = 10
     command_timeout: float = 30
+    max_age: int = 300
     migrate: bool = True
 
 
@@ -63,6 +66,7 @@ class PostgresqlDatabase(EngineDatabase):
 
     name = "PostgreSQL"
     hints = HINTS
+    read_only = frozenset({"25006"})
     errors = (sa.exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
     def __init__(self, config: PostgresqlConfig, observer: Observer = UNOBSERVED) -> None:
@@ -74,7 +78,9 @@ class PostgresqlDatabase(EngineDatabase):
             max_overflow=0,
             pool_timeout=config.pool_timeout,
             pool_pre_ping=True,
+            pool_recycle=config.max_age,
             connect_args={
+                "async_creator_fn": self._connect,
                 "timeout": config.connect_timeout,
                 "command_timeout": config.command_timeout,
                 # Else the locks of a client that vanished without a word are held until TCP gives it up: two hours.
@@ -96,6 +102,13 @@ class PostgresqlDatabase(EngineDatabase):
     def upgrade(self, connection: Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         migrations.upgrade(connection)
+
+    async def _connect(self, **options: Any) -> asyncpg.Connection:
+        try:
+            # Nothing is asked for it: since version 14 the server says by itself whether it takes writes.
+            return await asyncpg.connect(target_session_attrs="read-write", **options)
+        except TargetServerAttributeNotMatched:
+            raise self.refusal() from None
 
     def kind(self, error: BaseException) -> Kind | None:
         if isinstance(error, asyncpg.InterfaceError | AsyncAdapt_asyncpg_dbapi.InterfaceError):

@@ -11,11 +11,13 @@ import pytest
 from adapters.storage.s3 import S3Config
 from tests.backends import ceph, clients, ftp, mariadb, postgresql, promtool
 from tests.backends.ftp import FtpServer
+from tests.backends.postgresql import Pair
 from tests.backends.run import Backends, a_run
 
 # By the names of their fixtures.
 SERVERS: dict[str, Callable[..., Any]] = {
     "postgresql_server": postgresql.start,
+    "postgresql_pair": postgresql.start_pair,
     "mariadb_server": mariadb.start,
     "s3_server": ceph.start,
     "vsftpd_server": ftp.start_vsftpd,
@@ -35,6 +37,12 @@ def backends(pytestconfig: pytest.Config) -> Backends:
 def postgresql_server(backends: Backends) -> str:
     """The URL of a PostgreSQL, up to and without the name of a database."""
     return backends.address(postgresql.start)
+
+
+@pytest.fixture(scope="session")
+def postgresql_pair(backends: Backends) -> Pair:
+    """A PostgreSQL and its standby."""
+    return backends.address(postgresql.start_pair)
 
 
 @pytest.fixture(scope="session")

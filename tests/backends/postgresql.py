@@ -4,25 +4,74 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
 from tests.backends.containers import Containers
+from tests.http import certificates
+
+PASSWORD = "of the tests"
+STANDBY = """
+PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
+pg_basebackup --host=/tmp --username=postgres --pgdata=/data/standby --write-recovery-conf --checkpoint=fast
+pg_ctl --pgdata=/data/standby --options="-p 5433 -c listen_addresses=* -c unix_socket_directories=/tmp" \
+  --log=/tmp/standby.log --wait start
+"""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The URLs of a server and of its hot standby, up to and without the name of a database.
+
+    Both have TLS too, with a certificate for `localhost` only. `authority`: the path of the PEM file to trust.
+    """
+
+    primary: str
+    standby: str
+    authority: str
 
 
 def start(containers: Containers, disk: int | None = None) -> str:
     """Its URL, up to and without the name of a database. With `disk`, its database `small` has so many bytes."""
     tmpfs = {"/small": f"size={disk}"} if disk else None
     container = containers.start(
-        "postgres", 5432, "ready to accept connections", tmpfs=tmpfs, POSTGRES_PASSWORD="of the tests"
+        "postgres", 5432, "ready to accept connections", tmpfs=tmpfs, POSTGRES_PASSWORD=PASSWORD
     )
-    server = f"postgresql://postgres:of%20the%20tests@127.0.0.1:{container.get_exposed_port(5432)}"
+    server = _url(container, 5432)
     asyncio.run(as_operator(server, "SELECT 1"))
     if disk:
         container.exec("mkdir /small/tables")
         for statement in ("TABLESPACE small LOCATION '/small/tables'", "DATABASE small TABLESPACE small"):
             asyncio.run(as_operator(server, f"CREATE {statement}"))
     return server
+
+
+def start_pair(containers: Containers) -> Pair:
+    """A server that a standby follows, both in one container."""
+    certificate, key = certificates.make(containers.folder, "postgresql", places=["localhost"])
+    container = containers.start(
+        "postgres", 5432, "ready to accept connections", elsewhere=[5433], POSTGRES_PASSWORD=PASSWORD
+    )
+    primary = _url(container, 5432)
+    for name, pem in (("server.crt", certificate), ("server.key", key)):
+        _run(container, f"umask 077 && echo '{pem.read_text()}' > $PGDATA/{name}")
+    for statement in ("ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"):
+        asyncio.run(as_operator(primary, statement))
+    _run(container, STANDBY)
+    return Pair(primary, _url(container, 5433), str(certificate))
+
+
+def _url(container: Any, port: int) -> str:
+    return f"postgresql://postgres:of%20the%20tests@127.0.0.1:{container.get_exposed_port(port)}"
+
+
+def _run(container: Any, script: str) -> None:
+    ended = container.get_wrapped_container().exec_run(
+        ["sh", "-euc", script], environment={"PGPASSWORD": PASSWORD}, user="postgres"
+    )
+    assert ended.exit_code == 0, ended.output.decode()
 
 
 def settings(server: str) -> dict[str, str]:

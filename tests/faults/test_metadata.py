@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from adapters.metadata.sql import SqlMetadata
+from adapters.sql.database import Database
+from adapters.sql.tables import BLOBS
 from domain.blob import BlobId
 from domain.errors import Kind
 from domain.precondition import ANY, CREATE_ONLY
@@ -45,6 +50,13 @@ async def put_with(fault: Callable[[], asyncio.Event], metadata: SqlMetadata, bl
             await work.commit()
         finally:
             assert hit.is_set()
+
+
+async def use_all(database: Database, connections: int) -> None:
+    """Use so many connections at once."""
+    async with AsyncExitStack() as stack:
+        for _ in range(connections):
+            await stack.enter_async_context(database.transaction())
 
 
 class FaultsContract:
@@ -179,6 +191,27 @@ class FaultsContract:
                     async with asyncio.timeout(DEADLINE):
                         await put(other, newer := blob("a"))
                     assert await other.blobs.get(newer.id) == newer
+
+    async def test_a_write_that_is_refused_replaces_all_connections(self, server: Server) -> None:
+        def write_where_that_is_forbidden(connection: Connection) -> None:
+            connection.execute(sa.text("SET TRANSACTION READ ONLY"))
+            connection.execute(sa.delete(BLOBS))
+
+        async with server.behind_a_proxy(connections=3) as (proxy, database):
+            await use_all(database, 3)
+            before = proxy.accepted
+            async with database.transaction() as transaction:
+                with refused(Kind.UNAVAILABLE):
+                    await transaction.run(write_where_that_is_forbidden)
+            await use_all(database, 3)
+            assert proxy.accepted == before + 3
+
+    async def test_a_connection_does_not_last_for_ever(self, server: Server) -> None:
+        async with server.behind_a_proxy(connections=1, max_age=0) as (proxy, database):
+            for _ in range(3):
+                before = proxy.accepted
+                await use_all(database, 1)
+                assert proxy.accepted == before + 1
 
     async def test_a_slow_connection_is_no_fault(self, server: Server) -> None:
         async with server.behind_a_proxy(connections=1) as (proxy, database):

@@ -1,5 +1,6 @@
 """Certificates of the tests' own making."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -17,18 +18,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "drivebay")])
-PLACES = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))])
+ADDRESS = "127.0.0.1"
 
 
-def make(folder: Path, name: str = "server") -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own authority, and its key."""
+def make(folder: Path, name: str = "server", places: Sequence[str] = ("localhost", ADDRESS)) -> tuple[Path, Path]:
+    """A certificate for `places` that is its own authority, and its key."""
+    names = [x509.IPAddress(IPv4Address(place)) if place == ADDRESS else x509.DNSName(place) for place in places]
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder(NAME, NAME, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(PLACES, critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

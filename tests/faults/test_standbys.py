@@ -1,0 +1,112 @@
+"""An address that leads to a server that takes no writes for a while, and then to the primary again."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import make_url
+
+from adapters.metadata.sql import SqlMetadata
+from adapters.sql.engine import EngineDatabase
+from adapters.sql.mariadb import MariadbConfig
+from adapters.sql.postgresql import PostgresqlConfig
+from domain.errors import DriveError, Kind
+from tests.backends import mariadb, postgresql
+from tests.backends.mariadb import on_mariadb
+from tests.backends.postgresql import Pair
+from tests.backends.run import Backends
+from tests.contracts.blob_store import refused
+from tests.contracts.metadata import blob, outcomes, put
+from tests.faults.databases import PATIENCE, Mariadb, Postgresql
+from tests.proxy import Proxy
+
+CONNECTIONS = 3
+
+
+async def writes_and_reads(database: EngineDatabase, blob_id: str) -> set[object]:
+    """What comes of more of them at once than there are connections."""
+    metadata = SqlMetadata(database)
+    several = range(CONNECTIONS + 1)
+    wrote = await outcomes(*(put(metadata, blob(f"{blob_id}-{number}")) for number in several))
+    read = await outcomes(*(metadata.blobs.get(blob(f"{blob_id}-{number}").id) for number in several))
+    return {outcome if isinstance(outcome, Kind | Exception) else None for outcome in wrote + read}
+
+
+async def expect_refusal(database: EngineDatabase) -> None:
+    with pytest.raises(DriveError, match=r"standby, or read-only\. Use the server that takes writes") as caught:
+        await database.__aenter__()
+    assert caught.value.kind is Kind.UNAVAILABLE
+
+
+@pytest.mark.docker
+class TestPostgresql:
+    @pytest.fixture
+    def primary(self, postgresql_pair: Pair) -> Iterator[Postgresql]:
+        with postgresql.database(postgresql_pair.primary) as url:
+            yield Postgresql(url)
+
+    async def test_a_standby_that_the_address_leads_to_for_a_while(
+        self, primary: Postgresql, postgresql_pair: Pair
+    ) -> None:
+        standby = Postgresql(f"{postgresql_pair.standby}/{primary.name}")
+        async with primary.behind_a_proxy(connections=CONNECTIONS) as (proxy, database):
+            assert await writes_and_reads(database, "a") == {None}
+            await self.wait_for(standby)
+            proxy.lead_to(port_of(standby.url))
+            proxy.cut()
+            assert await writes_and_reads(database, "b") == {Kind.UNAVAILABLE}
+            await expect_refusal(standby.database(proxy.url))
+            proxy.lead_to(port_of(primary.url))  # and nothing is cut: connections to the standby would stay
+            assert await writes_and_reads(database, "c") == {None}
+
+    async def wait_for(self, standby: Postgresql) -> None:
+        """Wait until it has the database."""
+        there = f"SELECT 1 FROM pg_database WHERE datname = '{standby.name}'"  # noqa: S608 - our own name
+        for _ in range(int(PATIENCE / 0.05)):
+            if await standby.ask(there):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("the standby does not follow")
+
+    async def test_a_primary_that_takes_no_writes(self, postgresql_url: str) -> None:
+        server = Postgresql(postgresql_url)
+        await server.ask(f"ALTER DATABASE {server.name} SET default_transaction_read_only = on")
+        await expect_refusal(server.database(server.url))
+
+
+@pytest.mark.docker
+class TestMariadb:
+    @pytest.fixture
+    def server(self, backends: Backends) -> Iterator[str]:
+        """One for this test only: it is read-only for all."""
+        containers = backends.containers()
+        try:
+            yield mariadb.start(containers)
+        finally:
+            containers.stop()
+
+    async def test_a_server_that_takes_no_writes_for_a_while(self, server: str) -> None:
+        await on_mariadb(server, "CREATE USER u IDENTIFIED BY 'p'", "GRANT ALL ON drivebay.* TO u")
+        operator = Mariadb(f"{server}/drivebay")
+        users = Mariadb(f"mariadb://u:p@{server.partition('@')[2]}/drivebay")
+        async with Proxy(users.url) as proxy, users.database(proxy.url, connections=CONNECTIONS) as database:
+            assert await writes_and_reads(database, "a") == {None}
+            await on_mariadb(server, "SET GLOBAL read_only = 1")
+            with refused(Kind.UNAVAILABLE):
+                await put(SqlMetadata(database), blob("b"))
+            assert await writes_and_reads(database, "c") == {Kind.UNAVAILABLE}
+            for each in (users, operator):  # who could write there, but should not
+                await expect_refusal(each.database(each.url))
+            await on_mariadb(server, "SET GLOBAL read_only = 0")
+            assert await writes_and_reads(database, "d") == {None}
+
+
+def port_of(url: str) -> int:
+    port = make_url(url).port
+    assert port is not None
+    return port
+
+
+@pytest.mark.parametrize("config", [PostgresqlConfig, MariadbConfig])
+def test_an_address_is_looked_up_again_within_minutes(config: type[PostgresqlConfig | MariadbConfig]) -> None:
+    assert 0 < config("").max_age <= 600
