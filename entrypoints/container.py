@@ -40,18 +40,20 @@ from entrypoints.logs import tell_of_retry
 from entrypoints.settings import Settings
 
 
-def _postgresql(url: str, migrate: bool, observer: Observer) -> Database:
+def _postgresql(given: Settings, migrate: bool, observer: Observer) -> Database:
     # Imported only where it is used: a start without it is quicker.
     from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 
-    return PostgresqlDatabase(PostgresqlConfig(url, migrate=migrate), observer)
+    config = PostgresqlConfig(given.database_url, given.database_connections, migrate=migrate)
+    return PostgresqlDatabase(config, observer)
 
 
-def _mariadb(url: str, migrate: bool, observer: Observer) -> Database:
+def _mariadb(given: Settings, migrate: bool, observer: Observer) -> Database:
     # Likewise.
     from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 
-    return MariadbDatabase(MariadbConfig(url, migrate=migrate), observer)
+    config = MariadbConfig(given.database_url, given.database_connections, migrate=migrate)
+    return MariadbDatabase(config, observer)
 
 
 def _rows_in(database: Database, name: str, observer: Observer) -> SqlMetadata:
@@ -153,8 +155,8 @@ class Container(containers.DeclarativeContainer):
     sqlite = providers.Singleton(
         SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path, migrate=migrate), observer
     )
-    postgresql = providers.Singleton(_postgresql, _given.database_url, migrate, observer)
-    mariadb = providers.Singleton(_mariadb, _given.database_url, migrate, observer)
+    postgresql = providers.Singleton(_postgresql, settings, migrate, observer)
+    mariadb = providers.Singleton(_mariadb, settings, migrate, observer)
     metadata: providers.Provider[MemoryMetadata | SqlMetadata] = providers.Selector(
         _given.database,
         memory=providers.Singleton(MemoryMetadata),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,7 @@ FTP_TLS: dict[str, Tls] = {
     **dict.fromkeys(["false", "no", "off", "0", "none"], "none"),
 }
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+VERIFYING = ("verify-ca", "verify-full")
 
 
 def read_secret(path: str) -> str:
@@ -128,8 +129,15 @@ def database_url(text: str) -> str:
 
 def _postgresql(rest: str) -> str:
     form = "PostgreSQL takes postgresql://user:password@host:port/name, and ?sslmode=... if need be."
-    if _query_of_server(rest, form).removeprefix("sslmode=") not in ("", *SSLMODES):
+    pairs = parse_qsl(_query_of_server(rest, form), keep_blank_values=True)
+    options = dict(pairs)
+    known = len(options) == len(pairs) and options.keys() <= {"sslmode", "sslrootcert"}
+    mode = options.get("sslmode", "prefer")
+    authority = options.get("sslrootcert")
+    if not known or mode not in SSLMODES:
         raise ValueError(f"{form} Allowed for sslmode: {', '.join(SSLMODES)}.")
+    if authority is not None and (not authority or mode not in VERIFYING):
+        raise ValueError("sslrootcert takes a PEM file or system, and goes with sslmode=verify-full or verify-ca.")
     return rest
 
 
@@ -148,6 +156,8 @@ def _query_of_server(rest: str, form: str) -> str:
         port = url.port
     except ValueError:
         raise ValueError(form) from None  # what it complains of may be the password
-    if not host or port == 0 or not url.path.strip("/"):
+    if not host or port == 0 or url.netloc.endswith(":") or not url.path.strip("/"):
         raise ValueError(form)
+    if url.netloc.count("@") > 1:  # SQLAlchemy would take the password's end for the host, and errors show that
+        raise ValueError(f"{form} Write an @ in the password as %40.")
     return url.query

@@ -43,6 +43,7 @@ class Settings:
     storage: str = "fs"
     data_dir: Path = Path("data")
     database_url: str = field(default="sqlite:///data/drivebay.db", repr=False)
+    database_connections: int = 10
     fs_base_path: Path = Path("data/blobs")
     fs_is_used: bool = True
     s3_bucket: str = ""
@@ -164,6 +165,7 @@ class _Reading:
             storage=storage,
             data_dir=data_dir,
             database_url=self._database_url() or f"sqlite:///{data_dir / 'drivebay.db'}",
+            database_connections=self._get(COUNT, DEFAULT.database_connections, "DATABASE_CONNECTIONS"),
             fs_base_path=fs_base_path[0] if fs_base_path else fs_default,
             fs_is_used=storage == "fs" or fs_base_path is not None or fs_default.is_dir(),
             s3_bucket=self._get(str, DEFAULT.s3_bucket, "S3_BUCKET", "S3_BUCKET_NAME"),

@@ -123,7 +123,7 @@ class EngineDatabase(Database):
                 yield
         except self.errors as error:
             if (kind := self._kind(error)) is None:
-                raise
+                raise self._unquoted(error) from None
             fault = getattr(error, "orig", None) or error
             detail = f"{self.name} can't be used: {fault.args[-1]}"
             if hint := self.hints.get(self.code(fault)):
@@ -147,6 +147,12 @@ class EngineDatabase(Database):
     def _abandon_read_only(self, context: ExceptionContext) -> None:
         if isinstance(context.sqlalchemy_exception, sa.exc.DBAPIError):
             context.is_disconnect |= self.code(context.original_exception) in self.read_only
+
+    def _unquoted(self, error: Exception) -> Exception:
+        """The same error without the server's own words, which quote values and would put blob ids into the log."""
+        if isinstance(error, sa.exc.DBAPIError) and error.orig:
+            error.args = (f"{self.name} refused a statement. Its code for that is {self.code(error.orig)}.",)
+        return error
 
     def _kind(self, error: Exception) -> Kind | None:
         if getattr(error, "connection_invalidated", False):

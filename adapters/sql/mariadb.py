@@ -104,6 +104,7 @@ class MariadbDatabase(EngineDatabase):
             # that its first statement saw. And only rows are locked, not the gaps between them: there, two that insert
             # different ids would wait for each other.
             isolation_level="READ COMMITTED",
+            hide_parameters=True,  # in errors, which are logged: blob ids are among them
             pool_size=config.connections,
             max_overflow=0,
             pool_timeout=config.pool_timeout,

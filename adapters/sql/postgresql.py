@@ -1,11 +1,13 @@
 """PostgreSQL over asyncpg."""
 
+import ssl
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
-from asyncpg.exceptions import TargetServerAttributeNotMatched
+from asyncpg.exceptions import ClientConfigurationError, TargetServerAttributeNotMatched
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -46,7 +48,10 @@ MIGRATION_LOCK = int.from_bytes(b"drivebay", "big")
 
 @dataclass(frozen=True, slots=True)
 class PostgresqlConfig:
-    """`url` as libpq takes it, `sslmode` included.
+    """`url` as libpq takes it, with `sslmode` and `sslrootcert`.
+
+    `sslrootcert` is a PEM file with the authorities to trust, or `system` for those of this machine. Without it,
+    `verify-ca` and `verify-full` trust those in ~/.postgresql/root.crt, as libpq does.
 
     Times are in seconds: to connect, to get a free connection, to get an answer, and until a connection is replaced.
     `migrate`: whether entering brings the tables to their newest form.
@@ -71,9 +76,10 @@ class PostgresqlDatabase(EngineDatabase):
 
     def __init__(self, config: PostgresqlConfig, observer: Observer = UNOBSERVED) -> None:
         url = sa.make_url(config.url).set(drivername="postgresql+asyncpg")
-        ssl = {"ssl": url.query["sslmode"]} if "sslmode" in url.query else {}
+        self._tls_options = url.query
         engine = create_async_engine(
-            url.difference_update_query(["sslmode"]),
+            url.set(query={}),
+            hide_parameters=True,  # in errors, which are logged: blob ids are among them
             pool_size=config.connections,
             max_overflow=0,
             pool_timeout=config.pool_timeout,
@@ -87,7 +93,6 @@ class PostgresqlDatabase(EngineDatabase):
                 "server_settings": {
                     "idle_in_transaction_session_timeout": f"{config.command_timeout * 1000:.0f}",  # milliseconds
                 },
-                **ssl,
             },
         )
         readers = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -106,9 +111,26 @@ class PostgresqlDatabase(EngineDatabase):
     async def _connect(self, **options: Any) -> asyncpg.Connection:
         try:
             # Nothing is asked for it: since version 14 the server says by itself whether it takes writes.
-            return await asyncpg.connect(target_session_attrs="read-write", **options)
+            return await asyncpg.connect(target_session_attrs="read-write", ssl=self._tls, **options)
         except TargetServerAttributeNotMatched:
             raise self.refusal() from None
+        except ClientConfigurationError as error:
+            detail = f"PostgreSQL can't be used: {error.args[0]}. Set sslrootcert to a PEM file, or to system."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend="postgresql") from error
+
+    @cached_property
+    def _tls(self) -> Any:
+        """The argument `ssl` of asyncpg, which takes a context where it has no name for the authority."""
+        mode, authority = (self._tls_options.get(name) for name in ("sslmode", "sslrootcert"))
+        if authority is None:
+            return mode
+        try:
+            context = ssl.create_default_context(cafile=None if authority == "system" else str(authority))
+        except OSError as error:
+            detail = f"The file {authority} that sslrootcert names can't be used: {error}."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend="postgresql") from error
+        context.check_hostname = mode == "verify-full"
+        return context
 
     def kind(self, error: BaseException) -> Kind | None:
         if isinstance(error, asyncpg.InterfaceError | AsyncAdapt_asyncpg_dbapi.InterfaceError):

@@ -84,6 +84,7 @@ class SqliteDatabase(Database):
         self._engine = sa.create_engine(
             sa.URL.create("sqlite", database=config.database),
             isolation_level="AUTOCOMMIT",  # transactions are begun and ended below, in words
+            hide_parameters=True,  # in errors, which are logged: blob ids are among them
             poolclass=sa.NullPool,
             connect_args={"timeout": config.timeout, "check_same_thread": False},
         )

@@ -103,6 +103,13 @@ def test_the_container_can_make_all_that_it_provides(given: Settings) -> None:
     assert container.stores().active == given.storage
 
 
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_the_connections_to_a_database_are_a_setting(kind: str) -> None:
+    given = settings.load({"DATABASE_URL": f"{kind}://u:p@127.0.0.1/d", "DATABASE_CONNECTIONS": "3"}, ROOT / "none")
+    pool = Container(settings=given).providers[kind]()._engine.pool
+    assert (pool.size(), pool._max_overflow) == (3, 0)
+
+
 def test_containers_share_nothing() -> None:
     assert Container(settings=Settings()).stores() is not Container(settings=Settings()).stores()
 
