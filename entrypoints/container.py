@@ -30,7 +30,7 @@ from application.fetch_blob import FetchBlob
 from application.list_blobs import ListBlobs
 from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED, Observer
-from application.ports.tables import Tables
+from application.ports.tables import Opening, Tables
 from application.reap import Reap
 from application.store_blob import StoreBlob
 from application.stores import Stores
@@ -40,19 +40,19 @@ from entrypoints.logs import tell_of_retry
 from entrypoints.settings import Settings
 
 
-def _postgresql(given: Settings, migrate: bool, observer: Observer) -> Database:
+def _postgresql(given: Settings, opening: Opening, observer: Observer) -> Database:
     # Imported only where it is used: a start without it is quicker.
     from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 
-    config = PostgresqlConfig(given.database_url, given.database_connections, migrate=migrate)
+    config = PostgresqlConfig(given.database_url, given.database_connections, opening=opening)
     return PostgresqlDatabase(config, observer)
 
 
-def _mariadb(given: Settings, migrate: bool, observer: Observer) -> Database:
+def _mariadb(given: Settings, opening: Opening, observer: Observer) -> Database:
     # Likewise.
     from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 
-    config = MariadbConfig(given.database_url, given.database_connections, migrate=migrate)
+    config = MariadbConfig(given.database_url, given.database_connections, opening=opening)
     return MariadbDatabase(config, observer)
 
 
@@ -144,19 +144,19 @@ def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapp
 class Container(containers.DeclarativeContainer):
     """Drivebay, put together. To be given its `settings`.
 
-    Also an `observer`, if there is one, and `migrate=False` if the tables are to stay as they are.
+    Also an `observer`, if there is one, and an `opening` if the tables are not to be brought to their newest form.
     """
 
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
     observer: providers.Provider[Observer] = providers.Object(UNOBSERVED)
-    migrate: providers.Provider[bool] = providers.Object(True)
+    opening: providers.Provider[Opening] = providers.Object(Opening.MIGRATE)
     _given: Any = settings.provided
 
     sqlite = providers.Singleton(
-        SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path, migrate=migrate), observer
+        SqliteDatabase, providers.Factory(SqliteConfig, path=_given.sqlite_path, opening=opening), observer
     )
-    postgresql = providers.Singleton(_postgresql, settings, migrate, observer)
-    mariadb = providers.Singleton(_mariadb, settings, migrate, observer)
+    postgresql = providers.Singleton(_postgresql, settings, opening, observer)
+    mariadb = providers.Singleton(_mariadb, settings, opening, observer)
     metadata: providers.Provider[MemoryMetadata | SqlMetadata] = providers.Selector(
         _given.database,
         memory=providers.Singleton(MemoryMetadata),

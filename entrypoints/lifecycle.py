@@ -35,11 +35,15 @@ class StartError(Exception):
 
 
 def prepare(settings: Settings) -> Settings:
-    """Make the data folder if anything is to go into it, and the token if none was given. Raises StartError."""
+    """Make the data folder if anything is to go into it, and the token if none was given. Raises StartError.
+
+    Whatever this process and its workers create from now on is for its user only.
+    """
+    os.umask(0o077)
     folder = settings.data_dir
     try:
         if needs_data_dir(settings):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(0o700, exist_ok=True)
             _sync(folder.absolute().parent)
         return settings if settings.tokens else replace(settings, tokens=(hashed(kept_token(folder)),))
     except FileNotFoundError:

@@ -1,6 +1,7 @@
 """What all tests share: whether there is Docker, and the backends that run in it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ LONG = [
 ]
 
 HOW_TO_GET_THEM = "needs a Docker engine that answers (docker info); start one and run the tests again"
+
+
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """Leave the umask as it was: a start in the process of the tests changes it."""
+    umask = os.umask(0o022)
+    os.umask(umask)
+    yield
+    os.umask(umask)
 
 
 @pytest.hookimpl(trylast=True)

@@ -36,7 +36,7 @@ class Transaction(Protocol):
 class Database(Protocol):
     """A database. To be entered before use: that raises UNAVAILABLE if it can't be used.
 
-    It has the newest tables then, unless it was told not to migrate them.
+    Its `Opening` says what entering does about the tables.
     """
 
     @abstractmethod

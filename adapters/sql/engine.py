@@ -12,9 +12,11 @@ from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.cancellation import to_the_end
+from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
 from adapters.watch import WholeWatch
 from application.ports.observer import UNOBSERVED, Observer
+from application.ports.tables import Opening
 from domain.errors import DriveError, Kind
 
 T = TypeVar("T")
@@ -26,8 +28,7 @@ class EngineDatabase(Database):
 
     `name` is what people call the server, `errors` are how it says what is wrong, and `hints` what to do about some of
     them, by their codes. `readers` make connections for single statements. An answer is waited for `deadline` seconds:
-    None leaves that to the driver. `migrate`: whether entering brings the tables to their newest form. To get a
-    connection is told to the observer as an operation of its own: `connect`.
+    None leaves that to the driver. To get a connection is told to the observer as an operation of its own: `connect`.
 
     A server that takes no writes is not used, not even for reads: it may be a standby that lags. A subclass refuses
     it when it connects, and names in `read_only` the codes by which a server refuses writes later. Any of these throws
@@ -45,12 +46,12 @@ class EngineDatabase(Database):
         readers: AsyncEngine,
         deadline: float | None = None,
         *,
-        migrate: bool = True,
+        opening: Opening = Opening.MIGRATE,
         observer: Observer = UNOBSERVED,
     ) -> None:
         self._observer = observer
         self._engine = engine
-        self._migrate = migrate
+        self._opening = opening
         self._readers = readers
         self._deadline = deadline
         event.listen(engine.sync_engine, "handle_error", self._abandon_read_only)
@@ -75,9 +76,11 @@ class EngineDatabase(Database):
         try:
             async with self.transaction() as transaction:
                 await transaction.run(self.examine)
-                if self._migrate:
+                if self._opening is Opening.MIGRATE:
                     await transaction.run(self.upgrade)
                     await transaction.commit()
+                elif self._opening is Opening.REQUIRE:
+                    await transaction.run(migrations.require)
         except BaseException:
             await self.__aexit__()
             raise

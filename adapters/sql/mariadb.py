@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
 from application.ports.observer import UNOBSERVED, Observer
+from application.ports.tables import Opening
 from domain.errors import DriveError, Kind
 
 # By the server's numbers, and from 2000 on the client's (MariaDB's list of error codes). What is not here is a fault
@@ -77,7 +78,6 @@ class MariadbConfig:
     """`url`: mariadb://user:password@host:port/name.
 
     Times are in seconds: to connect, to get a free connection, to get an answer, and until a connection is replaced.
-    `migrate`: whether entering brings the tables to their newest form.
     """
 
     url: str
@@ -86,7 +86,7 @@ class MariadbConfig:
     pool_timeout: float = 10
     command_timeout: float = 30
     max_age: int = 300
-    migrate: bool = True
+    opening: Opening = Opening.MIGRATE
 
 
 class MariadbDatabase(EngineDatabase):
@@ -121,7 +121,7 @@ class MariadbDatabase(EngineDatabase):
         )
         # Reading has no use for AUTOCOMMIT: switching it on and off takes longer than ending the transaction.
         super().__init__(
-            engine, readers=engine, deadline=config.command_timeout, migrate=config.migrate, observer=observer
+            engine, readers=engine, deadline=config.command_timeout, opening=config.opening, observer=observer
         )
 
     @property

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
 from application.ports.observer import UNOBSERVED, Observer
+from application.ports.tables import Opening
 from domain.errors import DriveError, Kind
 
 # By SQLSTATE, and by its class where all of a class are alike (PostgreSQL's manual, appendix A).
@@ -54,7 +55,6 @@ class PostgresqlConfig:
     `verify-ca` and `verify-full` trust those in ~/.postgresql/root.crt, as libpq does.
 
     Times are in seconds: to connect, to get a free connection, to get an answer, and until a connection is replaced.
-    `migrate`: whether entering brings the tables to their newest form.
     """
 
     url: str
@@ -63,7 +63,7 @@ class PostgresqlConfig:
     pool_timeout: float = 10
     command_timeout: float = 30
     max_age: int = 300
-    migrate: bool = True
+    opening: Opening = Opening.MIGRATE
 
 
 class PostgresqlDatabase(EngineDatabase):
@@ -96,7 +96,7 @@ class PostgresqlDatabase(EngineDatabase):
             },
         )
         readers = engine.execution_options(isolation_level="AUTOCOMMIT")
-        super().__init__(engine, readers=readers, migrate=config.migrate, observer=observer)
+        super().__init__(engine, readers=readers, opening=config.opening, observer=observer)
 
     def examine(self, connection: Connection) -> None:
         encoding = connection.scalar(sa.text("SHOW server_encoding"))

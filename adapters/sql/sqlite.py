@@ -16,9 +16,11 @@ from sqlalchemy import Connection, event
 
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
+from adapters.sql.sqlite_file import SqliteFile
 from adapters.threads import Threads
 from adapters.watch import WholeWatch
 from application.ports.observer import UNOBSERVED, Observer
+from application.ports.tables import Opening
 from domain.errors import DriveError, Kind
 
 T = TypeVar("T")
@@ -40,21 +42,12 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class SqliteConfig:
-    """`path`: the file, on a local disk. `timeout`: how many seconds a write waits for the writes before it.
-
-    `migrate`: whether entering brings the tables to their newest form. If not, a file that is not there is not made
-    either: it is as if it were empty.
-    """
+    """`path`: the file, on a local disk. `timeout`: how many seconds a write waits for the writes before it."""
 
     path: Path
     readers: int = 4
     timeout: float = 30
-    migrate: bool = True
-
-    @property
-    def database(self) -> str:
-        """What SQLite is to open."""
-        return str(self.path) if self.migrate or self.path.exists() else ":memory:"
+    opening: Opening = Opening.MIGRATE
 
 
 def room(path: Path) -> int:
@@ -76,17 +69,22 @@ class SqliteDatabase(Database):
 
     There is one connection for transactions. To wait for it is told to the observer as an operation of its own:
     `connect`.
+
+    Nothing is read or written while another file, or none, is at the path: what is committed to a file without a name
+    is lost. The same file may come back; another one needs a new start. Only its owner can read the file.
     """
 
     def __init__(self, config: SqliteConfig, observer: Observer = UNOBSERVED) -> None:
         self._observer = observer
         self._config = config
+        self._path = config.path.absolute()
+        self.file = SqliteFile(self._path, config.opening)
         self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=config.database),
+            "sqlite://",
+            creator=self._open,
             isolation_level="AUTOCOMMIT",  # transactions are begun and ended below, in words
             hide_parameters=True,  # in errors, which are logged: blob ids are among them
             poolclass=sa.NullPool,
-            connect_args={"timeout": config.timeout, "check_same_thread": False},
         )
         event.listen(self._engine, "connect", _set_up)
         self._read_threads = Threads("sqlite-read", config.readers)
@@ -145,16 +143,20 @@ class SqliteDatabase(Database):
             raise DriveError(kind, detail, backend="sqlite") from error
 
     def _prepare(self) -> None:
-        folder = self._config.path.absolute().parent
-        if self._config.migrate and not folder.is_dir():
-            raise DriveError(Kind.UNAVAILABLE, f"There is no folder {folder}. Create it.", backend="sqlite")
+        self.file.look()
         self._writer = self._connect()
-        if self._config.migrate:
-            self._upgrade(folder)
+        self.file.hold()
+        match self._config.opening:
+            case Opening.MIGRATE:
+                self.file.protect()
+                self._upgrade()
+            case Opening.REQUIRE:
+                migrations.require(self._writer)
+        self.file.hold_log()
 
-    def _upgrade(self, folder: Path) -> None:
+    def _upgrade(self) -> None:
         if self._switch_to_wal() != "wal":
-            detail = f"The file system of {folder} can't hold SQLite's write-ahead log. Use a local disk."
+            detail = f"The file system of {self._path.parent} can't hold SQLite's write-ahead log. Use a local disk."
             raise DriveError(Kind.UNAVAILABLE, detail, backend="sqlite")
         # Not only for its own sake: the lock lets one process at a time set up the tables.
         self._writer.exec_driver_sql("BEGIN IMMEDIATE")
@@ -187,6 +189,9 @@ class SqliteDatabase(Database):
         self._connections.append(connection)
         return connection
 
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.file.address, uri=True, timeout=self._config.timeout, check_same_thread=False)
+
     def _reader(self) -> Connection:
         """This thread's own connection: a checkout from a pool would cost as much as the query."""
         try:
@@ -195,11 +200,15 @@ class SqliteDatabase(Database):
             connection = self._connect()
             connection.exec_driver_sql("PRAGMA query_only = ON")
             self._own.reader = connection
+        self.file.verify()
         return connection
 
     def _close(self) -> None:
         self._read_threads.__exit__(None, None, None)
         self._write_thread.__exit__(None, None, None)
+        if self.file.log_was_replaced():
+            _leave_open(self._connections)
+            return
         while self._connections:
             self._connections.pop().close()
 
@@ -212,10 +221,12 @@ class _Transaction(Transaction):
         self._connection = connection
         self._thread = thread
         self._open = False
+        self._committing = False
 
     async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         def step() -> T:
             if not self._open:
+                self._database.file.verify()
                 _roll_back(self._connection)  # what an earlier transaction could not, if there is any
                 self._open = True  # from here on, whatever happens, there is something to end
                 self._connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -227,9 +238,9 @@ class _Transaction(Transaction):
         try:
             await self._thread.run(self._database.translated, self._commit)
         except DriveError as error:
-            if error.kind is not Kind.UNAVAILABLE:
+            if error.kind is not Kind.UNAVAILABLE or not self._committing:
                 raise
-            # The log may hold the commit although its sync failed.
+            # The file was replaced meanwhile, or the log may hold the commit although its sync failed.
             raise DriveError(Kind.COMMIT_UNKNOWN, error.detail, backend=error.backend) from error
 
     async def end(self) -> None:
@@ -238,15 +249,27 @@ class _Transaction(Transaction):
                 await self._thread.run(self._database.translated, lambda: _roll_back(self._connection))
 
     def _commit(self) -> None:
+        self._database.file.verify()
         if self._open:
+            self._committing = True
             self._connection.exec_driver_sql("COMMIT")
             self._open = False
+            self._database.file.verify()
 
 
 def _roll_back(connection: Connection) -> None:
     driver: Any = connection.connection.dbapi_connection
     if driver.in_transaction:  # some errors end it by themselves
         connection.exec_driver_sql("ROLLBACK")
+
+
+def _leave_open(connections: list[Connection]) -> None:
+    """Leave connections open until the process ends, in a thread that nothing ends before.
+
+    The last connection to be closed deletes the log at the path, which is another database's by now, with commits in
+    it that may be nowhere else.
+    """
+    threading.Thread(target=lambda: (threading.Event().wait(), connections), name="sqlite-lost", daemon=True).start()
 
 
 def _set_up(connection: sqlite3.Connection, _: Any) -> None:

@@ -38,7 +38,7 @@ class FileWriter:
         """Write what was gathered. Raises FileExistsError if the name is taken."""
         if self._file is None:
             self._make_folder(self._folder)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._created = True
         rest = memoryview(b"".join(self._gathered))
         self._gathered, self._gathered_size = [], 0

@@ -141,7 +141,7 @@ class FilesystemBlobStore(BlobStore):
         if not parent.is_dir():
             raise DriveError(Kind.UNAVAILABLE, f"There is no folder {parent}. Create it.", backend=self.backend)
         with suppress(FileExistsError):
-            self.base.mkdir()
+            self.base.mkdir(0o700)
         fsync_folder(parent)  # whoever made it
         with tempfile.TemporaryFile(dir=self.base) as probe:
             probe.write(b"Does this folder take a write?")
@@ -156,7 +156,7 @@ class FilesystemBlobStore(BlobStore):
         self._refuse_another_folder()
         if shard not in self._durable_shards or not os.path.isdir(shard):
             with suppress(FileExistsError):
-                os.mkdir(shard)
+                os.mkdir(shard, 0o700)
             try:
                 fsync_folder(self.base)
             except OSError:

@@ -3,7 +3,19 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from typing import Protocol
+
+
+class Opening(Enum):
+    """What opening a database does about its tables."""
+
+    MIGRATE = auto()
+    """Create what is missing, the file of SQLite included, and bring the tables to their newest form."""
+    REQUIRE = auto()
+    """Create and change nothing. Raises UNAVAILABLE unless the tables have their newest form."""
+    INSPECT = auto()
+    """Create and change nothing, and take what is there. A missing file of SQLite looks like an empty database."""
 
 
 @dataclass(frozen=True, slots=True)

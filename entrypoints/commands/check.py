@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import click
 
+from application.ports.tables import Opening
 from entrypoints import logs, settings
 from entrypoints.commands import check_parts
 from entrypoints.commands.check_report import JsonReport, Report, TextReport, count
@@ -82,7 +83,7 @@ async def _check(given: Settings, report: Report) -> list[Checked]:
 
 async def _parts(given: Settings) -> AsyncIterator[Checked]:
     # One attempt, for it is to be told how things are.
-    container = Container(settings=replace(given, storage_attempts=1), migrate=False)
+    container = Container(settings=replace(given, storage_attempts=1), opening=Opening.INSPECT)
     yield Checked("settings", State.OK, "all of them can be read")
     if (folder := check_parts.data_folder(given)) is not None:
         yield folder

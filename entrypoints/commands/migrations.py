@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from application.ports.tables import Revisions
+from application.ports.tables import Opening, Revisions
 from entrypoints import lifecycle, logs, settings
 from entrypoints.commands.exits import WRONG, tell_and_exit
 from entrypoints.container import Container
@@ -110,7 +110,7 @@ def _given() -> Settings:
 
 
 async def _look(given: Settings) -> Revisions:
-    async with lifecycle.tables(Container(settings=given, migrate=False)) as tables:
+    async with lifecycle.tables(Container(settings=given, opening=Opening.INSPECT)) as tables:
         return await tables.revisions()
 
 

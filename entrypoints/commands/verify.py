@@ -9,6 +9,7 @@ from datetime import timedelta
 import click
 
 from application.findings import Repair, Verified, Wanted
+from application.ports.tables import Opening
 from entrypoints import lifecycle, logs, setting_values, settings
 from entrypoints.commands.exits import INCOMPLETE, WRONG, tell_and_exit
 from entrypoints.commands.verify_report import JsonReport, TextReport
@@ -115,7 +116,7 @@ def verify(
 
 
 async def _verify(given: Settings, wanted: Wanted, report: TextReport | JsonReport) -> Verified:
-    container = Container(settings=given)
+    container = Container(settings=given, opening=Opening.REQUIRE)
     async with lifecycle.entered(container):
         verified = await container.verify()(wanted, report)
         report.end(verified)

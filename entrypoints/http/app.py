@@ -10,6 +10,7 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
 
+from application.ports.tables import Opening
 from entrypoints import lifecycle, logs, settings
 from entrypoints.container import Container
 from entrypoints.http import blobs, docs, health, lists
@@ -41,11 +42,13 @@ def create_app(
 ) -> Litestar:
     """An application of its own, with nothing shared. `configure` may override what the container provides.
 
-    At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead.
+    At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead. It creates
+    no tables either: its parent did, and where there are none now, the database is not the parent's.
     """
     stopping = stopping or Stopping()
     watching = Watching(given)
-    container = Container(settings=given, observer=watching.observer)
+    opening = Opening.REQUIRE if patient else Opening.MIGRATE
+    container = Container(settings=given, observer=watching.observer, opening=opening)
     configure(container)
 
     @asynccontextmanager

@@ -33,6 +33,18 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(_config(connection=connection), HEAD)
 
 
+def require(connection: Connection) -> None:
+    """Raise UNAVAILABLE unless the tables have the revision HEAD."""
+    if revision(connection) == HEAD:
+        return
+    found = revisions(connection).current
+    detail = (
+        f"The database has {'no tables' if found is None else f'tables of revision {found}'}, not those of revision"
+        f" {HEAD}. If it was replaced, put it back. Otherwise run `drivebay migrations upgrade`."
+    )
+    raise DriveError(Kind.UNAVAILABLE, detail)
+
+
 def revision(connection: Connection) -> str | None:
     """The revision that the tables have, or None where there are no tables."""
     if not sa.inspect(connection).has_table("alembic_version"):

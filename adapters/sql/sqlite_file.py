@@ -1,0 +1,90 @@
+"""The file of a SQLite database: who may read it, and whether it is still the one that was opened."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from application.ports.tables import Opening
+from domain.errors import DriveError, Kind
+
+PRIVATE = 0o600
+BESIDE = ("-wal", "-shm")
+Identity = tuple[int, int]
+
+
+class SqliteFile:
+    """The file at `path`, which is absolute.
+
+    It is never opened here: when a process closes a file that SQLite has open too, it loses SQLite's locks.
+    """
+
+    def __init__(self, path: Path, opening: Opening) -> None:
+        self._path = path
+        self._opening = opening
+        self._in_memory = False
+        self._held: Identity | None = None
+        self._held_log: Identity | None = None
+
+    @property
+    def address(self) -> str:
+        """The URI for SQLite. Only the first connection may create the file."""
+        if self._in_memory:
+            return ":memory:"
+        creates = self._opening is Opening.MIGRATE and self._held is None
+        return f"{self._path.as_uri()}?mode={'rwc' if creates else 'rw'}"
+
+    def look(self) -> None:
+        """Look before the first connection. Raises UNAVAILABLE if something is missing that may not be created."""
+        if self._opening is Opening.MIGRATE and not self._path.parent.is_dir():
+            raise _unavailable(f"There is no folder {self._path.parent}. Create it.")
+        if self._opening is Opening.REQUIRE and not self._path.exists():
+            raise _unavailable(
+                f"There is no database {self._path}. If it was moved, put it back."
+                " Otherwise `drivebay migrations upgrade` creates one."
+            )
+        self._in_memory = self._opening is Opening.INSPECT and not self._path.exists()
+
+    def hold(self) -> None:
+        """Note which file the first connection has opened."""
+        if not self._in_memory:
+            self._held = _identity(self._path)
+
+    def hold_log(self) -> None:
+        """Note which log the first connection has, as soon as it has one."""
+        self._held_log = _identity(self._beside("-wal"))
+
+    def protect(self) -> None:
+        """Let only its owner read the database, which may be an older Drivebay's. SQLite makes its log likewise."""
+        for path in (self._path, *map(self._beside, BESIDE)):
+            with suppress(OSError):  # it is not there, or somebody else's to decide
+                if path.stat().st_mode & 0o777 != PRIVATE:
+                    path.chmod(PRIVATE)
+
+    def verify(self) -> None:
+        """Raise UNAVAILABLE if the file that was opened is not at its path any more."""
+        if self._held is not None and _identity(self._path) != self._held:
+            raise _unavailable(
+                f"The database {self._path} was moved or replaced while it was in use."
+                " Put the same file back, or restart Drivebay."
+            )
+
+    def log_was_replaced(self) -> bool:
+        """Whether the log at the path belongs to another database: closing the last connection would delete it."""
+        found = _identity(self._beside("-wal"))
+        return None not in (found, self._held_log) and found != self._held_log
+
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name + suffix)
+
+
+def _identity(path: Path) -> Identity | None:
+    """The device and the inode; None if nothing can be found there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _unavailable(detail: str) -> DriveError:
+    return DriveError(Kind.UNAVAILABLE, detail, backend="sqlite")
