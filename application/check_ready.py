@@ -1,9 +1,11 @@
 """Find out whether a blob could be stored now: the database and the active storage each take a write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
+from typing import Self
 
 from application.ports.metadata import KeySource, UnitOfWorkFactory
 from application.store_blob import abandon
@@ -15,9 +17,33 @@ DEADLINE = timedelta(seconds=5)
 PROBE_LEASE = timedelta(minutes=1)
 
 
+class Severity(Enum):
+    """How bad a finding is for those who ask for blobs."""
+
+    DEGRADED = "degraded"
+    """Blobs are read and deleted as ever. Something else does not work."""
+    NOT_READY = "not_ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong with a part. `reason` is a stable word for clients, `detail` is for the log."""
+
+    part: str
+    reason: str
+    detail: str
+    severity: Severity = Severity.NOT_READY
+
+    @classmethod
+    def of_error(cls, part: str, error: DriveError) -> Self:
+        """A full disk takes nothing new and gives out all that it has; any other error may be one for readers too."""
+        severity = Severity.DEGRADED if error.kind is Kind.NO_SPACE else Severity.NOT_READY
+        return cls(part, error.kind.value, str(error), severity)
+
+
 @dataclass(frozen=True, slots=True)
 class CheckReady:
-    """Try each part within `deadline`, and return the faults by the part's name: none, if all is well.
+    """Try each part within `deadline`, and return what is wrong: nothing, if all is well.
 
     The probe goes the way of an upload that is given up, so one that is cut off is cleaned up like any other.
     """
@@ -27,17 +53,26 @@ class CheckReady:
     new_key: KeySource
     deadline: timedelta = DEADLINE
 
-    async def __call__(self) -> Mapping[str, DriveError]:
+    async def __call__(self) -> Sequence[Finding]:
         location = Location(self.stores.active, self.new_key())
-        faults: dict[str, DriveError] = {}
-        for part, probe in (
-            ("database", self._reserve),
-            ("storage", self._write),
-            ("database", self._give_up),
-        ):
-            if not faults and (fault := await self._within_deadline(probe(location))):
-                faults[part] = fault
-        return faults
+        if found := await self._find("database", self._reserve(location)):
+            # Where it has no room for a row, nothing may be written to the storage either.
+            return [found, *await self._others(found)]
+        probes = (("storage", self._write), ("database", self._give_up))
+        for part, probe in probes:
+            if found := await self._find(part, probe(location)):
+                return [found]
+        return []
+
+    async def _others(self, found: Finding) -> Sequence[Finding]:
+        if found.severity is Severity.NOT_READY:
+            return []
+        other = await self._find("storage", self.stores.by_name[self.stores.active].check())
+        return [other] if other else []
+
+    async def _find(self, part: str, probe: Coroutine[None, None, None]) -> Finding | None:
+        error = await self._within_deadline(probe)
+        return Finding.of_error(part, error) if error else None
 
     async def _reserve(self, location: Location) -> None:
         async with self.units() as work:

@@ -1,10 +1,8 @@
 """The command line."""
 
 import asyncio
-import errno
 import multiprocessing
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,14 +20,16 @@ from entrypoints.commands.migrations import migrations
 from entrypoints.commands.show_settings import show
 from entrypoints.commands.verify import verify
 from entrypoints.container import Container
+from entrypoints.heartbeat import Heartbeat
 from entrypoints.http.app import create_app
 from entrypoints.lifecycle import StartError
+from entrypoints.orphans import stop_with_the_parent
+from entrypoints.port_claim import PortClaim, PortInUseError
 from entrypoints.settings import Settings, SettingsError
-from entrypoints.stopping import ACCEPTED_WITHIN, Stopping, hold_sigterm
+from entrypoints.stopping import ACCEPTED_WITHIN, KILLED_AFTER, Stopping, hold_sigterm
 from entrypoints.telemetry import workers as metrics_of_workers
 from entrypoints.tokens import kept_token
 
-KILLED_AFTER = 2  # seconds beyond those that a worker has to stop: it hangs
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
 
 
@@ -98,15 +98,14 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             if given.tls_certificate and given.tls_key:
                 tls.check(given.tls_certificate, given.tls_key)
             ready = lifecycle.prepare(given)
-            address, claim = _claim(ready)
-            stack.enter_context(claim)
+            claim = stack.enter_context(_claim(ready))
             asyncio.run(_check(ready))
             if ready.metrics and ready.workers > 1:
                 stack.enter_context(_shared_metrics())
         except (SettingsError, StartError) as fault:
             tell_and_exit(fault)
-        click.echo(_banner(ready, address, made_token=not given.tokens))
-        _serve(ready, address, reload=reload)
+        click.echo(_banner(ready, claim.address, made_token=not given.tokens))
+        _serve(ready, claim, reload=reload)
 
 
 main.add_command(check)
@@ -133,30 +132,17 @@ def _shared_metrics() -> Iterator[None]:
         yield
 
 
-def _claim(given: Settings) -> tuple[str, socket.socket]:
-    """The IP address to listen on, of IPv4 if the name has any; and what keeps other servers off the port.
-
-    Raises StartError if the port is taken, or the address is not ours.
-    """
-    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+def _claim(given: Settings) -> PortClaim:
+    """Raises StartError if the port is taken, or the address is not ours."""
     try:
-        found = socket.getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-        # Workers share their port, and would share it with another server that starts at the same moment.
-        claim.bind(f"\0drivebay {address[0]} {given.port}")
-        return str(address[0]), claim
-    except (OSError, UnicodeError) as fault:
-        claim.close()
-        if isinstance(fault, PermissionError):
-            told = f"PORT: this user may not listen on {given.port}. Set it to one above 1023."
-        elif isinstance(fault, OSError) and fault.errno == errno.EADDRINUSE:
-            told = f"PORT: {given.port} is in use on {given.host}. Stop the program that uses it, or set another."
-        else:
-            told = f"HOST: {given.host!r} is no address of this machine. Try 127.0.0.1."
-        raise StartError(told) from None
+        return PortClaim(given.host, given.port, patience=given.drain_time + ACCEPTED_WITHIN + KILLED_AFTER)
+    except PortInUseError:
+        told = f"PORT: {given.port} is in use on {given.host}. Stop the program that uses it, or set another."
+    except PermissionError:
+        told = f"PORT: this user may not listen on {given.port}. Set it to one above 1023."
+    except (OSError, UnicodeError):
+        told = f"HOST: {given.host!r} is no address of this machine. Try 127.0.0.1."
+    raise StartError(told) from None
 
 
 def _banner(given: Settings, address: str, *, made_token: bool) -> str:
@@ -192,7 +178,7 @@ def _place_of_rows(given: Settings) -> str:
     return servers.get(given.database) or f"in {given.sqlite_path.absolute()}"
 
 
-def _serve(given: Settings, address: str, *, reload: bool) -> None:
+def _serve(given: Settings, claim: PortClaim, *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
@@ -203,11 +189,12 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
     if reload:
         multiprocessing.set_start_method("spawn")  # a forked worker would keep the modules of before
     logs.configure()
-    os.register_at_fork(after_in_child=_obey_the_parent)  # from its first moment on
+    parent = os.getpid()
+    os.register_at_fork(after_in_child=partial(_begin_as_a_worker, parent, claim))  # from its first moment on
     connections.allow_files(given.max_connections + 2 * given.max_requests)
     server = Supervisor(
         "drivebay",
-        address=address,
+        address=claim.address,
         port=given.port,
         interface=Interfaces.ASGI,
         workers=given.workers,
@@ -220,7 +207,7 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
         websockets=False,
         backpressure=given.max_connections,
         respawn_failed_workers=True,
-        workers_kill_timeout=int(given.drain_time + ACCEPTED_WITHIN + given.stop_timeout + KILLED_AFTER),
+        workers_kill_timeout=int(_stopping(given).longest),
         log_level=LogLevels.warning,
         log_dictconfig=TO_THE_ROOT_LOGGER,
         reload=reload,
@@ -228,7 +215,7 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
             Path(__file__).parents[1] / name for name in ("domain", "application", "adapters", "entrypoints")
         ],
     )
-    server.serve(target_loader=partial(application, given), wrap_loader=False)
+    server.serve(target_loader=partial(application, given, parent), wrap_loader=False)
 
 
 def _client_timeout(given: Settings) -> int:
@@ -236,24 +223,35 @@ def _client_timeout(given: Settings) -> int:
     return int(min(max(given.client_timeout * 1000, 1), 2**31 - 1))
 
 
-def _obey_the_parent() -> None:
+def _begin_as_a_worker(parent: int, claim: PortClaim) -> None:
+    claim.become_a_worker()
+    _obey(parent)
+
+
+def _obey(parent: int) -> None:
     """Ctrl-C is for the parent, which stops the workers, however soon. A worker that is told twice would hang."""
     os.setpgid(0, 0)
     hold_sigterm()
+    stop_with_the_parent(parent)
 
 
-def application(given: Settings) -> Litestar:
-    """What a worker serves.
+def application(given: Settings, parent: int, heartbeat: Heartbeat | None = None) -> Litestar:
+    """What a worker of the process `parent` serves.
 
     The parent has seen that the backends can be used. One that takes a dead worker's place may find them down, and
     should not end the service by dying too.
     """
-    _obey_the_parent()
+    _obey(parent)
     logs.configure()
-    stopping = Stopping(given.port, given.drain_time, given.stop_timeout)
-    app = create_app(given, patient=True, stopping=stopping)
-    app.on_startup.append(partial(_limit_unsent, given))
+    heartbeat = heartbeat or Heartbeat()
+    app = create_app(given, patient=True, stopping=_stopping(given))
+    app.on_startup += [partial(_limit_unsent, given), heartbeat.start]
+    app.on_shutdown.append(heartbeat.stop)
     return app
+
+
+def _stopping(given: Settings) -> Stopping:
+    return Stopping(given.port, given.drain_time, given.stop_timeout)
 
 
 def _limit_unsent(given: Settings) -> None:

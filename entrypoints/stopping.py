@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from math import ceil
 
 import structlog
 
@@ -19,6 +20,7 @@ TICK = 0.02  # seconds
 QUIET = 0.1  # seconds after which who has sent nothing is taken to be idle
 QUIET_WITHIN = 1.0  # seconds
 ACCEPTED_WITHIN = 5.0  # seconds
+KILLED_AFTER = 2.0  # seconds beyond those that a worker has to stop: it hangs
 
 
 def hold_sigterm() -> None:
@@ -27,6 +29,7 @@ def hold_sigterm() -> None:
     A handler in the loop would miss one that comes while the loop does not run: before it starts, or as it listens.
     The parent holds its own signals, so that none is lost between the fork and this either.
     """
+    signal.set_wakeup_fd(-1)  # the parent's
     if signal.SIGINT in signal.sigpending():
         signal.sigwait({signal.SIGINT})
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
@@ -39,6 +42,8 @@ class Stopping:
     2. New connections are refused. Those that were taken are accepted, and their requests read.
     3. The server stops: it closes what is idle, and finishes what is under way.
     4. After `timeout` seconds what is still under way is cut off, and cleaned up like all that breaks off.
+
+    A process that hangs is killed by its parent after `longest` seconds. One without a parent ends a little later.
     """
 
     def __init__(self, port: int | None = None, drain: float = 0, timeout: float = 30) -> None:
@@ -46,6 +51,10 @@ class Stopping:
         self._drain = drain
         self._timeout = timeout
         self._steps: asyncio.Task[None] | None = None
+
+    @property
+    def longest(self) -> float:
+        return self._drain + ACCEPTED_WITHIN + self._timeout + KILLED_AFTER
 
     @property
     def has_begun(self) -> bool:
@@ -56,7 +65,7 @@ class Stopping:
         """It begins at a SIGTERM, which was held. The HTTP server's own way to stop is the one for SIGINT."""
         if self._port is not None:
             begin = partial(asyncio.get_running_loop().call_soon_threadsafe, self._begin, self._port)
-            threading.Thread(target=_at_each_sigterm, args=(begin,), name="sigterm", daemon=True).start()
+            threading.Thread(target=_at_each_sigterm, args=(begin, self.longest), name="sigterm", daemon=True).start()
         try:
             yield
         finally:
@@ -66,10 +75,11 @@ class Stopping:
                     await self._steps
 
     def _begin(self, port: int) -> None:
+        if self._steps is not None:
+            return
         if not connections.is_served(port):
             raise SystemExit  # the start still waits for something
-        if self._steps is None:
-            self._steps = asyncio.get_running_loop().create_task(self._stop(port))
+        self._steps = asyncio.get_running_loop().create_task(self._stop(port))
 
     async def _stop(self, port: int) -> None:
         await asyncio.sleep(self._drain)
@@ -83,8 +93,9 @@ class Stopping:
         connections.cut_all(port)
 
 
-def _at_each_sigterm(act: Callable[[], object]) -> None:
+def _at_each_sigterm(act: Callable[[], object], longest: float) -> None:
     while signal.sigwait({signal.SIGTERM}):
+        signal.alarm(ceil(longest + KILLED_AFTER))  # the kernel's, which needs no help of what hangs
         with suppress(RuntimeError):  # the loop is closed: it has stopped
             act()
 

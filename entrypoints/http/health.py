@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Literal
 
@@ -11,8 +11,7 @@ import structlog
 from litestar import Response, get
 from litestar.di import NamedDependency
 
-from application.check_ready import CheckReady
-from domain.errors import DriveError
+from application.check_ready import CheckReady, Finding, Severity
 from entrypoints.http import openapi
 from entrypoints.http.problems import RETRY_AFTER, HttpProblem
 from entrypoints.stopping import Stopping
@@ -27,32 +26,40 @@ class Health(msgspec.Struct):
     status: Literal["ok"] = "ok"
 
 
+class Ready(msgspec.Struct):
+    """Blobs are read and deleted. `degraded`: something else does not work, for the reason given by part."""
+
+    status: Literal["ok", "degraded"] = "ok"
+    reasons: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
 class Readiness:
     """The last outcome of the check, taken anew at most once in `FRESH` seconds, however many ask."""
 
     def __init__(self, check: CheckReady, stopping: Stopping) -> None:
         self._check = check
         self._stopping = stopping
-        self._outcome: asyncio.Task[Mapping[str, DriveError]] | None = None
+        self._outcome: asyncio.Task[Sequence[Finding]] | None = None
         self._taken = float("-inf")
 
     @property
     def is_stopping(self) -> bool:
         return self._stopping.has_begun
 
-    async def faults(self) -> Mapping[str, DriveError]:
-        """The faults by the name of the part that has them."""
+    async def findings(self) -> Sequence[Finding]:
+        """What is wrong: nothing, if all is well."""
         stale = time.monotonic() - self._taken > FRESH
         if self._outcome is None or (self._outcome.done() and stale):
             self._outcome = asyncio.create_task(self._take())
         return await asyncio.shield(self._outcome)
 
-    async def _take(self) -> Mapping[str, DriveError]:
-        faults = await self._check()
+    async def _take(self) -> Sequence[Finding]:
+        findings = await self._check()
         self._taken = time.monotonic()
-        for part, fault in faults.items():
-            LOG.error("not ready", part=part, fault=str(fault))
-        return faults
+        for found in findings:
+            log = LOG.error if found.severity is Severity.NOT_READY else LOG.warning
+            log(found.severity.value.replace("_", " "), part=found.part, fault=found.detail)
+        return findings
 
 
 @get(
@@ -71,19 +78,21 @@ async def live() -> Health:
 @get(
     "/health/ready",
     operation_id="isReady",
-    summary="Could a blob be stored now?",
+    summary="Can blobs be read, and stored?",
     operation_class=openapi.READY,
     tags=["operations"],
     security=[{}],
 )
-async def ready(readiness: NamedDependency[Readiness]) -> Response[Health]:
-    """The database and the storage for new blobs took a write just now."""
+async def ready(readiness: NamedDependency[Readiness]) -> Response[Ready]:
+    """The database and the storage for new blobs took a write just now, or can be read at least."""
     if readiness.is_stopping:
         raise _not_ready("Not ready: it is about to stop. Ask another server.")
-    if faults := await readiness.faults():
-        parts = " and ".join(f"the {part} ({fault.kind.value})" for part, fault in faults.items())
+    findings = await readiness.findings()
+    if grave := [found for found in findings if found.severity is Severity.NOT_READY]:
+        parts = " and ".join(f"the {found.part} ({found.reason})" for found in grave)
         raise _not_ready(f"Not ready: {parts}. The log has the details.")
-    return Response(Health(), headers={"Cache-Control": "no-store"})
+    body = Ready("degraded", {found.part: found.reason for found in findings}) if findings else Ready()
+    return Response(body, headers={"Cache-Control": "no-store"})
 
 
 def _not_ready(detail: str) -> HttpProblem:

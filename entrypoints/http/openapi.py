@@ -72,6 +72,7 @@ _BLOB = json_of("BlobBody", {"id": ID, "data": DATA, "size": 12, "created_at": _
 _LISTED = {**_KNOWN, "content_type": "application/octet-stream", "sha256": SHA_256, "etag": ETAG, "backend": "fs"}
 _LIST = json_of("ListBody", {"blobs": [_LISTED], "prefixes": ["my-films/"], "next_cursor": "bXktZmlsbXMw"})
 _OK = json_of("Health", {"status": "ok"})
+_READY = json_of("Ready", {"status": "degraded", "reasons": {"storage": "no_space"}})
 _OF_BLOBS = ["ETag", "Vary", "Content-Length"]
 
 _EVERYWHERE = ["unauthorized", "internal_error", "unavailable", "timeout", "overloaded"]
@@ -163,6 +164,13 @@ METRICS = _operation(
     | problems("internal_error", path="/metrics")
 )
 READY = _operation(
-    answers={"200": answer("Yes.", _OK, required=["Cache-Control"])}
+    answers={
+        "200": answer(
+            "Blobs are read, and stored: `ok`. Or they are read and deleted, but for a reason that is named, such as"
+            " `no_space`, none is stored: `degraded`.",
+            _READY,
+            required=["Cache-Control"],
+        )
+    }
     | problems("not_ready", "internal_error", path="/health/ready")
 )

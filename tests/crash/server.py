@@ -18,11 +18,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.reap import Reap
-from entrypoints import cli, supervisor
+from entrypoints import cli, worker_slot
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
-from entrypoints.supervisor import Supervisor
 from tests.crash import watched_io
 from tests.crash.failpoints import HEADER, PASSAGE, Passage, point
 from tests.crash.keys import in_few_folders
@@ -152,18 +151,10 @@ async def _answer(send: Send, body: Any) -> None:
     await send({"type": "http.response.body", "body": msgspec.json.encode(body), "more_body": False})
 
 
-class Undaunted(Supervisor):
-    """A parent that replaces a worker however soon it dies. The real one gives up after two deaths within 5.5 s."""
-
-    def _respawn_workers(self, *args: Any, **more: Any) -> None:
-        super()._respawn_workers(*args, **more)
-        self.respawned_wrks.clear()
-
-
 def main() -> None:
     watched_io.watch()
-    for module, name, own in ((cli, "create_app", app_with_points), (supervisor, "Supervisor", Undaunted)):
-        setattr(module, name, own)
+    vars(cli)["create_app"] = app_with_points
+    worker_slot.FIRST_PAUSE = worker_slot.LONGEST_PAUSE = 0  # workers are killed here all the time
     cli.main()
 
 

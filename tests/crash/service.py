@@ -97,7 +97,7 @@ class Service:
 
     @property
     def worker(self) -> int:
-        [worker] = filter(_lives, self.server.workers())
+        [worker] = filter(lives, self.server.workers())
         return worker
 
     async def kill_worker(self) -> None:
@@ -116,7 +116,7 @@ class Service:
     async def has_died(self, worker: int) -> bool:
         """Whether it dies, which it may do some time after its last answer."""
         for _ in range(POLLS // 4):
-            if not _lives(worker):
+            if not lives(worker):
                 return True
             await asyncio.sleep(0.02)
         return False
@@ -152,7 +152,7 @@ class Service:
         return left
 
 
-def _lives(process: int) -> bool:
+def lives(process: int) -> bool:
     """Whether it does, and is not only waited for by its parent (proc(5), /proc/pid/stat)."""
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

@@ -85,7 +85,8 @@ def test_every_kind_of_error_is_described_with_its_status() -> None:
 
 def test_examples_are_what_they_are_examples_of() -> None:
     shapes = {
-        shape.__name__: shape for shape in (json_form.BlobBody, json_form.StoredBody, lists.ListBody, health.Health)
+        shape.__name__: shape
+        for shape in (json_form.BlobBody, json_form.StoredBody, lists.ListBody, health.Health, health.Ready)
     }
     for status, media_type, body in contents():
         if media_type == PROBLEM:

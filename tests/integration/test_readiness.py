@@ -1,12 +1,12 @@
 """The readiness check."""
 
 import asyncio
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 from adapters.storage.memory import MemoryBlobStore
-from application.check_ready import CheckReady
+from application.check_ready import CheckReady, Finding, Severity
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
@@ -21,7 +21,7 @@ class TestReadiness:
         return CheckReady(units or drive.metadata, stores, ObjectKey.random, timedelta(seconds=0.05))
 
     async def test_a_drive_that_takes_writes_is_ready_and_left_as_it_was(self, any_drive: Drive) -> None:
-        assert await CheckReady(any_drive.metadata, any_drive.stores, ObjectKey.random)() == {}
+        assert await CheckReady(any_drive.metadata, any_drive.stores, ObjectKey.random)() == []
         assert await any_drive.objects() == set()
         async with any_drive.metadata() as work:
             assert await work.uploads.remove_expired("memory", 10) == []
@@ -31,8 +31,26 @@ class TestReadiness:
             async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
                 raise DriveError(Kind.UNAVAILABLE, "down")
 
-        faults = await self.check(drive, Refusing())()
-        assert {part: fault.kind for part, fault in faults.items()} == {"storage": Kind.UNAVAILABLE}
+        assert summary(await self.check(drive, Refusing())()) == [("storage", "unavailable", Severity.NOT_READY)]
+
+    async def test_a_storage_that_is_full_can_be_read(self, drive: Drive) -> None:
+        class Full(MemoryBlobStore):
+            async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+                raise DriveError(Kind.NO_SPACE, "full")
+
+        assert summary(await self.check(drive, Full())()) == [("storage", "no_space", Severity.DEGRADED)]
+
+    async def test_a_database_that_is_full_can_be_read(self, drive: Drive) -> None:
+        found = await self.check(drive, units=Failing(Kind.NO_SPACE))()
+        assert summary(found) == [("database", "no_space", Severity.DEGRADED)]
+
+    async def test_a_full_database_does_not_hide_a_storage_that_is_down(self, drive: Drive) -> None:
+        class Gone(MemoryBlobStore):
+            async def check(self) -> None:
+                raise DriveError(Kind.UNAVAILABLE, "down")
+
+        found = await self.check(drive, Gone(), Failing(Kind.NO_SPACE))()
+        assert summary(found)[1:] == [("storage", "unavailable", Severity.NOT_READY)]
 
     async def test_a_storage_that_hangs_even_when_cancelled(self, drive: Drive) -> None:
         released = asyncio.Event()
@@ -45,15 +63,22 @@ class TestReadiness:
                     await released.wait()
                 raise AssertionError
 
-        faults = await self.check(drive, Hangs())()
-        assert {part: fault.kind for part, fault in faults.items()} == {"storage": Kind.TIMEOUT}
+        assert summary(await self.check(drive, Hangs())()) == [("storage", "timeout", Severity.NOT_READY)]
         released.set()
 
     async def test_a_database_that_is_down(self, drive: Drive) -> None:
-        faults = await self.check(drive, units=Down())()
-        assert {part: fault.kind for part, fault in faults.items()} == {"database": Kind.UNAVAILABLE}
+        assert summary(await self.check(drive, units=Failing(Kind.UNAVAILABLE))()) == [
+            ("database", "unavailable", Severity.NOT_READY)
+        ]
 
 
-class Down(UnitOfWorkFactory):
+def summary(findings: Sequence[Finding]) -> list[tuple[str, str, Severity]]:
+    return [(found.part, found.reason, found.severity) for found in findings]
+
+
+class Failing(UnitOfWorkFactory):
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
     def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        raise DriveError(Kind.UNAVAILABLE, "down")
+        raise DriveError(self._kind, "it fails")

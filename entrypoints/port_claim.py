@@ -1,0 +1,80 @@
+"""What keeps other servers off the address that one listens on.
+
+Workers share their port, and would share it with those of another server that starts at the same moment. So each server
+takes two names of Linux's abstract namespace, which the kernel frees with the last process that holds them: one is its
+parent's alone, the other is its workers' too.
+"""
+
+import errno
+import socket
+import time
+from types import TracebackType
+from typing import Any, Self
+
+RETRY = 0.05  # seconds
+
+
+class PortInUseError(Exception):
+    """Another program listens there, or another Drivebay is about to."""
+
+
+class PortClaim:
+    """A context: the claim is kept inside. `address` is the IP address, of IPv4 if the host has any.
+
+    Raises PortInUseError, PermissionError, or OSError or UnicodeError if the host is not this machine's. The workers of
+    a parent that was killed are about to stop: they are waited for, for `patience` seconds.
+    """
+
+    def __init__(self, host: str, port: int, patience: float) -> None:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        self._listening = min(found, key=lambda each: each[0] != socket.AF_INET)
+        self.address = str(self._listening[4][0])
+        self._parents = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._workers = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._take(port, time.monotonic() + patience)
+        except BaseException:
+            self._close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def become_a_worker(self) -> None:
+        """Leave the parent's name to the parent. For a process that it has forked."""
+        self._parents.close()
+
+    def _take(self, port: int, deadline: float) -> None:
+        if not _bound(self._parents, f"\0drivebay {self.address} {port}"):
+            raise PortInUseError
+        orphans = not _bound(self._workers, f"\0drivebay workers {self.address} {port}")
+        while not self._is_free():
+            if not orphans or time.monotonic() > deadline:
+                raise PortInUseError
+            time.sleep(RETRY)
+
+    def _is_free(self) -> bool:
+        family, kind, protocol, _, where = self._listening
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            return _bound(probe, where)
+
+    def _close(self) -> None:
+        self._parents.close()
+        self._workers.close()
+
+
+def _bound(bound: socket.socket, to: tuple[Any, ...] | str) -> bool:
+    """Bind the socket, or return False if the name or address is in use."""
+    try:
+        bound.bind(to)
+    except OSError as fault:
+        if fault.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True

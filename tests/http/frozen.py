@@ -1,0 +1,33 @@
+"""`drivebay serve` whose workers freeze at a request, and are soon found out: `python -m tests.http.frozen serve`."""
+
+import time
+from typing import Any
+
+from litestar import Litestar
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from entrypoints import cli, heartbeat
+from entrypoints.http.app import create_app
+
+SECONDS = 6  # without a heartbeat
+
+
+def application(*given: Any, **more: Any) -> Litestar:
+    app = create_app(*given, **more)
+    app.asgi_handler = _freezing(app.asgi_handler)
+    return app
+
+
+def _freezing(app: ASGIApp) -> ASGIApp:
+    async def freeze(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") == "/freeze":
+            time.sleep(3600)  # noqa: ASYNC251 - that is the point
+        await app(scope, receive, send)
+
+    return freeze
+
+
+if __name__ == "__main__":
+    heartbeat.STALLED_AFTER = SECONDS
+    vars(cli)["create_app"] = application
+    cli.main()
