@@ -19,6 +19,7 @@ from adapters.cancellation import to_the_end
 from adapters.storage.recut import Pieces
 from adapters.storage.s3_keys import names
 from adapters.storage.s3_requests import S3Requests, code
+from adapters.storage.s3_responses import LIST, OBJECT, require, require_range
 from adapters.storage.s3_session import new_session
 from adapters.storage.s3_upload import PART, S3Uploads
 from application.ports.blob_store import BlobStore, Stored
@@ -107,7 +108,7 @@ class S3BlobStore(BlobStore):
 
     async def check(self) -> None:
         with self._requests.translating("check", ""):
-            await self._requests.timed(self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1))
+            await self._requests.ask(self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1), *LIST)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         with self._uploads.holding_one():
@@ -126,7 +127,7 @@ class S3BlobStore(BlobStore):
         whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=data, IfNoneMatch="*")
         with self._requests.translating("put", key):
             # To the end: a request that is dropped may land after all, behind the delete of what it left.
-            await to_the_end(self._requests.timed(whole))
+            await to_the_end(self._requests.ask(whole, "ETag"))
         return Stored(size)
 
     async def _undo(self, key: ObjectKey, error: BaseException) -> None:
@@ -134,7 +135,7 @@ class S3BlobStore(BlobStore):
         with suppress(DriveError), self._requests.translating("put", key):  # what is left now is found by the reaper
             await self._uploads.abort(key)
             if not (isinstance(error, DriveError) and error.kind is Kind.ALREADY_EXISTS):
-                await self._requests.timed(self._client.delete_object(Bucket=self._bucket, Key=key.value))
+                await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -143,27 +144,30 @@ class S3BlobStore(BlobStore):
             wanted["Range"] = f"bytes={byte_range.start}-{byte_range.stop - 1}"
         async with AsyncExitStack() as stack:
             with self._requests.translating("open", key):
-                answer = await self._requests.timed(self._client.get_object(**wanted))
-                body = await stack.enter_async_context(answer["Body"])
+                response = await self._requests.timed(self._client.get_object(**wanted))
+                body = await stack.enter_async_context(response["Body"])
+                require(response, *OBJECT)
+                require_range(response, byte_range)
             yield self._read(key, body)
 
     async def stat(self, key: ObjectKey) -> Stored:
         with self._requests.translating("stat", key):
             try:
-                found = await self._requests.timed(self._client.head_object(Bucket=self._bucket, Key=key.value))
+                found = await self._requests.ask(self._client.head_object(Bucket=self._bucket, Key=key.value), *OBJECT)
             except ClientError as error:
                 if code(error) != "404":
                     raise
                 # The bucket may be what is missing: GET has a body that tells.
-                answer = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
-                answer["Body"].close()
-                return _stored(answer)
+                response = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
+                response["Body"].close()
+                require(response, *OBJECT)
+                return _stored(response)
             return _stored(found)
 
     async def delete(self, key: ObjectKey) -> None:
         with self._requests.translating("delete", key):
             await self._uploads.abort(key)
-            await self._requests.timed(self._client.delete_object(Bucket=self._bucket, Key=key.value))
+            await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         with self._requests.translating("list", ""):
@@ -178,5 +182,5 @@ class S3BlobStore(BlobStore):
                     yield chunk
 
 
-def _stored(answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> Stored:
-    return Stored(answer["ContentLength"], answer["LastModified"].astimezone(UTC))
+def _stored(response: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> Stored:
+    return Stored(response["ContentLength"], response["LastModified"].astimezone(UTC))

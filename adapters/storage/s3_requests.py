@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError, SSLError
+from botocore.parsers import ResponseParserError
 
+from adapters.storage.s3_responses import NotS3Error, Response, require, require_deletion
 from domain.errors import DriveError, Kind
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Response)
 
 # By the codes of S3's errors ("Error responses" in the API reference). HEAD has no body, so its codes are statuses.
 KINDS = {
@@ -44,6 +46,8 @@ HINTS = {
 }
 CERTIFICATE = "Its certificate must be good by the authorities of this machine, or by those in the file AWS_CA_BUNDLE."
 
+PORTAL = "Check S3_ENDPOINT, and whether a login page or a proxy replies in its place."
+
 
 @dataclass(frozen=True, slots=True)
 class S3Requests:
@@ -69,13 +73,29 @@ class S3Requests:
             raise self._error(
                 Kind.UNAVAILABLE, f"S3 can't be reached: {error}. {CERTIFICATE}", operation, key
             ) from error
+        except NotS3Error as error:
+            detail = f"The server that should be S3 is not: {error}. {PORTAL}"
+            raise self._error(Kind.UNAVAILABLE, detail, operation, key) from error
+        except ResponseParserError as error:  # whose text is the whole page
+            detail = f"The server that should be S3 is not: its response is not XML. {PORTAL}"
+            raise self._error(Kind.UNAVAILABLE, detail, operation, key) from error
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise self._error(Kind.UNAVAILABLE, f"S3 can't be reached: {error}.", operation, key) from error
 
     async def timed(self, request: Coroutine[Any, Any, T]) -> T:
-        """A request with its deadline. The client's own timeouts are for each of its steps, and not for all of them."""
+        """Send a request with a deadline. The client's own timeouts are for each of its steps, and not for all."""
         async with asyncio.timeout(self.timeout):
             return await request
+
+    async def ask(self, request: Coroutine[Any, Any, T], *members: str) -> T:
+        """Send a request, and return its response, which must be S3's and have these members."""
+        response = await self.timed(request)
+        require(response, *members)
+        return response
+
+    async def delete(self, request: Coroutine[Any, Any, T]) -> None:
+        """Send a request that deletes something, and see that S3 confirms it."""
+        require_deletion(await self.timed(request))
 
     def already_there(self, key: object) -> DriveError:
         """What a put fails with if there is an object under its key."""
