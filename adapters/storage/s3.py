@@ -8,7 +8,6 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
 
 from aiobotocore.config import AioConfig
@@ -17,6 +16,7 @@ from botocore.handlers import add_expect_header
 
 from adapters.cancellation import to_the_end
 from adapters.storage.recut import Pieces
+from adapters.storage.s3_body import Body
 from adapters.storage.s3_keys import names
 from adapters.storage.s3_requests import S3Requests, code
 from adapters.storage.s3_responses import LIST, OBJECT, require, require_range
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 CHUNK = 1024 * 1024
+NEVER = 24 * 3600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class S3Config:
     """`endpoint` is AWS's own if there is none. `connections`: how many requests there may be at once.
 
-    Times are in seconds: to connect, for an answer or the next bytes, for a whole request (of up to a part).
+    Times are in seconds: to connect; for a response or the next bytes; and for a whole request, from when the last
+    bytes of its body moved.
     `attempts`: how often a request is made that fails for reasons that may pass.
     """
 
@@ -95,6 +97,8 @@ class S3BlobStore(BlobStore):
         # A trip more for each small object; and a wait for the server's go-ahead has no timeout of its own.
         self._client.meta.events.unregister("before-call.s3", add_expect_header)
         self._client.meta.events.register("needs-retry.s3", self._tell_of_retry)
+        for sending in ("PutObject", "UploadPart"):
+            self._client.meta.events.register(f"before-call.s3.{sending}", _wait_for_its_bytes)
         self._uploads = S3Uploads(self._client, self._requests)
         return self
 
@@ -117,17 +121,16 @@ class S3BlobStore(BlobStore):
                 try:
                     if size == PART:
                         return await self._uploads.put(key, parts)
-                    # As a file that alone holds the bytes: else the client would copy them.
-                    return await self._put_whole(key, BytesIO(await anext(parts)), size)
+                    return await self._put_whole(key, Body(await anext(parts)), size)
                 except BaseException as error:
                     await self._undo(key, error)
                     raise
 
-    async def _put_whole(self, key: ObjectKey, data: BytesIO, size: int) -> Stored:
+    async def _put_whole(self, key: ObjectKey, data: Body, size: int) -> Stored:
         whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=data, IfNoneMatch="*")
         with self._requests.translating("put", key):
             # To the end: a request that is dropped may land after all, behind the delete of what it left.
-            await to_the_end(self._requests.ask(whole, "ETag"))
+            await to_the_end(self._requests.ask(whole, "ETag", body=data))
         return Stored(size)
 
     async def _undo(self, key: ObjectKey, error: BaseException) -> None:
@@ -180,6 +183,11 @@ class S3BlobStore(BlobStore):
             async for chunk in body.iter_chunks(CHUNK):
                 if chunk:
                     yield chunk
+
+
+def _wait_for_its_bytes(params: Any, **_: Any) -> None:
+    """Leave the time for a response to S3Requests: aiohttp's begins while the bytes wait in the system's buffers."""
+    params["context"]["read_timeout"] = NEVER
 
 
 def _stored(response: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> Stored:

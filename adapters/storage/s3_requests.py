@@ -1,6 +1,5 @@
 """Requests to S3: each has a deadline, and what goes wrong is said in the port's words."""
 
-import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError, SSLError
 from botocore.parsers import ResponseParserError
 
+from adapters.storage.progress import progress_deadline
+from adapters.storage.s3_body import Body
 from adapters.storage.s3_responses import NotS3Error, Response, require, require_deletion
 from domain.errors import DriveError, Kind
 
@@ -51,7 +52,7 @@ PORTAL = "Check S3_ENDPOINT, and whether a login page or a proxy replies in its 
 
 @dataclass(frozen=True, slots=True)
 class S3Requests:
-    """Those about one bucket, of which none takes longer than `timeout` seconds."""
+    """Requests about one bucket, none of which stands still for longer than `timeout` seconds."""
 
     bucket: str
     backend: str
@@ -82,14 +83,17 @@ class S3Requests:
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise self._error(Kind.UNAVAILABLE, f"S3 can't be reached: {error}.", operation, key) from error
 
-    async def timed(self, request: Coroutine[Any, Any, T]) -> T:
-        """Send a request with a deadline. The client's own timeouts are for each of its steps, and not for all."""
-        async with asyncio.timeout(self.timeout):
+    async def timed(self, request: Coroutine[Any, Any, T], body: Body | None = None) -> T:
+        """Send a request with a deadline, which is put off while bytes of its body move.
+
+        The client's own timeouts are for each of its steps, and not for all.
+        """
+        async with progress_deadline(self.timeout, body.moved if body is not None else lambda: None):
             return await request
 
-    async def ask(self, request: Coroutine[Any, Any, T], *members: str) -> T:
+    async def ask(self, request: Coroutine[Any, Any, T], *members: str, body: Body | None = None) -> T:
         """Send a request, and return its response, which must be S3's and have these members."""
-        response = await self.timed(request)
+        response = await self.timed(request, body)
         require(response, *members)
         return response
 

@@ -1,20 +1,22 @@
 """A large object on its way to S3: a multipart upload, whose size is not felt in memory.
 
-Each put may hold one part at any time, which is either gathered or sent. An upload sends others beside it only as long
-as all puts together hold fewer than PARTS: so one upload is fast, and many at once take little. Nobody waits for that:
-if there is no room for another when a part is complete, the upload sends it before it gathers the next.
+Each put may hold one part at any time, which is either gathered or sent. An upload sends others concurrently only while
+all puts together hold fewer than PARTS, so one upload is fast, and many take little memory, and only after a part took
+less than QUICK seconds: on a slow uplink, parts that share it would take longer than the upload's lease. Nobody waits
+for either: if no other part may be held when one is complete, the upload sends it before it gathers the next.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
 from adapters.cancellation import to_the_end
+from adapters.storage.s3_body import Body
 from adapters.storage.s3_requests import S3Requests, code
 from adapters.storage.s3_responses import OBJECT, UPLOADS, NotS3Error, require_key
 from application.ports.blob_store import Stored
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 PART = 5 * 1024 * 1024  # the least that S3 takes; and it takes 10,000 of them
 PARTS = 8
+QUICK = 10  # seconds: at 4 Mbit/s a part takes as long
 
 
 class S3Uploads:
@@ -37,6 +40,7 @@ class S3Uploads:
         self._client = client
         self._requests = requests
         self._held = 0  # parts
+        self._is_quick = False  # as far as is known
 
     @contextmanager
     def holding_one(self) -> Iterator[None]:
@@ -113,10 +117,10 @@ class S3Uploads:
             async for part in parts:
                 size += len(part)
                 number = len(sent) + len(in_flight) + 1
-                sending = asyncio.create_task(self._send(upload, number, BytesIO(part)))
+                sending = asyncio.create_task(self._send(upload, number, Body(part)))
                 in_flight.append(sending)
                 del part  # else it would be held while the next is gathered
-                if self._held < PARTS:
+                if self._is_quick and self._held < PARTS:
                     self._held += 1
                     sending.add_done_callback(self._let_go)
                 else:
@@ -135,10 +139,13 @@ class S3Uploads:
     def _let_go(self, _: object) -> None:
         self._held -= 1
 
-    async def _send(self, upload: "_Upload", number: int, part: BytesIO) -> "CompletedPartTypeDef":
-        """Upload a part whose bytes nobody else holds: else the client would copy them."""
+    async def _send(self, upload: "_Upload", number: int, part: Body) -> "CompletedPartTypeDef":
+        """Upload a part whose bytes nobody else holds."""
+        begun = time.monotonic()
         with self._requests.translating("put", upload["Key"]):
-            sent = await self._requests.ask(self._client.upload_part(**upload, PartNumber=number, Body=part), "ETag")
+            sending = self._client.upload_part(**upload, PartNumber=number, Body=part)
+            sent = await self._requests.ask(sending, "ETag", body=part)
+        self._is_quick = time.monotonic() - begun < QUICK
         return {"ETag": sent["ETag"], "PartNumber": number}
 
 
