@@ -39,7 +39,7 @@ class Proxy:
         self.ports = {self._hold(port): behind for port, behind in (ports or {0: self._server.port or 0}).items()}
         self.port = next(iter(self.ports))
         self.rate: int | None = None
-        """Bytes a second, each way; None for no bound."""
+        """Bytes a second, each way and on each connection; None for no bound."""
         self._listeners: list[asyncio.Server] = []
         self._flowing = {way: asyncio.Event() for way in Way}
         self._corrupting: set[Way] = set()
@@ -134,6 +134,8 @@ class Proxy:
 
     def _begin(self, port: int, *client: *Streams) -> None:
         self.accepted += 1
+        if self.rate is not None:
+            _keep_little(client[1])
         connection = _Connection(client[1])
         self._connections.add(connection)
         connection.task = asyncio.create_task(self._serve(connection, port, client))
@@ -189,6 +191,11 @@ class Proxy:
             data = data[size:]
             if self.rate is not None:
                 await asyncio.sleep(size / self.rate)
+
+
+def _keep_little(client: asyncio.StreamWriter) -> None:
+    """Let bytes wait where they come from, as on a slow connection, and not in the buffers of the proxy's system."""
+    client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, AT_ONCE)
 
 
 class _Connection:

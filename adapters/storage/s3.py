@@ -8,7 +8,6 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
 
 from aiobotocore.config import AioConfig
@@ -17,8 +16,10 @@ from botocore.handlers import add_expect_header
 
 from adapters.cancellation import to_the_end
 from adapters.storage.recut import Pieces
+from adapters.storage.s3_body import Body
 from adapters.storage.s3_keys import names
 from adapters.storage.s3_requests import S3Requests, code
+from adapters.storage.s3_responses import LIST, OBJECT, require, require_range
 from adapters.storage.s3_session import new_session
 from adapters.storage.s3_upload import PART, S3Uploads
 from application.ports.blob_store import BlobStore, Stored
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 CHUNK = 1024 * 1024
+NEVER = 24 * 3600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class S3Config:
     """`endpoint` is AWS's own if there is none. `connections`: how many requests there may be at once.
 
-    Times are in seconds: to connect, for an answer or the next bytes, for a whole request (of up to a part).
+    Times are in seconds: to connect; for a response or the next bytes; and for a whole request, from when the last
+    bytes of its body moved.
     `attempts`: how often a request is made that fails for reasons that may pass.
     """
 
@@ -94,6 +97,8 @@ class S3BlobStore(BlobStore):
         # A trip more for each small object; and a wait for the server's go-ahead has no timeout of its own.
         self._client.meta.events.unregister("before-call.s3", add_expect_header)
         self._client.meta.events.register("needs-retry.s3", self._tell_of_retry)
+        for sending in ("PutObject", "UploadPart"):
+            self._client.meta.events.register(f"before-call.s3.{sending}", _wait_for_its_bytes)
         self._uploads = S3Uploads(self._client, self._requests)
         return self
 
@@ -107,7 +112,7 @@ class S3BlobStore(BlobStore):
 
     async def check(self) -> None:
         with self._requests.translating("check", ""):
-            await self._requests.timed(self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1))
+            await self._requests.ask(self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1), *LIST)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         with self._uploads.holding_one():
@@ -116,17 +121,16 @@ class S3BlobStore(BlobStore):
                 try:
                     if size == PART:
                         return await self._uploads.put(key, parts)
-                    # As a file that alone holds the bytes: else the client would copy them.
-                    return await self._put_whole(key, BytesIO(await anext(parts)), size)
+                    return await self._put_whole(key, Body(await anext(parts)), size)
                 except BaseException as error:
                     await self._undo(key, error)
                     raise
 
-    async def _put_whole(self, key: ObjectKey, data: BytesIO, size: int) -> Stored:
+    async def _put_whole(self, key: ObjectKey, data: Body, size: int) -> Stored:
         whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=data, IfNoneMatch="*")
         with self._requests.translating("put", key):
             # To the end: a request that is dropped may land after all, behind the delete of what it left.
-            await to_the_end(self._requests.timed(whole))
+            await to_the_end(self._requests.ask(whole, "ETag", body=data))
         return Stored(size)
 
     async def _undo(self, key: ObjectKey, error: BaseException) -> None:
@@ -134,7 +138,7 @@ class S3BlobStore(BlobStore):
         with suppress(DriveError), self._requests.translating("put", key):  # what is left now is found by the reaper
             await self._uploads.abort(key)
             if not (isinstance(error, DriveError) and error.kind is Kind.ALREADY_EXISTS):
-                await self._requests.timed(self._client.delete_object(Bucket=self._bucket, Key=key.value))
+                await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -143,27 +147,30 @@ class S3BlobStore(BlobStore):
             wanted["Range"] = f"bytes={byte_range.start}-{byte_range.stop - 1}"
         async with AsyncExitStack() as stack:
             with self._requests.translating("open", key):
-                answer = await self._requests.timed(self._client.get_object(**wanted))
-                body = await stack.enter_async_context(answer["Body"])
+                response = await self._requests.timed(self._client.get_object(**wanted))
+                body = await stack.enter_async_context(response["Body"])
+                require(response, *OBJECT)
+                require_range(response, byte_range)
             yield self._read(key, body)
 
     async def stat(self, key: ObjectKey) -> Stored:
         with self._requests.translating("stat", key):
             try:
-                found = await self._requests.timed(self._client.head_object(Bucket=self._bucket, Key=key.value))
+                found = await self._requests.ask(self._client.head_object(Bucket=self._bucket, Key=key.value), *OBJECT)
             except ClientError as error:
                 if code(error) != "404":
                     raise
                 # The bucket may be what is missing: GET has a body that tells.
-                answer = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
-                answer["Body"].close()
-                return _stored(answer)
+                response = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
+                response["Body"].close()
+                require(response, *OBJECT)
+                return _stored(response)
             return _stored(found)
 
     async def delete(self, key: ObjectKey) -> None:
         with self._requests.translating("delete", key):
             await self._uploads.abort(key)
-            await self._requests.timed(self._client.delete_object(Bucket=self._bucket, Key=key.value))
+            await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         with self._requests.translating("list", ""):
@@ -178,5 +185,10 @@ class S3BlobStore(BlobStore):
                     yield chunk
 
 
-def _stored(answer: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> Stored:
-    return Stored(answer["ContentLength"], answer["LastModified"].astimezone(UTC))
+def _wait_for_its_bytes(params: Any, **_: Any) -> None:
+    """Leave the time for a response to S3Requests: aiohttp's begins while the bytes wait in the system's buffers."""
+    params["context"]["read_timeout"] = NEVER
+
+
+def _stored(response: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> Stored:
+    return Stored(response["ContentLength"], response["LastModified"].astimezone(UTC))

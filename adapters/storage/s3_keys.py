@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from adapters.storage.s3_responses import LIST, UPLOADS, require
+
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
@@ -23,6 +25,7 @@ async def names(client: "S3Client", bucket: str, after: str) -> AsyncIterator[st
 
 async def _objects(client: "S3Client", bucket: str, after: str) -> AsyncGenerator[str]:
     async for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, StartAfter=after):
+        require(page, *LIST)
         for found in page.get("Contents", []):
             yield found["Key"]
 
@@ -32,6 +35,7 @@ async def _uploads(client: "S3Client", bucket: str, after: str) -> AsyncGenerato
     marker: Any = {"KeyMarker": after}
     while marker:
         page = await client.list_multipart_uploads(Bucket=bucket, **marker)
+        require(page, *UPLOADS)
         for found in page.get("Uploads", []):
             yield found["Key"]
         marker = {}

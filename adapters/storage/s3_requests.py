@@ -1,6 +1,5 @@
 """Requests to S3: each has a deadline, and what goes wrong is said in the port's words."""
 
-import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,10 +7,14 @@ from typing import Any, TypeVar
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError, SSLError
+from botocore.parsers import ResponseParserError
 
+from adapters.storage.progress import progress_deadline
+from adapters.storage.s3_body import Body
+from adapters.storage.s3_responses import NotS3Error, Response, require, require_deletion
 from domain.errors import DriveError, Kind
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Response)
 
 # By the codes of S3's errors ("Error responses" in the API reference). HEAD has no body, so its codes are statuses.
 KINDS = {
@@ -44,10 +47,12 @@ HINTS = {
 }
 CERTIFICATE = "Its certificate must be good by the authorities of this machine, or by those in the file AWS_CA_BUNDLE."
 
+PORTAL = "Check S3_ENDPOINT, and whether a login page or a proxy replies in its place."
+
 
 @dataclass(frozen=True, slots=True)
 class S3Requests:
-    """Those about one bucket, of which none takes longer than `timeout` seconds."""
+    """Requests about one bucket, none of which stands still for longer than `timeout` seconds."""
 
     bucket: str
     backend: str
@@ -69,13 +74,32 @@ class S3Requests:
             raise self._error(
                 Kind.UNAVAILABLE, f"S3 can't be reached: {error}. {CERTIFICATE}", operation, key
             ) from error
+        except NotS3Error as error:
+            detail = f"The server that should be S3 is not: {error}. {PORTAL}"
+            raise self._error(Kind.UNAVAILABLE, detail, operation, key) from error
+        except ResponseParserError as error:  # whose text is the whole page
+            detail = f"The server that should be S3 is not: its response is not XML. {PORTAL}"
+            raise self._error(Kind.UNAVAILABLE, detail, operation, key) from error
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise self._error(Kind.UNAVAILABLE, f"S3 can't be reached: {error}.", operation, key) from error
 
-    async def timed(self, request: Coroutine[Any, Any, T]) -> T:
-        """A request with its deadline. The client's own timeouts are for each of its steps, and not for all of them."""
-        async with asyncio.timeout(self.timeout):
+    async def timed(self, request: Coroutine[Any, Any, T], body: Body | None = None) -> T:
+        """Send a request with a deadline, which is put off while bytes of its body move.
+
+        The client's own timeouts are for each of its steps, and not for all.
+        """
+        async with progress_deadline(self.timeout, body.moved if body is not None else lambda: None):
             return await request
+
+    async def ask(self, request: Coroutine[Any, Any, T], *members: str, body: Body | None = None) -> T:
+        """Send a request, and return its response, which must be S3's and have these members."""
+        response = await self.timed(request, body)
+        require(response, *members)
+        return response
+
+    async def delete(self, request: Coroutine[Any, Any, T]) -> None:
+        """Send a request that deletes something, and see that S3 confirms it."""
+        require_deletion(await self.timed(request))
 
     def already_there(self, key: object) -> DriveError:
         """What a put fails with if there is an object under its key."""

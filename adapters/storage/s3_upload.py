@@ -1,32 +1,36 @@
 """A large object on its way to S3: a multipart upload, whose size is not felt in memory.
 
-Each put may hold one part at any time, which is either gathered or sent. An upload sends others beside it only as long
-as all puts together hold fewer than PARTS: so one upload is fast, and many at once take little. Nobody waits for that:
-if there is no room for another when a part is complete, the upload sends it before it gathers the next.
+Each put may hold one part at any time, which is either gathered or sent. An upload sends others concurrently only while
+all puts together hold fewer than PARTS, so one upload is fast, and many take little memory, and only after a part took
+less than QUICK seconds: on a slow uplink, parts that share it would take longer than the upload's lease. Nobody waits
+for either: if no other part may be held when one is complete, the upload sends it before it gathers the next.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
 from adapters.cancellation import to_the_end
+from adapters.storage.s3_body import Body
 from adapters.storage.s3_requests import S3Requests, code
+from adapters.storage.s3_responses import OBJECT, UPLOADS, NotS3Error, require_key
 from application.ports.blob_store import Stored
 from domain.blob import ObjectKey
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
 
     Sending = asyncio.Task[CompletedPartTypeDef]
 
 PART = 5 * 1024 * 1024  # the least that S3 takes; and it takes 10,000 of them
 PARTS = 8
+QUICK = 10  # seconds: at 4 Mbit/s a part takes as long
 
 
 class S3Uploads:
@@ -36,6 +40,7 @@ class S3Uploads:
         self._client = client
         self._requests = requests
         self._held = 0  # parts
+        self._is_quick = False  # as far as is known
 
     @contextmanager
     def holding_one(self) -> Iterator[None]:
@@ -53,7 +58,9 @@ class S3Uploads:
             await self._refuse_what_is_there(key)
             # To the end: an upload that is created unseen stays open.
             created = await to_the_end(
-                self._requests.timed(self._client.create_multipart_upload(Bucket=self._requests.bucket, Key=key.value))
+                self._requests.ask(
+                    self._client.create_multipart_upload(Bucket=self._requests.bucket, Key=key.value), "UploadId"
+                )
             )
         upload: _Upload = {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": created["UploadId"]}
         sent, size = await self._send_all(upload, parts)
@@ -62,29 +69,42 @@ class S3Uploads:
         )
         with self._requests.translating("put", key):
             # To the end: a request that is dropped may land after all, behind the delete of what it left.
-            await to_the_end(self._requests.timed(parts_are_one))
+            completed = await to_the_end(self._requests.ask(parts_are_one, "ETag"))
+            require_key(completed, key.value)
+            await self._require_size(key, size)
         return Stored(size)
 
     async def abort(self, key: ObjectKey) -> None:
         """Abort what is open under the key, whoever opened it."""
         listing = self._client.list_multipart_uploads(Bucket=self._requests.bucket, Prefix=key.value)
-        for found in (await self._requests.timed(listing)).get("Uploads", []):
-            upload: _Upload = {
-                "Bucket": self._requests.bucket,
-                "Key": found["Key"],
-                "UploadId": found["UploadId"],
-            }
-            await self._requests.timed(self._client.abort_multipart_upload(**upload))
+        for found in (await self._requests.ask(listing, *UPLOADS)).get("Uploads", []):
+            if found["Key"] == key.value:  # the prefix also finds longer keys, which are somebody else's
+                upload: _Upload = {
+                    "Bucket": self._requests.bucket,
+                    "Key": key.value,
+                    "UploadId": found["UploadId"],
+                }
+                await self._requests.delete(self._client.abort_multipart_upload(**upload))
 
     async def _refuse_what_is_there(self, key: ObjectKey) -> None:
         """Not every server heeds If-None-Match when an upload is completed. Keys are used once, so a look will do."""
         try:
-            await self._requests.timed(self._client.head_object(Bucket=self._requests.bucket, Key=key.value))
+            await self._head(key)
         except ClientError as error:
             if code(error) != "404":
                 raise
         else:
             raise self._requests.already_there(key)
+
+    async def _require_size(self, key: ObjectKey, size: int) -> None:
+        """Ask for the size: no response to an upload in parts tells it. Costs one request for 5 MiB or more."""
+        kept = (await self._head(key))["ContentLength"]
+        if kept != size:
+            raise NotS3Error(f"it keeps {kept:,} bytes of the {size:,} that it took")
+
+    async def _head(self, key: ObjectKey) -> "HeadObjectOutputTypeDef":
+        head = self._client.head_object(Bucket=self._requests.bucket, Key=key.value)
+        return await self._requests.ask(head, *OBJECT)
 
     async def _send_all(
         self, upload: "_Upload", parts: AsyncIterator[bytes]
@@ -97,10 +117,10 @@ class S3Uploads:
             async for part in parts:
                 size += len(part)
                 number = len(sent) + len(in_flight) + 1
-                sending = asyncio.create_task(self._send(upload, number, BytesIO(part)))
+                sending = asyncio.create_task(self._send(upload, number, Body(part)))
                 in_flight.append(sending)
                 del part  # else it would be held while the next is gathered
-                if self._held < PARTS:
+                if self._is_quick and self._held < PARTS:
                     self._held += 1
                     sending.add_done_callback(self._let_go)
                 else:
@@ -119,10 +139,13 @@ class S3Uploads:
     def _let_go(self, _: object) -> None:
         self._held -= 1
 
-    async def _send(self, upload: "_Upload", number: int, part: BytesIO) -> "CompletedPartTypeDef":
-        """Upload a part whose bytes nobody else holds: else the client would copy them."""
+    async def _send(self, upload: "_Upload", number: int, part: Body) -> "CompletedPartTypeDef":
+        """Upload a part whose bytes nobody else holds."""
+        begun = time.monotonic()
         with self._requests.translating("put", upload["Key"]):
-            sent = await self._requests.timed(self._client.upload_part(**upload, PartNumber=number, Body=part))
+            sending = self._client.upload_part(**upload, PartNumber=number, Body=part)
+            sent = await self._requests.ask(sending, "ETag", body=part)
+        self._is_quick = time.monotonic() - begun < QUICK
         return {"ETag": sent["ETag"], "PartNumber": number}
 
 

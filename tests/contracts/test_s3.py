@@ -94,6 +94,8 @@ class TestS3(BackendContract):
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 HEAD = "HTTP/1.1 {}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n"
+DATE = "Fri, 27 Oct 2023 10:00:00 GMT"
+OF_AN_OBJECT = f'HTTP/1.1 {{}}\r\nETag: "e"\r\nLast-Modified: {DATE}\r\nContent-Length: {{}}\r\n\r\n'
 
 
 @asynccontextmanager
@@ -161,7 +163,7 @@ class TestServersThatFail:
 
         async def store_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             heads.append(await reader.readexactly(1))
-            writer.write((HEAD.format("200 OK", 0)).encode())
+            writer.write((OF_AN_OBJECT.format("200 OK", 0)).encode())
 
         async with answering(store_it) as store:
             await store.put(ObjectKey.random(), each([b"x"]))
@@ -204,7 +206,8 @@ class TestServersThatFail:
                 if len(left) > 2
                 else ""
             )
-            body = f"<R>{found}{more}<IsTruncated>{str(bool(more)).lower()}</IsTruncated></R>"
+            names = "<Name>b</Name><Bucket>b</Bucket>"
+            body = f"<R>{names}{found}{more}<IsTruncated>{str(bool(more)).lower()}</IsTruncated></R>"
             writer.write((HEAD.format("200 OK", len(body)) + body).encode())
 
         uploads = [f"{number:032x}" for number in range(1, 8)]
@@ -224,7 +227,7 @@ class TestServersThatFail:
 
     async def test_a_body_that_is_cut_short_or_stalls(self) -> None:
         async def cut_short(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(HEAD.format("200 OK", 1000).encode() + b"x" * 500)
+            writer.write(OF_AN_OBJECT.format("200 OK", 1000).encode() + b"x" * 500)
 
         async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await cut_short(reader, writer)

@@ -74,6 +74,10 @@ class _Os:
         with step_that_blocks(f"fs.fsync({self._kinds.get(descriptor, 'file')})"):
             os.fsync(descriptor)
 
+    def fdatasync(self, descriptor: int) -> None:
+        with step_that_blocks("fs.fdatasync(file)"):
+            os.fdatasync(descriptor)
+
     def close(self, descriptor: int) -> None:
         with step_that_blocks(f"fs.close({self._kinds.pop(descriptor, 'file')})"):
             os.close(descriptor)

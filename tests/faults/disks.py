@@ -50,6 +50,10 @@ class RecordingOs:
         self._record("fsync", self._open.get(descriptor, "?"))
         os.fsync(descriptor)
 
+    def fdatasync(self, descriptor: int) -> None:
+        self._record("fdatasync", self._open[descriptor])
+        os.fdatasync(descriptor)
+
     def close(self, descriptor: int) -> None:
         os.close(descriptor)  # also if it then fails, as on Linux
         path = self._open.pop(descriptor)

@@ -10,12 +10,14 @@ import pytest
 
 from adapters.metadata.sql import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.storage import files
+from adapters.storage.files import CHUNK
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import ObjectKey
 from domain.errors import Kind
-from tests.contracts.blob_store import MIB, pattern, refused
+from tests.contracts.blob_store import MIB, chunked, pattern, refused
 from tests.faults.disks import RecordingOs
 from tests.integration.drive import Drive, Time
 
@@ -104,6 +106,38 @@ async def test_a_call_that_fails(drive: Drive, disk: RecordingOs, call: str, num
     assert await drive.objects() == {old}
     await drive.put(DATA)  # and on with it
     assert await drive.get() == DATA
+
+
+# What a put does that writes five times, and syncs after two.
+LONG = [
+    "mkdir 0ab",
+    "fsync .",
+    f"create {FILE}",
+    *(f"{call} {FILE}" for call in ("write", "write", "fdatasync", "write", "write", "fdatasync", "write", "fsync")),
+    f"close {FILE}",
+    "fsync 0ab",
+]
+
+
+class TestLongFiles:
+    """They are flushed along the way: the last flush of 5 GiB would outlast the upload's lease."""
+
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Sync after two chunks."""
+        monkeypatch.setattr(files, "SYNC_EVERY", 2 * CHUNK)
+
+    async def test_they_are_synced_along_the_way(self, drive: Drive, disk: RecordingOs) -> None:
+        await drive.active.put(KEY, chunked(pattern(4 * CHUNK + 1), CHUNK))
+        assert disk.take() == LONG
+
+    async def test_a_sync_that_fails_is_not_repeated(self, drive: Drive, disk: RecordingOs) -> None:
+        disk.fail(f"fdatasync {FILE}", errno.EIO)
+        with refused(Kind.UNAVAILABLE):
+            await drive.active.put(KEY, chunked(pattern(4 * CHUNK + 1), CHUNK))
+        failed = LONG.index(f"fdatasync {FILE}")
+        assert disk.take() == [*LONG[: failed + 1], f"close {FILE}", f"unlink {FILE}"]
+        assert await drive.objects() == set()
 
 
 async def test_a_folder_whose_fsync_failed_is_made_anew(drive: Drive, disk: RecordingOs) -> None:

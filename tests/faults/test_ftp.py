@@ -12,6 +12,7 @@ import pytest
 
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.store import FtpBlobStore
+from adapters.storage.policies.timed import TimedBlobStore
 from domain.blob import ObjectKey
 from domain.errors import Kind
 from tests.backends import ftp
@@ -192,6 +193,16 @@ class TestFtp:
             await store.put(key := ObjectKey.random(), chunked(DATA))
             assert await read(store, key) == DATA
             data.rate = control.rate = None
+            await store.delete(key)
+
+    async def test_a_transfer_may_take_longer_than_any_timeout_while_it_moves(self, server: FtpServer) -> None:
+        """Most of the time the bytes wait in buffers, and the end of the source is long past."""
+        async with behind_proxies(server, timeout=1) as (_, data, store):
+            timed = TimedBlobStore(store, 1, "ftp")
+            data.rate = 700_000
+            await timed.put(key := ObjectKey.random(), chunked(DATA))
+            assert await read(timed, key) == DATA
+            data.rate = None
             await store.delete(key)
 
     @pytest.mark.parametrize("count", [0, IN_THE_DATA])

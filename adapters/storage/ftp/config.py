@@ -17,9 +17,9 @@ class FtpConfig:
 
     `verify`: whether the server's certificate must be good for `host`, by the authorities in `ca_file` or, without
     one, by the system's. `passive`: the commands that ask for a data connection, in the order to try them.
-    `connections`: how many there may be at once. Times are in seconds: `timeout` for each answer, for the next bytes,
-    and for a free connection; `max_age` until a connection is not used again; `max_idle` until it is asked whether it
-    still works; `back_off` until a server that refused one more connection is asked for it again.
+    `connections`: how many there may be at once. Times are in seconds: `timeout` for each answer, for the next bytes
+    to move, and for a free connection; `max_age` until a connection is not used again; `max_idle` until it is asked
+    whether it still works; `back_off` until a server that refused one more connection is asked for it again.
     """
 
     host: str

@@ -4,18 +4,23 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from aioftp.common import SSLSessionBoundContext
 
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.dialogue import FtpDialogue, abort, check_open
+from adapters.storage.progress import IS_MEASURED, acknowledged, progress_deadline, unacknowledged
 from domain.errors import Kind
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 CHUNK = 256 * 1024
+LAST = 64 * 1024  # bytes that may be on their way when a data connection is closed
+LOOK = 0.02  # seconds between two looks at how many are
+BLIND = 10  # times the timeout, for the end of a transfer whose bytes nobody can see move
 # Where many transfers begin at once, a server may find that the port which it chose has been taken meanwhile.
 PORT_TAKEN = "425"
 PORT_ATTEMPTS = 10
@@ -85,8 +90,9 @@ class FtpConnection(FtpDialogue):
             async for chunk in chunks:
                 await self._send(writer, chunk)
                 size += len(chunk)
+            await self._let_drain(writer)
             writer.close()
-            await self._end(local_error=Kind.NO_SPACE)
+            await self._end(local_error=Kind.NO_SPACE, patience=1 if IS_MEASURED else BLIND)
         return size
 
     @asynccontextmanager
@@ -127,9 +133,9 @@ class FtpConnection(FtpDialogue):
             await asyncio.gather(shaking, return_exceptions=True)
             raise
 
-    async def _end(self, local_error: Kind = Kind.UNAVAILABLE) -> None:
-        """Wait for the server's word that all went well."""
-        answer = await self._answer()
+    async def _end(self, local_error: Kind = Kind.UNAVAILABLE, patience: float = 1) -> None:
+        """Wait for the server's word that all went well. `patience`: for how many times the timeout."""
+        answer = await self._answer(patience=patience)
         if answer[0] == LOCAL_ERROR:
             raise self._error(local_error, f"The server says: {' '.join(answer)} Is its disk full?")
         self._expect(answer, "226", "250")
@@ -138,12 +144,26 @@ class FtpConnection(FtpDialogue):
         with self._translating():
             try:
                 check_open(writer)
-                async with asyncio.timeout(self._config.timeout):
+                async with self._while_it_moves(writer):
                     writer.write(chunk)
                     await writer.drain()
             except ConnectionError:
                 await self._end(local_error=Kind.NO_SPACE)  # it is the server's to say why it takes no more
                 raise
+
+    async def _let_drain(self, writer: asyncio.StreamWriter) -> None:
+        """Wait until the server's system has the bytes, but for the last: the time for its reply begins then.
+
+        Nobody could see them move after the socket is closed.
+        """
+        if unacknowledged(writer.transport) > LAST:
+            with self._translating():
+                async with self._while_it_moves(writer):
+                    while unacknowledged(writer.transport) > LAST:  # noqa: ASYNC110 - the kernel has no event for it
+                        await asyncio.sleep(LOOK)
+
+    def _while_it_moves(self, writer: asyncio.StreamWriter) -> AbstractAsyncContextManager[None]:
+        return progress_deadline(self._config.timeout, partial(acknowledged, writer.transport))
 
     async def _received(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         while chunk := await self._receive(reader):

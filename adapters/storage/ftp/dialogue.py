@@ -129,11 +129,11 @@ class FtpDialogue(aioftp.BaseClient):
                 # It waits for no answer if none is expected. The password is not for the log.
                 await self.command(command, censor_after=5 if command.startswith("PASS ") else None)
 
-    async def _answer(self, *, preliminary: bool = False) -> tuple[Code, str]:
+    async def _answer(self, *, preliminary: bool = False, patience: float = 1) -> tuple[Code, str]:
         """The final answer to a command; or, if that is wanted, the one that comes before a transfer."""
         while True:
             with self._translating():
-                async with asyncio.timeout(self._config.timeout):
+                async with asyncio.timeout(self._config.timeout * patience):
                     code, lines = await self.parse_response()
             if preliminary or not code.startswith("1"):
                 break

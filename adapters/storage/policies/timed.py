@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 from adapters.storage.policies.around import Around
+from adapters.storage.progress import put_off, reporting_to
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -16,8 +18,8 @@ T = TypeVar("T")
 class TimedBlobStore(Around):
     """A deadline of `seconds` for all that the storage is waited for: TIMEOUT when it has passed.
 
-    For an operation as a whole if it moves no bytes, and else for each stretch between two chunks. The time that a
-    sender or a reader takes does not count.
+    For an operation as a whole if it moves no bytes, and else for each stretch between two chunks, in which it is put
+    off while the storage sees bytes move. The time that a sender or a reader takes does not count.
     """
 
     def __init__(self, store: BlobStore, seconds: float, backend: str) -> None:
@@ -31,7 +33,8 @@ class TimedBlobStore(Around):
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         async with self._deadline("put", key) as deadline, aclosing(self._timed_source(chunks, deadline)) as timed:
-            return await self.store.put(key, timed)
+            with reporting_to(partial(put_off, deadline, self._seconds)):
+                return await self.store.put(key, timed)
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:

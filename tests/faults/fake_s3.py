@@ -1,0 +1,141 @@
+"""A server that plays S3, and replies to chosen operations like a login page or a broken proxy."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from adapters.storage.s3 import S3BlobStore, S3Config
+
+DATE = "Fri, 27 Oct 2023 10:00:00 GMT"
+ID = {"x-amz-request-id": "tx1"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP response. With `length`, Content-Length is not that of the body."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    length: int | None = None
+
+    def encode(self) -> bytes:
+        headers = {"Content-Length": str(len(self.body) if self.length is None else self.length), **self.headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"HTTP/1.1 {self.status} Whatever\r\n{head}\r\n{self.body}".encode()
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+
+    @property
+    def operation(self) -> str:
+        """The name that S3's reference has for it."""
+        is_object = len(self.path.split("/")) > 2
+        match self.method:
+            case "GET" if not is_object:
+                return "ListMultipartUploads" if "uploads" in self.query else "ListObjects"
+            case "POST":
+                return "CreateMultipartUpload" if "uploads" in self.query else "CompleteMultipartUpload"
+            case "PUT":
+                return "UploadPart" if "partNumber" in self.query else "PutObject"
+            case "DELETE":
+                return "AbortMultipartUpload" if "uploadId" in self.query else "DeleteObject"
+            case _:
+                return f"{self.method.capitalize()}Object"
+
+
+class FakeS3:
+    """Replies to each operation as S3 does, unless `replies` has another for it, or for all: "*".
+
+    It keeps nothing: each object has `size` bytes, and there are no uploads but those under the keys `uploads`.
+    """
+
+    def __init__(self, replies: Mapping[str, Reply], size: int = 3, uploads: tuple[str, ...] = ()) -> None:
+        self.replies = replies
+        self.size = size
+        self.uploads = uploads
+        self.operations: list[str] = []
+        self.aborted: list[str] = []
+        self._sessions: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.close()
+        for session in self._sessions:
+            session.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._sessions.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                first, *lines = head.splitlines()
+                method, target, _ = first.split()
+                headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+                await reader.readexactly(int(headers.get("content-length", 0)))
+                url = urlsplit(target)
+                query = parse_qs(url.query, keep_blank_values=True)
+                writer.write(self._reply(Request(method, url.path, query, headers)).encode())
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _reply(self, request: Request) -> Reply:
+        operation = request.operation
+        self.operations.append(operation)
+        reply = self.replies.get(operation) or self.replies.get("*") or self._usual(request)
+        return reply if request.method != "HEAD" else Reply(reply.status, reply.headers, "", len(reply.body))
+
+    def _usual(self, request: Request) -> Reply:
+        key = request.path.rpartition("/")[2]
+        head = {"ETag": '"e"', "Last-Modified": DATE, **ID}
+        match request.operation:
+            case "ListObjects":
+                return Reply(200, ID, "<R><Name>b</Name><IsTruncated>false</IsTruncated></R>")
+            case "ListMultipartUploads":
+                found = "".join(f"<Upload><Key>{key}</Key><UploadId>u</UploadId></Upload>" for key in self.uploads)
+                return Reply(200, ID, f"<R><Bucket>b</Bucket>{found}<IsTruncated>false</IsTruncated></R>")
+            case "CreateMultipartUpload":
+                return Reply(200, ID, f"<R><Key>{key}</Key><UploadId>u</UploadId></R>")
+            case "CompleteMultipartUpload":
+                return Reply(200, ID, f"<R><Bucket>b</Bucket><Key>{key}</Key><ETag>e</ETag></R>")
+            case "PutObject" | "UploadPart":
+                return Reply(200, {"ETag": '"e"', **ID})
+            case "AbortMultipartUpload":
+                self.aborted.append(key)
+                return Reply(204, ID)
+            case "DeleteObject":
+                return Reply(204, ID)
+            case "HeadObject" if "CreateMultipartUpload" not in self.operations:
+                return Reply(404, ID)
+            case _:
+                return Reply(200, head, "x" * self.size)
+
+
+@asynccontextmanager
+async def on_fake_s3(
+    replies: Mapping[str, Reply] | None = None, size: int = 3, uploads: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[FakeS3, S3BlobStore]]:
+    """A fake server, and a store on it that makes each request once."""
+    async with FakeS3(replies or {}, size, uploads) as server:
+        config = S3Config("b", "r", "a", "s", server.url, path_style=True, attempts=1)
+        async with S3BlobStore(config) as store:
+            yield server, store
