@@ -19,11 +19,12 @@ from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.blob_ids import BlobIdsApart
 from entrypoints.http.head import HeadAsGet
 from entrypoints.http.last_answers import LastAnswers
+from entrypoints.http.lingering import Lingering, LingerLimits
 from entrypoints.http.overload import Overload, Places
 from entrypoints.http.pace import Pace
 from entrypoints.http.problems import EXCEPTION_HANDLERS
 from entrypoints.http.secure_headers import SecureHeaders
-from entrypoints.http.unread_bodies import UnreadBodies
+from entrypoints.http.unread_bodies import UnreadBodyMiddleware
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
 from entrypoints.stopping import Stopping
@@ -111,15 +112,28 @@ def _add_metrics(router: Router, metrics: "Metrics", container: Container) -> No
 
 def _wrapped(app: ASGIApp, given: Settings, stopping: Stopping, watching: Watching) -> ASGIApp:
     """In what sees a request before its route is looked up, and its answer last. The last here is the outermost."""
-    handler = LastAnswers(UnreadBodies(HeadAsGet(BlobIdsApart(app))), stopping)
+    handler = LastAnswers(HeadAsGet(BlobIdsApart(app)), stopping)
     secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
-    logged = AccessLog(secure, watching.metrics)
+    reported = _traced(AccessLog(secure, watching.metrics), watching)
+    return UnreadBodyMiddleware(reported, Lingering(_linger_limits(given)))
+
+
+def _traced(app: ASGIApp, watching: Watching) -> ASGIApp:
     if watching.tracing is None:
-        return logged
+        return app
     # Imported only now: a server that tells of no traces starts without it.
     from entrypoints.http.traced import Traced
 
-    return Traced(logged, watching.tracing)
+    return Traced(app, watching.tracing)
+
+
+def _linger_limits(given: Settings) -> LingerLimits:
+    """Clients that linger take half of the connections at most, and not longer than any slow client."""
+    return LingerLimits(
+        idle=min(LingerLimits().idle, given.client_timeout),
+        total=given.client_timeout,
+        connections=(given.max_connections + 1) // 2,
+    )
 
 
 def from_environment() -> Litestar:

@@ -1,22 +1,16 @@
 """Conditional requests (RFC 9110, section 13): what a client knows of a blob, and what it wants to happen then."""
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from datetime import datetime
+from email.utils import format_datetime
 from http import HTTPStatus
 
 from domain.blob import Blob
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
+from entrypoints.http.header_values import MAX_SIZE, entity_tags, http_date
 from entrypoints.http.problems import HttpProblem
 
-ENTITY_TAG = r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"'
-LIST = re.compile(rf"\s*(?:,\s*)*{ENTITY_TAG}(?:\s*,\s*(?:{ENTITY_TAG})?)*\s*")
-# The three forms of section 5.6.7. The parser takes many others, and of several dates one.
-DATE = re.compile(
-    r"\w+, \d\d[ -]\w{3}[ -]\d{2,4} \d\d:\d\d:\d\d GMT|\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}", re.ASCII
-)
 JSON_SUFFIX = "-json"
 
 
@@ -76,23 +70,16 @@ def range_still_holds(headers: Mapping[str, str], blob: Blob) -> bool:
 
 def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
     """The tags in a list, of either form. Weak ones count only where that is allowed."""
-    if not LIST.fullmatch(value):
-        detail = f'{name} is not a list of entity tags: "...", "...", or *.'
+    tags = entity_tags(value)
+    if tags is None:
+        detail = f'{name} is not a list of entity tags of up to {MAX_SIZE:,} characters: "...", "...", or *.'
         raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_header", detail)
-    return frozenset(
-        tag.removesuffix(JSON_SUFFIX) for is_weak, tag in re.findall(ENTITY_TAG, value) if weak or not is_weak
-    )
+    return frozenset(tag.opaque.removesuffix(JSON_SUFFIX) for tag in tags if weak or not tag.is_weak)
 
 
 def _date(value: str | None) -> datetime | None:
     """None if there is none, or it is no date: then the header is to be ignored."""
-    if value is None or not DATE.fullmatch(value):
-        return None
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+    return None if value is None else http_date(value)
 
 
 def _to_the_second(blob: Blob) -> datetime:

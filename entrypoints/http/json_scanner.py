@@ -31,9 +31,9 @@ MEMBER = re.compile(rb'[ \t\n\r]*+[{,][ \t\n\r]*+("(?:[^"\\]++|\\.)*+")[ \t\n\r]
 REST_OF_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 # What stands in a string: characters, and whole escapes. And an escape that is not whole yet.
 TEXT = re.compile(rb'(?:[^"\\]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+')
-BEGUN_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{0,3})?")
+BEGUN_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{0,3}+)?+")
 ESCAPE = re.compile(rb"\\(?:u(....)|.)")
-POSITION = re.compile(r"\(byte (\d+)\)")
+POSITION = re.compile(r"\(byte (\d{1,20}+)\)", re.ASCII)
 
 
 class NewBlobBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,14 +1,13 @@
 """Which form of a blob a client wants: JSON, or its bytes (RFC 9110, section 12.5.1)."""
 
-import re
 from http import HTTPStatus
 from typing import Any
 
 from litestar import Request
 
+from entrypoints.http.header_values import MAX_SIZE, quality
 from entrypoints.http.problems import HttpProblem
 
-QUALITY = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", re.IGNORECASE)
 JSON = "application/json"
 BYTES = "application/octet-stream"
 
@@ -27,10 +26,12 @@ def wants_bytes(request: Request[Any, Any, Any]) -> bool:
 
 
 def _prefers_bytes(accept: str) -> bool:
+    if len(accept) > MAX_SIZE:
+        return False  # a server may disregard the field (RFC 9110, section 12.5.1)
     qualities: dict[str, float] = {}
     for item in filter(str.strip, accept.split(",")):
-        quality = QUALITY.search(item)
-        qualities[item.partition(";")[0].strip().lower()] = float(quality[1]) if quality else 1
+        media_range, *parameters = item.split(";")
+        qualities[media_range.strip().lower()] = quality(parameters)
     return bool(qualities) and not 0 < _quality(JSON, qualities) >= _quality(BYTES, qualities)
 
 

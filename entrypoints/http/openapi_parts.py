@@ -15,7 +15,8 @@ from litestar.openapi.spec import (
 )
 
 from domain.blob import MAX_ID_BYTES
-from entrypoints.http.access_log import REQUEST_ID
+from entrypoints.http.access_log import MAX_REQUEST_ID
+from entrypoints.http.header_values import MAX_SIZE
 
 ID = "my-blob"
 DATA = "SGVsbG8gV29ybGQh"
@@ -54,7 +55,7 @@ def parameter(place: str, name: str, description: str, schema: Schema | None = N
     return Parameter(name, place, schema or text(), description, required=place == "path", example=example)
 
 
-TAGS = Schema(any_of=[text(const="*"), text(pattern=f"^{TAG}(?: *, *{TAG})*$")])
+TAGS = Schema(any_of=[text(const="*"), text(pattern=f"^{TAG}(?: *, *{TAG})*$", max_length=MAX_SIZE)])
 BLOB_ID = parameter("path", "id", "The blob's id, percent-encoded: `/` as `%2F`.", id_schema(), ID)
 ALT = parameter(
     "query", "alt", "`media` for the bytes, `json` for JSON. Without it, Accept decides.", text(enum=["media", "json"])
@@ -117,7 +118,7 @@ def header(description: str, **schema: Any) -> OpenAPIHeader:
 
 
 HEADERS = {
-    "X-Request-ID": header("The request's own, or a new one.", pattern=f"^{REQUEST_ID.pattern.decode()}$"),
+    "X-Request-ID": header("The request's own, or a new one.", pattern=rf"^[\w.:+/=-]{{1,{MAX_REQUEST_ID}}}$"),
     "Location": header("Where the blob is.", pattern="^/v1/blobs/.", examples=[f"/v1/blobs/{ID}"]),
     "ETag": header(
         "The version. Each form has an entity tag of its own, and conditions take either.",

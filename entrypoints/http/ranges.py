@@ -1,26 +1,45 @@
 """Range requests (RFC 9110, section 14): one range of bytes. Several, and other units, are answered with the whole."""
 
-import re
 from http import HTTPStatus
 
 from domain.blob import ByteRange
+from entrypoints.http.header_values import BLANKS, MAX_SIZE, is_digits
 from entrypoints.http.problems import HttpProblem
 
-ONE_RANGE = re.compile(r"bytes\s*=\s*(\d{0,30})\s*-\s*(\d{0,30})\s*", re.IGNORECASE | re.ASCII)
+MAX_DIGITS = 30
 
 
 def wanted(header: str | None, size: int) -> ByteRange | None:
     """The part of `size` bytes that is asked for; None is the whole. Raises HttpProblem 416."""
-    found = ONE_RANGE.fullmatch(header or "")
-    if found is None or found[1] == found[2] == "":
+    start, stop = _ends(header or "")
+    if start is None:
+        return None if stop is None else _suffix(stop, size)
+    if stop is not None and stop < start:
         return None
-    if not found[1]:
-        length = min(int(found[2]), size)
-        return ByteRange(size - length, size) if length else _refuse(size)
-    first, last = int(found[1]), int(found[2]) if found[2] else size
-    if last < first and found[2]:
-        return None
-    return ByteRange(first, min(last + 1, size)) if first < size else _refuse(size)
+    last = size if stop is None else stop
+    return ByteRange(start, min(last + 1, size)) if start < size else _refuse(size)
+
+
+def _suffix(length: int, size: int) -> ByteRange:
+    length = min(length, size)
+    return ByteRange(size - length, size) if length else _refuse(size)
+
+
+def _ends(header: str) -> tuple[int | None, int | None]:
+    """The numbers in `bytes=0-9`, either of which may be missing. Both are if it is anything else than one range."""
+    if len(header) > MAX_SIZE:
+        return None, None
+    unit, _, range_set = header.partition("=")
+    first, dash, last = range_set.partition("-")
+    ends = [end.strip(BLANKS) for end in (first, last)]
+    if unit.strip(BLANKS).lower() != "bytes" or not dash or not all(map(_is_end, ends)):
+        return None, None
+    start, stop = (int(end) if end else None for end in ends)
+    return start, stop
+
+
+def _is_end(text: str) -> bool:
+    return text == "" or (len(text) <= MAX_DIGITS and is_digits(text))
 
 
 def content_range(part: ByteRange, size: int) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from urllib.parse import quote
@@ -13,16 +12,13 @@ from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, Digest
 from entrypoints.http import conditions, ranges
 from entrypoints.http.answers import Headers
 from entrypoints.http.fields import content_length
+from entrypoints.http.header_values import BLANKS, MAX_SIZE, dictionary_member, is_token
 from entrypoints.http.problems import HttpProblem
 
-# RFC 9110, section 8.3.1; 255 characters are enough for everyone, and no header that other servers refuse.
-MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~\w-]+/[!#$%&'*+.^_`|~\w-]+(?:[ \t]*;[\t\x20-\x7e]*)?", re.ASCII)
-MAX_MEDIA_TYPE = 255
-SHA_256 = re.compile(r"(?:^|,)\s*sha-256\s*=\s*:([^:]*):\s*(?:;[^,]*)?(?=,|$)")
-# What browsers show and can't be made to run.
-HARMLESS = re.compile(
-    r"(?:image/(?:png|jpeg|gif|webp|avif|bmp)|text/plain|audio/[\w.+-]+|video/[\w.+-]+)(?:;.*)?", re.IGNORECASE
-)
+MAX_MEDIA_TYPE = 255  # characters: enough for everyone, and a header that no other server refuses
+# Browsers show these, and can't be made to run them.
+HARMLESS = {"text/plain", *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp"))}
+HARMLESS_KINDS = {"audio", "video"}
 
 
 def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> NewBlob:
@@ -41,27 +37,41 @@ def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[
 
 def _content_type(headers: Mapping[str, str]) -> str:
     given = headers.get("content-type", "").strip() or DEFAULT_CONTENT_TYPE
-    if not MEDIA_TYPE.fullmatch(given) or len(given) > MAX_MEDIA_TYPE:
+    if len(given) > MAX_MEDIA_TYPE or not _is_media_type(given):
         raise _invalid(f"Content-Type is no media type of up to {MAX_MEDIA_TYPE} characters, such as image/png.")
     return given
 
 
+def _is_media_type(text: str) -> bool:
+    """RFC 9110, section 8.3.1. Parameters may be any visible ASCII, blanks and tabs."""
+    essence, _, parameters = text.partition(";")
+    kind, _, subtype = essence.rstrip(BLANKS).partition("/")
+    are_visible = parameters.isascii() and parameters.replace("\t", "").isprintable()
+    return is_token(kind) and is_token(subtype) and are_visible
+
+
 def _digest(headers: Mapping[str, str]) -> Digest | None:
     """The SHA-256 that the sender declares (RFC 9530). Other algorithms are not checked."""
-    digests = {digest for name in ("content-digest", "repr-digest") if (digest := _sha_256(name, headers.get(name)))}
-    if len(digests) > 1:
+    content = _sha_256("Content-Digest", headers.get("content-digest"))
+    representation = _sha_256("Repr-Digest", headers.get("repr-digest"))
+    if content and representation and content != representation:
         raise _invalid("Content-Digest and Repr-Digest differ. Here they are the same, for a body is all of a blob.")
-    return digests.pop() if digests else None
+    return content or representation
 
 
 def _sha_256(name: str, value: str | None) -> Digest | None:
-    found = SHA_256.search(value or "")
+    if value is not None and len(value) > MAX_SIZE:
+        raise _invalid(f"{name} has more than {MAX_SIZE:,} characters.")
+    found = dictionary_member(value or "", "sha-256")
     if found is None:
         return None
     try:
-        return Digest(base64.b64decode(found[1], validate=True))
+        opening, encoded, closing = found[:1], found[1:-1], found[-1:]
+        if (opening, closing) != (":", ":"):
+            raise ValueError(found)
+        return Digest(base64.b64decode(encoded, validate=True))
     except (binascii.Error, ValueError):
-        raise _invalid(f"The sha-256 in {name.title()} is no SHA-256 in base64, such as sha-256=:...=:.") from None
+        raise _invalid(f"The sha-256 in {name} is no SHA-256 in base64, such as sha-256=:...=:.") from None
 
 
 def _invalid(detail: str) -> HttpProblem:
@@ -96,9 +106,14 @@ def validators(blob: Blob) -> Headers:
 
 def _disposition(blob: Blob) -> str:
     """Shown if it is harmless, or else saved; under the last segment of the id (RFC 6266, RFC 8187)."""
-    kind = "inline" if HARMLESS.fullmatch(blob.content_type) else "attachment"
+    kind = "inline" if _is_harmless(blob.content_type) else "attachment"
     name = blob.id.value.rstrip("/").rpartition("/")[2]
     return f"{kind}; filename*=UTF-8''{quote(name, safe='')}" if name else kind
+
+
+def _is_harmless(content_type: str) -> bool:
+    essence = content_type.partition(";")[0].rstrip(BLANKS).lower()
+    return essence in HARMLESS or essence.partition("/")[0] in HARMLESS_KINDS
 
 
 async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:

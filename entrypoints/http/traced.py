@@ -1,5 +1,7 @@
 """A span for each request, in the trace that the client began, if it did (W3C Trace Context)."""
 
+from collections.abc import Iterable
+
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -9,6 +11,7 @@ from entrypoints.http.access_log import method_of, route_of
 from entrypoints.telemetry.tracing import PROPAGATOR, Tracing
 
 OURS = (b"traceparent", b"tracestate")
+MAX_SIZE = 512  # bytes, as many as W3C Trace Context asks for (section 3.3.1.1); a longer header is ignored
 
 
 class Traced:
@@ -30,10 +33,9 @@ class Traced:
                 status = message["status"]
             await send(message)
 
-        carried = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in OURS}
         with self._tracer.start_as_current_span(
             method_of(scope),
-            context=PROPAGATOR.extract(carried),
+            context=PROPAGATOR.extract(carried(scope["headers"])),
             kind=SpanKind.SERVER,
             record_exception=False,
             set_status_on_exception=False,
@@ -44,6 +46,13 @@ class Traced:
                     await self._app(scope, receive, answering)
                 finally:
                     _describe(span, scope, status)
+
+
+def carried(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The headers with the client's trace."""
+    return {
+        name.decode(): value.decode("latin-1") for name, value in headers if name in OURS and len(value) <= MAX_SIZE
+    }
 
 
 def _describe(span: Span, scope: HTTPScope, status: int) -> None:

@@ -1,11 +1,17 @@
-"""What is refused before its body was read: the answer comes at once, and the rest of the body is not taken."""
+"""Refusals before the body was read: the response comes at once, and the rest of the body is discarded, in bounds."""
 
 import itertools
+import json
 import secrets
+import socket
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from entrypoints.http.lingering import LingerLimits
 from tests.contracts.blob_store import MIB
 from tests.http.server import Server
 from tests.http.wire import AUTH, JSON, Answer, answer, request
@@ -39,10 +45,11 @@ each = pytest.mark.parametrize(("status", "line", "headers"), REFUSED.values(), 
 
 
 def all_of(server: Server, message: bytes) -> Answer:
-    """The answer, which is to be the only one, and the connection to end behind it."""
+    """The response, which must be the only one. The connection must end after it."""
     with server.connect() as connection, connection.makefile("rb") as stream:
         connection.sendall(message)
         refusal = answer(stream)
+        connection.shutdown(socket.SHUT_WR)
         assert stream.read() == b""
     return refusal
 
@@ -70,7 +77,7 @@ def test_what_no_length_announces_is_no_request(server: Server, line: str, statu
 
 
 @pytest.mark.parametrize("name", ["no token", "too large", "no JSON", "no media type", "another version"])
-def test_a_long_body_is_not_read(server: Server, name: str) -> None:
+def test_a_long_body_is_not_read_to_completion(server: Server, name: str) -> None:
     status, line, headers = REFUSED[name]
     request_id = secrets.token_hex(8)
     with server.connect() as connection:
@@ -80,9 +87,91 @@ def test_a_long_body_is_not_read(server: Server, name: str) -> None:
             for _ in itertools.repeat(None, 1024):
                 connection.sendall(b"x" * MIB)
                 sent += MIB
-    assert sent < 64 * MIB  # so much fits into what lies between, on any machine
+    # The buffers between both ends hold less than 64 MiB on any machine.
+    assert sent < LingerLimits().size + 64 * MIB
     told = server.logged(request_id)
     assert (told["status"], told["bytes_in"]) == (status, 0)
+
+
+UPLOAD = 32 * MIB
+JSON_UPLOAD = b'{"id":"in use","data":"' + b"A" * (UPLOAD - 25) + b'"}'
+SENT_ENTIRELY = {
+    "no token": (401, request(PUT, f"Content-Length: {UPLOAD}\r\n", b"x" * UPLOAD)),
+    "no token, in chunks": (401, request(PUT, CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (UPLOAD, b"x" * UPLOAD))),
+    "an id in use": (
+        409,
+        request("POST /v1/blobs", f"{AUTH}{JSON}Content-Length: {len(JSON_UPLOAD)}\r\n", JSON_UPLOAD),
+    ),
+    "another version": (412, request(PUT, f"{AUTH}If-Match: *\r\nContent-Length: {UPLOAD}\r\n", b"x" * UPLOAD)),
+}
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("refusing")) as server, server.client() as client:
+        client.post("/v1/blobs", json={"id": "in use", "data": ""})
+        yield server
+
+
+class TestClientsThatSendEverythingBeforeTheyRead:
+    @pytest.mark.parametrize(("status", "message"), SENT_ENTIRELY.values(), ids=SENT_ENTIRELY)
+    def test_each_receives_the_whole_refusal(self, refusing: Server, status: int, message: bytes) -> None:
+        with ThreadPoolExecutor(5) as clients:
+            seen = Counter(clients.map(lambda _: self.outcome(refusing, message), range(10)))
+        assert seen == {str(status): 10}
+
+    @staticmethod
+    def outcome(server: Server, message: bytes) -> str:
+        """The status in the body of the response, which was received to its last byte; or the error."""
+        try:
+            with server.connect() as connection, connection.makefile("rb") as stream:
+                connection.sendall(message)
+                body = answer(stream).body
+                assert stream.read() == b""
+                return str(json.loads(body)["status"])
+        except (OSError, ValueError) as error:
+            return repr(error)
+
+
+class TestTheLimitsOfDiscarding:
+    def test_a_client_that_stalls(self, tmp_path: Path) -> None:
+        with Server(tmp_path, CLIENT_TIMEOUT="0.5") as server, server.connect() as connection:
+            connection.sendall(request(PUT, LONG, b"x" * MIB))
+            with connection.makefile("rb") as stream:
+                assert answer(stream).status == 401
+                server.wait_until(lambda: server.connections() == 0)
+            assert "error" not in {line["level"] for line in server.log()}
+
+    def test_a_client_that_sends_without_end(self, tmp_path: Path) -> None:
+        with Server(tmp_path, CLIENT_TIMEOUT="1") as server, server.connect() as connection:
+            connection.sendall(request(PUT, LONG))
+            connection.settimeout(0.05)
+            for _ in itertools.repeat(None, 400):  # 20 s: it must end much earlier
+                try:
+                    connection.sendall(b"x")
+                    connection.recv(65_536)
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    break
+            else:
+                raise AssertionError("a byte now and then was enough")
+
+    def test_many_clients_that_stall_hold_no_request_slot_and_half_of_the_connections(self, tmp_path: Path) -> None:
+        with Server(tmp_path, MAX_REQUESTS="1", MAX_CONNECTIONS="6") as server:
+            stalled = [server.connect() for _ in range(3)]
+            for connection in stalled:
+                connection.sendall(request(PUT, LONG))
+                with connection.makefile("rb") as stream:
+                    assert answer(stream).status == 401
+            with server.client() as client:
+                assert client.put("/v1/blobs/other", content=b"x").status_code == 201
+            with server.connect() as connection, connection.makefile("rb") as stream:
+                connection.sendall(request(PUT, LONG))
+                assert answer(stream).status == 401
+                assert stream.read() == b""  # closed, though it stalls too
+            for connection in stalled:
+                connection.close()
 
 
 def test_a_body_that_was_read_leaves_the_connection_open(server: Server) -> None:

@@ -1,0 +1,56 @@
+"""Lingering close: after an early response, the rest of the request's body is read and discarded for a while.
+
+A server that closes a connection while the client still sends answers the client's next bytes with a reset. The reset
+makes sending fail, and can destroy the response before the client reads it (RFC 9112, section 9.6).
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from litestar.types import Receive
+
+
+@dataclass(frozen=True, slots=True)
+class LingerLimits:
+    """Limits on lingering, so that clients without a token can't hold connections with it.
+
+    `idle`: seconds without a byte. `total`: seconds per request. `size`: bytes per request. `connections`: lingering
+    connections of one worker at the same time; any further one is closed at once.
+    """
+
+    idle: float = 5
+    total: float = 30
+    size: int = 256 * 1024**2
+    connections: int = 1000
+
+
+class Lingering:
+    """The lingering connections of one worker."""
+
+    def __init__(self, limits: LingerLimits) -> None:
+        self._limits = limits
+        self._free = limits.connections
+
+    async def discard(self, receive: Receive) -> None:
+        """Read until the body ends, the client leaves, or a limit is reached. Nothing of it is kept."""
+        if not self._free:
+            return
+        self._free -= 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.total):
+                    await self._discard(receive)
+        finally:
+            self._free += 1
+
+    async def _discard(self, receive: Receive) -> None:
+        left = self._limits.size
+        more = True
+        while more and left > 0:
+            async with asyncio.timeout(self._limits.idle):
+                message = await receive()
+            if message["type"] != "http.request":
+                return
+            left -= len(message["body"])
+            more = message["more_body"]

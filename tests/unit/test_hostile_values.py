@@ -1,0 +1,230 @@
+"""Values made to keep a parser busy: none takes time that grows faster than its length.
+
+A request can't be interrupted while a value is parsed, so one that takes seconds stops a whole worker.
+"""
+
+import ast
+import itertools
+import re
+import re._constants as opcodes  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entrypoints.http.app import create_app
+from entrypoints.http.json_scanner import MAX_FRAME, Scanner
+from entrypoints.http.problems import HttpProblem
+from entrypoints.http.traced import carried
+from entrypoints.setting_values import hashed
+from entrypoints.settings import Settings
+from entrypoints.telemetry.tracing import PROPAGATOR
+from tests.deadline import DeadlinePassedError, processor_time
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [path for folder in ("domain", "entrypoints/http") for path in sorted((ROOT / folder).glob("*.py"))]
+SECONDS = 2.0  # of the processor, for one value; each takes a few milliseconds
+
+# Headers that the interface reads, and the beginnings of their values.
+HEADERS: dict[str, list[str]] = {
+    "accept": ["", "application/json;", "*/*;q=0.5,"],
+    "authorization": ["Bearer "],
+    "content-digest": ["", "sha-256=", "sha-256=:AAAA:"],
+    "content-length": [],  # the HTTP server takes digits only, of 64 bits
+    "content-range": ["bytes "],
+    "content-type": ["", "text/plain", "text/plain;"],
+    "expect": [""],
+    "if-match": ["", '"a"', 'W/"a"'],
+    "if-modified-since": ["", "Sat, ", "Sat Oct "],
+    "if-none-match": ["", '"a"', 'W/"a"'],
+    "if-range": ["", '"a"'],
+    "if-unmodified-since": ["", "Sat, ", "Sat Oct "],
+    "range": ["bytes", "bytes=", "bytes=0-"],
+    "repr-digest": ["", "sha-256=:"],
+    "transfer-encoding": [""],
+    "x-request-id": [""],
+}
+OF_BODIES = {"content-digest", "content-range", "content-type", "expect", "repr-digest", "transfer-encoding"}
+UNITS = [
+    *(" ", "\t", ",", ", ", " ,", '"', '""', '"a",', '"a" ', ' ,""', "W/", ";", "; ", ";q=", ";q=0.", "=", " =", ":"),
+    *("::", "-", " -", "0", "0-", "a", "a/", "/", "\\", '\\"', "%", "%0", "%41", "(", "[", "&", "&a=", "+", ".", "é"),
+]
+ENDS = ["", "!"]
+SIZES = [90, 100_000]  # characters; the HTTP server takes heads of up to 400 KiB
+# Modules that may use regular expressions at all, and how.
+PATTERNS = {"domain.blob", "entrypoints.http.base64_text", "entrypoints.http.json_scanner"}
+
+
+def hostile(beginnings: list[str]) -> Iterator[str]:
+    for beginning, unit, end, size in itertools.product(beginnings, UNITS, ENDS, SIZES):
+        yield beginning + unit * (size // len(unit)) + end
+
+
+class TestHeaders:
+    @pytest.mark.parametrize("name", [name for name in HEADERS if HEADERS[name]])
+    async def test_a_value_is_parsed_in_time(self, name: str) -> None:
+        method = "PUT" if name in OF_BODIES else "GET"
+        await App().ask(method, ((b"/v1/blobs/hostile?alt=media", {name: value}) for value in hostile(HEADERS[name])))
+
+    def test_the_list_is_complete(self) -> None:
+        read = {name for path in SOURCES for name in _headers_read(path)}
+        assert read == HEADERS.keys()
+
+    def test_the_trace_of_a_client(self) -> None:
+        trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        for value in hostile(["", "a=b", "a=b,"]):
+            with processor_time(SECONDS):
+                headers = {"traceparent": trace, "tracestate": value}
+                PROPAGATOR.extract(carried([(n.encode(), v.encode("latin-1")) for n, v in headers.items()]))
+                PROPAGATOR.extract(carried([(b"traceparent", f"{trace}-{value}".encode("latin-1"))]))
+
+
+class TestTargets:
+    async def test_ids(self) -> None:
+        await App().ask("GET", ((b"/v1/blobs/" + value.encode(), {}) for value in hostile([""])))
+
+    @pytest.mark.parametrize("path", [b"/v1/blobs", b"/v1/blobs/hostile"])
+    async def test_queries(self, path: bytes) -> None:
+        beginnings = ["", "prefix=", "limit=1", "cursor=YQ", "alt="]
+        await App().ask("GET", ((path + b"?" + value.encode(), {}) for value in hostile(beginnings)))
+
+    async def test_other_paths(self) -> None:
+        await App().ask("GET", ((value.encode(), {}) for value in hostile(["/", "/docs/", "/docs/files/", "//"])))
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        "beginning", ["", "{", '{"id":"', '{"id":"a","data":"', '{"id":"a","data":""', '{"(byte 1']
+    )
+    def test_json_whole_and_in_small_chunks(self, beginning: str) -> None:
+        for value in hostile([beginning]):
+            body = value.encode()
+            with processor_time(SECONDS):
+                scan([body])
+                scan([body[start : start + 500] for start in range(0, MAX_FRAME, 500)])
+
+
+class TestRegularExpressions:
+    def test_few_modules_use_them(self) -> None:
+        users = {
+            path for path in SOURCES if re.search(r"^(import re\b|from re import)", path.read_text(), re.MULTILINE)
+        }
+        assert {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in users} == PATTERNS
+
+    @pytest.mark.parametrize("module", sorted(PATTERNS))
+    def test_they_are_compiled_where_they_can_be_seen(self, module: str) -> None:
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+        used = set(_attributes_of_re(ast.parse(source)))
+        assert used <= {"compile", "Match", "DOTALL", "ASCII"}
+
+    @pytest.mark.parametrize("module", sorted(PATTERNS))
+    def test_none_can_backtrack(self, module: str) -> None:
+        patterns = [each for each in vars(import_module(module)).values() if isinstance(each, re.Pattern)]
+        assert patterns
+        for pattern in patterns:
+            assert _backtracking(parser.parse(pattern.pattern, pattern.flags & re.DOTALL)) == [], pattern.pattern
+
+    @pytest.mark.parametrize("pattern", [r"a*", r"a{1,9}b", r"(a|ab)*+c?", r"x(?:\s*,)*?y"])
+    def test_the_test_sees_one_that_can(self, pattern: str) -> None:
+        assert _backtracking(parser.parse(pattern)) != []
+
+
+def test_the_deadline_interrupts_a_pattern() -> None:
+    with pytest.raises(DeadlinePassedError), processor_time(0.1):
+        re.fullmatch(r'"a"(?:\s*,\s*(?:"a")?)*\s*', '"a"' + " , " * 40 + "!")
+
+
+def scan(chunks: list[bytes]) -> None:
+    scanner = Scanner()
+    try:
+        for chunk in chunks:
+            scanner.feed(chunk)
+        scanner.end()
+    except Exception as refusal:
+        if not isinstance(refusal, HttpProblem) and type(refusal).__name__ != "DriveError":
+            raise
+
+
+def _headers_read(path: Path) -> Iterator[str]:
+    """The names of headers in a module's source: constants that are looked up in headers, or compared with names."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Call(
+                ast.Attribute(ast.Name("headers") | ast.Attribute(attr="headers"), "get" | "getall"), [key, *_]
+            ):
+                yield from _constants(key)
+            case ast.Compare(key, [ast.In() | ast.NotIn()], [ast.Name("headers")]):
+                yield from _constants(key)
+            case ast.Compare(ast.Name("name" | "header"), [ast.Eq()], [key]):
+                yield from _constants(key)
+            case ast.Subscript(ast.Name("headers"), key):
+                yield from _constants(key)
+
+
+def _constants(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, bytes | str):
+        yield (node.value.decode() if isinstance(node.value, bytes) else node.value).lower()
+
+
+def _attributes_of_re(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(ast.Name("re"), name):
+                yield name
+
+
+def _backtracking(tree: Any) -> list[str]:
+    """The repetitions in a pattern that give characters back. Those of a fixed count, and possessive ones, do not."""
+    found = []
+    for operation, argument in tree:
+        if operation in (opcodes.MAX_REPEAT, opcodes.MIN_REPEAT):
+            least, most, _ = argument
+            found += [f"{least} to {most}"] if least != most else []
+        for part in argument if isinstance(argument, tuple | list) else [argument]:
+            for inner in part if isinstance(part, list) else [part]:
+                if isinstance(inner, parser.SubPattern):
+                    found += _backtracking(inner)
+    return found
+
+
+class App:
+    """The application, without a server, asked for one thing after another."""
+
+    def __init__(self) -> None:
+        token = hashed("token")
+        self._app = create_app(Settings(storage="memory", tokens=(token,)))
+
+    async def ask(self, method: str, asked: Iterable[tuple[bytes, dict[str, str]]]) -> None:
+        """Ask for each target, with its headers. Fails if a response takes too much of the processor."""
+        async with self._app.lifespan():
+            await self._ask("PUT", b"/v1/blobs/hostile", {})  # conditions are read where there is a blob
+            for target, headers in asked:
+                await self._ask(method, target, headers)
+
+    async def _ask(self, method: str, target: bytes, headers: dict[str, str]) -> None:
+        path, _, query = target.partition(b"?")
+        given = {"host": "test", "authorization": "Bearer token"} | headers
+        if method == "PUT":
+            given["content-length"] = "1"
+        scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path.decode("latin-1"),
+            "raw_path": path,
+            "query_string": query,
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
+        }
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"x", "more_body": False}
+
+        async def send(_: dict[str, Any]) -> None:
+            pass
+
+        with processor_time(SECONDS):
+            await self._app(scope, receive, send)  # type: ignore[arg-type]
