@@ -3,11 +3,11 @@
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
-from domain.errors import DriveError, Kind
+from domain.errors import DriveError, Kind, Loggable
 
 MAX_ID_BYTES = 1024
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -20,10 +20,10 @@ class BlobId:
     """The name that a user gave a blob: Unicode text of 1 to 1,024 bytes in UTF-8, without control characters.
 
     It is kept and compared byte for byte: no normalisation, no folding of case, no meaning in `/` or `..`.
-    Anything else raises INVALID_ID.
+    Anything else raises INVALID_ID. Its `str` and `repr` don't show it, so that it gets into no log: ask for `value`.
     """
 
-    value: str
+    value: str = field(repr=False)
 
     def __post_init__(self) -> None:
         if control := CONTROL_CHARACTER.search(self.value):
@@ -35,9 +35,6 @@ class BlobId:
         if not 1 <= size <= MAX_ID_BYTES:
             raise _invalid_id(f"is {size:,} bytes long in UTF-8")
 
-    def __str__(self) -> str:
-        return self.value
-
 
 def _invalid_id(fault: str) -> DriveError:
     rule = f"an id is 1 to {MAX_ID_BYTES:,} bytes of UTF-8 text without control characters"
@@ -45,7 +42,7 @@ def _invalid_id(fault: str) -> DriveError:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class ObjectKey:
+class ObjectKey(Loggable):
     """The name of an object in a storage: 32 lower-case hexadecimal digits, random, never used again.
 
     It has nothing to do with the blob's id, so nothing that a user typed ever becomes a path or a command.

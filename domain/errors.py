@@ -2,6 +2,8 @@
 
 from enum import Enum
 
+from domain.redaction import without_passwords
+
 
 class Kind(Enum):
     """Every way in which an operation on blobs fails. The value is the stable code that users see."""
@@ -28,22 +30,30 @@ class Kind(Enum):
 TEMPORARY = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.LEASE_LOST, Kind.COMMIT_UNKNOWN})
 
 
+class Loggable:
+    """A value that a log may show, because it says nothing about users or their blobs."""
+
+    __slots__ = ()
+
+
 class DriveError(Exception):
     """An operation failed in one of the known ways.
 
-    `detail` is for people: it says what is wrong and, where that helps, what to do. `operation`, `backend` and
-    `subject` (the id or the object key) say where. The fault underneath, if there is one, is the `__cause__`.
+    `detail` is for people: it says what is wrong and, where that helps, what to do. It never holds a blob id, and the
+    passwords of URLs are taken out of it. `operation`, `backend` and `subject` (the blob id or the object key) say
+    where. The text of the error, which goes to the log, names the subject only if that is `Loggable`. The fault
+    underneath, if there is one, is the `__cause__`.
     """
 
     def __init__(
-        self, kind: Kind, detail: str, *, operation: str = "", backend: str = "", subject: object = ""
+        self, kind: Kind, detail: str, *, operation: str = "", backend: str = "", subject: object = None
     ) -> None:
-        super().__init__(detail)
         self.kind = kind
-        self.detail = detail
+        self.detail = without_passwords(detail)
         self.operation = operation
         self.backend = backend
-        self.subject = str(subject)
+        self.subject = subject
+        super().__init__(self.detail)
 
     @property
     def temporary(self) -> bool:
@@ -51,5 +61,6 @@ class DriveError(Exception):
         return self.kind in TEMPORARY
 
     def __str__(self) -> str:
-        where = " ".join(part for part in (self.backend, self.operation, self.subject) if part)
+        subject = str(self.subject) if isinstance(self.subject, Loggable) else ""
+        where = " ".join(part for part in (self.backend, self.operation, subject) if part)
         return f"{self.kind.value}: {self.detail}" + (f" ({where})" if where else "")

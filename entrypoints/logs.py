@@ -1,12 +1,21 @@
-"""Log lines: for people on a terminal, JSON elsewhere. The libraries' lines come in the same form."""
+"""Log lines: for people on a terminal, JSON elsewhere. The libraries' lines come in the same form.
+
+No line holds a blob id, a token or a password, whoever writes it: exceptions are shown without the values in their
+messages, and URLs without user and password.
+"""
 
 import logging
 import sys
+import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 import structlog
+
+from domain.redaction import without_passwords
+from entrypoints import log_exceptions
 
 if TYPE_CHECKING:
     from stamina.instrumentation import RetryDetails
@@ -33,11 +42,20 @@ def configure(stream: TextIO = sys.stderr) -> None:
     libraries = logging.StreamHandler(stream)
     libraries.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name, _first_line],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     logging.basicConfig(handlers=[libraries], level=logging.WARNING, force=True)
+    # Python itself would write these to stderr, with their messages.
+    threading.excepthook = lambda failed: LOG.error("a thread failed", exc_info=failed.exc_value)
+    sys.unraisablehook = lambda failed: LOG.error("an exception was ignored", exc_info=failed.exc_value)
+
+
+def show_hints(hints: Iterable[str]) -> None:
+    """Log what may be wrong with the names of settings."""
+    for hint in hints:
+        LOG.warning("a name is close to a setting", hint=hint)
 
 
 def tell_of_retry(details: "RetryDetails") -> None:
@@ -56,9 +74,34 @@ class _Lines(structlog.WriteLogger):
 
 
 def _rendering(stream: TextIO) -> list[structlog.typing.Processor]:
+    private: list[structlog.typing.Processor] = [
+        structlog.processors.ExceptionRenderer(log_exceptions.traceback_text),
+        _redact,
+    ]
     if stream.isatty():
-        return [structlog.dev.ConsoleRenderer()]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+        # Not structlog's own choice: where the package rich is installed, that shows the values of all variables.
+        return [*private, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [*private, structlog.processors.JSONRenderer(serializer=_json)]
+
+
+def _redact(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: _redacted(value) for name, value in line.items()}
+
+
+def _redacted(value: Any) -> Any:
+    text = log_exceptions.summary(value) if isinstance(value, BaseException) else value
+    return without_passwords(text) if isinstance(text, str) else text
+
+
+def _first_line(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Keep what a library's line says in general.
+
+    asyncio and granian write the message of an exception below it, and asyncio the arguments of a callback after `(`.
+    """
+    line["event"] = line["event"].partition("\n")[0]
+    if line["logger"] == "asyncio":
+        line["event"] = line["event"].partition("(")[0]
+    return line
 
 
 def _json(line: Any, **_: Any) -> str:

@@ -107,7 +107,7 @@ def _echo(line: str | bytes) -> None:
 def line_of(finding: Finding) -> str:
     location = finding.location
     where = f"{location.backend} {location.key}"
-    subject = where if finding.blob is None else f"{finding.blob.id} ({where})"
+    subject = where if finding.blob is None else f"{finding.blob.id.value} ({where})"
     return f"{finding.fault.value}: {subject}: {finding.detail} {_outcome(finding)}"
 
 

@@ -95,7 +95,7 @@ class _Exchange:
             requests.answered(method_of(scope), route_of(scope), self.status, seconds, self._received, self._sent)
         LOG.info(
             "request",
-            method=scope["method"],
+            method=method_of(scope),
             route=route_of(scope),
             status=self.status,
             milliseconds=round(seconds * 1000, 1),

@@ -89,7 +89,7 @@ def on_drive_error(request: Request[Any, Any, Any], error: DriveError) -> Respon
     """An error of the domain, as its kind's row says."""
     status = STATUSES[error.kind]
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        LOG.error("a request failed", fault=str(error), cause=repr(error.__cause__))
+        LOG.error("a request failed", fault=str(error), cause=error.__cause__)
     retry = RETRY_AFTER if error.temporary and status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}
     told = TOLD.get(error.kind, error.detail)
     return problem_response(request, HttpProblem(status, error.kind.value, told, headers=retry))
@@ -121,7 +121,7 @@ def on_client_gone(request: Request[Any, Any, Any], error: ClientGone) -> Respon
 
 
 def on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """A fault of our own: told in general terms, logged in full."""
+    """A bug: described in general terms in the response, and by its traceback in the log."""
     LOG.error("a request hit a fault in Drivebay", exc_info=error)
     detail = "Drivebay has a fault here. Tell the operator; the log has the details."
     return problem_response(request, HttpProblem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail))

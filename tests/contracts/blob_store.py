@@ -370,7 +370,7 @@ class BlobStoreContract:
         for looking in (store.stat, partial(read, store), partial(read, store, byte_range=ByteRange(0, 1))):
             with pytest.raises(DriveError) as caught:
                 await looking(key)
-            assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, key.value)
+            assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, key)
 
     async def test_deleting_what_is_not_there_succeeds(self, store: BlobStore) -> None:
         key = await self.put(store, b"once")

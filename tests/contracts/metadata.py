@@ -253,7 +253,7 @@ class MetadataContract:
     async def test_what_is_not_there_is_named(self, metadata: Metadata) -> None:
         with pytest.raises(DriveError) as caught:
             await metadata.blobs.get(BlobId("nobody's"))
-        assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, "nobody's")
+        assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, BlobId("nobody's"))
         async with metadata() as work:
             with refused(Kind.NOT_FOUND):
                 await work.blobs.get(BlobId("nobody's"))
@@ -277,7 +277,7 @@ class MetadataContract:
         assert await put(metadata, first, CREATE_ONLY) is None
         with pytest.raises(DriveError) as caught:
             await put(metadata, blob(), CREATE_ONLY)
-        assert (caught.value.kind, caught.value.subject) == (Kind.ALREADY_EXISTS, "k5")
+        assert (caught.value.kind, caught.value.subject) == (Kind.ALREADY_EXISTS, BlobId("k5"))
         assert await metadata.blobs.get(first.id) == first
 
     async def test_a_named_version_is_replaced_and_no_other(self, metadata: Metadata) -> None:
@@ -304,7 +304,7 @@ class MetadataContract:
     async def test_nothing_can_be_removed_where_nothing_is(self, metadata: Metadata) -> None:
         with pytest.raises(DriveError) as caught:
             await remove(metadata, BlobId("nobody's"))
-        assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, "nobody's")
+        assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, BlobId("nobody's"))
 
     async def test_a_named_version_is_removed_and_no_other(self, metadata: Metadata) -> None:
         first, second = blob(size=1), blob(size=2)

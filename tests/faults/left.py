@@ -35,7 +35,7 @@ async def looking(given: Mapping[str, str]) -> AsyncIterator[Callable[[], Awaita
         metadata, stores = container.metadata(), container.stores()
 
         async def left() -> list[str]:
-            rows = [f"the blob {blob.id}" for blob in await metadata.blobs.between("", None, 100)]
+            rows = [f"the blob {blob.id.value}" for blob in await metadata.blobs.between("", None, 100)]
             rows += [str(backlog) for backlog in await metadata.backlog()]
             return rows + await _in(stores.by_name[stores.active])
 

@@ -47,7 +47,7 @@ class TestFetchFindsTheTruth:
         await any_drive.active.delete(blob.location.key)
         with pytest.raises(DriveError, match=r"is gone; it should have 4 bytes") as caught:
             await any_drive.get()
-        assert (caught.value.kind, caught.value.subject) == (Kind.INTEGRITY, blob.location.key.value)
+        assert (caught.value.kind, caught.value.subject) == (Kind.INTEGRITY, blob.location.key)
 
     @pytest.mark.parametrize(
         ("there", "why"), [(b"", "ends after 0"), (b"her", "ends after 3"), (b"here!", "is longer")]

@@ -20,7 +20,12 @@ def blob(content_type: str = "text/plain", sha256: bytes = bytes(32), backend: s
 class TestBlobId:
     @pytest.mark.parametrize("text", NASTY)
     def test_keeps_every_legal_id_as_it_is(self, text: str) -> None:
-        assert BlobId(text).value == str(BlobId(text)) == text
+        assert BlobId(text).value == text
+
+    def test_no_text_of_it_or_around_it_shows_it(self) -> None:
+        hidden = BlobId("hidden")
+        around = Blob(hidden, Location("fs", ObjectKey.random()), 0, Digest(bytes(32)), "text/plain", datetime.now(UTC))
+        assert "hidden" not in f"{hidden} {hidden!r} {around} {KeyError(hidden)} {[hidden]}"
 
     def test_the_nasty_ids_are_all_different(self) -> None:
         assert len({BlobId(text) for text in NASTY}) == len(NASTY)
@@ -105,7 +110,19 @@ class TestPrecondition:
 
 class TestDriveError:
     def test_says_what_where_and_whether_to_try_again(self) -> None:
-        error = DriveError(Kind.NO_SPACE, "The disk is full.", operation="put", backend="fs", subject="k5")
-        assert str(error) == "no_space: The disk is full. (fs put k5)"
+        key = ObjectKey.random()
+        error = DriveError(Kind.NO_SPACE, "The disk is full.", operation="put", backend="fs", subject=key)
+        assert str(error) == f"no_space: The disk is full. (fs put {key})"
         assert not error.temporary
         assert all(DriveError(kind, "").temporary == (kind in TEMPORARY) for kind in Kind)
+
+    @pytest.mark.parametrize("subject", [BlobId("k5"), "k5", b"k5", None], ids=repr)
+    def test_its_text_has_no_blob_id(self, subject: object) -> None:
+        error = DriveError(Kind.UNAVAILABLE, "Store it again.", backend="postgresql", subject=subject)
+        assert str(error) == "unavailable: Store it again. (postgresql)"
+        assert error.subject == subject
+
+    def test_it_has_no_password_of_a_url(self) -> None:
+        error = DriveError(Kind.UNAVAILABLE, 'Could not connect to "http://u:p@ss@h:1/b" or s3://key@h.')
+        assert error.detail == 'Could not connect to "http://...@h:1/b" or s3://...@h.'
+        assert error.args == (error.detail,)
