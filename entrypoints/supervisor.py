@@ -26,6 +26,17 @@ class Supervisor(MPServer):
         threading.Thread(target=self._heed_signals, name="signals", daemon=True).start()
         super().startup(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian's
 
+    def _spawn_worker(self, *args: Any, **kwargs: Any) -> Any:
+        """A worker whose end one thread waits for, and everybody else asks that thread.
+
+        Of two threads that wait for one process, the second finds nothing to wait for. Until the first has noted what
+        it was told, the process seems to be alive, and to have ignored its SIGTERM.
+        """
+        worker: Any = super()._spawn_worker(*args, **kwargs)
+        waiting = threading.Thread(target=worker._watcher)
+        worker._watch, worker.join, worker.is_alive = waiting.start, waiting.join, waiting.is_alive
+        return worker
+
     def _heed_signals(self) -> None:
         while received := signal.sigwait(HEEDED):
             if received == signal.SIGHUP:
