@@ -184,3 +184,14 @@ def test_a_worker_is_stopped_however_young_it_is(tmp_path: Path, moment: str) ->
         told = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0
     assert b"did not stop in time" not in told
+
+
+# As on a busy machine: the thread that was told of a worker's end does not run again at once.
+NOTES_ENDS_SLOWLY = "waitpid = os.waitpid; os.waitpid = lambda *given: (waitpid(*given), time.sleep(0.2))[0]"
+
+
+def test_a_worker_that_has_ended_is_not_said_to_refuse_it(tmp_path: Path) -> None:
+    command = f"import os, time; {NOTES_ENDS_SLOWLY}; from entrypoints.cli import main; main()"
+    with Server(tmp_path, [sys.executable, "-c", command, "serve"], WORKERS="2") as server:
+        assert server.stop() == 0
+        assert {line["level"] for line in server.log()} == {"info"}

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,7 +11,6 @@ import pytest
 from adapters.storage.memory import MemoryBlobStore
 from application.delete_blob import DeleteBlob
 from application.ports.blob_store import Stored
-from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.store_blob import LEASE, NewBlob
 from application.stores import Stores
 from domain.blob import Blob, BlobId, Digest, ObjectKey
@@ -21,6 +19,7 @@ from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import Fault, each, keys, pattern, refused
 from tests.contracts.metadata import outcomes
 from tests.integration.drive import ID, LONG_AGO, Drive
+from tests.integration.losing import DownFor, LosesAnAnswer
 
 
 class TestStoreAndFetch:
@@ -176,46 +175,6 @@ class TestWhatFailsLeavesTheOldVersion:
             await replace(drive.store, new_key=lambda: key)(NewBlob(ID, each([b"new"])))
         await drive.reap()
         assert await drive.objects() == set()
-
-
-class LosesAnAnswer(UnitOfWorkFactory):
-    """Units of work of which the commit with this number loses its answer, after or before it happened."""
-
-    def __init__(self, units: UnitOfWorkFactory, number: int, *, happens: bool) -> None:
-        self.units = units
-        self.left = number
-        self.happens = happens
-
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        async with self.units() as work:
-            commit = work.commit
-
-            async def lose() -> None:
-                self.left -= 1
-                if self.left or self.happens:
-                    await commit()
-                if not self.left:
-                    raise DriveError(Kind.COMMIT_UNKNOWN, "the connection was lost")
-
-            work.commit = lose  # type: ignore[method-assign]  # for this unit alone
-            yield work
-
-
-class DownFor(UnitOfWorkFactory):
-    """Units of work that, once an answer was lost, are refused so many times."""
-
-    def __init__(self, units: LosesAnAnswer, refusals: int) -> None:
-        self.units = units
-        self.refusals = refusals
-
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        if self.units.left <= 0 and self.refusals:
-            self.refusals -= 1
-            raise DriveError(Kind.UNAVAILABLE, "the database is down")
-        async with self.units() as work:
-            yield work
 
 
 class TestUnknownCommits:

@@ -1,0 +1,64 @@
+"""Units of work whose connection is lost at a commit, and what others do before it is back."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
+from domain.errors import DriveError, Kind
+
+
+class LosesAnAnswer(UnitOfWorkFactory):
+    """Units of work of which the commit with this number loses its answer, after or before it happened."""
+
+    def __init__(self, units: UnitOfWorkFactory, number: int, *, happens: bool) -> None:
+        self.units = units
+        self.left = number
+        self.happens = happens
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self.units() as work:
+            commit = work.commit
+
+            async def lose() -> None:
+                self.left -= 1
+                if self.left or self.happens:
+                    await commit()
+                if not self.left:
+                    raise DriveError(Kind.COMMIT_UNKNOWN, "the connection was lost")
+
+            work.commit = lose  # type: ignore[method-assign]  # for this unit alone
+            yield work
+
+
+class DownFor(UnitOfWorkFactory):
+    """Units of work that, once an answer was lost, are refused so many times."""
+
+    def __init__(self, units: LosesAnAnswer, refusals: int) -> None:
+        self.units = units
+        self.refusals = refusals
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        if self.units.left <= 0 and self.refusals:
+            self.refusals -= 1
+            raise DriveError(Kind.UNAVAILABLE, "the database is down")
+        async with self.units() as work:
+            yield work
+
+
+class LetsOthersIn(UnitOfWorkFactory):
+    """Units of work that, once an answer was lost, let others act before the next one begins."""
+
+    def __init__(self, units: LosesAnAnswer, others: Callable[[], Awaitable[object]]) -> None:
+        self.units = units
+        self.others = others
+        self.acted = False
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        if self.units.left <= 0 and not self.acted:
+            self.acted = True
+            await self.others()
+        async with self.units() as work:
+            yield work

@@ -1,0 +1,146 @@
+"""Commits whose answer is lost, while others act before the first look at what became of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.sql import SqlMetadata
+from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
+from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.storage.memory import MemoryBlobStore
+from application.delete_blob import DeleteBlob
+from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
+from application.store_blob import NewBlob
+from application.stores import Stores
+from domain.blob import BlobId, ObjectKey
+from domain.errors import Kind
+from tests.contracts.blob_store import each, refused
+from tests.contracts.metadata import Metadata
+from tests.integration.drive import Drive, Time
+from tests.integration.losing import DownFor, LetsOthersIn, LosesAnAnswer
+
+PUBLISHING = 2  # the first commit reserves
+AT_ONCE = timedelta(0)
+
+
+class CancelsACommit(UnitOfWorkFactory):
+    """Units of work of which the commit with this number happens, and is cancelled meanwhile."""
+
+    def __init__(self, units: UnitOfWorkFactory, number: int) -> None:
+        self.units = units
+        self.left = number
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self.units() as work:
+            commit = work.commit
+
+            async def commit_and_cancel() -> None:
+                await commit()
+                self.left -= 1
+                if not self.left:
+                    raise asyncio.CancelledError
+
+            work.commit = commit_and_cancel  # type: ignore[method-assign]  # for this unit alone
+            yield work
+
+
+class LostCommitCases:
+    """A subclass has a fixture for the `metadata`, opened."""
+
+    @pytest.fixture
+    def drive(self, metadata: Metadata) -> Drive:
+        return Drive(metadata, Stores("memory", {"memory": MemoryBlobStore()}), Time())
+
+    @pytest.fixture
+    def blob_id(self) -> BlobId:
+        """An id of its own for each case, because a class has one database."""
+        return BlobId(ObjectKey.random().value)
+
+    @pytest.mark.parametrize("happens", [True, False])
+    async def test_a_newer_version_outlives_a_delete_whose_answer_was_lost(
+        self, drive: Drive, blob_id: BlobId, happens: bool
+    ) -> None:
+        await drive.put(b"old", blob_id)
+        units = LetsOthersIn(LosesAnAnswer(drive.metadata, 1, happens=happens), lambda: drive.put(b"newer", blob_id))
+        await DeleteBlob(units, grace=AT_ONCE)(blob_id)
+        assert units.acted
+        await drive.reap()
+        assert await drive.get(blob_id) == b"newer"
+
+    async def test_an_upload_that_was_reaped_before_the_first_look_is_not_acknowledged(
+        self, drive: Drive, blob_id: BlobId
+    ) -> None:
+        await drive.put(b"old", blob_id)
+        units = LetsOthersIn(LosesAnAnswer(drive.metadata, PUBLISHING, happens=False), drive.reap)
+        with refused(Kind.COMMIT_UNKNOWN):
+            await replace(drive.store, units=units, lease=AT_ONCE)(NewBlob(blob_id, each([b"new"])))
+        assert units.acted
+        assert await drive.get(blob_id) == b"old"
+        assert len(await drive.objects()) == 1
+
+    async def test_a_published_version_that_was_replaced_before_the_first_look_is_not_acknowledged(
+        self, drive: Drive, blob_id: BlobId
+    ) -> None:
+        units = LetsOthersIn(
+            LosesAnAnswer(drive.metadata, PUBLISHING, happens=True), lambda: drive.put(b"newer", blob_id)
+        )
+        with refused(Kind.COMMIT_UNKNOWN):
+            await replace(drive.store, units=units)(NewBlob(blob_id, each([b"new"])))
+        assert units.acted
+        assert await drive.get(blob_id) == b"newer"
+
+    async def test_the_clean_up_after_an_unknown_commit_leaves_a_published_object_alone(
+        self, drive: Drive, blob_id: BlobId
+    ) -> None:
+        down = DownFor(LosesAnAnswer(drive.metadata, PUBLISHING, happens=True), 1)
+        with refused(Kind.COMMIT_UNKNOWN):
+            await replace(drive.store, units=down, waits=[])(NewBlob(blob_id, each([b"new"])))
+        assert down.refusals == 0, "the clean-up has no database"
+        await drive.reap()
+        assert await drive.get(blob_id) == b"new"
+
+    async def test_the_clean_up_after_a_cancelled_commit_leaves_a_published_object_alone(
+        self, drive: Drive, blob_id: BlobId
+    ) -> None:
+        units = CancelsACommit(drive.metadata, PUBLISHING)
+        with pytest.raises(asyncio.CancelledError):
+            await replace(drive.store, units=units)(NewBlob(blob_id, each([b"new"])))
+        await drive.reap()
+        assert await drive.get(blob_id) == b"new"
+
+
+class TestMemory(LostCommitCases):
+    @pytest.fixture
+    def metadata(self) -> Metadata:
+        return MemoryMetadata()
+
+
+class TestSqlite(LostCommitCases):
+    @pytest.fixture
+    async def metadata(self, tmp_path: Path) -> AsyncIterator[Metadata]:
+        async with SqlMetadata(SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))) as metadata:
+            yield metadata
+
+
+@pytest.mark.docker
+class TestPostgresql(LostCommitCases):
+    @pytest.fixture
+    async def metadata(self, class_postgresql_url: str) -> AsyncIterator[Metadata]:
+        async with SqlMetadata(PostgresqlDatabase(PostgresqlConfig(class_postgresql_url))) as metadata:
+            yield metadata
+
+
+@pytest.mark.docker
+class TestMariadb(LostCommitCases):
+    @pytest.fixture
+    async def metadata(self, class_mariadb_url: str) -> AsyncIterator[Metadata]:
+        async with SqlMetadata(MariadbDatabase(MariadbConfig(class_mariadb_url))) as metadata:
+            yield metadata
