@@ -4,9 +4,10 @@ The transaction that publishes is the one commit point. Before it nothing can be
 version is whole and durable; a crash at any moment leaves at most an upload whose lease runs out (see reap.py).
 """
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,8 @@ from application.intake import Intake
 from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage, KeySource, UnitOfWork, UnitOfWorkFactory
 from application.reap import give_up
+from application.replay import KEPT, ReplayableBody
+from application.retry import ONCE, Retry
 from application.settle import WAITS, settle
 from application.stores import Stores
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Location
@@ -56,7 +59,8 @@ class StoredBlob:
 class StoreBlob:
     """Store bytes under an id, and return the blob once it is durable and visible.
 
-    If anything fails, a cancellation included, what was there before is still there. Raises what the ports raise, the
+    A write to a storage that is UNAVAILABLE is repeated as `retry` says, while the body is short enough to be kept. If
+    anything fails, a cancellation included, what was there before is still there. Raises what the ports raise, the
     precondition's errors, TOO_LARGE beyond `max_bytes`, SIZE_MISMATCH, DIGEST_MISMATCH, and LEASE_LOST if the bytes
     stood still for longer than `lease`.
     """
@@ -70,13 +74,37 @@ class StoreBlob:
     lease: timedelta = LEASE
     grace: timedelta = GRACE
     waits: Sequence[float] = WAITS
+    retry: Retry = ONCE
 
     async def __call__(self, new: NewBlob) -> StoredBlob:
-        location = Location(self.stores.active, self.new_key())
-        await self._reserve(location, new)
-        try:
-            blob = await self._write(location, new)
+        blob = await self._write_with_retries(new)
+        async with self._abandoned_if_it_fails(blob.location):
             return await self._publish(blob, new.precondition)
+
+    async def _write_with_retries(self, new: NewBlob) -> Blob:
+        """Reserve and write until an attempt succeeds, each time under a new key.
+
+        What a failed attempt has sent, a write or the clean-up of one, may reach the storage at any time later. Nothing
+        of that concerns the key of another attempt.
+        """
+        body = ReplayableBody(new.chunks, KEPT if self.retry.attempts > 1 else 0)
+        waits = self.retry.waits()
+        while True:
+            location = await self._reserve(new)
+            try:
+                async with self._abandoned_if_it_fails(location):
+                    return await self._write(location, new, body)
+            except DriveError as error:
+                wait = next(waits, None)
+                if wait is None or error.kind is not Kind.UNAVAILABLE or not body.can_replay:
+                    raise
+                self.retry.report(location.backend, error, wait)
+            await asyncio.sleep(wait)
+
+    @asynccontextmanager
+    async def _abandoned_if_it_fails(self, location: Location) -> AsyncIterator[None]:
+        try:
+            yield
         except BaseException as error:
             # A fault here loses nothing: the upload's lease runs out, and the reaper does the same.
             with suppress(DriveError):
@@ -85,18 +113,21 @@ class StoreBlob:
                     await self.stores.holding(location).delete(location.key)
             raise
 
-    async def _reserve(self, location: Location, new: NewBlob) -> None:
+    async def _reserve(self, new: NewBlob) -> Location:
+        location = Location(self.stores.active, self.new_key())
         async with self.units() as work:
             # Only a courtesy to those who would send their bytes in vain: publishing decides.
             if isinstance(new.id, BlobId):
                 new.precondition.check(new.id, await current_version(work, new.id))
             await work.uploads.add(location, self.lease)
             await _commit_unseen(work)
+        return location
 
-    async def _write(self, location: Location, new: NewBlob) -> Blob:
-        intake = Intake(new.chunks, self.max_bytes, new.size, new.digest)
-        async with aclosing(self._renewing(location, intake)) as chunks:
-            stored = await self._put(location, chunks)
+    async def _write(self, location: Location, new: NewBlob, body: ReplayableBody) -> Blob:
+        async with aclosing(body.replay()) as replayed:
+            intake = Intake(replayed, self.max_bytes, new.size, new.digest)
+            async with aclosing(self._renewing(location, intake)) as chunks:
+                stored = await self._put(location, chunks)
         if stored.size != intake.size:
             detail = f"The storage keeps {stored.size:,} bytes of the {intake.size:,} that it was given."
             raise DriveError(Kind.INTEGRITY, detail, backend=location.backend, subject=location.key)

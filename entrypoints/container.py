@@ -6,6 +6,7 @@ The providers are synchronous and open nothing; what they make is opened by life
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from dependency_injector import containers, providers
@@ -32,11 +33,13 @@ from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.tables import Opening, Tables
 from application.reap import Reap
+from application.retry import Retry
 from application.store_blob import StoreBlob
 from application.stores import Stores
 from application.verify import Verify
 from domain.blob import ObjectKey
-from entrypoints.logs import tell_of_retry
+from domain.errors import DriveError
+from entrypoints.logs import log_retry, tell_of_retry
 from entrypoints.settings import Settings
 
 
@@ -137,6 +140,19 @@ def _patient(store: BlobStore, given: Settings, backend: str, observer: Observer
     return with_policies(store, policies, backend, observer)
 
 
+def _retry(given: Settings, observer: Observer) -> Retry:
+    """How often to attempt a write, which the retry layer of a storage does not repeat."""
+    # S3's client makes further attempts itself. They are of one key, but none can change what another has stored: each
+    # has all the bytes, and is refused if there is an object. Before a file there is no network.
+    on_server = given.storage == "ftp" or (given.storage == "database" and given.database != "sqlite")
+    return Retry(given.storage_attempts if on_server else 1, partial(_report_retry, observer))
+
+
+def _report_retry(observer: Observer, backend: str, error: DriveError, seconds: float) -> None:
+    observer.retried(backend, "put")
+    log_retry(error, seconds)
+
+
 def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapping[str, BlobStore]:
     return {name: makers[name]() for name in names}
 
@@ -197,7 +213,13 @@ class Container(containers.DeclarativeContainer):
 
     _grace = providers.Factory(timedelta, seconds=_given.readers_grace)
     store_blob = providers.Singleton(
-        StoreBlob, metadata, stores, new_key=ObjectKey.random, max_bytes=_given.max_blob_bytes, grace=_grace
+        StoreBlob,
+        metadata,
+        stores,
+        new_key=ObjectKey.random,
+        max_bytes=_given.max_blob_bytes,
+        grace=_grace,
+        retry=providers.Callable(_retry, settings, observer),
     )
     fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores)
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)

@@ -59,8 +59,13 @@ def show_hints(hints: Iterable[str]) -> None:
 
 
 def tell_of_retry(details: "RetryDetails") -> None:
-    """That an operation on a storage failed, and is tried once more."""
-    LOG.warning("trying again", fault=str(details.caused_by), seconds=round(details.wait_for, 2))
+    """Log a retry by the retry layer of a storage."""
+    log_retry(details.caused_by, details.wait_for)
+
+
+def log_retry(error: Exception, seconds: float) -> None:
+    """Log that an operation on a storage has failed, and is repeated in so many seconds."""
+    LOG.warning("trying again", fault=str(error), seconds=round(seconds, 2))
 
 
 class _Lines(structlog.WriteLogger):

@@ -128,6 +128,15 @@ class Proxy:
         """When the server answers to `pattern`, and before any of the answer gets back."""
         return self._set(_Answering(do, pattern))
 
+    def sever(self, pattern: bytes) -> "Severed":
+        """Reset the client's side of the first connection that sends `pattern`, before the server gets it.
+
+        The server's side stays open, so that `pattern` can be delivered late.
+        """
+        severed = Severed(lambda: severed.reset_client(), pattern)
+        self._traps.append(severed)
+        return severed
+
     def _set(self, trap: "_Trap") -> asyncio.Event:
         self._traps.append(trap)
         return trap.sprung
@@ -161,7 +170,7 @@ class Proxy:
         while data := await source.read(AT_ONCE):
             while data:
                 trap, count = self._sprung(connection, way, data)
-                await self._send(way, sink, data[:count])
+                await self._send(connection, way, sink, data[:count])
                 connection.passed[way] = (connection.passed[way] + data[:count])[-100:]
                 data = data[count:]
                 if trap:
@@ -178,7 +187,12 @@ class Proxy:
                 return trap, count
         return None, len(data)
 
-    async def _send(self, way: Way, sink: asyncio.StreamWriter, data: bytes) -> None:
+    async def _send(self, connection: "_Connection", way: Way, sink: asyncio.StreamWriter, data: bytes) -> None:
+        if connection.is_severed and way is Way.TO_CLIENT:
+            connection.answered.set()
+            return
+        if data and way is Way.TO_SERVER:
+            await connection.open_to_server.wait()
         while data:
             size = len(data) if self.rate is None else max(int(self.rate * TICK), 1)
             await self._flowing[way].wait()
@@ -206,6 +220,11 @@ class _Connection:
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.writers = [client]
         self.passed = dict.fromkeys(Way, b"")  # the last of it
+        self.is_severed = False
+        self.open_to_server = asyncio.Event()
+        self.open_to_server.set()
+        self.answered = asyncio.Event()
+        """Set when the server has said something to a client that is gone."""
 
     def end(self) -> None:
         self.abort()
@@ -250,6 +269,30 @@ class _Before(_Trap):
         passed = connection.passed[way]
         found = (passed + data).find(self.pattern, max(len(passed) - len(self.pattern) + 1, 0))
         return None if found < 0 else max(found - len(passed), 0)
+
+
+@dataclass(eq=False)
+class Severed(_Before):
+    """A connection whose client is gone, while its last words are still on their way to the server."""
+
+    connection: _Connection | None = None
+
+    def springs(self, connection: _Connection, way: Way, data: bytes) -> int | None:
+        if (count := super().springs(connection, way, data)) is not None:
+            self.connection = connection
+        return count
+
+    def reset_client(self) -> None:
+        assert self.connection is not None
+        self.connection.is_severed = True
+        self.connection.open_to_server.clear()
+        self.connection.writers[0].transport.abort()
+
+    async def deliver(self) -> None:
+        """Send the server what was kept from it, and wait for its answer."""
+        assert self.connection is not None, "nothing was kept"
+        self.connection.open_to_server.set()
+        await self.connection.answered.wait()
 
 
 @dataclass(eq=False)

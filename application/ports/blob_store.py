@@ -25,9 +25,9 @@ class Stored:
 class BlobStore(Protocol):
     """Bytes under object keys, on one backend.
 
-    Callers give each key to `put` once in its life, and read a key only after its `put` has returned. So a store needs
-    neither temporary names nor renames, and may leave any mess under a key whose `put` was killed, as long as `delete`
-    clears it up.
+    Callers, layers around a store included, give each key to `put` once in its life, and read a key only after its
+    `put` has returned. So a store needs neither temporary names nor renames, and may leave any mess under a key whose
+    `put` was killed, as long as `delete` clears it up.
 
     Besides what is said below, every method raises UNAVAILABLE or TIMEOUT if the backend can't be used now. An absent
     object and a backend that can't be looked into are never confused.

@@ -11,9 +11,11 @@ import pytest
 from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
+from adapters.storage.policies.around import Around as Layer
 from application.ports.blob_store import BlobStore
-from tests.contracts import broken_metadata, broken_stores, test_blob_stores, test_metadata
+from tests.contracts import broken_layers, broken_metadata, broken_stores, test_blob_stores, test_layers, test_metadata
 from tests.contracts.blob_store import BlobStoreContract
+from tests.contracts.layer import Around, LayerContract
 from tests.contracts.leftovers import no_task_left
 from tests.contracts.metadata import MetadataContract
 from tests.contracts.proof import CAUGHT, Case, arguments_of, broken, cases, cases_of
@@ -39,6 +41,12 @@ async def run_on_store(make: type[BlobStore], case: Case, folder: Path) -> None:
             await case(suite, store, **arguments)
 
 
+async def run_on_layer(make: Around, case: Case) -> None:
+    for arguments in arguments_of(case):
+        async with no_task_left():
+            await case(test_layers.TestEach(), make, **arguments)
+
+
 async def run_on_metadata(make: type[MemoryMetadata], case: Case) -> None:
     for arguments in arguments_of(case):
         async with no_task_left():
@@ -58,6 +66,20 @@ class TestStores:
 
     def test_each_case_catches_one(self) -> None:
         assert cases_of(BlobStoreContract) == {case.id for case in cases(broken_stores)}
+
+
+class TestLayers:
+    @pytest.mark.parametrize(("make", "case"), broken(broken_layers))
+    async def test_a_broken_one_is_caught(self, make: Around, case: Case) -> None:
+        with pytest.raises(CAUGHT):
+            await run_on_layer(make, case)
+
+    @pytest.mark.parametrize("case", cases(broken_layers))
+    async def test_an_intact_one_passes(self, case: Case) -> None:
+        await run_on_layer(Layer, case)
+
+    def test_each_case_catches_one(self) -> None:
+        assert cases_of(LayerContract) == {case.id for case in cases(broken_layers)}
 
 
 class TestMetadata:
@@ -87,5 +109,6 @@ def test_the_readme_names_cases_that_are_there() -> None:
     table, _, _ = after.partition("## What")
     shortened = re.findall(r"`([a-z_.]+)`", "".join(re.findall(r"^\|[^|]*\|", table, re.MULTILINE)))
     assert len(shortened) > 15
+    known = cases_of(BlobStoreContract) | cases_of(LayerContract) | cases_of(MetadataContract)
     for name in shortened:
-        assert any(name.strip(".") in case for case in cases_of(BlobStoreContract) | cases_of(MetadataContract)), name
+        assert any(name.strip(".") in case for case in known), name

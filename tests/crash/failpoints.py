@@ -16,13 +16,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Self
 
+from domain.errors import DriveError, Kind
+
 HEADER = "Failpoint"
 RECORD = "record"
 DIE = "die"  # the worker, which its parent replaces
 CRASH = "crash"  # worker and parent
 RAISE = "raise"
+REFUSE = "refuse"  # as a backend that can't be used now
 HANG = "hang"  # until it is released; only where the loop can go on with other work
-ARMED = re.compile(rf"(.+)#(\d+)=({DIE}|{CRASH}|{RAISE}|{HANG})")
+ARMED = re.compile(rf"(.+)#(\d+)=({DIE}|{CRASH}|{RAISE}|{REFUSE}|{HANG})")
 
 
 class Fault(Exception):
@@ -37,6 +40,7 @@ class Passage:
     nth: int = 0
     action: str = ""
     passed: list[str] = field(default_factory=list)
+    put_keys: list[str] = field(default_factory=list)
     reached: bool = False
     ended: bool = False
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -98,6 +102,8 @@ def step_that_blocks(name: str) -> Iterator[None]:
 def _take(action: str, name: str) -> None:
     if action == RAISE:
         raise Fault(name)
+    if action == REFUSE:
+        raise DriveError(Kind.UNAVAILABLE, name)
     if action == CRASH:
         os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)

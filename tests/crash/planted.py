@@ -10,11 +10,13 @@ from dependency_injector import providers
 
 from adapters.storage import files
 from application.ports.metadata import Garbage, UnitOfWork, UnitOfWorkFactory
+from application.replay import ReplayableBody
 from application.store_blob import NewBlob, StoreBlob, StoredBlob
 from application.stores import Stores
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.precondition import ANY, Precondition
 from entrypoints.container import Container
+from tests.contracts.broken_layers import RepeatsPuts
 
 PLANTED: dict[str, Callable[[Container], None]] = {}
 LATER = 0.3  # seconds: longer than an answer is on its way
@@ -94,9 +96,9 @@ def an_answer_before_the_commit(_: Container) -> None:
 def cleaning_up_by_the_blobs_id(_: Container) -> None:
     write = StoreBlob._write
 
-    async def write_or_clean_up(store: StoreBlob, location: Location, new: NewBlob) -> Blob:
+    async def write_or_clean_up(store: StoreBlob, location: Location, new: NewBlob, body: ReplayableBody) -> Blob:
         try:
-            return await write(store, location, new)
+            return await write(store, location, new, body)
         except BaseException:
             assert isinstance(new.id, BlobId)
             async with store.units() as work:
@@ -105,6 +107,26 @@ def cleaning_up_by_the_blobs_id(_: Container) -> None:
             raise
 
     _set(StoreBlob, "_write", write_or_clean_up)
+
+
+@plant
+def objects_deleted_whatever_became_of_the_commit(_: Container) -> None:
+    @asynccontextmanager
+    async def deleted_if_it_fails(store: StoreBlob, location: Location) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException:
+            await store.stores.holding(location).delete(location.key)
+            raise
+
+    _set(StoreBlob, "_abandoned_if_it_fails", deleted_if_it_fails)
+
+
+@plant
+def puts_repeated_under_one_key(container: Container) -> None:
+    stores: Stores = container.stores()
+    repeating = {name: RepeatsPuts(store) for name, store in stores.by_name.items()}
+    container.stores.override(providers.Object(Stores(stores.active, repeating)))
 
 
 def _change_units(container: Container, change: Callable[[UnitOfWork], None]) -> None:

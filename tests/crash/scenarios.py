@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, get_args
 
-from tests.crash.failpoints import CRASH, DIE, HANG, RAISE, RECORD
+from tests.crash.failpoints import CRASH, DIE, HANG, RAISE, RECORD, REFUSE
 from tests.crash.server import PIECE
 from tests.crash.service import Service
 
@@ -130,6 +130,14 @@ class Scenarios:
         case = await self._prepare(operation)
         acknowledged = await self._do(case, f"{point}={RAISE}")
         return await self._check(case, [case.after] if acknowledged else [case.before, case.after])
+
+    async def refuse(self, operation: Operation, point: Point) -> list[str]:
+        """A backend can't be used at the point, and can be right after it. No key is given to two puts."""
+        case = await self._prepare(operation)
+        acknowledged = await self._do(case, f"{point}={REFUSE}")
+        keys: list[str] = (await self._until_ended())["put_keys"]
+        repeated = [f"repeated: a put of {key}" for key in set(keys) if keys.count(key) > 1]
+        return repeated + await self._check(case, [case.after] if acknowledged else [case.before, case.after])
 
     async def stand_still(self, operation: Operation, point: Point) -> list[str]:
         """The request stands still at the point until the reaper has given it up, and goes on then."""

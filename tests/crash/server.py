@@ -105,7 +105,12 @@ class WithPoints:
                 self._last = Passage()
             case "state":
                 last = self._last
-                return {"passed": last.passed, "reached": last.reached, "ended": last.ended}
+                return {
+                    "passed": last.passed,
+                    "put_keys": last.put_keys,
+                    "reached": last.reached,
+                    "ended": last.ended,
+                }
             case "release":
                 self._last.released.set()
         return None

@@ -78,6 +78,8 @@ def _at(scenarios: Scenarios, operation: Operation, points: Sequence[Point], bac
         planned.append(Scenario(f"{action} {operation} {point}", partial(scenarios.die, operation, point, action)))
         if _may_fail(point, backend):
             planned.append(Scenario(f"raise {operation} {point}", partial(scenarios.fail, operation, point)))
+        if point.name.startswith("store.put:"):
+            planned.append(Scenario(f"refuse {operation} {point}", partial(scenarios.refuse, operation, point)))
         if operation.has_content and is_outside_units(point):
             planned.append(Scenario(f"hang {operation} {point}", partial(scenarios.stand_still, operation, point)))
     return planned

@@ -10,7 +10,8 @@ from tests.crash.scenarios import Operation, Point, Scenarios
 
 Run = Callable[[Scenarios], Awaitable[list[str]]]
 CREATE, REPLACE = Operation("create"), Operation("replace")
-WRITTEN, PUBLISHING = Point("store.put:after", 1), Point("commit:before", 3)
+WRITING, WRITTEN = Point("store.put:before", 1), Point("store.put:after", 1)
+PUBLISHING, PUBLISHED = Point("commit:before", 3), Point("commit:after", 3)
 
 # What finds each of them, and how it is told.
 FOUND_BY: dict[str, tuple[Run, str]] = {
@@ -21,6 +22,8 @@ FOUND_BY: dict[str, tuple[Run, str]] = {
     "folders_that_are_not_synced": (lambda on: on.sync(), "not synced"),
     "an_answer_before_the_commit": (lambda on: on.die(CREATE, PUBLISHING), "lost"),
     "cleaning_up_by_the_blobs_id": (lambda on: on.fail(REPLACE, WRITTEN), "lost"),
+    "objects_deleted_whatever_became_of_the_commit": (lambda on: on.fail(CREATE, PUBLISHED), "torn"),
+    "puts_repeated_under_one_key": (lambda on: on.refuse(CREATE, WRITING), "repeated"),
 }
 
 

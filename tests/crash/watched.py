@@ -11,7 +11,7 @@ from application.ports.blob_store import Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import ObjectKey
-from tests.crash.failpoints import point, step
+from tests.crash.failpoints import PASSAGE, point, step
 
 T = TypeVar("T")
 
@@ -20,6 +20,8 @@ class WatchedStore(Around):
     """A store, watched from outside its policies."""
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        if (passage := PASSAGE.get()) is not None:
+            passage.put_keys.append(key.value)
         async with step("store.put"), aclosing(_watched_chunks(chunks)) as watched:
             return await self.store.put(key, watched)
 

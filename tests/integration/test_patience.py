@@ -12,7 +12,7 @@ from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
 from entrypoints.container import Container
 from entrypoints.settings import load
-from tests.contracts.blob_store import each, read, refused
+from tests.contracts.blob_store import read, refused
 from tests.contracts.ftp_script import SAY_NOTHING, ScriptedServer, scripted
 
 KEY = ObjectKey.random()
@@ -32,7 +32,7 @@ async def test_what_fails_is_tried_again_and_told() -> None:
     async with scripted({"(greeting)": ["500 Not now", "500 Not now", "220 Hello"]}) as server:
         with capture_logs() as lines:
             async with storage_on(server) as store:
-                await store.put(KEY, each([b"x"]))
+                await store.delete(KEY)
         assert [line["event"] for line in lines] == ["trying again"] * 2
         assert "The server says: 500 Not now" in lines[0]["fault"]
 

@@ -16,7 +16,7 @@ from application.ports.observer import UNOBSERVED, Observer
 @dataclass(frozen=True, slots=True)
 class Policies:
     """`timeout`: how many seconds to wait for the storage at any one time. `attempts`: how often to try what failed for
-    reasons that may pass. `streams`: how many objects may be written and read at once.
+    reasons that may pass, puts excepted. `streams`: how many objects may be written and read at once.
     """
 
     timeout: float = 60

@@ -1,0 +1,23 @@
+"""Layers that are broken on purpose, each with the case that catches it."""
+
+from collections.abc import AsyncIterable
+
+from adapters.storage.policies.around import Around
+from application.ports.blob_store import Stored
+from domain.blob import ObjectKey
+from domain.errors import DriveError
+from tests.contracts.blob_store import each
+from tests.contracts.layer import LayerContract
+from tests.contracts.proof import caught_by
+
+
+@caught_by(LayerContract.test_no_two_puts_share_a_key)
+class RepeatsPuts(Around):
+    """A put that failed is made again, with its bytes, and with its key."""
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        kept = [chunk async for chunk in chunks]
+        try:
+            return await super().put(key, each(kept))
+        except DriveError:
+            return await super().put(key, each(kept))

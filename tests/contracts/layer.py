@@ -1,0 +1,48 @@
+"""The contract of what is put around a `BlobStore`, beside that of `BlobStore` itself."""
+
+from collections.abc import AsyncIterable, Callable
+from contextlib import suppress
+
+import pytest
+
+from adapters.storage.memory import MemoryBlobStore
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import ObjectKey
+from domain.errors import DriveError, Kind
+from tests.contracts.blob_store import each
+
+Around = Callable[[BlobStore], BlobStore]
+CHUNKS = (b"first", b"second", b"third")
+
+
+class FailingPuts(MemoryBlobStore):
+    """A store whose puts fail after so many chunks, and that notes their keys."""
+
+    def __init__(self, kind: Kind, chunks: int) -> None:
+        super().__init__()
+        self.put_keys: list[ObjectKey] = []
+        self._kind = kind
+        self._chunks = chunks
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        self.put_keys.append(key)
+        source = aiter(chunks)
+        for _ in range(self._chunks):
+            await anext(source)
+        raise DriveError(self._kind, "not now")
+
+
+class LayerContract:
+    """What all layers promise. A subclass has a fixture `around`, which puts one layer or more around a store."""
+
+    @pytest.mark.parametrize("kind", [Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.ALREADY_EXISTS])
+    @pytest.mark.parametrize("chunks", range(len(CHUNKS) + 1))
+    async def test_no_two_puts_share_a_key(self, around: Around, kind: Kind, chunks: int) -> None:
+        """What a put that failed has sent can land after its repetition, and take away what that has stored."""
+        failing = FailingPuts(kind, chunks)
+        store = around(failing)
+        given = [ObjectKey.random() for _ in range(2)]
+        for key in given:
+            with suppress(DriveError):
+                await store.put(key, each(CHUNKS))
+        assert failing.put_keys == given

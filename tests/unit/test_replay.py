@@ -1,0 +1,60 @@
+"""Bodies that are read more than once."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from application.replay import KEPT, ReplayableBody
+from tests.contracts.blob_store import Fault, chunked, pattern
+
+
+async def take(body: ReplayableBody, chunks: int | None = None) -> bytes:
+    """So many chunks of a replay, or all of them."""
+    taken: list[bytes] = []
+    async with aclosing(body.replay()) as replayed:
+        async for chunk in replayed:
+            taken.append(chunk)
+            if len(taken) == chunks:
+                break
+    return b"".join(taken)
+
+
+@pytest.mark.parametrize("size", [0, 1, KEPT])
+async def test_a_short_body_is_replayed_whole(size: int) -> None:
+    body = ReplayableBody(chunked(pattern(size), 1000))
+    for _ in range(3):
+        assert await take(body) == pattern(size)
+        assert body.can_replay
+
+
+async def test_a_body_of_which_too_much_was_taken_is_not() -> None:
+    body = ReplayableBody(chunked(pattern(KEPT + 1), 1000))
+    assert await take(body) == pattern(KEPT + 1)
+    assert not body.can_replay
+
+
+async def test_a_long_body_is_replayed_while_little_was_taken() -> None:
+    data = pattern(3 * KEPT)
+    body = ReplayableBody(chunked(data, 1000))
+    for chunks in (1, 3, 2):
+        assert await take(body, chunks) == data[: chunks * 1000]
+        assert body.can_replay
+    assert await take(body) == data
+
+
+async def test_nothing_is_kept_where_nothing_is_repeated() -> None:
+    body = ReplayableBody(chunked(b"x"), limit=0)
+    assert await take(body) == b"x"
+    assert not body.can_replay
+
+
+async def test_a_source_that_fails_is_not_asked_again() -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise Fault
+
+    body = ReplayableBody(failing())
+    with pytest.raises(Fault):
+        await take(body)
+    assert not body.can_replay
