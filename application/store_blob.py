@@ -23,9 +23,17 @@ from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Location
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, Precondition
 
-LEASE = timedelta(minutes=10)
+LEASE = timedelta(minutes=10)  # at least
 # A reader that opened the old version just before it was replaced has this long to finish.
 GRACE = timedelta(minutes=10)
+
+
+def lease_for(standstill: timedelta) -> timedelta:
+    """A lease for uploads whose bytes may stand still for `standstill`.
+
+    A third of it may have passed before they do, because it is renewed no sooner. Another third is to spare.
+    """
+    return max(LEASE, 3 * standstill)
 
 
 def utc_now() -> datetime:

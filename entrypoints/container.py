@@ -34,7 +34,7 @@ from application.ports.observer import UNOBSERVED, Observer
 from application.ports.tables import Opening, Tables
 from application.reap import Reap
 from application.retry import Retry
-from application.store_blob import StoreBlob
+from application.store_blob import StoreBlob, lease_for
 from application.stores import Stores
 from application.verify import Verify
 from domain.blob import ObjectKey
@@ -153,6 +153,11 @@ def _report_retry(observer: Observer, backend: str, error: DriveError, seconds: 
     log_retry(error, seconds)
 
 
+def _lease(given: Settings) -> timedelta:
+    """Longer than an upload may stand still: for its client, for a free stream, and for the storage."""
+    return lease_for(timedelta(seconds=given.client_timeout + 2 * given.storage_timeout))
+
+
 def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapping[str, BlobStore]:
     return {name: makers[name]() for name in names}
 
@@ -218,6 +223,7 @@ class Container(containers.DeclarativeContainer):
         stores,
         new_key=ObjectKey.random,
         max_bytes=_given.max_blob_bytes,
+        lease=providers.Callable(_lease, settings),
         grace=_grace,
         retry=providers.Callable(_retry, settings, observer),
     )

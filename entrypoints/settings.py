@@ -22,6 +22,7 @@ NATURAL = values.number(int, Meta(ge=0))
 COUNT = values.number(int, Meta(ge=1))
 PORT = values.number(int, Meta(ge=1, le=65535))
 SECONDS = values.number(float, Meta(gt=0))
+PATIENCE = values.number(float, Meta(gt=0, le=24 * 3600))  # leases are longer, and may not last for ever
 WHILE = values.number(float, Meta(ge=0, le=24 * 3600))
 GRACE = values.number(int, Meta(ge=0, le=366 * 24 * 3600))
 # These may be in a file: NAME_FILE.
@@ -185,11 +186,11 @@ class _Reading:
             ftp_passive=self._get(values.ftp_passive, DEFAULT.ftp_passive, "FTP_PASSIVE"),
             ftp_connections=self._get(COUNT, DEFAULT.ftp_connections, "FTP_CONNECTIONS"),
             ftp_timeout=self._get(SECONDS, DEFAULT.ftp_timeout, "FTP_TIMEOUT"),
-            storage_timeout=self._get(SECONDS, DEFAULT.storage_timeout, "STORAGE_TIMEOUT"),
+            storage_timeout=self._get(PATIENCE, DEFAULT.storage_timeout, "STORAGE_TIMEOUT"),
             storage_attempts=self._get(COUNT, DEFAULT.storage_attempts, "STORAGE_ATTEMPTS"),
             storage_streams=self._get(COUNT, DEFAULT.storage_streams, "STORAGE_STREAMS"),
             max_blob_bytes=self._get(COUNT, DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
-            client_timeout=self._get(SECONDS, DEFAULT.client_timeout, "CLIENT_TIMEOUT"),
+            client_timeout=self._get(PATIENCE, DEFAULT.client_timeout, "CLIENT_TIMEOUT"),
             client_min_rate=self._get(NATURAL, DEFAULT.client_min_rate, "CLIENT_MIN_RATE"),
             min_free_bytes=self._get(NATURAL, DEFAULT.min_free_bytes, "MIN_FREE_BYTES"),
             max_requests=self._get(COUNT, DEFAULT.max_requests, "MAX_REQUESTS"),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from application.store_blob import GRACE, LEASE, NewBlob, StoredBlob, abandon
 from application.stores import Stores
 from domain.blob import Location, ObjectKey
 from domain.errors import DriveError, Kind
+from entrypoints.container import Container
+from entrypoints.settings import Settings
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive
 
@@ -66,6 +69,25 @@ class TestLeases:
         # Its object was written after the reaper's last delete.
         assert await drive.get() == b"old"
         assert len(await drive.objects()) == 1
+
+    @pytest.mark.parametrize(("client_timeout", "storage_timeout"), [(30, 60), (7200, 60), (30, 7200)])
+    async def test_a_lease_outlasts_a_client_and_a_storage_that_stand_still_as_long_as_they_may(
+        self, drive: Drive, client_timeout: float, storage_timeout: float
+    ) -> None:
+        given = Settings(storage="memory", client_timeout=client_timeout, storage_timeout=storage_timeout)
+        lease = Container(settings=given).store_blob().lease
+
+        async def source() -> AsyncIterator[bytes]:
+            yield b"it is not "
+            drive.time.pass_by(lease / 3)  # too soon to be renewed
+            yield b"renewed, "
+            # The storage took the last chunk, there is no stream free for this one, and the client is slow.
+            drive.time.pass_by(timedelta(seconds=2 * storage_timeout + client_timeout))
+            await drive.reap()
+            yield b"and holds"
+
+        await replace(drive.store, lease=lease)(NewBlob(ID, source()))
+        assert await drive.get() == b"it is not renewed, and holds"
 
     async def test_an_upload_that_was_given_up_is_told_at_the_next_chunk(
         self, drive: Drive, steps: "asyncio.Queue[bytes | None]"

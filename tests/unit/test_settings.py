@@ -167,6 +167,8 @@ class TestFaults:
             ("FTP_PASSWORD", "a\r\nDELE b", "it has more than one line."),
             ("FTP_PORT", "ftp", "'ftp' can't be used: Expected `int`, got `str`."),
             ("STORAGE_TIMEOUT", "0", "'0' can't be used: Expected `float` > 0.0."),
+            ("STORAGE_TIMEOUT", "1e9", "'1e9' can't be used: Expected `float` <= 86400.0."),
+            ("CLIENT_TIMEOUT", "86401", "'86401' can't be used: Expected `float` <= 86400.0."),
             ("STORAGE_ATTEMPTS", "0", "'0' can't be used: Expected `int` >= 1."),
             ("PORT", "http", "'http' can't be used: Expected `int`, got `str`."),
             ("PORT", "0", "'0' can't be used: Expected `int` >= 1."),
