@@ -43,7 +43,7 @@ def prepare(settings: Settings) -> Settings:
     folder = settings.data_dir
     try:
         if needs_data_dir(settings):
-            folder.mkdir(0o700, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             _sync(folder.absolute().parent)
         return settings if settings.tokens else replace(settings, tokens=(hashed(kept_token(folder)),))
     except FileNotFoundError:

@@ -152,7 +152,6 @@ class SqliteDatabase(Database):
                 self._upgrade()
             case Opening.REQUIRE:
                 migrations.require(self._writer)
-        self.file.hold_log()
 
     def _upgrade(self) -> None:
         if self._switch_to_wal() != "wal":
@@ -187,6 +186,12 @@ class SqliteDatabase(Database):
     def _connect(self) -> Connection:
         connection = self._engine.connect()
         self._connections.append(connection)
+        try:
+            self.file.verify()
+        except DriveError:
+            self._connections.remove(connection)
+            connection.close()
+            raise
         return connection
 
     def _open(self) -> sqlite3.Connection:
@@ -194,23 +199,32 @@ class SqliteDatabase(Database):
 
     def _reader(self) -> Connection:
         """This thread's own connection: a checkout from a pool would cost as much as the query."""
+        self.file.verify()
         try:
             connection: Connection = self._own.reader
         except AttributeError:
             connection = self._connect()
             connection.exec_driver_sql("PRAGMA query_only = ON")
             self._own.reader = connection
-        self.file.verify()
         return connection
 
     def _close(self) -> None:
         self._read_threads.__exit__(None, None, None)
         self._write_thread.__exit__(None, None, None)
-        if self.file.log_was_replaced():
-            _leave_open(self._connections)
-            return
+        try:
+            self.file.verify()
+        except DriveError:
+            self._leave_no_log()
         while self._connections:
             self._connections.pop().close()
+
+    def _leave_no_log(self) -> None:
+        """Move all of the log into the file that was moved. SQLite does not, where it has another name.
+
+        The log still has its name, and SQLite would take it for that of the file that is at the path now.
+        """
+        with suppress(sa.exc.DBAPIError):
+            self._writer.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class _Transaction(Transaction):
@@ -261,15 +275,6 @@ def _roll_back(connection: Connection) -> None:
     driver: Any = connection.connection.dbapi_connection
     if driver.in_transaction:  # some errors end it by themselves
         connection.exec_driver_sql("ROLLBACK")
-
-
-def _leave_open(connections: list[Connection]) -> None:
-    """Leave connections open until the process ends, in a thread that nothing ends before.
-
-    The last connection to be closed deletes the log at the path, which is another database's by now, with commits in
-    it that may be nowhere else.
-    """
-    threading.Thread(target=lambda: (threading.Event().wait(), connections), name="sqlite-lost", daemon=True).start()
 
 
 def _set_up(connection: sqlite3.Connection, _: Any) -> None:

@@ -23,7 +23,6 @@ class SqliteFile:
         self._opening = opening
         self._in_memory = False
         self._held: Identity | None = None
-        self._held_log: Identity | None = None
 
     @property
     def address(self) -> str:
@@ -49,10 +48,6 @@ class SqliteFile:
         if not self._in_memory:
             self._held = _identity(self._path)
 
-    def hold_log(self) -> None:
-        """Note which log the first connection has, as soon as it has one."""
-        self._held_log = _identity(self._beside("-wal"))
-
     def protect(self) -> None:
         """Let only its owner read the database, which may be an older Drivebay's. SQLite makes its log likewise."""
         for path in (self._path, *map(self._beside, BESIDE)):
@@ -67,11 +62,6 @@ class SqliteFile:
                 f"The database {self._path} was moved or replaced while it was in use."
                 " Put the same file back, or restart Drivebay."
             )
-
-    def log_was_replaced(self) -> bool:
-        """Whether the log at the path belongs to another database: closing the last connection would delete it."""
-        found = _identity(self._beside("-wal"))
-        return None not in (found, self._held_log) and found != self._held_log
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)

@@ -25,6 +25,7 @@ from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, UPLOADS, DatabaseNow
+from application.ports.tables import Opening
 from domain.blob import BlobId
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY
@@ -49,7 +50,7 @@ class TestMemory(MetadataContract):
 class DatabaseContract(MetadataContract):
     """What SQL databases promise beyond. A subclass has fixtures for a `database`, not entered, and `another` on it.
 
-    And for one that `may_have_tables`, but without rows.
+    And for one that `may_have_tables`, but without rows; and for one that is `requiring` the tables, on the `database`.
     """
 
     @pytest.fixture
@@ -99,6 +100,15 @@ class DatabaseContract(MetadataContract):
             for blob_id in NASTY:
                 await put(metadata, blob(blob_id))
             assert await database.read(ids) == sorted(NASTY, key=str.encode)
+
+    async def test_tables_that_are_required_are_not_made(self, requiring: Database, database: Database) -> None:
+        with pytest.raises(DriveError, match=r"has no tables, not those of revision .*put it back") as caught:
+            await requiring.__aenter__()
+        assert caught.value.kind is Kind.UNAVAILABLE
+        async with database:
+            pass
+        async with requiring:
+            assert await requiring.read(migrations.revision) == migrations.HEAD
 
     analyze: str
     explain: str
@@ -183,6 +193,11 @@ class TestSqlite(DatabaseContract):
     @pytest.fixture
     def another(self, tmp_path: Path) -> list[Database]:
         return [SqliteDatabase(SqliteConfig(tmp_path / "metadata.db")) for _ in range(7)]
+
+    @pytest.fixture
+    def requiring(self, tmp_path: Path) -> Database:
+        (tmp_path / "metadata.db").touch()
+        return SqliteDatabase(SqliteConfig(tmp_path / "metadata.db", opening=Opening.REQUIRE))
 
     async def test_every_commit_is_on_the_disk(self, database: Database) -> None:
         def pragmas(connection: Connection) -> list[object]:
@@ -271,6 +286,10 @@ class TestPostgresql(DatabaseContract):
     @pytest.fixture
     def another(self, postgresql_url: str) -> list[Database]:
         return [PostgresqlDatabase(PostgresqlConfig(postgresql_url)) for _ in range(7)]
+
+    @pytest.fixture
+    def requiring(self, postgresql_url: str) -> Database:
+        return PostgresqlDatabase(PostgresqlConfig(postgresql_url, opening=Opening.REQUIRE))
 
     async def test_a_commit_whose_answer_is_lost_is_unknown(
         self, database: Database, postgresql_url: str, postgresql_server: str
@@ -370,6 +389,10 @@ class TestMariadb(DatabaseContract):
     @pytest.fixture
     def another(self, mariadb_url: str) -> list[Database]:
         return [MariadbDatabase(MariadbConfig(mariadb_url)) for _ in range(7)]
+
+    @pytest.fixture
+    def requiring(self, mariadb_url: str) -> Database:
+        return MariadbDatabase(MariadbConfig(mariadb_url, opening=Opening.REQUIRE))
 
     async def test_a_start_that_was_killed_half_way_can_be_repeated(self, database: Database, mariadb_url: str) -> None:
         class Killed(Exception): ...

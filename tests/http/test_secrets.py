@@ -18,7 +18,7 @@ NOBODY = "127.0.0.1:1"
         *({"DATABASE_URL": f"{kind}://u:{HIDDEN}@{NOBODY}/d"} for kind in ("postgresql", "mariadb", "oracle")),
         *(
             {"DATABASE_URL": f"postgresql://u:{HIDDEN}{rest}"}
-            for rest in ("", "@h", "@h:x/d", "@h/d?a=b", "@[/d", "@h..h/d")
+            for rest in ("", "@h", "@h:x/d", "@h/d?a=b", "@[/d", "@h..h/d", "@h:/d", "@h@h/d")
         ),
         {"DATABASE_URL": HIDDEN},
         {"DATABASE_URL": f"postgresql://u:{HIDDEN}@{NOBODY}/d", "DB_HOST": "h", "DB_USER": "u", "DB_NAME": "n"},
