@@ -106,7 +106,10 @@ def _ftp(given: Settings, observer: Observer) -> BlobStore:
         ),
         observer=observer,
     )
-    return _with_room(_patient(store, given, "ftp", observer), given)
+    # One connection is left for what is short.
+    streams = min(given.storage_streams, max(given.ftp_connections - 1, 1))
+    bounded = _patient(store, replace(given, storage_streams=streams), "ftp", observer, given.storage_streams)
+    return _with_room(bounded, given)
 
 
 def _in_database(database: Database, given: Settings, observer: Observer) -> BlobStore:
@@ -129,14 +132,21 @@ def _with_room(store: BlobStore, given: Settings, looks: room.Looks | None = Non
     return room.WithRoom(store, all_looks, given.min_free_bytes) if all_looks and given.min_free_bytes else store
 
 
-def _patient(store: BlobStore, given: Settings, backend: str, observer: Observer) -> BlobStore:
+def _patient(
+    store: BlobStore, given: Settings, backend: str, observer: Observer, senders: int | None = None
+) -> BlobStore:
     # Likewise.
     from stamina.instrumentation import set_on_retry_hooks
 
     from adapters.storage.policies import Policies, with_policies
 
     set_on_retry_hooks([tell_of_retry])
-    policies = Policies(timeout=given.storage_timeout, attempts=given.storage_attempts, streams=given.storage_streams)
+    policies = Policies(
+        timeout=given.storage_timeout,
+        attempts=given.storage_attempts,
+        streams=given.storage_streams,
+        senders=senders or given.storage_streams,
+    )
     return with_policies(store, policies, backend, observer)
 
 

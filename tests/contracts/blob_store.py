@@ -22,6 +22,16 @@ PART = 8 * MIB  # a usual size of the parts of a multipart upload
 SIZES = [0, 1, *(chunk + more for chunk in (64 * KIB, MIB, 2 * MIB, PART) for more in (-1, 0, 1)), 3 * PART + 12_345]
 STREAMS = 32  # more than that wait for each other, on any backend
 MOMENTS = 12
+# Keys that a store may confuse if it cuts them to make folders, or looks them up by a prefix: neighbours in one folder
+# of two or three digits, at its edges, and in the folders next to it.
+CHOSEN = [
+    ObjectKey(start.ljust(31, "0") + end)
+    for start, end in (
+        *(("", "0"), ("", "1"), ("00f", "f"), ("010", "0"), ("ab0", "0"), ("abb" + "f" * 28, "f")),
+        *(("abc", "0"), ("abc", "1"), ("abc7", "0"), ("abc7", "1"), ("abc" + "f" * 28, "f")),
+        *(("abd", "0"), ("abd" + "f" * 28, "f"), ("ac0", "0"), ("f" * 31, "e"), ("f" * 31, "f")),
+    )
+]
 SKEW = timedelta(seconds=5)  # of another machine's clock, whole seconds included
 
 
@@ -450,6 +460,27 @@ class BlobStoreContract:
         assert await keys(store, ObjectKey("0" * 32)) == made
         between = ObjectKey(f"{int(made[9].value, 16) + 1:032x}")
         assert await keys(store, between) == made[10:]
+
+    async def test_keys_that_begin_alike_are_told_apart(self, store: BlobStore) -> None:
+        for key in CHOSEN:
+            await self.put(store, key.value.encode(), key)
+        for key in CHOSEN:
+            assert await read(store, key) == key.value.encode()
+        gone = CHOSEN[1::3]
+        for key in gone:
+            await self.delete(store, key)
+            await self.expect_nothing(store, key)
+        assert await keys(store) == [key for key in CHOSEN if key not in gone]
+
+    async def test_a_list_goes_on_inside_a_folder(self, store: BlobStore) -> None:
+        """Behind each key, and behind those that are not there."""
+        for key in reversed(CHOSEN):
+            await self.put(store, b"", key)
+        for position, key in enumerate(CHOSEN):
+            assert await keys(store, key) == CHOSEN[position + 1 :], key
+        for cursor in ("00", "0100", "aa", "abb0", "abc3", "abc70", "abcf", "abd", "abd1", "ac", "f"):
+            after = ObjectKey(cursor.ljust(31, "0") + "5")
+            assert await keys(store, after) == [key for key in CHOSEN if key > after], after
 
     async def test_what_does_not_change_is_listed_once_while_the_rest_does(self, store: BlobStore) -> None:
         made = sorted([await self.put(store, b"") for _ in range(40)])

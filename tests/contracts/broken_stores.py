@@ -10,7 +10,7 @@ from typing import Any
 from adapters.storage.filesystem import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import Stored
-from domain.blob import ByteRange, ObjectKey
+from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import STREAMS, BlobStoreContract, each, never
 from tests.contracts.proof import caught_by
@@ -542,6 +542,61 @@ class KeepsThePlacesOfItsLists(MemoryBlobStore):
         async for key in super().keys(after):
             yield key
         self.free += 1
+
+
+@caught_by(BlobStoreContract.test_keys_that_begin_alike_are_told_apart)
+class CutsNamesShort(MemoryBlobStore):
+    """A column, or a disk, that keeps half of a name: keys at random differ in it."""
+
+    def _cut(self, key: ObjectKey) -> ObjectKey:
+        return ObjectKey(key.value[:16] + "0" * 16)
+
+    async def put(self, key: ObjectKey, chunks: Chunks) -> Stored:
+        return await super().put(self._cut(key), chunks)
+
+    def _get(self, key: ObjectKey, operation: str) -> bytes:
+        return super()._get(self._cut(key), operation)
+
+    async def delete(self, key: ObjectKey) -> None:
+        await super().delete(self._cut(key))
+
+
+@caught_by(BlobStoreContract.test_keys_that_begin_alike_are_told_apart)
+class SwapsFolders(FilesystemBlobStore):
+    """Objects of two folders lie in each other's: they can be read, but the list is out of order."""
+
+    def path(self, key: ObjectKey) -> str:
+        shard, name = super().path(key)[-36:-33], key.value
+        return str(self.base / {"abc": "abd", "abd": "abc"}.get(shard, shard) / name)
+
+
+class _WithLists(FilesystemBlobStore):
+    """Lists over the folders that there are."""
+
+    def listed(self) -> list[tuple[str, str]]:
+        """The folders and the names in them."""
+        found = [(shard.name, path.name) for shard in sorted(self.base.iterdir()) for path in sorted(shard.iterdir())]
+        return [(shard, name) for shard, name in found if OBJECT_KEY.fullmatch(name)]
+
+
+@caught_by(BlobStoreContract.test_a_list_goes_on_inside_a_folder)
+class SkipsTheRestOfAFolder(_WithLists):
+    """A list goes on in the folder behind that of its cursor."""
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        for shard, name in self.listed():
+            if after is None or shard > after.value[:3]:
+                yield ObjectKey(name)
+
+
+@caught_by(BlobStoreContract.test_a_list_goes_on_inside_a_folder)
+class ListsAFolderAgain(_WithLists):
+    """A list goes on with the folder of its cursor, from the first name but the cursor."""
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        for shard, name in self.listed():
+            if after is None or (shard >= after.value[:3] and name != after.value):
+                yield ObjectKey(name)
 
 
 # The check

@@ -132,6 +132,7 @@ class _Session:
             "MDTM": "213 20231027100000" if argument in files else "550 Could not get file modification time.",
             "REST": "350 From there",
             "STOR": "150 Go on",
+            "APPE": "150 Go on",
             "RETR": "150 Here it comes",
             "NLST": "150 Here it comes",
             "MKD": "257 Made",
@@ -145,11 +146,12 @@ class _Session:
         if command == "STOR" and self._script.cut:
             self._script.files[argument] = await reader.readexactly(1)
             writer.transport.abort()
-        elif command == "STOR":
+        elif command in ("STOR", "APPE"):
+            before = self._script.files.get(argument, b"") if command == "APPE" else b""
             begun = await reader.read(1)
             if self._script.early_end:
                 writer.write_eof()
-            self._script.files[argument] = begun + await reader.read()
+            self._script.files[argument] = before + begun + await reader.read()
         else:
             data = self._script.files.get(argument, b"")
             writer.write(data[: len(data) // 2] if self._script.cut else data)

@@ -25,6 +25,7 @@ from tests.backends.ftp import FtpServer
 from tests.contracts.abilities import BackendContract
 from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
 from tests.contracts.ftp_script import AS_USUAL, HANG_UP, SAY_NOTHING, ScriptedServer, scripted
+from tests.faults.databases import DEADLINE
 
 KEY = ObjectKey("ab" * 16)
 PATH = f"ab/{KEY}"
@@ -465,6 +466,32 @@ class TestConnections:
             for _ in range(2):
                 assert await read(store, KEY, ByteRange(0, 5)) == pattern(MIB)[:5]
             assert server.count("PASS") == 2
+
+    async def test_none_is_held_while_a_sender_pauses(self) -> None:
+        other = ObjectKey("cd" * 16)
+        files = {f"cd/{other}": b"x"}
+        async with scripted(files=files) as server, store_on(server, connections=1, timeout=DEADLINE) as store:
+
+            async def pausing() -> AsyncIterator[bytes]:
+                assert await store.stat(other) == Stored(1)
+                yield b"the first"
+                yield b"the second"
+                yield b""
+                assert await store.stat(other) == Stored(1)
+                yield b"the third"
+
+            assert await store.put(KEY, pausing()) == Stored(28)
+            assert server.files[PATH] == b"the firstthe secondthe third"
+            assert (server.count("STOR"), server.count("APPE")) == (1, 1)
+
+    async def test_a_server_that_does_not_append_gets_all_in_one_transfer_from_then_on(self) -> None:
+        async with scripted({"APPE": ["502 What?"]}) as server, store_on(server) as store:
+            with refused(Kind.UNAVAILABLE):
+                await store.put(ObjectKey.random(), each([b"a", b"", b"b"]))
+            assert server.files == {}
+            assert await store.put(KEY, each([b"", b"a", b"", b"", b"b", b""])) == Stored(2)
+            assert server.files == {PATH: b"ab"}
+            assert server.count("APPE") == 1
 
     async def test_no_more_than_allowed(self) -> None:
         files = {PATH: b"12345"}

@@ -10,15 +10,18 @@ import pytest
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from adapters.storage.policies import Policies, with_policies
-from adapters.storage.policies.bounded import BoundedBlobStore
+from adapters.storage.policies import streams as stream_bounds
+from adapters.storage.policies.bounded import HEAD, BoundedBlobStore
 from adapters.storage.policies.observed import ObservedBlobStore
 from adapters.storage.policies.retrying import RetryingBlobStore
+from adapters.storage.policies.streams import Streams
 from adapters.storage.policies.timed import TimedBlobStore
 from application.ports.blob_store import BlobStore, Stored
-from application.ports.observer import Operation, Unobserved
+from application.ports.observer import UNOBSERVED, Observer, Operation, Unobserved
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
-from tests.contracts.blob_store import BlobStoreContract, Fault, each, keys, read, refused
+from tests.contracts.blob_store import BlobStoreContract, Fault, each, keys, pattern, read, refused
+from tests.faults.databases import DEADLINE
 
 KEY = ObjectKey("ab" * 16)
 OTHER = ObjectKey("cd" * 16)
@@ -251,20 +254,59 @@ class TestMoreTries:
         assert looks == 4 + 10  # one at each start, and one behind each key: none was listed twice
 
 
+def bounded(
+    store: BlobStore,
+    streams: int = 1,
+    *,
+    senders: int = 100,
+    seconds: float = DEADLINE,
+    observer: Observer = UNOBSERVED,
+) -> BoundedBlobStore:
+    return BoundedBlobStore(store, Streams(streams, seconds, "memory", observer), senders, seconds, "memory")
+
+
 class TestBounds:
+    @pytest.fixture(autouse=True)
+    def never_idle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No stream is lent."""
+        monkeypatch.setattr(stream_bounds, "IDLE", DEADLINE)
+
     async def test_no_more_streams_than_allowed(self) -> None:
-        store = BoundedBlobStore(MemoryBlobStore(), 2, 0.01, "memory")
+        store = bounded(MemoryBlobStore(), 2, seconds=0.01)
         await store.put(KEY, each([b"x"]))
         async with store.open(KEY), store.open(KEY):
-            for failing in (read(store, KEY), store.put(OTHER, each([b"x"]))):
+            for failing in (read(store, KEY), store.put(OTHER, each([pattern(HEAD)]))):
                 with pytest.raises(DriveError, match="Too many objects") as caught:
                     await failing
                 assert caught.value.kind is Kind.TIMEOUT
             assert await store.stat(KEY) == Stored(1)
         assert await read(store, KEY) == b"x"
 
+    async def test_one_stream_is_left_for_short_puts(self) -> None:
+        store = bounded(MemoryBlobStore())
+        await store.put(KEY, each([b"x"]))
+        async with store.open(KEY):
+            puts = [store.put(ObjectKey.random(), each([b"x"])) for _ in range(20)]
+            assert await asyncio.gather(*puts) == [Stored(1)] * 20
+
+    async def test_no_more_large_puts_than_have_memory(self) -> None:
+        store = bounded(MemoryBlobStore(), 3, senders=1, seconds=0.05)
+        sending, going_on = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield pattern(HEAD + 1)
+            sending.set()
+            await going_on.wait()
+
+        putting = asyncio.create_task(store.put(KEY, slow()))
+        await sending.wait()
+        with pytest.raises(DriveError, match="Too many large objects"):
+            await store.put(OTHER, each([pattern(HEAD)]))
+        going_on.set()
+        assert await putting == Stored(HEAD + 1)
+
     async def test_who_waits_gets_the_place_that_becomes_free(self) -> None:
-        store = BoundedBlobStore(MemoryBlobStore(), 1, 60, "memory")
+        store = bounded(MemoryBlobStore())
         await store.put(KEY, each([b"x"]))
         for leave_by_error in (False, True):
             waiting = asyncio.create_task(self.wait_behind(store, leave_by_error))
@@ -280,6 +322,19 @@ class TestBounds:
         except Fault:
             pass
         return await waiting
+
+    async def test_who_is_cancelled_while_it_waits_keeps_no_stream(self) -> None:
+        store = bounded(MemoryBlobStore())
+        await store.put(KEY, each([b"x"]))
+        for turns in range(6):
+            async with store.open(KEY):
+                waiting = asyncio.create_task(read(store, KEY))
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            assert await read(store, KEY) == b"x"
 
 
 class TestWhatAnObserverIsTold:

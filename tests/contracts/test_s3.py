@@ -49,6 +49,26 @@ class TestS3(BackendContract):
         )
         await store.delete(key)
 
+    async def test_what_others_have_open_stays_so(self, store: BlobStore) -> None:
+        """An abort of all that is open would break off every upload in progress, with each put that fails."""
+        assert isinstance(store, S3BlobStore)
+        key = ObjectKey("ab" * 16)
+        others = [f"{key}.part", f"{key.value[:31]}c", ObjectKey.random().value]
+        client, bucket = store._client, store._bucket
+        opened = [await client.create_multipart_upload(Bucket=bucket, Key=other) for other in others]
+
+        async def failing() -> AsyncIterator[bytes]:
+            yield pattern(PART + 1)
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            await store.put(key, failing())
+        await store.delete(key)
+        left = await client.list_multipart_uploads(Bucket=bucket)
+        assert sorted(upload["Key"] for upload in left["Uploads"]) == sorted(others)
+        for other, upload in zip(others, opened, strict=True):
+            await client.abort_multipart_upload(Bucket=bucket, Key=other, UploadId=upload["UploadId"])
+
     async def test_what_a_killed_put_left_open_is_listed(self, store: BlobStore) -> None:
         assert isinstance(store, S3BlobStore)
         objects = [await self.put(store, b"x") for _ in range(5)]

@@ -1,6 +1,7 @@
 """A server that plays S3, and replies to chosen operations like a login page or a broken proxy."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -58,8 +59,15 @@ class FakeS3:
     It keeps nothing: each object has `size` bytes, and there are no uploads but those under the keys `uploads`.
     """
 
-    def __init__(self, replies: Mapping[str, Reply], size: int = 3, uploads: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        replies: Mapping[str, Reply],
+        size: int = 3,
+        uploads: tuple[str, ...] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.replies = replies
+        self.tls = tls
         self.size = size
         self.uploads = uploads
         self.operations: list[str] = []
@@ -67,7 +75,7 @@ class FakeS3:
         self._sessions: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._begin, "127.0.0.1", 0, ssl=self.tls)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -78,7 +86,7 @@ class FakeS3:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._sessions.add(asyncio.create_task(self._serve(reader, writer)))

@@ -50,6 +50,8 @@ class FtpConnection(FtpDialogue):
         super().__init__(config, context, backend, task)
         self._passive = list(config.passive)
         self._session: SSLSessionBoundContext | None = None
+        self.has_begun = False
+        """Whether the server has agreed to the last transfer that it was asked for."""
 
     # Files and folders
 
@@ -83,10 +85,10 @@ class FtpConnection(FtpDialogue):
 
     # Transfers
 
-    async def store(self, path: str, chunks: AsyncIterable[bytes]) -> int:
-        """Write a file, and return how many bytes were sent, once the server has said that it has them."""
+    async def store(self, path: str, chunks: AsyncIterable[bytes], *, append: bool = False) -> int:
+        """Write or extend a file, and return how many bytes were sent, once the server has said that it has them."""
         size = 0
-        async with self._transfer(f"STOR {path}") as (_, writer):
+        async with self._transfer(f"{'APPE' if append else 'STOR'} {path}") as (_, writer):
             async for chunk in chunks:
                 await self._send(writer, chunk)
                 size += len(chunk)
@@ -110,6 +112,7 @@ class FtpConnection(FtpDialogue):
     @asynccontextmanager
     async def _transfer(self, command: str, start: int = 0) -> AsyncIterator[Streams]:
         """A data connection for one command. Until its `_end` the connection is out of step."""
+        self.has_begun = False
         reader, writer = await self._connect_for_data()
         transport = writer.transport  # TLS puts another in its place
         try:
@@ -127,6 +130,7 @@ class FtpConnection(FtpDialogue):
         try:
             await self._say(command)
             self._expect(await self._answer(preliminary=True), "125", "150")
+            self.has_begun = True
             await shaking
         except BaseException:
             shaking.cancel()

@@ -1,20 +1,22 @@
 """Objects as files on an FTP server, with TLS or without, over aioftp.
 
-A file is written under its final name, and it is known to be whole once the server has confirmed the transfer (226) and
-its size. FTP has no command for an exclusive create, nor for a sync. The first is replaced by a look, which will do for
-keys that are used once; how durable a confirmed file is, is up to the server.
+A file is written under its final name, in one transfer, or, if its sender pauses, in several that append (APPE). It is
+known to be whole once the server has confirmed each transfer (226) and its size. FTP has no command for an exclusive
+create, nor for a sync. The first is replaced by a look, which will do for keys that are used once; how durable a
+confirmed file is, is up to the server.
 """
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Self
 
 from adapters.cancellation import to_the_end
 from adapters.storage.ftp.config import FtpConfig
-from adapters.storage.ftp.connection import CHUNK, FtpConnection
+from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.pool import FtpPool
-from adapters.storage.recut import Pieces
+from adapters.storage.ftp.stretches import Stretches
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
@@ -32,6 +34,7 @@ class FtpBlobStore(BlobStore):
         self.backend = backend
         self._pool = FtpPool(config, backend, observer)
         self._shards: set[str] = set()  # that are there
+        self._may_append = True  # as far as is known
 
     async def __aenter__(self) -> Self:
         await self._pool.__aenter__()
@@ -46,23 +49,31 @@ class FtpBlobStore(BlobStore):
             await self._folders(ftp, "check")
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        something_is_left = False
-        async with aclosing(Pieces(chunks, CHUNK)) as pieces:
-            await pieces.first_size()  # so that no slow sender of little holds a connection
-            try:
+        """Write an object. An empty chunk ends a stretch: until there are further bytes, no connection is held."""
+        stretches, written = Stretches(chunks), _Written()
+        await stretches.begin()
+        try:
+            while not written.has_begun or await stretches.begin():
                 async with self._pool.connection("put", key) as ftp:
-                    await self._prepare(ftp, key)
-                    something_is_left = True
-                    try:
-                        return await self._write(ftp, key, pieces)
-                    except BaseException:
-                        something_is_left = not await to_the_end(_take_back(ftp, key))
-                        raise
-            except BaseException:
-                if something_is_left:
-                    with suppress(DriveError):  # what is left now is found by the reaper
-                        await to_the_end(self.delete(key))
-                raise
+                    await self._write_stretch(ftp, key, stretches, written)
+        except BaseException:
+            if written.is_left:
+                with suppress(DriveError):  # what is left now is found by the reaper
+                    await to_the_end(self.delete(key))
+            raise
+        return Stored(written.size)
+
+    async def _write_stretch(
+        self, ftp: FtpConnection, key: ObjectKey, stretches: Stretches, written: "_Written"
+    ) -> None:
+        if not written.has_begun:
+            await self._prepare(ftp, key)
+            written.has_begun = written.is_left = True
+        try:
+            written.size = await self._write(ftp, key, stretches, written.size)
+        except BaseException:
+            written.is_left = not await to_the_end(_take_back(ftp, key))
+            raise
 
     async def _prepare(self, ftp: FtpConnection, key: ObjectKey) -> None:
         if await ftp.size(_path(key)) is not None:
@@ -71,16 +82,19 @@ class FtpBlobStore(BlobStore):
             await ftp.make_folder(_shard(key))
             self._shards.add(_shard(key))
 
-    async def _write(self, ftp: FtpConnection, key: ObjectKey, pieces: AsyncIterator[bytes]) -> Stored:
+    async def _write(self, ftp: FtpConnection, key: ObjectKey, stretches: Stretches, before: int) -> int:
+        """Write a stretch behind `before` bytes, and return how many there are then."""
+        stretch = stretches.stretch(may_pause=self._may_append)
         try:
-            sent = await ftp.store(_path(key), pieces)
+            size = before + await ftp.store(_path(key), stretch, append=before > 0)
         except DriveError:
             self._shards.discard(_shard(key))  # is it there no more?
+            self._may_append &= not before or ftp.has_begun  # a server that refuses it gets all others in one stretch
             raise
         kept = await ftp.size(_path(key))
-        if kept != sent:
-            raise self._error(Kind.UNAVAILABLE, f"The server keeps {kept} bytes of the {sent} it took.", "put", key)
-        return Stored(sent)
+        if kept != size:
+            raise self._error(Kind.UNAVAILABLE, f"The server keeps {kept} bytes of the {size} it took.", "put", key)
+        return size
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -160,6 +174,15 @@ class FtpBlobStore(BlobStore):
 
     def _error(self, kind: Kind, detail: str, operation: str, key: object) -> DriveError:
         return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key)
+
+
+@dataclass(slots=True)
+class _Written:
+    """What a put has written so far. `is_left`: whether it has to be cleared up if the put fails."""
+
+    size: int = 0
+    has_begun: bool = False
+    is_left: bool = False
 
 
 async def _take_back(ftp: FtpConnection, key: ObjectKey) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from adapters.storage.policies.bounded import BoundedBlobStore
 from adapters.storage.policies.observed import ObservedBlobStore
+from adapters.storage.policies.streams import Streams
 from adapters.storage.policies.timed import TimedBlobStore
 from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED, Observer
@@ -16,12 +17,14 @@ from application.ports.observer import UNOBSERVED, Observer
 @dataclass(frozen=True, slots=True)
 class Policies:
     """`timeout`: how many seconds to wait for the storage at any one time. `attempts`: how often to try what failed for
-    reasons that may pass, puts excepted. `streams`: how many objects may be written and read at once.
+    reasons that may pass, puts excepted. `streams`: how many objects may be written and read at once. `senders`: how
+    many large ones may be received at once, each of which takes memory.
     """
 
     timeout: float = 60
     attempts: int = 3
     streams: int = 100
+    senders: int = 100
 
 
 def with_policies(
@@ -34,4 +37,5 @@ def with_policies(
     timed = TimedBlobStore(store, policies.timeout, backend)
     patient = RetryingBlobStore(timed, policies.attempts, backend, observer)
     observed = ObservedBlobStore(patient, backend, observer)
-    return BoundedBlobStore(observed, policies.streams, policies.timeout, backend, observer)
+    streams = Streams(policies.streams, policies.timeout, backend, observer)
+    return BoundedBlobStore(observed, streams, policies.senders, policies.timeout, backend)
