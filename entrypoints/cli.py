@@ -3,14 +3,15 @@
 import asyncio
 import multiprocessing
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 from litestar import Litestar
 
 from entrypoints import __version__, connections, lifecycle, logs, settings, tls
@@ -30,6 +31,8 @@ from entrypoints.stopping import ACCEPTED_WITHIN, KILLED_AFTER, Stopping, hold_s
 from entrypoints.telemetry import workers as metrics_of_workers
 from entrypoints.tokens import kept_token
 
+LOG = structlog.get_logger()
+MORE_FILES = "Raise the limit (ulimit -n, LimitNOFILE=, --ulimit nofile=)."
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
 
 
@@ -76,7 +79,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     be used is told in a line, with the setting to blame. While it serves, what failed uploads left is deleted.
 
     The options go over the settings in brackets; all others are settings only: see `drivebay settings`. The interface
-    is described at /docs, /health/live says whether it answers, /health/ready whether a blob could be stored now.
+    is described at /docs, /health/live says whether it answers, /health/ready whether blobs are read and stored.
 
     \b
     It exits with
@@ -97,11 +100,11 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             )
             if given.tls_certificate and given.tls_key:
                 tls.check(given.tls_certificate, given.tls_key)
-            ready = lifecycle.prepare(given)
+            ready = _within_bounds(lifecycle.prepare(given))
             claim = stack.enter_context(_claim(ready))
             asyncio.run(_check(ready))
             if ready.metrics and ready.workers > 1:
-                stack.enter_context(_shared_metrics())
+                ready = replace(ready, metrics=_shares_metrics(stack))
         except (SettingsError, StartError) as fault:
             tell_and_exit(fault)
         click.echo(_banner(ready, claim.address, made_token=not given.tokens))
@@ -120,16 +123,31 @@ async def _check(given: Settings) -> None:
         pass
 
 
-@contextmanager
-def _shared_metrics() -> Iterator[None]:
-    """A folder where the workers' metrics are added up. Raises StartError."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(metrics_of_workers.shared_folder())
-        except OSError as fault:
-            told = f"TMPDIR: no folder can be made for the workers' metrics: {fault}. Let this user write there."
-            raise StartError(f"{told} METRICS=false does without.") from fault
-        yield
+def _within_bounds(given: Settings) -> Settings:
+    """With no more connections than there may be open files. Raises StartError if those are too few for any."""
+    used = {"s3": given.storage_streams, "ftp": 2 * given.ftp_connections}
+    of_storages = sum(used.get(name, 0) for name in given.storages)
+    wanted = given.max_connections + connections.FILES_OF_A_REQUEST * given.max_requests + of_storages
+    files = connections.allow_files(wanted) - of_storages
+    fitting = connections.that_fit(files, given.max_connections, given.max_requests)
+    if fitting < 1:
+        raise StartError(f"MAX_CONNECTIONS: too few files may be open for any connection. {MORE_FILES}")
+    if fitting < given.max_connections:
+        logs.configure()
+        told = f"MAX_CONNECTIONS is reduced, as so many files may not be open. {MORE_FILES}"
+        LOG.warning(told, asked=given.max_connections, connections=fitting)
+    return replace(given, max_connections=fitting)
+
+
+def _shares_metrics(stack: ExitStack) -> bool:
+    """Make a folder where the workers' metrics are added up. Without one, there are no metrics."""
+    try:
+        stack.enter_context(metrics_of_workers.shared_folder())
+    except OSError as fault:
+        logs.configure()
+        LOG.warning("no metrics, as their folder can't be made in TMPDIR", fault=str(fault))
+        return False
+    return True
 
 
 def _claim(given: Settings) -> PortClaim:
@@ -191,7 +209,6 @@ def _serve(given: Settings, claim: PortClaim, *, reload: bool) -> None:
     logs.configure()
     parent = os.getpid()
     os.register_at_fork(after_in_child=partial(_begin_as_a_worker, parent, claim))  # from its first moment on
-    connections.allow_files(given.max_connections + 2 * given.max_requests)
     server = Supervisor(
         "drivebay",
         address=claim.address,
