@@ -28,7 +28,7 @@ class FailingPuts(MemoryBlobStore):
         self.put_keys.append(key)
         source = aiter(chunks)
         for _ in range(self._chunks):
-            await anext(source)
+            await anext(source, None)  # layers may gather chunks
         raise DriveError(self._kind, "not now")
 
 

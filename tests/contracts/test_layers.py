@@ -10,6 +10,7 @@ from adapters.storage.policies.around import Around as Layer
 from adapters.storage.policies.bounded import BoundedBlobStore
 from adapters.storage.policies.observed import ObservedBlobStore
 from adapters.storage.policies.retrying import RetryingBlobStore
+from adapters.storage.policies.streams import Streams
 from adapters.storage.policies.timed import TimedBlobStore
 from adapters.storage.room import WithRoom
 from application.ports.blob_store import BlobStore
@@ -22,7 +23,7 @@ LAYERS: dict[str, Around] = {
     "timed": lambda store: TimedBlobStore(store, 60, "memory"),
     "retrying": lambda store: RetryingBlobStore(store, 3, "memory"),
     "observed": lambda store: ObservedBlobStore(store, "memory", UNOBSERVED),
-    "bounded": lambda store: BoundedBlobStore(store, 2, 60, "memory"),
+    "bounded": lambda store: BoundedBlobStore(store, Streams(2, 60, "memory"), 2, 60, "memory"),
     "with room": lambda store: WithRoom(store, {}, 0),
     "policies": lambda store: with_policies(store, Policies(), "memory"),
 }
