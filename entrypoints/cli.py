@@ -16,7 +16,7 @@ from litestar import Litestar
 
 from entrypoints import __version__, connections, lifecycle, logs, settings, tls
 from entrypoints.commands.check import check
-from entrypoints.commands.exits import tell_and_exit
+from entrypoints.commands.exits import show_new_token, tell_and_exit
 from entrypoints.commands.migrations import migrations
 from entrypoints.commands.show_settings import show
 from entrypoints.commands.verify import verify
@@ -29,7 +29,7 @@ from entrypoints.port_claim import PortClaim, PortInUseError
 from entrypoints.settings import Settings, SettingsError
 from entrypoints.stopping import ACCEPTED_WITHIN, KILLED_AFTER, Stopping, hold_sigterm
 from entrypoints.telemetry import workers as metrics_of_workers
-from entrypoints.tokens import kept_token
+from entrypoints.tokens import token_path
 
 LOG = structlog.get_logger()
 MORE_FILES = "Raise the limit (ulimit -n, LimitNOFILE=, --ulimit nofile=)."
@@ -92,22 +92,26 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
       drivebay serve --host 0.0.0.0 --port 80 --workers 4
       STORAGE=memory drivebay serve       to try something, and keep nothing
     """
+    hints: tuple[str, ...] = ()
     with ExitStack() as stack:
         try:
             chosen = {"HOST": host, "PORT": port, "WORKERS": workers}
-            given = settings.load(
+            loaded = settings.load_all(
                 os.environ | {name: str(value) for name, value in chosen.items() if value is not None}
             )
+            given, hints = loaded.settings, loaded.hints
             if given.tls_certificate and given.tls_key:
                 tls.check(given.tls_certificate, given.tls_key)
-            ready = _within_bounds(lifecycle.prepare(given))
+            ready = _within_bounds(lifecycle.prepare(given, show_new_token))
             claim = stack.enter_context(_claim(ready))
             asyncio.run(_check(ready))
             if ready.metrics and ready.workers > 1:
                 ready = replace(ready, metrics=_shares_metrics(stack))
         except (SettingsError, StartError) as fault:
-            tell_and_exit(fault)
-        click.echo(_banner(ready, claim.address, made_token=not given.tokens))
+            tell_and_exit(fault, hints)
+        click.echo(_banner(ready, claim.address, keeps_token=not given.tokens))
+        logs.configure()
+        logs.show_hints(hints)
         _serve(ready, claim, reload=reload)
 
 
@@ -163,7 +167,7 @@ def _claim(given: Settings) -> PortClaim:
     raise StartError(told) from None
 
 
-def _banner(given: Settings, address: str, *, made_token: bool) -> str:
+def _banner(given: Settings, address: str, *, keeps_token: bool) -> str:
     host = f"[{given.host}]" if ":" in given.host else given.host
     url = f"{'https' if given.tls_certificate else 'http'}://{host}:{given.port}"
     lines = [f"Drivebay {__version__} at {url}, described at {url}/docs"]
@@ -172,8 +176,8 @@ def _banner(given: Settings, address: str, *, made_token: bool) -> str:
     else:
         lines.append(f"  blobs  {_place_of_blobs(given)}")
         lines.append(f"  rows   {_place_of_rows(given)}")
-    if made_token:
-        lines.append(f"  token  {kept_token(given.data_dir)}  (kept in {(given.data_dir / 'token').absolute()})")
+    if keeps_token:
+        lines.append(f"  token  in {token_path(given.data_dir)}")
     if not given.tls_certificate and not ip_address(address).is_loopback:
         lines.append("  note   without TLS, whoever is on the way can read tokens and blobs: see TLS_CERTIFICATE")
     return "\n".join(lines)
@@ -206,7 +210,6 @@ def _serve(given: Settings, claim: PortClaim, *, reload: bool) -> None:
 
     if reload:
         multiprocessing.set_start_method("spawn")  # a forked worker would keep the modules of before
-    logs.configure()
     parent = os.getpid()
     os.register_at_fork(after_in_child=partial(_begin_as_a_worker, parent, claim))  # from its first moment on
     server = Supervisor(

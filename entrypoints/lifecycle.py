@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,10 +34,11 @@ class StartError(Exception):
     """Drivebay can't start. The message names the setting to blame, and what to do."""
 
 
-def prepare(settings: Settings) -> Settings:
+def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _: None) -> Settings:
     """Make the data folder if anything is to go into it, and the token if none was given. Raises StartError.
 
-    Whatever this process and its workers create from now on is for its user only.
+    Whatever this process and its workers create from now on is for its user only. A token that this call makes is
+    passed to `show_new_token`, at once: no later start shows it again.
     """
     os.umask(0o077)
     folder = settings.data_dir
@@ -45,13 +46,20 @@ def prepare(settings: Settings) -> Settings:
         if needs_data_dir(settings):
             folder.mkdir(exist_ok=True)
             _sync(folder.absolute().parent)
-        return settings if settings.tokens else replace(settings, tokens=(hashed(kept_token(folder)),))
+        return settings if settings.tokens else _with_kept_token(settings, show_new_token)
     except FileNotFoundError:
         raise StartError(f"DATA_DIR: There is no folder {folder.absolute().parent}. Create it.") from None
     except OSError as fault:
         raise StartError(
             f"DATA_DIR: The folder {folder.absolute()} can't be used: {fault.strerror or fault}. Set another."
         ) from None
+
+
+def _with_kept_token(settings: Settings, show_new_token: Callable[[str], None]) -> Settings:
+    token = kept_token(settings.data_dir)
+    if token.is_new:
+        show_new_token(token.text)
+    return replace(settings, tokens=(hashed(token.text),))
 
 
 def _sync(folder: Path) -> None:

@@ -14,6 +14,7 @@ T = TypeVar("T")
 Tls = Literal["explicit", "implicit", "none"]
 Passive = Literal["epsv", "pasv"]
 
+SCHEME = re.compile(r"[a-z0-9+]{1,30}", re.IGNORECASE)
 TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
 STORAGES = {
     **dict.fromkeys(["fs", "filesystem", "local"], "fs"),
@@ -35,7 +36,8 @@ def read_secret(path: str) -> str:
     try:
         return Path(path).read_text().strip()
     except OSError as fault:
-        raise ValueError(f"{path} can't be read: {fault.strerror}.") from None
+        # The path is not shown: some give the secret itself here.
+        raise ValueError(f"the file that it names can't be read: {fault.strerror}.") from None
 
 
 def storage(text: str) -> str:
@@ -72,10 +74,39 @@ def boolean(text: str) -> bool:
 
 
 def http_url(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError(f"{text!r} can't be used: it takes http://host:port or https://host:port.")
+    if not _is_http(text):
+        raise ValueError(f"{without_login(text)!r} can't be used: it takes http://host:port or https://host:port.")
     return text.rstrip("/")
+
+
+def s3_endpoint(text: str) -> str:
+    url = http_url(text)
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("it takes no user and no password. Set S3_ACCESS_KEY and S3_SECRET_KEY.")
+    return url
+
+
+def _is_http(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+    except ValueError:  # which may quote the password
+        return False
+    return url.scheme in ("http", "https") and bool(url.hostname)
+
+
+def without_login(text: str) -> str:
+    """Return what may be shown of a URL, or of what was meant to be one: no user, no password, no query."""
+    scheme, separator, rest = text.partition("://")
+    if not SCHEME.fullmatch(scheme):
+        scheme, separator, rest = "", "", text
+    _, at, place = rest.rpartition("@")
+    return f"{scheme}{separator}{'...@' if at else ''}{place.partition('?')[0]}"
+
+
+def host(text: str) -> str:
+    if set("/@?#") & set(text):  # the value is not shown: it may be a URL with a password
+        raise ValueError("it takes the name or the address of a host, and nothing else.")
+    return line(text)
 
 
 def line(text: str) -> str:
@@ -124,7 +155,8 @@ def database_url(text: str) -> str:
     if separator and kind in ("mariadb", "mysql"):
         return f"mariadb://{_mariadb(rest)}"
     allowed = "Allowed: sqlite:///..., postgresql://..., mariadb://..."
-    raise ValueError(f"{scheme if separator else 'a URL without a scheme'} is not known. {allowed}")
+    shown = scheme if separator and SCHEME.fullmatch(scheme) else "a URL without a scheme"
+    raise ValueError(f"{shown} is not known. {allowed}")
 
 
 def _postgresql(rest: str) -> str:

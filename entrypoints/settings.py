@@ -1,10 +1,12 @@
-"""The settings: read once at start, from the environment over a `.env` file over defaults.
+"""The settings: read once at start, from the environment over files over defaults.
+
+The files are that which `DRIVEBAY_ENV_FILE` names, over `.env`. Both are read as they are.
 
 Each has one name, and may have others that are as good: those of the two services that Drivebay grew out of. A wrong
 setting stops the start, with its name, what is wrong with it, and what is allowed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -14,9 +16,9 @@ from dotenv.parser import parse_stream
 from msgspec import Meta
 
 from entrypoints import setting_values as values
+from entrypoints.setting_names import Source, hints
 
 T = TypeVar("T")
-Source = Mapping[str, str | None]
 
 NATURAL = values.number(int, Meta(ge=0))
 COUNT = values.number(int, Meta(ge=1))
@@ -114,44 +116,58 @@ class Settings:
 DEFAULT = Settings()
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and, by the name of each, where its value is from: empty for the default.
+
+    `hints` has a line for each name in the sources that is not a setting, but close to one.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+    hints: tuple[str, ...]
+
+
 def load(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Settings:
-    """The settings from `environment` over the file `dotenv`, if there is one. Raises SettingsError."""
-    return load_with_origins(environment, dotenv)[0]
+    """Return the settings from `environment` over the file `dotenv`, if there is one. Raises SettingsError."""
+    return load_all(environment, dotenv).settings
 
 
-def load_with_origins(
-    environment: Mapping[str, str], dotenv: Path = Path(".env")
-) -> tuple[Settings, Mapping[str, str]]:
-    """As `load`; and, by the name of each setting, where its value is from. Empty means the default."""
-    try:
-        from_file = _from_file(dotenv)
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SettingsError(f"{dotenv} can't be read: {fault}. Mend it, or remove it.") from None
-    reading = _Reading((environment, from_file))
+def load_all(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Loaded:
+    """Do as `load`, and return what else there is to say about the sources."""
+    sources = [Source("the environment", environment, is_ours=False)]
+    if named := environment.get("DRIVEBAY_ENV_FILE"):
+        sources.append(read_file(Path(named)))
+    if dotenv.exists():
+        sources.append(read_file(dotenv))
+    reading = _Reading(sources)
     settings = reading.settings()
-    places = ("the environment", str(dotenv))
-    return settings, {
-        name: f"{found[0]} in {places[found[1]]}" if found else "" for name, found in reading.origins.items()
+    origins = {
+        name: f"{found[0]} in {sources[found[1]].place}" if found else "" for name, found in reading.origins.items()
     }
+    return Loaded(settings, origins, reading.hints())
 
 
-def _from_file(path: Path) -> Source:
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8") as file:
-        bindings = list(parse_stream(file))
+def read_file(path: Path) -> Source:
+    """Read a file of `NAME=value`. Nothing in a value is expanded: a `$` is a `$`. Raises SettingsError."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            bindings = list(parse_stream(file))
+    except (OSError, UnicodeDecodeError) as fault:
+        raise SettingsError(f"{path} can't be read: {fault}. Mend it, or remove it.") from None
     for binding in bindings:
         if binding.error:  # the line itself is not shown: it may have a secret in it
             raise SettingsError(f"{path}, line {binding.original.line}: this is no NAME=value. Is a quote missing?")
-    return {binding.key: binding.value for binding in bindings if binding.key}
+    return Source(str(path), {binding.key: binding.value for binding in bindings if binding.key}, is_ours=True)
 
 
 class _Reading:
     """One pass over the sources, which gathers everything that is wrong before it gives up."""
 
-    def __init__(self, sources: tuple[Source, ...]) -> None:
+    def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
         self._faults: list[str] = []
+        self._known = {"DRIVEBAY_ENV_FILE"}
         self.origins: dict[str, tuple[str, int] | None] = {}
         """By the first name of each setting: the one that was given, and the number of its source."""
 
@@ -173,9 +189,9 @@ class _Reading:
             s3_region=self._get(str, DEFAULT.s3_region, "S3_REGION", "S3_REGION_NAME"),
             s3_access_key=self._get(str, DEFAULT.s3_access_key, "S3_ACCESS_KEY", "S3_ACCESS_KEY_ID"),
             s3_secret_key=self._get(str, DEFAULT.s3_secret_key, "S3_SECRET_KEY", "S3_SECRET_ACCESS_KEY"),
-            s3_endpoint=self._get(values.http_url, DEFAULT.s3_endpoint, "S3_ENDPOINT"),
+            s3_endpoint=self._get(values.s3_endpoint, DEFAULT.s3_endpoint, "S3_ENDPOINT"),
             s3_force_path_style=self._get(values.boolean, DEFAULT.s3_force_path_style, "S3_FORCE_PATH_STYLE"),
-            ftp_host=self._get(values.line, DEFAULT.ftp_host, "FTP_HOST"),
+            ftp_host=self._get(values.host, DEFAULT.ftp_host, "FTP_HOST"),
             ftp_port=self._get(PORT, 990 if ftp_tls == "implicit" else DEFAULT.ftp_port, "FTP_PORT"),
             ftp_user=self._get(values.line, DEFAULT.ftp_user, "FTP_USER"),
             ftp_password=self._get(values.line, DEFAULT.ftp_password, "FTP_PASSWORD"),
@@ -197,7 +213,7 @@ class _Reading:
             max_connections=self._get(COUNT, DEFAULT.max_connections, "MAX_CONNECTIONS"),
             drain_time=self._get(WHILE, DEFAULT.drain_time, "DRAIN_TIME"),
             stop_timeout=self._get(WHILE, DEFAULT.stop_timeout, "STOP_TIMEOUT"),
-            host=self._get(str, DEFAULT.host, "HOST"),
+            host=self._get(values.host, DEFAULT.host, "HOST"),
             port=self._get(PORT, DEFAULT.port, "PORT"),
             workers=self._get(values.number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),
             tls_certificate=self._get(values.path, DEFAULT.tls_certificate, "TLS_CERTIFICATE"),
@@ -212,8 +228,12 @@ class _Reading:
         )
         self._check(settings)
         if self._faults:
-            raise SettingsError("\n".join(self._faults))
+            raise SettingsError("\n".join([*self._faults, *self.hints()]))
         return settings
+
+    def hints(self) -> tuple[str, ...]:
+        """Return a line for each name that is none of those that were looked for, but close to one."""
+        return tuple(sorted(hints(self._known, self._sources)))
 
     def _check(self, settings: Settings) -> None:
         """What one setting has to do with another."""
@@ -235,12 +255,13 @@ class _Reading:
     def _find(self, parse: Callable[[str], T], *names: str) -> tuple[T, int] | None:
         """The value in the first source that has one, and that source's number. An empty value counts as none."""
         self.origins.setdefault(names[0], None)
+        self._known.update(names, (f"{name}_FILE" for name in names if name in SECRETS))
         for number, source in enumerate(self._sources):
             found: dict[str, T] = {}
             for name in names:
-                if text := source.get(name):
+                if text := source.values.get(name):
                     self._parse(parse, name, text, found)
-                if name in SECRETS and (path := source.get(f"{name}_FILE")):
+                if name in SECRETS and (path := source.values.get(f"{name}_FILE")):
                     self._parse(lambda path: parse(values.read_secret(path)), f"{name}_FILE", path, found)
             if len(set(found.values())) > 1:
                 self._faults.append(f"{' and '.join(found)}: they are one setting, and differ. Give only one of them.")
@@ -260,7 +281,8 @@ class _Reading:
     def _database_url(self) -> str | None:
         whole = self._find(values.database_url, "DATABASE_URL")
         names = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_PORT", "DB_NAME")
-        parts = {name: found for name in names if (found := self._find(str, name))}
+        parsers = {"DB_HOST": values.host}
+        parts = {name: found for name in names if (found := self._find(parsers.get(name, str), name))}
         first_source = min((source for _, source in parts.values()), default=len(self._sources))
         if whole and whole[1] < first_source:
             return whole[0]

@@ -3,30 +3,51 @@
 import os
 import secrets
 import tempfile
-from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
-def kept_token(folder: Path) -> str:
-    """The token in the file `token` of `folder`, which is made at the first call, readable for its owner alone.
+@dataclass(frozen=True, slots=True)
+class KeptToken:
+    """A token in a file. `is_new`: the call that returned it made it, so nobody has seen it yet."""
+
+    text: str = field(repr=False)
+    is_new: bool
+
+
+def token_path(folder: Path) -> Path:
+    """Return the file in `folder` that keeps the token."""
+    return folder.absolute() / "token"
+
+
+def kept_token(folder: Path) -> KeptToken:
+    """Return the token that `folder` keeps. The first call makes it, readable only for its owner.
 
     Of several processes that make it at once, one wins, and all get its token. Raises OSError.
     """
-    path = folder / "token"
-    with suppress(FileNotFoundError):
-        return _read(path)
+    path = token_path(folder)
+    try:
+        return KeptToken(_read(path), is_new=False)
+    except FileNotFoundError:
+        is_new = _make(path)
+    return KeptToken(_read(path), is_new)
+
+
+def _make(path: Path) -> bool:
+    """Write a new token, unless another process is first. Return whether it was written."""
     # Written apart and linked, so that nobody ever reads half a token. The file has mode 0600 from its creation on.
-    descriptor, draft = tempfile.mkstemp(dir=folder, prefix=".token-")
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".token-")
     try:
         with open(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(32) + "\n")
             file.flush()
             os.fsync(descriptor)
-        with suppress(FileExistsError):
-            os.link(draft, path)
+        os.link(draft, path)
+    except FileExistsError:
+        return False
     finally:
         os.unlink(draft)
-    return _read(path)
+    return True
 
 
 def _read(path: Path) -> str:

@@ -17,7 +17,7 @@ from entrypoints.commands.check_report import JsonReport, Report, TextReport, co
 from entrypoints.commands.checked import Checked, State
 from entrypoints.commands.exits import INCOMPLETE, WRONG, tell_and_exit
 from entrypoints.container import Container
-from entrypoints.settings import Settings, SettingsError
+from entrypoints.settings import Loaded, SettingsError
 
 
 @click.command(short_help="Try the configuration against the real servers.")
@@ -29,7 +29,8 @@ def check(*, as_json: bool) -> None:
 
     \b
     What is tried:
-      settings      all of them are read; whatever is wrong is told at once
+      settings      all of them are read; whatever is wrong is told at once, and so is a name
+                    that is not a setting, but close to one
       data folder   it takes a file
       token         it is set, or can be read
       database      it lets the user in, its tables are the newest, its clock agrees,
@@ -56,35 +57,36 @@ def check(*, as_json: bool) -> None:
       STORAGE=s3 S3_BUCKET=other drivebay check     try something before it goes into .env
     """
     try:
-        given = settings.load(os.environ)
+        loaded = settings.load_all(os.environ)
     except SettingsError as fault:
         tell_and_exit(fault)
     logs.configure()
     try:
-        checked = asyncio.run(_check(given, JsonReport() if as_json else TextReport()))
+        checked = asyncio.run(_check(loaded, JsonReport() if as_json else TextReport()))
     except asyncio.CancelledError:
         click.echo("drivebay: it was interrupted.", err=True)
         sys.exit(INCOMPLETE)
     sys.exit(WRONG if count(checked, State.FAILED) else INCOMPLETE if count(checked, State.NOT_YET) else 0)
 
 
-async def _check(given: Settings, report: Report) -> list[Checked]:
+async def _check(loaded: Loaded, report: Report) -> list[Checked]:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):  # so that the probe is removed; in the background of a shell, too
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     all_of_it = []
-    async for checked in _parts(given):
+    async for checked in _parts(loaded):
         report.tell(checked)
         all_of_it.append(checked)
     report.end(all_of_it)
     return all_of_it
 
 
-async def _parts(given: Settings) -> AsyncIterator[Checked]:
+async def _parts(loaded: Loaded) -> AsyncIterator[Checked]:
+    given = loaded.settings
     # One attempt, for it is to be told how things are.
     container = Container(settings=replace(given, storage_attempts=1), opening=Opening.INSPECT)
-    yield Checked("settings", State.OK, "all of them can be read")
+    yield Checked("settings", State.OK, "all of them can be read", " ".join(loaded.hints))
     if (folder := check_parts.data_folder(given)) is not None:
         yield folder
     yield check_parts.token(given)

@@ -8,7 +8,7 @@ import click
 
 from application.ports.tables import Opening, Revisions
 from entrypoints import lifecycle, logs, settings
-from entrypoints.commands.exits import WRONG, tell_and_exit
+from entrypoints.commands.exits import WRONG, show_hints, show_new_token, tell_and_exit
 from entrypoints.container import Container
 from entrypoints.lifecycle import StartError
 from entrypoints.settings import Settings, SettingsError
@@ -68,7 +68,7 @@ def upgrade() -> None:
       2  if the database can't be used, or its tables are those of a newer Drivebay
     """
     try:
-        given = lifecycle.prepare(_given())
+        given = lifecycle.prepare(_given(), show_new_token)
         before = asyncio.run(_upgrade(given))
     except (SettingsError, StartError) as fault:
         tell_and_exit(fault)
@@ -102,7 +102,9 @@ def sql(after: str | None) -> None:
 
 
 def _given() -> Settings:
-    given = settings.load(os.environ)
+    loaded = settings.load_all(os.environ)
+    show_hints(loaded)
+    given = loaded.settings
     if given.database == "memory":
         raise SettingsError("STORAGE: with memory there are no tables. Set it to another.")
     logs.configure()

@@ -11,7 +11,7 @@ import click
 from application.findings import Repair, Verified, Wanted
 from application.ports.tables import Opening
 from entrypoints import lifecycle, logs, setting_values, settings
-from entrypoints.commands.exits import INCOMPLETE, WRONG, tell_and_exit
+from entrypoints.commands.exits import INCOMPLETE, WRONG, show_hints, tell_and_exit
 from entrypoints.commands.verify_report import JsonReport, TextReport
 from entrypoints.container import Container
 from entrypoints.lifecycle import StartError
@@ -104,7 +104,9 @@ def verify(
         raise click.UsageError("--older-than, --drop-missing and --even-if-most-are go with --repair.")
     repairing = Repair(A_DAY if older_than is None else older_than, drop_missing, even_if_most_are)
     try:
-        given = settings.load(os.environ)
+        loaded = settings.load_all(os.environ)
+        show_hints(loaded)
+        given = loaded.settings
         wanted = Wanted(_backends(names, given), deep, repairing if repair else None)
         logs.configure()
         verified = asyncio.run(_verify(given, wanted, JsonReport() if as_json else TextReport()))

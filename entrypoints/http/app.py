@@ -140,7 +140,9 @@ def from_environment() -> Litestar:
     """For any ASGI server that takes a factory: the application as environment and `.env` say."""
     logs.configure()
     try:
-        return create_app(lifecycle.prepare(settings.load(os.environ)))
+        loaded = settings.load_all(os.environ)
+        logs.show_hints(loaded.hints)
+        return create_app(lifecycle.prepare(loaded.settings))
     except (SettingsError, StartError) as fault:
         raise SystemExit(f"drivebay: {fault}") from None
 

@@ -87,7 +87,7 @@ def test_what_is_unknown(arguments: list[str], why: str) -> None:
 class TestSettings:
     def test_each_has_its_value_and_where_it_is_from(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
-        (tmp_path / ".env").write_text("S3_BUCKET_NAME=films\nPORT=81\nS3_ENDPOINT=http://u:hidden@h:1")
+        (tmp_path / ".env").write_text("S3_BUCKET_NAME=films\nPORT=81\nOTEL_EXPORTER_OTLP_ENDPOINT=http://hidden@h:1")
         (tmp_path / "password").write_text("hidden")
         secrets = {"SECRET_KEY": "hidden", "FTP_PASSWORD_FILE": "password", "DATABASE_URL": "mariadb://u:hidden@h/n"}
         told = run("settings", PORT="82", **secrets)
@@ -98,7 +98,7 @@ class TestSettings:
         shown = {name: re.sub(" +", " ", line) for name, line in lines.items()}
         assert shown["PORT"] == "82 PORT in the environment"
         assert shown["S3_BUCKET"] == "films S3_BUCKET_NAME in .env"
-        assert shown["S3_ENDPOINT"] == "http://u:...@h:1 S3_ENDPOINT in .env"
+        assert shown["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://...@h:1 OTEL_EXPORTER_OTLP_ENDPOINT in .env"
         assert shown["HOST"] == "127.0.0.1 default"
         assert shown["S3_SECRET_KEY"] == "default"
         assert shown["AUTH_BEARER_TOKEN"] == "(set) SECRET_KEY in the environment"
@@ -114,6 +114,15 @@ class TestSettings:
         assert line.split()[1] == "postgresql://u:...@h:5432/n"
         assert line.endswith("DB_NAME in the environment")
         assert "hidden" not in told.output
+
+    def test_a_name_that_is_close_to_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / ".env").write_text("S3_BUKET=hidden\n")
+        told = run("settings")
+        hint = "S3_BUKET in .env is not a setting, and has no effect. Did you mean S3_BUCKET or S3_BUCKET_NAME?"
+        assert (told.exit_code, told.stderr.splitlines()) == (0, [f"drivebay: {hint}"])
+        wrong = run("settings", STORAGE="s3")
+        assert (wrong.exit_code, wrong.stderr.splitlines()[1:]) == (2, [f"drivebay: {hint}"])
 
     def test_what_is_wrong(self) -> None:
         told = run("settings", PORT="x", WORKERS="0")

@@ -63,7 +63,9 @@ def test_from_nothing_to_the_newest_and_beyond(tmp_path: Path, empty: Settings) 
 
     told = drivebay(tmp_path, "migrations", "upgrade", settings=empty)
     assert (told.code, told.errors) == (0, "")
-    assert told.out.splitlines() == [*pending, f"The tables have revision {migrations.HEAD} now."]
+    new_token, *done = told.out.splitlines()
+    assert new_token == f"A new token: {(tmp_path / 'data' / 'token').read_text().strip()}"
+    assert done == [*pending, f"The tables have revision {migrations.HEAD} now."]
     newest = f"The tables have revision {migrations.HEAD}, which is the newest.\n"
     for command in ("upgrade", "status"):
         told = drivebay(tmp_path, "migrations", command, settings=empty)

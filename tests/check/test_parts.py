@@ -56,6 +56,13 @@ class TestAllIsWell:
         assert (told.code, [*told.states]) == (0, ["settings", "token", "database", "storage memory"])
         assert not [*tmp_path.iterdir()]
 
+    def test_with_a_name_that_is_close_to_a_setting(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("STORGE=fs\n")
+        told = check(tmp_path, {"STORAGE": "memory", "AUTH_BEARER_TOKEN": "t"})
+        assert (told.code, told.states["settings"]) == (0, "ok")
+        hint = "STORGE in .env is not a setting, and has no effect. Did you mean STORAGE?"
+        assert told.parts["settings"]["to_do"] == hint
+
     def test_as_a_table(self, tmp_path: Path) -> None:
         prepare(tmp_path)
         told = drivebay_apart(tmp_path, "check")

@@ -55,7 +55,7 @@ def _list(project: Project) -> str:
 def check_what_containers_may(project: Project) -> None:
     with engine() as client:
         services = {each.labels["com.docker.compose.service"]: each.attrs for each in project.containers(client)}
-    assert services.keys() >= {"app", "secrets", "settings"}
+    assert services.keys() >= {"app", "dotenv", "secrets", "settings"}
     for service, container in services.items():
         may: dict[str, Any] = container["HostConfig"]
         assert "no-new-privileges:true" in may["SecurityOpt"], service
@@ -64,6 +64,10 @@ def check_what_containers_may(project: Project) -> None:
         if service != "ftp":  # which becomes the user of each session
             assert may["ReadonlyRootfs"], service
             assert may["CapDrop"] == ["ALL"], service
+        if service == "dotenv":  # which reads a file that may be readable only for its owner
+            assert (may["CapAdd"], may["NetworkMode"]) == (["DAC_READ_SEARCH"], "none")
+        elif service != "ftp":
+            assert not may["CapAdd"], service
             assert container["Config"]["User"] not in ("", "root", "0"), service
     assert services["app"]["HostConfig"]["PortBindings"]["8000/tcp"][0]["HostIp"] == "127.0.0.1"
 

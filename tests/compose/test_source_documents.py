@@ -56,7 +56,7 @@ curl --location 'http://localhost:8000/v1/blobs/k5' \\
 def test_the_first_document(start_project: Callable[..., Project]) -> None:
     project = start_project("first", env=FIRST)
     project.run("docker compose up --build --detach --wait")
-    token = re.findall(r"token  (\S+)", project.run("docker compose logs app"))[-1]
+    token = re.findall(r"A new token: (\S+)", project.run("docker compose logs app"))[-1]
     curl = f"curl --header 'Authorization: Bearer {token}'"
     body = '{ "id": "my-unique-blob-id", "data": "SGVsbG8gV29ybGQh" }'
     as_json = "--header 'Content-Type: application/json'"

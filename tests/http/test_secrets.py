@@ -23,11 +23,24 @@ NOBODY = "127.0.0.1:1"
         {"DATABASE_URL": HIDDEN},
         {"DATABASE_URL": f"postgresql://u:{HIDDEN}@{NOBODY}/d", "DB_HOST": "h", "DB_USER": "u", "DB_NAME": "n"},
         {"DB_HOST": "h..h", "DB_USER": "u", "DB_PASSWORD": HIDDEN, "DB_NAME": "n"},
+        {"DB_HOST": f"u:{HIDDEN}@h", "DB_USER": "u", "DB_NAME": "n"},
         {"AUTH_BEARER_TOKEN": f"{HIDDEN} in two words"},
+        {"AUTH_BEARER_TOKEN_FILE": HIDDEN},
         {"AUTH_BEARER_TOKEN": HIDDEN, "SECRET_KEY": f"another-{HIDDEN}"},
         {"STORAGE": "s3", "S3_BUCKET": "b", "S3_SECRET_KEY": HIDDEN},
         {"STORAGE": "ftp", "FTP_HOST": "127.0.0.1", "FTP_PORT": "1", "FTP_USER": "u", "FTP_PASSWORD": HIDDEN},
         {"STORAGE": "ftp", "FTP_HOST": "h", "FTP_USER": "u", "FTP_PASSWORD": f"{HIDDEN}\nx"},
+        *({"FTP_HOST": f"{scheme}u:{HIDDEN}@h"} for scheme in ("", "ftp://")),
+        {"HOST": f"u:{HIDDEN}@h"},
+        *(
+            {name: f"{start}{HIDDEN}{rest}"}
+            for name in ("S3_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+            for start in ("ftp://u:", "ftp://", "u:", "http:/u:", "x:y://u:")
+            for rest in ("@h", "@h/path", "@@h", "/in it@h")
+        ),
+        *({name: f"http://u:{HIDDEN}@[h"} for name in ("S3_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")),
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": f"ftp://h?token={HIDDEN}"},
+        {"S3_ENDPOINT": f"http://u:{HIDDEN}@{NOBODY}", "STORAGE": "s3", "S3_BUCKET": "b"},
     ],
 )
 def test_a_start_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:

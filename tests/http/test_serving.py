@@ -106,15 +106,30 @@ class TestAStart:
         with Server(tmp_path, AUTH_BEARER_TOKEN="") as server:
             token = (tmp_path / "data" / "token").read_text().strip()
             assert server.output().splitlines() == [
+                f"A new token: {token}",
                 f"Drivebay 0.1.0 at {server.url}, described at {server.url}/docs",
                 f"  blobs  in {tmp_path}/data/blobs",
                 f"  rows   in {tmp_path}/data/drivebay.db",
-                f"  token  {token}  (kept in {tmp_path}/data/token)",
+                f"  token  in {tmp_path}/data/token",
             ]
             with server.client(token) as client:
                 assert client.post("/v1/blobs", json={"id": "a", "data": ""}).status_code == 201
             with server.client() as client:
                 assert client.get("/v1/blobs/a").status_code == 401
+
+    def test_the_token_is_printed_by_the_start_that_made_it_alone(self, tmp_path: Path) -> None:
+        with Server(tmp_path, AUTH_BEARER_TOKEN="") as first:
+            token = (tmp_path / "data" / "token").read_text().strip()
+            assert (first.output().count(token), first.errors().count(token)) == (1, 0)
+        with Server(tmp_path, AUTH_BEARER_TOKEN="") as second:
+            assert token not in second.output() + second.errors()
+            assert f"  token  in {tmp_path}/data/token" in second.output().splitlines()
+
+    def test_a_name_that_is_close_to_a_setting_is_logged(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("STORGE=memory\n")
+        with Server(tmp_path) as server:
+            hints = [line["hint"] for line in server.log() if line["event"] == "a name is close to a setting"]
+            assert hints == ["STORGE in .env is not a setting, and has no effect. Did you mean STORAGE?"]
 
     def test_with_a_dotenv_file(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text(
@@ -148,6 +163,7 @@ class TestAStart:
         monkeypatch.chdir(tmp_path)
         bucket = {"STORAGE": "s3", "S3_BUCKET": "nobodys", "S3_ENDPOINT": s3_server.endpoint, "PORT": str(free_port())}
         key = {"S3_ACCESS_KEY": s3_server.access_key, "S3_SECRET_KEY": s3_server.secret_key}
+        key["AUTH_BEARER_TOKEN"] = TOKEN
         result = CliRunner(env=bucket | key | {"S3_FORCE_PATH_STYLE": "true"}).invoke(main, ["serve"])
         assert (result.exit_code, result.stdout) == (2, "")
         [told] = result.stderr.splitlines()

@@ -155,5 +155,5 @@ def test_a_note_where_others_can_read_what_passes(tmp_path: Path) -> None:
         ("::1", {}, False),
     ]
     for address, given, is_told in places:
-        banner = cli._banner(settings.load(given, tmp_path / "none"), address, made_token=False)
+        banner = cli._banner(settings.load(given, tmp_path / "none"), address, keeps_token=False)
         assert ("without TLS" in banner) is is_told

@@ -1,13 +1,16 @@
 """The settings: both source documents' names, where they come from, and what is said when they are wrong."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
 
-from entrypoints.settings import Settings, SettingsError, load
+from entrypoints.settings import SECRETS, Settings, SettingsError, load, load_all
 
 NOWHERE = Path("/nonexistent/.env")
+ROOT = Path(__file__).parents[2]
+OTEL = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 FIRST_DOCUMENT = """
 SECRET_KEY = "a-very-secret-key"
@@ -111,6 +114,14 @@ class TestSources:
         settings = from_file(tmp_path, "AUTH_BEARER_TOKEN='$a${b}'  # mine\nexport PORT = 81")
         assert (settings.tokens, settings.port) == (hashes("$a${b}"), 81)
 
+    def test_a_file_may_be_named_and_is_over_the_other(self, tmp_path: Path) -> None:
+        (tmp_path / "named").write_text("PORT=1\nHOST=b")
+        named = {"DRIVEBAY_ENV_FILE": str(tmp_path / "named")}
+        assert from_file(tmp_path, "PORT=2\nWORKERS=3", HOST="a", **named) == Settings(port=1, host="a", workers=3)
+        assert load(named, NOWHERE).port == 1
+        with pytest.raises(SettingsError, match=r"nowhere can't be read: .*No such file"):
+            load({"DRIVEBAY_ENV_FILE": str(tmp_path / "nowhere")}, NOWHERE)
+
     def test_a_secret_may_be_in_a_file_of_its_own(self, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text("from the file".replace(" ", "-") + "\n")
         for name in ("AUTH_BEARER_TOKEN_FILE", "SECRET_KEY_FILE"):
@@ -149,6 +160,54 @@ class TestSources:
         assert load({"STORAGE": "memory"}, NOWHERE).database == "memory"
 
 
+class TestHints:
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            *[
+                ("STORGE", "STORAGE"),
+                ("storage", "STORAGE"),
+                ("S3_BUKET", "S3_BUCKET or S3_BUCKET_NAME"),
+                ("FTP_PASS", "FTP_PASSIVE or FTP_PASSWORD"),
+            ],
+            *[
+                ("DATABASE_URI", "DATABASE_URL or DATABASE_URL_FILE"),
+                ("DB_PASS", "DB_PASSWORD"),
+                ("S3_SECRETKEY", "S3_SECRET_KEY or SECRET_KEY"),
+            ],
+            *[("AUTH_TOKEN", "AUTH_BEARER_TOKEN"), ("S3ENDPOINT", "S3_ENDPOINT")],
+            *[("PORT_", "PORT"), ("MAX_BLOB_BYTE", "MAX_BLOB_BYTES"), ("OTEL_EXPORTER_OTLP_ENDPOIN", OTEL)],
+        ],
+    )
+    def test_a_name_in_the_file_that_is_close_to_a_setting(self, tmp_path: Path, name: str, meant: str) -> None:
+        (tmp_path / ".env").write_text(f"{name}=x\n")
+        assert load_all({}, tmp_path / ".env").hints == (
+            f"{name} in {tmp_path}/.env is not a setting, and has no effect. Did you mean {meant}?",
+        )
+
+    def test_a_slip_in_the_environment(self) -> None:
+        hints = load_all({"STORGE": "x", "AUTH_BEARER_TOKENS": "x", "DB_PASWORD": "x"}, NOWHERE).hints
+        assert [hint.partition(" in the environment")[0] for hint in hints] == [
+            *("AUTH_BEARER_TOKENS", "DB_PASWORD", "STORGE")
+        ]
+
+    def test_names_of_other_programs(self, tmp_path: Path) -> None:
+        foreign = ["AWS_REGION", "AWS_SECRET_ACCESS_KEY", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "HOSTNAME", "ftp_proxy"]
+        foreign += ["SECRET_KEY_BASE", "XDG_DATA_DIRS", "PATH", "HOSTS", "PORTS", "DB_PORT_5432_TCP", "storage"]
+        assert load_all(dict.fromkeys(foreign, "x"), NOWHERE).hints == ()
+        (tmp_path / ".env").write_text(
+            "DRIVEBAY_PORT=1\nDRIVEBAY_CLUSTER_PORT=2\nOTEL_EXPORTER_OTLP_HEADERS=a\nTZ=UTC\n"
+        )
+        assert load_all({}, tmp_path / ".env").hints == ()
+
+    def test_each_setting_is_known(self) -> None:
+        names = re.findall(r"^# ([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+        assert len(names) > 40
+        assert [hint for name in names for hint in load_all({name: ""}, NOWHERE).hints] == []
+        files = {f"{name}_FILE": "" for name in SECRETS}
+        assert load_all(files, NOWHERE).hints == ()
+
+
 class TestFaults:
     @pytest.mark.parametrize(
         ("name", "value", "why"),
@@ -159,6 +218,9 @@ class TestFaults:
                 "'tape' is no storage. Allowed: fs (or filesystem, local), database (or db), s3, ftp, memory.",
             ),
             ("S3_ENDPOINT", "localhost:9000", "'localhost:9000' can't be used: it takes http://host:port"),
+            ("S3_ENDPOINT", "https://u:p@h", "it takes no user and no password. Set S3_ACCESS_KEY and S3_SECRET_KEY."),
+            ("FTP_HOST", "ftp://h", "it takes the name or the address of a host, and nothing else."),
+            ("HOST", "0.0.0.0/0", "it takes the name or the address of a host, and nothing else."),
             ("S3_FORCE_PATH_STYLE", "maybe", "'maybe' can't be used. Allowed: true, false."),
             ("FTP_TLS", "ssl", "'ssl' can't be used. Allowed: true (or explicit), implicit, false."),
             ("FTP_VERIFY", "perhaps", "'perhaps' can't be used. Allowed: true, false."),

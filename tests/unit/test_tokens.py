@@ -5,20 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.tokens import kept_token
+from entrypoints.tokens import KeptToken, kept_token
 
 
 def test_it_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
     token = kept_token(tmp_path)
-    assert len(token) >= 40
-    assert kept_token(tmp_path) == token
+    assert token.is_new
+    assert len(token.text) >= 40
+    assert kept_token(tmp_path) == KeptToken(token.text, is_new=False)
     assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["token"]
 
 
 def test_all_who_make_it_at_once_get_the_same(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
-        assert len(set(pool.map(kept_token, [tmp_path] * 64))) == 1
+        tokens = list(pool.map(kept_token, [tmp_path] * 64))
+    assert len({token.text for token in tokens}) == 1
+    assert sum(token.is_new for token in tokens) == 1, "one of them shows it"
     assert [path.name for path in tmp_path.iterdir()] == ["token"]
 
 

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Makes the cluster, its superuser and a database at the first start, then runs the server in this process.
 set -eu
+[ -z "${POSTGRES_USER_FILE:-}" ] || POSTGRES_USER=$(cat "$POSTGRES_USER_FILE")
+[ -z "${POSTGRES_DB_FILE:-}" ] || POSTGRES_DB=$(cat "$POSTGRES_DB_FILE")
 : "${POSTGRES_USER:=postgres}" "${POSTGRES_DB:=$POSTGRES_USER}"
 [ -z "${POSTGRES_PASSWORD_FILE:-}" ] || POSTGRES_PASSWORD=$(cat "$POSTGRES_PASSWORD_FILE")
 quoted() { printf %s "$1" | sed 's/"/""/g; s/.*/"&"/'; }
