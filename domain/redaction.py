@@ -1,12 +1,20 @@
 """Secrets out of texts for people."""
 
-import re
-
-# `/`, `?` and `#` end the part of a URL that holds user and password (RFC 3986, section 3.2), so no character is looked
-# at twice.
-USERINFO = re.compile(r"://[^/?#\s]*@")
+AUTHORITY = "://"
+# These end the part of a URL that holds user and password (RFC 3986, section 3.2).
+ENDS = "/?#"
 
 
 def without_passwords(text: str) -> str:
     """Return `text` with `...` in place of the user and the password of each URL in it."""
-    return USERINFO.sub("://...@", text) if "@" in text else text
+    if "@" not in text:
+        return text
+    first, *others = text.split(AUTHORITY)
+    return AUTHORITY.join([first, *map(_without_userinfo, others)])
+
+
+def _without_userinfo(text: str) -> str:
+    """`text` begins with the authority of a URL."""
+    stop = next((at for at, character in enumerate(text) if character in ENDS or character.isspace()), len(text))
+    _, at, host = text[:stop].rpartition("@")
+    return f"...@{host}{text[stop:]}" if at else text
