@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -169,8 +170,13 @@ class DatabaseContract(MetadataContract):
     async def test_an_object_has_one_blob(self, database: Database) -> None:
         async with SqlMetadata(database) as metadata:
             await put(metadata, version := blob("a"))
-            with pytest.raises(sa.exc.IntegrityError):
-                await put(metadata, replace(version, id=BlobId("b")))
+            other = replace(version, id=BlobId("another-id"))
+            with pytest.raises(sa.exc.IntegrityError) as caught:
+                await put(metadata, other)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "INSERT INTO blobs" in shown
+        for value in (other.id.value, version.location.key.value):
+            assert value not in shown
 
 
 def _delete_all(connection: Connection, table: sa.Table) -> None:
