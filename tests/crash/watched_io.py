@@ -58,9 +58,9 @@ class _Os:
             self._kinds[descriptor] = kind
         return descriptor
 
-    def mkdir(self, path: str) -> None:
+    def mkdir(self, path: str, mode: int = 0o777) -> None:
         with step_that_blocks("fs.mkdir(shard)"):
-            os.mkdir(path)
+            os.mkdir(path, mode)
 
     def unlink(self, path: str) -> None:
         with step_that_blocks("fs.unlink(file)"):
