@@ -58,7 +58,7 @@ class _Os:
             self._kinds[descriptor] = kind
         return descriptor
 
-    def mkdir(self, path: str, mode: int) -> None:
+    def mkdir(self, path: str, mode: int = 0o777) -> None:
         with step_that_blocks("fs.mkdir(shard)"):
             os.mkdir(path, mode)
 

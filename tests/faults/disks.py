@@ -60,9 +60,9 @@ class RecordingOs:
         if not os.path.isdir(path):
             self._record("close", path)
 
-    def mkdir(self, path: str) -> None:
+    def mkdir(self, path: str, mode: int = 0o777) -> None:
         self._record("mkdir", path)
-        os.mkdir(path)
+        os.mkdir(path, mode)
 
     def unlink(self, path: str) -> None:
         self._record("unlink", path)

@@ -197,12 +197,12 @@ class TestFtp:
 
     async def test_a_transfer_may_take_longer_than_any_timeout_while_it_moves(self, server: FtpServer) -> None:
         """Most of the time the bytes wait in buffers, and the end of the source is long past."""
-        async with behind_proxies(server, timeout=1) as (_, data, store):
-            timed = TimedBlobStore(store, 1, "ftp")
-            data.rate = 700_000
+        async with behind_proxies(server, timeout=3) as (_, data, store):
+            timed = TimedBlobStore(store, 3, "ftp")
+            data.rate = 350_000  # six seconds
             await timed.put(key := ObjectKey.random(), chunked(DATA))
-            assert await read(timed, key) == DATA
             data.rate = None
+            assert await read(timed, key) == DATA
             await store.delete(key)
 
     @pytest.mark.parametrize("count", [0, IN_THE_DATA])
