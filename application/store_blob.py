@@ -8,25 +8,21 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from application.intake import Intake
 from application.ports.blob_store import Stored
-from application.ports.metadata import Garbage, KeySource, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import Garbage, KeySource, Published, UnitOfWork, UnitOfWorkFactory
 from application.reap import give_up
 from application.settle import WAITS, settle
 from application.stores import Stores
-from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Location
+from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Draft, Location
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, Precondition
 
 LEASE = timedelta(minutes=10)
 # A reader that opened the old version just before it was replaced has this long to finish.
 GRACE = timedelta(minutes=10)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,6 @@ class StoreBlob:
     stores: Stores
     new_key: KeySource
     max_bytes: int
-    now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     lease: timedelta = LEASE
     grace: timedelta = GRACE
@@ -75,8 +70,8 @@ class StoreBlob:
         location = Location(self.stores.active, self.new_key())
         await self._reserve(location, new)
         try:
-            blob = await self._write(location, new)
-            return await self._publish(blob, new.precondition)
+            draft = await self._write(location, new)
+            return await self._publish(draft, new.precondition)
         except BaseException as error:
             # A fault here loses nothing: the upload's lease runs out, and the reaper does the same.
             with suppress(DriveError):
@@ -93,7 +88,7 @@ class StoreBlob:
             await work.uploads.add(location, self.lease)
             await _commit_unseen(work)
 
-    async def _write(self, location: Location, new: NewBlob) -> Blob:
+    async def _write(self, location: Location, new: NewBlob) -> Draft:
         intake = Intake(new.chunks, self.max_bytes, new.size, new.digest)
         async with aclosing(self._renewing(location, intake)) as chunks:
             stored = await self._put(location, chunks)
@@ -101,7 +96,7 @@ class StoreBlob:
             detail = f"The storage keeps {stored.size:,} bytes of the {intake.size:,} that it was given."
             raise DriveError(Kind.INTEGRITY, detail, backend=location.backend, subject=location.key)
         blob_id = new.id if isinstance(new.id, BlobId) else new.id()
-        return Blob(blob_id, location, intake.size, intake.digest, new.content_type, self.now())
+        return Draft(blob_id, location, intake.size, intake.digest, new.content_type)
 
     async def _put(self, location: Location, chunks: AsyncIterable[bytes]) -> Stored:
         try:
@@ -130,33 +125,33 @@ class StoreBlob:
                 raise lease_lost(location)
             await _commit_unseen(work)
 
-    async def _publish(self, blob: Blob, precondition: Precondition) -> StoredBlob:
-        replaced: Blob | None = None
+    async def _publish(self, draft: Draft, precondition: Precondition) -> StoredBlob:
+        published: Published | None = None
         try:
             async with self.units() as work:
-                if not await work.uploads.remove(blob.location.key):
-                    raise lease_lost(blob.location)
-                replaced = await work.blobs.put(blob, precondition)
-                if replaced is not None:
-                    await work.garbage.add(Garbage(replaced.location), after=self.grace)
+                if not await work.uploads.remove(draft.location.key):
+                    raise lease_lost(draft.location)
+                published = await work.blobs.put(draft, precondition)
+                if published.replaced is not None:
+                    await work.garbage.add(Garbage(published.replaced.location), after=self.grace)
                 await work.commit()
         except DriveError as error:
-            if error.kind is not Kind.COMMIT_UNKNOWN:
+            if published is None or error.kind is not Kind.COMMIT_UNKNOWN:
                 raise
-            await self._find_published(blob, error)
-        return StoredBlob(blob, replaced is not None)
+            await self._find_published(draft, error)
+        return StoredBlob(published.blob, published.replaced is not None)
 
-    async def _find_published(self, blob: Blob, lost: DriveError) -> None:
+    async def _find_published(self, draft: Draft, lost: DriveError) -> None:
         """See whether the commit whose answer was `lost` has happened. Raises UNAVAILABLE if not, `lost` if none tells.
 
         The fence tells. It waits for that commit, and either finds the upload, which then can't be published any more,
         or does not; then the blob is there, or was there and is replaced already.
         """
-        if await settle(lambda: abandon(self.units, blob.location), lost, self.waits):
+        if await settle(lambda: abandon(self.units, draft.location), lost, self.waits):
             detail = "The connection to the database was lost, and nothing was stored. Store the blob again."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend=lost.backend, subject=blob.id) from lost
-        current = await settle(lambda: self._current(blob.id), lost, self.waits)
-        if current is None or current.location != blob.location:
+            raise DriveError(Kind.UNAVAILABLE, detail, backend=lost.backend, subject=draft.id) from lost
+        current = await settle(lambda: self._current(draft.id), lost, self.waits)
+        if current is None or current.location != draft.location:
             raise lost
 
     async def _current(self, blob_id: BlobId) -> Blob | None:
