@@ -197,7 +197,7 @@ class Container(containers.DeclarativeContainer):
     store_blob = providers.Singleton(
         StoreBlob, metadata, stores, new_key=ObjectKey.random, max_bytes=_given.max_blob_bytes, grace=_grace
     )
-    fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores)
+    fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores, metadata, grace=_grace)
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
     delete_blob = providers.Singleton(DeleteBlob, metadata, grace=_grace)
     reap = providers.Singleton(Reap, metadata, stores)
