@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from adapters.metadata.sql import SqlBlobs
 from application.list_blobs import ListBlobs, Page
-from domain.blob import Blob, BlobId
+from application.ports.metadata import Published
+from domain.blob import Blob, BlobId, Draft
 from domain.precondition import ANY, Precondition
 from entrypoints import cli
 
@@ -54,10 +55,17 @@ def what_comes_second_is_not_checked_again() -> None:
     """Preconditions are checked before the bytes come, and not when they have come."""
     put = SqlBlobs.put
 
-    async def overwrite(self: SqlBlobs, blob: Blob, _: Precondition) -> Blob | None:
-        return await put(self, blob, ANY)
+    async def overwrite(self: SqlBlobs, draft: Draft, _: Precondition) -> Published:
+        return await put(self, draft, ANY)
 
     put_in(SqlBlobs, "put", overwrite)
+
+
+@fault
+def dates_are_those_of_the_second() -> None:
+    """A date holds for each version that was stored in that second."""
+    put_in(Blob, "unchanged_since", property(lambda blob: blob.created_at.replace(microsecond=0)))
+    put_in(Blob, "last_modified", Blob.unchanged_since)
 
 
 if __name__ == "__main__":
