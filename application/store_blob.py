@@ -9,17 +9,17 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from application.intake import Intake
 from application.ports.blob_store import Stored
-from application.ports.metadata import Garbage, KeySource, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import Garbage, KeySource, Published, UnitOfWork, UnitOfWorkFactory
 from application.reap import give_up
 from application.replay import KEPT, ReplayableBody
 from application.retry import ONCE, Retry
 from application.settle import WAITS, settle
 from application.stores import Stores
-from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Location
+from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Draft, Location
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, Precondition
 
@@ -34,10 +34,6 @@ def lease_for(standstill: timedelta) -> timedelta:
     A third of it may have passed before they do, because it is renewed no sooner. Another third is to spare.
     """
     return max(LEASE, 3 * standstill)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +73,6 @@ class StoreBlob:
     stores: Stores
     new_key: KeySource
     max_bytes: int
-    now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     lease: timedelta = LEASE
     grace: timedelta = GRACE
@@ -85,11 +80,11 @@ class StoreBlob:
     retry: Retry = ONCE
 
     async def __call__(self, new: NewBlob) -> StoredBlob:
-        blob = await self._write_with_retries(new)
-        async with self._abandoned_if_it_fails(blob.location):
-            return await self._publish(blob, new.precondition)
+        draft = await self._write_with_retries(new)
+        async with self._abandoned_if_it_fails(draft.location):
+            return await self._publish(draft, new.precondition)
 
-    async def _write_with_retries(self, new: NewBlob) -> Blob:
+    async def _write_with_retries(self, new: NewBlob) -> Draft:
         """Reserve and write until an attempt succeeds, each time under a new key.
 
         What a failed attempt has sent, a write or the clean-up of one, may reach the storage at any time later. Nothing
@@ -131,7 +126,7 @@ class StoreBlob:
             await _commit_unseen(work)
         return location
 
-    async def _write(self, location: Location, new: NewBlob, body: ReplayableBody) -> Blob:
+    async def _write(self, location: Location, new: NewBlob, body: ReplayableBody) -> Draft:
         async with aclosing(body.replay()) as replayed:
             intake = Intake(replayed, self.max_bytes, new.size, new.digest)
             async with aclosing(self._renewing(location, intake)) as chunks:
@@ -140,7 +135,7 @@ class StoreBlob:
             detail = f"The storage keeps {stored.size:,} bytes of the {intake.size:,} that it was given."
             raise DriveError(Kind.INTEGRITY, detail, backend=location.backend, subject=location.key)
         blob_id = new.id if isinstance(new.id, BlobId) else new.id()
-        return Blob(blob_id, location, intake.size, intake.digest, new.content_type, self.now())
+        return Draft(blob_id, location, intake.size, intake.digest, new.content_type)
 
     async def _put(self, location: Location, chunks: AsyncIterable[bytes]) -> Stored:
         try:
@@ -169,33 +164,33 @@ class StoreBlob:
                 raise lease_lost(location)
             await _commit_unseen(work)
 
-    async def _publish(self, blob: Blob, precondition: Precondition) -> StoredBlob:
-        replaced: Blob | None = None
+    async def _publish(self, draft: Draft, precondition: Precondition) -> StoredBlob:
+        published: Published | None = None
         try:
             async with self.units() as work:
-                if not await work.uploads.remove(blob.location.key):
-                    raise lease_lost(blob.location)
-                replaced = await work.blobs.put(blob, precondition)
-                if replaced is not None:
-                    await work.garbage.add(Garbage(replaced.location), after=self.grace)
+                if not await work.uploads.remove(draft.location.key):
+                    raise lease_lost(draft.location)
+                published = await work.blobs.put(draft, precondition)
+                if published.replaced is not None:
+                    await work.garbage.add(Garbage(published.replaced.location), after=self.grace)
                 await work.commit()
         except DriveError as error:
-            if error.kind is not Kind.COMMIT_UNKNOWN:
+            if published is None or error.kind is not Kind.COMMIT_UNKNOWN:
                 raise
-            await self._find_published(blob, error)
-        return StoredBlob(blob, replaced is not None)
+            await self._find_published(draft, error)
+        return StoredBlob(published.blob, published.replaced is not None)
 
-    async def _find_published(self, blob: Blob, lost: DriveError) -> None:
+    async def _find_published(self, draft: Draft, lost: DriveError) -> None:
         """See whether the commit whose answer was `lost` has happened. Raises UNAVAILABLE if not, `lost` if none tells.
 
         The fence tells. It waits for that commit, and either finds the upload, which then can't be published any more,
         or does not; then the blob is there, or was there and is replaced already.
         """
-        if await settle(lambda: abandon(self.units, blob.location), lost, self.waits):
+        if await settle(lambda: abandon(self.units, draft.location), lost, self.waits):
             detail = "The connection to the database was lost, and nothing was stored. Store the blob again."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend=lost.backend, subject=blob.id) from lost
-        current = await settle(lambda: self._current(blob.id), lost, self.waits)
-        if current is None or current.location != blob.location:
+            raise DriveError(Kind.UNAVAILABLE, detail, backend=lost.backend, subject=draft.id) from lost
+        current = await settle(lambda: self._current(draft.id), lost, self.waits)
+        if current is None or current.location != draft.location:
             raise lost
 
     async def _current(self, blob_id: BlobId) -> Blob | None:

@@ -6,11 +6,10 @@ all rows and through all objects, in the order of the keys, and keep no more tha
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from application.findings import Repair, Side, Tally, Verified, Wanted, Watcher
 from application.ports.metadata import BacklogReader, BlobReader, NamedReader, UnitOfWorkFactory
-from application.store_blob import utc_now
 from application.stores import Stores
 from application.verify_blobs import VerifyBlobs
 from application.verify_objects import VerifyObjects
@@ -19,6 +18,10 @@ from domain.errors import DriveError
 AT_ONCE = 8
 NOT_CONFIGURED = "It is not configured. Configure it again, for as long as blobs name it."
 NO_MATCH = "Nothing is there, or most of it are orphans. Do the database and the storage belong together?"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from domain.errors import DriveError, Kind, Loggable
@@ -13,6 +13,7 @@ MAX_ID_BYTES = 1024
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 OBJECT_KEY = re.compile(r"[0-9a-f]{32}")
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
+MICROSECOND, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +88,18 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
-    """One version of a blob: published, whole, and never changed. `size` is in bytes, `created_at` in UTC."""
+class Draft:
+    """A version of a blob that is written and not yet published. `size` is in bytes."""
 
     id: BlobId
     location: Location
     size: int
     digest: Digest
     content_type: str
-    created_at: datetime
 
     def __post_init__(self) -> None:
         if self.size < 0:
             raise ValueError(f"a blob has no negative size: {self.size}")
-        if self.created_at.tzinfo is not UTC:
-            raise ValueError(f"created_at is in UTC: {self.created_at!r}")
 
     @property
     def etag(self) -> str:
@@ -110,6 +108,66 @@ class Blob:
         It follows from the bytes and the content type alone, so it stays when the bytes move to another backend.
         """
         return hashlib.sha256(self.digest.sha256 + self.content_type.encode()).hexdigest()[:32]
+
+    def published(self, now: datetime, replaced: "Blob | None" = None) -> "Blob":
+        """This version, published at `now` by the database's clock, in place of `replaced`.
+
+        `created_at` is later than that of `replaced`, even if the clock has gone back.
+        """
+        created_at = now if replaced is None else max(now, replaced.created_at + MICROSECOND)
+        sole = replaced is None or _second(created_at) != _second(replaced.created_at)
+        return Blob(self.id, self.location, self.size, self.digest, self.content_type, created_at, sole)
+
+
+@dataclass(frozen=True, slots=True)
+class Blob(Draft):
+    """One version of a blob: published, whole, and never changed.
+
+    `created_at`: when it was published, in UTC, by the database's clock. `sole`: it is known that no version before it
+    was published in the same second. `read_at`: when its row was read, by the same clock; None if that does not matter.
+    None of the three tells versions apart: their locations do.
+    """
+
+    created_at: datetime = field(compare=False)
+    sole: bool = field(default=False, compare=False)
+    read_at: datetime | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        Draft.__post_init__(self)  # super() does not know the class that `slots` makes
+        if self.created_at.tzinfo is not UTC:
+            raise ValueError(f"created_at is in UTC: {self.created_at!r}")
+
+    @property
+    def unchanged_since(self) -> datetime:
+        """The first whole second since which, as far as its clients can tell, this has been the current version.
+
+        It is later than the `last_modified` of every version before this one, whether replaced or deleted. A deleted
+        version is not remembered, but the second that it would share with this one was not over while it was read.
+        """
+        return _second(self.created_at) + (SECOND if self.sole else 2 * SECOND)
+
+    @property
+    def has_strong_date(self) -> bool:
+        """Whether `last_modified` is the date of this version and of no other (RFC 9110, section 8.8.2.2).
+
+        It is so once `unchanged_since` is past. A version that is not `sole` never has one: while it was on its way to
+        its commit, the version before it may have been read with that date.
+        """
+        return self.sole and self.read_at is not None and self.unchanged_since <= self.read_at
+
+    @property
+    def last_modified(self) -> datetime:
+        """The date to send to clients, in whole seconds: `unchanged_since` if it is strong.
+
+        Otherwise a date too early to satisfy any condition, and not later than the time of the reading.
+        """
+        if self.has_strong_date:
+            return self.unchanged_since
+        return _second(min(self.created_at, self.read_at or self.created_at))
+
+
+def _second(time: datetime) -> datetime:
+    return time.replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)

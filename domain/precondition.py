@@ -1,6 +1,7 @@
 """What must hold for the current version of a blob before it may be changed (RFC 9110, section 13)."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from domain.blob import Blob, BlobId
 from domain.errors import DriveError, Kind
@@ -11,6 +12,8 @@ class Precondition:
     """`new`: the id must not be in use. `absent` and `present`: there must be no such blob, or there must be one.
 
     `etags`, if given: the current version must have one of them. `not_etags`: it must have none of these.
+    `unmodified_since`, if given: there must be a current version, and it must have been that since then. A blob that is
+    gone was changed after any date that a client can know.
     """
 
     new: bool = False
@@ -18,6 +21,7 @@ class Precondition:
     present: bool = False
     etags: frozenset[str] | None = None
     not_etags: frozenset[str] = frozenset()
+    unmodified_since: datetime | None = None
 
     def check(self, blob_id: BlobId, current: Blob | None) -> None:
         """Raise PRECONDITION_FAILED unless `current`, the version of now, is as demanded; ALREADY_EXISTS for `new`."""
@@ -30,8 +34,10 @@ class Precondition:
 
     def _holds(self, current: Blob | None) -> bool:
         if current is None:
-            return not self.present and self.etags is None
+            return not self.present and self.etags is None and self.unmodified_since is None
         if self.absent:
+            return False
+        if self.unmodified_since is not None and current.unchanged_since > self.unmodified_since:
             return False
         return (self.etags is None or current.etag in self.etags) and current.etag not in self.not_etags
 

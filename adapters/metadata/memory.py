@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -15,12 +15,13 @@ from application.ports.metadata import (
     BlobRepository,
     Garbage,
     GarbageRepository,
+    Published,
     UnitOfWork,
     UnitOfWorkFactory,
     UploadRepository,
     common_prefix,
 )
-from domain.blob import Blob, BlobId, Location, ObjectKey
+from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
 
@@ -55,14 +56,15 @@ class _Changes(Generic[K, V]):
 
 
 class _Blobs(BlobRepository):
-    def __init__(self, rows: _Changes[BlobId, Blob]) -> None:
+    def __init__(self, rows: _Changes[BlobId, Blob], now: Clock) -> None:
         self._rows = rows
+        self._now = now
 
     async def get(self, blob_id: BlobId) -> Blob:
         blob = self._rows.get(blob_id)
         if blob is None:
             raise DriveError(Kind.NOT_FOUND, "There is no blob with this id.", subject=blob_id)
-        return blob
+        return replace(blob, read_at=self._now())
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
         found = [
@@ -82,11 +84,12 @@ class _Blobs(BlobRepository):
         found = [blob for blob in self._rows.values() if after is None or blob.location.key > after]
         return sorted(found, key=lambda blob: blob.location.key)[:limit]
 
-    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-        current = self._rows.get(blob.id)
-        precondition.check(blob.id, current)
-        self._rows.set(blob.id, blob)
-        return current
+    async def put(self, draft: Draft, precondition: Precondition) -> Published:
+        current = self._rows.get(draft.id)
+        precondition.check(draft.id, current)
+        blob = draft.published(self._now(), current)
+        self._rows.set(draft.id, blob)
+        return Published(blob, current)
 
     async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
         current = await self.get(blob_id)
@@ -130,6 +133,13 @@ class _Garbage(GarbageRepository):
     async def add(self, garbage: Garbage, after: timedelta) -> None:
         self._rows.set(garbage.location.key, (_Claimed(garbage), self._now() + after))
 
+    async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
+        row = self._rows.get(key)
+        if row is None or row[0].claims:
+            return False
+        self._rows.set(key, (row[0], max(row[1], self._now() + lease)))
+        return True
+
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
         ours = [row for row in self._rows.values() if row[0].garbage.location.backend == backend]
         due = _due(ours, self._now(), limit)
@@ -163,7 +173,7 @@ class _MemoryUnitOfWork(UnitOfWork):
             _Changes(metadata.upload_rows),
             _Changes(metadata.garbage_rows),
         )
-        self.blobs = _Blobs(self._changes[0])
+        self.blobs = _Blobs(self._changes[0], metadata.now)
         self.uploads = _Uploads(self._changes[1], metadata.now)
         self.garbage = _Garbage(self._changes[2], metadata.now)
 
@@ -183,7 +193,7 @@ class MemoryMetadata(UnitOfWorkFactory):
         self.blob_rows: dict[BlobId, Blob] = {}
         self.upload_rows: dict[ObjectKey, tuple[Location, datetime]] = {}
         self.garbage_rows: dict[ObjectKey, tuple[_Claimed, datetime]] = {}
-        self.blobs: BlobReader = _Blobs(_Changes(self.blob_rows))
+        self.blobs: BlobReader = _Blobs(_Changes(self.blob_rows), now)
         self._turn = asyncio.Lock()
 
     @asynccontextmanager

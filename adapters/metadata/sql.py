@@ -14,9 +14,9 @@ from adapters.metadata.sql_lists import BlobRow
 from adapters.metadata.sql_uploads import SqlUploads
 from adapters.sql.database import Database, Run, Transaction
 from adapters.sql.dialects import insert_or_ignore
-from adapters.sql.tables import BLOBS, MICROSECOND
-from application.ports.metadata import Backlog, BlobReader, BlobRepository, UnitOfWork, UnitOfWorkFactory
-from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
+from adapters.sql.tables import BLOBS, MICROSECOND, DatabaseNow
+from application.ports.metadata import Backlog, BlobReader, BlobRepository, Published, UnitOfWork, UnitOfWorkFactory
+from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
 
@@ -30,7 +30,7 @@ class SqlBlobs(BlobRepository):
         self._run = run
 
     async def get(self, blob_id: BlobId) -> Blob:
-        return _found(blob_id, await self._run(_select_blob, blob_id))
+        return await self._run(_select_blob, blob_id)
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
         return await self._run(_blobs_between, start, stop, limit)
@@ -43,8 +43,8 @@ class SqlBlobs(BlobRepository):
     async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
         return await self._run(_select_blobs_by_key, after, limit)
 
-    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-        return await self._run(_put_blob, blob, precondition)
+    async def put(self, draft: Draft, precondition: Precondition) -> Published:
+        return await self._run(_put_blob, draft, precondition)
 
     async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
         return await self._run(_delete_blob, blob_id, precondition)
@@ -89,12 +89,17 @@ class SqlMetadata(UnitOfWorkFactory):
         return await self._database.read(sql_objects.named, backend, keys)
 
 
-_BY_ID: sa.Select[*tuple[Any, ...]] = sa.select(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id"))
+_BY_ID: sa.Select[*tuple[Any, ...]] = sa.select(BLOBS, DatabaseNow().label("read_at")).where(
+    BLOBS.c.id == sa.bindparam("blob_id")
+)
 _BY_ID_FOR_UPDATE = _BY_ID.with_for_update()
 
 
-def _select_blob(connection: Connection, blob_id: BlobId) -> BlobRow | None:
-    return connection.execute(_BY_ID, {"blob_id": blob_id.value}).one_or_none()
+_DATE = sa.select(BLOBS.c.created_at, DatabaseNow()).where(BLOBS.c.id == sa.bindparam("blob_id"))
+
+
+def _select_blob(connection: Connection, blob_id: BlobId) -> Blob:
+    return _found(blob_id, connection.execute(_BY_ID, {"blob_id": blob_id.value}).one_or_none())
 
 
 def _blobs_between(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
@@ -115,18 +120,36 @@ def _select_blobs_by_key(connection: Connection, after: ObjectKey | None, limit:
     return [_blob(row) for row in connection.execute(found)]
 
 
-def _put_blob(connection: Connection, blob: Blob, precondition: Precondition) -> Blob | None:
-    values = _values(blob)
+def _put_blob(connection: Connection, draft: Draft, precondition: Precondition) -> Published:
     while True:
-        row = connection.execute(_BY_ID_FOR_UPDATE, {"blob_id": blob.id.value}).one_or_none()
-        current = None if row is None else _blob(row)
-        precondition.check(blob.id, current)
+        row = connection.execute(_BY_ID_FOR_UPDATE, {"blob_id": draft.id.value}).one_or_none()
+        current = None if row is None else _blob_read(row)
+        precondition.check(draft.id, current)
         if current is not None:
-            connection.execute(sa.update(BLOBS).where(BLOBS.c.id == blob.id.value), values)
-            return current
-        if insert_or_ignore(connection, BLOBS, values):
-            return None
+            return _replace_blob(connection, draft, current)
+        if insert_or_ignore(connection, BLOBS, _values(draft) | {"sole": True}):
+            return Published(draft.published(_date_of_insert(connection, draft.id)), None)
         # Somebody else's insert was first, and is committed now: look at that row.
+
+
+def _replace_blob(connection: Connection, draft: Draft, current: Blob) -> Published:
+    assert current.read_at is not None
+    blob = draft.published(current.read_at, current)
+    values = _values(blob) | {"created_at": _microseconds(blob.created_at), "sole": blob.sole}
+    connection.execute(sa.update(BLOBS).where(BLOBS.c.id == blob.id.value), values)
+    return Published(blob, current)
+
+
+def _date_of_insert(connection: Connection, blob_id: BlobId) -> datetime:
+    """The time of the database when a row was inserted: after a version before it was deleted, if there was one.
+
+    The insert took its time before it waited for that delete. Within one second it does not matter.
+    """
+    inserted, now = (_time(each) for each in connection.execute(_DATE, {"blob_id": blob_id.value}).one())
+    if inserted.replace(microsecond=0) == now.replace(microsecond=0):
+        return inserted
+    connection.execute(sa.update(BLOBS).where(BLOBS.c.id == blob_id.value), {"created_at": _microseconds(now)})
+    return now
 
 
 def _delete_blob(connection: Connection, blob_id: BlobId, precondition: Precondition) -> Blob:
@@ -139,23 +162,34 @@ def _delete_blob(connection: Connection, blob_id: BlobId, precondition: Precondi
 def _found(blob_id: BlobId, row: BlobRow | None) -> Blob:
     if row is None:
         raise DriveError(Kind.NOT_FOUND, "There is no blob with this id.", subject=blob_id)
-    return _blob(row)
+    return _blob_read(row)
 
 
-def _values(blob: Blob) -> dict[str, Any]:
+def _values(draft: Draft) -> dict[str, Any]:
     return {
-        "id": blob.id.value,
-        "backend": blob.location.backend,
-        "object_key": blob.location.key.value,
-        "size": blob.size,
-        "sha256": blob.digest.sha256,
-        "content_type": blob.content_type,
-        "created_at": (blob.created_at - EPOCH) // MICROSECOND,
+        "id": draft.id.value,
+        "backend": draft.location.backend,
+        "object_key": draft.location.key.value,
+        "size": draft.size,
+        "sha256": draft.digest.sha256,
+        "content_type": draft.content_type,
     }
 
 
-def _blob(row: BlobRow) -> Blob:
-    blob_id, backend, key, size, sha256, content_type, created_at, *_ = row
+def _blob_read(row: BlobRow) -> Blob:
+    return _blob(row, _time(row.read_at))
+
+
+def _blob(row: BlobRow, read_at: datetime | None = None) -> Blob:
+    blob_id, backend, key, size, sha256, content_type, created_at, sole, *_ = row
     location = Location(backend, ObjectKey(key))
-    created = EPOCH + created_at * MICROSECOND
-    return Blob(BlobId(blob_id), location, size, Digest(bytes(sha256)), content_type, created)
+    digest = Digest(bytes(sha256))
+    return Blob(BlobId(blob_id), location, size, digest, content_type, _time(created_at), bool(sole), read_at)
+
+
+def _time(microseconds: int) -> datetime:
+    return EPOCH + microseconds * MICROSECOND
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - EPOCH) // MICROSECOND

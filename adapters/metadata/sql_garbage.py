@@ -19,6 +19,9 @@ class SqlGarbage(GarbageRepository):
     async def add(self, garbage: Garbage, after: timedelta) -> None:
         await self._run(_insert_garbage, garbage, after)
 
+    async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
+        return await self._run(_hold_garbage, key, lease)
+
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
         return await self._run(_claim_garbage, backend, limit, lease)
 
@@ -35,6 +38,13 @@ def _insert_garbage(connection: Connection, garbage: Garbage, after: timedelta) 
             deletes=garbage.deletes,
         )
     )
+
+
+def _hold_garbage(connection: Connection, key: ObjectKey, lease: timedelta) -> bool:
+    until = from_now(lease)
+    later = sa.case((GARBAGE.c.due_at < until, until), else_=GARBAGE.c.due_at)
+    unclaimed = sa.and_(GARBAGE.c.object_key == key.value, GARBAGE.c.claims == 0)
+    return connection.execute(sa.update(GARBAGE).where(unclaimed).values(due_at=later)).rowcount == 1
 
 
 def _claim_garbage(connection: Connection, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:

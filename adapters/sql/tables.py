@@ -97,7 +97,8 @@ BLOBS = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.LargeBinary, nullable=False),
     sa.Column("content_type", sa.Text, nullable=False),
-    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False, default=DatabaseNow()),
+    sa.Column("sole", sa.Boolean),
     **OPTIONS,
 )
 

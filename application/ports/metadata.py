@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from domain.blob import Blob, BlobId, Location, ObjectKey
+from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.precondition import Precondition
 
 
@@ -22,7 +22,7 @@ class BlobReader(Protocol):
 
     @abstractmethod
     async def get(self, blob_id: BlobId) -> Blob:
-        """The current version. Raises NOT_FOUND."""
+        """The current version, and when it was read (`read_at`). Raises NOT_FOUND."""
 
     @abstractmethod
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
@@ -51,13 +51,23 @@ class BlobReader(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A blob as it was published, and the version that it `replaced`, if there was one."""
+
+    blob: Blob
+    replaced: Blob | None
+
+
 class BlobRepository(BlobReader, Protocol):
     """The blobs: for each id at most one version, the current one. Ids are compared by their bytes in UTF-8."""
 
     @abstractmethod
-    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-        """Make `blob` the current version of its id if `precondition` holds, and return the version that it replaces.
+    async def put(self, draft: Draft, precondition: Precondition) -> Published:
+        """Make `draft` the current version of its id if `precondition` holds.
 
+        It is published at the time of the database (see `Draft.published`), read after every version before it was
+        replaced or deleted: a version without a predecessor is not older than any that was ever read.
         Of several units that put one id at the same time, each sees the outcome of those that commit before it.
         Raises ALREADY_EXISTS or PRECONDITION_FAILED; the unit of work stays usable.
         """
@@ -114,6 +124,13 @@ class GarbageRepository(Protocol):
     @abstractmethod
     async def add(self, garbage: Garbage, after: timedelta) -> None:
         """Note an object for deletion, `after` from now."""
+
+    @abstractmethod
+    async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
+        """Let an object be due no earlier than `lease` from now, as somebody reads it. False if nothing was held.
+
+        So it is for an object that is not garbage, and for one that was claimed: that may be deleted at any moment.
+        """
 
     @abstractmethod
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:

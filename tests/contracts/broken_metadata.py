@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from adapters.metadata.memory import (
     MemoryMetadata,
@@ -17,8 +17,8 @@ from adapters.metadata.memory import (
     _MemoryUnitOfWork,
     _Uploads,
 )
-from application.ports.metadata import Backlog, Garbage, UnitOfWork, common_prefix
-from domain.blob import Blob, BlobId, Location, ObjectKey
+from application.ports.metadata import Backlog, Garbage, Published, UnitOfWork, common_prefix
+from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
 from tests.contracts.metadata import MetadataContract
@@ -34,12 +34,12 @@ class Tampered(MemoryMetadata):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blobs = self.Blobs(_Changes(self.blob_rows))
+        self.blobs = self.Blobs(_Changes(self.blob_rows), self.now)
 
     def begin(self) -> _MemoryUnitOfWork:
         work = _MemoryUnitOfWork(self)
         blobs, uploads, garbage = work._changes
-        work.blobs = self.Blobs(blobs)
+        work.blobs = self.Blobs(blobs, self.now)
         work.uploads = self.Uploads(uploads, self.now)
         work.garbage = self.GarbageRows(garbage, self.now)
         return work
@@ -62,12 +62,13 @@ class _Mangling(_Blobs):
     async def get(self, blob_id: BlobId) -> Blob:
         return await super().get(BlobId(self.mangled(blob_id.value)))
 
-    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-        key = BlobId(self.mangled(blob.id.value))
+    async def put(self, draft: Draft, precondition: Precondition) -> Published:
+        key = BlobId(self.mangled(draft.id.value))
         current = self._rows.get(key)
-        precondition.check(blob.id, current)
+        precondition.check(draft.id, current)
+        blob = draft.published(self._now(), current)
         self._rows.set(key, blob)
-        return current
+        return Published(blob, current)
 
 
 @caught_by(MetadataContract.test_ids_are_compared_by_their_bytes)
@@ -115,11 +116,13 @@ class _Altering(_Blobs):
     def altered(self, blob: Blob) -> Blob:
         raise NotImplementedError
 
-    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-        return await super().put(self.altered(blob), precondition)
+    async def put(self, draft: Draft, precondition: Precondition) -> Published:
+        published = await super().put(draft, precondition)
+        self._rows.set(draft.id, self.altered(published.blob))
+        return published
 
 
-@caught_by(MetadataContract.test_each_value_is_kept_exactly)
+@caught_by(MetadataContract.test_a_blob_has_the_time_of_the_database)
 class KeepsLocalTime(Tampered):
     """A time without its zone goes in, and is read in another."""
 
@@ -128,7 +131,7 @@ class KeepsLocalTime(Tampered):
             return replace(blob, created_at=blob.created_at.replace(hour=(blob.created_at.hour + 1) % 24))
 
 
-@caught_by(MetadataContract.test_each_value_is_kept_exactly)
+@caught_by(MetadataContract.test_a_blob_has_the_time_of_the_database)
 class CutsMicroseconds(Tampered):
     """A column of whole seconds."""
 
@@ -171,6 +174,68 @@ class KeepsTheMediaTypeAlone(Tampered):
     class Blobs(_Altering):
         def altered(self, blob: Blob) -> Blob:
             return replace(blob, content_type=blob.content_type.split(";")[0])
+
+
+# Times
+
+
+@caught_by(MetadataContract.test_a_blob_has_the_time_of_the_database)
+class HasTheTimeOfTheReplica(Tampered):
+    """Each replica has a clock of its own, and some are wrong."""
+
+    class Blobs(_Blobs):
+        async def put(self, draft: Draft, precondition: Precondition) -> Published:
+            published = await super().put(draft, precondition)
+            blob = replace(published.blob, created_at=self._now() - timedelta(seconds=5))
+            self._rows.set(draft.id, blob)
+            return replace(published, blob=blob)
+
+
+@caught_by(MetadataContract.test_a_blob_that_is_read_has_the_time_of_the_reading)
+class DoesNotSayWhenItWasRead(Tampered):
+    """Nobody knows whether the second of a version is over."""
+
+    class Blobs(_Blobs):
+        async def get(self, blob_id: BlobId) -> Blob:
+            return replace(await super().get(blob_id), read_at=None)
+
+
+@caught_by(MetadataContract.test_each_version_is_later_than_the_one_before)
+class BelievesTheClock(Tampered):
+    """A clock that goes in steps, or back, makes two versions of one time."""
+
+    class Blobs(_Blobs):
+        async def put(self, draft: Draft, precondition: Precondition) -> Published:
+            published = await super().put(draft, precondition)
+            self._rows.set(draft.id, blob := draft.published(datetime(2023, 10, 27, tzinfo=UTC)))
+            return replace(published, blob=blob)
+
+
+@caught_by(MetadataContract.test_a_version_that_shares_its_second_is_known_to)
+class TakesEachForSole(Tampered):
+    """The time differs, and the date in a header does not."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob) -> Blob:
+            return replace(blob, sole=True)
+
+
+@caught_by(MetadataContract.test_a_version_unmodified_since_a_date_is_replaced_and_no_other)
+class IgnoresDates(Tampered):
+    """Dates are for readers, it was thought."""
+
+    class Blobs(_Blobs):
+        async def put(self, draft: Draft, precondition: Precondition) -> Published:
+            return await super().put(draft, replace(precondition, unmodified_since=None))
+
+
+@caught_by(MetadataContract.test_a_version_unmodified_since_a_date_is_removed_and_no_other)
+class IgnoresDatesOfDeletions(Tampered):
+    """Dates are for PUT, it was thought."""
+
+    class Blobs(_Blobs):
+        async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+            return await super().remove(blob_id, replace(precondition, unmodified_since=None))
 
 
 # Lists
@@ -349,8 +414,8 @@ class UpsertsAlways(Tampered):
     """Create only is taken for a wish."""
 
     class Blobs(_Blobs):
-        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-            return await super().put(blob, replace(precondition, new=False))
+        async def put(self, draft: Draft, precondition: Precondition) -> Published:
+            return await super().put(draft, replace(precondition, new=False))
 
 
 @caught_by(MetadataContract.test_a_named_version_is_replaced_and_no_other)
@@ -358,8 +423,8 @@ class TakesNoVersionForAny(Tampered):
     """`if etags`, where `if etags is not None` should be."""
 
     class Blobs(_Blobs):
-        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-            return await super().put(blob, replace(precondition, etags=precondition.etags or None))
+        async def put(self, draft: Draft, precondition: Precondition) -> Published:
+            return await super().put(draft, replace(precondition, etags=precondition.etags or None))
 
 
 # Units
@@ -384,7 +449,7 @@ class ReadsWhatIsCommittedAlone(Tampered):
 
     class Blobs(_Blobs):
         async def get(self, blob_id: BlobId) -> Blob:
-            return await _Blobs(_Changes(self._rows._committed)).get(blob_id)
+            return await _Blobs(_Changes(self._rows._committed), self._now).get(blob_id)
 
 
 @caught_by(MetadataContract.test_units_at_once_happen_each_by_itself)
@@ -498,22 +563,22 @@ class IsSpoiltByARefusal(Tampered):
     class Blobs(_Blobs):
         spoilt = False
 
-        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
+        async def put(self, draft: Draft, precondition: Precondition) -> Published:
             if self.spoilt:
                 raise DriveError(Kind.UNAVAILABLE, "current transaction is aborted")
             self.spoilt = True
-            replaced = await super().put(blob, precondition)
+            published = await super().put(draft, precondition)
             self.spoilt = False
-            return replaced
+            return published
 
 
 class _LookingFirst(_Blobs):
     """Looks, and writes later: others may have their turn in between."""
 
-    async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-        replaced = await super().put(blob, precondition)
+    async def put(self, draft: Draft, precondition: Precondition) -> Published:
+        published = await super().put(draft, precondition)
         await asyncio.sleep(0)
-        return replaced
+        return published
 
     async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
         removed = await super().remove(blob_id, precondition)
@@ -537,6 +602,11 @@ class ChecksThenInserts(_WithoutTurns):
 @caught_by(MetadataContract.test_one_of_many_replacers_of_a_version_wins)
 class ChecksThenReplaces(_WithoutTurns):
     """Look which version it is, then replace it: the same for If-Match."""
+
+
+@caught_by(MetadataContract.test_one_of_many_replacers_since_a_date_wins)
+class ChecksDatesThenReplaces(_WithoutTurns):
+    """The same for If-Unmodified-Since."""
 
 
 @caught_by(MetadataContract.test_of_racing_writers_each_but_the_last_is_replaced_once)
@@ -572,9 +642,8 @@ class LosesWhatWasReplaced(Tampered):
     """An upsert that does not say what was there: the old object is never deleted."""
 
     class Blobs(_Blobs):
-        async def put(self, blob: Blob, precondition: Precondition) -> Blob | None:
-            await super().put(blob, precondition)
-            return None
+        async def put(self, draft: Draft, precondition: Precondition) -> Published:
+            return replace(await super().put(draft, precondition), replaced=None)
 
 
 # Uploads
@@ -724,6 +793,63 @@ class IsDueAtOnce(Tampered):
     class GarbageRows(_Garbage):
         async def add(self, garbage: Garbage, after: timedelta) -> None:
             await super().add(garbage, timedelta(0))
+
+
+@caught_by(MetadataContract.test_garbage_that_is_held_is_due_later)
+class DoesNotHold(Tampered):
+    """The grace is long enough for everybody, it was thought."""
+
+    class GarbageRows(_Garbage):
+        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
+            return key in {row.garbage.location.key for row, _ in self._rows.values()}
+
+
+@caught_by(MetadataContract.test_a_hold_never_lets_garbage_be_due_sooner)
+class ShortensTheGrace(Tampered):
+    """The last hold counts, and not the longest."""
+
+    class GarbageRows(_Garbage):
+        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
+            if held := await super().hold(key, lease):
+                for row, _ in self._rows.values():
+                    if row.garbage.location.key == key:
+                        self._rows.set(key, (row, self._now() + lease))
+            return held
+
+
+@caught_by(MetadataContract.test_what_is_not_garbage_is_not_held)
+class MakesGarbageOfWhatIsHeld(Tampered):
+    """A hold by upsert: the object of a blob would be deleted."""
+
+    class GarbageRows(_Garbage):
+        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
+            if not await super().hold(key, lease):
+                await self.add(Garbage(Location("fs", key)), lease)
+            return True
+
+
+@caught_by(MetadataContract.test_what_is_claimed_cannot_be_held)
+class HoldsWhatIsBeingDeleted(Tampered):
+    """The reader is told that it may go on, and the reaper deletes."""
+
+    class GarbageRows(_Garbage):
+        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
+            for row, due_at in self._rows.values():
+                if row.garbage.location.key == key:
+                    self._rows.set(key, (row, max(due_at, self._now() + lease)))
+                    return True
+            return False
+
+
+@caught_by(MetadataContract.test_garbage_is_held_or_claimed)
+class HoldsWhatIsClaimedMeanwhile(_WithoutTurns):
+    """The reader looks at the row, and the reaper is claiming it."""
+
+    class GarbageRows(_Garbage):
+        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
+            held = await super().hold(key, lease)
+            await asyncio.sleep(0)
+            return held
 
 
 @caught_by(MetadataContract.test_each_further_claim_lasts_twice_as_long_up_to_a_bound)

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import pairwise, product
 from typing import Protocol
 
 import pytest
@@ -14,11 +14,12 @@ from application.ports.metadata import (
     Backlog,
     BlobReader,
     Garbage,
+    Published,
     UnitOfWork,
     UnitOfWorkFactory,
     common_prefix,
 )
-from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
+from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
 from tests.contracts.blob_store import never, refused
@@ -33,15 +34,6 @@ BACKENDS = ["fs", "s3", "ftp", "fs", "a backend's name"] * 6
 SIZES = [0, 1, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**62, 2**63 - 1]
 CONTENT_TYPES = ["", "a/b", "A/B", "a/b ", 'x/y; name="é☺\\"', *("x" * length for length in (127, 255, 256, 1000))]
 DIGESTS = [bytes(32), b"\xff" * 32, b" " * 32, b"a" + bytes(31), bytes(31) + b"a", bytes(range(224, 256))]
-TIMES = [
-    datetime(1970, 1, 1, tzinfo=UTC),
-    datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-    datetime(2023, 3, 26, 2, 30, 0, 1, tzinfo=UTC),  # an hour that clocks in Europe leave out
-    datetime(2038, 1, 19, 3, 14, 8, tzinfo=UTC),  # more seconds since 1970 than 31 bits hold
-    datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-]
-
-
 LAST = "\U0010ffff"
 # Characters that sort below a delimiter, beside it and far behind it, and as many of the last as there can be.
 BESIDE_DELIMITERS = [
@@ -68,10 +60,10 @@ class Fault(Exception):
     """Something else went wrong inside a unit of work."""
 
 
-def blob(blob_id: str = "k5", *, size: int = 12, content_type: str = "text/plain", second: int = 0) -> Blob:
-    """A version of a blob; no two are at one location."""
+def blob(blob_id: str = "k5", *, size: int = 12, content_type: str = "text/plain") -> Blob:
+    """A version of a blob; no two are at one location. The database has its own time for it."""
     location = Location("fs", ObjectKey.random())
-    created_at = datetime(2023, 10, 27, 10, 0, second, 123_456, tzinfo=UTC)
+    created_at = datetime(2023, 10, 27, 10, tzinfo=UTC)
     return Blob(BlobId(blob_id), location, size, Digest(size.to_bytes(32, "big")), content_type, created_at)
 
 
@@ -80,10 +72,15 @@ def location(backend: str = "fs") -> Location:
 
 
 async def put(metadata: Metadata, version: Blob, precondition: Precondition = ANY) -> Blob | None:
+    """Put a version in a unit of its own, and return the version that it replaced."""
+    return (await publish(metadata, version, precondition)).replaced
+
+
+async def publish(metadata: Metadata, draft: Draft, precondition: Precondition = ANY) -> Published:
     async with metadata() as work:
-        replaced = await work.blobs.put(version, precondition)
+        published = await work.blobs.put(draft, precondition)
         await work.commit()
-        return replaced
+        return published
 
 
 async def remove(metadata: Metadata, blob_id: BlobId, precondition: Precondition = ANY) -> Blob:
@@ -108,6 +105,7 @@ class There:
     kept: Location
     running: Location
     over: Location
+    held: Location
     due: Garbage
 
 
@@ -122,6 +120,7 @@ def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[objec
         lambda: work.uploads.renew(there.running.key, NOW),
         lambda: work.uploads.remove_expired("fs", 10),
         lambda: work.garbage.add(Garbage(location()), NOW),
+        lambda: work.garbage.hold(there.held.key, 2 * LONG),
         lambda: work.garbage.claim("fs", 10, LONG),
         lambda: work.garbage.deleted([there.due], LONG),
     ]
@@ -156,7 +155,7 @@ LEFT = [without_a_commit, by_a_fault, by_a_refusal, by_a_cancellation]
 class MetadataContract:
     """What every metadata adapter promises. An adapter adds a subclass with a fixture `metadata`: an empty one.
 
-    No task may be under way after a case. An adapter whose tables can be looked into overrides `rows`.
+    And `now`. No task may be under way after a case. An adapter whose tables can be looked into overrides `rows`.
     """
 
     async def rows(self, metadata: Metadata) -> list[str]:
@@ -184,15 +183,90 @@ class MetadataContract:
             [blob(f"{size} bytes", size=size) for size in SIZES],
             [blob(f"{number}", content_type=content_type) for number, content_type in enumerate(CONTENT_TYPES)],
             [replace(blob(sha256.hex()), digest=Digest(sha256)) for sha256 in DIGESTS],
-            [replace(blob(f"{time}"), created_at=time) for time in TIMES],
         ],
-        ids=["sizes", "content types", "digests", "times"],
+        ids=["sizes", "content types", "digests"],
     )
     async def test_each_value_is_kept_exactly(self, metadata: Metadata, versions: Sequence[Blob]) -> None:
         for version in versions:
             await put(metadata, version, CREATE_ONLY)
         for _ in range(2):
             assert [await metadata.blobs.get(version.id) for version in versions] == versions
+
+    # Times
+
+    async def now(self, metadata: Metadata) -> datetime:
+        """The time by the clock of the database."""
+        raise NotImplementedError
+
+    async def test_a_blob_has_the_time_of_the_database(self, metadata: Metadata) -> None:
+        before = await self.now(metadata)
+        published = await publish(metadata, blob())
+        after = await self.now(metadata)
+        created_at = published.blob.created_at
+        assert before <= created_at <= after
+        assert before <= (await publish(metadata, blob())).blob.created_at
+        await publish(metadata, blob("other"))
+        one = await publish(metadata, blob("one"))
+        async with metadata() as work:
+            found = [await metadata.blobs.get(BlobId("one")), await work.blobs.get(BlobId("one"))]
+        found += await metadata.blobs.between("one", None, 1)
+        found += [listed for listed in await metadata.blobs.by_key(None, 10) if listed.id == BlobId("one")]
+        assert [each.created_at for each in found] == [one.blob.created_at] * 4
+        assert [each.sole for each in found] == [True] * 4
+
+    async def test_a_blob_that_is_read_has_the_time_of_the_reading(self, metadata: Metadata) -> None:
+        await put(metadata, blob())
+        before = await self.now(metadata)
+        async with metadata() as work:
+            found = [await metadata.blobs.get(BlobId("k5")), await work.blobs.get(BlobId("k5"))]
+        after = await self.now(metadata)
+        assert all(each.read_at is not None and before <= each.read_at <= after for each in found)
+
+    async def test_each_version_is_later_than_the_one_before(self, metadata: Metadata) -> None:
+        published = [(await publish(metadata, blob())).blob for _ in range(10)]
+        for before, after in pairwise(published):
+            assert before.created_at < after.created_at
+
+    async def test_a_version_that_shares_its_second_is_known_to(self, metadata: Metadata) -> None:
+        published = [(await publish(metadata, blob())).blob for _ in range(10)]
+        assert published[0].sole
+        for before, after in pairwise(published):
+            assert after.sole == (before.created_at.replace(microsecond=0) < after.created_at.replace(microsecond=0))
+        assert not all(each.sole for each in published)
+        assert (await metadata.blobs.get(BlobId("k5"))).sole == published[-1].sole
+
+    async def test_a_version_unmodified_since_a_date_is_replaced_and_no_other(self, metadata: Metadata) -> None:
+        first, second = blob(size=1), blob(size=2)
+        date = (await publish(metadata, first)).blob.unchanged_since
+        for early in (date - timedelta(seconds=1), date - timedelta(days=9000)):
+            with refused(Kind.PRECONDITION_FAILED):
+                await put(metadata, second, Precondition(unmodified_since=early))
+        assert await put(metadata, second, Precondition(unmodified_since=date)) == first
+        with refused(Kind.PRECONDITION_FAILED):
+            await put(metadata, blob(), Precondition(unmodified_since=date))
+        assert await metadata.blobs.get(second.id) == second
+        await remove(metadata, second.id)
+        with refused(Kind.PRECONDITION_FAILED):
+            await put(metadata, blob(), Precondition(unmodified_since=date + timedelta(days=1)))
+
+    async def test_a_version_unmodified_since_a_date_is_removed_and_no_other(self, metadata: Metadata) -> None:
+        first, second = blob(size=1), blob(size=2)
+        date = (await publish(metadata, first)).blob.unchanged_since
+        await put(metadata, second)
+        with refused(Kind.PRECONDITION_FAILED):
+            await remove(metadata, second.id, Precondition(unmodified_since=date))
+        later = (await metadata.blobs.get(second.id)).unchanged_since
+        assert await remove(metadata, second.id, Precondition(unmodified_since=later)) == second
+
+    async def test_one_of_many_replacers_since_a_date_wins(self, metadata: Metadata) -> None:
+        first = blob(size=100)
+        since = Precondition(unmodified_since=(await publish(metadata, first)).blob.unchanged_since)
+        versions = [blob(size=size) for size in range(20)]
+        ended = await outcomes(*(put(metadata, version, since) for version in versions))
+        assert ended.count(Kind.PRECONDITION_FAILED) == 19
+        assert await metadata.blobs.get(first.id) == versions[ended.index(first)]
+
+    # Lists
 
     async def test_blobs_are_listed_by_the_bytes_of_their_ids(self, metadata: Metadata) -> None:
         ids = sorted(NASTY, key=str.encode)
@@ -259,7 +333,7 @@ class MetadataContract:
                 await work.blobs.get(BlobId("nobody's"))
 
     async def test_a_put_returns_what_it_replaces(self, metadata: Metadata) -> None:
-        versions = [blob(second=second) for second in range(3)]
+        versions = [blob() for _ in range(3)]
         assert [await put(metadata, version) for version in versions] == [None, *versions[:2]]
         assert await metadata.blobs.get(versions[0].id) == versions[2]
 
@@ -267,7 +341,7 @@ class MetadataContract:
         versions = [blob(blob_id, size=size) for size, blob_id in enumerate(NASTY)]
         async with metadata() as work:
             for version in versions:
-                assert await work.blobs.put(version, CREATE_ONLY) is None
+                assert await work.blobs.put(version, CREATE_ONLY) == Published(version, None)
             await work.commit()
         for version in versions:
             assert await metadata.blobs.get(version.id) == version
@@ -380,15 +454,16 @@ class MetadataContract:
 
     async def begin(self, metadata: Metadata) -> There:
         """Commit one row of each kind that a unit can find."""
-        there = There(
-            blob("old", size=1), blob("gone"), location(), location(), location(), Garbage(location(), deletes=2)
-        )
+        kept, running, over, held = (location() for _ in range(4))
+        due = Garbage(location(), deletes=2)
+        there = There(blob("old", size=1), blob("gone"), kept, running, over, held, due)
         async with metadata() as work:
             await work.blobs.put(there.old, CREATE_ONLY)
             await work.blobs.put(there.gone, CREATE_ONLY)
             await work.uploads.add(there.kept, LONG)
             await work.uploads.add(there.running, LONG)
             await work.uploads.add(there.over, NOW)
+            await work.garbage.add(Garbage(there.held), LONG)
             await work.garbage.add(there.due, NOW)
             await work.commit()
         return there
@@ -414,7 +489,7 @@ class MetadataContract:
 
         there = await self.begin(metadata)
         rows = await self.rows(metadata)
-        for steps in range(11):  # none of the ten, up to all of them
+        for steps in range(12):  # none of the eleven, up to all of them
             leaving = asyncio.create_task(unit(steps))
             await asyncio.wait({leaving})
             assert leaving.cancelled() or isinstance(leaving.exception(), Fault | DriveError | None)
@@ -426,7 +501,8 @@ class MetadataContract:
         async with metadata() as work:
             found = [await change() for change in changes(work, there)]
             await work.commit()
-        assert found[:6] == [None, there.old, there.gone, None, True, True]
+        replaced = [published.replaced for published in found[:2] if isinstance(published, Published)]
+        assert [*replaced, *found[2:6]] == [None, there.old, there.gone, None, True, True]
         assert (await metadata.blobs.get(BlobId("new"))).id == BlobId("new")
         assert (await metadata.blobs.get(there.old.id)).size == 2
         assert await self.remove_expired(metadata) == []
@@ -438,15 +514,16 @@ class MetadataContract:
     async def test_a_unit_sees_its_own_changes(self, metadata: Metadata) -> None:
         first, second, upload, garbage = blob(size=1), blob(size=2), location(), Garbage(location())
         async with metadata() as work:
-            assert await work.blobs.put(first, CREATE_ONLY) is None
+            assert await work.blobs.put(first, CREATE_ONLY) == Published(first, None)
             with refused(Kind.ALREADY_EXISTS):
                 await work.blobs.put(second, CREATE_ONLY)
-            assert await work.blobs.put(second, Precondition(etags=frozenset({first.etag}))) == first
+            named = Precondition(etags=frozenset({first.etag}))
+            assert await work.blobs.put(second, named) == Published(second, first)
             assert await work.blobs.get(first.id) == second
             assert await work.blobs.remove(first.id, ANY) == second
             with refused(Kind.NOT_FOUND):
                 await work.blobs.get(first.id)
-            assert await work.blobs.put(second, CREATE_ONLY) is None
+            assert await work.blobs.put(second, CREATE_ONLY) == Published(second, None)
             await work.uploads.add(upload, NOW)
             assert await work.uploads.renew(upload.key, LONG)
             assert await work.uploads.remove_expired("fs", 10) == []
@@ -567,7 +644,7 @@ class MetadataContract:
         async def publish(version: Blob) -> None:
             async with metadata() as work:
                 assert await work.uploads.remove(version.location.key)
-                replaced = await work.blobs.put(version, ANY)
+                replaced = (await work.blobs.put(version, ANY)).replaced
                 if replaced is not None:
                     await work.garbage.add(Garbage(replaced.location), NOW)
                 await work.commit()
@@ -701,6 +778,50 @@ class MetadataContract:
         due = await self.discard(metadata, NOW)
         await self.discard(metadata, LONG)
         assert await self.claim(metadata) == [due]
+
+    async def hold(self, metadata: Metadata, key: ObjectKey, lease: timedelta) -> bool:
+        async with metadata() as work:
+            held = await work.garbage.hold(key, lease)
+            await work.commit()
+            return held
+
+    async def test_garbage_that_is_held_is_due_later(self, metadata: Metadata) -> None:
+        held, due, other = [await self.discard(metadata, NOW) for _ in range(3)]
+        assert await self.hold(metadata, held.location.key, LONG)
+        assert await self.hold(metadata, other.location.key, NOW)
+        assert {each.location for each in await self.claim(metadata)} == {due.location, other.location}
+        assert await self.claim(metadata) == []
+
+    async def test_a_hold_never_lets_garbage_be_due_sooner(self, metadata: Metadata) -> None:
+        garbage = await self.discard(metadata, LONG)
+        assert await self.hold(metadata, garbage.location.key, NOW)
+        assert await self.claim(metadata) == []
+
+    async def test_what_is_not_garbage_is_not_held(self, metadata: Metadata) -> None:
+        version = blob()
+        await put(metadata, version)
+        for key in (version.location.key, (await self.upload(metadata, NOW)).key, ObjectKey.random()):
+            assert not await self.hold(metadata, key, LONG)
+        assert [backlog.garbage for backlog in await metadata.backlog()] == [0]
+
+    async def test_what_is_claimed_cannot_be_held(self, metadata: Metadata) -> None:
+        """Its object may be deleted already."""
+        garbage = await self.discard(metadata, NOW)
+        assert await self.claim(metadata, lease=NOW) == [garbage]
+        assert not await self.hold(metadata, garbage.location.key, LONG)
+        assert await self.claim(metadata) == [garbage]
+
+    async def test_garbage_is_held_or_claimed(self, metadata: Metadata) -> None:
+        async def hold(garbage: Garbage) -> list[ObjectKey]:
+            return [garbage.location.key] if await self.hold(metadata, garbage.location.key, LONG) else []
+
+        async def claim() -> list[ObjectKey]:
+            return [garbage.location.key for garbage in await self.claim(metadata, limit=3)]
+
+        made = [await self.discard(metadata, NOW) for _ in range(10)]
+        taken = await asyncio.gather(*map(hold, made), *(claim() for _ in range(5)))
+        keys = [key for some in taken for key in some]
+        assert sorted(keys) == sorted(garbage.location.key for garbage in made)
 
     async def test_garbage_of_other_backends_is_left_alone(self, metadata: Metadata) -> None:
         ours, other = await self.discard(metadata, NOW, "fs"), await self.discard(metadata, NOW, "s3")

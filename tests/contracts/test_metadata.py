@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from sqlalchemy import Connection
 
 from adapters.metadata import sql_lists
 from adapters.metadata.memory import MemoryMetadata
-from adapters.metadata.sql import SqlMetadata, SqlUnitOfWork
+from adapters.metadata.sql import EPOCH, SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
 from adapters.sql.database import Database
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, UPLOADS, DatabaseNow
+from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, MICROSECOND, UPLOADS, DatabaseNow
 from application.ports.tables import Opening
 from domain.blob import BlobId
 from domain.errors import DriveError, Kind
@@ -42,6 +43,10 @@ class TestMemory(MetadataContract):
     @pytest.fixture
     def metadata(self) -> Metadata:
         return MemoryMetadata()
+
+    async def now(self, metadata: Metadata) -> datetime:
+        assert isinstance(metadata, MemoryMetadata)
+        return metadata.now()
 
     async def rows(self, metadata: Metadata) -> list[str]:
         assert isinstance(metadata, MemoryMetadata)
@@ -69,6 +74,12 @@ class DatabaseContract(MetadataContract):
             return [repr(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
 
         return [row for table in (BLOBS, UPLOADS, GARBAGE) for row in await self.tables.read(all_of, table)]
+
+    async def now(self, metadata: Metadata) -> datetime:
+        def select(connection: Connection) -> int:
+            return connection.scalars(sa.select(DatabaseNow())).one()
+
+        return EPOCH + await self.tables.read(select) * MICROSECOND
 
     async def test_many_processes_may_set_it_up_at_once(self, database: Database, another: "list[Database]") -> None:
         together = [database, *another]

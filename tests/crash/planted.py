@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dependency_injector import providers
@@ -13,7 +13,7 @@ from application.ports.metadata import Garbage, UnitOfWork, UnitOfWorkFactory
 from application.replay import ReplayableBody
 from application.store_blob import NewBlob, StoreBlob, StoredBlob
 from application.stores import Stores
-from domain.blob import Blob, BlobId, Location, ObjectKey
+from domain.blob import BlobId, Draft, Location, ObjectKey
 from domain.precondition import ANY, Precondition
 from entrypoints.container import Container
 from tests.contracts.broken_layers import RepeatsPuts
@@ -81,13 +81,13 @@ def an_answer_before_the_commit(_: Container) -> None:
     publish = StoreBlob._publish
     under_way = set()
 
-    async def answer_first(store: StoreBlob, blob: Blob, precondition: Precondition) -> StoredBlob:
+    async def answer_first(store: StoreBlob, draft: Draft, precondition: Precondition) -> StoredBlob:
         async def later() -> None:
             await asyncio.sleep(LATER)
-            await publish(store, blob, precondition)
+            await publish(store, draft, precondition)
 
         under_way.add(asyncio.create_task(later()))
-        return StoredBlob(blob, replaced=False)
+        return StoredBlob(draft.published(datetime.now(UTC)), replaced=False)
 
     _set(StoreBlob, "_publish", answer_first)
 
@@ -96,7 +96,7 @@ def an_answer_before_the_commit(_: Container) -> None:
 def cleaning_up_by_the_blobs_id(_: Container) -> None:
     write = StoreBlob._write
 
-    async def write_or_clean_up(store: StoreBlob, location: Location, new: NewBlob, body: ReplayableBody) -> Blob:
+    async def write_or_clean_up(store: StoreBlob, location: Location, new: NewBlob, body: ReplayableBody) -> Draft:
         try:
             return await write(store, location, new, body)
         except BaseException:

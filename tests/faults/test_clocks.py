@@ -1,4 +1,4 @@
-"""Clocks that jump: the application's, which only dates blobs, and the database's, by which leases end."""
+"""A clock that jumps: the database's, by which blobs are dated and leases end."""
 
 import asyncio
 import time
@@ -17,6 +17,7 @@ from application.reap import AGAIN
 from application.store_blob import GRACE, NewBlob, StoredBlob
 from application.stores import Stores
 from domain.errors import Kind
+from domain.precondition import Precondition
 from tests.contracts.blob_store import refused
 from tests.integration.drive import ID, Drive, Time
 
@@ -31,7 +32,7 @@ def database_time() -> Time:
 
 @pytest.fixture
 async def drive(tmp_path: Path, database_time: Time) -> AsyncIterator[Drive]:
-    """On SQLite and files, with a clock of the database's own beside that of the application."""
+    """On SQLite and files, with a clock of the database's own."""
     database = SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))
 
     def julianday(_: str) -> float:
@@ -71,18 +72,29 @@ class Upload:
         return await self._storing
 
 
-async def test_the_applications_clock_only_dates(drive: Drive) -> None:
-    old = await drive.put(b"old")
-    for jump in (DAY, -3 * DAY, DAY):
-        upload = Upload(drive)
-        await upload.under_way()
-        drive.time.pass_by(jump)
-        assert (await drive.reap()).deleted == 0
-        assert (await upload.end()).blob.created_at == drive.time.now
-        assert await drive.get() == b"new, and whole"
-        assert (await drive.reap()).deleted == 0
-    assert drive.time.now == old.created_at - DAY
-    assert len(await drive.objects()) == 4, "those that were replaced are kept for their readers"
+async def test_blobs_are_dated_by_the_databases_clock(drive: Drive, database_time: Time) -> None:
+    for jump in (timedelta(0), DAY):
+        database_time.pass_by(jump)
+        assert (await drive.put(b"new")).created_at == database_time.now
+
+
+async def test_a_version_is_never_taken_for_an_older_one_when_the_databases_clock_jumps_back(
+    drive: Drive, database_time: Time
+) -> None:
+    await drive.put(b"old")
+    database_time.pass_by(timedelta(seconds=2))
+    known = (await drive.metadata.blobs.get(ID)).last_modified
+    for jump in (timedelta(seconds=-1), -DAY, timedelta(seconds=30), DAY):
+        database_time.pass_by(jump)
+        with refused(Kind.PRECONDITION_FAILED):
+            await drive.put(b"lost", precondition=Precondition(unmodified_since=known - timedelta(seconds=1)))
+        before = await drive.metadata.blobs.get(ID)
+        after = await drive.put(b"new")
+        assert after.created_at > before.created_at
+        assert after.unchanged_since > known
+        with refused(Kind.PRECONDITION_FAILED):
+            await drive.put(b"lost", precondition=Precondition(unmodified_since=known))
+    assert await drive.get() == b"new"
 
 
 async def test_an_upload_ends_with_its_lease_when_the_databases_clock_jumps_ahead(

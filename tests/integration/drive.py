@@ -18,7 +18,7 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Time:
-    """A clock that stands still until it is moved: the database's, the application's and the monotonic one."""
+    """A clock that stands still until it is moved: the database's and the monotonic one."""
 
     def __init__(self) -> None:
         self.now = LONG_AGO
@@ -42,9 +42,7 @@ class Drive:
     time: Time
 
     def __post_init__(self) -> None:
-        self.store = StoreBlob(
-            self.metadata, self.stores, ObjectKey.random, 100_000_000, self.time, self.time.monotonic
-        )
+        self.store = StoreBlob(self.metadata, self.stores, ObjectKey.random, 100_000_000, self.time.monotonic)
         self.fetch = FetchBlob(self.metadata.blobs, self.stores)
 
     @property

@@ -80,12 +80,12 @@ async def test_a_page_reads_one_more_than_it_shows() -> None:
             return found
 
         async def rolled_up(self, *args: Any) -> Sequence[Blob | str]:
-            entries = await _Blobs(self._rows).rolled_up(*args)
+            entries = await _Blobs(self._rows, self._now).rolled_up(*args)
             read.append(len(entries))
             return entries
 
     metadata = await stored({f"{number % 7}/{number}" for number in range(70)})
-    listing = ListBlobs(Counting(_Changes(metadata.blob_rows)))
+    listing = ListBlobs(Counting(_Changes(metadata.blob_rows), metadata.now))
     for prefix, delimiter, shown in (("", "", 5), ("", "/", 5), ("3/", "/", 5), ("3/", "", 5), ("3/3", "/", 3)):
         read.clear()
         page = await listing(prefix, delimiter, 5, "1")

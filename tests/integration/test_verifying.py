@@ -265,7 +265,7 @@ class Life:
         self.steps = iter(steps)
         self.uploads: list[Location] = []
         drive = self.drive
-        self.store = StoreBlob(drive.metadata, drive.stores, ObjectKey.random, 1000, drive.time, grace=NOW)
+        self.store = StoreBlob(drive.metadata, drive.stores, ObjectKey.random, 1000, grace=NOW)
         self.delete = DeleteBlob(drive.metadata, grace=NOW)
         self.reap = Reap(drive.metadata, drive.stores, again=NOW)
 

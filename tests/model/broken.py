@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from adapters.metadata.sql import SqlBlobs
 from application.list_blobs import ListBlobs, Page
-from domain.blob import Blob, BlobId
+from application.ports.metadata import Published
+from domain.blob import Blob, BlobId, Draft
 from domain.precondition import ANY, Precondition
 from entrypoints import cli
 
@@ -54,8 +55,8 @@ def what_comes_second_is_not_checked_again() -> None:
     """Preconditions are checked before the bytes come, and not when they have come."""
     put = SqlBlobs.put
 
-    async def overwrite(self: SqlBlobs, blob: Blob, _: Precondition) -> Blob | None:
-        return await put(self, blob, ANY)
+    async def overwrite(self: SqlBlobs, draft: Draft, _: Precondition) -> Published:
+        return await put(self, draft, ANY)
 
     put_in(SqlBlobs, "put", overwrite)
 

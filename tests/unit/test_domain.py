@@ -1,5 +1,6 @@
 """What the domain's values accept and refuse."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -69,6 +70,54 @@ class TestBlob:
             Digest(b"short")
 
 
+SECOND = timedelta(seconds=1)
+
+
+class TestDates:
+    """What a client is given as the date of a version never holds for a later one."""
+
+    def version(self, at: float, replaced: Blob | None = None) -> Blob:
+        return blob().published(blob().created_at + timedelta(seconds=at), replaced)
+
+    def read(self, version: Blob, at: float) -> Blob:
+        return replace(version, read_at=blob().created_at + timedelta(seconds=at))
+
+    @given(st.lists(st.floats(0, 10), min_size=2), st.floats(0, 20))
+    def test_of_versions_that_replace_each_other(self, times: list[float], reading: float) -> None:
+        """Whatever the clock does, and however late each is committed: until then the one before it is read."""
+        current: Blob | None = None
+        given: list[datetime] = []
+        for time in times:
+            newer = self.version(time, current)
+            if current is not None:
+                assert newer.created_at > current.created_at
+                given.append(self.read(current, reading).last_modified)
+            assert all(newer.unchanged_since > date for date in given)
+            current = newer
+
+    @given(st.floats(0, 10), st.floats(0, 3), st.floats(0, 3))
+    def test_of_one_that_was_deleted_and_stored_again(self, stored: float, read_after: float, later: float) -> None:
+        """By a clock that does not go back."""
+        given = self.read(self.version(stored), stored + read_after).last_modified
+        assert self.version(stored + read_after + later).unchanged_since > given
+
+    def test_it_is_strong_once_its_second_is_over(self) -> None:
+        version = self.version(0.3)
+        for at, strong in ((0.3, False), (0.99, False), (1, True), (99, True)):
+            read = self.read(version, at)
+            assert read.has_strong_date == strong
+            assert (read.last_modified - version.created_at > timedelta(0)) == strong
+            assert read.read_at is not None
+            assert read.last_modified <= read.read_at
+        assert not version.has_strong_date
+
+    def test_it_is_never_strong_where_two_share_a_second(self) -> None:
+        first = self.version(0.3)
+        for at, sole in ((0.4, False), (0.3, False), (0.1, False), (-100, False), (1.0, True)):
+            second = self.version(at, first)
+            assert (second.sole, self.read(second, 99).has_strong_date) == (sole, sole)
+
+
 class TestByteRange:
     @given(st.integers(0, 100), st.integers(1, 100), st.integers(0, 100))
     def test_within_is_what_a_slice_is(self, start: int, length: int, size: int) -> None:
@@ -98,6 +147,15 @@ class TestPrecondition:
         with pytest.raises(DriveError) as caught:
             CREATE_ONLY.check(BlobId("a"), blob())
         assert caught.value.kind is Kind.ALREADY_EXISTS
+
+    def test_unmodified_since(self) -> None:
+        current = blob().published(blob().created_at)
+        demanded = Precondition(unmodified_since=current.created_at + SECOND)
+        demanded.check(BlobId("a"), current)
+        for there in (current.published(current.created_at + SECOND / 2, current), None):
+            with pytest.raises(DriveError) as caught:
+                demanded.check(BlobId("a"), there)
+            assert caught.value.kind is Kind.PRECONDITION_FAILED
 
     def test_one_of_the_named_versions(self) -> None:
         current = blob()
