@@ -33,17 +33,22 @@ def json_etag(blob: Blob) -> str:
 
 
 def last_modified(blob: Blob) -> str:
-    return format_datetime(blob.created_at, usegmt=True)
+    """The time of the blob, which is a validator only if it is strong: see `Blob.last_modified`."""
+    return format_datetime(blob.last_modified, usegmt=True)
 
 
 def precondition(headers: Mapping[str, str]) -> Precondition:
-    """What must hold for a change. Raises HttpProblem 400 for tags that are none: a change must not rest on them."""
+    """What must hold for a change. Raises HttpProblem 400 for tags that are none: a change must not rest on them.
+
+    A date counts only if there are no tags to match, and what is not a date is ignored (sections 13.1.4 and 13.2.2).
+    """
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     return Precondition(
         absent=none_match == "*",
         not_etags=frozenset() if none_match in (None, "*") else _tags("If-None-Match", none_match, weak=True),
         present=match == "*",
         etags=None if match in (None, "*") else _tags("If-Match", match, weak=False),
+        unmodified_since=_date(headers.get("if-unmodified-since")) if match is None else None,
     )
 
 
@@ -53,19 +58,24 @@ def check_reading(headers: Mapping[str, str], blob: Blob) -> None:
     if match is not None:
         if match != "*" and blob.etag not in _tags("If-Match", match, weak=False):
             raise _failed(blob)
-    elif (since := _date(headers.get("if-unmodified-since"))) and _to_the_second(blob) > since:
+    elif (since := _date(headers.get("if-unmodified-since"))) and blob.unchanged_since > since:
         raise _failed(blob)
     if none_match is not None:
         if none_match == "*" or blob.etag in _tags("If-None-Match", none_match, weak=True):
             raise NotModified(blob)
-    elif (since := _date(headers.get("if-modified-since"))) and _to_the_second(blob) <= since:
+    elif (since := _date(headers.get("if-modified-since"))) and blob.unchanged_since <= since:
         raise NotModified(blob)
 
 
 def range_still_holds(headers: Mapping[str, str], blob: Blob) -> bool:
-    """Whether the version of which a client has a part (If-Range) is this one. It names it by tag or by date."""
+    """Whether the version of which a client has a part (If-Range) is this one. It names it by tag or by date.
+
+    A date that is not strong names none (section 13.1.5), so that two versions are never joined.
+    """
     validator = headers.get("if-range")
-    return validator is None or validator in (etag(blob), last_modified(blob))
+    if validator is None or validator == etag(blob):
+        return True
+    return blob.has_strong_date and _date(validator) == blob.unchanged_since
 
 
 def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
@@ -80,10 +90,6 @@ def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
 def _date(value: str | None) -> datetime | None:
     """None if there is none, or it is no date: then the header is to be ignored."""
     return None if value is None else http_date(value)
-
-
-def _to_the_second(blob: Blob) -> datetime:
-    return blob.created_at.replace(microsecond=0)
 
 
 def _failed(blob: Blob) -> DriveError:

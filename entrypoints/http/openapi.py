@@ -32,6 +32,7 @@ from entrypoints.http.openapi_parts import (
     ID,
     IF_MATCH,
     IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE,
     PAGE,
     RANGE,
     RAW_ONLY,
@@ -116,7 +117,7 @@ STORE = _operation(
     ),
 )
 PUT = _operation(
-    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, *DIGESTS],
+    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS],
     body=RequestBody({"*/*": _BYTES}, "The bytes, or nothing for the empty blob. Their Content-Type is kept."),
     answers={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
     | problems("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", *_STORING),
@@ -144,7 +145,7 @@ HEAD = _operation(
     | problems(*_READING, body=False),
 )
 DELETE = _operation(
-    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH],
+    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE],
     answers={"204": answer("Deleted.")}
     | problems("invalid_id", "invalid_header", "not_found", "precondition_failed", *_CHANGING),
 )

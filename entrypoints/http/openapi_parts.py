@@ -73,11 +73,22 @@ IF_NONE_MATCH = parameter(
     "Only if the blob has none of these entity tags; `*`: if there is none.",
     TAGS,
 )
+IF_UNMODIFIED_SINCE = parameter(
+    "header",
+    "If-Unmodified-Since",
+    "The Last-Modified that you know: 412 if the blob has changed since, or is gone. "
+    "Ignored next to If-Match, and if it is not a date.",
+)
 CONDITIONS = [
     IF_MATCH,
     IF_NONE_MATCH,
-    parameter("header", "If-Modified-Since", "A date: 304 unless the blob is newer. What is no date is ignored."),
-    parameter("header", "If-Unmodified-Since", "A date: 412 if the blob is newer. What is no date is ignored."),
+    IF_UNMODIFIED_SINCE,
+    parameter(
+        "header",
+        "If-Modified-Since",
+        "The Last-Modified that you know: 304 unless the blob has changed since. "
+        "Ignored next to If-None-Match, and if it is not a date.",
+    ),
 ]
 RANGE = [
     parameter(
@@ -87,7 +98,9 @@ RANGE = [
         "Several, and what is no range, are answered with the whole.",
         example="bytes=0-4",
     ),
-    parameter("header", "If-Range", "The version that the range is of, by entity tag or date; the whole of any other."),
+    parameter(
+        "header", "If-Range", "The version that the range is of, by ETag or Last-Modified; the whole of any other."
+    ),
 ]
 DIGESTS = [
     parameter("header", name, "Of the body. SHA-256 is verified, and other algorithms are not.", example=DIGEST)
@@ -127,7 +140,12 @@ HEADERS = {
     ),
     "Vary": header("The form depends on Accept.", const="Accept"),
     "Content-Length": OpenAPIHeader(Schema(type=OpenAPIType.INTEGER, minimum=0), description="In bytes."),
-    "Last-Modified": header("In the raw form.", pattern=HTTP_DATE, examples=[DATE]),
+    "Last-Modified": header(
+        "In the raw form: the end of the second in which it was stored. A date given before that, or of one of several "
+        "versions stored within a second, satisfies no condition: use the ETag.",
+        pattern=HTTP_DATE,
+        examples=[DATE],
+    ),
     "Accept-Ranges": header("In the raw form.", const="bytes"),
     "Repr-Digest": header(
         "In the raw form: the SHA-256 of the whole blob.", pattern="^sha-256=:[A-Za-z0-9+/]{43}=:$", examples=[DIGEST]

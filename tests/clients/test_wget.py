@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.clients.shell import FILM, Shell
+from tests.http.dates import strong_date
 from tests.http.server import Server
 
 GET = 'wget --tries=2 --header="$AUTH" --header="Accept: application/octet-stream"'
@@ -14,6 +15,7 @@ GET = 'wget --tries=2 --header="$AUTH" --header="Accept: application/octet-strea
 def film(server: Server) -> Iterator[None]:
     with server.client() as client:
         client.put("/v1/blobs/films/a%20film.mp4", content=FILM, headers={"Content-Type": "video/mp4"})
+        strong_date(client, "/v1/blobs/films/a%20film.mp4")
         yield
 
 

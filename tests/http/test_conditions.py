@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.http.dates import strong_date
 from tests.http.server import Server
 from tests.http.wire import AUTH, Answer, ask_once, put, request
 
@@ -13,6 +14,8 @@ RAW = f"{BLOB}?alt=media"
 OLD, NEW = "Sat, 29 Oct 1994 19:43:31 GMT", "Fri, 29 Oct 2094 19:43:31 GMT"
 RANGE = "Range: bytes=0-1\r\n"
 OTHER = '"0123"'
+MEDIA = {"alt": "media"}
+FIRST, SECOND = b"first" * 1000, b"second" * 1000
 
 
 @pytest.fixture
@@ -95,6 +98,74 @@ def test_a_change_heeds_every_line(server: Server, tag: str, client: httpx.Clien
         assert asked(server, request(f"DELETE {BLOB}", AUTH + headers)).status == status
         assert client.get(RAW).content == b"hello"
     assert asked(server, put(BLOB, b"hello", f"If-Match: {OTHER}\r\nIf-Match: {tag}\r\n")).status == 200
+
+
+def test_a_change_heeds_dates(server: Server, client: httpx.Client) -> None:
+    path = f"{BLOB}-changed"
+    client.put(path, content=b"hello")
+    date = strong_date(client, path)
+    for status, *conditions in (
+        (412, f"If-Unmodified-Since: {OLD}"),
+        (412, f"If-Unmodified-Since: {OLD}", "If-None-Match: *"),
+        (412, f"If-Unmodified-Since: {date}", "If-None-Match: *"),
+        (412, f"If-Unmodified-Since: {date}", f"If-Match: {OTHER}"),
+    ):
+        headers = "".join(f"{each}\r\n" for each in conditions)
+        assert asked(server, put(path, b"lost", headers)).status == status
+        assert asked(server, request(f"DELETE {path}", AUTH + headers)).status == status
+        assert client.get(path, params=MEDIA).content == b"hello"
+    assert asked(server, put(path, b"second", f"If-Unmodified-Since: {date}\r\n")).status == 200
+    assert asked(server, put(path, b"lost", f"If-Unmodified-Since: {date}\r\n")).status == 412
+    assert asked(server, request(f"DELETE {path}", f"{AUTH}If-Unmodified-Since: {date}\r\n")).status == 412
+    assert client.get(path, params=MEDIA).content == b"second"
+    assert asked(server, request(f"DELETE {path}", f"{AUTH}If-Unmodified-Since: {NEW}\r\n")).status == 204
+
+
+@pytest.mark.parametrize(
+    "ignored",
+    [
+        ("If-Match: TAG", f"If-Unmodified-Since: {OLD}"),
+        ("If-Match: *", f"If-Unmodified-Since: {OLD}"),
+        ("If-Unmodified-Since: yesterday",),
+        (f"If-Unmodified-Since: {OLD}", f"If-Unmodified-Since: {OLD}"),
+        ("If-Unmodified-Since: Sat, 31 Feb 1994 19:43:31 GMT",),
+        (f"If-Modified-Since: {NEW}",),
+    ],
+)
+def test_a_change_ignores_dates_that_do_not_count(server: Server, tag: str, ignored: tuple[str, ...]) -> None:
+    headers = "".join(f"{each.replace('TAG', tag)}\r\n" for each in ignored)
+    assert asked(server, put(BLOB, b"hello", headers)).status == 200
+    assert asked(server, request(f"DELETE {BLOB}", AUTH + headers)).status == 204
+    assert asked(server, put(BLOB, b"hello")).status == 201
+
+
+def test_a_blob_that_is_gone_was_changed(server: Server, client: httpx.Client) -> None:
+    path = f"{BLOB}-gone"
+    since = f"If-Unmodified-Since: {NEW}\r\n"
+    assert asked(server, put(path, b"lost", since)).status == 412
+    assert asked(server, request(f"DELETE {path}", AUTH + since)).status == 404
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted and stored again"])
+def test_versions_of_one_second_are_never_taken_for_each_other(client: httpx.Client, change: str) -> None:
+    """What a client knows of the first is the date that it was given, and the time at which it was given it."""
+    for number in range(5):
+        path = f"{BLOB}-{change.partition(' ')[0]}-{number}"
+        client.put(path, content=FIRST)
+        known = client.get(path, params=MEDIA, headers={"Range": "bytes=0-2499"})
+        if change != "replaced":
+            client.delete(path)
+        client.put(path, content=SECOND)
+        for date in {known.headers["last-modified"], known.headers["date"]}:
+            resumed = client.get(path, params=MEDIA, headers={"Range": "bytes=2500-", "If-Range": date})
+            assert (resumed.status_code, resumed.content) == (200, SECOND), f"joined by {date}"
+            for ask in (client.get, client.head):
+                assert ask(path, params=MEDIA, headers={"If-Modified-Since": date}).status_code == 200
+                assert ask(path, headers={"If-Modified-Since": date}).status_code == 200
+                assert ask(path, headers={"If-Unmodified-Since": date}).status_code == 412
+            assert client.put(path, content=b"lost", headers={"If-Unmodified-Since": date}).status_code == 412
+            assert client.delete(path, headers={"If-Unmodified-Since": date}).status_code == 412
+        assert client.get(path, params=MEDIA).content == SECOND
 
 
 def test_a_digest_in_another_line_is_verified_too(server: Server, tag: str) -> None:

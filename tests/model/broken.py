@@ -61,6 +61,13 @@ def what_comes_second_is_not_checked_again() -> None:
     put_in(SqlBlobs, "put", overwrite)
 
 
+@fault
+def dates_are_those_of_the_second() -> None:
+    """A date holds for each version that was stored in that second."""
+    put_in(Blob, "unchanged_since", property(lambda blob: blob.created_at.replace(microsecond=0)))
+    put_in(Blob, "last_modified", Blob.unchanged_since)
+
+
 if __name__ == "__main__":
     FAULTS[sys.argv.pop(1)]()
     cli.main()
