@@ -237,7 +237,7 @@ class Container(containers.DeclarativeContainer):
         grace=_grace,
         retry=providers.Callable(_retry, settings, observer),
     )
-    fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores)
+    fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores, metadata, grace=_grace)
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
     delete_blob = providers.Singleton(DeleteBlob, metadata, grace=_grace)
     reap = providers.Singleton(Reap, metadata, stores)

@@ -33,7 +33,8 @@ async def measure(folder: Path, figures: Figures) -> None:
     ):
         await files.check()
         stores = Stores("fs", {"fs": files})
-        store, fetch = StoreBlob(metadata, stores, ObjectKey.random, SIZE), FetchBlob(metadata.blobs, stores)
+        store = StoreBlob(metadata, stores, ObjectKey.random, SIZE)
+        fetch = FetchBlob(metadata.blobs, stores, metadata)
         blobs = [(await store(NewBlob(BlobId(f"blob {number}"), _bytes()))).blob for number in range(100)]
         paths = {blob.id.value: files.path(blob.location.key) for blob in blobs}
         ids = [blob.id for blob in blobs]

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
+from tests.http.dates import strong_date
 from tests.http.server import Server
 from tests.http.wire import AUTH, Answer, answer, ask_once, put, request
 
@@ -14,9 +16,10 @@ VARYING = {"date", "x-request-id"}
 
 
 @pytest.fixture(scope="module")
-def stored(server: Server) -> Iterator[Answer]:
+def stored(server: Server, client: httpx.Client) -> Iterator[Answer]:
     with server.connect() as connection:
         told = ask_once(connection, put(BLOB, b"hello", "Content-Type: text/plain\r\n"))
+        strong_date(client, BLOB)
         yield told
         ask_once(connection, request(f"DELETE {BLOB}"))
 

@@ -43,7 +43,7 @@ class Drive:
 
     def __post_init__(self) -> None:
         self.store = StoreBlob(self.metadata, self.stores, ObjectKey.random, 100_000_000, self.time.monotonic)
-        self.fetch = FetchBlob(self.metadata.blobs, self.stores)
+        self.fetch = FetchBlob(self.metadata.blobs, self.stores, self.metadata)
 
     @property
     def active(self) -> BlobStore:

@@ -54,7 +54,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[OpenBlob]:
         stores = Stores("fs", {"fs": files})
         blob_id = BlobId("k5")
         await StoreBlob(metadata, stores, ObjectKey.random, 10**9)(NewBlob(blob_id, each([pattern(SIZE)])))
-        yield await FetchBlob(metadata.blobs, stores)(blob_id)
+        yield await FetchBlob(metadata.blobs, stores, metadata)(blob_id)
         assert [path for path in open_files() if path.startswith(str(tmp_path))] == [], "a file is still open"
 
 

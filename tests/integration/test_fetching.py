@@ -1,17 +1,33 @@
 """What a reader finds when rows and objects do not agree."""
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
 from application.store_blob import GRACE
 from application.stores import Stores
-from domain.blob import BlobId, ByteRange, ObjectKey
+from domain.blob import DEFAULT_CONTENT_TYPE, BlobId, ByteRange, Digest, Draft, Location, ObjectKey
 from domain.errors import DriveError, Kind
+from entrypoints.http import conditions, raw_form
+from entrypoints.http.conditions import NotModified
+from entrypoints.http.problems import HttpProblem
 from tests.contracts.blob_store import each
-from tests.integration.drive import Drive
+from tests.integration.drive import ID, LONG_AGO, Drive
+
+OLD, NEW = b"0123456789", b"new"
+
+
+def tag_of(data: bytes) -> str:
+    digest = Digest(hashlib.sha256(data).digest())
+    location = Location("memory", ObjectKey.random())
+    return conditions.etag(Draft(ID, location, len(data), digest, DEFAULT_CONTENT_TYPE).published(LONG_AGO))
+
+
+OLD_TAG, NEW_TAG = tag_of(OLD), tag_of(NEW)
 
 
 class Interrupted(MemoryBlobStore):
@@ -41,6 +57,68 @@ class TestFetchFindsTheTruth:
         await raced.put(b"old")
         store.before_the_next_open = replace_and_reap
         assert await raced.get() == b"new"
+
+    @pytest.fixture
+    def raced(self, drive: Drive) -> Drive:
+        """Before the next object is opened, its blob is replaced, and it is reaped."""
+        store = Interrupted()
+        raced = Drive(drive.metadata, Stores("memory", {"memory": store}), drive.time)
+
+        async def replace_and_reap() -> None:
+            store.before_the_next_open = None
+            await raced.put(NEW)
+            drive.time.pass_by(GRACE)
+            assert (await raced.reap()).deleted == 1
+
+        store.before_the_next_open = replace_and_reap
+        return raced
+
+    @pytest.mark.parametrize(
+        ("headers", "part"),
+        [
+            ({}, None),
+            ({"range": "bytes=1-"}, ByteRange(1, 3)),
+            ({"range": "bytes=-2"}, ByteRange(1, 3)),
+            ({"range": "bytes=1-5"}, ByteRange(1, 3)),
+            ({"range": "bytes=1-", "if-range": OLD_TAG}, None),
+            ({"range": "bytes=1-", "if-range": NEW_TAG}, ByteRange(1, 3)),
+        ],
+    )
+    async def test_the_part_is_one_of_the_version_that_is_served(
+        self, raced: Drive, headers: dict[str, str], part: ByteRange | None
+    ) -> None:
+        await raced.put(OLD)
+        async with await raced.fetch(ID, partial(raw_form.part_of, headers)) as opened:
+            assert (opened.byte_range, opened.blob.size) == (part, len(NEW))
+            start, stop = (part.start, part.stop) if part else (0, len(NEW))
+            assert b"".join([chunk async for chunk in opened]) == NEW[start:stop]
+
+    async def test_the_conditions_are_those_of_the_version_that_is_served(self, raced: Drive) -> None:
+        await raced.put(OLD)
+        with pytest.raises(HttpProblem, match="there are 3 bytes"):
+            await raced.fetch(ID, partial(raw_form.part_of, {"range": "bytes=5-"}))
+
+    async def test_what_is_known_of_the_version_that_is_served_is_not_sent(self, raced: Drive) -> None:
+        await raced.put(OLD)
+        with pytest.raises(NotModified):
+            await raced.fetch(ID, partial(raw_form.part_of, {"if-none-match": NEW_TAG}))
+
+    async def test_a_reader_may_lose_the_race_many_times(self, drive: Drive) -> None:
+        store = Interrupted()
+        raced = Drive(drive.metadata, Stores("memory", {"memory": store}), drive.time)
+        left = iter(range(5))
+
+        async def replace_and_reap() -> None:
+            number = next(left, None)
+            if number is not None:
+                await raced.put(b"%d" % number)
+                drive.time.pass_by(GRACE)
+                await raced.reap()
+                store.before_the_next_open = replace_and_reap
+
+        await raced.put(b"old")
+        store.before_the_next_open = replace_and_reap
+        assert await raced.get() == b"4"
 
     async def test_a_row_without_its_object_is_damage_not_absence(self, any_drive: Drive) -> None:
         blob = await any_drive.put(b"here")
