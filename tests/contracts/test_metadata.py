@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
+from sqlalchemy.util import await_only
 
-from adapters.metadata import sql_lists
+from adapters.metadata import sql, sql_lists
 from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import EPOCH, SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
@@ -35,8 +36,10 @@ from tests import many_blobs
 from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import as_operator
 from tests.contracts.blob_store import refused
-from tests.contracts.metadata import LONG, NOW, Metadata, MetadataContract, blob, outcomes, put
+from tests.contracts.metadata import LONG, NOW, Metadata, MetadataContract, blob, outcomes, publish, put
 from tests.ids import NASTY
+
+POLLS = 300
 
 
 class TestMemory(MetadataContract):
@@ -279,8 +282,47 @@ class TestSqlite(DatabaseContract):
                 await put(SqlMetadata(other), blob())
 
 
+class ServerContract(DatabaseContract):
+    """What is promised of databases in which several units write at once."""
+
+    async def test_a_blob_is_not_older_than_the_deletion_that_its_insert_waited_for(
+        self, metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its id is free when it is looked for, then in use and read for a second, and deleted."""
+        removing: list[asyncio.Task[datetime]] = []
+
+        async def remove_after_a_second(removable: asyncio.Event) -> datetime:
+            async with metadata() as work:
+                await work.blobs.remove(BlobId("k5"), ANY)
+                removable.set()
+                for _ in range(POLLS):
+                    known = await metadata.blobs.get(BlobId("k5"))
+                    if known.has_strong_date:
+                        break
+                    await asyncio.sleep(0.02)
+                await work.commit()
+                return known.last_modified
+
+        async def another_is_first() -> None:
+            monkeypatch.undo()
+            await put(metadata, blob(), CREATE_ONLY)
+            removing.append(asyncio.create_task(remove_after_a_second(removable := asyncio.Event())))
+            await removable.wait()
+
+        def insert_later(*args: Any) -> bool:
+            await_only(another_is_first())
+            return insert_or_ignore(*args)
+
+        monkeypatch.setattr(sql, "insert_or_ignore", insert_later)
+        inserted = (await publish(metadata, version := blob())).blob
+        [known] = await asyncio.gather(*removing)
+        assert inserted.unchanged_since > known
+        stored = await metadata.blobs.get(version.id)
+        assert (stored, stored.created_at) == (version, inserted.created_at)
+
+
 @pytest.mark.docker
-class TestPostgresql(DatabaseContract):
+class TestPostgresql(ServerContract):
     analyze = "ANALYZE blobs"
     explain = "EXPLAIN"
     reads_more = r"on blobs.*\n(?!\s*Index Cond)|Sort Key: id"
@@ -380,7 +422,7 @@ def name_of(url: str) -> str:
 
 
 @pytest.mark.docker
-class TestMariadb(DatabaseContract):
+class TestMariadb(ServerContract):
     analyze = "ANALYZE TABLE blobs"
     explain = "EXPLAIN"
     reads_more = r" blobs (?!range )|filesort"
