@@ -3,14 +3,15 @@
 import asyncio
 import multiprocessing
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 from litestar import Litestar
 
 from entrypoints import __version__, connections, lifecycle, logs, settings, tls
@@ -30,6 +31,7 @@ from entrypoints.stopping import ACCEPTED_WITHIN, KILLED_AFTER, Stopping, hold_s
 from entrypoints.telemetry import workers as metrics_of_workers
 from entrypoints.tokens import kept_token
 
+LOG = structlog.get_logger()
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
 
 
@@ -101,7 +103,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             claim = stack.enter_context(_claim(ready))
             asyncio.run(_check(ready))
             if ready.metrics and ready.workers > 1:
-                stack.enter_context(_shared_metrics())
+                ready = replace(ready, metrics=_shares_metrics(stack))
         except (SettingsError, StartError) as fault:
             tell_and_exit(fault)
         click.echo(_banner(ready, claim.address, made_token=not given.tokens))
@@ -120,16 +122,15 @@ async def _check(given: Settings) -> None:
         pass
 
 
-@contextmanager
-def _shared_metrics() -> Iterator[None]:
-    """A folder where the workers' metrics are added up. Raises StartError."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(metrics_of_workers.shared_folder())
-        except OSError as fault:
-            told = f"TMPDIR: no folder can be made for the workers' metrics: {fault}. Let this user write there."
-            raise StartError(f"{told} METRICS=false does without.") from fault
-        yield
+def _shares_metrics(stack: ExitStack) -> bool:
+    """Make a folder where the workers' metrics are added up. Without one, there are no metrics."""
+    try:
+        stack.enter_context(metrics_of_workers.shared_folder())
+    except OSError as fault:
+        logs.configure()
+        LOG.warning("no metrics, as their folder can't be made in TMPDIR", fault=str(fault))
+        return False
+    return True
 
 
 def _claim(given: Settings) -> PortClaim:

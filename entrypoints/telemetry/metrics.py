@@ -2,31 +2,62 @@
 
 from collections import Counter as Counts
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import prometheus_client
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from application.ports.observer import Observer, Operation
 from entrypoints.http.access_log import Requests
+from entrypoints.telemetry import reserved_files
 
+LOG = structlog.get_logger()
 M = TypeVar("M", bound=MetricWrapperBase)
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
+reserved_files.use()
 
 
 class _Children(dict[tuple[str, ...], M], Generic[M]):
-    """The parts of a metric by the values of their labels: to find one in it takes a third of the time."""
+    """The parts of a metric by the values of their labels: to find one in it takes a third of the time.
 
-    def __init__(self, metric: M) -> None:
-        self._metric = metric
+    Where several processes serve, a part is kept on disk. One that can't be, as the disk is full, is not counted.
+    """
+
+    has_warned = False
+
+    def __init__(self, make: Callable[..., M]) -> None:
+        self._make = make
 
     def __missing__(self, values: tuple[str, ...]) -> M:
-        child = self[values] = self._metric.labels(*values)
+        try:
+            child = self[values] = self._make(*values)
+        except OSError as fault:
+            self._warn(fault)
+            not_counted: M = NOT_COUNTED
+            return not_counted
         return child
+
+    @staticmethod
+    def _warn(fault: OSError) -> None:
+        if not _Children.has_warned:
+            _Children.has_warned = True
+            LOG.warning("metrics are not counted, as TMPDIR has no space for them", fault=str(fault))
+
+
+class _NotCounted:
+    def inc(self, amount: float = 1) -> None:
+        pass
+
+    set = observe = inc
+
+
+NOT_COUNTED: Any = _NotCounted()
 
 
 class Metrics(Observer, Requests):
@@ -59,14 +90,17 @@ class Metrics(Observer, Requests):
         self.publish()
 
     def _counter(self, name: str, help_: str, *labels: str) -> _Children[Counter]:
-        return _Children(Counter(name, help_, labels, namespace="drivebay", registry=self.registry))
+        return _Children(Counter(name, help_, labels, namespace="drivebay", registry=self.registry).labels)
 
     def _histogram(self, name: str, help_: str, *labels: str) -> _Children[Histogram]:
-        return _Children(Histogram(name, help_, labels, namespace="drivebay", registry=self.registry, buckets=SECONDS))
+        metric = Histogram(name, help_, labels, namespace="drivebay", registry=self.registry, buckets=SECONDS)
+        return _Children(metric.labels)
 
-    def _gauge(self, name: str, help_: str, *labels: str) -> Callable[..., Gauge]:
-        gauge = Gauge(name, help_, labels, namespace="drivebay", registry=self.registry, multiprocess_mode="livesum")
-        return gauge.labels if labels else lambda: gauge
+    def _gauge(self, name: str, help_: str, *labels: str) -> _Children[Gauge]:
+        make = partial(
+            Gauge, name, help_, labels, namespace="drivebay", registry=self.registry, multiprocess_mode="livesum"
+        )
+        return _Children(make().labels if labels else make)
 
     def began(self) -> None:
         self._in_flight += 1
@@ -104,8 +138,8 @@ class Metrics(Observer, Requests):
 
     def publish(self) -> None:
         """Show what goes up and down as it is now."""
-        self._now_in_flight().set(self._in_flight)
+        self._now_in_flight[()].set(self._in_flight)
         for backend, count in self._streams.items():
-            self._now_streams(backend).set(count)
+            self._now_streams[backend,].set(count)
         for backend, count in self._connections.items():
-            self._now_connections(backend).set(count)
+            self._now_connections[backend,].set(count)
