@@ -32,6 +32,7 @@ from entrypoints.telemetry import workers as metrics_of_workers
 from entrypoints.tokens import kept_token
 
 LOG = structlog.get_logger()
+MORE_FILES = "Raise the limit (ulimit -n, LimitNOFILE=, --ulimit nofile=)."
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
 
 
@@ -99,7 +100,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             )
             if given.tls_certificate and given.tls_key:
                 tls.check(given.tls_certificate, given.tls_key)
-            ready = lifecycle.prepare(given)
+            ready = _within_bounds(lifecycle.prepare(given))
             claim = stack.enter_context(_claim(ready))
             asyncio.run(_check(ready))
             if ready.metrics and ready.workers > 1:
@@ -120,6 +121,22 @@ async def _check(given: Settings) -> None:
     """Open all that the settings name, once, so that what is wrong is told here, in one line."""
     async with lifecycle.opened(Container(settings=given)):
         pass
+
+
+def _within_bounds(given: Settings) -> Settings:
+    """With no more connections than there may be open files. Raises StartError if those are too few for any."""
+    used = {"s3": given.storage_streams, "ftp": 2 * given.ftp_connections}
+    of_storages = sum(used.get(name, 0) for name in given.storages)
+    wanted = given.max_connections + connections.FILES_OF_A_REQUEST * given.max_requests + of_storages
+    files = connections.allow_files(wanted) - of_storages
+    fitting = connections.that_fit(files, given.max_connections, given.max_requests)
+    if fitting < 1:
+        raise StartError(f"MAX_CONNECTIONS: too few files may be open for any connection. {MORE_FILES}")
+    if fitting < given.max_connections:
+        logs.configure()
+        told = f"MAX_CONNECTIONS is reduced, as so many files may not be open. {MORE_FILES}"
+        LOG.warning(told, asked=given.max_connections, connections=fitting)
+    return replace(given, max_connections=fitting)
 
 
 def _shares_metrics(stack: ExitStack) -> bool:
@@ -192,7 +209,6 @@ def _serve(given: Settings, claim: PortClaim, *, reload: bool) -> None:
     logs.configure()
     parent = os.getpid()
     os.register_at_fork(after_in_child=partial(_begin_as_a_worker, parent, claim))  # from its first moment on
-    connections.allow_files(given.max_connections + 2 * given.max_requests)
     server = Supervisor(
         "drivebay",
         address=claim.address,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OTHER_FILES = 1000  # of libraries, of databases, of logs
+LEAST_OTHER_FILES = 100  # where not more are allowed
+FILES_OF_A_REQUEST = 2
 SO_BINDTOIFINDEX = 62  # asm-generic/socket.h
 NO_INTERFACE = 2**31 - 1  # a number that no network interface has
 SYN_RECEIVED = "03"  # proc(5), /proc/net/tcp
@@ -18,14 +20,27 @@ SYN_RECEIVED = "03"  # proc(5), /proc/net/tcp
 UNACKED, LAST_DATA_RECEIVED = 24, 52
 
 
-def allow_files(count: int) -> None:
-    """Let this process and its children have `count` connections and files open, or as many as they may have."""
+def allow_files(count: int) -> int:
+    """Let this process and its children have `count` connections and files open, or as many as they may.
+
+    Returns how many that is, without what libraries need on top.
+    """
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count + OTHER_FILES
     if most != resource.RLIM_INFINITY:
         wanted = min(wanted, most)
     if allowed != resource.RLIM_INFINITY and allowed < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        allowed = wanted
+    return count if allowed == resource.RLIM_INFINITY else min(allowed - LEAST_OTHER_FILES, count)
+
+
+def that_fit(files: int, most: int, requests: int) -> int:
+    """How many connections, `most` at most, there may be at once, so that they and their requests fit into `files`.
+
+    Where that is ignored, the HTTP server tries without a pause to accept those for which there is no file.
+    """
+    return min(most, max(files // (1 + FILES_OF_A_REQUEST), files - FILES_OF_A_REQUEST * requests))
 
 
 def is_served(port: int) -> bool:

@@ -1,14 +1,17 @@
 """How much is served at once, and how large heads may be."""
 
+import os
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.http.server import PATIENCE, Server
+from entrypoints.connections import that_fit
+from tests.http.server import DRIVEBAY, PATIENCE, Server
 from tests.http.test_stopping import begin_slowly
-from tests.http.wire import Answer, answer, ask_once, get, put, request
+from tests.http.wire import AUTH, Answer, answer, ask_once, get, put, request
 
 
 def asked(server: Server, message: bytes) -> Answer:
@@ -97,3 +100,55 @@ def test_headers_of_every_answer(client: httpx.Client) -> None:
         assert "default-src 'none'" in policy
         assert ("script-src 'self'" in policy, policy.startswith("sandbox")) == (is_page, is_bytes), found
         assert "strict-transport-security" not in found.headers
+
+
+FILES = 300
+FEW_FILES = ["sh", "-c", f'ulimit -n {FILES} && exec "$@"', "sh", DRIVEBAY, "serve"]
+
+
+def test_there_are_no_more_connections_than_files_may_be_open(tmp_path: Path) -> None:
+    with Server(tmp_path, FEW_FILES, CLIENT_TIMEOUT="120") as server, ExitStack() as stack:
+        [reduced] = [line for line in server.log() if "MAX_CONNECTIONS is reduced" in line["event"]]
+        most = reduced["connections"]
+        assert (reduced["level"], reduced["asked"]) == ("warning", 2000)
+        clients = [stack.enter_context(server.connect()) for _ in range(FILES + 50)]
+        for number, client in enumerate(clients):
+            client.sendall(request(f"PUT /v1/blobs/{number}", f"{AUTH}Content-Length: 1\r\nExpect: 100-continue\r\n"))
+        for client in clients[:most]:
+            assert client.recv(100).startswith(b"HTTP/1.1 100")
+        [worker] = server.workers()
+        assert len(os.listdir(f"/proc/{worker}/fd")) < FILES
+        assert server.connections() == most
+        for client in clients[:most]:
+            client.sendall(b"x")
+        for number, client in enumerate(clients):  # the others are accepted as those before them go
+            if number >= most:
+                assert client.recv(100).startswith(b"HTTP/1.1 100")
+                client.sendall(b"x")
+            assert client.recv(100).startswith(b"HTTP/1.1 201")
+            client.close()
+        server.wait_until_left(blobs=len(clients))
+        assert {line["level"] for line in server.log()} == {"warning", "info"}
+
+
+def test_a_start_with_too_few_files_for_any_connection_fails(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'ulimit -n 90 && exec "$@"', "sh", DRIVEBAY, "serve"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, timeout=PATIENCE
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"drivebay: MAX_CONNECTIONS: too few files")
+
+
+@pytest.mark.parametrize(
+    ("files", "most", "requests", "fitting"),
+    [
+        (300, 2000, 1000, 100),
+        (4000, 2000, 1000, 2000),
+        (3999, 2000, 1000, 1999),
+        (3000, 2000, 1000, 1000),
+        (9, 2, 9, 2),
+    ],
+)
+def test_connections_that_fit(files: int, most: int, requests: int, fitting: int) -> None:
+    assert that_fit(files, most, requests) == fitting
