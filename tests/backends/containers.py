@@ -56,9 +56,12 @@ class Containers:
             said = b"".join(container.get_logs()).decode(errors="replace")
             raise RuntimeError(f"{image} ended, or was not ready in time: {said[-2000:]}") from error
 
-    def start_idle(self, image: str) -> "DockerContainer":
-        """One on the network of this machine, in which commands can be run."""
-        return self._made(IMAGES / image, network_mode="host").start()
+    def start_idle(self, image: str, command: str | None = None) -> "DockerContainer":
+        """One on the network of this machine, in which commands can be run. `command`: where its own is not to wait."""
+        container = self._made(IMAGES / image, network_mode="host")
+        if command:
+            container.with_command(command)
+        return container.start()
 
     def _made(self, image: Path, **kwargs: Any) -> "DockerContainer":
         from testcontainers.core.container import DockerContainer
