@@ -79,7 +79,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     be used is told in a line, with the setting to blame. While it serves, what failed uploads left is deleted.
 
     The options go over the settings in brackets; all others are settings only: see `drivebay settings`. The interface
-    is described at /docs, /health/live says whether it answers, /health/ready whether a blob could be stored now.
+    is described at /docs, /health/live says whether it answers, /health/ready whether blobs are read and stored.
 
     \b
     It exits with
