@@ -1,5 +1,6 @@
 """The parent of the workers."""
 
+import multiprocessing
 import signal
 import threading
 import time
@@ -51,8 +52,8 @@ class Supervisor(MPServer):
             slot.look()
 
     def _create(self, target: Any, loader: Callable[..., Any], number: int, heartbeat: Heartbeat) -> BaseProcess:
-        # One that is spawned has no memory in common with this process.
-        loader = loader if self.reload_on_changes else partial(loader, heartbeat)
+        if multiprocessing.get_start_method() == "fork":  # others have no memory in common with this process
+            loader = partial(loader, heartbeat)
         process: BaseProcess = self._spawn_worker(number, target, loader).inner
         return process
 
