@@ -89,7 +89,7 @@ class WorkerSlot:
         self._process.close()
         self._process = None
         self._postpone(now, now - self._born)
-        reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        reason = f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"
         LOG.error("a worker has ended unasked", worker=self.number, pid=pid, reason=reason, pause=self._pause)
 
     def _postpone(self, now: float, lived: float) -> None:
