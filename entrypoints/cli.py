@@ -129,10 +129,9 @@ async def _check(given: Settings) -> None:
 
 def _within_bounds(given: Settings) -> Settings:
     """With no more connections than there may be open files. Raises StartError if those are too few for any."""
-    used = {"s3": given.storage_streams, "ftp": 2 * given.ftp_connections}
-    of_storages = sum(used.get(name, 0) for name in given.storages)
-    wanted = given.max_connections + connections.FILES_OF_A_REQUEST * given.max_requests + of_storages
-    files = connections.allow_files(wanted) - of_storages
+    others = _connections_of_backends(given)
+    wanted = given.max_connections + connections.FILES_OF_A_REQUEST * given.max_requests + others
+    files = connections.allow_files(wanted) - others
     fitting = connections.that_fit(files, given.max_connections, given.max_requests)
     if fitting < 1:
         raise StartError(f"MAX_CONNECTIONS: too few files may be open for any connection. {MORE_FILES}")
@@ -141,6 +140,13 @@ def _within_bounds(given: Settings) -> Settings:
         told = f"MAX_CONNECTIONS is reduced, as so many files may not be open. {MORE_FILES}"
         LOG.warning(told, asked=given.max_connections, connections=fitting)
     return replace(given, max_connections=fitting)
+
+
+def _connections_of_backends(given: Settings) -> int:
+    """How many connections a worker may have to the database and the storages. FTP has two for each transfer."""
+    used = {"s3": given.storage_streams, "ftp": 2 * given.ftp_connections}
+    database = given.database_connections if given.database in ("postgresql", "mariadb") else 0
+    return database + sum(used.get(name, 0) for name in given.storages)
 
 
 def _shares_metrics(stack: ExitStack) -> bool:

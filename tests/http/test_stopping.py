@@ -145,8 +145,6 @@ def test_a_worker_that_waits_for_its_storage_ends_at_once(tmp_path: Path) -> Non
 
 IT_IS_BORN_SLOWLY = "os.register_at_fork(after_in_child=lambda: time.sleep(1))"
 SLOWLY_BORN = [sys.executable, "-c", f"import os, time; {IT_IS_BORN_SLOWLY}; from entrypoints.cli import main; main()"]
-
-
 SLOW_TO_SEE_AN_END = """
 import os, time
 from entrypoints.cli import main
@@ -184,14 +182,3 @@ def test_a_worker_is_stopped_however_young_it_is(tmp_path: Path, moment: str) ->
         told = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0
     assert b"did not stop in time" not in told
-
-
-# As on a busy machine: the thread that was told of a worker's end does not run again at once.
-NOTES_ENDS_SLOWLY = "waitpid = os.waitpid; os.waitpid = lambda *given: (waitpid(*given), time.sleep(0.2))[0]"
-
-
-def test_a_worker_that_has_ended_is_not_said_to_refuse_it(tmp_path: Path) -> None:
-    command = f"import os, time; {NOTES_ENDS_SLOWLY}; from entrypoints.cli import main; main()"
-    with Server(tmp_path, [sys.executable, "-c", command, "serve"], WORKERS="2") as server:
-        assert server.stop() == 0
-        assert {line["level"] for line in server.log()} == {"info"}
