@@ -17,6 +17,7 @@ from entrypoints.http import blobs, docs, health, lists
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
 from entrypoints.http.head import HeadAsGet
+from entrypoints.http.hosts import HostMiddleware
 from entrypoints.http.last_answers import LastAnswers
 from entrypoints.http.lingering import Lingering, LingerLimits
 from entrypoints.http.overload import Overload, Places
@@ -116,7 +117,7 @@ def _by_raw_path(app: Litestar) -> ASGIApp:
 
 def _wrapped(app: ASGIApp, given: Settings, stopping: Stopping, watching: Watching) -> ASGIApp:
     """In what sees a request before its route is looked up, and its answer last. The last here is the outermost."""
-    handler = LastAnswers(HeadAsGet(app), stopping)
+    handler = LastAnswers(HostMiddleware(HeadAsGet(app)), stopping)
     secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
     reported = _traced(AccessLog(secure, watching.metrics), watching)
     return UnreadBodyMiddleware(reported, Lingering(_linger_limits(given)))

@@ -40,7 +40,8 @@ fetches what the other stored.
 
 **Errors** are problem details (RFC 9457). `code` is stable, and each operation lists those that it may answer; `detail`
 says what to do. Any other path is 404 `unknown_route`, any other method 405 `method_not_allowed` with the header
-`Allow`. What is no HTTP, or a path of more than 64 KiB, is refused with a status alone.
+`Allow`. A request without exactly one valid `Host` is 400 `invalid_header`. What is no HTTP, or a path of more than
+64 KiB, is refused with a status alone.
 
 **Requests** under `/v1` carry a bearer token, which is looked at before all else. An answer has the request's
 `X-Request-ID`, or a new one, under which the log tells of it.
