@@ -22,6 +22,7 @@ from entrypoints.http.last_answers import LastAnswers
 from entrypoints.http.lingering import Lingering, LingerLimits
 from entrypoints.http.overload import Overload, Places
 from entrypoints.http.pace import Pace
+from entrypoints.http.paced_responses import PacedResponseMiddleware
 from entrypoints.http.problems import EXCEPTION_HANDLERS
 from entrypoints.http.raw_paths import RawPathMiddleware
 from entrypoints.http.secure_headers import SecureHeaders
@@ -84,7 +85,7 @@ def _interface(given: Settings, container: Container) -> Router:
             "listing": _always(container.list_blobs()),
             "delete": _always(container.delete_blob()),
             "blobs": _always(container.metadata().blobs),
-            "pace": _always(Pace(given.client_timeout, given.client_min_rate)),
+            "pace": _always(_pace(given)),
         },
         tags=["blobs"],
     )
@@ -117,10 +118,14 @@ def _by_raw_path(app: Litestar) -> ASGIApp:
 
 def _wrapped(app: ASGIApp, given: Settings, stopping: Stopping, watching: Watching) -> ASGIApp:
     """In what sees a request before its route is looked up, and its answer last. The last here is the outermost."""
-    handler = LastAnswers(HostMiddleware(HeadAsGet(app)), stopping)
+    handler = LastAnswers(PacedResponseMiddleware(HostMiddleware(HeadAsGet(app)), _pace(given)), stopping)
     secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
     reported = _traced(AccessLog(secure, watching.metrics), watching)
     return UnreadBodyMiddleware(reported, Lingering(_linger_limits(given)))
+
+
+def _pace(given: Settings) -> Pace:
+    return Pace(given.client_timeout, given.client_min_rate)
 
 
 def _traced(app: ASGIApp, watching: Watching) -> ASGIApp:

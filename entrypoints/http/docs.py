@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Request, Response, Router, get
+from litestar.middleware import DefineMiddleware
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from entrypoints import __version__
+from entrypoints.http.overload import Overload, Places
 
+MAX_REQUESTS = 64  # at the same time, in one worker; they need no token, so they take no slot of those that do
 STATIC = Path(__file__).parent / "static"
 PAGE = b"""<!doctype html>
 <html lang="en">
@@ -77,7 +80,12 @@ def config() -> OpenAPIConfig:
         version=__version__,
         description=DESCRIPTION,
         render_plugins=[SwaggerPage(path="/")],
-        openapi_router=Router("/docs", route_handlers=[file], include_in_schema=False),
+        openapi_router=Router(
+            "/docs",
+            route_handlers=[file],
+            middleware=[DefineMiddleware(Overload, places=Places(MAX_REQUESTS))],
+            include_in_schema=False,
+        ),
         components=Components(security_schemes={"bearer": BEARER}),
         security=[{"bearer": []}],
     )
