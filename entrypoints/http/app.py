@@ -139,9 +139,10 @@ def _traced(app: ASGIApp, watching: Watching) -> ASGIApp:
 
 def _linger_limits(given: Settings) -> LingerLimits:
     """Clients that linger take half of the connections at most, and not longer than any slow client."""
+    most = LingerLimits()
     return LingerLimits(
-        idle=min(LingerLimits().idle, given.client_timeout),
-        total=given.client_timeout,
+        idle=min(most.idle, given.client_timeout),
+        total=min(most.total, given.client_timeout),
         connections=(given.max_connections + 1) // 2,
     )
 
