@@ -13,6 +13,7 @@ from pathlib import Path
 OTHER_FILES = 1000  # of libraries, of databases, of logs
 LEAST_OTHER_FILES = 100  # where not more are allowed
 FILES_OF_A_REQUEST = 2
+UNSENT = 256 * 1024
 SO_BINDTOIFINDEX = 62  # asm-generic/socket.h
 NO_INTERFACE = 2**31 - 1  # a number that no network interface has
 SYN_RECEIVED = "03"  # proc(5), /proc/net/tcp
@@ -53,6 +54,9 @@ def limit_unsent(port: int, milliseconds: int) -> bool:
 
     It counts the time that sent bytes are not acknowledged, and that the client has no room for those to be sent. What
     the HTTP server holds of an answer whose end it was given, nobody else would give up.
+
+    Let it also take no more than `UNSENT` bytes of each ahead of what the client has room for. It would take megabytes,
+    so that many clients that read nothing could fill its memory.
     """
     listening = False
     for found in _of(port):
@@ -60,6 +64,7 @@ def limit_unsent(port: int, milliseconds: int) -> bool:
             listening = True
             if sys.platform == "linux":  # from here on, those that are accepted have it too
                 found.setsockopt(socket.SOL_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+                found.setsockopt(socket.SOL_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     return listening
 
 

@@ -28,15 +28,13 @@ class FileWriter:
         self._verify = verify
         self._file: int | None = None
         self._created = False
-        self._gathered: list[bytes] = []
-        self._gathered_size = 0
+        self._gathered = bytearray()  # one buffer: small chunks of their own would take many times their bytes
         self._unsynced = 0
 
     def gather(self, chunk: bytes) -> int:
         """Keep a chunk for the next write, and return how many bytes wait for it. Does not block."""
-        self._gathered.append(chunk)
-        self._gathered_size += len(chunk)
-        return self._gathered_size
+        self._gathered += chunk
+        return len(self._gathered)
 
     def write(self) -> None:
         """Write what was gathered, and sync now and then. Raises FileExistsError if the name is taken."""
@@ -44,8 +42,8 @@ class FileWriter:
             self._make_folder(self._folder)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._created = True
-        rest = memoryview(b"".join(self._gathered))
-        self._gathered, self._gathered_size = [], 0
+        rest = memoryview(self._gathered)
+        self._gathered = bytearray()
         self.size += len(rest)
         self._unsynced += len(rest)
         while rest:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from io import BytesIO
 
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
@@ -20,7 +21,10 @@ class MemoryBlobStore(BlobStore):
         self._written: dict[ObjectKey, datetime] = {}
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        data = b"".join([chunk async for chunk in chunks])
+        gathered = BytesIO()
+        async for chunk in chunks:
+            gathered.write(chunk)
+        data = gathered.getvalue()
         if key in self._objects:
             detail = "An object is under this key already."
             raise DriveError(Kind.ALREADY_EXISTS, detail, operation="put", backend=self.backend, subject=key)

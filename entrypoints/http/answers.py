@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 
-import structlog
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from application.fetch_blob import OpenBlob
-from entrypoints.connections import cut
 from entrypoints.http.pace import ClientTooSlow, Meter, Pace
+from entrypoints.http.paced_responses import cut_off
 
-LOG = structlog.get_logger()
 Headers = Sequence[tuple[str, str]]
 
 
@@ -46,11 +44,7 @@ class BlobAnswer:
                         return
                 await meter.send(send, _body(piece, more=False), len(piece))
         except ClientTooSlow:
-            LOG.info("a client took its answer too slowly")
-            client, server = scope.get("client"), scope.get("server")
-            if client and server:
-                # Of itself the server does so when all that it holds of the answer was taken, however slowly.
-                cut(client, server[1])
+            cut_off(scope)
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)

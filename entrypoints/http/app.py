@@ -16,13 +16,15 @@ from entrypoints.container import Container
 from entrypoints.http import blobs, docs, health, lists
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
-from entrypoints.http.blob_ids import BlobIdsApart
 from entrypoints.http.head import HeadAsGet
+from entrypoints.http.hosts import HostMiddleware
 from entrypoints.http.last_answers import LastAnswers
 from entrypoints.http.lingering import Lingering, LingerLimits
 from entrypoints.http.overload import Overload, Places
 from entrypoints.http.pace import Pace
+from entrypoints.http.paced_responses import PacedResponseMiddleware
 from entrypoints.http.problems import EXCEPTION_HANDLERS
+from entrypoints.http.raw_paths import RawPathMiddleware
 from entrypoints.http.secure_headers import SecureHeaders
 from entrypoints.http.unread_bodies import UnreadBodyMiddleware
 from entrypoints.lifecycle import StartError
@@ -65,7 +67,7 @@ def create_app(
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )
-    app.asgi_handler = _wrapped(app.asgi_handler, given, stopping, watching)
+    app.asgi_handler = _wrapped(_by_raw_path(app), given, stopping, watching)
     return app
 
 
@@ -83,7 +85,7 @@ def _interface(given: Settings, container: Container) -> Router:
             "listing": _always(container.list_blobs()),
             "delete": _always(container.delete_blob()),
             "blobs": _always(container.metadata().blobs),
-            "pace": _always(Pace(given.client_timeout, given.client_min_rate)),
+            "pace": _always(_pace(given)),
         },
         tags=["blobs"],
     )
@@ -110,12 +112,20 @@ def _add_metrics(router: Router, metrics: "Metrics", container: Container) -> No
     router.register(route)
 
 
+def _by_raw_path(app: Litestar) -> ASGIApp:
+    return RawPathMiddleware(app.asgi_handler, (route.path for route in app.routes if not route.path_parameters))
+
+
 def _wrapped(app: ASGIApp, given: Settings, stopping: Stopping, watching: Watching) -> ASGIApp:
     """In what sees a request before its route is looked up, and its answer last. The last here is the outermost."""
-    handler = LastAnswers(HeadAsGet(BlobIdsApart(app)), stopping)
+    handler = LastAnswers(PacedResponseMiddleware(HostMiddleware(HeadAsGet(app)), _pace(given)), stopping)
     secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
     reported = _traced(AccessLog(secure, watching.metrics), watching)
     return UnreadBodyMiddleware(reported, Lingering(_linger_limits(given)))
+
+
+def _pace(given: Settings) -> Pace:
+    return Pace(given.client_timeout, given.client_min_rate)
 
 
 def _traced(app: ASGIApp, watching: Watching) -> ASGIApp:
@@ -129,9 +139,10 @@ def _traced(app: ASGIApp, watching: Watching) -> ASGIApp:
 
 def _linger_limits(given: Settings) -> LingerLimits:
     """Clients that linger take half of the connections at most, and not longer than any slow client."""
+    most = LingerLimits()
     return LingerLimits(
-        idle=min(LingerLimits().idle, given.client_timeout),
-        total=given.client_timeout,
+        idle=min(most.idle, given.client_timeout),
+        total=min(most.total, given.client_timeout),
         connections=(given.max_connections + 1) // 2,
     )
 

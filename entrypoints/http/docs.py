@@ -1,18 +1,18 @@
 """The document that describes the interface, and the page at /docs that shows it, with its files served from here."""
 
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from litestar import Request, Response, Router, get
-from litestar.exceptions import NotFoundException
+from litestar.middleware import DefineMiddleware
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.params import FromPath
 
 from entrypoints import __version__
+from entrypoints.http.overload import Overload, Places
 
+MAX_REQUESTS = 64  # at the same time, in one worker; they need no token, so they take no slot of those that do
 STATIC = Path(__file__).parent / "static"
 PAGE = b"""<!doctype html>
 <html lang="en">
@@ -43,7 +43,8 @@ fetches what the other stored.
 
 **Errors** are problem details (RFC 9457). `code` is stable, and each operation lists those that it may answer; `detail`
 says what to do. Any other path is 404 `unknown_route`, any other method 405 `method_not_allowed` with the header
-`Allow`. What is no HTTP, or a path of more than 64 KiB, is refused with a status alone.
+`Allow`. A request without exactly one valid `Host` is 400 `invalid_header`. What is no HTTP, or a path of more than
+64 KiB, is refused with a status alone.
 
 **Requests** under `/v1` carry a bearer token, which is looked at before all else. An answer has the request's
 `X-Request-ID`, or a new one, under which the log tells of it.
@@ -68,11 +69,10 @@ def config() -> OpenAPIConfig:
     """The description's, and the routes for the page and its files."""
     files = {path.name: (TYPES.get(path.suffix, "text/plain"), path.read_bytes()) for path in STATIC.iterdir()}
 
-    @get("/files/{name:str}", sync_to_thread=False)
-    def file(name: FromPath[str]) -> Response[bytes]:
-        if name not in files:
-            raise NotFoundException
-        content_type, content = files[name]
+    # A path for each, as only paths without parameters are routed.
+    @get([f"/files/{name}" for name in files], sync_to_thread=False)
+    def file(request: Request[Any, Any, Any]) -> Response[bytes]:
+        content_type, content = files[Path(request.scope["path"]).name]
         return Response(content, media_type=content_type, headers={"Cache-Control": "max-age=3600"})
 
     return OpenAPIConfig(
@@ -81,15 +81,11 @@ def config() -> OpenAPIConfig:
         description=DESCRIPTION,
         render_plugins=[SwaggerPage(path="/")],
         openapi_router=Router(
-            "/docs", route_handlers=[file], include_in_schema=False, after_request=_no_page_of_errors
+            "/docs",
+            route_handlers=[file],
+            middleware=[DefineMiddleware(Overload, places=Places(MAX_REQUESTS))],
+            include_in_schema=False,
         ),
         components=Components(security_schemes={"bearer": BEARER}),
         security=[{"bearer": []}],
     )
-
-
-def _no_page_of_errors(response: Response[Any]) -> Response[Any]:
-    """The framework has a page of its own for what is not there. Here, errors are problem details."""
-    if response.status_code == HTTPStatus.NOT_FOUND:
-        raise NotFoundException
-    return response

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from http import HTTPStatus
+from io import BytesIO
 
 from litestar.types import Scope
 
@@ -31,7 +32,7 @@ async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> 
         raise too_large(max_bytes)
     scanner = Scanner()
     if length is not None and length <= SHORT:
-        data = scanner.feed(b"".join([chunk async for chunk in body]))
+        data = scanner.feed(await _gathered(body))
         return NewBlob(scanner.end(), _each(data), precondition=CREATE_ONLY)
     data = await _until_data(scanner, body)
     return NewBlob(scanner.id or (lambda: _seen(scanner)), _decoded(data, scanner, body), precondition=CREATE_ONLY)
@@ -42,6 +43,14 @@ def _check_media_type(headers: Mapping[str, str]) -> None:
     if media_type != "application/json":
         fault = "Send the blob as JSON, with the header Content-Type: application/json."
         raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault)
+
+
+async def _gathered(body: AsyncIterator[bytes]) -> bytes:
+    """All of a body, in one buffer: small chunks of their own would take many times their bytes."""
+    gathered = BytesIO()
+    async for chunk in body:
+        gathered.write(chunk)
+    return gathered.getvalue()
 
 
 async def _until_data(scanner: Scanner, body: AsyncIterator[bytes]) -> bytes:

@@ -8,11 +8,13 @@ import msgspec
 import structlog
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
+from litestar.types import HTTPScope, Send
 
 from domain.errors import DriveError, Kind
 
 LOG = structlog.get_logger()
 RETRY_AFTER = {"Retry-After": "5"}  # seconds
+PROBLEM = "application/problem+json"
 
 STATUSES: Mapping[Kind, HTTPStatus] = {
     Kind.NOT_FOUND: HTTPStatus.NOT_FOUND,
@@ -69,19 +71,33 @@ class ClientGone(Exception):
 
 def problem_response(request: Request[Any, Any, Any], problem: HttpProblem) -> Response[bytes]:
     """The answer that tells of `problem`."""
-    body = Problem(
-        type="about:blank",
-        title=problem.status.phrase,
-        status=problem.status,
-        detail=problem.detail,
-        instance=request.scope["raw_path"].decode("ascii", "backslashreplace"),
-        code=problem.code,
-    )
     return Response(
-        msgspec.json.encode(body),
+        _body(problem, request.scope["raw_path"]),
         status_code=problem.status,
-        headers=problem.headers | {"Content-Type": "application/problem+json"},
+        headers=problem.headers | {"Content-Type": PROBLEM},
         media_type=MediaType.JSON,
+    )
+
+
+async def send_problem(scope: HTTPScope, send: Send, problem: HttpProblem) -> None:
+    """Refuse a request outside of the framework."""
+    body = _body(problem, scope["raw_path"])
+    headers = problem.headers | {"content-type": PROBLEM, "content-length": str(len(body))}
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _body(problem: HttpProblem, raw_path: bytes) -> bytes:
+    return msgspec.json.encode(
+        Problem(
+            type="about:blank",
+            title=problem.status.phrase,
+            status=problem.status,
+            detail=problem.detail,
+            instance=raw_path.decode("ascii", "backslashreplace"),
+            code=problem.code,
+        )
     )
 
 

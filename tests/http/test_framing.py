@@ -178,3 +178,82 @@ def test_requests_that_do_not_wait_for_answers(server: Server, path: str) -> Non
         told = [answer(stream) for _ in asking[4:]]
         assert [each.status for each in told] == [200, 404, 206]
         assert told[2].body == b"el"
+
+
+class TestHosts:
+    """A proxy and the server could take different ones of two hosts, or of two lines, for the host of a request."""
+
+    @staticmethod
+    def asked(server: Server, head: str) -> Answer:
+        with server.connect() as connection:
+            return ask_once(connection, f"{head}\r\n".encode("latin-1"))
+
+    @pytest.mark.parametrize("version", ["1.0", "1.1"])
+    @pytest.mark.parametrize(
+        "hosts",
+        [
+            *("Host: test\r\nHost: test\r\n", "Host: test\r\nX: x\r\nhost: other\r\n", "Host: test\r\nHost:\r\n"),
+            *(
+                "Host: a b\r\n",
+                "Host: a, b\r\n",
+                "Host: a/b\r\n",
+                "Host: user@a\r\n",
+                "Host: a\tb\r\n",
+                "Host: \xe9\r\n",
+            ),
+            *('Host: "a"\r\n', "Host: a\\b\r\n", "Host: a?b\r\n", "Host: a#b\r\n", "Host: <a>\r\n"),
+        ],
+    )
+    @pytest.mark.parametrize("target", ["/health/live", "/v1/blobs/a", "/nowhere"])
+    def test_an_ambiguous_or_invalid_host_is_refused(
+        self, server: Server, target: str, hosts: str, version: str
+    ) -> None:
+        refusal = self.asked(server, f"GET {target} HTTP/{version}\r\n{hosts}{AUTH}")
+        assert (refusal.status, refusal.code) == (400, "invalid_header")
+        assert refusal.headers["content-type"] == "application/problem+json"
+
+    @pytest.mark.parametrize("hosts", ["", "Host:\r\n", "Host: \t\r\n"])
+    def test_http_1_1_needs_one(self, server: Server, hosts: str) -> None:
+        refusal = self.asked(server, f"GET /health/live HTTP/1.1\r\n{hosts}")
+        assert (refusal.status, refusal.code) == (400, "invalid_header")
+        for known in (hosts, "Host: test\r\n"):
+            assert self.asked(server, f"GET /health/live HTTP/1.0\r\n{known}").status == 200
+
+    @pytest.mark.parametrize("host", ["test", "a.example:8000", "[::1]:8000", "127.0.0.1", "caf%C3%A9.example", "a_b"])
+    def test_a_valid_one(self, server: Server, host: str) -> None:
+        assert self.asked(server, f"GET /health/live HTTP/1.1\r\nHost: {host}\r\n").status == 200
+
+    def test_the_body_of_a_refused_request_is_not_the_next_request(self, server: Server, path: str) -> None:
+        with server.connect() as connection, connection.makefile("rb") as stream:
+            body = request(f"DELETE {path}")
+            head = f"PUT {path} HTTP/1.1\r\nHost: a\r\nHost: b\r\n{AUTH}Content-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            assert answer(stream).status == 400
+            assert stream.read() == b""
+
+
+class TestLineEnds:
+    """A line of a head may end in LF only (RFC 9112, section 2.2 allows it).
+
+    The HTTP server's parser has no setting against it, and the application sees no line ends. So what matters is that
+    LF always ends a line, and is never part of a value or of a chunk's framing.
+    """
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_lf_ends_a_line_of_a_head(self, server: Server, path: str, end: str) -> None:
+        lines = [f"PUT {path} HTTP/1.1", "Host: test", AUTH.strip(), "X: a", "Content-Length: 5", "", ""]
+        stored = asked(server, end.join(lines).encode() + b"hello")
+        assert stored.status == 200
+        assert content(server, path) == b"hello"
+
+    @pytest.mark.parametrize("hidden", ["Host: other", "Transfer-Encoding: chunked", "Content-Length: 3"])
+    def test_a_line_behind_lf_counts(self, server: Server, path: str, hidden: str) -> None:
+        """As it would after CRLF: it can't be smuggled past a check."""
+        headers = f"{AUTH}X: a\n{hidden}\r\nContent-Length: 5\r\n"
+        found = asked(server, request(f"PUT {path}", headers, b"5\r\nhello\r\n0\r\n\r\n"))
+        assert found.status == (200 if "chunked" in hidden else 400)
+
+    @pytest.mark.parametrize("end", ["\r", "\r\r\n", "\r\n ", "\n "])
+    def test_nothing_else_does(self, server: Server, path: str, end: str) -> None:
+        headers = f"{AUTH}X: a{end}Y: b\r\nContent-Length: 5\r\n"
+        assert asked(server, request(f"PUT {path}", headers, b"hello")).status == 400

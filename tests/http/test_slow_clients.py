@@ -3,10 +3,13 @@
 import itertools
 import socket
 import time
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from entrypoints.http.docs import MAX_REQUESTS
 from tests.contracts.blob_store import MIB, pattern
 from tests.http.server import PATIENCE, Server
 from tests.http.wire import AUTH, JSON, get, request
@@ -137,3 +140,37 @@ def test_a_client_that_stops_reading_is_let_go(tmp_path: Path) -> None:
             server.wait_until_closed(tmp_path / "data" / "blobs")
             assert len(rest(connection)) < 30 * MIB
         assert "error" not in {line["level"] for line in server.log()}
+
+
+class TestTheFilesOfThePage:
+    """Anybody may fetch them, without a token."""
+
+    def test_clients_that_do_not_read_take_little_memory(self, tmp_path: Path) -> None:
+        crowd, file = 150, get("/docs/files/swagger-ui-bundle.js")
+        with Server(tmp_path, CLIENT_TIMEOUT="300") as server, ExitStack() as stack:
+            [worker] = server.workers()
+            with server.client() as client:
+                size = len(client.get("/docs/files/swagger-ui-bundle.js").content)
+            before = resident(worker)
+            readers = [stack.enter_context(connect_with_little_room(server)) for _ in range(crowd)]
+            for reader in readers:
+                reader.sendall(file)
+            statuses = Counter(reader.recv(12) for reader in readers)
+            assert statuses == {b"HTTP/1.1 200": MAX_REQUESTS, b"HTTP/1.1 503": crowd - MAX_REQUESTS}
+            assert resident(worker) - before < crowd * size / 8
+            with server.client() as client:
+                assert client.get("/v1/blobs").status_code == 200
+
+    def test_their_connections_are_closed(self, tmp_path: Path) -> None:
+        with Server(tmp_path, CLIENT_TIMEOUT="1") as server, connect_with_little_room(server) as reader:
+            reader.sendall(get("/docs/files/swagger-ui-bundle.js"))
+            server.wait_until(lambda: TOLD in {line["event"] for line in server.log()})
+            server.wait_until(lambda: server.connections() == 0)
+            with server.client() as client:
+                assert client.get("/docs/files/swagger-ui-bundle.js").status_code == 200
+
+
+def resident(worker: int) -> int:
+    """Bytes of a process's memory."""
+    [line] = [line for line in Path(f"/proc/{worker}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) * 1024

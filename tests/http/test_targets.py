@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.http.server import Server
-from tests.http.wire import AUTH, JSON, Answer, ask_once, get, put, request
+from tests.http.wire import AUTH, JSON, Answer, answer, ask_once, get, put, request
 
 
 def asked(server: Server, message: bytes) -> Answer:
@@ -102,3 +102,32 @@ def test_in_the_json_form_the_same_id_is_the_same_blob(server: Server) -> None:
     told = asked(server, request("POST /v1/blobs", head, body))
     assert (told.status, told.headers["location"]) == (201, "/v1/blobs/both%2F..%2Fforms%252F")
     assert id_of(server, "/v1/blobs/both/../forms%252F") == "both/../forms%2F"
+
+
+EXACT = ["/v1/blobs", "/metrics", "/docs", "/docs/openapi.json", "/docs/files/docs.js", "/health/live", "/health/ready"]
+ALTERED = [
+    *("{}/", "/{}", "{}//", "/.{}", "/x/..{}", "/docs/..{}", "{}/.", "{}/x/..", "{}%2f", "{}%2F", "/%2f{}", "/%2e{}"),
+    *("{};", "{};x", "{};x=y", "{}%00", "{}%20", "{}%3f", "{}%23", "{}.", "{}\\", "{}+", "{}x"),
+]
+
+
+class TestFixedPaths:
+    """Rules of proxies compare paths, so there is one for each of these, and nothing else leads there."""
+
+    @pytest.mark.parametrize("path", EXACT)
+    def test_an_altered_path_is_unknown(self, server: Server, path: str) -> None:
+        encoded = f"%{ord(path[1]):x}"
+        targets = [form.format(path) for form in ALTERED]
+        targets += [f"/{encoded}{path[2:]}", path.upper(), path[:2].upper() + path[2:], path.replace("s", "%73")]
+        targets += [path.replace("/", "//"), "/" + path[1:].replace("/", "\\") + "\\"]
+        with server.connect() as connection, connection.makefile("rb") as stream:
+            for target in dict.fromkeys(targets):
+                connection.sendall(request(f"GET {target}"))
+                found = answer(stream)
+                if not target.startswith("/v1/blobs/") and target != path:
+                    assert (found.status, found.code) == (404, "unknown_route"), target
+
+    @pytest.mark.parametrize("path", EXACT)
+    def test_with_a_query_or_the_server_it_is_the_same(self, server: Server, path: str) -> None:
+        for target in (path, f"{path}?", f"{path}?x=/..", f"http://test{path}"):
+            assert asked(server, request(f"GET {target}")).status in (200, 400)

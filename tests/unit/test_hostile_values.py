@@ -37,6 +37,7 @@ HEADERS: dict[str, list[str]] = {
     "content-range": ["bytes "],
     "content-type": ["", "text/plain", "text/plain;"],
     "expect": [""],
+    "host": ["", "["],
     "if-match": ["", '"a"', 'W/"a"'],
     "if-modified-since": ["", "Sat, ", "Sat Oct "],
     "if-none-match": ["", '"a"', 'W/"a"'],

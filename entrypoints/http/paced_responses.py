@@ -1,0 +1,53 @@
+"""Responses whose bodies are made at once, sent as slowly as their clients take them."""
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from entrypoints.connections import cut
+from entrypoints.http.pace import ClientTooSlow, Meter, Pace
+
+LOG = structlog.get_logger()
+CHUNK = 8 * 1024  # bytes; the HTTP server keeps up to 20 of them for each connection
+
+
+class PacedResponseMiddleware:
+    """ASGI middleware that sends a large body in chunks, and closes the connection of a client that is too slow.
+
+    The HTTP server would copy the whole body for each connection, and keep it until the client has taken it.
+    """
+
+    def __init__(self, app: ASGIApp, pace: Pace) -> None:
+        self._app = app
+        self._pace = pace
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def pacing(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message["more_body"] and len(message["body"]) > CHUNK:
+                await self._send(scope, send, message["body"])
+            else:
+                await send(message)
+
+        has_body = scope["type"] == ScopeType.HTTP and scope["method"] != "HEAD"
+        await self._app(scope, receive, pacing if has_body else send)
+
+    async def _send(self, scope: Scope, send: Send, body: bytes) -> None:
+        meter = Meter(self._pace)
+        try:
+            for start in range(0, len(body), CHUNK):
+                chunk = body[start : start + CHUNK]
+                more = start + CHUNK < len(body)
+                await meter.send(send, {"type": "http.response.body", "body": chunk, "more_body": more}, len(chunk))
+        except ClientTooSlow:
+            cut_off(scope)
+
+
+def cut_off(scope: Scope) -> None:
+    """Close the connection of a client that is too slow.
+
+    The HTTP server closes it only when the client has taken everything that the server holds of the response.
+    """
+    LOG.info("a client took its answer too slowly")
+    client, server = scope.get("client"), scope.get("server")
+    if client and server:
+        cut(client, server[1])

@@ -1,0 +1,74 @@
+"""Bodies in chunks of two bytes: they take the memory of their bytes, not of as many objects."""
+
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.storage.files import FileWriter
+from adapters.storage.memory import MemoryBlobStore
+from adapters.storage.recut import recut
+from domain.blob import ObjectKey
+from entrypoints.http.json_request import SHORT, new_blob
+from entrypoints.http.json_scanner import Scanner
+
+BODY = b'{"id":"small chunks","data":"' + b"QUJD" * (SHORT // 8) + b'"}'
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    view = memoryview(BODY)
+    for start in range(0, len(BODY), 2):
+        yield bytes(view[start : start + 2])
+
+
+async def a_short_json_body(_: Path) -> object:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
+    scope: Any = {"type": "http", "http_version": "1.1", "headers": headers}
+    return await new_blob(scope, chunks(), len(BODY))
+
+
+async def a_long_json_body(_: Path) -> object:
+    scanner = Scanner()
+    async for chunk in chunks():
+        scanner.feed(chunk)
+    return scanner.end()
+
+
+async def a_file(folder: Path) -> object:
+    path = folder / ObjectKey.random().value
+    writer = FileWriter(str(path), lambda _: None, lambda: None)
+    async for chunk in chunks():
+        writer.gather(chunk)
+    writer.finish()
+    assert path.read_bytes() == BODY
+    return writer
+
+
+async def pieces_of_one_size(_: Path) -> object:
+    [piece] = [piece async for piece in recut(chunks(), len(BODY))]
+    assert piece == BODY
+    return piece
+
+
+async def a_blob_in_memory(_: Path) -> object:
+    store = MemoryBlobStore()
+    await store.put(ObjectKey.random(), chunks())
+    return store
+
+
+COLLECTORS = [a_short_json_body, a_long_json_body, a_file, pieces_of_one_size, a_blob_in_memory]
+
+
+@pytest.mark.parametrize("collect", COLLECTORS, ids=lambda collect: collect.__name__)
+async def test_memory_is_bounded_by_bytes(collect: Callable[[Path], Awaitable[object]], tmp_path: Path) -> None:
+    await collect(tmp_path)  # once untraced, because some things are made on first use
+    gc.collect()
+    tracemalloc.start()
+    try:
+        await collect(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(BODY)
+    finally:
+        tracemalloc.stop()
