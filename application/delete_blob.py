@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.ports.metadata import Garbage, UnitOfWorkFactory
+from application.repeat import repeated
 from application.settle import WAITS, settle
 from application.store_blob import GRACE
 from domain.blob import Blob, BlobId
@@ -24,6 +25,9 @@ class DeleteBlob:
     waits: Sequence[float] = WAITS
 
     async def __call__(self, blob_id: BlobId, precondition: Precondition = ANY) -> None:
+        await repeated(lambda: self._delete(blob_id, precondition))
+
+    async def _delete(self, blob_id: BlobId, precondition: Precondition) -> None:
         async with self.units() as work:
             blob = await work.blobs.remove(blob_id, precondition)
             await work.garbage.add(Garbage(blob.location), after=self.grace)

@@ -1,14 +1,12 @@
 """Keep an object from being reaped while somebody reads it, however long that takes."""
 
-import asyncio
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self
 
 from application.ports.metadata import UnitOfWorkFactory
+from application.renewals import Renewals
 from domain.blob import ObjectKey
-from domain.errors import DriveError
 
 RENEWALS = 3  # in a grace, so two may fail
 
@@ -26,34 +24,18 @@ class Hold:
     key: ObjectKey
     grace: timedelta
     renewals: int = RENEWALS
-    _timer: asyncio.TimerHandle | None = None
-    _renewing: "asyncio.Task[None] | None" = None
+    _renewals: Renewals = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._renewals = Renewals(self._renew, self.grace / self.renewals)
 
     async def __aenter__(self) -> Self:
         if self.grace:
-            self._timer = asyncio.get_running_loop().call_later(self._interval, self._start_renewing)
+            self._renewals.start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Stop, without a renewal in progress."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.gather(self._renewing, return_exceptions=True)
-
-    @property
-    def _interval(self) -> float:
-        return self.grace.total_seconds() / self.renewals
-
-    def _start_renewing(self) -> None:
-        self._renewing = asyncio.create_task(self._renew_forever())
-
-    async def _renew_forever(self) -> None:
-        while True:
-            with suppress(DriveError):  # the next one may succeed
-                await self._renew()
-            await asyncio.sleep(self._interval)
+        await self._renewals.__aexit__(*exc)
 
     async def _renew(self) -> None:
         async with self.units() as work:

@@ -10,11 +10,14 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from application.intake import Intake
 from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage, KeySource, Published, UnitOfWork, UnitOfWorkFactory
 from application.reap import give_up
+from application.renewals import Renewals
+from application.repeat import repeated
 from application.replay import KEPT, ReplayableBody
 from application.retry import ONCE, Retry
 from application.settle import WAITS, settle
@@ -82,7 +85,7 @@ class StoreBlob:
     async def __call__(self, new: NewBlob) -> StoredBlob:
         draft = await self._write_with_retries(new)
         async with self._abandoned_if_it_fails(draft.location):
-            return await self._publish(draft, new.precondition)
+            return await repeated(lambda: self._publish(draft, new.precondition))
 
     async def _write_with_retries(self, new: NewBlob) -> Draft:
         """Reserve and write until an attempt succeeds, each time under a new key.
@@ -129,7 +132,10 @@ class StoreBlob:
     async def _write(self, location: Location, new: NewBlob, body: ReplayableBody) -> Draft:
         async with aclosing(body.replay()) as replayed:
             intake = Intake(replayed, self.max_bytes, new.size, new.digest)
-            async with aclosing(self._renewing(location, intake)) as chunks:
+            async with (
+                Renewals(partial(self._renew, location), self.lease / 3) as renewals,
+                aclosing(self._renewing(location, intake, renewals)) as chunks,
+            ):
                 stored = await self._put(location, chunks)
         if stored.size != intake.size:
             detail = f"The storage keeps {stored.size:,} bytes of the {intake.size:,} that it was given."
@@ -149,7 +155,8 @@ class StoreBlob:
                 Kind.UNAVAILABLE, detail, operation="put", backend=location.backend, subject=location.key
             ) from error
 
-    async def _renewing(self, location: Location, intake: Intake) -> AsyncGenerator[bytes]:
+    async def _renewing(self, location: Location, intake: Intake, renewals: Renewals) -> AsyncGenerator[bytes]:
+        """Pass the chunks on, and renew the lease now and then; after the last one, for as long as the put takes."""
         renewed = self.monotonic()
         async with aclosing(aiter(intake)) as chunks:
             async for chunk in chunks:
@@ -157,6 +164,7 @@ class StoreBlob:
                     await self._renew(location)
                     renewed = self.monotonic()
                 yield chunk
+        renewals.start()
 
     async def _renew(self, location: Location) -> None:
         async with self.units() as work:

@@ -25,9 +25,11 @@ class Kind(Enum):
     """The upload took longer than its lease and was given up: see application/reap.py."""
     COMMIT_UNKNOWN = "commit_unknown"
     """The connection was lost while a commit was on its way: it may have happened or not."""
+    ROLLED_BACK = "rolled_back"
+    """The database undid a transaction that was in the way of another one. It may be run again at once."""
 
 
-TEMPORARY = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.LEASE_LOST, Kind.COMMIT_UNKNOWN})
+TEMPORARY = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.LEASE_LOST, Kind.COMMIT_UNKNOWN, Kind.ROLLED_BACK})
 
 
 class Loggable:

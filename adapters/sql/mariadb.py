@@ -20,7 +20,7 @@ from domain.errors import DriveError, Kind
 # By the server's numbers, and from 2000 on the client's (MariaDB's list of error codes). What is not here is a fault
 # of our own.
 KINDS = {
-    1020: Kind.UNAVAILABLE,  # rolled back: a row has changed since it was read
+    1020: Kind.ROLLED_BACK,  # a row has changed since it was read
     1021: Kind.NO_SPACE,  # the disk
     1040: Kind.UNAVAILABLE,  # out of connections
     1041: Kind.UNAVAILABLE,  # out of memory
@@ -36,7 +36,7 @@ KINDS = {
     1203: Kind.UNAVAILABLE,  # out of this user's connections
     1205: Kind.TIMEOUT,  # a lock
     1206: Kind.UNAVAILABLE,  # out of locks
-    1213: Kind.UNAVAILABLE,  # rolled back for the sake of another transaction
+    1213: Kind.ROLLED_BACK,  # a deadlock
     1226: Kind.UNAVAILABLE,  # beyond what the user may use
     1227: Kind.UNAVAILABLE,  # on the server
     1290: Kind.UNAVAILABLE,  # a read-only server

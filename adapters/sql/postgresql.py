@@ -26,7 +26,7 @@ KINDS = {
     "28": Kind.UNAVAILABLE,  # the role or its password
     "3D": Kind.UNAVAILABLE,  # no such database
     "3F": Kind.UNAVAILABLE,  # no such schema
-    "40": Kind.UNAVAILABLE,  # rolled back for the sake of another transaction
+    "40": Kind.ROLLED_BACK,
     "42501": Kind.UNAVAILABLE,  # the role's rights
     "53": Kind.UNAVAILABLE,  # out of connections or memory
     "53100": Kind.NO_SPACE,

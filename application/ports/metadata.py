@@ -178,6 +178,8 @@ is not named never will be again, for publishing must find the upload.
 class UnitOfWork(Protocol):
     """Changes that happen together or not at all.
 
+    Every call in a unit may raise ROLLED_BACK, if the unit was in the way of another one. Then it may be run again.
+
     Callers keep it short: none waits for the bytes of a blob, for a client or for another unit inside one.
     """
 

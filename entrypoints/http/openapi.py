@@ -77,7 +77,7 @@ _READY = json_of("Ready", {"status": "degraded", "reasons": {"storage": "no_spac
 _OF_BLOBS = ["ETag", "Vary", "Content-Length"]
 
 _EVERYWHERE = ["unauthorized", "internal_error", "unavailable", "timeout", "overloaded"]
-_CHANGING = ["no_space", "commit_unknown", *_EVERYWHERE]
+_CHANGING = ["no_space", "commit_unknown", "rolled_back", *_EVERYWHERE]
 _BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
 _STORING = ["invalid_id", "lease_lost", "integrity", *_BODY, *_CHANGING]
 _READING = ["invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *_EVERYWHERE]

@@ -56,6 +56,7 @@ PROBLEMS: Mapping[HTTPStatus, Mapping[str, str]] = {
         "unavailable": TOLD[Kind.UNAVAILABLE],
         "timeout": TOLD[Kind.TIMEOUT],
         "commit_unknown": TOLD[Kind.COMMIT_UNKNOWN],
+        "rolled_back": TOLD[Kind.ROLLED_BACK],
         "overloaded": OVERLOADED,
         "not_ready": "Not ready: the database (unavailable). The log has the details.",
     },

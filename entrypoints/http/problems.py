@@ -31,6 +31,7 @@ STATUSES: Mapping[Kind, HTTPStatus] = {
     Kind.TIMEOUT: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.LEASE_LOST: HTTPStatus.REQUEST_TIMEOUT,
     Kind.COMMIT_UNKNOWN: HTTPStatus.SERVICE_UNAVAILABLE,
+    Kind.ROLLED_BACK: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 # What is told of the faults on our side. The details, with paths and hosts, are for the log.
@@ -40,6 +41,7 @@ TOLD = {
     Kind.UNAVAILABLE: "The storage or the database can't be used now. Try again later.",
     Kind.TIMEOUT: "The storage or the database did not answer in time. Try again later.",
     Kind.COMMIT_UNKNOWN: "The connection to the database was lost. Fetch the blob to see whether it was stored.",
+    Kind.ROLLED_BACK: "Other requests were changing the same blob. Nothing was changed. Try again.",
 }
 
 

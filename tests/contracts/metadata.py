@@ -19,6 +19,7 @@ from application.ports.metadata import (
     UnitOfWorkFactory,
     common_prefix,
 )
+from application.repeat import repeated
 from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
@@ -77,17 +78,23 @@ async def put(metadata: Metadata, version: Blob, precondition: Precondition = AN
 
 
 async def publish(metadata: Metadata, draft: Draft, precondition: Precondition = ANY) -> Published:
-    async with metadata() as work:
-        published = await work.blobs.put(draft, precondition)
-        await work.commit()
-        return published
+    async def unit() -> Published:
+        async with metadata() as work:
+            published = await work.blobs.put(draft, precondition)
+            await work.commit()
+            return published
+
+    return await repeated(unit)
 
 
 async def remove(metadata: Metadata, blob_id: BlobId, precondition: Precondition = ANY) -> Blob:
-    async with metadata() as work:
-        removed = await work.blobs.remove(blob_id, precondition)
-        await work.commit()
-        return removed
+    async def unit() -> Blob:
+        async with metadata() as work:
+            removed = await work.blobs.remove(blob_id, precondition)
+            await work.commit()
+            return removed
+
+    return await repeated(unit)
 
 
 async def outcomes(*racing: object) -> list[object]:

@@ -1,8 +1,7 @@
 """Readers that take longer than the grace of what was replaced or deleted."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,41 +19,17 @@ from adapters.storage.database import CHUNK, DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from application.delete_blob import DeleteBlob
-from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import UnitOfWork
 from application.store_blob import GRACE
 from application.stores import Stores
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import pattern
 from tests.contracts.metadata import Metadata
 from tests.integration.drive import ID, Drive, Time
+from tests.integration.renewing import Renewing
 
 OLD = pattern(4 * CHUNK + 1)
 OFTEN = 1_000_000  # renewals in a grace: one every millisecond
-
-
-class Renewing(UnitOfWorkFactory):
-    """Units of work of a reader: each is a renewal. So many are `refused` first."""
-
-    def __init__(self, units: UnitOfWorkFactory) -> None:
-        self.units = units
-        self.refused = 0
-        self.ended = asyncio.Condition()
-
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        if self.refused:
-            self.refused -= 1
-            raise DriveError(Kind.UNAVAILABLE, "the database is down")
-        async with self.units() as work:
-            yield work
-        async with self.ended:
-            self.ended.notify_all()
-
-    async def one(self) -> None:
-        """Wait until a renewal has ended that had not begun before."""
-        for _ in range(2):
-            async with self.ended:
-                await self.ended.wait()
 
 
 class LongReader:

@@ -1,13 +1,14 @@
 """Uploads that stand still, and the reaper."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
+from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage
 from application.reap import AGAIN, AT_ONCE, BATCH, CLAIM, Reap, Reaped
 from application.store_blob import GRACE, LEASE, NewBlob, StoredBlob, abandon
@@ -18,6 +19,7 @@ from entrypoints.container import Container
 from entrypoints.settings import Settings
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive
+from tests.integration.renewing import Renewing
 
 
 class TestLeases:
@@ -88,6 +90,27 @@ class TestLeases:
 
         await replace(drive.store, lease=lease)(NewBlob(ID, source()))
         assert await drive.get() == b"it is not renewed, and holds"
+
+    async def test_an_upload_keeps_its_lease_while_its_last_bytes_take_long(self, drive: Drive) -> None:
+        lease = timedelta(milliseconds=3)  # so that a renewal is due after one
+        renewals = Renewing(drive.metadata)
+        arrived = asyncio.Event()
+        put = drive.active.put
+
+        async def put_slowly(key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+            stored = await put(key, chunks)
+            await arrived.wait()
+            return stored
+
+        drive.active.put = put_slowly  # type: ignore[method-assign]  # a slow uplink
+        uploading = asyncio.create_task(replace(drive.store, units=renewals, lease=lease)(NewBlob(ID, each([b"data"]))))
+        for _ in range(4):
+            await renewals.one()
+            drive.time.pass_by(lease / 2)
+            await drive.reap()
+        arrived.set()
+        await uploading
+        assert await drive.get() == b"data"
 
     async def test_an_upload_that_was_given_up_is_told_at_the_next_chunk(
         self, drive: Drive, steps: "asyncio.Queue[bytes | None]"

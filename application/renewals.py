@@ -1,0 +1,46 @@
+"""Renewals: something with an end that is put off again and again, in the background."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from domain.errors import DriveError
+
+
+@dataclass(slots=True)
+class Renewals:
+    """Calls `renew` once an `interval`, from one interval after `start` until the context is left.
+
+    One that fails is not repeated, because the next one may succeed. Until the first is due it costs a timer only.
+    """
+
+    renew: Callable[[], Awaitable[object]]
+    interval: timedelta
+    _timer: asyncio.TimerHandle | None = None
+    _renewing: "asyncio.Task[None] | None" = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Stop, without a renewal in progress."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+
+    def start(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.interval.total_seconds(), self._begin)
+
+    def _begin(self) -> None:
+        self._renewing = asyncio.create_task(self._renew_forever())
+
+    async def _renew_forever(self) -> None:
+        while True:
+            with suppress(DriveError):
+                await self.renew()
+            await asyncio.sleep(self.interval.total_seconds())
