@@ -1,7 +1,7 @@
 """Find out whether a blob could be stored now: the database and the active storage each take a write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,23 +15,30 @@ DEADLINE = timedelta(seconds=5)
 PROBE_LEASE = timedelta(minutes=1)
 
 
+async def any_storage(_: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class CheckReady:
     """Try each part within `deadline`, and return the faults by the part's name: none, if all is well.
 
-    The probe goes the way of an upload that is given up, so one that is cut off is cleaned up like any other.
+    `recognise` raises if the storage is not the one that the database knows. The probe goes the way of an upload that
+    is given up, so one that is cut off is cleaned up like any other.
     """
 
     units: UnitOfWorkFactory
     stores: Stores
     new_key: KeySource
     deadline: timedelta = DEADLINE
+    recognise: Callable[[str], Awaitable[object]] = any_storage
 
     async def __call__(self) -> Mapping[str, DriveError]:
         location = Location(self.stores.active, self.new_key())
         faults: dict[str, DriveError] = {}
         for part, probe in (
             ("database", self._reserve),
+            ("storage", self._recognise),
             ("storage", self._write),
             ("database", self._give_up),
         ):
@@ -43,6 +50,13 @@ class CheckReady:
         async with self.units() as work:
             await work.uploads.add(location, PROBE_LEASE)
             await work.commit()
+
+    async def _recognise(self, location: Location) -> None:
+        try:
+            await self.recognise(location.backend)
+        except DriveError:
+            await self._give_up(location)
+            raise
 
     async def _write(self, location: Location) -> None:
         store = self.stores.holding(location)

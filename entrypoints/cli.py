@@ -5,7 +5,7 @@ import errno
 import multiprocessing
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from ipaddress import ip_address
@@ -15,7 +15,9 @@ from typing import Any
 import click
 from litestar import Litestar
 
+from domain.blob import ObjectKey
 from entrypoints import __version__, connections, lifecycle, logs, settings, tls
+from entrypoints.commands.adopt import adopt
 from entrypoints.commands.check import check
 from entrypoints.commands.exits import tell_and_exit
 from entrypoints.commands.migrations import migrations
@@ -54,6 +56,10 @@ def main() -> None:
     \b
     Later, beside the server, at any time:
       drivebay verify                 is all that was stored still there, and whole?
+
+    \b
+    After a restore, or when a storage was copied or moved:
+      drivebay adopt                  let this database be the one that uses it
 
     \b
     COMMAND --help tells what a command does, with examples and its exit codes. For
@@ -100,25 +106,30 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
             ready = lifecycle.prepare(given)
             address, claim = _claim(ready)
             stack.enter_context(claim)
-            asyncio.run(_check(ready))
+            created = asyncio.run(_check(ready))
             if ready.metrics and ready.workers > 1:
                 stack.enter_context(_shared_metrics())
         except (SettingsError, StartError) as fault:
             tell_and_exit(fault)
         click.echo(_banner(ready, address, made_token=not given.tokens))
-        _serve(ready, address, reload=reload)
+        _serve(ready, address, created, reload=reload)
 
 
 main.add_command(check)
 main.add_command(verify)
+main.add_command(adopt)
 main.add_command(migrations)
 main.add_command(show)
 
 
-async def _check(given: Settings) -> None:
-    """Open all that the settings name, once, so that what is wrong is told here, in one line."""
-    async with lifecycle.opened(Container(settings=given)):
-        pass
+async def _check(given: Settings) -> Set[ObjectKey]:
+    """Open all that the settings name, once, so that what is wrong is told here, in one line.
+
+    Returns the epochs of storages that were marked: no copy of the database can know them.
+    """
+    container = Container(settings=given)
+    async with lifecycle.opened(container):
+        return container.ownership().created
 
 
 @contextmanager
@@ -192,7 +203,7 @@ def _place_of_rows(given: Settings) -> str:
     return servers.get(given.database) or f"in {given.sqlite_path.absolute()}"
 
 
-def _serve(given: Settings, address: str, *, reload: bool) -> None:
+def _serve(given: Settings, address: str, created: Set[ObjectKey], *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
@@ -228,7 +239,7 @@ def _serve(given: Settings, address: str, *, reload: bool) -> None:
             Path(__file__).parents[1] / name for name in ("domain", "application", "adapters", "entrypoints")
         ],
     )
-    server.serve(target_loader=partial(application, given), wrap_loader=False)
+    server.serve(target_loader=partial(application, given, created), wrap_loader=False)
 
 
 def _client_timeout(given: Settings) -> int:
@@ -242,8 +253,8 @@ def _obey_the_parent() -> None:
     hold_sigterm()
 
 
-def application(given: Settings) -> Litestar:
-    """What a worker serves.
+def application(given: Settings, created: Set[ObjectKey]) -> Litestar:
+    """What a worker serves. `created`: what the parent's check returned.
 
     The parent has seen that the backends can be used. One that takes a dead worker's place may find them down, and
     should not end the service by dying too.
@@ -251,7 +262,7 @@ def application(given: Settings) -> Litestar:
     _obey_the_parent()
     logs.configure()
     stopping = Stopping(given.port, given.drain_time, given.stop_timeout)
-    app = create_app(given, patient=True, stopping=stopping)
+    app = create_app(given, patient=True, stopping=stopping, created=created)
     app.on_startup.append(partial(_limit_unsent, given))
     return app
 

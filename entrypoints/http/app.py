@@ -1,7 +1,7 @@
 """The Litestar application."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
 
+from domain.blob import ObjectKey
 from entrypoints import lifecycle, logs, settings
 from entrypoints.container import Container
 from entrypoints.http import blobs, docs, health, lists
@@ -38,14 +39,17 @@ def create_app(
     *,
     patient: bool = False,
     stopping: Stopping | None = None,
+    created: Set[ObjectKey] = frozenset(),
 ) -> Litestar:
     """An application of its own, with nothing shared. `configure` may override what the container provides.
 
-    At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead.
+    At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead. `created`:
+    epochs that this server has written, see application/ownership.py.
     """
     stopping = stopping or Stopping()
     watching = Watching(given)
     container = Container(settings=given, observer=watching.observer)
+    container.ownership.add_kwargs(created=created)
     configure(container)
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from domain.errors import DriveError, Kind
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 
 
 def upgrade(connection: Connection) -> None:
