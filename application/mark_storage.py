@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from application.markers import UnknownStorage, write_marker
+from application.markers import EPOCH, IDENTITY, UnknownStorage, write_marker
 from application.ports.metadata import (
     BlobReader,
     Garbage,
@@ -62,7 +62,7 @@ class MarkStorage:
             await work.commit()
         try:
             store = self.stores.by_name[new.backend]
-            for location, kind in zip(locations, ("storage identity", "storage epoch"), strict=True):
+            for location, kind in zip(locations, (IDENTITY, EPOCH), strict=True):
                 await write_marker(store, location.key, kind, self.now())
             if await self._publish(new, old):
                 return True

@@ -16,6 +16,8 @@ from domain.errors import DriveError, Kind
 
 # The rows are where these keep their bytes, so neither is ever without the other.
 WITHOUT_MARKERS = frozenset({"database", "memory"})
+IDENTITY, EPOCH, CLAIM = "storage identity", "storage epoch", "storage claim"
+LARGEST = 400  # bytes
 SHORTEST = timedelta(seconds=1)
 LONGEST = timedelta(days=1)
 
@@ -54,6 +56,22 @@ def claim_key(epoch: ObjectKey, turn: int) -> ObjectKey:
     It is as good as random for everyone else.
     """
     return ObjectKey(sha256(f"{epoch} {turn}".encode()).hexdigest()[:32])
+
+
+async def is_identity(store: BlobStore, key: ObjectKey) -> bool:
+    """Whether an object is the identity marker of some database. No blob is one, as nobody knows its key beforehand."""
+    try:
+        if (await store.stat(key)).size > LARGEST:
+            return False
+        content: Any = json.loads(await read_marker(store, key))
+    except DriveError as error:
+        if error.kind is not Kind.NOT_FOUND:
+            raise
+        return False
+    except (ValueError, RecursionError):
+        return False
+    wanted = {"product": "drivebay", "kind": IDENTITY, "key": key.value}
+    return isinstance(content, dict) and wanted.items() <= content.items()
 
 
 async def read_marker(store: BlobStore, key: ObjectKey) -> bytes:

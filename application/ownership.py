@@ -19,7 +19,16 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from application.mark_storage import MarkStorage
-from application.markers import WITHOUT_MARKERS, UnknownStorage, claim_key, encoded, read_marker, write_marker
+from application.markers import (
+    CLAIM,
+    EPOCH,
+    WITHOUT_MARKERS,
+    UnknownStorage,
+    claim_key,
+    encoded,
+    read_marker,
+    write_marker,
+)
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import KnownStorage
 from application.reap import give_up
@@ -230,7 +239,7 @@ class Ownership:
 
     async def _write(self, begun: KnownStorage) -> None:
         assert begun.next is not None
-        await write_marker(self._store(begun.backend), begun.next, "storage epoch", self._now())
+        await write_marker(self._store(begun.backend), begun.next, EPOCH, self._now())
 
     async def _finish(self, begun: KnownStorage) -> None:
         assert begun.next is not None
@@ -262,11 +271,11 @@ class Ownership:
         store, at = self._store(claim.backend), self._now()
         more = {"next": str(begun.next)}
         try:
-            await write_marker(store, claim.key, "storage claim", at, **more)
+            await write_marker(store, claim.key, CLAIM, at, **more)
         except DriveError as error:
             if error.kind is not Kind.ALREADY_EXISTS:
                 raise
-        return await read_marker(store, claim.key) == encoded("storage claim", claim.key, at, **more)
+        return await read_marker(store, claim.key) == encoded(CLAIM, claim.key, at, **more)
 
     async def _withdraw(self, claim: Location) -> None:
         await self._store(claim.backend).delete(claim.key)

@@ -210,7 +210,7 @@ class Container(containers.DeclarativeContainer):
     ownership = providers.Singleton(Ownership, mark_storage, providers.Callable(interval_for, _given.reap_interval))
     # The commands leave the interval as it is.
     ownership_for_a_while = providers.Singleton(Ownership, mark_storage)
-    adopt_storage = providers.Singleton(AdoptStorage, mark_storage)
+    adopt_storage = providers.Singleton(AdoptStorage, mark_storage, metadata.provided.named)
     reap = providers.Singleton(Reap, metadata, stores, may_delete=ownership.provided.may_delete)
     verify = providers.Singleton(
         Verify,

@@ -49,7 +49,7 @@ def adopt(*, names: tuple[str, ...], dry_run: bool, even_if_missing: bool, as_js
       a clone      of the database that is to go on by itself, with a copy of the storage
       a move       of the storage to another disk, bucket or folder
 
-    It looks at a sample of the blobs first. Then it writes a new marker, and deletes the former one if it is there. So
+    It looks at a sample of the blobs first. Then it writes a new marker, and deletes all others that are there. So
     another database that used this storage until now, such as the one that this one was copied from, refuses it from
     then on: its servers become unready, and do not start. Never adopt a storage that another database is to go on with.
 
@@ -105,6 +105,8 @@ def _write(as_json: bool, line: str, of: dict[str, Any]) -> None:
 
 def _line(adopted: Adopted) -> str:
     seen = f"{adopted.sample.looked} blobs were sampled, and the objects of {adopted.sample.missing} are missing"
+    if adopted.others:
+        seen += f"; {len(adopted.others)} other databases had adopted it"
     if adopted.refused:
         return f"{adopted.backend}: refused: {adopted.refused} If they are lost, add --even-if-missing."
     if adopted.adopted:
@@ -120,4 +122,5 @@ def _object(adopted: Adopted) -> dict[str, Any]:
         "was_known": adopted.was_known,
         "sampled": adopted.sample.looked,
         "missing": adopted.sample.missing,
+        "others": [key.value for key in adopted.others],
     }

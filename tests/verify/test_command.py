@@ -17,6 +17,7 @@ from tests.verify.behind import Files
 from tests.verify.command import PATIENCE, verify
 
 pytestmark = pytest.mark.timeout(300)
+GO_WITH_REPAIR = "--older-than, --drop-missing, --even-if-most-are and --even-if-missing go with --repair."
 
 
 @pytest.fixture
@@ -29,9 +30,10 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--older-than", "1d"], "--older-than, --drop-missing and --even-if-most-are go with --repair."),
-        (["--drop-missing"], "--older-than, --drop-missing and --even-if-most-are go with --repair."),
-        (["--even-if-most-are"], "--older-than, --drop-missing and --even-if-most-are go with --repair."),
+        (["--older-than", "1d"], GO_WITH_REPAIR),
+        (["--drop-missing"], GO_WITH_REPAIR),
+        (["--even-if-most-are"], GO_WITH_REPAIR),
+        (["--even-if-missing"], GO_WITH_REPAIR),
         (["--repair", "--older-than", "1 day"], "'1 day' is no age. Give a number with s, m, h or d"),
         (["--repair", "--older-than", "-1d"], "'-1d' is no age."),
         (["--repair", "--older-than", "١d"], "'١d' is no age."),
