@@ -10,11 +10,11 @@ import stamina
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
-from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, STORAGES, UPLOADS
+from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, STORAGES, UPLOADS, DatabaseNow
 from adapters.storage.s3 import S3Config
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import Garbage
-from domain.blob import Location
+from domain.blob import Location, ObjectKey
 from domain.errors import DriveError
 from entrypoints import lifecycle, settings
 from entrypoints.container import Container
@@ -35,7 +35,8 @@ class Underneath:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(lifecycle.opened(self._container))
+        await self._stack.enter_async_context(lifecycle.entered(self._container))
+        await self._store.check()
         if self._settings.storage == "s3":
             config = S3Config(
                 self._settings.s3_bucket,
@@ -74,6 +75,24 @@ class Underneath:
             await work.commit()
         for location in (uploaded, replaced):
             await self._store.put(location.key, each([b"in vain"]))
+
+    async def forget_the_storage(self) -> None:
+        """As if it had never been marked."""
+        for key in await self._database.read(markers.in_tables):
+            await self._store.delete(ObjectKey(key))
+        async with self._database.transaction() as transaction:
+            await transaction.run(_delete_all, STORAGES)
+            await transaction.commit()
+
+    async def advance(self) -> None:
+        """Let the epoch have been replaced just now."""
+
+        def update(connection: Connection) -> None:
+            connection.execute(sa.update(STORAGES).values(advanced_at=DatabaseNow()))
+
+        async with self._database.transaction() as transaction:
+            await transaction.run(update)
+            await transaction.commit()
 
     async def clear(self) -> None:
         """Take everything away but the markers."""
