@@ -16,7 +16,7 @@ PROBE_LEASE = timedelta(minutes=1)
 
 
 async def any_storage(_: str) -> None:
-    pass
+    """Nothing is known of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from application.drop_missing import DropMissing
 from application.findings import Repair, Side, Tally, Verified, Wanted, Watcher
 from application.markers import UnknownStorage
 from application.ports.blob_store import BlobStore
-from application.ports.metadata import BacklogReader, BlobReader, NamedReader, UnitOfWorkFactory
+from application.ports.metadata import BacklogReader, BlobReader, KnownStorage, NamedReader, UnitOfWorkFactory
 from application.reap import always
 from application.store_blob import utc_now
 from application.stores import Stores
@@ -52,7 +52,7 @@ class Verify:
     named: NamedReader
     backlog: BacklogReader
     stores: Stores
-    recognise: Callable[[str], Awaitable[object]] = any_storage
+    recognise: Callable[[str], Awaitable[KnownStorage | None]] = any_storage
     acquire: Callable[[str, Callable[[timedelta], Awaitable[None]]], Awaitable[None]] = acquired
     may_delete: Callable[[str], Awaitable[bool]] = always
     now: Callable[[], datetime] = utc_now
@@ -88,7 +88,7 @@ class Verify:
 
     @property
     def _objects(self) -> VerifyObjects:
-        return VerifyObjects(self.named, self.may_delete, self.now, self.at_once)
+        return VerifyObjects(self.named, self.recognise, self.may_delete, self.now, self.at_once)
 
     async def _begin(self, side: Side, repair: Repair | None) -> None:
         assert side.store is not None

@@ -15,7 +15,7 @@ from application.at_once import for_each
 from application.findings import Fault, Finding, Side
 from application.ownership import taken
 from application.ports.blob_store import BlobStore, Stored
-from application.ports.metadata import NamedReader
+from application.ports.metadata import KnownStorage, NamedReader
 from domain.blob import Location, ObjectKey
 from domain.errors import DriveError, Kind
 
@@ -29,6 +29,7 @@ class VerifyObjects:
     """Look for what is named by nothing."""
 
     named: NamedReader
+    recognise: Callable[[str], Awaitable[KnownStorage | None]]
     may_delete: Callable[[str], Awaitable[bool]]
     now: Callable[[], datetime]
     at_once: int
@@ -48,8 +49,9 @@ class VerifyObjects:
         async with aclosing(_pages(side, store)) as pages:
             async for page in pages:
                 named = await self.named(side.tally.backend, page)
+                known = await self.recognise(side.tally.backend)
                 for key in page:
-                    side.tally.objects += 1
+                    side.tally.objects += known is None or key not in known.keys
                     side.watcher.reached(f"objects on {side.tally.backend}", key)
                     if key not in named:
                         yield key

@@ -4,7 +4,9 @@ import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 
 from domain.blob import ObjectKey
 from entrypoints.cli import main
+from tests.check.command import drivebay
 from tests.http.server import DRIVEBAY, Server
 from tests.verify.behind import Files
 from tests.verify.command import PATIENCE, verify
@@ -22,8 +25,8 @@ GO_WITH_REPAIR = "--older-than, --drop-missing, --even-if-most-are and --even-if
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One in which nothing is stored."""
-    (tmp_path / "data").mkdir()
+    """One in which nothing is stored, with a database."""
+    assert drivebay(tmp_path, "migrations", "upgrade").code == 0
     return tmp_path
 
 
@@ -51,8 +54,39 @@ def test_a_wrong_call_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_without_a_database_it_can_not_start(tmp_path: Path) -> None:
     told = verify(tmp_path)
-    line = f"drivebay: DATABASE_URL: There is no folder {tmp_path}/data. Create it.\n"
+    line = "drivebay: DATABASE_URL: The tables are not there. Run drivebay migrations upgrade.\n"
     assert (told.code, told.out, told.errors) == (2, "", line)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_without_repair_it_changes_nothing(tmp_path: Path) -> None:
+    """Nor does it bring older tables to their newest form."""
+    with Server(tmp_path) as server, server.client() as client:
+        assert client.put("/v1/blobs/a", content=b"x").status_code == 201
+    assert verify(tmp_path).code == 0
+    before = _content(tmp_path)
+    assert verify(tmp_path, "--deep").code == 0
+    assert _content(tmp_path) == before
+    with closing(sqlite3.connect(tmp_path / "data" / "drivebay.db")) as database:
+        database.execute("DROP TABLE storages")
+        database.execute("UPDATE alembic_version SET version_num = '0004'")
+        database.commit()
+    before = _content(tmp_path)
+    told = verify(tmp_path)
+    assert (told.code, told.out) == (2, "")
+    assert told.errors == "drivebay: DATABASE_URL: The tables are of revision 0004. Run drivebay migrations upgrade.\n"
+    assert _content(tmp_path) == before
+
+
+def _content(folder: Path) -> dict[str, object]:
+    """The names and bytes of all files, and the rows of all tables, whatever SQLite does with its own files."""
+    files: dict[str, object] = {
+        str(path): path.read_bytes()
+        for path in (folder / "data").rglob("*")
+        if path.is_file() and "drivebay.db" not in path.name
+    }
+    with closing(sqlite3.connect(folder / "data" / "drivebay.db")) as database:
+        return files | {"rows": [*database.iterdump()]}
 
 
 def test_a_storage_that_is_down_is_told_of_and_the_others_are_verified(folder: Path) -> None:
@@ -76,15 +110,17 @@ async def test_a_wrong_database_does_not_let_all_be_removed(tmp_path: Path) -> N
         for number in range(3):
             assert client.put(f"/v1/blobs/{number}", content=b"x").status_code == 201
     other = {"DATABASE_URL": "sqlite:///data/other.db"}
+    assert drivebay(tmp_path, "migrations", "upgrade", settings=other).code == 0
     told = verify(tmp_path, "--repair", "--older-than", "0", settings=other)
     assert told.code == 1
-    assert "  not repaired: Nothing is there, or most of it are orphans." in told.out
+    assert "  not repaired: The database does not know the storage fs yet." in told.out
     assert verify(tmp_path).code == 0
 
 
 def test_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path: Path) -> None:
     blobs = tmp_path / "data" / "blobs"
-    blobs.mkdir(parents=True)
+    assert drivebay(tmp_path, "migrations", "upgrade").code == 0
+    blobs.mkdir()
     orphans = sorted(ObjectKey.random().value for _ in range(30))
     for key in orphans:
         (blobs / key[:3]).mkdir(exist_ok=True)
