@@ -1,7 +1,7 @@
 """Find out whether a blob could be stored now: the database and the active storage each take a write."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -41,24 +41,30 @@ class Finding:
         return cls(part, error.kind.value, str(error), severity)
 
 
+async def any_storage(_: str) -> None:
+    """Nothing is known of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckReady:
     """Try each part within `deadline`, and return what is wrong: nothing, if all is well.
 
-    The probe goes the way of an upload that is given up, so one that is cut off is cleaned up like any other.
+    `recognise` raises if the storage is not the one that the database knows. The probe goes the way of an upload that
+    is given up, so one that is cut off is cleaned up like any other.
     """
 
     units: UnitOfWorkFactory
     stores: Stores
     new_key: KeySource
     deadline: timedelta = DEADLINE
+    recognise: Callable[[str], Awaitable[object]] = any_storage
 
     async def __call__(self) -> Sequence[Finding]:
         location = Location(self.stores.active, self.new_key())
         if found := await self._find("database", self._reserve(location)):
             # Where it has no room for a row, nothing may be written to the storage either.
             return [found, *await self._others(found)]
-        probes = (("storage", self._write), ("database", self._give_up))
+        probes = (("storage", self._recognise), ("storage", self._write), ("database", self._give_up))
         for part, probe in probes:
             if found := await self._find(part, probe(location)):
                 return [found]
@@ -78,6 +84,13 @@ class CheckReady:
         async with self.units() as work:
             await work.uploads.add(location, PROBE_LEASE)
             await work.commit()
+
+    async def _recognise(self, location: Location) -> None:
+        try:
+            await self.recognise(location.backend)
+        except DriveError:
+            await self._give_up(location)
+            raise
 
     async def _write(self, location: Location) -> None:
         store = self.stores.holding(location)

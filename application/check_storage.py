@@ -3,11 +3,12 @@
 The probe goes the way of an upload that is given up. So if the check is killed, or can't delete it, a reaper does.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.check_ready import any_storage
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import KeySource, UnitOfWorkFactory
 from application.steps import Step, Steps, require
@@ -25,12 +26,14 @@ LEASE = timedelta(minutes=10)
 class CheckStorage:
     """Take one step after the other until one fails. Returns those that were taken.
 
-    Where no row can note the probe (`write=False`) none is written: then there is one step, `reach`.
+    Where no row can note the probe (`write=False`) none is written: then there is one step, `reach`. `recognise` raises
+    if the storage is not the one that the database knows.
     """
 
     units: UnitOfWorkFactory
     stores: Stores
     new_key: KeySource
+    recognise: Callable[[str], Awaitable[object]] = any_storage
 
     async def __call__(self, backend: str, *, write: bool = True) -> Sequence[Step]:
         steps = Steps()
@@ -39,6 +42,8 @@ class CheckStorage:
         with suppress(DriveError):  # it is in the steps
             with steps.taking("reach"):
                 await store.check()
+                if write:
+                    await self.recognise(backend)
             if write:
                 await self._probe(steps, store, location)
         return steps.taken

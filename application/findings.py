@@ -44,13 +44,15 @@ class Finding:
 class Repair:
     """Remove orphans written longer than `older_than` ago; if it is zero, also those of unknown age.
 
-    `drop_missing`: remove the rows, too, of blobs whose objects are missing. Neither is done where nothing is stored,
-    or where more than half of a sample are orphans, for the database may be another's, unless `even_if_most_are`.
+    `drop_missing`: remove the rows, too, of blobs whose objects are missing. Nothing is removed where the database and
+    the storage may not belong together: where nothing is stored, or more than half of a sample are orphans, unless
+    `even_if_most_are`; and where the objects of too many blobs are missing, unless `even_if_missing`.
     """
 
     older_than: timedelta
     drop_missing: bool = False
     even_if_most_are: bool = False
+    even_if_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +66,17 @@ class Wanted:
 
 @dataclass(slots=True)
 class Tally:
-    """What was seen of one backend. `bytes` is what its blobs should have.
+    """What was seen of one backend. `bytes` is what its blobs should have, `missing` how many have no object.
 
-    `unverified`: why part of it could not be verified. `not_repaired`: why nothing was repaired. `uploads` were in
-    progress and `garbage` was to be deleted when it was done.
+    `unverified`: why part of it could not be verified. `not_repaired`: why nothing was repaired, or no more. `uploads`
+    were in progress and `garbage` was to be deleted when it was done.
     """
 
     backend: str
     blobs: int = 0
     bytes: int = 0
     objects: int = 0
+    missing: int = 0
     found: Counter[Fault] = field(default_factory=Counter)
     repaired: Counter[Fault] = field(default_factory=Counter)
     unverified: str = ""
@@ -128,12 +131,24 @@ class Side:
     store: BlobStore | None
     watcher: Watcher
     repair: Repair | None = None
+    held: list[Finding] = field(default_factory=list)
+    """Blobs whose objects are missing, and whose rows may be dropped once it is known how many they are."""
     _faults_in_a_row: int = 0
+
+    def refuse(self, reason: str) -> None:
+        """Remove nothing there."""
+        self.repair = None
+        self.tally.not_repaired = reason
 
     def tell(self, finding: Finding) -> None:
         self.tally.found[finding.fault] += 1
         self.tally.repaired[finding.fault] += finding.repaired
         self.watcher.found(finding)
+
+    def tell_held(self) -> None:
+        """Tell of the findings that are held, as they are."""
+        while self.held:
+            self.tell(self.held.pop())
 
     def worked(self) -> None:
         self._faults_in_a_row = 0

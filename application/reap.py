@@ -3,10 +3,13 @@
 Uploads whose writers are gone become garbage, and garbage that is due is deleted. Any number of replicas may do it at
 once: a row is given to one of them at a time, and comes back to the others if that one dies. No transaction is open
 while a storage works, and deleting what is not there succeeds, so each step may be done twice.
+
+Only in a storage that is this database's, see ownership.py: on a disk that is not mounted every delete would succeed,
+and a copy of the database takes for garbage what others have stored since.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,19 +35,29 @@ class Reaped:
     faults: tuple[DriveError, ...]
 
 
+NOTHING = Reaped(0, more=False, faults=())
+
+
+async def always(_: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Reap:
-    """Delete up to a batch of the objects on one backend, a few at a time.
+    """Delete up to a batch of the objects on one backend, a few at a time, if `may_delete` there.
 
     After a fault no further ones are begun: the backend is down, or the next round comes to them.
     """
 
     units: UnitOfWorkFactory
     stores: Stores
+    may_delete: Callable[[str], Awaitable[bool]] = always
     claim: timedelta = CLAIM
     again: timedelta = AGAIN
 
     async def __call__(self, backend: str) -> Reaped:
+        if not await self.may_delete(backend):
+            return NOTHING
         expired = await self._give_up_expired_uploads(backend)
         due = await self._claim(backend)
         deleted: list[Garbage] = []
@@ -56,6 +69,8 @@ class Reap:
             faults += [fault for fault in outcomes if fault is not None]
             if faults:
                 break
+        if deleted and not await self.may_delete(backend):  # then these may be there still, in the storage that is ours
+            return Reaped(0, more=False, faults=tuple(faults))
         await self._note(deleted)
         return Reaped(len(deleted), not faults and BATCH in (expired, len(due)), tuple(faults))
 

@@ -1,7 +1,8 @@
 """Verify blobs: each has its object, of the right size, and, if that is wanted, with the right SHA-256.
 
-A blob may be replaced or deleted while its object is looked at. So what looks wrong is wrong only if the blob is still
-there afterwards, in the same version: for as long as a blob names an object, nobody else touches that.
+Nothing is removed here: see drop_missing.py. A blob may be replaced or deleted while its object is looked at. So what
+looks wrong is wrong only if the blob is still there afterwards, in the same version: for as long as a blob names an
+object, nobody else touches that.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -12,12 +13,12 @@ from application.at_once import for_each
 from application.findings import Fault, Finding, Side
 from application.intake import Intake
 from application.ports.blob_store import BlobStore
-from application.ports.metadata import BlobReader, UnitOfWorkFactory
+from application.ports.metadata import BlobReader
 from domain.blob import Blob, Digest, ObjectKey
 from domain.errors import DriveError, Kind
-from domain.precondition import Precondition
 
 PAGE = 1000
+HELD = 10_000  # rows that one run may drop on a storage: they are held in memory
 ANY_SIZE = 2**63
 
 
@@ -25,7 +26,6 @@ ANY_SIZE = 2**63
 class VerifyBlobs:
     """Look at the object of each blob, on the side that `side_of` the backend gives; None means not to look."""
 
-    units: UnitOfWorkFactory
     blobs: BlobReader
     side_of: Callable[[str], Side | None]
     deep: bool
@@ -54,10 +54,13 @@ class VerifyBlobs:
         finding = await self._look(side, side.store, blob)
         if finding is None or not await self._is_current(blob):
             return
-        if finding.fault is Fault.MISSING and side.repair is not None and side.repair.drop_missing:
-            if not await self._drop(blob):
-                return
-            finding = replace(finding, repaired=True)
+        if finding.fault is Fault.MISSING:
+            side.tally.missing += 1
+            if side.repair is not None and side.repair.drop_missing:
+                if len(side.held) < HELD:
+                    side.held.append(finding)
+                    return
+                finding = replace(finding, detail=f"{finding.detail} Run this again to drop its row.")
         side.tell(finding)
 
     async def _look(self, side: Side, store: BlobStore, blob: Blob) -> Finding | None:
@@ -89,20 +92,6 @@ class VerifyBlobs:
             if error.kind is not Kind.NOT_FOUND:
                 raise
             return False
-
-    async def _drop(self, blob: Blob) -> bool:
-        """Remove this very version. False if there is another by now, or none."""
-        async with self.units() as work:
-            try:
-                removed = await work.blobs.remove(blob.id, Precondition(etags=frozenset({blob.etag})))
-            except DriveError as error:
-                if error.kind not in (Kind.NOT_FOUND, Kind.PRECONDITION_FAILED):
-                    raise
-                return False
-            if removed.location != blob.location:
-                return False  # the same bytes, stored anew
-            await work.commit()
-            return True
 
 
 async def _stat(store: BlobStore, key: ObjectKey) -> tuple[int, None]:

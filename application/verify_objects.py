@@ -5,7 +5,7 @@ can't be published any more: publishing must find the upload. It is an orphan fo
 for only in case the database is not the one that knows, such as one that was restored from a backup.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,8 +13,9 @@ from functools import partial
 
 from application.at_once import for_each
 from application.findings import Fault, Finding, Side
+from application.ownership import taken
 from application.ports.blob_store import BlobStore, Stored
-from application.ports.metadata import NamedReader
+from application.ports.metadata import KnownStorage, NamedReader
 from domain.blob import Location, ObjectKey
 from domain.errors import DriveError, Kind
 
@@ -28,6 +29,8 @@ class VerifyObjects:
     """Look for what is named by nothing."""
 
     named: NamedReader
+    recognise: Callable[[str], Awaitable[KnownStorage | None]]
+    may_delete: Callable[[str], Awaitable[bool]]
     now: Callable[[], datetime]
     at_once: int
 
@@ -46,8 +49,9 @@ class VerifyObjects:
         async with aclosing(_pages(side, store)) as pages:
             async for page in pages:
                 named = await self.named(side.tally.backend, page)
+                known = await self.recognise(side.tally.backend)
                 for key in page:
-                    side.tally.objects += 1
+                    side.tally.objects += known is None or key not in known.keys
                     side.watcher.reached(f"objects on {side.tally.backend}", key)
                     if key not in named:
                         yield key
@@ -73,6 +77,9 @@ class VerifyObjects:
         if key in await self.named(orphan.location.backend, [key]):
             return replace(orphan, detail="It was named by nothing, and now it is. This can't be: tell the developers.")
         try:
+            if not await self.may_delete(orphan.location.backend):
+                side.refuse(taken(orphan.location.backend))
+                return orphan
             await store.delete(key)
         except DriveError as fault:
             return replace(orphan, detail=f"It can't be removed: {fault.detail}")

@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+from collections.abc import Set
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,9 @@ import click
 import structlog
 from litestar import Litestar
 
+from domain.blob import ObjectKey
 from entrypoints import __version__, connections, lifecycle, logs, settings, tls
+from entrypoints.commands.adopt import adopt
 from entrypoints.commands.check import check
 from entrypoints.commands.exits import show_new_token, tell_and_exit
 from entrypoints.commands.migrations import migrations
@@ -57,6 +60,10 @@ def main() -> None:
     \b
     Later, beside the server, at any time:
       drivebay verify                 is all that was stored still there, and whole?
+
+    \b
+    After a restore, or when a storage was copied or moved:
+      drivebay adopt                  let this database be the one that uses it
 
     \b
     COMMAND --help tells what a command does, with examples and its exit codes. For
@@ -104,7 +111,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
                 tls.check(given.tls_certificate, given.tls_key)
             ready = _within_bounds(lifecycle.prepare(given, show_new_token))
             claim = stack.enter_context(_claim(ready))
-            asyncio.run(_check(ready))
+            created = asyncio.run(_check(ready))
             if ready.metrics and ready.workers > 1:
                 ready = replace(ready, metrics=_shares_metrics(stack))
         except (SettingsError, StartError) as fault:
@@ -112,19 +119,24 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
         click.echo(_banner(ready, claim.address, keeps_token=not given.tokens))
         logs.configure()
         logs.show_hints(hints)
-        _serve(ready, claim, reload=reload)
+        _serve(ready, claim, created, reload=reload)
 
 
 main.add_command(check)
 main.add_command(verify)
+main.add_command(adopt)
 main.add_command(migrations)
 main.add_command(show)
 
 
-async def _check(given: Settings) -> None:
-    """Open all that the settings name, once, so that what is wrong is told here, in one line."""
-    async with lifecycle.opened(Container(settings=given)):
-        pass
+async def _check(given: Settings) -> Set[ObjectKey]:
+    """Open all that the settings name, once, so that what is wrong is told here, in one line.
+
+    Returns the epochs of storages that were marked: no copy of the database can know them.
+    """
+    container = Container(settings=given)
+    async with lifecycle.opened(container):
+        return container.ownership().created
 
 
 def _within_bounds(given: Settings) -> Settings:
@@ -206,7 +218,7 @@ def _place_of_rows(given: Settings) -> str:
     return servers.get(given.database) or f"in {given.sqlite_path.absolute()}"
 
 
-def _serve(given: Settings, claim: PortClaim, *, reload: bool) -> None:
+def _serve(given: Settings, claim: PortClaim, created: Set[ObjectKey], *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
@@ -241,7 +253,7 @@ def _serve(given: Settings, claim: PortClaim, *, reload: bool) -> None:
             Path(__file__).parents[1] / name for name in ("domain", "application", "adapters", "entrypoints")
         ],
     )
-    server.serve(target_loader=partial(application, given, parent), wrap_loader=False)
+    server.serve(target_loader=partial(application, given, created, parent), wrap_loader=False)
 
 
 def _client_timeout(given: Settings) -> int:
@@ -261,8 +273,8 @@ def _obey(parent: int) -> None:
     stop_with_the_parent(parent)
 
 
-def application(given: Settings, parent: int, heartbeat: Heartbeat | None = None) -> Litestar:
-    """What a worker of the process `parent` serves.
+def application(given: Settings, created: Set[ObjectKey], parent: int, heartbeat: Heartbeat | None = None) -> Litestar:
+    """What a worker of the process `parent` serves. `created`: what the parent's check returned.
 
     The parent has seen that the backends can be used. One that takes a dead worker's place may find them down, and
     should not end the service by dying too.
@@ -270,7 +282,7 @@ def application(given: Settings, parent: int, heartbeat: Heartbeat | None = None
     _obey(parent)
     logs.configure()
     heartbeat = heartbeat or Heartbeat()
-    app = create_app(given, patient=True, stopping=_stopping(given))
+    app = create_app(given, patient=True, stopping=_stopping(given), created=created)
     app.on_startup += [partial(_limit_unsent, given), heartbeat.start]
     app.on_shutdown.append(heartbeat.stop)
     return app

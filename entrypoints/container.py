@@ -23,12 +23,16 @@ from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from adapters.storage.policies.observed import ObservedBlobStore
+from application.adopt_storage import AdoptStorage
 from application.check_database import CheckDatabase
 from application.check_ready import CheckReady
 from application.check_storage import CheckStorage
 from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
 from application.list_blobs import ListBlobs
+from application.mark_storage import MarkStorage
+from application.markers import interval_for
+from application.ownership import Ownership
 from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.tables import Opening, Tables
@@ -240,7 +244,14 @@ class Container(containers.DeclarativeContainer):
     fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores, metadata, grace=_grace)
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
     delete_blob = providers.Singleton(DeleteBlob, metadata, grace=_grace)
-    reap = providers.Singleton(Reap, metadata, stores)
+    mark_storage = providers.Singleton(
+        MarkStorage, metadata, metadata.provided.blobs, metadata.provided.known_storage, stores, ObjectKey.random
+    )
+    ownership = providers.Singleton(Ownership, mark_storage, providers.Callable(interval_for, _given.reap_interval))
+    # The commands leave the interval as it is.
+    ownership_for_a_while = providers.Singleton(Ownership, mark_storage)
+    adopt_storage = providers.Singleton(AdoptStorage, mark_storage, metadata.provided.named)
+    reap = providers.Singleton(Reap, metadata, stores, may_delete=ownership.provided.may_delete)
     verify = providers.Singleton(
         Verify,
         metadata,
@@ -248,9 +259,16 @@ class Container(containers.DeclarativeContainer):
         named=metadata.provided.named,
         backlog=metadata.provided.backlog,
         stores=stores,
+        recognise=ownership_for_a_while.provided.recognise,
+        acquire=ownership_for_a_while.provided.acquire,
+        may_delete=ownership_for_a_while.provided.may_delete,
     )
     check_database = providers.Singleton(
         CheckDatabase, metadata, blobs=metadata.provided.blobs, new_key=ObjectKey.random
     )
-    check_storage = providers.Singleton(CheckStorage, metadata, stores, new_key=ObjectKey.random)
-    check_ready = providers.Singleton(CheckReady, metadata, stores, new_key=ObjectKey.random)
+    check_storage = providers.Singleton(
+        CheckStorage, metadata, stores, new_key=ObjectKey.random, recognise=ownership.provided.recognise
+    )
+    check_ready = providers.Singleton(
+        CheckReady, metadata, stores, new_key=ObjectKey.random, recognise=ownership.provided.recognise
+    )

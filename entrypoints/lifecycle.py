@@ -1,4 +1,4 @@
-"""What runs from the start of a server to its end: the data folder, the selected adapters, and the reaper."""
+"""What runs from the start of a server to its end: the data folder, the selected adapters, the markers, the reaper."""
 
 import asyncio
 import os
@@ -9,10 +9,11 @@ from pathlib import Path
 
 import structlog
 
+from application.markers import UnknownStorage
+from application.ownership import Ownership, Standing, taken
 from application.ports.observer import Observer
 from application.ports.tables import Tables
 from application.reap import Reap
-from application.stores import Stores
 from domain.errors import DriveError
 from entrypoints.container import Container
 from entrypoints.setting_values import hashed
@@ -87,22 +88,25 @@ async def running(container: Container, *, patient: bool = False) -> AsyncIterat
     """The selected adapters opened, and the reaper at work. Raises StartError, unless it is to be `patient`."""
     async with AsyncExitStack() as stack:
         await _open(stack, container, patient=patient)
-        await stack.enter_async_context(in_background(_check_others(container.stores())))
+        await stack.enter_async_context(in_background(_check_others(container)))
         for backend in container.stores().by_name:
-            reaping = _reap_forever(container, backend)
-            await stack.enter_async_context(in_background(reaping))
+            for work in (_keep_forever(container, backend), _reap_forever(container, backend)):
+                await stack.enter_async_context(in_background(work))
         yield
 
 
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[None]:
-    """The selected adapters opened. Raises StartError if one can't be, or the storage for new blobs can't be used."""
+    """The selected adapters opened. Raises StartError if one can't be, or the storage for new blobs can't be used.
+
+    A storage that the database does not know is marked.
+    """
     async with entered(container):
-        stores = container.stores()
+        active = container.stores().active
         try:
-            await stores.by_name[stores.active].check()
+            await container.ownership().open(active)
         except DriveError as fault:
-            raise StartError(f"{SETTINGS_OF_STORAGES[stores.active]}: {fault.detail}") from fault
+            raise StartError(f"{SETTINGS_OF_STORAGES[active]}: {fault.detail}") from fault
         yield
 
 
@@ -138,12 +142,13 @@ async def _open(stack: AsyncExitStack, container: Container, *, patient: bool) -
         await asyncio.sleep(PAUSE)
 
 
-async def _check_others(stores: Stores) -> None:
-    """Tell of the storages for older blobs that can't be used. The start does not wait for them, nor need them."""
-    for name, store in stores.by_name.items():
+async def _check_others(container: Container) -> None:
+    """Warn of storages for older blobs that can't be used. The start does not wait for them, nor need them."""
+    stores = container.stores()
+    for name in stores.by_name:
         if name != stores.active:
             try:
-                await store.check()
+                await container.ownership().open(name)
             except DriveError as fault:
                 LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(fault))
 
@@ -173,6 +178,33 @@ async def in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None
             await task
 
 
+async def _keep_forever(container: Container, backend: str) -> None:
+    """Keep the markers of one storage current. A reason why nothing is deleted there is logged once."""
+    before = ""
+    while True:
+        reason, pause = await _keep_once(container.ownership(), backend)
+        if reason:
+            container.observer().withheld(backend)
+            if reason != before:
+                LOG.warning("nothing is deleted in this storage", storage=backend, reason=reason)
+        before = reason
+        await asyncio.sleep(pause)
+
+
+async def _keep_once(ownership: Ownership, backend: str) -> tuple[str, float]:
+    """Return why nothing may be deleted there, if so, and how many seconds to wait before the next time."""
+    try:
+        standing = await ownership.keep(backend)
+        reason = taken(backend) if standing is Standing.TAKEN else ""
+        return reason, (await ownership.pause(backend)).total_seconds()
+    except DriveError as fault:
+        return str(fault), PAUSE
+    except Exception:
+        # It outlives its own faults, as the reaper does.
+        LOG.exception("the markers of a storage can't be kept", storage=backend)
+        return "", PAUSE
+
+
 async def _reap_forever(container: Container, backend: str) -> None:
     """Reap one backend again and again, and at once while there is more to do."""
     while True:
@@ -184,6 +216,8 @@ async def _reap_once(reap: Reap, backend: str, observer: Observer) -> bool:
     """Whether there is more to reap at once."""
     try:
         reaped = await reap(backend)
+    except UnknownStorage:
+        return False  # it is logged where the markers are kept
     except DriveError as fault:
         LOG.warning("reaping has to wait", storage=backend, fault=str(fault))
     except Exception:

@@ -15,7 +15,9 @@ from application.ports.metadata import (
     BlobRepository,
     Garbage,
     GarbageRepository,
+    KnownStorage,
     Published,
+    StorageRepository,
     UnitOfWork,
     UnitOfWorkFactory,
     UploadRepository,
@@ -155,6 +157,38 @@ class _Garbage(GarbageRepository):
             self._rows.set(each.location.key, row)
 
 
+class _Storages(StorageRepository):
+    def __init__(self, rows: _Changes[str, tuple[KnownStorage, datetime]], now: Clock) -> None:
+        self._rows = rows
+        self._now = now
+
+    async def add(self, known: KnownStorage) -> bool:
+        if self._rows.get(known.backend) is not None:
+            return False
+        self._rows.set(known.backend, (known, self._now()))
+        return True
+
+    async def replace(self, known: KnownStorage, new: KnownStorage) -> bool:
+        row = self._rows.get(known.backend)
+        if row is None or _markers(row[0]) != _markers(known):
+            return False
+        self._rows.set(known.backend, (new, row[1]))
+        return True
+
+    async def replace_if_due(self, known: KnownStorage, new: KnownStorage) -> bool:
+        row = self._rows.get(known.backend)
+        if row is None or timedelta(0) <= self._now() - row[1] < row[0].interval:
+            return False
+        if not await self.replace(known, new):
+            return False
+        self._rows.set(known.backend, (new, self._now()))
+        return True
+
+
+def _markers(known: KnownStorage) -> tuple[ObjectKey | None, ...]:
+    return known.identity, known.epoch, known.next, known.former
+
+
 @dataclass(frozen=True, slots=True)
 class _Claimed:
     garbage: Garbage
@@ -172,10 +206,12 @@ class _MemoryUnitOfWork(UnitOfWork):
             _Changes(metadata.blob_rows),
             _Changes(metadata.upload_rows),
             _Changes(metadata.garbage_rows),
+            _Changes(metadata.storage_rows),
         )
         self.blobs = _Blobs(self._changes[0], metadata.now)
         self.uploads = _Uploads(self._changes[1], metadata.now)
         self.garbage = _Garbage(self._changes[2], metadata.now)
+        self.storages = _Storages(self._changes[3], metadata.now)
 
     async def commit(self) -> None:
         for changes in self._changes:
@@ -193,6 +229,7 @@ class MemoryMetadata(UnitOfWorkFactory):
         self.blob_rows: dict[BlobId, Blob] = {}
         self.upload_rows: dict[ObjectKey, tuple[Location, datetime]] = {}
         self.garbage_rows: dict[ObjectKey, tuple[_Claimed, datetime]] = {}
+        self.storage_rows: dict[str, tuple[KnownStorage, datetime]] = {}
         self.blobs: BlobReader = _Blobs(_Changes(self.blob_rows), now)
         self._turn = asyncio.Lock()
 
@@ -209,11 +246,17 @@ class MemoryMetadata(UnitOfWorkFactory):
             garbage[row.garbage.location.backend].append(now - due_at)
         return [_backlog(name, uploads[name], garbage[name]) for name in sorted({*uploads, *garbage})]
 
+    async def known_storage(self, backend: str) -> KnownStorage | None:
+        row = self.storage_rows.get(backend)
+        return None if row is None else row[0]
+
     async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
         blobs = (blob.location for blob in self.blob_rows.values())
         uploads = (location for location, _ in self.upload_rows.values())
         garbage = (row.garbage.location for row, _ in self.garbage_rows.values())
-        return {location.key for location in (*blobs, *uploads, *garbage) if location.backend == backend} & {*keys}
+        named = {location.key for location in (*blobs, *uploads, *garbage) if location.backend == backend}
+        known = await self.known_storage(backend)
+        return (named | (known.keys if known else set())) & {*keys}
 
 
 def _backlog(backend: str, uploads: int, ages: Sequence[timedelta]) -> Backlog:

@@ -8,14 +8,23 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.metadata import sql_lists, sql_objects
+from adapters.metadata import sql_lists, sql_objects, sql_storages
 from adapters.metadata.sql_garbage import SqlGarbage
 from adapters.metadata.sql_lists import BlobRow
+from adapters.metadata.sql_storages import SqlStorages
 from adapters.metadata.sql_uploads import SqlUploads
 from adapters.sql.database import Database, Run, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import BLOBS, MICROSECOND, DatabaseNow
-from application.ports.metadata import Backlog, BlobReader, BlobRepository, Published, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import (
+    Backlog,
+    BlobReader,
+    BlobRepository,
+    KnownStorage,
+    Published,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
 from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
@@ -58,6 +67,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.blobs = SqlBlobs(transaction.run)
         self.uploads = SqlUploads(transaction.run)
         self.garbage = SqlGarbage(transaction.run)
+        self.storages = SqlStorages(transaction.run)
 
     async def commit(self) -> None:
         await self._transaction.commit()
@@ -84,6 +94,9 @@ class SqlMetadata(UnitOfWorkFactory):
 
     async def backlog(self) -> Sequence[Backlog]:
         return await self._database.read(sql_objects.backlog)
+
+    async def known_storage(self, backend: str) -> KnownStorage | None:
+        return await self._database.read(sql_storages.known_storage, backend)
 
     async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
         return await self._database.read(sql_objects.named, backend, keys)

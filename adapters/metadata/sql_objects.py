@@ -5,7 +5,7 @@ from collections.abc import Sequence, Set
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.sql.tables import BLOBS, GARBAGE, MICROSECOND, UPLOADS, DatabaseNow
+from adapters.sql.tables import BLOBS, GARBAGE, MICROSECOND, STORAGES, UPLOADS, DatabaseNow
 from application.ports.metadata import Backlog
 from domain.blob import ObjectKey
 
@@ -38,10 +38,9 @@ def backlog(connection: Connection) -> Sequence[Backlog]:
 def named(connection: Connection, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
     """In one statement, which has one snapshot in every dialect."""
     wanted = [key.value for key in keys]
+    markers = (STORAGES.c.identity, STORAGES.c.epoch, STORAGES.c.next_epoch, STORAGES.c.former)
+    columns = [*(table.c.object_key for table in (BLOBS, UPLOADS, GARBAGE)), *markers]
     found = sa.union_all(
-        *(
-            sa.select(table.c.object_key).where(table.c.object_key.in_(wanted), table.c.backend == backend)
-            for table in (BLOBS, UPLOADS, GARBAGE)
-        )
+        *(sa.select(column).where(column.in_(wanted), column.table.c.backend == backend) for column in columns)
     )
     return {ObjectKey(key) for key in connection.scalars(found)}

@@ -50,6 +50,7 @@ class Hexadecimal(sa.TypeDecorator[bytes]):
 # Ids compare and sort by their bytes in UTF-8. That is what SQLite does unasked.
 BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql").with_variant(Utf8(1024), "mariadb")
 OBJECT_KEY = sa.Text().with_variant(Utf8(32), "mariadb")
+BACKEND = sa.Text().with_variant(Utf8(32), "mariadb")
 CHUNK = sa.LargeBinary().with_variant(Hexadecimal(), "mariadb")
 OPTIONS: dict[str, Any] = {
     "sqlite_with_rowid": False,
@@ -121,6 +122,19 @@ GARBAGE = sa.Table(
     sa.Column("deletes", sa.Integer, nullable=False),
     sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
     sa.Index("ix_garbage_backend", "backend", "due_at", mariadb_length={"backend": 32}),
+    **OPTIONS,
+)
+
+STORAGES = sa.Table(
+    "storages",
+    METADATA,
+    sa.Column("backend", BACKEND, primary_key=True),
+    sa.Column("identity", OBJECT_KEY, nullable=False),
+    sa.Column("epoch", OBJECT_KEY, nullable=False),
+    sa.Column("next_epoch", OBJECT_KEY),
+    sa.Column("former", OBJECT_KEY),
+    sa.Column("advanced_at", sa.BigInteger, nullable=False),
+    sa.Column("interval", sa.BigInteger, nullable=False),
     **OPTIONS,
 )
 

@@ -161,6 +161,56 @@ class Backlog:
     overdue: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class KnownStorage:
+    """The markers by which a database recognises a storage. Each is the key of a small object there.
+
+    `identity` says which storage it is. `epoch` says which database deletes there: that database replaces it about
+    once an `interval`, so a copy of the database names one that is gone. `next` is an epoch that is being written.
+    `former` is a marker that is no longer valid and is being deleted.
+    """
+
+    backend: str
+    identity: ObjectKey
+    epoch: ObjectKey
+    interval: timedelta
+    next: ObjectKey | None = None
+    former: ObjectKey | None = None
+
+    @property
+    def keys(self) -> Set[ObjectKey]:
+        """The keys of all objects that these markers are, were or will be."""
+        return {self.identity, self.epoch} | {key for key in (self.next, self.former) if key is not None}
+
+
+class StorageRepository(Protocol):
+    """The storages that the database knows."""
+
+    @abstractmethod
+    async def add(self, known: KnownStorage) -> bool:
+        """Remember a storage, unless one with its name is known; return whether none was.
+
+        Of several units that add one name, one succeeds.
+        """
+
+    @abstractmethod
+    async def replace(self, known: KnownStorage, new: KnownStorage) -> bool:
+        """Remember `new` if the markers of `known` still apply; return whether they did.
+
+        Of several units that replace the same, one succeeds.
+        """
+
+    @abstractmethod
+    async def replace_if_due(self, known: KnownStorage, new: KnownStorage) -> bool:
+        """Do the same if the interval of `known` has passed since the last such call, or since the storage was added.
+
+        The database's clock decides. A last time that lies in the future, because the clock was set back, is past.
+        """
+
+
+KnownStorageReader = Callable[[str], Awaitable[KnownStorage | None]]
+"""Returns what is known of the storage of this name, outside any unit of work. None if it is not known."""
+
 BacklogReader = Callable[[], Awaitable[Sequence[Backlog]]]
 """Tells of each backend that has a backlog, in the order of their names, outside any unit of work.
 
@@ -168,10 +218,10 @@ It costs as much as it counts.
 """
 
 NamedReader = Callable[[str, Sequence[ObjectKey]], Awaitable[Set[ObjectKey]]]
-"""Tells which of these keys on a backend are named by a blob, an upload or garbage, outside any unit of work.
+"""Tells which of these keys on a backend are named by a blob, an upload, garbage or a marker, outside any unit of work.
 
-It looks at all three at one moment: an object that moves from one to the next is always named. One that was written and
-is not named never will be again, for publishing must find the upload.
+It looks at all of them at one moment: an object that moves from one to the next is always named. One that was written
+and is not named never will be again, for publishing must find the upload.
 """
 
 
@@ -186,6 +236,7 @@ class UnitOfWork(Protocol):
     blobs: BlobRepository
     uploads: UploadRepository
     garbage: GarbageRepository
+    storages: StorageRepository
 
     @abstractmethod
     async def commit(self) -> None:

@@ -44,6 +44,10 @@ class Observer(Protocol):
     def reaped(self, backend: str, deleted: int, faults: int) -> None:
         """So many objects were deleted by the reaper, and so many it could not delete."""
 
+    @abstractmethod
+    def withheld(self, backend: str) -> None:
+        """Nothing may be deleted in a storage now: it is another one, or another database deletes there."""
+
 
 class Unobserved(Observer):
     """Nobody watches."""
@@ -61,6 +65,9 @@ class Unobserved(Observer):
         pass
 
     def reaped(self, backend: str, deleted: int, faults: int) -> None:
+        pass
+
+    def withheld(self, backend: str) -> None:
         pass
 
 

@@ -10,7 +10,8 @@ import click
 
 from application.findings import Repair, Verified, Wanted
 from application.ports.tables import Opening
-from entrypoints import lifecycle, logs, setting_values, settings
+from entrypoints import lifecycle, logs, settings
+from entrypoints.commands.chosen import chosen
 from entrypoints.commands.exits import INCOMPLETE, WRONG, show_hints, tell_and_exit
 from entrypoints.commands.verify_report import JsonReport, TextReport
 from entrypoints.container import Container
@@ -66,6 +67,12 @@ class Age(click.ParamType[timedelta]):
     help="With --repair: also where nothing is stored, or most of what is are orphans. That is refused otherwise, for"
     " DATABASE_URL or the storage's own setting may be wrong, and all would be removed.",
 )
+@click.option(
+    "--even-if-missing",
+    is_flag=True,
+    help="With --repair: also where the objects of more than 5 % of the blobs are missing. That is refused otherwise,"
+    " because the disk, bucket or folder may be a wrong one. With --drop-missing the rows of all of them are removed.",
+)
 def verify(
     *,
     deep: bool,
@@ -75,6 +82,7 @@ def verify(
     older_than: timedelta | None,
     drop_missing: bool,
     even_if_most_are: bool,
+    even_if_missing: bool,
 ) -> None:
     """Look whether all blobs are there and whole, and whether anything is there that belongs to none.
 
@@ -85,7 +93,9 @@ def verify(
       orphan      an object without a blob, that no upload in progress will ever make one
       unreadable  what the storage does not let it look at
 
-    It may run beside servers at any time. Nothing is changed without --repair: run it without that first.
+    It may run beside servers at any time. Nothing is changed without --repair: run it without that first. With
+    --repair it waits until it is certain that no other database uses the storage, which takes three times
+    REAP_INTERVAL unless a server runs, and removes nothing otherwise: see `drivebay adopt`.
 
     \b
     It exits with
@@ -100,14 +110,16 @@ def verify(
       drivebay verify --deep --storage s3 --json > faults.json
       drivebay verify --repair --older-than 7d
     """
-    if not repair and (older_than is not None or drop_missing or even_if_most_are):
-        raise click.UsageError("--older-than, --drop-missing and --even-if-most-are go with --repair.")
-    repairing = Repair(A_DAY if older_than is None else older_than, drop_missing, even_if_most_are)
+    if not repair and (older_than is not None or drop_missing or even_if_most_are or even_if_missing):
+        raise click.UsageError(
+            "--older-than, --drop-missing, --even-if-most-are and --even-if-missing go with --repair."
+        )
+    repairing = Repair(A_DAY if older_than is None else older_than, drop_missing, even_if_most_are, even_if_missing)
     try:
         loaded = settings.load_all(os.environ)
         show_hints(loaded)
         given = loaded.settings
-        wanted = Wanted(_backends(names, given), deep, repairing if repair else None)
+        wanted = Wanted(chosen(names, given) or None, deep, repairing if repair else None)
         logs.configure()
         verified = asyncio.run(_verify(given, wanted, JsonReport() if as_json else TextReport()))
     except (SettingsError, StartError) as fault:
@@ -123,14 +135,3 @@ async def _verify(given: Settings, wanted: Wanted, report: TextReport | JsonRepo
         verified = await container.verify()(wanted, report)
         report.end(verified)
         return verified
-
-
-def _backends(names: tuple[str, ...], given: Settings) -> frozenset[str] | None:
-    """The storages of these names, each of which must be configured; None for all."""
-    try:
-        found = frozenset(setting_values.storage(name) for name in names)
-    except ValueError as fault:
-        raise SettingsError(f"--storage: {fault}") from None
-    if unknown := sorted(found - {*given.storages}):
-        raise SettingsError(f"--storage: {unknown[0]} is not configured. Those that are: {', '.join(given.storages)}.")
-    return found or None

@@ -126,7 +126,7 @@ def lines_of(tally: Tally) -> list[str]:
     if tally.found:
         lines.append(f"  {', '.join(_count(tally, fault) for fault in Fault if tally.found[fault])}")
     if tally.not_repaired:
-        lines.append(f"  not repaired: {tally.not_repaired} If so, add --even-if-most-are.")
+        lines.append(f"  not repaired: {tally.not_repaired}")
     if tally.unverified:
         lines.append(f"  could not be verified: {tally.unverified}")
     return lines

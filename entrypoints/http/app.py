@@ -1,7 +1,7 @@
 """The Litestar application."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
 
 from application.ports.tables import Opening
+from domain.blob import ObjectKey
 from entrypoints import lifecycle, logs, settings
 from entrypoints.container import Container
 from entrypoints.http import blobs, docs, health, lists
@@ -42,16 +43,19 @@ def create_app(
     *,
     patient: bool = False,
     stopping: Stopping | None = None,
+    created: Set[ObjectKey] = frozenset(),
 ) -> Litestar:
     """An application of its own, with nothing shared. `configure` may override what the container provides.
 
     At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead. It creates
-    no tables either: its parent did, and where there are none now, the database is not the parent's.
+    no tables either: its parent did, and where there are none now, the database is not the parent's. `created`: epochs
+    that this server has written, see application/ownership.py.
     """
     stopping = stopping or Stopping()
     watching = Watching(given)
     opening = Opening.REQUIRE if patient else Opening.MIGRATE
     container = Container(settings=given, observer=watching.observer, opening=opening)
+    container.ownership.add_kwargs(created=created)
     configure(container)
 
     @asynccontextmanager

@@ -84,6 +84,9 @@ class Metrics(Observer, Requests):
         self._transactions = self._counter("transactions", "Transactions by what became of them.", "backend", "outcome")
         self._deleted = self._counter("reaper_deleted", "Objects that the reaper deleted.", "backend")
         self._kept = self._counter("reaper_faults", "Objects that the reaper could not delete.", "backend")
+        self._withheld = self._counter(
+            "reaper_withheld", "Looks at a storage in which this database may not delete.", "backend"
+        )
         self._now_in_flight = self._gauge("http_requests_in_flight", "Requests under way.")
         self._now_streams = self._gauge("backend_streams", "Objects that are being written or read.", "backend")
         self._now_connections = self._gauge("backend_connections", "Connections in use.", "backend")
@@ -135,6 +138,9 @@ class Metrics(Observer, Requests):
     def reaped(self, backend: str, deleted: int, faults: int) -> None:
         self._deleted[backend,].inc(deleted)
         self._kept[backend,].inc(faults)
+
+    def withheld(self, backend: str) -> None:
+        self._withheld[backend,].inc()
 
     def publish(self) -> None:
         """Show what goes up and down as it is now."""

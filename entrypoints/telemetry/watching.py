@@ -77,3 +77,7 @@ class _All(Observer):
     def reaped(self, backend: str, deleted: int, faults: int) -> None:
         for each in self._watchers:
             each.reaped(backend, deleted, faults)
+
+    def withheld(self, backend: str) -> None:
+        for each in self._watchers:
+            each.withheld(backend)

@@ -31,7 +31,7 @@ ALL = dict(commands(main))
 def test_all_commands_are_there() -> None:
     names = {" ".join(name) for name in ALL}
     assert names == {
-        *("serve", "check", "verify", "settings"),
+        *("serve", "check", "verify", "adopt", "settings"),
         *("migrations", "migrations status", "migrations upgrade", "migrations sql"),
     }
 

@@ -15,9 +15,10 @@ from adapters.metadata.memory import (
     _due,
     _Garbage,
     _MemoryUnitOfWork,
+    _Storages,
     _Uploads,
 )
-from application.ports.metadata import Backlog, Garbage, Published, UnitOfWork, common_prefix
+from application.ports.metadata import Backlog, Garbage, KnownStorage, Published, UnitOfWork, common_prefix
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
@@ -31,6 +32,7 @@ class Tampered(MemoryMetadata):
     Blobs: type[_Blobs] = _Blobs
     Uploads: type[_Uploads] = _Uploads
     GarbageRows: type[_Garbage] = _Garbage
+    Storages: type[_Storages] = _Storages
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,10 +40,11 @@ class Tampered(MemoryMetadata):
 
     def begin(self) -> _MemoryUnitOfWork:
         work = _MemoryUnitOfWork(self)
-        blobs, uploads, garbage = work._changes
+        blobs, uploads, garbage, storages = work._changes
         work.blobs = self.Blobs(blobs, self.now)
         work.uploads = self.Uploads(uploads, self.now)
         work.garbage = self.GarbageRows(garbage, self.now)
+        work.storages = self.Storages(storages, self.now)
         return work
 
     @asynccontextmanager
@@ -521,7 +524,7 @@ class SplitsItsCommit(Tampered):
 
     class Work(_MemoryUnitOfWork):
         async def commit(self) -> None:
-            blobs, uploads, garbage = self._changes
+            blobs, uploads, garbage, storages = self._changes
             for blob_id, blob in [*blobs._changed.items()]:
                 one = _Changes(blobs._committed)
                 one.set(blob_id, blob)
@@ -529,6 +532,7 @@ class SplitsItsCommit(Tampered):
                 await asyncio.sleep(0)
             uploads.apply()
             garbage.apply()
+            storages.apply()
 
     def begin(self) -> _MemoryUnitOfWork:
         return self.Work(self)
@@ -915,3 +919,71 @@ class DeletesTwiceAtOnce(Tampered):
     class GarbageRows(_Garbage):
         async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
             await super().deleted(garbage, timedelta(0))
+
+
+# Storages
+
+
+@caught_by(MetadataContract.test_the_markers_of_a_storage_are_named)
+class ForgetsThatMarkersAreNamed(Tampered):
+    """Verification takes the markers for orphans, and its repair removes them."""
+
+    async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+        return await super().named(backend, keys) - {
+            key for known, _ in self.storage_rows.values() for key in (known.next, known.former) if key is not None
+        }
+
+
+@caught_by(MetadataContract.test_a_storage_is_known_as_it_was_added)
+class KeepsIntervalsInSeconds(Tampered):
+    """A column of whole seconds again."""
+
+    class Storages(_Storages):
+        async def add(self, known: KnownStorage) -> bool:
+            return await super().add(replace(known, interval=timedelta(seconds=known.interval // timedelta(seconds=1))))
+
+
+@caught_by(MetadataContract.test_a_storage_is_added_by_one)
+class MarksAStorageTwice(Tampered):
+    """An upsert: the replica that starts last writes over what the others have seen."""
+
+    class Storages(_Storages):
+        async def add(self, known: KnownStorage) -> bool:
+            self._rows.set(known.backend, (known, self._now()))
+            return True
+
+
+@caught_by(MetadataContract.test_a_storage_is_replaced_only_where_all_its_markers_apply)
+class ComparesTheEpochOnly(Tampered):
+    """A replica that has not seen what another one has begun takes it back."""
+
+    class Storages(_Storages):
+        async def replace(self, known: KnownStorage, new: KnownStorage) -> bool:
+            row = self._rows.get(known.backend)
+            if row is None or row[0].epoch != known.epoch:
+                return False
+            self._rows.set(known.backend, (new, row[1]))
+            return True
+
+
+@caught_by(MetadataContract.test_markers_are_replaced_by_one)
+class DoesNotCountTheRows(Tampered):
+    """An update that finds nothing changes nothing, and is taken for a success."""
+
+    class Storages(_Storages):
+        async def replace(self, known: KnownStorage, new: KnownStorage) -> bool:
+            await super().replace(known, new)
+            return True
+
+        async def replace_if_due(self, known: KnownStorage, new: KnownStorage) -> bool:
+            await super().replace_if_due(known, new)
+            return True
+
+
+@caught_by(MetadataContract.test_an_epoch_is_due_once_an_interval)
+class DoesNotNoteTheTurn(Tampered):
+    """Each replica replaces the epoch, again and again."""
+
+    class Storages(_Storages):
+        async def replace_if_due(self, known: KnownStorage, new: KnownStorage) -> bool:
+            return await self.replace(known, new)

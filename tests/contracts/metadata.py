@@ -14,6 +14,7 @@ from application.ports.metadata import (
     Backlog,
     BlobReader,
     Garbage,
+    KnownStorage,
     Published,
     UnitOfWork,
     UnitOfWorkFactory,
@@ -54,6 +55,9 @@ class Metadata(UnitOfWorkFactory, Protocol):
     async def backlog(self) -> Sequence[Backlog]: ...
 
     @abstractmethod
+    async def known_storage(self, backend: str) -> KnownStorage | None: ...
+
+    @abstractmethod
     async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]: ...
 
 
@@ -70,6 +74,26 @@ def blob(blob_id: str = "k5", *, size: int = 12, content_type: str = "text/plain
 
 def location(backend: str = "fs") -> Location:
     return Location(backend, ObjectKey.random())
+
+
+def storage(backend: str = "fs", interval: timedelta = LONG) -> KnownStorage:
+    """A storage with markers that no other has."""
+    return KnownStorage(backend, ObjectKey.random(), ObjectKey.random(), interval)
+
+
+async def know(metadata: Metadata, known: KnownStorage) -> bool:
+    async with metadata() as work:
+        added = await work.storages.add(known)
+        await work.commit()
+        return added
+
+
+async def swap(metadata: Metadata, known: KnownStorage, new: KnownStorage, *, if_due: bool = False) -> bool:
+    async with metadata() as work:
+        replace_it = work.storages.replace_if_due if if_due else work.storages.replace
+        replaced = await replace_it(known, new)
+        await work.commit()
+        return replaced
 
 
 async def put(metadata: Metadata, version: Blob, precondition: Precondition = ANY) -> Blob | None:
@@ -114,6 +138,7 @@ class There:
     over: Location
     held: Location
     due: Garbage
+    storage: KnownStorage
 
 
 def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[object]]]:
@@ -130,6 +155,9 @@ def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[objec
         lambda: work.garbage.hold(there.held.key, 2 * LONG),
         lambda: work.garbage.claim("fs", 10, LONG),
         lambda: work.garbage.deleted([there.due], LONG),
+        lambda: work.storages.add(storage("another")),
+        lambda: work.storages.replace_if_due(there.storage, there.storage),
+        lambda: work.storages.replace(there.storage, storage()),
     ]
 
 
@@ -425,6 +453,20 @@ class MetadataContract:
         many = [ObjectKey.random() for _ in range(1000)]
         assert await metadata.named("fs", [*many, *named]) == {*named}
 
+    async def test_the_markers_of_a_storage_are_named(self, metadata: Metadata) -> None:
+        ours, other = storage("fs"), storage("s3")
+        full = replace(ours, next=ObjectKey.random(), former=ObjectKey.random())
+        nobodys = ObjectKey.random()
+        for known in (ours, other):
+            await know(metadata, known)
+        everything = [*full.keys, *other.keys, nobodys]
+        assert await metadata.named("fs", everything) == ours.keys
+        assert await swap(metadata, ours, full)
+        assert await metadata.named("fs", everything) == full.keys
+        assert await metadata.named("s3", everything) == other.keys
+        assert await swap(metadata, full, ours)
+        assert await metadata.named("fs", everything) == ours.keys
+
     async def test_an_object_that_moves_on_is_named_at_every_moment(self, metadata: Metadata) -> None:
         versions = [blob(f"{number}") for number in range(10)]
         keys = [version.location.key for version in versions]
@@ -463,7 +505,7 @@ class MetadataContract:
         """Commit one row of each kind that a unit can find."""
         kept, running, over, held = (location() for _ in range(4))
         due = Garbage(location(), deletes=2)
-        there = There(blob("old", size=1), blob("gone"), kept, running, over, held, due)
+        there = There(blob("old", size=1), blob("gone"), kept, running, over, held, due, storage(interval=NOW))
         async with metadata() as work:
             await work.blobs.put(there.old, CREATE_ONLY)
             await work.blobs.put(there.gone, CREATE_ONLY)
@@ -472,6 +514,7 @@ class MetadataContract:
             await work.uploads.add(there.over, NOW)
             await work.garbage.add(Garbage(there.held), LONG)
             await work.garbage.add(there.due, NOW)
+            await work.storages.add(there.storage)
             await work.commit()
         return there
 
@@ -480,6 +523,8 @@ class MetadataContract:
         assert await metadata.blobs.get(there.gone.id) == there.gone
         with refused(Kind.NOT_FOUND):
             await metadata.blobs.get(BlobId("new"))
+        assert await metadata.known_storage("fs") == there.storage
+        assert await metadata.known_storage("another") is None
         async with metadata() as work:
             assert await work.uploads.remove_expired("fs", 10) == [there.over]
             assert await work.garbage.claim("fs", 10, LONG) == [there.due]
@@ -496,7 +541,7 @@ class MetadataContract:
 
         there = await self.begin(metadata)
         rows = await self.rows(metadata)
-        for steps in range(12):  # none of the eleven, up to all of them
+        for steps in range(15):  # none of the fourteen, up to all of them
             leaving = asyncio.create_task(unit(steps))
             await asyncio.wait({leaving})
             assert leaving.cancelled() or isinstance(leaving.exception(), Fault | DriveError | None)
@@ -510,6 +555,9 @@ class MetadataContract:
             await work.commit()
         replaced = [published.replaced for published in found[:2] if isinstance(published, Published)]
         assert [*replaced, *found[2:6]] == [None, there.old, there.gone, None, True, True]
+        assert found[-3:] == [True, True, True]
+        assert await metadata.known_storage("another") is not None
+        assert await metadata.known_storage("fs") not in (None, there.storage)
         assert (await metadata.blobs.get(BlobId("new"))).id == BlobId("new")
         assert (await metadata.blobs.get(there.old.id)).size == 2
         assert await self.remove_expired(metadata) == []
@@ -539,6 +587,11 @@ class MetadataContract:
             await work.garbage.add(garbage, NOW)
             assert await work.garbage.claim("fs", 10, LONG) == [garbage]
             assert await work.garbage.claim("fs", 10, LONG) == []
+            first_known, second_known = storage(), storage()
+            assert await work.storages.add(first_known)
+            assert not await work.storages.add(second_known)
+            assert await work.storages.replace(first_known, second_known)
+            assert not await work.storages.replace(first_known, second_known)
 
     async def test_a_cancellation_does_not_split_a_commit(self, metadata: Metadata) -> None:
         async def commit(pair: Sequence[Blob], committing: asyncio.Event) -> None:
@@ -916,3 +969,64 @@ class MetadataContract:
         garbage = await self.discard(metadata, NOW, deletes=2)
         await self.note(metadata, garbage, LONG)
         assert await self.claim(metadata) == []
+
+    # Storages
+
+    async def test_a_storage_is_known_as_it_was_added(self, metadata: Metadata) -> None:
+        assert await metadata.known_storage("fs") is None
+        ours = replace(storage("fs", timedelta(microseconds=1)), next=ObjectKey.random(), former=ObjectKey.random())
+        other = storage("s3", timedelta(days=366))
+        for known in (ours, other):
+            assert await know(metadata, known)
+        assert await metadata.known_storage("fs") == ours
+        assert await metadata.known_storage("s3") == other
+        assert await metadata.known_storage("ftp") is None
+
+    async def test_a_storage_is_added_by_one(self, metadata: Metadata) -> None:
+        racing = [storage() for _ in range(10)]
+        added = await asyncio.gather(*(know(metadata, known) for known in racing))
+        assert sorted(added) == [False] * 9 + [True]
+        assert await metadata.known_storage("fs") == racing[added.index(True)]
+        assert not await know(metadata, storage())
+
+    async def test_a_storage_is_replaced_only_where_all_its_markers_apply(self, metadata: Metadata) -> None:
+        known, other, key = replace(storage(), next=ObjectKey.random()), storage("s3"), ObjectKey.random()
+        assert not await swap(metadata, known, known)
+        for each in (known, other):
+            await know(metadata, each)
+        stale = [
+            replace(known, identity=key),
+            replace(known, epoch=key),
+            replace(known, next=key),
+            replace(known, next=None),
+            replace(known, former=key),
+        ]
+        for each in stale:
+            for if_due in (False, True):
+                assert not await swap(metadata, replace(each, interval=NOW), storage(), if_due=if_due)
+        assert await metadata.known_storage("fs") == known
+        new = storage(interval=NOW)
+        assert await swap(metadata, known, new)
+        assert await metadata.known_storage("fs") == new
+        assert await metadata.known_storage("s3") == other
+
+    @pytest.mark.parametrize("if_due", [False, True])
+    async def test_markers_are_replaced_by_one(self, metadata: Metadata, if_due: bool) -> None:
+        known, racing = storage(interval=NOW), [storage() for _ in range(10)]
+        await know(metadata, known)
+        replaced = await asyncio.gather(*(swap(metadata, known, new, if_due=if_due) for new in racing))
+        assert sorted(replaced) == [False] * 9 + [True]
+        assert await metadata.known_storage("fs") == racing[replaced.index(True)]
+
+    async def test_an_epoch_is_due_once_an_interval(self, metadata: Metadata) -> None:
+        first, second, third, last = storage(interval=NOW), storage(interval=LONG), storage(interval=NOW), storage()
+        await know(metadata, first)
+        assert await swap(metadata, first, second, if_due=True)
+        assert not await swap(metadata, second, last, if_due=True)
+        assert await metadata.known_storage("fs") == second
+        assert await swap(metadata, second, third), "what is not bound to a time needs none to pass"
+        assert await swap(metadata, third, last, if_due=True)
+        await know(metadata, storage("s3", LONG))
+        added = await metadata.known_storage("s3")
+        assert added is not None
+        assert not await swap(metadata, added, storage("s3"), if_due=True)

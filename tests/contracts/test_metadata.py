@@ -27,7 +27,7 @@ from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, MICROSECOND, UPLOADS, DatabaseNow
+from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, MICROSECOND, STORAGES, UPLOADS, DatabaseNow
 from application.ports.tables import Opening
 from domain.blob import BlobId
 from domain.errors import DriveError, Kind
@@ -36,10 +36,23 @@ from tests import many_blobs
 from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import as_operator
 from tests.contracts.blob_store import refused
-from tests.contracts.metadata import LONG, NOW, Metadata, MetadataContract, blob, outcomes, publish, put
+from tests.contracts.metadata import (
+    LONG,
+    NOW,
+    Metadata,
+    MetadataContract,
+    blob,
+    know,
+    outcomes,
+    publish,
+    put,
+    storage,
+    swap,
+)
 from tests.ids import NASTY
 
 POLLS = 300
+ROWS = (BLOBS, UPLOADS, GARBAGE, STORAGES)
 
 
 class TestMemory(MetadataContract):
@@ -53,7 +66,8 @@ class TestMemory(MetadataContract):
 
     async def rows(self, metadata: Metadata) -> list[str]:
         assert isinstance(metadata, MemoryMetadata)
-        return [repr(table) for table in (metadata.blob_rows, metadata.upload_rows, metadata.garbage_rows)]
+        tables = (metadata.blob_rows, metadata.upload_rows, metadata.garbage_rows, metadata.storage_rows)
+        return [repr(table) for table in tables]
 
 
 class DatabaseContract(MetadataContract):
@@ -68,7 +82,7 @@ class DatabaseContract(MetadataContract):
         async with SqlMetadata(may_have_tables) as metadata:
             yield metadata
             async with may_have_tables.transaction() as transaction:
-                for table in (BLOBS, UPLOADS, GARBAGE):
+                for table in ROWS:
                     await transaction.run(_delete_all, table)
                 await transaction.commit()
 
@@ -76,7 +90,7 @@ class DatabaseContract(MetadataContract):
         def all_of(connection: Connection, table: sa.Table) -> list[str]:
             return [repr(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
 
-        return [row for table in (BLOBS, UPLOADS, GARBAGE) for row in await self.tables.read(all_of, table)]
+        return [row for table in ROWS for row in await self.tables.read(all_of, table)]
 
     async def now(self, metadata: Metadata) -> datetime:
         def select(connection: Connection) -> int:
@@ -169,6 +183,19 @@ class DatabaseContract(MetadataContract):
             await transaction.commit()
         with pytest.raises(DriveError, match=r"revision 9999.*Install the newer one"):
             await another[0].__aenter__()
+
+    async def test_an_epoch_is_due_when_the_clock_was_set_back(self, database: Database) -> None:
+        def set_back(connection: Connection) -> None:
+            connection.execute(sa.update(STORAGES).values(advanced_at=DatabaseNow() + 60_000_000))
+
+        known, new = storage(interval=LONG), storage(interval=LONG)
+        async with SqlMetadata(database) as metadata:
+            await know(metadata, known)
+            async with database.transaction() as transaction:
+                await transaction.run(set_back)
+                await transaction.commit()
+            assert await swap(metadata, known, new, if_due=True)
+            assert not await swap(metadata, new, known, if_due=True)
 
     async def test_the_time_is_utc(self, database: Database) -> None:
         async with database:

@@ -9,7 +9,8 @@ from typing import Any
 from dependency_injector import providers
 
 from adapters.storage import files
-from application.ports.metadata import Garbage, UnitOfWork, UnitOfWorkFactory
+from application.ownership import Ownership, Standing
+from application.ports.metadata import Garbage, KnownStorage, UnitOfWork, UnitOfWorkFactory
 from application.replay import ReplayableBody
 from application.store_blob import NewBlob, StoreBlob, StoredBlob
 from application.stores import Stores
@@ -19,6 +20,7 @@ from entrypoints.container import Container
 from tests.contracts.broken_layers import RepeatsPuts
 
 PLANTED: dict[str, Callable[[Container], None]] = {}
+IN_THE_PARENT_TOO = frozenset({"storages_that_are_not_recognised"})
 LATER = 0.3  # seconds: longer than an answer is on its way
 
 
@@ -129,6 +131,34 @@ def puts_repeated_under_one_key(container: Container) -> None:
     container.stores.override(providers.Object(Stores(stores.active, repeating)))
 
 
+@plant
+def a_copy_that_deletes(_: Container) -> None:
+    async def yes(ownership: Ownership, backend: str) -> bool:
+        return True
+
+    _set(Ownership, "may_delete", yes)
+
+
+@plant
+def epochs_that_are_not_deleted(_: Container) -> None:
+    async def nothing(ownership: Ownership, known: KnownStorage) -> KnownStorage:
+        return known
+
+    _set(Ownership, "_remove_former", nothing)
+
+
+@plant
+def storages_that_are_not_recognised(_: Container) -> None:
+    async def any_will_do(ownership: Ownership, backend: str) -> KnownStorage | None:
+        return await ownership._known(backend)
+
+    async def ours(ownership: Ownership, backend: str) -> Standing:
+        return Standing.OURS
+
+    _set(Ownership, "recognise", any_will_do)
+    _set(Ownership, "standing", ours)
+
+
 def _change_units(container: Container, change: Callable[[UnitOfWork], None]) -> None:
     container.metadata.override(providers.Object(_ChangedUnits(container.metadata(), change)))
 
@@ -140,6 +170,7 @@ class _ChangedUnits(UnitOfWorkFactory):
         self._metadata = metadata
         self._change = change
         self.blobs, self.backlog = metadata.blobs, metadata.backlog
+        self.named, self.known_storage = metadata.named, metadata.known_storage
 
     async def __aenter__(self) -> object:
         return await self._metadata.__aenter__()

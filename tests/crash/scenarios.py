@@ -3,23 +3,29 @@
 import asyncio
 import hashlib
 import itertools
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
+from application.ownership import INTERVALS
 from tests.crash.failpoints import CRASH, DIE, HANG, RAISE, RECORD, REFUSE
-from tests.crash.server import PIECE
-from tests.crash.service import Service
+from tests.crash.server import CONTROL, PIECE, TO_PLANT
+from tests.crash.service import LONG, Service
 
 SMALL = 100  # bytes
 SLOW = timedelta(minutes=9)  # between two pieces; a lease lasts ten
 NUMBERS = itertools.count(1)
-Kind = Literal["create", "replace", "delete", "reap"]
+Kind = Literal["create", "replace", "delete", "reap", "mark", "advance", "take over"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 TRIES = 3
+ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Case:
     path: str
     before: bytes | None
     after: bytes | None
+    what: str = ""
 
 
 def content(seed: str, size: int) -> bytes:
@@ -113,6 +120,13 @@ class Scenarios:
         assert await self._check(case, [case.after]) == []
         return passed
 
+    async def go_well(self, operation: Operation) -> list[str]:
+        """Nothing happens to it."""
+        case = await self._prepare(operation)
+        acknowledged = await self._do(case, RECORD)
+        await self._until_ended()
+        return await self._check(case, [case.after] if acknowledged else [case.before])
+
     async def die(self, operation: Operation, point: Point, action: str = DIE) -> list[str]:
         """The process dies at the point."""
         for _ in range(TRIES):
@@ -168,12 +182,58 @@ class Scenarios:
                 yield case.after[number * PIECE :][:PIECE]
                 await self.service.until(partial(_has_taken, number + 1))
                 await self.service.underneath.let_pass(SLOW)
-                await self.service.control("reap")
+                await self.service.reap()
 
+        await self.service.own()
         await self.service.control("forget")
         answer = await self.service.ask("PUT", case.path, slowly(), RECORD)
         refused = [] if answer is not None and answer.is_success else ["refused: an upload whose bytes flow"]
         return refused + await self._check(case, [None if refused else case.after])
+
+    async def copied(self, fault: str = "") -> list[str]:
+        """A copy of the database is started next to the server, which publishes what was in progress. On SQLite."""
+        case = await self._prepare(Operation("create"))
+        doing = await self._hang(case, Point("store.put:after", 1))
+        async with self._next_to_it(fault, copied=True) as copy:
+            await self.service.control("release")
+            acknowledged = await doing
+            await self.service.underneath.let_pass(LONG)
+            await self.service.own()
+            for _ in range(ROUNDS):
+                await copy.underneath.let_pass(LONG)
+                await copy.control("keep")
+                await copy.control("reap")
+        return await self._check(case, [case.after] if acknowledged else [None])
+
+    async def mistaken(self, fault: str = "") -> list[str]:
+        """Another server of the same database is started on a folder that is not the storage. On files."""
+        case = await self._prepare(Operation("reap"))
+        await self.service.underneath.advance()
+        with suppress(AssertionError):  # it does not start
+            async with self._next_to_it(fault, copied=False) as other:
+                for _ in range(ROUNDS):
+                    await other.underneath.let_pass(LONG)
+                    await other.control("reap")
+        return await self._check(case, [case.before])
+
+    @asynccontextmanager
+    async def _next_to_it(self, fault: str, *, copied: bool) -> AsyncIterator[Service]:
+        """Another server: with a copy of the database and the same folder, or the other way round."""
+        data = self.service.server.folder / "data"
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            if fault:
+                (folder / TO_PLANT).write_text(fault)
+            settings = {"DATABASE_URL": f"sqlite:///{data}/drivebay.db"}
+            if copied:
+                settings = {"DATABASE_URL": f"sqlite:///{folder}/copy.db", "FS_BASE_PATH": f"{data}/blobs"}
+                with (
+                    closing(sqlite3.connect(data / "drivebay.db")) as one,
+                    closing(sqlite3.connect(folder / "copy.db")) as two,
+                ):
+                    one.backup(two)
+            async with Service(folder, {"STORAGE": "fs"} | settings) as service:
+                yield service
 
     async def sync(self) -> list[str]:
         """Files and folders are synced before the commit."""
@@ -194,13 +254,35 @@ class Scenarios:
                 return Case(name, "DELETE", path, old, None)
             case "reap":
                 await self.service.put(name, old)
+                await self.service.own()
                 await self.service.underneath.leave_work_for_the_reaper()
-                return Case(name, "REAP", path, old, old)
+                return Case(name, "CONTROL", path, old, old, "reap")
+            case "mark":
+                await self.service.put(name, old)
+                await self.service.underneath.forget_the_storage()
+                return Case(name, "CONTROL", path, old, old, "keep")
+            case "advance":
+                await self.service.put(name, old)
+                await self.service.own()
+                await self.service.underneath.let_pass(LONG)
+                return Case(name, "CONTROL", path, old, old, "keep")
+            case "take over":
+                await self.service.put(name, old)
+                await self._let_it_watch()
+                return Case(name, "CONTROL", path, old, old, "keep")
+
+    async def _let_it_watch(self) -> None:
+        """A process that has just started has watched the epoch for long enough, and that is due."""
+        await self.service.kill_worker()
+        await self.service.underneath.advance()
+        for _ in range(INTERVALS + 1):
+            await self.service.control("keep")
+        await self.service.underneath.let_pass(LONG)
 
     async def _do(self, case: Case, failpoint: str) -> bool:
         """Whether the operation was acknowledged."""
-        if case.method == "REAP":
-            answer = await self.service.ask("POST", "/failpoints/reap", failpoint=failpoint)
+        if case.method == "CONTROL":
+            answer = await self.service.ask("POST", f"{CONTROL}/{case.what}", failpoint=failpoint)
         else:
             content = case.after if case.method == "PUT" else None
             answer = await self.service.ask(case.method, case.path, content, failpoint)

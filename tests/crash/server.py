@@ -6,7 +6,6 @@ reaper in the background goes on all the same.
 
 import itertools
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from application.ownership import Ownership
 from application.reap import Reap
 from entrypoints import cli, worker_slot
 from entrypoints.container import Container
@@ -25,7 +25,7 @@ from entrypoints.settings import Settings
 from tests.crash import watched_io
 from tests.crash.failpoints import HEADER, PASSAGE, Passage, point
 from tests.crash.keys import in_few_folders
-from tests.crash.planted import PLANTED
+from tests.crash.planted import IN_THE_PARENT_TOO, PLANTED
 from tests.crash.watched import WatchedUnits, watched_stores
 
 CONTROL = "/failpoints"
@@ -38,7 +38,7 @@ BRIEF = "BRIEF"
 
 
 def app_with_points(given: Settings, **more: Any) -> Litestar:
-    reaps: list[Callable[[], Reap]] = []
+    containers: list[Container] = []
 
     def configure(container: Container) -> None:
         container.metadata.override(providers.Object(WatchedUnits(container.metadata())))
@@ -48,14 +48,17 @@ def app_with_points(given: Settings, **more: Any) -> Litestar:
         _set_times(container)
         if TO_PLANT.exists():
             PLANTED[TO_PLANT.read_text()](container)
-        reaps.append(container.reap)
+        containers.append(container)
 
     app = create_app(given, configure, **more)
-    app.asgi_handler = WithPoints(app.asgi_handler, reaps[0](), given.storage)
+    [container] = containers
+    app.asgi_handler = WithPoints(app.asgi_handler, container.reap(), container.ownership(), given.storage)
     return app
 
 
 def _set_times(container: Container) -> None:
+    # By the clock of the watch over an epoch, an hour passes with each look.
+    container.ownership.add_kwargs(monotonic=itertools.count(step=3600).__next__)
     if BRIEF in os.environ:
         brief = timedelta(seconds=float(os.environ[BRIEF]))
         container.store_blob.add_kwargs(lease=brief)
@@ -68,9 +71,10 @@ def _set_times(container: Container) -> None:
 class WithPoints:
     """ASGI middleware: arms the point that a request's header names, and obeys the control."""
 
-    def __init__(self, app: ASGIApp, reap: Reap, storage: str) -> None:
+    def __init__(self, app: ASGIApp, reap: Reap, ownership: Ownership, storage: str) -> None:
         self._app = app
         self._reap = reap
+        self._ownership = ownership
         self._storage = storage
         self._last = Passage()
 
@@ -101,6 +105,8 @@ class WithPoints:
             case "reap":
                 reaped = await self._reap(self._storage)
                 return {"deleted": reaped.deleted, "faults": [str(fault) for fault in reaped.faults]}
+            case "keep":
+                return (await self._ownership.keep(self._storage)).value
             case "forget":
                 self._last = Passage()
             case "state":
@@ -158,6 +164,8 @@ async def _answer(send: Send, body: Any) -> None:
 
 def main() -> None:
     watched_io.watch()
+    if TO_PLANT.exists() and (fault := TO_PLANT.read_text()) in IN_THE_PARENT_TOO:
+        PLANTED[fault](Container())
     vars(cli)["create_app"] = app_with_points
     worker_slot.FIRST_PAUSE = worker_slot.LONGEST_PAUSE = 0  # workers are killed here all the time
     cli.main()

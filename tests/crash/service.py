@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from application.ownership import Standing
 from tests.crash.failpoints import HEADER
 from tests.crash.server import BRIEF, CONTROL, TO_PLANT
 from tests.crash.underneath import Underneath
@@ -23,6 +24,7 @@ COMMAND = [sys.executable, "-m", "tests.crash.server", "serve"]
 PATIENCE = 60  # seconds for an answer
 LONG = timedelta(days=1)
 ROUNDS = 10
+OWNED_WITHIN = 20  # looks, with a day between them
 POLLS = 1000
 
 
@@ -139,6 +141,19 @@ class Service:
 
     # Rest
 
+    async def own(self) -> None:
+        """Let time pass until the server may delete in its storage. Fails if it never may."""
+        for _ in range(OWNED_WITHIN):
+            if await self.control("keep") == Standing.OURS.value:
+                return
+            await self.underneath.let_pass(LONG)
+        raise AssertionError("the storage does not become its own")
+
+    async def reap(self) -> Any:
+        """A round of the reaper, which may work."""
+        await self.own()
+        return await self.control("reap")
+
     async def come_to_rest(self, rounds: int = ROUNDS) -> list[str]:
         """Let a long time pass, and the reaper work, until nothing is left over; return what still is."""
         left: list[str] = []
@@ -147,7 +162,7 @@ class Service:
             if not left:
                 break
             await self.underneath.let_pass(LONG)
-            reaped = await self.control("reap")
+            reaped = await self.reap()
             assert reaped["faults"] == []
         return left
 

@@ -21,9 +21,16 @@ FOUND_BY: dict[str, tuple[Run, str]] = {
     "leases_that_are_not_renewed": (lambda on: on.flow(), "refused"),
     "folders_that_are_not_synced": (lambda on: on.sync(), "not synced"),
     "an_answer_before_the_commit": (lambda on: on.die(CREATE, PUBLISHING), "lost"),
+    "epochs_that_are_not_deleted": (lambda on: on.go_well(Operation("advance")), "left"),
     "cleaning_up_by_the_blobs_id": (lambda on: on.fail(REPLACE, WRITTEN), "lost"),
     "objects_deleted_whatever_became_of_the_commit": (lambda on: on.fail(CREATE, PUBLISHED), "torn"),
     "puts_repeated_under_one_key": (lambda on: on.refuse(CREATE, WRITING), "repeated"),
+}
+
+# These are planted in a server that is started next to the service.
+FOUND_NEXT_TO_IT: dict[str, tuple[Callable[[Scenarios, str], Awaitable[list[str]]], str]] = {
+    "a_copy_that_deletes": (Scenarios.copied, "torn"),
+    "storages_that_are_not_recognised": (Scenarios.mistaken, "left"),
 }
 
 
@@ -43,6 +50,16 @@ class TestPlanted:
             await scenarios.service.underneath.clear()
         assert any(each.startswith(told) for each in wrong), wrong
 
+    @pytest.mark.parametrize("fault", FOUND_NEXT_TO_IT)
+    async def test_it_is_found_in_another_server(self, scenarios: Scenarios, fault: str) -> None:
+        run, told = FOUND_NEXT_TO_IT[fault]
+        assert await run(scenarios, "") == []
+        try:
+            wrong = await run(scenarios, fault)
+        finally:
+            await scenarios.service.underneath.clear()
+        assert any(each.startswith(told) for each in wrong), wrong
+
 
 def test_there_is_a_scenario_for_each() -> None:
-    assert FOUND_BY.keys() == PLANTED.keys()
+    assert FOUND_BY.keys() | FOUND_NEXT_TO_IT.keys() == PLANTED.keys()

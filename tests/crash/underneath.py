@@ -10,14 +10,15 @@ import stamina
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
-from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, UPLOADS
+from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, STORAGES, UPLOADS, DatabaseNow
 from adapters.storage.s3 import S3Config
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import Garbage
-from domain.blob import Location
+from domain.blob import Location, ObjectKey
 from domain.errors import DriveError
 from entrypoints import lifecycle, settings
 from entrypoints.container import Container
+from tests import markers
 from tests.backends import ceph
 from tests.contracts.blob_store import each, keys
 from tests.crash.keys import in_few_folders
@@ -34,7 +35,8 @@ class Underneath:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(lifecycle.opened(self._container))
+        await self._stack.enter_async_context(lifecycle.entered(self._container))
+        await self._store.check()
         if self._settings.storage == "s3":
             config = S3Config(
                 self._settings.s3_bucket,
@@ -49,12 +51,13 @@ class Underneath:
         await self._stack.aclose()
 
     async def let_pass(self, time: timedelta) -> None:
-        """Let leases, graces and claims have begun so much earlier."""
+        """Let leases, graces, claims and epochs have begun so much earlier."""
         earlier = time // timedelta(microseconds=1)
 
         def update(connection: Connection) -> None:
             connection.execute(sa.update(UPLOADS).values(expires_at=UPLOADS.c.expires_at - earlier))
             connection.execute(sa.update(GARBAGE).values(due_at=GARBAGE.c.due_at - earlier))
+            connection.execute(sa.update(STORAGES).values(advanced_at=STORAGES.c.advanced_at - earlier))
 
         # MariaDB may break the tie of a change to all rows and one to some by giving the former up.
         async for attempt in stamina.retry_context(on=DriveError, attempts=10, wait_initial=0.1):
@@ -73,10 +76,30 @@ class Underneath:
         for location in (uploaded, replaced):
             await self._store.put(location.key, each([b"in vain"]))
 
+    async def forget_the_storage(self) -> None:
+        """As if it had never been marked."""
+        for key in await self._database.read(markers.in_tables):
+            await self._store.delete(ObjectKey(key))
+        async with self._database.transaction() as transaction:
+            await transaction.run(_delete_all, STORAGES)
+            await transaction.commit()
+
+    async def advance(self) -> None:
+        """Let the epoch have been replaced just now."""
+
+        def update(connection: Connection) -> None:
+            connection.execute(sa.update(STORAGES).values(advanced_at=DatabaseNow()))
+
+        async with self._database.transaction() as transaction:
+            await transaction.run(update)
+            await transaction.commit()
+
     async def clear(self) -> None:
-        """Take everything away."""
+        """Take everything away but the markers."""
+        ours = await self._database.read(markers.in_tables)
         for key in await keys(self._store):
-            await self._store.delete(key)
+            if key.value not in ours:
+                await self._store.delete(key)
         async with self._database.transaction() as transaction:
             for table in (BLOBS, UPLOADS, GARBAGE):
                 await transaction.run(_delete_all, table)
@@ -88,12 +111,18 @@ class Underneath:
         return [f"torn: the object of a blob is gone: {key}" for key in rows if key not in objects]
 
     async def left_over(self) -> list[str]:
-        """All that is neither a blob's row nor a blob's object."""
+        """All that is neither a blob's row, nor a blob's object, nor a marker."""
         blobs = await self._keys(BLOBS)
+        objects = await self._objects()
+        storage = await self._container.metadata().known_storage(self._settings.storage)
+        named = {str(key) for key in storage.keys} if storage else set()
+        unfinished = [key for key in (storage.next, storage.former) if key] if storage else []
         return [
             *(f"left: an upload {key}" for key in await self._keys(UPLOADS)),
             *(f"left: garbage {key}" for key in await self._keys(GARBAGE)),
-            *(f"left: an object that no blob names {key}" for key in await self._objects() - blobs),
+            *(f"left: a marker that does not apply {key}" for key in unfinished),
+            *(f"lost: the marker {key}" for key in named - objects),
+            *(f"left: an object that no blob names {key}" for key in objects - blobs - named),
             *(f"left: an open upload in parts {key}" for key in await self._open_uploads()),
         ]
 

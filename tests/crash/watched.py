@@ -78,6 +78,7 @@ class _WatchedUnit(UnitOfWork):
         self.blobs = _watched("blobs", work.blobs)
         self.uploads = _watched("uploads", work.uploads)
         self.garbage = _watched("garbage", work.garbage)
+        self.storages = _watched("storages", work.storages)
 
     async def commit(self) -> None:
         async with step("commit"):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
 from adapters.storage.policies.around import Around
+from application import verify_blobs
 from application.delete_blob import DeleteBlob
 from application.findings import PATIENCE, Fault, Finding, Repair, Verified, Wanted, Watcher
 from application.ports.blob_store import BlobStore, Stored
@@ -31,7 +32,7 @@ NOW = timedelta(0)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 DATA = b"some bytes"
-EVERYTHING = Repair(NOW, drop_missing=True, even_if_most_are=True)
+EVERYTHING = Repair(NOW, drop_missing=True, even_if_most_are=True, even_if_missing=True)
 
 
 class Notes(Watcher):
@@ -176,7 +177,7 @@ async def test_what_is_wrong_is_found_and_nothing_else(plants: list[Plant], deep
     planted = {fault for number, plant in enumerate(plants) if (fault := await plant(drive, number))}
     assert await faults(drive, deep=deep) == planted
     rows, objects = await drive.metadata.blobs.by_key(None, 1000), await drive.objects()
-    repaired = await faults(drive, deep=deep, repair=Repair(NOW, even_if_most_are=True))
+    repaired = await faults(drive, deep=deep, repair=Repair(NOW, even_if_most_are=True, even_if_missing=True))
     assert repaired == planted
     assert await drive.metadata.blobs.by_key(None, 1000) == rows
     assert await drive.objects() == objects - {key for fault, key in planted if fault is Fault.ORPHAN}
@@ -388,6 +389,91 @@ async def test_rows_are_not_dropped_where_nothing_is_stored(drive: Drive) -> Non
     assert (result.wrong, len(await drive.metadata.blobs.by_key(None, 10))) == (3, 3)
     result, _ = await verified(drive, Wanted(repair=EVERYTHING))
     assert (result.wrong, await drive.metadata.blobs.by_key(None, 10)) == (0, [])
+
+
+async def test_rows_are_not_dropped_where_most_objects_are_missing(drive: Drive) -> None:
+    """As on a wrong disk on which a blob was stored since."""
+    await a_blob(drive, 0)
+    for number in range(30):
+        await a_missing_object(drive, 1 + number)
+    _, orphan = await an_orphan(drive, 0)
+    repair = Repair(NOW, drop_missing=True)
+    result, notes = await verified(drive, Wanted(repair=repair))
+    assert (result.wrong, len(notes.faults)) == (31, 31)
+    assert len(await drive.metadata.blobs.by_key(None, 100)) == 31
+    assert orphan in await drive.objects(), "objects may be those of whoever this storage belongs to"
+    assert result.tallies[0].not_repaired.startswith("The objects of 30 of 31 blobs are missing.")
+    result, _ = await verified(drive, Wanted(repair=replace(repair, even_if_most_are=True)))
+    assert result.wrong == 31
+    result, _ = await verified(drive, Wanted(repair=replace(repair, even_if_missing=True)))
+    assert (result.wrong, len(await drive.metadata.blobs.by_key(None, 100))) == (0, 1)
+
+
+@pytest.mark.parametrize(("there", "missing", "dropped"), [(5, 5, 5), (4, 5, 0), (113, 6, 0), (114, 6, 6)])
+async def test_how_many_may_be_missing(drive: Drive, there: int, missing: int, dropped: int) -> None:
+    """A handful, or 5 %."""
+    for number in range(there):
+        await a_blob(drive, number)
+    for number in range(missing):
+        await a_missing_object(drive, there + number)
+    result, _ = await verified(drive, Wanted(repair=Repair(NOW, drop_missing=True)))
+    assert result.tallies[0].repaired[Fault.MISSING] == dropped
+    assert len(await drive.metadata.blobs.by_key(None, 1000)) == there + missing - dropped
+
+
+async def test_no_row_is_dropped_if_not_all_was_looked_at(drive: Drive) -> None:
+    store = Failing()
+    drive = Drive(drive.metadata, Stores("memory", {"memory": store}), drive.time)
+    await a_missing_object(drive, 0)
+    for number in range(3 * PATIENCE):
+        await a_blob(drive, 1 + number)
+    last = (await drive.metadata.blobs.by_key(None, 1000))[-PATIENCE:]
+    store.bad = frozenset(row.location.key for row in last)
+    result, _ = await verified(drive, Wanted(repair=Repair(NOW, drop_missing=True)))
+    assert result.tallies[0].unverified
+    assert len(await drive.metadata.blobs.by_key(None, 1000)) == 3 * PATIENCE + 1
+
+
+async def test_an_object_that_is_back_keeps_its_row(drive: Drive) -> None:
+    _, key = await a_missing_object(drive, 0)
+    await a_blob(drive, 1)
+
+    async def bring_back() -> None:
+        await drive.active.put(key, each([DATA]))
+
+    looks = iter([False, True, False])  # before the first object is looked at, after the last, and before their list
+
+    async def recognise(_: str) -> None:
+        if next(looks):
+            await bring_back()
+
+    notes = Notes()
+    await replace(verifier(drive), recognise=recognise)(Wanted(repair=Repair(NOW, drop_missing=True)), notes)
+    assert notes.findings == []
+    assert await drive.get(BlobId("0")) == DATA
+
+
+async def test_a_run_drops_a_bounded_number_of_rows(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_blobs, "HELD", 2)
+    for number in range(5):
+        await a_missing_object(drive, number)
+    left = [(await verified(drive, Wanted(repair=EVERYTHING)))[0].wrong for _ in range(3)]
+    assert left == [3, 1, 0]
+
+
+async def test_what_is_held_is_told_if_the_database_is_lost(drive: Drive) -> None:
+    planted = {await a_missing_object(drive, number) for number in range(3)}
+
+    class Lost(MeddledReader):
+        async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+            if after is not None:
+                raise DriveError(Kind.UNAVAILABLE, "the database is gone")
+            return await self.blobs.by_key(after, limit)
+
+    notes = Notes()
+    verify = replace(verifier(drive), blobs=Lost(drive.metadata.blobs, a_turn))
+    result = await verify(Wanted(repair=EVERYTHING), notes)
+    assert (result.stopped, notes.faults) == ("unavailable: the database is gone", planted)
 
 
 async def test_the_same_bytes_stored_anew_are_not_dropped(drive: Drive) -> None:

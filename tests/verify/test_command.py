@@ -4,7 +4,9 @@ import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,26 +14,29 @@ from click.testing import CliRunner
 
 from domain.blob import ObjectKey
 from entrypoints.cli import main
+from tests.check.command import drivebay
 from tests.http.server import DRIVEBAY, Server
 from tests.verify.behind import Files
 from tests.verify.command import PATIENCE, verify
 
 pytestmark = pytest.mark.timeout(300)
+GO_WITH_REPAIR = "--older-than, --drop-missing, --even-if-most-are and --even-if-missing go with --repair."
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One in which nothing is stored."""
-    (tmp_path / "data").mkdir()
+    """One in which nothing is stored, with a database."""
+    assert drivebay(tmp_path, "migrations", "upgrade").code == 0
     return tmp_path
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--older-than", "1d"], "--older-than, --drop-missing and --even-if-most-are go with --repair."),
-        (["--drop-missing"], "--older-than, --drop-missing and --even-if-most-are go with --repair."),
-        (["--even-if-most-are"], "--older-than, --drop-missing and --even-if-most-are go with --repair."),
+        (["--older-than", "1d"], GO_WITH_REPAIR),
+        (["--drop-missing"], GO_WITH_REPAIR),
+        (["--even-if-most-are"], GO_WITH_REPAIR),
+        (["--even-if-missing"], GO_WITH_REPAIR),
         (["--repair", "--older-than", "1 day"], "'1 day' is no age. Give a number with s, m, h or d"),
         (["--repair", "--older-than", "-1d"], "'-1d' is no age."),
         (["--repair", "--older-than", "١d"], "'١d' is no age."),
@@ -49,8 +54,41 @@ def test_a_wrong_call_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_without_a_database_it_can_not_start(tmp_path: Path) -> None:
     told = verify(tmp_path)
-    line = f"drivebay: DATABASE_URL: There is no folder {tmp_path}/data. Create it.\n"
-    assert (told.code, told.out, told.errors) == (2, "", line)
+    assert (told.code, told.out) == (2, "")
+    assert told.errors.startswith("drivebay: DATABASE_URL: There is no database ")
+    assert "`drivebay migrations upgrade` creates one" in told.errors
+    assert not [*tmp_path.iterdir()]
+
+
+def test_without_repair_it_changes_nothing(tmp_path: Path) -> None:
+    """Nor does it bring older tables to their newest form."""
+    with Server(tmp_path) as server, server.client() as client:
+        assert client.put("/v1/blobs/a", content=b"x").status_code == 201
+    assert verify(tmp_path).code == 0
+    before = _content(tmp_path)
+    assert verify(tmp_path, "--deep").code == 0
+    assert _content(tmp_path) == before
+    with closing(sqlite3.connect(tmp_path / "data" / "drivebay.db")) as database:
+        database.execute("DROP TABLE storages")
+        database.execute("UPDATE alembic_version SET version_num = '0004'")
+        database.commit()
+    before = _content(tmp_path)
+    told = verify(tmp_path)
+    assert (told.code, told.out) == (2, "")
+    assert told.errors.startswith("drivebay: DATABASE_URL: The database has tables of revision 0004, not those of ")
+    assert "run `drivebay migrations upgrade`" in told.errors
+    assert _content(tmp_path) == before
+
+
+def _content(folder: Path) -> dict[str, object]:
+    """The names and bytes of all files, and the rows of all tables, whatever SQLite does with its own files."""
+    files: dict[str, object] = {
+        str(path): path.read_bytes()
+        for path in (folder / "data").rglob("*")
+        if path.is_file() and "drivebay.db" not in path.name
+    }
+    with closing(sqlite3.connect(folder / "data" / "drivebay.db")) as database:
+        return files | {"rows": [*database.iterdump()]}
 
 
 def test_a_storage_that_is_down_is_told_of_and_the_others_are_verified(folder: Path) -> None:
@@ -69,20 +107,22 @@ def test_a_storage_that_is_down_is_told_of_and_the_others_are_verified(folder: P
     assert (told.code, list(told.storages)) == (0, ["fs"])
 
 
-async def test_a_wrong_database_does_not_let_all_be_removed(tmp_path: Path) -> None:
+def test_a_wrong_database_does_not_let_all_be_removed(tmp_path: Path) -> None:
     with Server(tmp_path) as server, server.client() as client:
         for number in range(3):
             assert client.put(f"/v1/blobs/{number}", content=b"x").status_code == 201
     other = {"DATABASE_URL": "sqlite:///data/other.db"}
+    assert drivebay(tmp_path, "migrations", "upgrade", settings=other).code == 0
     told = verify(tmp_path, "--repair", "--older-than", "0", settings=other)
     assert told.code == 1
-    assert "  not repaired: Nothing is there, or most of it are orphans." in told.out
+    assert "  not repaired: The database does not know the storage fs yet." in told.out
     assert verify(tmp_path).code == 0
 
 
 def test_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path: Path) -> None:
     blobs = tmp_path / "data" / "blobs"
-    blobs.mkdir(parents=True)
+    assert drivebay(tmp_path, "migrations", "upgrade").code == 0
+    blobs.mkdir()
     orphans = sorted(ObjectKey.random().value for _ in range(30))
     for key in orphans:
         (blobs / key[:3]).mkdir(exist_ok=True)

@@ -16,7 +16,7 @@ from domain.errors import DriveError, Kind
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 
 
 def upgrade(connection: Connection) -> None:

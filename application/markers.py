@@ -1,0 +1,84 @@
+"""Markers: small objects by which a database recognises a storage.
+
+The identity says which storage it is. A disk that is not mounted, another bucket and another folder do not have it. The
+epoch says which database deletes there: see ownership.py.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from application.ports.blob_store import BlobStore
+from domain.blob import ObjectKey
+from domain.errors import DriveError, Kind
+
+# The rows are where these keep their bytes, so neither is ever without the other.
+WITHOUT_MARKERS = frozenset({"database", "memory"})
+IDENTITY, EPOCH, CLAIM = "storage identity", "storage epoch", "storage claim"
+LARGEST = 400  # bytes
+SHORTEST = timedelta(seconds=1)
+LONGEST = timedelta(days=1)
+
+
+class UnknownStorage(DriveError):
+    """The storage is not the one that the database knows. Nothing may be stored, deleted or concluded there."""
+
+    def __init__(self, backend: str, reason: str = "its marker is missing") -> None:
+        detail = (
+            f"The storage {backend} is not the one that this database knows: {reason}. Is the disk mounted, and is this"
+            " the right folder or bucket? If it was restored, copied or moved on purpose, run"
+            f" drivebay adopt --storage {backend}."
+        )
+        super().__init__(Kind.UNAVAILABLE, detail, backend=backend)
+
+
+def interval_for(reap_interval: float) -> timedelta:
+    """How often a database that looks for garbage every `reap_interval` seconds replaces the epoch."""
+    return min(max(timedelta(seconds=min(reap_interval, LONGEST.total_seconds())), SHORTEST), LONGEST)
+
+
+async def write_marker(store: BlobStore, key: ObjectKey, kind: str, at: datetime, **more: str) -> None:
+    """Write a marker, so that people who find it know what it is."""
+    await store.put(key, _once(encoded(kind, key, at, **more)))
+
+
+def encoded(kind: str, key: ObjectKey, at: datetime, **more: str) -> bytes:
+    """What a marker says."""
+    content: dict[str, Any] = {"product": "drivebay", "kind": kind, "key": key.value, "written_at": at.isoformat()}
+    return json.dumps(content | more).encode() + b"\n"
+
+
+def claim_key(epoch: ObjectKey, turn: int) -> ObjectKey:
+    """The key of the claim to succeed an epoch, at the `turn`th attempt. All databases that name the epoch agree on it.
+
+    It is as good as random for everyone else.
+    """
+    return ObjectKey(sha256(f"{epoch} {turn}".encode()).hexdigest()[:32])
+
+
+async def is_identity(store: BlobStore, key: ObjectKey) -> bool:
+    """Whether an object is the identity marker of some database. No blob is one, as nobody knows its key beforehand."""
+    try:
+        if (await store.stat(key)).size > LARGEST:
+            return False
+        content: Any = json.loads(await read_marker(store, key))
+    except DriveError as error:
+        if error.kind is not Kind.NOT_FOUND:
+            raise
+        return False
+    except (ValueError, RecursionError):
+        return False
+    wanted = {"product": "drivebay", "kind": IDENTITY, "key": key.value}
+    return isinstance(content, dict) and wanted.items() <= content.items()
+
+
+async def read_marker(store: BlobStore, key: ObjectKey) -> bytes:
+    """What is written there. Raises NOT_FOUND."""
+    async with store.open(key) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
