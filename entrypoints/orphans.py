@@ -12,7 +12,7 @@ LIBC = ctypes.CDLL(None)
 def stop_with_the_parent(parent: int) -> None:
     """Let the kernel send this process a SIGTERM when the thread of `parent` that forked it is gone.
 
-    Elsewhere than on Linux, the worker has to ask now and then: see `has_lost`.
+    Elsewhere than on Linux nothing does, and the worker serves on until it is stopped.
     """
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)

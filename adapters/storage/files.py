@@ -9,8 +9,8 @@ from domain.blob import ByteRange
 
 # Close to a MiB, and whole groups of three bytes, as base64 has them: their text is sent without being copied.
 CHUNK = 960 * 1024
-# Bytes between two syncs. On a disk that writes 1 MB/s each takes about a minute, also the last one: that of 5 GiB at
-# once would outlast the upload's lease. On a fast disk no cost could be measured.
+# Bytes between two syncs, so that the last one is short. On a disk that writes 1 MB/s, that of 5 GiB at once would take
+# more than an hour, in which the client gets nothing and may leave. On a fast disk no cost could be measured.
 SYNC_EVERY = 64 * 1024**2
 
 

@@ -117,7 +117,8 @@ class Scenarios:
         case = await self._prepare(operation)
         await self._do(case, RECORD)
         passed: list[str] = (await self._until_ended())["passed"]
-        assert await self._check(case, [case.after]) == []
+        wrong = await self._check(case, [case.after])
+        assert wrong == [], wrong
         return passed
 
     async def go_well(self, operation: Operation) -> list[str]:

@@ -1,13 +1,14 @@
 """`drivebay` with a reaper that needs not be waited for: `python -m tests.faults.short_leases serve`.
 
-Its times are of the settings LEASE, GRACE and AGAIN, in seconds.
+Its times are of the settings LEASE, GRACE and AGAIN, in seconds. With KEEPS=no it never writes markers of its own
+accord, as if its reaper never ran.
 """
 
 import os
 from datetime import timedelta
 from functools import partial
 
-from entrypoints import cli
+from entrypoints import cli, lifecycle
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 
@@ -22,6 +23,12 @@ def configure(container: Container) -> None:
     container.reap.add_kwargs(again=again)
 
 
+async def keep_nothing(_: Container, __: str) -> None:
+    pass
+
+
 if __name__ == "__main__":
+    if os.environ.get("KEEPS") == "no":
+        vars(lifecycle)["_keep_forever"] = keep_nothing
     cli.create_app = partial(create_app, configure=configure)  # type: ignore[attr-defined]  # nobody else's seam
     cli.main()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.backends.run import Backends
 from tests.contracts.blob_store import MIB, pattern
-from tests.faults.left import PATIENCE, SHORT_LEASES, in_folder, looking, wait_until
+from tests.faults.left import PATIENCE, SHORT_LEASES, in_folder, looking, wait_until, wait_until_marked
 from tests.faults.test_serving import client_of, fetch, store
 from tests.http.combinations import Combination
 from tests.http.server import Server
@@ -31,15 +31,18 @@ async def replicas(
 ) -> AsyncIterator[tuple[Server, httpx.AsyncClient, httpx.AsyncClient]]:
     """The first of two servers with the same settings, but for those `of_the_first`; and a client of each.
 
-    The first does not reap: frozen in the middle of a transaction it would keep SQLite locked for the second.
+    The first does not reap: frozen in the middle of a transaction it would keep SQLite locked for the second. That one
+    starts earlier, and marks all storages, so it deletes there from the start.
     """
     times = {"LEASE": f"{LEASE}", "AGAIN": f"{again}"}
     servers = []
-    for number, own in enumerate(({"REAP_INTERVAL": "3600", **of_the_first}, dict[str, Any]())):
+    for number, own in enumerate(({"REAP_INTERVAL": "3600", "KEEPS": "no", **of_the_first}, dict[str, Any]())):
         (folder / str(number)).mkdir()
         servers.append(Server(folder / str(number), command=SHORT_LEASES, **{**given, **times, **own}))
-    async with client_of(servers[0]) as first, client_of(servers[1]) as second:
-        yield servers[0], first, second
+    async with client_of(servers[1]) as second:
+        await wait_until_marked(given)
+        async with client_of(servers[0]) as first:
+            yield servers[0], first, second
 
 
 @contextmanager
