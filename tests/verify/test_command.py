@@ -105,7 +105,7 @@ def test_a_storage_that_is_down_is_told_of_and_the_others_are_verified(folder: P
     assert (told.code, list(told.storages)) == (0, ["fs"])
 
 
-async def test_a_wrong_database_does_not_let_all_be_removed(tmp_path: Path) -> None:
+def test_a_wrong_database_does_not_let_all_be_removed(tmp_path: Path) -> None:
     with Server(tmp_path) as server, server.client() as client:
         for number in range(3):
             assert client.put(f"/v1/blobs/{number}", content=b"x").status_code == 201
