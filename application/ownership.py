@@ -95,13 +95,7 @@ class Ownership:
 
     async def open(self, backend: str) -> None:
         """Recognise the storage, or mark it if it is not known. Raises UnknownStorage, or what the storage raises."""
-        try:
-            known = await self.recognise(backend)
-        except UnknownStorage:
-            raise
-        except DriveError:
-            await self._store(backend).check()  # which says better what is wrong, and what to do
-            raise
+        known = await self.recognise(backend)  # before the check, which makes a folder that is missing
         await self._store(backend).check()
         if known is None and backend not in WITHOUT_MARKERS:
             await self._mark_now(backend)

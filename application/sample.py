@@ -45,8 +45,9 @@ async def sample(blobs: BlobReader, backend: str, store: BlobStore, start: Objec
     result = Sample()
 
     async def look(blob: Blob) -> None:
+        there = await is_there(store, blob.location.key)  # not in a sum: others are added to it meanwhile
         result.looked += 1
-        result.missing += not await is_there(store, blob.location.key)
+        result.missing += not there
 
     async with aclosing(_some(blobs, backend, start)) as found:
         await for_each(found, look, AT_ONCE)

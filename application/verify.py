@@ -13,7 +13,6 @@ from application.check_ready import any_storage
 from application.clock import utc_now
 from application.drop_missing import DropMissing
 from application.findings import Repair, Side, Tally, Verified, Wanted, Watcher
-from application.markers import UnknownStorage
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import BacklogReader, BlobReader, KnownStorage, NamedReader, UnitOfWorkFactory
 from application.reap import always
@@ -93,22 +92,13 @@ class Verify:
     async def _begin(self, side: Side, repair: Repair | None) -> None:
         assert side.store is not None
         try:
-            await self._reach(side.tally.backend, side.store)
+            await self.recognise(side.tally.backend)
+            await side.store.check()
         except DriveError as fault:
             side.give_up(fault)
             return
         if repair is not None:
             await self._allow(side, side.store, repair)
-
-    async def _reach(self, backend: str, store: BlobStore) -> None:
-        try:
-            await self.recognise(backend)
-        except UnknownStorage:
-            raise
-        except DriveError:
-            await store.check()  # which says better what is wrong
-            raise
-        await store.check()
 
     async def _allow(self, side: Side, store: BlobStore, repair: Repair) -> None:
         """Let the storage be repaired, or note why not."""

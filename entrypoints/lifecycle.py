@@ -145,10 +145,11 @@ async def _open(stack: AsyncExitStack, container: Container, *, patient: bool) -
 async def _check_others(container: Container) -> None:
     """Warn of storages for older blobs that can't be used. The start does not wait for them, nor need them."""
     stores = container.stores()
-    for name in stores.by_name:
+    for name, store in stores.by_name.items():
         if name != stores.active:
             try:
-                await container.ownership().open(name)
+                await container.ownership().recognise(name)
+                await store.check()
             except DriveError as fault:
                 LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(fault))
 

@@ -22,7 +22,7 @@ from entrypoints.settings import Settings, SettingsError
 WHAT_NEXT = "Run drivebay verify to see what does not fit."
 
 
-@click.command(short_help="Use a storage that was restored, copied or moved.")
+@click.command(short_help="Let this database use a restored or moved storage.")
 @click.option(
     "--storage",
     "names",

@@ -147,7 +147,9 @@ class TestDamage:
     def test_an_object_that_is_damaged_is_an_error_of_ours(self, own_server: Server) -> None:
         with own_server.client() as client:
             client.post("/v1/blobs", json={"id": "k5", "data": encoded(pattern(6_000_000))})
-            [file] = [path for path in (own_server.folder / "data" / "blobs").rglob("*") if path.is_file()]
+            [file] = [
+                path for path in (own_server.folder / "data" / "blobs").rglob("*") if path.stat().st_size == 6_000_000
+            ]
             os.truncate(file, 3_000_000)
             with pytest.raises(httpx.RemoteProtocolError):  # the answer was under way
                 client.get("/v1/blobs/k5")

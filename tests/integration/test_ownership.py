@@ -678,6 +678,18 @@ class TestSampling:
         found = await sample(site.metadata.blobs, DISK, MemoryBlobStore(), ObjectKey("8" * 32))
         assert (found.looked, found.missing, found.is_suspicious) == (ENOUGH, ENOUGH, True)
 
+    async def test_those_that_are_looked_at_at_the_same_time_are_all_counted(self, site: Site) -> None:
+        for number in range(50):
+            await site.drive.put(b"x", BlobId(f"{number}"))
+
+        class Slow(MemoryBlobStore):
+            async def stat(self, key: ObjectKey) -> Stored:
+                await asyncio.sleep(0)
+                return await super().stat(key)
+
+        found = await sample(site.metadata.blobs, DISK, Slow(), ObjectKey("8" * 32))
+        assert (found.looked, found.missing) == (50, 50)
+
     async def test_a_storage_that_can_not_be_looked_into_is_not_taken_for_empty(self, site: Site) -> None:
         await site.drive.put(b"x")
 

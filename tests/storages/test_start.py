@@ -34,6 +34,10 @@ def places(request: pytest.FixtureRequest, backends: Backends, tmp_path: Path) -
         yield given | common, given | other | common
 
 
+NOT_THE_ONE = r"is not the one that this database knows: its marker is missing"
+NO_FOLDER = r"There is no folder|there is no folder|No such file or directory"
+
+
 async def start(given: Given) -> None:
     async with lifecycle.opened(Container(settings=settings.load(given, Path("no such file")))):
         pass
@@ -43,10 +47,13 @@ async def start(given: Given) -> None:
 async def test_another_place_is_refused(places: tuple[Given, Given], tmp_path: Path) -> None:
     right, wrong = places
     await start(right)
-    with pytest.raises(StartError, match=r"is not the one that this database knows: its marker is missing") as refused:
+    with pytest.raises(StartError, match=rf"{NOT_THE_ONE}|{NO_FOLDER}"):
+        await start(wrong)
+    assert not (tmp_path / "data" / "other").exists(), "nothing is made where nothing belongs"
+    await start(wrong | {"DATABASE_URL": f"sqlite:///{tmp_path}/data/another.db"})
+    with pytest.raises(StartError, match=NOT_THE_ONE) as refused:
         await start(wrong)
     assert str(refused.value).startswith(lifecycle.SETTINGS_OF_STORAGES[right["STORAGE"]])
-    assert not (tmp_path / "data" / "other").exists(), "nothing is made where nothing belongs"
     await start(right)
 
 
