@@ -1,6 +1,8 @@
 """The markers of storages, for tests that count what else is there."""
 
+import asyncio
 import sqlite3
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,10 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.tables import STORAGES
-from application.markers import claim_key
+from application.markers import WITHOUT_MARKERS, claim_key
 from domain.blob import ObjectKey
+from entrypoints.container import Container
 
 CLAIMS = 3
+PATIENCE = 30  # seconds
 
 
 def with_claims(keys: Iterable[str | None]) -> set[str]:
@@ -34,3 +38,12 @@ def in_tables(connection: Connection) -> set[str]:
     """The same on any database."""
     columns = STORAGES.c.identity, STORAGES.c.epoch, STORAGES.c.next_epoch, STORAGES.c.former
     return with_claims(key for row in connection.execute(sa.select(*columns)) for key in row)
+
+
+async def wait_until_all_are_there(container: Container) -> None:
+    """Wait until a server with the settings of `container`, whose database was entered, has marked all its storages."""
+    deadline = time.monotonic() + PATIENCE
+    for name in container.stores().by_name.keys() - WITHOUT_MARKERS:
+        while await container.metadata().known_storage(name) is None:
+            assert time.monotonic() < deadline, name
+            await asyncio.sleep(0.05)

@@ -36,6 +36,8 @@ class Underneath:
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(lifecycle.entered(self._container))
+        if self._settings.storage != "memory":
+            await markers.wait_until_all_are_there(self._container)
         await self._store.check()
         if self._settings.storage == "s3":
             config = S3Config(

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from adapters.storage.policies.around import Around
 from adapters.storage.s3 import S3BlobStore
-from application.markers import WITHOUT_MARKERS
 from application.ports.blob_store import BlobStore
 from entrypoints import lifecycle, settings
 from entrypoints.container import Container
 from tests.contracts.blob_store import keys
-from tests.markers import with_claims
+from tests.markers import wait_until_all_are_there, with_claims
 
 SHORT_LEASES = [sys.executable, "-m", "tests.faults.short_leases", "serve"]
 PATIENCE = 30  # seconds
@@ -49,13 +48,8 @@ async def looking(given: Mapping[str, str]) -> AsyncIterator[Callable[[], Awaita
 async def wait_until_marked(given: Mapping[str, str]) -> None:
     """Wait until a server that runs has marked all storages."""
     container = Container(settings=settings.load({"AUTH_BEARER_TOKEN": "of-nobody", **given}))
-    names = container.stores().by_name.keys() - WITHOUT_MARKERS
     async with lifecycle.entered(container):
-
-        async def unmarked() -> list[str]:
-            return [name for name in names if await container.metadata().known_storage(name) is None]
-
-        await wait_until(unmarked, lambda found: not found)
+        await wait_until_all_are_there(container)
 
 
 async def wait_until_nothing_is_left(given: Mapping[str, str]) -> None:
