@@ -68,7 +68,7 @@ def test_who_waits_to_be_accepted_is_served(tmp_path: Path) -> None:
 
 
 def test_while_it_drains_it_serves_and_is_not_ready(tmp_path: Path) -> None:
-    with Server(tmp_path, DRAIN_TIME="3") as server, server.connect() as kept:
+    with Server(tmp_path, DRAIN_TIME="8") as server, server.connect() as kept:
         assert "connection" not in ask_once(kept, get("/health/ready")).headers
         server.process.send_signal(signal.SIGTERM)
         server.wait_until(lambda: not is_ready(server))
