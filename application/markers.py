@@ -19,7 +19,7 @@ WITHOUT_MARKERS = frozenset({"database", "memory"})
 IDENTITY, EPOCH, CLAIM = "storage identity", "storage epoch", "storage claim"
 LARGEST = 400  # bytes
 SHORTEST = timedelta(seconds=1)
-LONGEST = timedelta(days=1)
+LONGEST = timedelta(minutes=5)  # a server that starts waits for several of them before it deletes
 
 
 class UnknownStorage(DriveError):
@@ -36,7 +36,7 @@ class UnknownStorage(DriveError):
 
 def interval_for(reap_interval: float) -> timedelta:
     """How often a database that looks for garbage every `reap_interval` seconds replaces the epoch."""
-    return min(max(timedelta(seconds=min(reap_interval, LONGEST.total_seconds())), SHORTEST), LONGEST)
+    return timedelta(seconds=min(max(reap_interval, SHORTEST.total_seconds()), LONGEST.total_seconds()))
 
 
 async def write_marker(store: BlobStore, key: ObjectKey, kind: str, at: datetime, **more: str) -> None:

@@ -94,8 +94,8 @@ def verify(
       unreadable  what the storage does not let it look at
 
     It may run beside servers at any time. Nothing is changed without --repair: run it without that first. With
-    --repair it waits until it is certain that no other database uses the storage, which takes three times
-    REAP_INTERVAL unless a server runs, and removes nothing otherwise: see `drivebay adopt`.
+    --repair it waits until it is certain that no other database uses the storage, which takes up to
+    three times REAP_INTERVAL, 15 minutes at most, and removes nothing otherwise: see `drivebay adopt`.
 
     \b
     It exits with

@@ -444,7 +444,7 @@ async def test_an_object_that_is_back_keeps_its_row(drive: Drive) -> None:
     looks = iter([False, True, False])  # before the first object is looked at, after the last, and before their list
 
     async def recognise(_: str) -> None:
-        if next(looks):
+        if next(looks, False):
             await bring_back()
 
     notes = Notes()
