@@ -113,7 +113,10 @@ class Underneath:
         return [f"torn: the object of a blob is gone: {key}" for key in rows if key not in objects]
 
     async def left_over(self) -> list[str]:
-        """All that is neither a blob's row, nor a blob's object, nor a marker."""
+        """All on the storage that is neither a blob's row, nor a blob's object, nor a marker.
+
+        The markers of the other storages are kept in the background all the time.
+        """
         blobs = await self._keys(BLOBS)
         objects = await self._objects()
         storage = await self._container.metadata().known_storage(self._settings.storage)
@@ -135,7 +138,10 @@ class Underneath:
 
     async def _keys(self, table: sa.Table) -> set[str]:
         def select(connection: Connection) -> set[str]:
-            return set(connection.scalars(sa.select(table.c.object_key).distinct()))
+            there = sa.select(table.c.object_key).distinct()
+            if "backend" in table.c:
+                there = there.where(table.c.backend == self._settings.storage)
+            return set(connection.scalars(there))
 
         return await self._database.read(select)
 
