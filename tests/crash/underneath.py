@@ -59,7 +59,8 @@ class Underneath:
         def update(connection: Connection) -> None:
             connection.execute(sa.update(UPLOADS).values(expires_at=UPLOADS.c.expires_at - earlier))
             connection.execute(sa.update(GARBAGE).values(due_at=GARBAGE.c.due_at - earlier))
-            connection.execute(sa.update(STORAGES).values(advanced_at=STORAGES.c.advanced_at - earlier))
+            epochs = sa.update(STORAGES).where(STORAGES.c.backend == self._settings.storage)
+            connection.execute(epochs.values(advanced_at=STORAGES.c.advanced_at - earlier))
 
         # MariaDB may break the tie of a change to all rows and one to some by giving the former up.
         async for attempt in stamina.retry_context(on=DriveError, attempts=10, wait_initial=0.1):
@@ -80,10 +81,11 @@ class Underneath:
 
     async def forget_the_storage(self) -> None:
         """As if it had never been marked."""
+        forget = sa.delete(STORAGES).where(STORAGES.c.backend == self._settings.storage)
         for key in await self._database.read(markers.in_tables):
             await self._store.delete(ObjectKey(key))
         async with self._database.transaction() as transaction:
-            await transaction.run(_delete_all, STORAGES)
+            await transaction.run(lambda connection: connection.execute(forget))
             await transaction.commit()
 
     async def advance(self) -> None:
