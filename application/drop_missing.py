@@ -54,7 +54,7 @@ class DropMissing:
                 side.refuse(fault.detail)
 
     async def _drop(self, store: BlobStore, finding: Finding) -> Finding | None:
-        """Return what is to be told of it: nothing if the blob has changed, or its object is there again."""
+        """Return the finding to report: none if the blob has changed, or its object is there again."""
         assert finding.blob is not None
         try:
             if await is_there(store, finding.blob.location.key):
@@ -73,6 +73,6 @@ class DropMissing:
                     raise
                 return False
             if removed.location != blob.location:
-                return False  # the same bytes, stored anew
+                return False  # the same bytes, stored again
             await work.commit()
             return True

@@ -19,7 +19,7 @@ from domain.errors import DriveError, Kind
 class OpenBlob:
     """A blob and its bytes, or those of `byte_range`, to be iterated once and left like any context: `async with`.
 
-    All bytes are of this one version, whatever happens to the id meanwhile and however long the reading takes. Raises
+    All bytes are of this one version, whatever happens to the id and however long the reading takes. Raises
     INTEGRITY if the object turns out to be of another size than the blob.
     """
 

@@ -146,7 +146,7 @@ class Side:
         self.watcher.found(finding)
 
     def tell_held(self) -> None:
-        """Tell of the findings that are held, as they are."""
+        """Report the findings that are held, as they are."""
         while self.held:
             self.tell(self.held.pop())
 

@@ -1,6 +1,6 @@
 """Mark a storage that the database does not know yet.
 
-The markers go the way of uploads, so nothing is left of a start that is killed meanwhile. Of several replicas that
+The markers go the way of uploads, so nothing is left of a start that is killed. Of several replicas that
 start together, one succeeds, and the others remove what they have written.
 """
 
@@ -31,7 +31,7 @@ LEASE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class MarkStorage:
-    """Write markers, and remember them. Returns those that apply, and whether they are this call's.
+    """Write markers, and remember them. Return the markers that apply, and whether this call wrote them.
 
     Raises UnknownStorage if most blobs that should be there are not: then it is no place to mark.
     """

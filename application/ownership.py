@@ -63,7 +63,7 @@ class _Watch:
 
 
 class Ownership:
-    """Recognise the storages, and keep those that are this database's. One object per process.
+    """Recognition of the storages, and ownership of the ones that this database deletes in. One object per process.
 
     `created`: epochs that were written at this start, and that no copy can name.
     """
@@ -83,7 +83,7 @@ class Ownership:
         self.created = created
 
     async def recognise(self, backend: str) -> KnownStorage | None:
-        """Return what is known of the storage; None if nothing is. Raises UnknownStorage if it is another one."""
+        """Return the markers of the storage, or None if it has none yet. Raises UnknownStorage if it is another one."""
         known = await self._known(backend)
         for _ in range(LOOKS):
             if known is None or await self._has(backend, known.identity):

@@ -45,7 +45,7 @@ async def sample(blobs: BlobReader, backend: str, store: BlobStore, start: Objec
     result = Sample()
 
     async def look(blob: Blob) -> None:
-        there = await is_there(store, blob.location.key)  # not in a sum: others are added to it meanwhile
+        there = await is_there(store, blob.location.key)  # first, because `+=` would read the count before it waits
         result.looked += 1
         result.missing += not there
 

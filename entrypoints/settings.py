@@ -232,7 +232,7 @@ class _Reading:
         return settings
 
     def hints(self) -> tuple[str, ...]:
-        """Return a line for each name that is none of those that were looked for, but close to one."""
+        """Return a line for each name that is close to a setting without being one."""
         return tuple(sorted(hints(self._known, self._sources)))
 
     def _check(self, settings: Settings) -> None:

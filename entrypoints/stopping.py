@@ -20,7 +20,7 @@ TICK = 0.02  # seconds
 QUIET = 0.1  # seconds after which who has sent nothing is taken to be idle
 QUIET_WITHIN = 1.0  # seconds
 ACCEPTED_WITHIN = 5.0  # seconds
-KILLED_AFTER = 2.0  # seconds beyond those that a worker has to stop: it hangs
+KILLED_AFTER = 2.0  # seconds after a worker should have stopped: it hangs
 
 
 def hold_sigterm() -> None:

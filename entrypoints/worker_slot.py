@@ -1,4 +1,4 @@
-"""The place of one worker among those that serve together."""
+"""One of the workers that serve together, and its replacements."""
 
 import signal
 import time

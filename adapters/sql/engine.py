@@ -28,7 +28,7 @@ class EngineDatabase(Database):
 
     `name` is what people call the server, `errors` are how it says what is wrong, and `hints` what to do about some of
     them, by their codes. `readers` make connections for single statements. An answer is waited for `deadline` seconds:
-    None leaves that to the driver. To get a connection is told to the observer as an operation of its own: `connect`.
+    None leaves that to the driver. Getting a connection is reported to the observer as an operation, `connect`.
 
     A server that takes no writes is not used, not even for reads: it may be a standby that lags. A subclass refuses
     it when it connects, and names in `read_only` the codes by which a server refuses writes later. Any of these throws

@@ -254,7 +254,7 @@ class _Transaction(Transaction):
         except DriveError as error:
             if error.kind is not Kind.UNAVAILABLE or not self._committing:
                 raise
-            # The file was replaced meanwhile, or the log may hold the commit although its sync failed.
+            # The file was replaced, or the log may hold the commit although its sync failed.
             raise DriveError(Kind.COMMIT_UNKNOWN, error.detail, backend=error.backend) from error
 
     async def end(self) -> None:

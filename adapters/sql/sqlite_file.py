@@ -8,7 +8,7 @@ from application.ports.tables import Opening
 from domain.errors import DriveError, Kind
 
 PRIVATE = 0o600
-BESIDE = ("-wal", "-shm")
+SUFFIXES = ("-wal", "-shm")
 Identity = tuple[int, int]
 
 
@@ -49,8 +49,8 @@ class SqliteFile:
             self._held = _identity(self._path)
 
     def protect(self) -> None:
-        """Let only its owner read the database, which may be an older Drivebay's. SQLite makes its log likewise."""
-        for path in (self._path, *map(self._beside, BESIDE)):
+        """Let only its owner read the database, also an older Drivebay's. SQLite gives its log the same mode."""
+        for path in (self._path, *map(self._with_suffix, SUFFIXES)):
             with suppress(OSError):  # it is not there, or somebody else's to decide
                 if path.stat().st_mode & 0o777 != PRIVATE:
                     path.chmod(PRIVATE)
@@ -63,7 +63,7 @@ class SqliteFile:
                 " Put the same file back, or restart Drivebay."
             )
 
-    def _beside(self, suffix: str) -> Path:
+    def _with_suffix(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)
 
 

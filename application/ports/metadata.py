@@ -209,7 +209,7 @@ class StorageRepository(Protocol):
 
 
 KnownStorageReader = Callable[[str], Awaitable[KnownStorage | None]]
-"""Returns what is known of the storage of this name, outside any unit of work. None if it is not known."""
+"""Returns the markers of the storage with this name, outside any unit of work. None if it has none yet."""
 
 BacklogReader = Callable[[], Awaitable[Sequence[Backlog]]]
 """Tells of each backend that has a backlog, in the order of their names, outside any unit of work.

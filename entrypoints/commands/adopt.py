@@ -54,7 +54,7 @@ def adopt(*, names: tuple[str, ...], dry_run: bool, even_if_missing: bool, as_js
     another database that used this storage until now, such as the one that this one was copied from, refuses it from
     then on: its servers become unready, and do not start. Never adopt a storage that another database is to go on with.
 
-    It may run beside servers of this database.
+    It may run while servers of this database do.
 
     \b
     It exits with
@@ -94,7 +94,7 @@ async def _adopt(given: Settings, wanted: list[str], dry_run: bool, even_if_miss
             failed = failed or bool(adopted.refused)
             _write(as_json, _line(adopted), _object(adopted))
     if not wanted and not as_json:
-        click.echo("There is nothing to adopt: these storages keep the bytes beside the rows.")
+        click.echo("There is nothing to adopt: these storages keep the bytes with the rows.")
     if failed:
         sys.exit(WRONG)
 
