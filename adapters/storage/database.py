@@ -84,10 +84,9 @@ class DatabaseBlobStore(BlobStore):
 
     async def delete(self, key: ObjectKey) -> None:
         while True:
-            async with self._database.transaction() as transaction:
+            async with self._transaction("delete", key) as transaction:
                 # From the end: what is left of a delete that is cut off still has its chunk 0, by which it is listed.
                 deleted = await transaction.run(_delete_last_chunks, key)
-                await self._commit(transaction, "delete", key)
             if deleted < DELETE_AT_ONCE:
                 return
 
@@ -98,17 +97,21 @@ class DatabaseBlobStore(BlobStore):
                 yield ObjectKey(last)
 
     async def _insert(self, key: ObjectKey, number: int, data: bytes) -> bool:
-        async with self._database.transaction() as transaction:
-            inserted = await transaction.run(_insert_chunk, key, number, data)
-            await self._commit(transaction, "put", key)
-            return inserted
+        async with self._transaction("put", key) as transaction:
+            return await transaction.run(_insert_chunk, key, number, data)
 
-    async def _commit(self, transaction: Transaction, operation: str, key: ObjectKey) -> None:
-        """A commit of which nothing is unknown to the caller: what is done by halves is deleted."""
+    @asynccontextmanager
+    async def _transaction(self, operation: str, key: ObjectKey) -> AsyncIterator[Transaction]:
+        """A transaction that is committed at its end. An unknown or rolled back one is UNAVAILABLE to the caller.
+
+        Nothing of that matters here: a put that fails deletes what it has written, and a delete can be repeated.
+        """
         try:
-            await transaction.commit()
+            async with self._database.transaction() as transaction:
+                yield transaction
+                await transaction.commit()
         except DriveError as error:
-            if error.kind is not Kind.COMMIT_UNKNOWN:
+            if error.kind not in (Kind.COMMIT_UNKNOWN, Kind.ROLLED_BACK):
                 raise
             raise self._error(Kind.UNAVAILABLE, error.detail, operation, key) from error
 

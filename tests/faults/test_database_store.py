@@ -1,17 +1,21 @@
-"""Objects in PostgreSQL and MariaDB, when the connection to the server fails half-way."""
+"""Objects in databases, when the connection to the server fails half-way, or a transaction is rolled back."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
+from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import CHUNKS
 from adapters.storage.database import CHUNK, DatabaseBlobStore
 from domain.blob import ObjectKey
-from domain.errors import Kind
+from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import chunked, each, keys, pattern, read, refused
 from tests.contracts.leftovers import no_task_left
 from tests.faults.databases import DEADLINE, IMPATIENT, Mariadb, Postgresql, Server
@@ -123,3 +127,37 @@ class TestMariadb(FaultsContract):
     @pytest.fixture
     def server(self, mariadb_url: str) -> Server:
         return Mariadb(mariadb_url)
+
+
+class RollsBack(SqliteDatabase):
+    """A database of which the next transactions are rolled back, so many of them, when they are to be committed."""
+
+    times = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with super().transaction() as transaction:
+            if self.times:
+                self.times -= 1
+                transaction.commit = self._refuse  # type: ignore[method-assign]  # for this one only
+            yield transaction
+
+    async def _refuse(self) -> None:
+        raise DriveError(Kind.ROLLED_BACK, "a deadlock")
+
+
+async def test_what_is_rolled_back_can_be_repeated(tmp_path: Path) -> None:
+    """Above a storage nobody knows of transactions: what they repeat is what is UNAVAILABLE."""
+    async with RollsBack(SqliteConfig(tmp_path / "rows.db")) as database:
+        store = DatabaseBlobStore(database)
+        key = ObjectKey.random()
+        database.times = 1
+        with refused(Kind.UNAVAILABLE):
+            await store.put(key, each([b"x"]))
+        assert await rows(database) == 0
+        await store.put(key, each([b"x"]))
+        database.times = 1
+        with refused(Kind.UNAVAILABLE):
+            await store.delete(key)
+        await store.delete(key)
+        assert await rows(database) == 0
