@@ -50,11 +50,14 @@ class Threads:
                 cancelled = error
                 call.unwanted = True
                 call.ended = call.loop.create_future()
-        if cancelled is not None:
-            raise cancelled
-        if call.error is not None:
-            raise call.error
-        return call.result
+        fault = cancelled or call.error
+        call.error = None
+        if fault is None:
+            return call.result
+        try:
+            raise fault
+        finally:
+            del cancelled, fault  # it holds the frames it passed, so that they would make it hold itself
 
     def __enter__(self) -> Self:
         self._idle = [SimpleQueue() for _ in range(self._count)]

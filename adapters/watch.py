@@ -43,6 +43,7 @@ class Watch:
 
     def end(self) -> None:
         """Tell of it: once, outside."""
+        self._of_others = None  # or the error, which holds the frames it passed, would hold itself
         self._observer.ended(
             Operation(self._backend, self._name, self._began, self._seconds, self._fault, self.outcome)
         )

@@ -18,8 +18,8 @@ WRITTEN_WITHIN = 0.1
 class UnreadBodyMiddleware:
     """ASGI middleware that closes the connection of such a request, after it has discarded the rest of the body.
 
-    It is the outermost: while it discards, the request has ended for everything else, and holds no request slot. HTTP/2
-    can refuse a body without closing the connection.
+    While it discards, the request has ended for everything inside, and holds no request slot. HTTP/2 can refuse a body
+    without closing the connection.
     """
 
     def __init__(self, app: ASGIApp, lingering: Lingering) -> None:

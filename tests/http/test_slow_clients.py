@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from tests.contracts.blob_store import MIB, pattern
 from tests.http.server import PATIENCE, Server
 from tests.http.wire import AUTH, JSON, get, request
 
+ROOT = Path(__file__).parents[2]
 LENGTH = "Content-Length: 100000\r\n"
 PUT = request("PUT /v1/blobs/slow", AUTH + LENGTH)
 POST = request("POST /v1/blobs", AUTH + JSON + LENGTH)
@@ -50,6 +52,17 @@ def test_a_body_that_stands_still_is_given_up(tmp_path: Path) -> None:
             assert b'"code":"request_timeout"' in answer
         server.wait_until_left(0)
         assert {line["level"] for line in server.log()} == {"info"}
+
+
+def test_no_connection_waits_for_the_garbage_collection(tmp_path: Path) -> None:
+    """Errors hold the frames that they passed. The HTTP server closes when nothing holds the request any more."""
+    command = [sys.executable, "-m", "tests.http.uncollected", "serve"]
+    with ExitStack() as stack:
+        server = stack.enter_context(Server(tmp_path, command, CLIENT_TIMEOUT="0.5", PYTHONPATH=str(ROOT)))
+        connections = [stack.enter_context(server.connect()) for _ in range(8)]
+        for connection, head in zip(connections, itertools.cycle((PUT, POST))):
+            connection.sendall(head + b'{"id"')
+        assert all(rest(connection).startswith(b"HTTP/1.1 408 ") for connection in connections)
 
 
 def test_a_body_that_trickles_is_given_up(tmp_path: Path) -> None:

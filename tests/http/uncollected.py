@@ -1,0 +1,9 @@
+"""`drivebay` without garbage collection, so that whatever waits for it waits for good."""
+
+import gc
+
+from entrypoints import cli
+
+if __name__ == "__main__":
+    gc.disable()
+    cli.main()
