@@ -5,7 +5,7 @@ import resource
 import socket
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,12 +105,12 @@ def traffic(port: int) -> Traffic:
     return Traffic(waiting, quiet)
 
 
-def cut(client: tuple[str, int | str], port: int | str | None) -> None:
-    """End the connection of a client to `port`, whatever is still to be sent on it. Servers may tell ports as texts."""
-    ends = client[0], int(client[1])
+def cut(clients: Iterable[tuple[str, int | str]], port: int | str | None) -> None:
+    """End the clients' connections to `port`, whatever is still to be sent. Servers may give ports as texts."""
+    ends = {(host, int(number)) for host, number in clients}
     for found in _of(int(port or 0)):
-        with suppress(OSError):  # it is not connected, or not any more
-            if found.getpeername()[:2] == ends:
+        with suppress(OSError):  # it is not connected any more
+            if found.getpeername()[:2] in ends:
                 found.shutdown(socket.SHUT_RDWR)
 
 

@@ -17,7 +17,6 @@ from entrypoints.container import Container
 from entrypoints.http import blobs, docs, health, lists
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
-from entrypoints.http.ended_requests import EndedRequestMiddleware
 from entrypoints.http.head import HeadAsGet
 from entrypoints.http.hosts import HostMiddleware
 from entrypoints.http.last_answers import LastAnswers
@@ -126,7 +125,7 @@ def _wrapped(app: ASGIApp, given: Settings, stopping: Stopping, watching: Watchi
     handler = LastAnswers(PacedResponseMiddleware(HostMiddleware(HeadAsGet(app)), _pace(given)), stopping)
     secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
     reported = _traced(AccessLog(secure, watching.metrics), watching)
-    return EndedRequestMiddleware(UnreadBodyMiddleware(reported, Lingering(_linger_limits(given))))
+    return UnreadBodyMiddleware(reported, Lingering(_linger_limits(given)))
 
 
 def _pace(given: Settings) -> Pace:

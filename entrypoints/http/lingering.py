@@ -5,7 +5,6 @@ makes sending fail, and can destroy the response before the client reads it (RFC
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 
 from litestar.types import Receive
@@ -32,25 +31,27 @@ class Lingering:
         self._limits = limits
         self._free = limits.connections
 
-    async def discard(self, receive: Receive) -> None:
-        """Read until the body ends, the client leaves, or a limit is reached. Nothing of it is kept."""
+    async def discard(self, receive: Receive) -> bool:
+        """Read until the body ends, the client leaves, or a limit is reached: then False. Nothing is kept."""
         if not self._free:
-            return
+            return False
         self._free -= 1
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.total):
-                    await self._discard(receive)
+            async with asyncio.timeout(self._limits.total):
+                return await self._discard(receive)
+        except TimeoutError:
+            return False
         finally:
             self._free += 1
 
-    async def _discard(self, receive: Receive) -> None:
+    async def _discard(self, receive: Receive) -> bool:
         left = self._limits.size
         more = True
         while more and left > 0:
             async with asyncio.timeout(self._limits.idle):
                 message = await receive()
             if message["type"] != "http.request":
-                return
+                return True
             left -= len(message["body"])
             more = message["more_body"]
+        return not more

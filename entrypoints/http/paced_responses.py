@@ -50,4 +50,4 @@ def cut_off(scope: Scope) -> None:
     LOG.info("a client took its answer too slowly")
     client, server = scope.get("client"), scope.get("server")
     if client and server:
-        cut(client, server[1])
+        cut([client], server[1])

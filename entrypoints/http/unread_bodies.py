@@ -6,6 +6,7 @@ from typing import cast
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
 
+from entrypoints.connections import cut
 from entrypoints.http.fields import is_http_1
 from entrypoints.http.lingering import Lingering
 
@@ -13,18 +14,23 @@ CLOSE = (b"connection", b"close")
 # Seconds in which the HTTP server writes a response. To read a body that was announced with `Expect: 100-continue` any
 # earlier could invite the client to send it.
 WRITTEN_WITHIN = 0.1
+COLLECTED_FOR = 0.25  # seconds
 
 
 class UnreadBodyMiddleware:
     """ASGI middleware that closes the connection of such a request, after it has discarded the rest of the body.
 
-    While it discards, the request has ended for everything inside, and holds no request slot. HTTP/2 can refuse a body
-    without closing the connection.
+    It is the outermost: while it discards, the request has ended for everything else, and holds no request slot. HTTP/2
+    can refuse a body without closing the connection.
+
+    If the client is still sending then, the socket is shut down. The HTTP server would close it only when nothing
+    refers to the request any more, and an error that is part of a reference cycle refers to all that it passed.
     """
 
     def __init__(self, app: ASGIApp, lingering: Lingering) -> None:
         self._app = app
         self._lingering = lingering
+        self._shutdowns = Shutdowns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or not is_http_1(scope) or not _may_have_body(scope):
@@ -35,7 +41,8 @@ class UnreadBodyMiddleware:
         if exchange.is_early:
             if any(name == b"expect" for name, _ in scope["headers"]):
                 await asyncio.sleep(WRITTEN_WITHIN)
-            await self._lingering.discard(receive)
+            if not await self._lingering.discard(receive):
+                self._shutdowns.add(scope)
 
 
 class _Exchange:
@@ -67,6 +74,28 @@ class _Exchange:
         await self._send(message)
         if message["type"] == "http.response.body" and not message["more_body"]:
             self._is_answered = True
+
+
+class Shutdowns:
+    """Connections to shut down, collected for a moment: to find sockets means to look at all open files.
+
+    The moment is also the time in which the HTTP server writes the response.
+    """
+
+    def __init__(self) -> None:
+        self._clients: set[tuple[str, int]] = set()
+
+    def add(self, scope: HTTPScope) -> None:
+        client, server = scope.get("client"), scope.get("server")
+        if not client or not server:
+            return
+        if not self._clients:
+            asyncio.get_running_loop().call_later(COLLECTED_FOR, self._shut_down, server[1])
+        self._clients.add((client[0], client[1]))
+
+    def _shut_down(self, port: int | None) -> None:
+        clients, self._clients = self._clients, set()
+        cut(clients, port)
 
 
 def _may_have_body(scope: HTTPScope) -> bool:

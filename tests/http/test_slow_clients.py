@@ -55,7 +55,7 @@ def test_a_body_that_stands_still_is_given_up(tmp_path: Path) -> None:
 
 
 def test_no_connection_waits_for_the_garbage_collection(tmp_path: Path) -> None:
-    """Errors hold the frames that they passed. The HTTP server closes when nothing holds the request any more."""
+    """The HTTP server closes one when nothing refers to the request any more, and errors refer to what they passed."""
     command = [sys.executable, "-m", "tests.http.uncollected", "serve"]
     with ExitStack() as stack:
         server = stack.enter_context(Server(tmp_path, command, CLIENT_TIMEOUT="0.5", PYTHONPATH=str(ROOT)))
