@@ -68,12 +68,13 @@ def test_no_older_version_and_no_plain_http(server: TlsServer) -> None:
 
 
 def test_a_client_that_does_not_read_is_let_go(tmp_path: Path) -> None:
+    with TlsServer(tmp_path) as server, server.connect() as connection:
+        body = pattern(30 * MIB)
+        connection.sendall(request("PUT /v1/blobs/large", f"{AUTH}Content-Length: {len(body)}\r\n", body))
+        with connection.makefile("rb") as stream:
+            assert answer(stream).status == 201
     with TlsServer(tmp_path, CLIENT_TIMEOUT="1") as server:
         with server.connect() as connection:
-            body = pattern(30 * MIB)
-            connection.sendall(request("PUT /v1/blobs/large", f"{AUTH}Content-Length: {len(body)}\r\n", body))
-            with connection.makefile("rb") as stream:
-                assert answer(stream).status == 201
             connection.sendall(get("/v1/blobs/large?alt=media"))
             server.wait_until(lambda: server.connections() == 0)
         with server.connect() as silent:
