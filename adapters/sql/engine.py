@@ -139,13 +139,14 @@ class EngineDatabase(Database):
             fault = getattr(error, "orig", None) or error
             detail = f"{self.name} can't be used: {fault.args[-1]}"
             if hint := self.hint(fault):
-                detail = f"{detail}. {hint}"
+                detail = f"{detail.rstrip('.')}. {hint}"
             raise DriveError(kind, detail, backend=self.name.lower()) from error
         except (sa.exc.TimeoutError, TimeoutError) as error:
             detail = f"{self.name} did not answer in time. Try again later."
             raise DriveError(Kind.TIMEOUT, detail, backend=self.name.lower()) from error
         except ssl.SSLCertVerificationError as error:
-            detail = f"{self.name} can't be used: its certificate is not good: {error.verify_message}. {advice(error)}"
+            why = error.verify_message.rstrip(".")
+            detail = f"{self.name} can't be used: its certificate is not good: {why}. {advice(error)}"
             raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
         except OSError as error:
             raise DriveError(Kind.UNAVAILABLE, self.unreachable(error), backend=self.name.lower()) from error

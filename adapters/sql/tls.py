@@ -60,7 +60,7 @@ class Tls:
         try:
             context = ssl.create_default_context(cafile=authority)
         except OSError as error:
-            raise _unusable("sslrootcert", authority, error) from error
+            raise _unusable("sslrootcert (or ssl-ca)", authority, error) from error
         if authority is not None:
             # Authorities of databases, also those of hosting providers, often break its rules. libpq is not strict.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -73,7 +73,7 @@ def advice(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code in OTHER_NAME:
         return "Use a host name that is in the certificate."
     if error.verify_code in UNKNOWN_AUTHORITY:
-        return "Set sslrootcert to a PEM file with the authority that signed it."
+        return "Set sslrootcert (or ssl-ca) to a PEM file with the authority that signed it."
     if error.verify_code in DATES:
         return "Renew it at the server, or set the clock of this machine."
     return "Replace it at the server."
