@@ -148,6 +148,9 @@ class EngineDatabase(Database):
             why = error.verify_message.rstrip(".")
             detail = f"{self.name} can't be used: its certificate is not good: {why}. {advice(error)}"
             raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
+        except ssl.SSLError as error:
+            detail = f"{self.name} can't be used: TLS failed: {error}. See which versions of TLS it allows."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
         except OSError as error:
             raise DriveError(Kind.UNAVAILABLE, self.unreachable(error), backend=self.name.lower()) from error
 

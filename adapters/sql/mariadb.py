@@ -179,7 +179,7 @@ class MariadbDatabase(EngineDatabase):
                     is_required=self._tls.is_required, ssl=self._ssl, unix_socket=self._unix_socket, **options
                 )
                 try:
-                    await self._refuse_unsuitable(connection)
+                    await self._refuse_read_only(connection)
                 except BaseException:
                     connection.close()
                     raise
@@ -196,11 +196,7 @@ class MariadbDatabase(EngineDatabase):
     def _ssl(self) -> ssl.SSLContext | None:
         return None if self._tls.mode == "disable" or self._unix_socket else self._tls.context()
 
-    async def _refuse_unsuitable(self, connection: aiomysql.Connection) -> None:
-        version = connection.get_server_info()
-        if "MariaDB" not in version:
-            detail = f"The server is not MariaDB, but calls itself {version}. Only MariaDB is supported."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
+    async def _refuse_read_only(self, connection: aiomysql.Connection) -> None:
         async with connection.cursor() as cursor:
             await cursor.execute("SELECT @@global.read_only")
             [[read_only]] = await cursor.fetchall()
@@ -214,6 +210,10 @@ class _Connection(aiomysql.Connection):  # type: ignore[misc]
     is_required: bool
 
     async def _request_authentication(self) -> None:
+        # Before the login, so that no other server learns of the password.
+        if "MariaDB" not in self.server_version:
+            detail = f"The server is not MariaDB, but calls itself {self.server_version}. Only MariaDB is supported."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
         if self.is_required and self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise aiomysql.OperationalError(NO_TLS, "the server offers no TLS")
         await super()._request_authentication()
@@ -229,7 +229,11 @@ async def connect(*, is_required: bool = False, **options: Any) -> aiomysql.Conn
     """Connect as the driver does, but learn about missing TLS before the server learns of the password."""
     connection = _Connection(**options)
     connection.is_required = is_required
-    await connection._connect()
+    try:
+        await connection._connect()
+    except BaseException:
+        connection.close()  # the driver does not, when it is cancelled
+        raise
     return connection
 
 
