@@ -55,7 +55,7 @@ def configure(stream: TextIO = sys.stderr) -> None:
 def show_hints(hints: Iterable[str]) -> None:
     """Log what may be wrong with the names of settings."""
     for hint in hints:
-        LOG.warning("a name is close to a setting", hint=hint)
+        LOG.warning("a setting has no effect", hint=hint)
 
 
 def tell_of_retry(details: "RetryDetails") -> None:

@@ -1,10 +1,13 @@
 """Names that are not settings, but look like them. Without a word, a typo would have no effect."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 SLIP, SIMILAR = 0.9, 0.7  # of difflib's ratio
+# What Kubernetes, and Docker's links, put into NAME_PORT for a service NAME.
+ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 OTHERS = ("COMPOSE_", "DRIVEBAY_", "OTEL_")  # families of names, most of which are read by other programs
 
 

@@ -5,10 +5,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from entrypoints import database_urls
+from entrypoints.database_urls import DatabaseUrl
 
 T = TypeVar("T")
 Tls = Literal["explicit", "implicit", "none"]
@@ -28,8 +31,6 @@ FTP_TLS: dict[str, Tls] = {
     "implicit": "implicit",
     **dict.fromkeys(["false", "no", "off", "0", "none"], "none"),
 }
-SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-VERIFYING = ("verify-ca", "verify-full")
 
 
 def read_secret(path: str) -> str:
@@ -142,54 +143,18 @@ def number(kind: type[T], bounds: Meta) -> Callable[[str], T]:
     return parse
 
 
-def database_url(text: str) -> str:
+def database_url(text: str) -> DatabaseUrl:
     """A URL with the plain name of the database: the driver is chosen here, not there."""
     scheme, separator, rest = text.partition("://")
     kind = scheme.partition("+")[0]
     if separator and kind == "sqlite":
         if not rest.startswith("/") or rest[1:].startswith(":memory:") or "?" in rest or rest == "/":
             raise ValueError("SQLite takes a file and no options: sqlite:///relative.db or sqlite:////absolute.db.")
-        return f"sqlite://{rest}"
+        return DatabaseUrl(f"sqlite://{rest}")
     if separator and kind in ("postgresql", "postgres"):
-        return f"postgresql://{_postgresql(rest)}"
+        return database_urls.postgresql(rest)
     if separator and kind in ("mariadb", "mysql"):
-        return f"mariadb://{_mariadb(rest)}"
+        return database_urls.mariadb(rest)
     allowed = "Allowed: sqlite:///..., postgresql://..., mariadb://..."
     shown = scheme if separator and SCHEME.fullmatch(scheme) else "a URL without a scheme"
     raise ValueError(f"{shown} is not known. {allowed}")
-
-
-def _postgresql(rest: str) -> str:
-    form = "PostgreSQL takes postgresql://user:password@host:port/name, and ?sslmode=... if need be."
-    pairs = parse_qsl(_query_of_server(rest, form), keep_blank_values=True)
-    options = dict(pairs)
-    known = len(options) == len(pairs) and options.keys() <= {"sslmode", "sslrootcert"}
-    mode = options.get("sslmode", "prefer")
-    authority = options.get("sslrootcert")
-    if not known or mode not in SSLMODES:
-        raise ValueError(f"{form} Allowed for sslmode: {', '.join(SSLMODES)}.")
-    if authority is not None and (not authority or mode not in VERIFYING):
-        raise ValueError("sslrootcert takes a PEM file or system, and goes with sslmode=verify-full or verify-ca.")
-    return rest
-
-
-def _mariadb(rest: str) -> str:
-    form = "MariaDB takes mariadb://user:password@host:port/name, and no options."
-    if _query_of_server(rest, form):
-        raise ValueError(form)
-    return rest
-
-
-def _query_of_server(rest: str, form: str) -> str:
-    """What follows `?` in the URL of a server, which has a host and the name of a database."""
-    try:
-        url = urlsplit(f"server://{rest}")
-        host = (url.hostname or "").encode("idna")
-        port = url.port
-    except ValueError:
-        raise ValueError(form) from None  # what it complains of may be the password
-    if not host or port == 0 or url.netloc.endswith(":") or not url.path.strip("/"):
-        raise ValueError(form)
-    if url.netloc.count("@") > 1:  # SQLAlchemy would take the password's end for the host, and errors show that
-        raise ValueError(f"{form} Write an @ in the password as %40.")
-    return url.query

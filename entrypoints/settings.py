@@ -15,8 +15,10 @@ from urllib.parse import quote
 from dotenv.parser import parse_stream
 from msgspec import Meta
 
+from entrypoints import setting_names
 from entrypoints import setting_values as values
-from entrypoints.setting_names import Source, hints
+from entrypoints.database_urls import DatabaseUrl
+from entrypoints.setting_names import Source
 
 T = TypeVar("T")
 
@@ -120,7 +122,8 @@ DEFAULT = Settings()
 class Loaded:
     """Settings and, by the name of each, where its value is from: empty for the default.
 
-    `hints` has a line for each name in the sources that is not a setting, but close to one.
+    `hints` has a line for each name in the sources that is not a setting, but close to one, and for each value, or part
+    of one, that has no effect.
     """
 
     settings: Settings
@@ -167,11 +170,14 @@ class _Reading:
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
         self._faults: list[str] = []
+        self._notes: list[str] = []
+        self._skipped: set[tuple[str, str]] = set()
         self._known = {"DRIVEBAY_ENV_FILE"}
         self.origins: dict[str, tuple[str, int] | None] = {}
         """By the first name of each setting: the one that was given, and the number of its source."""
 
     def settings(self) -> Settings:
+        self._skip_addresses_of_service("FTP_PORT", ("FTP_HOST", "FTP_USER", "FTP_PASSWORD"))
         storage = self._get(values.storage, DEFAULT.storage, "STORAGE", "ACTIVE_STORAGE")
         data_dir = self._get(values.path, DEFAULT.data_dir, "DATA_DIR")
         fs_base_path = self._find(values.path, "FS_BASE_PATH", "LOCAL_STORAGE_PATH")
@@ -232,8 +238,8 @@ class _Reading:
         return settings
 
     def hints(self) -> tuple[str, ...]:
-        """Return a line for each name that is close to a setting without being one."""
-        return tuple(sorted(hints(self._known, self._sources)))
+        """Return a line for each name that is close to a setting without being one, or value without effect."""
+        return tuple(sorted([*self._notes, *setting_names.hints(self._known, self._sources)]))
 
     def _check(self, settings: Settings) -> None:
         """What one setting has to do with another."""
@@ -259,7 +265,7 @@ class _Reading:
         for number, source in enumerate(self._sources):
             found: dict[str, T] = {}
             for name in names:
-                if text := source.values.get(name):
+                if (name, source.place) not in self._skipped and (text := source.values.get(name)):
                     self._parse(parse, name, text, found)
                 if name in SECRETS and (path := source.values.get(f"{name}_FILE")):
                     self._parse(lambda path: parse(values.read_secret(path)), f"{name}_FILE", path, found)
@@ -279,9 +285,15 @@ class _Reading:
             self._faults.append(f"{name}: {fault}")
 
     def _database_url(self) -> str | None:
+        url = self._find_database_url()
+        self._notes.extend(url.ignored if url else ())
+        return url.text if url else None
+
+    def _find_database_url(self) -> DatabaseUrl | None:
         whole = self._find(values.database_url, "DATABASE_URL")
-        names = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_PORT", "DB_NAME")
+        names = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_NAME", "DB_PORT")
         parsers = {"DB_HOST": values.host}
+        self._skip_addresses_of_service("DB_PORT", names[:-1])
         parts = {name: found for name in names if (found := self._find(parsers.get(name, str), name))}
         first_source = min((source for _, source in parts.values()), default=len(self._sources))
         if whole and whole[1] < first_source:
@@ -289,11 +301,11 @@ class _Reading:
         if not parts:
             return None
         built = self._build_database_url({name: value for name, (value, _) in parts.items()})
-        if whole and built and whole[1] == first_source and whole[0] != built:
+        if whole and built and whole[1] == first_source and whole[0].text != built.text:
             self._faults.append("DATABASE_URL and DB_HOST: they are one setting, and differ. Give only one of them.")
         return built
 
-    def _build_database_url(self, parts: Mapping[str, str]) -> str | None:
+    def _build_database_url(self, parts: Mapping[str, str]) -> DatabaseUrl | None:
         missing = [name for name in ("DB_USER", "DB_HOST", "DB_NAME") if name not in parts]
         if missing:
             self._faults.append(
@@ -308,6 +320,27 @@ class _Reading:
         except ValueError as fault:
             self._faults.append(f"DB_HOST, DB_PORT: {fault}")
             return None
+
+    def _skip_addresses_of_service(self, port: str, group: Sequence[str]) -> None:
+        """Leave out a port that is the address of a Service. It is an error if the `group` is set, and no number."""
+        addresses = [each for each in self._sources if setting_names.ADDRESS.match(each.values.get(port) or "")]
+        numbers = [each for each in self._sources if each.values.get(port) and each not in addresses]
+        service = port.removesuffix("_PORT").lower()
+        for source in addresses:
+            self._skipped.add((port, source.place))
+            if numbers or not self._is_set(group):
+                note = f"{port} in {source.place} has no effect: Kubernetes sets it for a Service named {service}."
+                self._notes.append(note)
+            else:
+                self._faults.append(
+                    f"{port}: {source.values[port]!r} is what Kubernetes sets for a Service named {service}."
+                    f" Set {port} to a number in the pod, or enableServiceLinks to false."
+                )
+
+    def _is_set(self, names: Sequence[str]) -> bool:
+        """Whether one of these is, in any source."""
+        all_names = [*names, *(f"{name}_FILE" for name in names if name in SECRETS)]
+        return any(source.values.get(name) for source in self._sources for name in all_names)
 
     def _check_ftp(self, settings: Settings) -> None:
         needed = {

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from adapters.cancellation import to_the_end
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
+from adapters.sql.tls import advice
 from adapters.watch import WholeWatch
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.tables import Opening
@@ -72,6 +73,14 @@ class EngineDatabase(Database):
     def code(self, error: BaseException) -> object:
         """The code that the server gave to an error."""
 
+    def hint(self, error: BaseException) -> str:
+        """Say what to do about an error of the server; empty if there is nothing to add."""
+        return self.hints.get(self.code(error), "")
+
+    def unreachable(self, error: OSError) -> str:
+        """Describe a connection that could not be made, and say what to do."""
+        return f"{self.name} can't be reached: {error}. Is it running, and is this its address?"
+
     async def __aenter__(self) -> Self:
         try:
             async with self.transaction() as transaction:
@@ -129,18 +138,21 @@ class EngineDatabase(Database):
                 raise self._unquoted(error) from None
             fault = getattr(error, "orig", None) or error
             detail = f"{self.name} can't be used: {fault.args[-1]}"
-            if hint := self.hints.get(self.code(fault)):
-                detail = f"{detail}. {hint}"
+            if hint := self.hint(fault):
+                detail = f"{detail.rstrip('.')}. {hint}"
             raise DriveError(kind, detail, backend=self.name.lower()) from error
         except (sa.exc.TimeoutError, TimeoutError) as error:
             detail = f"{self.name} did not answer in time. Try again later."
             raise DriveError(Kind.TIMEOUT, detail, backend=self.name.lower()) from error
         except ssl.SSLCertVerificationError as error:
-            detail = f"{self.name} can't be reached: its certificate is not good: {error.verify_message}."
+            why = error.verify_message.rstrip(".")
+            detail = f"{self.name} can't be used: its certificate is not good: {why}. {advice(error)}"
+            raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
+        except ssl.SSLError as error:
+            detail = f"{self.name} can't be used: TLS failed: {error}. See which versions of TLS it allows."
             raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
         except OSError as error:
-            detail = f"{self.name} can't be reached: {error}. Is it running, and is this its address?"
-            raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
+            raise DriveError(Kind.UNAVAILABLE, self.unreachable(error), backend=self.name.lower()) from error
 
     def refusal(self) -> DriveError:
         """The error for a server that takes no writes."""

@@ -2,17 +2,21 @@
 
 import asyncio
 import math
+import ssl
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import aiomysql
 import sqlalchemy as sa
+from pymysql.constants import CLIENT
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
+from adapters.sql.tls import Tls
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.tables import Opening
 from domain.errors import DriveError, Kind
@@ -50,8 +54,13 @@ KINDS = {
     2003: Kind.UNAVAILABLE,  # not reached
     2006: Kind.UNAVAILABLE,  # gone away
     2013: Kind.UNAVAILABLE,  # lost
+    2026: Kind.UNAVAILABLE,  # TLS
+    3159: Kind.UNAVAILABLE,  # without TLS
     4031: Kind.UNAVAILABLE,  # ended, as it was idle
 }
+DENIED = 1045
+NO_TLS = 2026
+TLS_DEMANDED = 3159
 RIGHTS = (
     "Grant the user SELECT, INSERT, UPDATE and DELETE on the tables, and, if it is to make them, CREATE, ALTER, INDEX."
 )
@@ -75,7 +84,11 @@ MIGRATION_LOCK = sa.func.concat("drivebay-", sa.func.md5(sa.func.database()))
 
 @dataclass(frozen=True, slots=True)
 class MariadbConfig:
-    """`url`: mariadb://user:password@host:port/name.
+    """`url`: mariadb://user:password@host:port/name, with some parameters.
+
+    `unix_socket`: the path of a Unix socket, over which TLS is not used. `sslmode`, `sslrootcert`, `sslcert` and
+    `sslkey`: see `Tls`. Without a mode TLS is used if the server offers it; without `sslrootcert`, `verify-ca` and
+    `verify-full` trust the authorities of this machine. `connect_timeout`.
 
     Times are in seconds: to connect, to get a free connection, to get an answer, and until a connection is replaced.
     """
@@ -98,8 +111,12 @@ class MariadbDatabase(EngineDatabase):
 
     def __init__(self, config: MariadbConfig, observer: Observer = UNOBSERVED) -> None:
         self._config = config
+        url = sa.make_url(config.url).set(drivername="mariadb+aiomysql")
+        self._tls = Tls.from_url(url)
+        self._unix_socket = url.query.get("unix_socket")
+        self._connect_timeout = float(str(url.query.get("connect_timeout", config.connect_timeout)))
         engine = create_async_engine(
-            sa.make_url(config.url).set(drivername="mariadb+aiomysql").update_query_dict({"charset": "utf8mb4"}),
+            url.set(query={"charset": "utf8mb4"}),
             # Each statement sees all that was committed before it, where REPEATABLE READ would go on to see the past
             # that its first statement saw. And only rows are locked, not the gaps between them: there, two that insert
             # different ids would wait for each other.
@@ -147,12 +164,22 @@ class MariadbDatabase(EngineDatabase):
     def code(self, error: BaseException) -> int:
         return error.args[0] if error.args else 0
 
+    def hint(self, error: BaseException) -> str:
+        code = self.code(error)
+        if code == NO_TLS:
+            return "Switch TLS on there, or take ssl-mode out of the URL."
+        if code in (DENIED, TLS_DEMANDED) and self._tls.mode == "disable":
+            return f"Take ssl-mode out of the URL if it demands TLS. {super().hint(error)}".strip()
+        return super().hint(error)
+
     async def _connect(self, **options: Any) -> aiomysql.Connection:
         try:
-            async with asyncio.timeout(self._config.connect_timeout):
-                connection = await aiomysql.connect(**options)
+            async with asyncio.timeout(self._connect_timeout):
+                connection = await connect(
+                    is_required=self._tls.is_required, ssl=self._ssl, unix_socket=self._unix_socket, **options
+                )
                 try:
-                    await self._refuse_unsuitable(connection)
+                    await self._refuse_read_only(connection)
                 except BaseException:
                     connection.close()
                     raise
@@ -165,16 +192,49 @@ class MariadbDatabase(EngineDatabase):
             raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb") from error
         return connection
 
-    async def _refuse_unsuitable(self, connection: aiomysql.Connection) -> None:
-        version = connection.get_server_info()
-        if "MariaDB" not in version:
-            detail = f"The server is not MariaDB, but calls itself {version}. Only MariaDB is supported."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
+    @cached_property
+    def _ssl(self) -> ssl.SSLContext | None:
+        return None if self._tls.mode == "disable" or self._unix_socket else self._tls.context()
+
+    async def _refuse_read_only(self, connection: aiomysql.Connection) -> None:
         async with connection.cursor() as cursor:
             await cursor.execute("SELECT @@global.read_only")
             [[read_only]] = await cursor.fetchall()
         if str(read_only).upper() not in ("0", "OFF"):  # in newer versions it is a word
             raise self.refusal()
+
+
+class _Connection(aiomysql.Connection):  # type: ignore[misc]
+    """The driver's connection, which logs in without TLS where the server offers none, unless that `is_required`."""
+
+    is_required: bool
+
+    async def _request_authentication(self) -> None:
+        # Before the login, so that no other server learns of the password.
+        if "MariaDB" not in self.server_version:
+            detail = f"The server is not MariaDB, but calls itself {self.server_version}. Only MariaDB is supported."
+            raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
+        if self.is_required and self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+            raise aiomysql.OperationalError(NO_TLS, "the server offers no TLS")
+        await super()._request_authentication()
+
+    def close(self) -> None:
+        """Close at once: a proper end of TLS waits for the server, which may be silent."""
+        if self._writer:
+            self._writer.transport.abort()
+        super().close()
+
+
+async def connect(*, is_required: bool = False, **options: Any) -> aiomysql.Connection:
+    """Connect as the driver does, but learn about missing TLS before the server learns of the password."""
+    connection = _Connection(**options)
+    connection.is_required = is_required
+    try:
+        await connection._connect()
+    except BaseException:
+        connection.close()  # the driver does not, when it is cancelled
+        raise
+    return connection
 
 
 def _check_server(connection: Connection) -> None:

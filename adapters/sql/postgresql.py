@@ -1,19 +1,21 @@
 """PostgreSQL over asyncpg."""
 
-import ssl
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
-from asyncpg.exceptions import ClientConfigurationError, TargetServerAttributeNotMatched
-from sqlalchemy import Connection
+from asyncpg.exceptions import ClientConfigurationError
+from sqlalchemy import Connection, Dialect, event
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
+from adapters.sql.tls import Tls
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.tables import Opening
 from domain.errors import DriveError, Kind
@@ -36,6 +38,7 @@ KINDS = {
     "58": Kind.UNAVAILABLE,  # its disk
 }
 HINTS = {
+    "08P01": "If there is a pooler in between, see its log, and check the user and the password.",
     "28P01": "Check the user and the password.",
     "28000": "Check the user, and whether the server lets it come from here.",
     "3D000": "Create it, or set the name of another.",
@@ -44,15 +47,26 @@ HINTS = {
     "25006": "Use the server that takes writes.",
     "53300": "Let it have more connections, or use fewer.",
 }
+# The number of rows is the result, because a single message gets no other, and two may reach two sessions of a pooler.
+# 1 is for a server that takes no writes, and 2 for another process than the one that `pid` names.
+SESSION_FACTS = (
+    "SELECT FROM generate_series(1,"
+    " current_setting('transaction_read_only')::bool::int + 2 * (pg_backend_pid() <> {pid})::int)"
+)
+# Two clients of a pooler would use one name for different statements, or find theirs in another session.
+UNNAMED = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+NO_TLS = "rejected SSL upgrade"  # in asyncpg's error
 MIGRATION_LOCK = int.from_bytes(b"drivebay", "big")
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresqlConfig:
-    """`url` as libpq takes it, with `sslmode` and `sslrootcert`.
+    """`url`: postgresql://user:password@host:port/name, with some of libpq's parameters.
 
-    `sslrootcert` is a PEM file with the authorities to trust, or `system` for those of this machine. Without it,
-    `verify-ca` and `verify-full` trust those in ~/.postgresql/root.crt, as libpq does.
+    `host`: the folder of a Unix socket, with its `port`. `sslmode`, `sslrootcert`, `sslcert` and `sslkey`: see `Tls`.
+    Without `sslrootcert`, `verify-ca` and `verify-full` trust the authorities in ~/.postgresql/root.crt, as libpq does,
+    and where that is missing those of this machine. `application_name`, `connect_timeout`; `pgbouncer=true`: a pooler
+    passes the connections on, even if it does not look like one.
 
     Times are in seconds: to connect, to get a free connection, to get an answer, and until a connection is replaced.
     """
@@ -67,7 +81,11 @@ class PostgresqlConfig:
 
 
 class PostgresqlDatabase(EngineDatabase):
-    """A database whose encoding is UTF-8, in the first schema of the role's search path."""
+    """A database whose encoding is UTF-8, in the first schema of the role's search path.
+
+    A pooler (PgBouncer) may be in between, and give each transaction to another session. So no session has a state:
+    parameters and locks are those of transactions, and behind a pooler no prepared statement has a name.
+    """
 
     name = "PostgreSQL"
     hints = HINTS
@@ -76,9 +94,10 @@ class PostgresqlDatabase(EngineDatabase):
 
     def __init__(self, config: PostgresqlConfig, observer: Observer = UNOBSERVED) -> None:
         url = sa.make_url(config.url).set(drivername="postgresql+asyncpg")
-        self._tls_options = url.query
+        self._tls = Tls.from_url(url)
+        self._is_pooled = url.query.get("pgbouncer") == "true"
         engine = create_async_engine(
-            url.set(query={}),
+            url.set(query={name: value for name, value in url.query.items() if name in ("host", "port")}),
             hide_parameters=True,  # in errors, which are logged: blob ids are among them
             pool_size=config.connections,
             max_overflow=0,
@@ -87,14 +106,17 @@ class PostgresqlDatabase(EngineDatabase):
             pool_recycle=config.max_age,
             connect_args={
                 "async_creator_fn": self._connect,
-                "timeout": config.connect_timeout,
+                "timeout": float(str(url.query.get("connect_timeout", config.connect_timeout))),
                 "command_timeout": config.command_timeout,
-                # Else the locks of a client that vanished without a word are held until TCP gives it up: two hours.
+                "connection_class": connection_class(config.command_timeout),
                 "server_settings": {
-                    "idle_in_transaction_session_timeout": f"{config.command_timeout * 1000:.0f}",  # milliseconds
+                    name: str(value) for name, value in url.query.items() if name == "application_name"
                 },
             },
         )
+        event.listen(engine.sync_engine, "do_connect", self._connect_for_pooler)
+        # A pooler keeps to one session while a statement is prepared and carried out, without a transaction too,
+        # because asyncpg does not end the exchange in between.
         readers = engine.execution_options(isolation_level="AUTOCOMMIT")
         super().__init__(engine, readers=readers, opening=config.opening, observer=observer)
 
@@ -108,29 +130,45 @@ class PostgresqlDatabase(EngineDatabase):
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         migrations.upgrade(connection)
 
+    def _connect_for_pooler(self, dialect: Dialect, _: object, arguments: Any, options: dict[str, Any]) -> Any:
+        """Connect, and once more without prepared statements if that shows that there is a pooler."""
+        was_pooled = self._is_pooled
+        connection = dialect.connect(*arguments, **options, **(UNNAMED if was_pooled else {}))
+        if was_pooled is self._is_pooled:
+            return connection
+        connection.close()
+        return dialect.connect(*arguments, **options, **UNNAMED)
+
     async def _connect(self, **options: Any) -> asyncpg.Connection:
         try:
-            # Nothing is asked for it: since version 14 the server says by itself whether it takes writes.
-            return await asyncpg.connect(target_session_attrs="read-write", ssl=self._tls, **options)
-        except TargetServerAttributeNotMatched:
-            raise self.refusal() from None
+            connection = await asyncpg.connect(ssl=self._ssl, **options)
         except ClientConfigurationError as error:
-            detail = f"PostgreSQL can't be used: {error.args[0]}. Set sslrootcert to a PEM file, or to system."
+            detail = f"PostgreSQL can't be used: {error.args[0]}."
             raise DriveError(Kind.UNAVAILABLE, detail, backend="postgresql") from error
+        try:
+            await self._examine_session(connection, options["timeout"])
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _examine_session(self, connection: asyncpg.Connection, timeout: float) -> None:
+        """Refuse a standby, and note a pooler: it answers with another process than that of the session."""
+        facts = await connection.execute(SESSION_FACTS.format(pid=connection.get_server_pid()), timeout=timeout)
+        is_pooled, is_read_only = divmod(int(facts.split()[-1]), 2)
+        if is_read_only:
+            raise self.refusal()
+        self._is_pooled = self._is_pooled or bool(is_pooled)
 
     @cached_property
-    def _tls(self) -> Any:
-        """The argument `ssl` of asyncpg, which takes a context where it has no name for the authority."""
-        mode, authority = (self._tls_options.get(name) for name in ("sslmode", "sslrootcert"))
-        if authority is None:
-            return mode
-        try:
-            context = ssl.create_default_context(cafile=None if authority == "system" else str(authority))
-        except OSError as error:
-            detail = f"The file {authority} that sslrootcert names can't be used: {error}."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend="postgresql") from error
-        context.check_hostname = mode == "verify-full"
-        return context
+    def _ssl(self) -> Any:
+        """The argument `ssl` of asyncpg: a mode where that leaves something to asyncpg, or a context."""
+        tls = self._tls
+        if not tls.is_required:
+            return tls.mode  # only asyncpg can go on without TLS where there is none
+        if tls.authority is None and tls.certificate is None and (tls.mode == "require" or _has_own_authority()):
+            return tls.mode  # it reads libpq's files in the home folder
+        return replace(tls, authority=tls.authority or ("system" if tls.mode != "require" else None)).context()
 
     def kind(self, error: BaseException) -> Kind | None:
         if isinstance(error, asyncpg.InterfaceError | AsyncAdapt_asyncpg_dbapi.InterfaceError):
@@ -140,3 +178,36 @@ class PostgresqlDatabase(EngineDatabase):
 
     def code(self, error: BaseException) -> str:
         return getattr(error, "sqlstate", None) or ""
+
+    def hint(self, error: BaseException) -> str:
+        if self.code(error) == "28000" and self._tls.mode == "disable":
+            return "Take sslmode=disable out of the URL if it demands TLS. Otherwise see who may log in from here."
+        return super().hint(error)
+
+    def unreachable(self, error: OSError) -> str:
+        if NO_TLS in str(error):
+            return "PostgreSQL can't be used: it offers no TLS. Switch that on there, or take sslmode out of the URL."
+        return super().unreachable(error)
+
+
+def connection_class(idle_timeout: float) -> type[asyncpg.Connection]:
+    """Return asyncpg's connection, changed so that a pooler may be in between.
+
+    The server ends a transaction in which nothing happens for `idle_timeout` seconds. Otherwise the locks of a client
+    that vanished without a word would be held until TCP gives it up: two hours.
+    """
+    limit = f"SET LOCAL idle_in_transaction_session_timeout = {idle_timeout * 1000:.0f};"  # milliseconds
+
+    class Connection(asyncpg.Connection):  # type: ignore[misc]
+        __slots__ = ()
+
+        async def execute(self, query: str, *args: Any, **options: Any) -> Any:
+            # In one message with BEGIN. A pooler refuses it at the start of a session, and in a session it would
+            # remain for other clients.
+            return await super().execute(f"{query}{limit}" if query.startswith("BEGIN") else query, *args, **options)
+
+    return Connection
+
+
+def _has_own_authority() -> bool:
+    return "PGSSLROOTCERT" in os.environ or Path("~/.postgresql/root.crt").expanduser().exists()

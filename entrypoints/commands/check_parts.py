@@ -9,7 +9,7 @@ from pathlib import Path
 from application.ports.tables import Tables
 from application.steps import Step, Steps
 from domain.errors import DriveError
-from entrypoints import lifecycle
+from entrypoints import database_urls, lifecycle
 from entrypoints.commands import check_advice as advice
 from entrypoints.commands.checked import Checked, State
 from entrypoints.container import Container
@@ -162,4 +162,4 @@ def place_of_rows(given: Settings) -> str:
             return f"SQLite, {given.sqlite_path.absolute()}"
         case kind:
             name = {"postgresql": "PostgreSQL", "mariadb": "MariaDB"}[kind]
-            return f"{name} at {given.database_url.rpartition('@')[2].partition('?')[0]}"
+            return f"{name} at {database_urls.place(given.database_url)}"

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from adapters.storage.s3 import S3Config
-from tests.backends import ceph, clients, ftp, mariadb, postgresql, promtool
+from tests.backends import ceph, clients, ftp, mariadb, pgbouncer, postgresql, promtool
 from tests.backends.ftp import FtpServer
+from tests.backends.mariadb import MariadbWithTls
+from tests.backends.pgbouncer import Pgbouncer
 from tests.backends.postgresql import Pair
 from tests.backends.run import Backends, a_run
 
@@ -18,7 +20,9 @@ from tests.backends.run import Backends, a_run
 SERVERS: dict[str, Callable[..., Any]] = {
     "postgresql_server": postgresql.start,
     "postgresql_pair": postgresql.start_pair,
+    "pgbouncer_server": pgbouncer.start,
     "mariadb_server": mariadb.start,
+    "mariadb_with_tls": mariadb.start_with_tls,
     "s3_server": ceph.start,
     "vsftpd_server": ftp.start_vsftpd,
     "proftpd_server": ftp.start_proftpd,
@@ -46,9 +50,21 @@ def postgresql_pair(backends: Backends) -> Pair:
 
 
 @pytest.fixture(scope="session")
+def pgbouncer_server(backends: Backends) -> Pgbouncer:
+    """A PgBouncer for each of its modes, in front of a PostgreSQL."""
+    return backends.address(pgbouncer.start)
+
+
+@pytest.fixture(scope="session")
 def mariadb_server(backends: Backends) -> str:
     """The URL of a MariaDB, up to and without the name of a database."""
     return backends.address(mariadb.start)
+
+
+@pytest.fixture(scope="session")
+def mariadb_with_tls(backends: Backends) -> MariadbWithTls:
+    """A MariaDB that demands TLS."""
+    return backends.address(mariadb.start_with_tls)
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +129,20 @@ def class_postgresql_url(postgresql_server: str) -> Iterator[str]:
     """
     with postgresql.database(postgresql_server) as url:
         yield url
+
+
+@pytest.fixture
+def pgbouncer_url(pgbouncer_server: Pgbouncer) -> Iterator[str]:
+    """The URL of an empty database of its own, behind a pooler by transaction."""
+    with postgresql.database(pgbouncer_server.server) as url:
+        yield f"{pgbouncer_server.transaction}/{url.rpartition('/')[2]}"
+
+
+@pytest.fixture(scope="class")
+def class_pgbouncer_url(pgbouncer_server: Pgbouncer) -> Iterator[str]:
+    """The URL of a database for the tests of one class, behind a pooler by transaction."""
+    with postgresql.database(pgbouncer_server.server) as url:
+        yield f"{pgbouncer_server.transaction}/{url.rpartition('/')[2]}"
 
 
 @pytest.fixture(scope="class")

@@ -2,14 +2,21 @@
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-import aiomysql
 from sqlalchemy import make_url
 
+from adapters.sql.mariadb import connect
 from tests.backends.containers import Containers
+from tests.http import certificates
+
+TRUST_ANYBODY = ssl.create_default_context()
+TRUST_ANYBODY.check_hostname = False
+TRUST_ANYBODY.verify_mode = ssl.CERT_NONE
 
 
 def start(containers: Containers, disk: int | None = None) -> str:
@@ -21,6 +28,31 @@ def start(containers: Containers, disk: int | None = None) -> str:
     if disk:
         container.exec("sh -c 'mkdir /small/tables && ln -s /small/tables /data/mariadb/small'")
     return server
+
+
+@dataclass(frozen=True)
+class MariadbWithTls:
+    """The URL of a server that demands TLS, up to and without the name of a database.
+
+    Its certificate is for `localhost` only. `authority`: the path of the PEM file to trust.
+    """
+
+    url: str
+    authority: str
+
+
+def start_with_tls(containers: Containers) -> MariadbWithTls:
+    certificate, key = certificates.make(containers.folder, "mariadb", places=["localhost"])
+    container = containers.start(
+        "mariadb",
+        3306,
+        "port: 3306",
+        MARIADB_ROOT_PASSWORD="of the tests",
+        MARIADB_TLS_PEM=certificate.read_text() + key.read_text(),
+    )
+    server = f"mariadb://root:of%20the%20tests@127.0.0.1:{container.get_exposed_port(3306)}"
+    asyncio.run(on_mariadb(server, "SELECT 1"))
+    return MariadbWithTls(server, str(certificate))
 
 
 def settings(server: str) -> dict[str, str]:
@@ -41,7 +73,9 @@ def database(server: str) -> Iterator[str]:
 async def on_mariadb(server: str, *statements: str) -> list[tuple[Any, ...]]:
     """What the last of the statements returns, made as MariaDB's superuser, beside all databases of the tests."""
     url = make_url(server)
-    connection = await aiomysql.connect(host=url.host, port=url.port, user=url.username, password=url.password)
+    connection = await connect(
+        host=url.host, port=url.port, user=url.username, password=url.password, ssl=TRUST_ANYBODY
+    )
     try:
         async with connection.cursor() as cursor:
             for statement in statements:

@@ -48,6 +48,17 @@ def start(containers: Containers, disk: int | None = None) -> str:
     return server
 
 
+def start_for_others(containers: Containers) -> tuple[str, str]:
+    """Start a server. Return its URL, without the name of a database, and its address for other containers."""
+    container = containers.start("postgres", 5432, "ready to accept connections", POSTGRES_PASSWORD=PASSWORD)
+    server = _url(container, 5432)
+    asyncio.run(as_operator(server, "SELECT 1"))
+    wrapped = container.get_wrapped_container()
+    wrapped.reload()
+    [network] = wrapped.attrs["NetworkSettings"]["Networks"].values()
+    return server, network["IPAddress"]
+
+
 def start_pair(containers: Containers) -> Pair:
     """A server that a standby follows, both in one container."""
     certificate, key = certificates.make(containers.folder, "postgresql", places=["localhost"])

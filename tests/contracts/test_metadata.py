@@ -34,6 +34,7 @@ from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY
 from tests import many_blobs
 from tests.backends.mariadb import on_mariadb
+from tests.backends.pgbouncer import Pgbouncer
 from tests.backends.postgresql import as_operator
 from tests.contracts.blob_store import refused
 from tests.contracts.metadata import (
@@ -422,6 +423,33 @@ class TestPostgresql(ServerContract):
         with pytest.raises(DriveError, match=why) as caught:
             await PostgresqlDatabase(PostgresqlConfig(url)).__aenter__()
         assert caught.value.kind is Kind.UNAVAILABLE
+
+
+@pytest.mark.docker
+class TestPgbouncer(ServerContract):
+    """PostgreSQL behind a pooler by transaction. Both modes: tests/faults/test_poolers.py."""
+
+    analyze = TestPostgresql.analyze
+    explain = TestPostgresql.explain
+    reads_more = TestPostgresql.reads_more
+
+    @pytest.fixture
+    async def database(self, pgbouncer_url: str, pgbouncer_server: Pgbouncer) -> AsyncIterator[Database]:
+        yield PostgresqlDatabase(PostgresqlConfig(pgbouncer_url))
+        assert await pgbouncer_server.held(name_of(pgbouncer_url)) == []
+
+    @pytest.fixture
+    async def may_have_tables(self, class_pgbouncer_url: str, pgbouncer_server: Pgbouncer) -> AsyncIterator[Database]:
+        yield PostgresqlDatabase(PostgresqlConfig(class_pgbouncer_url))
+        assert await pgbouncer_server.held(name_of(class_pgbouncer_url)) == []
+
+    @pytest.fixture
+    def another(self, pgbouncer_url: str) -> list[Database]:
+        return [PostgresqlDatabase(PostgresqlConfig(pgbouncer_url)) for _ in range(7)]
+
+    @pytest.fixture
+    def requiring(self, pgbouncer_url: str) -> Database:
+        return PostgresqlDatabase(PostgresqlConfig(pgbouncer_url, opening=Opening.REQUIRE))
 
 
 class TestUnreachablePostgresql:

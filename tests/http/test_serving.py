@@ -128,7 +128,7 @@ class TestAStart:
     def test_a_name_that_is_close_to_a_setting_is_logged(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text("STORGE=memory\n")
         with Server(tmp_path) as server:
-            hints = [line["hint"] for line in server.log() if line["event"] == "a name is close to a setting"]
+            hints = [line["hint"] for line in server.log() if line["event"] == "a setting has no effect"]
             assert hints == ["STORGE in .env is not a setting, and has no effect. Did you mean STORAGE?"]
 
     def test_with_a_dotenv_file(self, tmp_path: Path) -> None:

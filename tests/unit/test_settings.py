@@ -95,6 +95,38 @@ class TestDefaults:
         assert load({"STORAGE": "", "AUTH_BEARER_TOKEN": "", "PORT": ""}, NOWHERE) == Settings()
 
 
+class TestServices:
+    """What Kubernetes puts into the environment for Services named `db` and `ftp`."""
+
+    DB, FTP = "tcp://10.96.12.3:5432", "tcp://10.96.12.4:21"
+
+    def test_their_addresses_are_ignored_and_logged(self, tmp_path: Path) -> None:
+        loaded = load_all({"DB_PORT": self.DB, "FTP_PORT": self.FTP, "DB_SERVICE_HOST": "10.96.12.3"}, NOWHERE)
+        assert loaded.settings == Settings()
+        assert loaded.hints == tuple(
+            f"{name}_PORT in the environment has no effect: Kubernetes sets it for a Service named {name.lower()}."
+            for name in ("DB", "FTP")
+        )
+        assert load({"DB_PORT": self.DB, "DATABASE_URL": "mariadb://u@h/n"}, NOWHERE).database_url == "mariadb://u@h/n"
+
+    def test_a_number_in_a_file_is_taken_instead(self, tmp_path: Path) -> None:
+        in_file = from_file(
+            tmp_path, "DB_HOST=h\nDB_PORT=1\nDB_USER=u\nDB_NAME=n\nFTP_PORT=2", DB_PORT=self.DB, FTP_PORT=self.FTP
+        )
+        assert (in_file.database_url, in_file.ftp_port) == ("postgresql://u@h:1/n", 2)
+
+    def test_they_are_named_where_a_number_is_missed(self) -> None:
+        database = {"DB_HOST": "db", "DB_USER": "u", "DB_NAME": "n"}
+        assert fault(**database, DB_PORT=self.DB) == (
+            f"DB_PORT: '{self.DB}' is what Kubernetes sets for a Service named db."
+            " Set DB_PORT to a number in the pod, or enableServiceLinks to false."
+        )
+        assert fault(FTP_HOST="ftp", FTP_PORT=self.FTP).startswith(
+            f"FTP_PORT: '{self.FTP}' is what Kubernetes sets for"
+        )
+        assert fault(PORT=self.DB).startswith("PORT: ")
+
+
 class TestSources:
     def test_the_environment_is_over_the_file(self, tmp_path: Path) -> None:
         assert from_file(tmp_path, "PORT=1\nHOST=a", PORT="2") == Settings(port=2, host="a")
@@ -252,16 +284,10 @@ class TestFaults:
             ("DATABASE_URL", "sqlite:///:memory:", "SQLite takes a file"),
             ("DATABASE_URL", "sqlite:///a.db?mode=ro", "SQLite takes a file and no options"),
             ("DATABASE_URL", "postgresql://u@h", "PostgreSQL takes postgresql://user:password@host:port/name"),
-            ("DATABASE_URL", "postgresql://u@h/n?x=1", "Allowed for sslmode: disable, allow, prefer, require,"),
-            ("DATABASE_URL", "postgresql://u@h/n?sslmode=bogus", "Allowed for sslmode: disable, allow,"),
-            ("DATABASE_URL", "postgresql://u@h/n?sslmode=require&sslmode=disable", "Allowed for sslmode: disable,"),
-            ("DATABASE_URL", "postgresql://u@h/n?sslrootcert=system", "goes with sslmode=verify-full or verify-ca."),
-            ("DATABASE_URL", "postgresql://u@h/n?sslmode=verify-ca&sslrootcert=", "sslrootcert takes a PEM file"),
             ("DATABASE_URL", "postgresql://u:p@x@h/n", "Write an @ in the password as %40."),
             ("DATABASE_URL", "postgresql://u:p@h:/n", "PostgreSQL takes"),
             ("DATABASE_CONNECTIONS", "0", "'0' can't be used: Expected `int` >= 1."),
-            ("DATABASE_URL", "mariadb://u@h", "MariaDB takes mariadb://user:password@host:port/name, and no options."),
-            ("DATABASE_URL", "mysql://u@h/n?ssl_ca=x", "MariaDB takes mariadb://user:password@host:port/name, and no"),
+            ("DATABASE_URL", "mariadb://u@h", "MariaDB takes mariadb://user:password@host:port/name"),
             ("DATABASE_URL", "mariadb://u:p@h:abc/n", "MariaDB takes"),
             ("DATABASE_URL", "postgresql:u@h/n", "a URL without a scheme is not known."),
             ("DATABASE_URL", "postgresql://u:p@h:abc/n", "PostgreSQL takes"),
