@@ -25,6 +25,7 @@ from entrypoints.http.overload import Overload, Places
 from entrypoints.http.pace import Pace
 from entrypoints.http.paced_responses import PacedResponseMiddleware
 from entrypoints.http.problems import EXCEPTION_HANDLERS
+from entrypoints.http.query import QueryMiddleware
 from entrypoints.http.raw_paths import RawPathMiddleware
 from entrypoints.http.secure_headers import SecureHeaders
 from entrypoints.http.unread_bodies import UnreadBodyMiddleware
@@ -82,6 +83,7 @@ def _interface(given: Settings, container: Container) -> Router:
         middleware=[
             DefineMiddleware(Overload, places=Places(given.max_requests)),
             DefineMiddleware(BearerAuthentication, hashes=given.tokens),
+            QueryMiddleware,
         ],
         dependencies={
             "store": _always(container.store_blob()),
@@ -99,6 +101,7 @@ def _operations(container: Container, stopping: Stopping, metrics: "Metrics | No
     router = Router(
         "/",
         route_handlers=[health.live, health.ready],
+        middleware=[QueryMiddleware],
         dependencies={"readiness": _always(health.Readiness(container.check_ready(), stopping))},
     )
     if metrics is not None:

@@ -21,7 +21,7 @@ from entrypoints.http.conditions import NotModified
 from entrypoints.http.fields import check_framing, fields
 from entrypoints.http.json_form import StoredBody
 from entrypoints.http.json_request import new_blob
-from entrypoints.http.negotiation import wants_bytes
+from entrypoints.http.negotiation import PARAMETERS, wants_bytes
 from entrypoints.http.pace import Meter, Pace
 
 HttpRequest = Request[Any, Any, Any]
@@ -62,6 +62,7 @@ def _stored(stored: StoredBlob) -> Response[StoredBody]:
     summary="Fetch a blob",
     operation_class=openapi.FETCH,
     responses=openapi.SCHEMAS,
+    parameters=PARAMETERS,
 )
 async def fetch_blob(request: HttpRequest, fetch: NamedDependency[FetchBlob], pace: ClientPace) -> ASGIApp:
     """Fetch a blob as JSON; or as its bytes, if `alt` is `media` or Accept prefers application/octet-stream to JSON."""
@@ -80,6 +81,7 @@ async def fetch_blob(request: HttpRequest, fetch: NamedDependency[FetchBlob], pa
     operation_id="describeBlob",
     summary="What is known of a blob",
     operation_class=openapi.HEAD,
+    parameters=PARAMETERS,
 )
 async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
     """Answer as GET does to the same request without a range, but for the body."""

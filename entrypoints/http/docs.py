@@ -11,6 +11,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from entrypoints import __version__
 from entrypoints.http.overload import Overload, Places
+from entrypoints.http.query import QueryMiddleware
 
 MAX_REQUESTS = 64  # at the same time, in one worker; they need no token, so they take no slot of those that do
 STATIC = Path(__file__).parent / "static"
@@ -36,7 +37,8 @@ DESCRIPTION = """\
 Blob storage: store a file with one request, and never think about where it went.
 
 **Ids.** An id is any Unicode text of 1 to 1,024 bytes in UTF-8 without control characters, kept to the byte. In a URL
-it is everything behind `/v1/blobs/`, percent-decoded once: percent-encode all of it (`films/a b` is `films%2Fa%20b`).
+it is everything behind `/v1/blobs/`, percent-decoded once: percent-encode all of it (`films/a b` is `films%2Fa%20b`,
+and a `?` is `%3F`). A query parameter that an operation does not take is 400 `invalid_parameter`.
 
 **Two forms.** A blob is stored and fetched as JSON, its bytes in base64, or raw, its bytes as the body. Either form
 fetches what the other stored.
@@ -83,7 +85,7 @@ def config() -> OpenAPIConfig:
         openapi_router=Router(
             "/docs",
             route_handlers=[file],
-            middleware=[DefineMiddleware(Overload, places=Places(MAX_REQUESTS))],
+            middleware=[DefineMiddleware(Overload, places=Places(MAX_REQUESTS)), QueryMiddleware],
             include_in_schema=False,
         ),
         components=Components(security_schemes={"bearer": BEARER}),

@@ -79,7 +79,7 @@ _OF_BLOBS = ["ETag", "Vary", "Content-Length"]
 _EVERYWHERE = ["unauthorized", "internal_error", "unavailable", "timeout", "overloaded"]
 _CHANGING = ["no_space", "commit_unknown", "rolled_back", *_EVERYWHERE]
 _BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
-_STORING = ["invalid_id", "lease_lost", "integrity", *_BODY, *_CHANGING]
+_STORING = ["invalid_id", "invalid_parameter", "lease_lost", "integrity", *_BODY, *_CHANGING]
 _READING = ["invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *_EVERYWHERE]
 
 
@@ -147,13 +147,13 @@ HEAD = _operation(
 DELETE = _operation(
     takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE],
     answers={"204": answer("Deleted.")}
-    | problems("invalid_id", "invalid_header", "not_found", "precondition_failed", *_CHANGING),
+    | problems("invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *_CHANGING),
 )
 LIST = _operation(
     takes=PAGE,
     answers={"200": answer("A page.", _LIST)} | problems("invalid_parameter", *_EVERYWHERE, path="/v1/blobs"),
 )
-LIVE = _operation(answers={"200": answer("It does.", _OK)})
+LIVE = _operation(answers={"200": answer("It does.", _OK)} | problems("invalid_parameter", path="/health/live"))
 METRICS = _operation(
     answers={
         "200": answer(
@@ -162,7 +162,7 @@ METRICS = _operation(
             required=["Cache-Control"],
         )
     }
-    | problems("internal_error", path="/metrics")
+    | problems("invalid_parameter", "internal_error", path="/metrics")
 )
 READY = _operation(
     answers={
@@ -173,5 +173,5 @@ READY = _operation(
             required=["Cache-Control"],
         )
     }
-    | problems("not_ready", "internal_error", path="/health/ready")
+    | problems("invalid_parameter", "not_ready", "internal_error", path="/health/ready")
 )

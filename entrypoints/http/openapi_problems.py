@@ -16,7 +16,10 @@ from entrypoints.http.problems import TOLD, Problem
 PROBLEMS: Mapping[HTTPStatus, Mapping[str, str]] = {
     HTTPStatus.BAD_REQUEST: {
         "invalid_id": "The blob id is 1,025 bytes long in UTF-8; an id is 1 to 1,024 bytes of UTF-8 text.",
-        "invalid_parameter": "A parameter of the query is given twice, or is not as it should be.",
+        "invalid_parameter": (
+            "The query parameter '.txt' is not known. This request takes no parameters. "
+            "If the ? is part of the blob's id, write it as %3F."
+        ),
         "invalid_header": "A header is not as it should be.",
         "invalid_json": "The body is not JSON in UTF-8.",
         "invalid_body": "The body has a member too many, twice, or of a wrong type, or lacks one.",

@@ -112,7 +112,7 @@ class TestIds:
         client.post("/v1/blobs", json={"id": "x//y/../z/", "data": "AAAA"})
         target = {"target": b"/v1/blobs/x//y/../z/"}
         assert client.get("/", extensions=target).json()["id"] == "x//y/../z/"
-        assert client.get("/", extensions={"target": target["target"] + b"?a=b"}).json()["id"] == "x//y/../z/"
+        assert client.get("/", extensions={"target": target["target"] + b"?alt=json"}).json()["id"] == "x//y/../z/"
 
     def test_d_and_d_slash_are_not_there_because_d_slash_x_is(self, client: httpx.Client) -> None:
         client.post("/v1/blobs", json={"id": "d/x", "data": "AAAA"})
