@@ -33,6 +33,13 @@ REST_OF_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 TEXT = re.compile(rb'(?:[^"\\]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+')
 BEGUN_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{0,3}+)?+")
 ESCAPE = re.compile(rb"\\(?:u(....)|.)")
+SHORT_ESCAPES = {
+    rb"\b": b"\b",
+    rb"\f": b"\f",
+    rb"\n": b"\n",
+    rb"\r": b"\r",
+    rb"\t": b"\t",
+}  # the others are the character
 POSITION = re.compile(r"\(byte (\d{1,20}+)\)", re.ASCII)
 
 
@@ -197,17 +204,17 @@ def least_size(length: int) -> int:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """What the escapes in a text stand for, if that is base64; else a backslash, which is none either."""
+    """What the escapes in a text stand for."""
     if b"\\\\" not in text:
         text = text.replace(b"\\/", b"/")  # some libraries write it so, and this is the fast way
     return ESCAPE.sub(_character, text)
 
 
 def _character(escape: re.Match[bytes]) -> bytes:
-    if escape[0] == b"\\/":
-        return b"/"
-    code = int(escape[1] or b"0", 16)
-    return b"%c" % code if 0 < code < 0x80 else b"\\"
+    if escape[1] is None:
+        return SHORT_ESCAPES.get(escape[0], escape[0][1:])
+    # Half of a surrogate pair, which UTF-8 does not have, is not base64 either.
+    return chr(int(escape[1], 16)).encode(errors="surrogatepass")
 
 
 def _is(key: bytes, name: str) -> bool:
