@@ -16,6 +16,7 @@ from dotenv.parser import parse_stream
 from msgspec import Meta
 
 from entrypoints import setting_values as values
+from entrypoints.cors import cors_origins
 from entrypoints.setting_names import Source, hints
 
 T = TypeVar("T")
@@ -86,6 +87,7 @@ class Settings:
     readers_grace: int = 600
     metrics: bool = True
     docs: bool = True
+    cors_origins: tuple[str, ...] = ()
     otel_exporter_otlp_endpoint: str = ""
 
     @property
@@ -222,6 +224,7 @@ class _Reading:
             readers_grace=self._get(GRACE, DEFAULT.readers_grace, "READERS_GRACE"),
             metrics=self._get(values.boolean, DEFAULT.metrics, "METRICS"),
             docs=self._get(values.boolean, DEFAULT.docs, "DOCS"),
+            cors_origins=self._get(cors_origins, DEFAULT.cors_origins, "CORS_ORIGINS"),
             otel_exporter_otlp_endpoint=self._get(
                 values.http_url, DEFAULT.otel_exporter_otlp_endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT"
             ),

@@ -17,6 +17,7 @@ from entrypoints.container import Container
 from entrypoints.http import blobs, docs, health, lists
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
+from entrypoints.http.cors import CorsMiddleware
 from entrypoints.http.head import HeadAsGet
 from entrypoints.http.hosts import HostMiddleware
 from entrypoints.http.last_answers import LastAnswers
@@ -125,10 +126,14 @@ def _by_raw_path(app: Litestar) -> ASGIApp:
 
 def _wrapped(app: ASGIApp, given: Settings, stopping: Stopping, watching: Watching) -> ASGIApp:
     """In what sees a request before its route is looked up, and its answer last. The last here is the outermost."""
-    handler = LastAnswers(PacedResponseMiddleware(HostMiddleware(HeadAsGet(app)), _pace(given)), stopping)
-    secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
+    handler = _shared(PacedResponseMiddleware(HostMiddleware(HeadAsGet(app)), _pace(given)), given)
+    secure = SecureHeaders(LastAnswers(handler, stopping), tls=given.tls_certificate is not None)
     reported = _traced(AccessLog(secure, watching.metrics), watching)
     return UnreadBodyMiddleware(reported, Lingering(_linger_limits(given)))
+
+
+def _shared(app: ASGIApp, given: Settings) -> ASGIApp:
+    return CorsMiddleware(app, given.cors_origins) if given.cors_origins else app
 
 
 def _pace(given: Settings) -> Pace:

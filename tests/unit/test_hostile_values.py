@@ -30,6 +30,7 @@ SECONDS = 2.0  # of the processor, for one value; each takes a few milliseconds
 
 # Headers that the interface reads, and the beginnings of their values.
 HEADERS: dict[str, list[str]] = {
+    "access-control-request-headers": [],  # only read in preflights
     "accept": ["", "application/json;", "*/*;q=0.5,"],
     "authorization": ["Bearer "],
     "content-digest": ["", "sha-256=", "sha-256=:AAAA:"],
@@ -43,6 +44,7 @@ HEADERS: dict[str, list[str]] = {
     "if-none-match": ["", '"a"', 'W/"a"'],
     "if-range": ["", '"a"'],
     "if-unmodified-since": ["", "Sat, ", "Sat Oct "],
+    "origin": ["http://", "null"],
     "range": ["bytes", "bytes=", "bytes=0-"],
     "repr-digest": ["", "sha-256=:"],
     "transfer-encoding": [""],
@@ -69,6 +71,11 @@ class TestHeaders:
     async def test_a_value_is_parsed_in_time(self, name: str) -> None:
         method = "PUT" if name in OF_BODIES else "GET"
         await App().ask(method, ((b"/v1/blobs/hostile?alt=media", {name: value}) for value in hostile(HEADERS[name])))
+
+    async def test_preflights(self) -> None:
+        preflight = {"origin": "http://app.example", "access-control-request-method": "PUT"}
+        asked = (preflight | {"access-control-request-headers": value} for value in hostile(["", "authorization,"]))
+        await App().ask("OPTIONS", ((b"/v1/blobs/hostile", headers) for headers in asked))
 
     def test_the_list_is_complete(self) -> None:
         read = {name for path in SOURCES for name in _headers_read(path)}
@@ -196,7 +203,7 @@ class App:
 
     def __init__(self) -> None:
         token = hashed("token")
-        self._app = create_app(Settings(storage="memory", tokens=(token,)))
+        self._app = create_app(Settings(storage="memory", tokens=(token,), cors_origins=("*",)))
 
     async def ask(self, method: str, asked: Iterable[tuple[bytes, dict[str, str]]]) -> None:
         """Ask for each target, with its headers. Fails if a response takes too much of the processor."""
