@@ -32,6 +32,14 @@ def is_token(text: str) -> bool:
     return text != "" and TOKEN.issuperset(text)
 
 
+def tokens(value: str) -> list[str] | None:
+    """The tokens of a list, which may have empty elements (RFC 9110, section 5.6.1). None if it is not such a list."""
+    if len(value) > MAX_SIZE:
+        return None
+    found = [token for each in value.split(",") if (token := each.strip(BLANKS))]
+    return found if all(map(is_token, found)) else None
+
+
 def entity_tags(value: str) -> list[EntityTag] | None:
     """The tags of a list, which may have empty elements (RFC 9110, section 5.6.1). None if it is not such a list."""
     tags: list[EntityTag] = []

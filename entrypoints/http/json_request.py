@@ -26,6 +26,7 @@ async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> 
     """
     headers = fields(scope)
     _check_media_type(headers)
+    check_not_encoded(headers)
     check_framing(scope, headers)
     length = content_length(headers)
     if length is not None and least_size(length) > max_bytes:
@@ -36,6 +37,13 @@ async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> 
         return NewBlob(scanner.end(), _each(data), precondition=CREATE_ONLY)
     data = await _until_data(scanner, body)
     return NewBlob(scanner.id or (lambda: _seen(scanner)), _decoded(data, scanner, body), precondition=CREATE_ONLY)
+
+
+def check_not_encoded(headers: Mapping[str, str]) -> None:
+    """Raise HttpProblem 415 for a form that is itself encoded: it would have to be decoded to be read."""
+    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        fault = "Send this form without Content-Encoding. To store encoded bytes and their encoding, use PUT."
+        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault)
 
 
 def _check_media_type(headers: Mapping[str, str]) -> None:

@@ -26,6 +26,7 @@ from entrypoints.http.openapi_parts import (
     BASE64,
     BLOB_ID,
     CONDITIONS,
+    CONTENT_ENCODING,
     DATA,
     DIGESTS,
     ETAG,
@@ -117,7 +118,7 @@ STORE = _operation(
     ),
 )
 PUT = _operation(
-    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS],
+    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS, CONTENT_ENCODING],
     body=RequestBody({"*/*": _BYTES}, "The bytes, or nothing for the empty blob. Their Content-Type is kept."),
     answers={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
     | problems("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", *_STORING),
@@ -132,16 +133,24 @@ FETCH = _operation(
             "The blob: as JSON, or its bytes with the Content-Type that they were stored with.",
             _BLOB | {"*/*": _BYTES},
             required=_OF_BLOBS,
-            optional=RAW_ONLY,
+            optional=[*RAW_ONLY, "Content-Encoding"],
         ),
-        "206": answer("The range.", {"*/*": _BYTES}, required=["Content-Range", *_OF_BLOBS, *RAW_ONLY]),
+        "206": answer(
+            "The range.",
+            {"*/*": _BYTES},
+            required=["Content-Range", *_OF_BLOBS, *RAW_ONLY],
+            optional=["Content-Encoding"],
+        ),
         **_UNCHANGED,
     }
     | problems("range_not_satisfiable", "integrity", *_READING),
 )
 HEAD = _operation(
     takes=[BLOB_ID, ALT, *CONDITIONS],
-    answers={"200": answer("There is such a blob.", required=_OF_BLOBS, optional=RAW_ONLY), **_UNCHANGED}
+    answers={
+        "200": answer("There is such a blob.", required=_OF_BLOBS, optional=[*RAW_ONLY, "Content-Encoding"]),
+        **_UNCHANGED,
+    }
     | problems(*_READING, body=False),
 )
 DELETE = _operation(

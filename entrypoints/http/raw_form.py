@@ -9,12 +9,13 @@ from urllib.parse import quote
 from application.fetch_blob import OpenBlob
 from application.store_blob import NewBlob
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, Digest
-from entrypoints.http import conditions, ranges
+from entrypoints.http import conditions, header_values, ranges
 from entrypoints.http.answers import Headers
 from entrypoints.http.fields import content_length
 from entrypoints.http.header_values import BLANKS, MAX_SIZE, dictionary_member, is_token
 from entrypoints.http.problems import HttpProblem
 
+MAX_CODINGS = 255  # characters
 MAX_MEDIA_TYPE = 255  # characters: enough for everyone, and a header that no other server refuses
 # Browsers show these, and can't be made to run them.
 HARMLESS = {"text/plain", *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp"))}
@@ -28,18 +29,29 @@ def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[
     return NewBlob(
         blob_id,
         chunks,
-        content_type=_content_type(headers),
+        content_type=content_type(headers.get("content-type")),
+        content_encoding=_content_encoding(headers.get("content-encoding", "")),
         precondition=conditions.precondition(headers),
         size=content_length(headers),
         digest=_digest(headers),
     )
 
 
-def _content_type(headers: Mapping[str, str]) -> str:
-    given = headers.get("content-type", "").strip() or DEFAULT_CONTENT_TYPE
+def content_type(header: str | None) -> str:
+    """The media type to store. Raises HttpProblem 400."""
+    given = (header or "").strip() or DEFAULT_CONTENT_TYPE
     if len(given) > MAX_MEDIA_TYPE or not _is_media_type(given):
         raise _invalid(f"Content-Type is no media type of up to {MAX_MEDIA_TYPE} characters, such as image/png.")
     return given
+
+
+def _content_encoding(header: str) -> str:
+    """The codings in the order in which they were applied, without `identity`, which is none."""
+    codings = header_values.tokens(header.lower())
+    if codings is None or len(header) > MAX_CODINGS:
+        detail = f"Content-Encoding is not a list of codings of up to {MAX_CODINGS} characters, such as gzip."
+        raise _invalid(detail)
+    return ", ".join(coding for coding in codings if coding != "identity")
 
 
 def _is_media_type(text: str) -> bool:
@@ -89,6 +101,7 @@ def headers_of(blob: Blob, part: ByteRange | None = None) -> Headers:
     headers = [
         ("content-type", blob.content_type),
         ("content-length", str(blob.size if part is None else part.stop - part.start)),
+        *([("content-encoding", blob.content_encoding)] if blob.content_encoding else []),
         *validators(blob),
         ("accept-ranges", "bytes"),
         ("repr-digest", f"sha-256=:{base64.b64encode(blob.digest.sha256).decode()}:"),

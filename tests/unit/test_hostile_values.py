@@ -34,6 +34,7 @@ HEADERS: dict[str, list[str]] = {
     "accept": ["", "application/json;", "*/*;q=0.5,"],
     "authorization": ["Bearer "],
     "content-digest": ["", "sha-256=", "sha-256=:AAAA:"],
+    "content-encoding": ["", "gzip", "gzip,"],
     "content-length": [],  # the HTTP server takes digits only, of 64 bits
     "content-range": ["bytes "],
     "content-type": ["", "text/plain", "text/plain;"],
@@ -50,7 +51,15 @@ HEADERS: dict[str, list[str]] = {
     "transfer-encoding": [""],
     "x-request-id": [""],
 }
-OF_BODIES = {"content-digest", "content-range", "content-type", "expect", "repr-digest", "transfer-encoding"}
+OF_BODIES = {
+    "content-digest",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "expect",
+    "repr-digest",
+    "transfer-encoding",
+}
 UNITS = [
     *(" ", "\t", ",", ", ", " ,", '"', '""', '"a",', '"a" ', ' ,""', "W/", ";", "; ", ";q=", ";q=0.", "=", " =", ":"),
     *("::", "-", " -", "0", "0-", "a", "a/", "/", "\\", '\\"', "%", "%0", "%41", "(", "[", "&", "&a=", "+", ".", "é"),
