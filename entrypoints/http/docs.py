@@ -41,10 +41,10 @@ it is everything behind `/v1/blobs/`, percent-decoded once: percent-encode all o
 and a `?` is `%3F`). A query parameter that an operation does not take is 400 `invalid_parameter`.
 
 **Two forms.** A blob is stored and fetched as JSON, its bytes in base64, or raw, its bytes as the body. Either form
-fetches what the other stored.
+fetches what the other stored. `multipart/form-data` stores too, with the fields `id` and `file`.
 
-**Encoded bytes.** A PUT with `Content-Encoding` stores the bytes as they are, and the raw form sends both back, whatever
-`Accept-Encoding` says. In JSON such a blob has the member `content_encoding`.
+**Encoded bytes.** A PUT with `Content-Encoding` stores the bytes as they are, and the raw form sends both back,
+whatever `Accept-Encoding` says. In JSON such a blob has the member `content_encoding`.
 
 **Errors** are problem details (RFC 9457). `code` is stable, and each operation lists those that it may answer; `detail`
 says what to do. Any other path is 404 `unknown_route`, any other method 405 `method_not_allowed` with the header

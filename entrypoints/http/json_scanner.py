@@ -18,6 +18,7 @@ import msgspec
 from domain.blob import MAX_ID_BYTES, BlobId
 from entrypoints.http import base64_text
 from entrypoints.http.problems import HttpProblem
+from entrypoints.http.scanned_bodies import BodyScanner
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ class _Place(Enum):
     BEHIND = auto()
 
 
-class Scanner:
+class Scanner(BodyScanner):
     """Takes a body in chunks, cut anywhere. `id` is the blob's, once it was seen, and None before.
 
     Raises HttpProblem 400 for what is wrong with the body, and INVALID_ID.

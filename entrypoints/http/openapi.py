@@ -84,6 +84,20 @@ _STORING = ["invalid_id", "invalid_parameter", "lease_lost", "integrity", *_BODY
 _READING = ["invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *_EVERYWHERE]
 
 
+_FORM = OpenAPIMediaType(
+    Schema(
+        type=OpenAPIType.OBJECT,
+        required=["id", "file"],
+        properties={
+            "id": id_schema(),
+            "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="The bytes."),
+        },
+        additional_properties=False,
+        description="The Content-Type of `file` is kept. Its filename is not.",
+    )
+)
+
+
 def _stored(description: str) -> OpenAPIResponse:
     stored = answer(description, _STORED, required=["Location", "ETag"])
     stored.links = {
@@ -107,13 +121,23 @@ STORE = _operation(
                     additional_properties=False,
                 ),
                 example={"id": ID, "data": DATA},
-            )
+            ),
+            "multipart/form-data": _FORM,
         },
         required=True,
     ),
     answers={"201": _stored("Stored.")}
     | problems(
-        *("invalid_json", "invalid_body", "invalid_base64", "already_exists", "unsupported_media_type", *_STORING),
+        *(
+            "invalid_json",
+            "invalid_body",
+            "invalid_base64",
+            "invalid_form",
+            "invalid_header",
+            "already_exists",
+            "unsupported_media_type",
+            *_STORING,
+        ),
         path="/v1/blobs",
     ),
 )
@@ -121,7 +145,10 @@ PUT = _operation(
     takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS, CONTENT_ENCODING],
     body=RequestBody({"*/*": _BYTES}, "The bytes, or nothing for the empty blob. Their Content-Type is kept."),
     answers={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
-    | problems("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", *_STORING),
+    | problems(
+        *("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", "unsupported_media_type"),
+        *_STORING,
+    ),
 )
 _UNCHANGED = {
     "304": answer("The client has this version already.", required=["ETag", "Vary"], optional=["Last-Modified"])

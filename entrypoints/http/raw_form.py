@@ -22,15 +22,24 @@ HARMLESS = {"text/plain", *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "
 HARMLESS_KINDS = {"audio", "video"}
 
 
+FORM = "multipart/form-data"
+FORM_PUT = (
+    "PUT stores the body as it is, so a form would be stored with its boundaries: send only the file as the body, or "
+    "send the form to /v1/blobs by POST, with the fields id and file."
+)
+
+
 def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> NewBlob:
-    """What a PUT asks to store. Raises HttpProblem 400 for headers that are not as they should be."""
+    """What a PUT asks to store. Raises HttpProblem 400 for invalid headers, and 415 for a form."""
+    if essence(headers.get("content-type", "")) == FORM:
+        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", FORM_PUT)
     if "content-range" in headers:  # to go on with an upload, as some clients ask (RFC 9110, section 9.3.4)
         raise _invalid("Content-Range asks to store a part of a blob. A blob is stored as a whole: send all of it.")
     return NewBlob(
         blob_id,
         chunks,
         content_type=content_type(headers.get("content-type")),
-        content_encoding=_content_encoding(headers.get("content-encoding", "")),
+        content_encoding=content_encoding(headers.get("content-encoding")),
         precondition=conditions.precondition(headers),
         size=content_length(headers),
         digest=_digest(headers),
@@ -45,19 +54,24 @@ def content_type(header: str | None) -> str:
     return given
 
 
-def _content_encoding(header: str) -> str:
-    """The codings in the order in which they were applied, without `identity`, which is none."""
-    codings = header_values.tokens(header.lower())
-    if codings is None or len(header) > MAX_CODINGS:
+def content_encoding(header: str | None) -> str:
+    """The codings in the order of their application, without `identity`, which is none. Raises HttpProblem 400."""
+    codings = header_values.tokens((header or "").lower())
+    if codings is None or len(header or "") > MAX_CODINGS:
         detail = f"Content-Encoding is not a list of codings of up to {MAX_CODINGS} characters, such as gzip."
         raise _invalid(detail)
     return ", ".join(coding for coding in codings if coding != "identity")
 
 
+def essence(content_type: str) -> str:
+    """The media type without parameters, in lower case."""
+    return content_type.partition(";")[0].strip(BLANKS).lower()
+
+
 def _is_media_type(text: str) -> bool:
     """RFC 9110, section 8.3.1. Parameters may be any visible ASCII, blanks and tabs."""
-    essence, _, parameters = text.partition(";")
-    kind, _, subtype = essence.rstrip(BLANKS).partition("/")
+    media_type, _, parameters = text.partition(";")
+    kind, _, subtype = media_type.rstrip(BLANKS).partition("/")
     are_visible = parameters.isascii() and parameters.replace("\t", "").isprintable()
     return is_token(kind) and is_token(subtype) and are_visible
 
@@ -125,8 +139,8 @@ def _disposition(blob: Blob) -> str:
 
 
 def _is_harmless(content_type: str) -> bool:
-    essence = content_type.partition(";")[0].rstrip(BLANKS).lower()
-    return essence in HARMLESS or essence.partition("/")[0] in HARMLESS_KINDS
+    media_type = essence(content_type)
+    return media_type in HARMLESS or media_type.partition("/")[0] in HARMLESS_KINDS
 
 
 async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from entrypoints.http.app import create_app
+from entrypoints.http.form_scanner import FormScanner
 from entrypoints.http.json_scanner import MAX_FRAME, Scanner
 from entrypoints.http.problems import HttpProblem
+from entrypoints.http.scanned_bodies import BodyScanner
 from entrypoints.http.traced import carried
 from entrypoints.setting_values import hashed
 from entrypoints.settings import Settings
@@ -51,6 +53,7 @@ HEADERS: dict[str, list[str]] = {
     "transfer-encoding": [""],
     "x-request-id": [""],
 }
+OF_PARTS = {"content-disposition", "content-transfer-encoding"}  # of forms, see TestBodies
 OF_BODIES = {
     "content-digest",
     "content-encoding",
@@ -88,7 +91,7 @@ class TestHeaders:
 
     def test_the_list_is_complete(self) -> None:
         read = {name for path in SOURCES for name in _headers_read(path)}
-        assert read == HEADERS.keys()
+        assert read == HEADERS.keys() | OF_PARTS
 
     def test_the_trace_of_a_client(self) -> None:
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -123,6 +126,22 @@ class TestBodies:
                 scan([body])
                 scan([body[start : start + 500] for start in range(0, MAX_FRAME, 500)])
 
+    @pytest.mark.parametrize(
+        "beginning",
+        ["", "--b\r\n", "--b\r\nContent-Disposition:", '--b\r\nContent-Disposition: form-data; name="', "--b\r\na:"],
+    )
+    def test_forms_whole_and_in_small_chunks(self, beginning: str) -> None:
+        for value in hostile([beginning]):
+            for body in (value.encode(), f"{value}\r\n\r\n".encode()):
+                with processor_time(SECONDS):
+                    scan([body], FormScanner("b"))
+                    scan([body[start : start + 100] for start in range(0, MAX_FRAME, 100)], FormScanner("b"))
+
+    async def test_boundaries(self) -> None:
+        beginning = "multipart/form-data; boundary="
+        types = ({"content-type": value, "content-length": "1"} for value in hostile([beginning, f'{beginning}"']))
+        await App().ask("POST", ((b"/v1/blobs", headers) for headers in types))
+
 
 class TestRegularExpressions:
     def test_few_modules_use_them(self) -> None:
@@ -154,8 +173,8 @@ def test_the_deadline_interrupts_a_pattern() -> None:
         re.fullmatch(r'"a"(?:\s*,\s*(?:"a")?)*\s*', '"a"' + " , " * 40 + "!")
 
 
-def scan(chunks: list[bytes]) -> None:
-    scanner = Scanner()
+def scan(chunks: list[bytes], scanner: BodyScanner | None = None) -> None:
+    scanner = scanner or Scanner()
     try:
         for chunk in chunks:
             scanner.feed(chunk)
