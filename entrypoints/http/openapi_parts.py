@@ -106,7 +106,8 @@ DIGESTS = [
     parameter("header", name, "Of the body. SHA-256 is verified, and other algorithms are not.", example=DIGEST)
     for name in ("Content-Digest", "Repr-Digest")
 ]
-CODINGS = r"^[a-z0-9!#$%&'*+.^_`|~-]+(?:, [a-z0-9!#$%&'*+.^_`|~-]+)*$"
+CODING = "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+CODINGS = f"^(?:{CODING}(?: *, *{CODING})*)?$"
 CONTENT_ENCODING = parameter(
     "header",
     "Content-Encoding",
