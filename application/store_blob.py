@@ -52,6 +52,7 @@ class NewBlob:
     precondition: Precondition = ANY
     size: int | None = None
     digest: Digest | None = None
+    content_encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,14 @@ class StoreBlob:
             detail = f"The storage keeps {stored.size:,} bytes of the {intake.size:,} that it was given."
             raise DriveError(Kind.INTEGRITY, detail, backend=location.backend, subject=location.key)
         blob_id = new.id if isinstance(new.id, BlobId) else new.id()
-        return Draft(blob_id, location, intake.size, intake.digest, new.content_type)
+        return Draft(
+            blob_id,
+            location,
+            intake.size,
+            intake.digest,
+            new.content_type,
+            content_encoding=new.content_encoding,
+        )
 
     async def _put(self, location: Location, chunks: AsyncIterable[bytes]) -> Stored:
         try:

@@ -89,13 +89,18 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A version of a blob that is written and not yet published. `size` is in bytes."""
+    """A version of a blob that is written and not yet published.
+
+    `size` is in bytes. `content_encoding`: the codings that the sender applied to the bytes, such as `gzip` (RFC 9110,
+    section 8.4). Size, digest and ranges are those of the bytes as they are stored, which are never decoded.
+    """
 
     id: BlobId
     location: Location
     size: int
     digest: Digest
     content_type: str
+    content_encoding: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.size < 0:
@@ -105,9 +110,11 @@ class Draft:
     def etag(self) -> str:
         """The strong validator of RFC 9110, section 8.8.3, without its quotes.
 
-        It follows from the bytes and the content type alone, so it stays when the bytes move to another backend.
+        It follows only from the bytes, the content type and the content encoding, so it stays when the bytes move to
+        another backend.
         """
-        return hashlib.sha256(self.digest.sha256 + self.content_type.encode()).hexdigest()[:32]
+        encoding = f"\0{self.content_encoding}" if self.content_encoding else ""
+        return hashlib.sha256(self.digest.sha256 + f"{self.content_type}{encoding}".encode()).hexdigest()[:32]
 
     def published(self, now: datetime, replaced: "Blob | None" = None) -> "Blob":
         """This version, published at `now` by the database's clock, in place of `replaced`.
@@ -116,7 +123,16 @@ class Draft:
         """
         created_at = now if replaced is None else max(now, replaced.created_at + MICROSECOND)
         sole = replaced is None or _second(created_at) != _second(replaced.created_at)
-        return Blob(self.id, self.location, self.size, self.digest, self.content_type, created_at, sole)
+        return Blob(
+            self.id,
+            self.location,
+            self.size,
+            self.digest,
+            self.content_type,
+            created_at,
+            sole,
+            content_encoding=self.content_encoding,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from entrypoints import setting_names
 from entrypoints import setting_values as values
+from entrypoints.cors import cors_origins
 from entrypoints.database_urls import DatabaseUrl
 from entrypoints.setting_names import Source
 
@@ -88,6 +89,7 @@ class Settings:
     readers_grace: int = 600
     metrics: bool = True
     docs: bool = True
+    cors_origins: tuple[str, ...] = ()
     otel_exporter_otlp_endpoint: str = ""
 
     @property
@@ -228,6 +230,7 @@ class _Reading:
             readers_grace=self._get(GRACE, DEFAULT.readers_grace, "READERS_GRACE"),
             metrics=self._get(values.boolean, DEFAULT.metrics, "METRICS"),
             docs=self._get(values.boolean, DEFAULT.docs, "DOCS"),
+            cors_origins=self._get(cors_origins, DEFAULT.cors_origins, "CORS_ORIGINS"),
             otel_exporter_otlp_endpoint=self._get(
                 values.http_url, DEFAULT.otel_exporter_otlp_endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT"
             ),

@@ -186,6 +186,7 @@ def _values(draft: Draft) -> dict[str, Any]:
         "size": draft.size,
         "sha256": draft.digest.sha256,
         "content_type": draft.content_type,
+        "content_encoding": draft.content_encoding or None,
     }
 
 
@@ -194,10 +195,18 @@ def _blob_read(row: BlobRow) -> Blob:
 
 
 def _blob(row: BlobRow, read_at: datetime | None = None) -> Blob:
-    blob_id, backend, key, size, sha256, content_type, created_at, sole, *_ = row
-    location = Location(backend, ObjectKey(key))
-    digest = Digest(bytes(sha256))
-    return Blob(BlobId(blob_id), location, size, digest, content_type, _time(created_at), bool(sole), read_at)
+    blob_id, backend, key, size, sha256, content_type, created_at, sole, content_encoding, *_ = row
+    return Blob(
+        BlobId(blob_id),
+        Location(backend, ObjectKey(key)),
+        size,
+        Digest(bytes(sha256)),
+        content_type,
+        _time(created_at),
+        bool(sole),
+        read_at,
+        content_encoding=content_encoding or "",
+    )
 
 
 def _time(microseconds: int) -> datetime:

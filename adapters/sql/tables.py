@@ -100,6 +100,7 @@ BLOBS = sa.Table(
     sa.Column("content_type", sa.Text, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False, default=DatabaseNow()),
     sa.Column("sole", sa.Boolean),
+    sa.Column("content_encoding", sa.Text),
     **OPTIONS,
 )
 

@@ -84,9 +84,9 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+            message["headers"] = [*message.get("headers", []), (b"x-request-id", self.request_id.encode())]
         elif message["type"] == "http.response.body":
-            self._sent += len(message["body"])
+            self._sent += len(message.get("body", b""))
         await self._send(message)
 
     def end(self, scope: HTTPScope, requests: Requests | None) -> None:

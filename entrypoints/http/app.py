@@ -17,6 +17,7 @@ from entrypoints.container import Container
 from entrypoints.http import blobs, docs, health, lists
 from entrypoints.http.access_log import AccessLog
 from entrypoints.http.auth import BearerAuthentication
+from entrypoints.http.cors import CorsMiddleware
 from entrypoints.http.head import HeadAsGet
 from entrypoints.http.hosts import HostMiddleware
 from entrypoints.http.last_answers import LastAnswers
@@ -25,6 +26,7 @@ from entrypoints.http.overload import Overload, Places
 from entrypoints.http.pace import Pace
 from entrypoints.http.paced_responses import PacedResponseMiddleware
 from entrypoints.http.problems import EXCEPTION_HANDLERS
+from entrypoints.http.query import QueryMiddleware
 from entrypoints.http.raw_paths import RawPathMiddleware
 from entrypoints.http.secure_headers import SecureHeaders
 from entrypoints.http.unread_bodies import UnreadBodyMiddleware
@@ -82,6 +84,7 @@ def _interface(given: Settings, container: Container) -> Router:
         middleware=[
             DefineMiddleware(Overload, places=Places(given.max_requests)),
             DefineMiddleware(BearerAuthentication, hashes=given.tokens),
+            QueryMiddleware,
         ],
         dependencies={
             "store": _always(container.store_blob()),
@@ -99,6 +102,7 @@ def _operations(container: Container, stopping: Stopping, metrics: "Metrics | No
     router = Router(
         "/",
         route_handlers=[health.live, health.ready],
+        middleware=[QueryMiddleware],
         dependencies={"readiness": _always(health.Readiness(container.check_ready(), stopping))},
     )
     if metrics is not None:
@@ -122,10 +126,14 @@ def _by_raw_path(app: Litestar) -> ASGIApp:
 
 def _wrapped(app: ASGIApp, given: Settings, stopping: Stopping, watching: Watching) -> ASGIApp:
     """In what sees a request before its route is looked up, and its answer last. The last here is the outermost."""
-    handler = LastAnswers(PacedResponseMiddleware(HostMiddleware(HeadAsGet(app)), _pace(given)), stopping)
-    secure = SecureHeaders(handler, tls=given.tls_certificate is not None)
+    handler = _shared(PacedResponseMiddleware(HostMiddleware(HeadAsGet(app)), _pace(given)), given)
+    secure = SecureHeaders(LastAnswers(handler, stopping), tls=given.tls_certificate is not None)
     reported = _traced(AccessLog(secure, watching.metrics), watching)
     return UnreadBodyMiddleware(reported, Lingering(_linger_limits(given)))
+
+
+def _shared(app: ASGIApp, given: Settings) -> ASGIApp:
+    return CorsMiddleware(app, given.cors_origins) if given.cors_origins else app
 
 
 def _pace(given: Settings) -> Pace:

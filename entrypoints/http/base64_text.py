@@ -10,6 +10,9 @@ import re
 import pybase64
 
 FOREIGN = re.compile(rb"[^A-Za-z0-9+/]")
+BREAKS = b"\r\n"
+MAX_LAST_BREAKS = 2  # more than one line break has
+DATA_URL = b"data:"
 
 
 class Base64Error(ValueError):
@@ -25,13 +28,19 @@ class Decoder:
 
     def __init__(self) -> None:
         self._decoded = 0  # characters
+        self._start = b""
         self._last = b""
 
     def feed(self, text: bytes) -> bytes:
         """The bytes that can be told by now: all but those of the last group of four. Raises Base64Error."""
+        self._start = (self._start + text[: len(DATA_URL)])[: len(DATA_URL)]
         text = self._last + text
-        # Only when another character follows, or none, it is clear whether a group may be padded.
-        whole = max(len(text) - 1, 0) // 4 * 4
+        breaks = _last_breaks(text)
+        if breaks > MAX_LAST_BREAKS:
+            raise self._fault(text)
+        # Only when another character follows, or none, it is clear whether a group may be padded, and whether a line
+        # break is one of many or the end.
+        whole = max(len(text) - breaks - 1, 0) // 4 * 4
         groups, self._last = memoryview(text)[:whole], text[whole:]
         try:
             data = pybase64.b64decode(groups, validate=True)
@@ -54,6 +63,8 @@ class Decoder:
 
     def _fault(self, text: bytes) -> Base64Error:
         offset, fault = _first_fault(text)
+        if self._start.lower() == DATA_URL and self._decoded + offset == DATA_URL.index(b":"):
+            fault = "it is a data: URL. Send only what follows its comma."
         return Base64Error(self._decoded + offset, fault)
 
 
@@ -84,16 +95,49 @@ def encoded_size(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
+def _last_breaks(text: bytes) -> int:
+    """Count the line feeds and carriage returns at the end, but not many more than there may be."""
+    count = 0
+    while count <= min(MAX_LAST_BREAKS, len(text) - 1) and text[-1 - count] in BREAKS:
+        count += 1
+    return count
+
+
 def _first_fault(text: bytes) -> tuple[int, str]:
     foreign = FOREIGN.search(text)
     if foreign is None:
         return len(text), "it ends too early: the characters come in groups of four, filled up with '='."
-    offset, rest = foreign.start(), text[foreign.start() :]
-    if foreign[0] != b"=":
-        return offset, f"{_told(foreign[0])} is not in the standard alphabet (A-Z, a-z, 0-9, +, /)."
-    if rest not in (b"=", b"==") or len(rest) != -offset % 4:
+    offset = foreign.start()
+    if foreign[0] == b"=":
+        return _fault_of_padding(text, offset)
+    return offset, _fault_of_character(text[offset:])
+
+
+def _fault_of_padding(text: bytes, offset: int) -> tuple[int, str]:
+    padding = -offset % 4
+    end = offset + padding
+    rest = text[end:]
+    if text[offset:end] != b"=" * padding or padding not in (1, 2) or rest[:1].strip(BREAKS):
         return offset, "'=' may stand only at the end, one or two to fill up the last group of four."
-    return offset - 1, f"{_told(text[offset - 1 : offset])} has bits that the padding cuts off. Encode the bytes anew."
+    last = text[end - 4 : end]
+    if pybase64.b64encode(pybase64.b64decode(last)) != last:
+        character = _told(text[offset - 1 : offset])
+        return offset - 1, f"{character} has bits that the padding cuts off. Encode the bytes again."
+    return end, _fault_of_character(rest)
+
+
+def _fault_of_character(rest: bytes) -> str:
+    """What is wrong with the first character of `rest`, and how to avoid it. Tools write most of these themselves."""
+    character = rest[:1]
+    if character in (b"\r", b"\n"):
+        if len(rest) <= MAX_LAST_BREAKS and not rest.strip(BREAKS):
+            return "it ends with a line break. Leave that out: `base64 -w0`, and `echo -n` or `printf %s`."
+        return "it has line breaks. Leave them out: use `base64 -w0`, or an encoder that is not for MIME."
+    if character in (b" ", b"\t"):
+        return "it has white space. Leave that out; where it was a '+' in a URL or a form, escape that as %2B."
+    if character in (b"-", b"_"):
+        return "it is base64url. Use the standard alphabet: '+' for '-', '/' for '_', and '=' to fill up the end."
+    return f"{_told(character)} is not in the standard alphabet (A-Z, a-z, 0-9, +, /)."
 
 
 def _told(character: bytes) -> str:

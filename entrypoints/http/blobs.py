@@ -14,14 +14,13 @@ from application.delete_blob import DeleteBlob
 from application.fetch_blob import FetchBlob
 from application.ports.metadata import BlobReader
 from application.store_blob import StoreBlob, StoredBlob
-from entrypoints.http import conditions, json_form, openapi, raw_form
+from entrypoints.http import conditions, form_request, json_form, json_request, openapi, raw_form
 from entrypoints.http.answers import BlobAnswer, NoBody
 from entrypoints.http.blob_ids import ROUTE, blob_id
 from entrypoints.http.conditions import NotModified
 from entrypoints.http.fields import check_framing, fields
 from entrypoints.http.json_form import StoredBody
-from entrypoints.http.json_request import new_blob
-from entrypoints.http.negotiation import wants_bytes
+from entrypoints.http.negotiation import PARAMETERS, wants_bytes
 from entrypoints.http.pace import Meter, Pace
 
 HttpRequest = Request[Any, Any, Any]
@@ -32,12 +31,13 @@ Blobs = NamedDependency[SkipValidation[BlobReader]]  # protocols can't be checke
 
 @post("/v1/blobs", operation_id="storeBlob", summary="Store a blob", operation_class=openapi.STORE)
 async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Response[StoredBody]:
-    """Store a blob under an id that is not in use yet. The members may come in any order.
+    """Store a blob under an id that is not in use yet. Members and fields may come in any order.
 
-    With `id` before `data`, an id that is in use is refused before the data is read.
+    With `id` first, an id that is in use is refused before the bytes are read.
     """
+    form = form_request if form_request.is_form(fields(request.scope)) else json_request
     body = Meter(pace).chunks(request.receive)
-    return _stored(await store(await new_blob(request.scope, body, store.max_bytes)))
+    return _stored(await store(await form.new_blob(request.scope, body, store.max_bytes)))
 
 
 @put(ROUTE, operation_id="putBlob", summary="Store or replace a blob", operation_class=openapi.PUT)
@@ -62,6 +62,7 @@ def _stored(stored: StoredBlob) -> Response[StoredBody]:
     summary="Fetch a blob",
     operation_class=openapi.FETCH,
     responses=openapi.SCHEMAS,
+    parameters=PARAMETERS,
 )
 async def fetch_blob(request: HttpRequest, fetch: NamedDependency[FetchBlob], pace: ClientPace) -> ASGIApp:
     """Fetch a blob as JSON; or as its bytes, if `alt` is `media` or Accept prefers application/octet-stream to JSON."""
@@ -80,6 +81,7 @@ async def fetch_blob(request: HttpRequest, fetch: NamedDependency[FetchBlob], pa
     operation_id="describeBlob",
     summary="What is known of a blob",
     operation_class=openapi.HEAD,
+    parameters=PARAMETERS,
 )
 async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
     """Answer as GET does to the same request without a range, but for the body."""

@@ -11,6 +11,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from entrypoints import __version__
 from entrypoints.http.overload import Overload, Places
+from entrypoints.http.query import QueryMiddleware
 
 MAX_REQUESTS = 64  # at the same time, in one worker; they need no token, so they take no slot of those that do
 STATIC = Path(__file__).parent / "static"
@@ -36,10 +37,14 @@ DESCRIPTION = """\
 Blob storage: store a file with one request, and never think about where it went.
 
 **Ids.** An id is any Unicode text of 1 to 1,024 bytes in UTF-8 without control characters, kept to the byte. In a URL
-it is everything behind `/v1/blobs/`, percent-decoded once: percent-encode all of it (`films/a b` is `films%2Fa%20b`).
+it is everything behind `/v1/blobs/`, percent-decoded once: percent-encode all of it (`films/a b` is `films%2Fa%20b`,
+and a `?` is `%3F`). A query parameter that an operation does not take is 400 `invalid_parameter`.
 
 **Two forms.** A blob is stored and fetched as JSON, its bytes in base64, or raw, its bytes as the body. Either form
-fetches what the other stored.
+fetches what the other stored. `multipart/form-data` stores too, with the fields `id` and `file`.
+
+**Encoded bytes.** A PUT with `Content-Encoding` stores the bytes as they are, and the raw form sends both back,
+whatever `Accept-Encoding` says. In JSON such a blob has the member `content_encoding`.
 
 **Errors** are problem details (RFC 9457). `code` is stable, and each operation lists those that it may answer; `detail`
 says what to do. Any other path is 404 `unknown_route`, any other method 405 `method_not_allowed` with the header
@@ -83,7 +88,7 @@ def config() -> OpenAPIConfig:
         openapi_router=Router(
             "/docs",
             route_handlers=[file],
-            middleware=[DefineMiddleware(Overload, places=Places(MAX_REQUESTS))],
+            middleware=[DefineMiddleware(Overload, places=Places(MAX_REQUESTS)), QueryMiddleware],
             include_in_schema=False,
         ),
         components=Components(security_schemes={"bearer": BEARER}),

@@ -32,6 +32,48 @@ def is_token(text: str) -> bool:
     return text != "" and TOKEN.issuperset(text)
 
 
+def tokens(value: str) -> list[str] | None:
+    """The tokens of a list, which may have empty elements (RFC 9110, section 5.6.1). None if it is not such a list."""
+    if len(value) > MAX_SIZE:
+        return None
+    found = [token for each in value.split(",") if (token := each.strip(BLANKS))]
+    return found if all(map(is_token, found)) else None
+
+
+def parameters(value: str) -> dict[str, str] | None:
+    """The parameters after the first `;`, by their names in lower case, without quotes.
+
+    None if one is malformed or repeated. In quotes a backslash stands for itself, as browsers write names of files: a
+    quote closes only where the end or a `;` follows.
+    """
+    found: dict[str, str] = {}
+    rest = value.partition(";")[2].lstrip(BLANKS)
+    if len(value) > MAX_SIZE:
+        return None
+    while rest:
+        name, equals, rest = rest.partition("=")
+        name = name.rstrip(BLANKS).lower()
+        parsed = _parameter_value(rest.lstrip(BLANKS))
+        if not equals or not is_token(name) or name in found or parsed is None:
+            return None
+        found[name], rest = parsed
+    return found
+
+
+def _parameter_value(text: str) -> tuple[str, str] | None:
+    """The value at the start of `text`, and what follows its `;`."""
+    if not text.startswith('"'):
+        value, _, rest = text.partition(";")
+        return value.rstrip(BLANKS), rest.lstrip(BLANKS)
+    closing = text.find('"', 1)
+    while closing >= 0:
+        rest = text[closing + 1 :].lstrip(BLANKS)
+        if not rest or rest.startswith(";"):
+            return text[1:closing], rest[1:].lstrip(BLANKS)
+        closing = text.find('"', closing + 1)
+    return None
+
+
 def entity_tags(value: str) -> list[EntityTag] | None:
     """The tags of a list, which may have empty elements (RFC 9110, section 5.6.1). None if it is not such a list."""
     tags: list[EntityTag] = []

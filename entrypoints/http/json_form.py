@@ -17,12 +17,16 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class BlobBody(msgspec.Struct):
-    """A stored blob: `data` in standard base64, `size` in bytes, `created_at` in UTC, to the second."""
+    """A stored blob: `data` in standard base64, `size` in bytes, `created_at` in UTC, to the second.
+
+    `content_encoding` is there only if the blob was stored with one; then `data` holds the encoded bytes.
+    """
 
     id: str
     data: str
     size: Size
     created_at: datetime
+    content_encoding: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class StoredBody(msgspec.Struct):
@@ -74,4 +78,7 @@ async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:
 def _frame(blob: Blob) -> tuple[bytes, bytes]:
     """What stands before the data, and behind them."""
     head = b'{"id":' + msgspec.json.encode(blob.id.value) + b',"data":"'
-    return head, b'","size":%d,"created_at":%b}' % (blob.size, msgspec.json.encode(to_the_second(blob)))
+    tail = b'","size":%d,"created_at":%b' % (blob.size, msgspec.json.encode(to_the_second(blob)))
+    if blob.content_encoding:
+        tail += b',"content_encoding":' + msgspec.json.encode(blob.content_encoding)
+    return head, tail + b"}"

@@ -8,11 +8,11 @@ from litestar.types import Scope
 
 from application.intake import too_large
 from application.store_blob import NewBlob
-from domain.blob import BlobId
 from domain.precondition import CREATE_ONLY
 from entrypoints.http.fields import check_framing, content_length, fields
 from entrypoints.http.json_scanner import Scanner, least_size
 from entrypoints.http.problems import HttpProblem
+from entrypoints.http.scanned_bodies import decoded, id_of, until_data
 
 SHORT = 256 * 1024  # bytes
 
@@ -26,6 +26,7 @@ async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> 
     """
     headers = fields(scope)
     _check_media_type(headers)
+    check_not_encoded(headers)
     check_framing(scope, headers)
     length = content_length(headers)
     if length is not None and least_size(length) > max_bytes:
@@ -34,14 +35,21 @@ async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> 
     if length is not None and length <= SHORT:
         data = scanner.feed(await _gathered(body))
         return NewBlob(scanner.end(), _each(data), precondition=CREATE_ONLY)
-    data = await _until_data(scanner, body)
-    return NewBlob(scanner.id or (lambda: _seen(scanner)), _decoded(data, scanner, body), precondition=CREATE_ONLY)
+    data = await until_data(scanner, body)
+    return NewBlob(id_of(scanner), decoded(data, scanner, body), precondition=CREATE_ONLY)
+
+
+def check_not_encoded(headers: Mapping[str, str]) -> None:
+    """Raise HttpProblem 415 for a form that is itself encoded: it would have to be decoded to be read."""
+    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        fault = "Send this form without Content-Encoding. To store encoded bytes and their encoding, use PUT."
+        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault)
 
 
 def _check_media_type(headers: Mapping[str, str]) -> None:
     media_type = headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
-        fault = "Send the blob as JSON, with the header Content-Type: application/json."
+        fault = "Send the blob as application/json, or as multipart/form-data with the fields id and file."
         raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault)
 
 
@@ -53,27 +61,5 @@ async def _gathered(body: AsyncIterator[bytes]) -> bytes:
     return gathered.getvalue()
 
 
-async def _until_data(scanner: Scanner, body: AsyncIterator[bytes]) -> bytes:
-    async for chunk in body:
-        data = scanner.feed(chunk)
-        if scanner.is_in_data:
-            return data
-    scanner.end()
-    raise AssertionError("a body without data was taken for whole")
-
-
-async def _decoded(data: bytes, scanner: Scanner, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """`data`, and what follows. Ends only if the body is right to its last byte."""
-    yield data
-    async for chunk in body:
-        yield scanner.feed(chunk)
-    scanner.end()
-
-
 async def _each(data: bytes) -> AsyncGenerator[bytes]:
     yield data
-
-
-def _seen(scanner: Scanner) -> BlobId:
-    assert scanner.id is not None, "asked for before the body has ended"
-    return scanner.id

@@ -18,6 +18,7 @@ import msgspec
 from domain.blob import MAX_ID_BYTES, BlobId
 from entrypoints.http import base64_text
 from entrypoints.http.problems import HttpProblem
+from entrypoints.http.scanned_bodies import BodyScanner
 
 T = TypeVar("T")
 
@@ -33,6 +34,13 @@ REST_OF_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 TEXT = re.compile(rb'(?:[^"\\]++|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+')
 BEGUN_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{0,3}+)?+")
 ESCAPE = re.compile(rb"\\(?:u(....)|.)")
+SHORT_ESCAPES = {
+    rb"\b": b"\b",
+    rb"\f": b"\f",
+    rb"\n": b"\n",
+    rb"\r": b"\r",
+    rb"\t": b"\t",
+}  # the others are the character
 POSITION = re.compile(r"\(byte (\d{1,20}+)\)", re.ASCII)
 
 
@@ -54,7 +62,7 @@ class _Place(Enum):
     BEHIND = auto()
 
 
-class Scanner:
+class Scanner(BodyScanner):
     """Takes a body in chunks, cut anywhere. `id` is the blob's, once it was seen, and None before.
 
     Raises HttpProblem 400 for what is wrong with the body, and INVALID_ID.
@@ -197,17 +205,17 @@ def least_size(length: int) -> int:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """What the escapes in a text stand for, if that is base64; else a backslash, which is none either."""
+    """What the escapes in a text stand for."""
     if b"\\\\" not in text:
         text = text.replace(b"\\/", b"/")  # some libraries write it so, and this is the fast way
     return ESCAPE.sub(_character, text)
 
 
 def _character(escape: re.Match[bytes]) -> bytes:
-    if escape[0] == b"\\/":
-        return b"/"
-    code = int(escape[1] or b"0", 16)
-    return b"%c" % code if 0 < code < 0x80 else b"\\"
+    if escape[1] is None:
+        return SHORT_ESCAPES.get(escape[0], escape[0][1:])
+    # Half of a surrogate pair, which UTF-8 does not have, is not base64 either.
+    return chr(int(escape[1], 16)).encode(errors="surrogatepass")
 
 
 def _is(key: bytes, name: str) -> bool:

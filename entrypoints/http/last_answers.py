@@ -21,7 +21,7 @@ class LastAnswers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def answering(message: Message) -> None:
             if message["type"] == "http.response.start" and self._stopping.has_begun:
-                message["headers"] = [header for header in message["headers"] if header != CLOSE] + [CLOSE]
+                message["headers"] = [header for header in message.get("headers", []) if header != CLOSE] + [CLOSE]
             await send(message)
 
         is_last = scope["type"] == ScopeType.HTTP and is_http_1(scope)

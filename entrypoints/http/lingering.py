@@ -52,6 +52,6 @@ class Lingering:
                 message = await receive()
             if message["type"] != "http.request":
                 return True
-            left -= len(message["body"])
-            more = message["more_body"]
+            left -= len(message.get("body", b""))
+            more = message.get("more_body", False)
         return not more

@@ -18,7 +18,7 @@ from entrypoints.http import conditions, json_form, openapi
 from entrypoints.http.problems import HttpProblem
 
 MAX_LIMIT = 1000
-PARAMETERS = {"prefix", "delimiter", "limit", "cursor"}
+PARAMETERS = ("prefix", "delimiter", "limit", "cursor")
 
 
 class ListedBlob(msgspec.Struct):
@@ -50,7 +50,13 @@ class Query(msgspec.Struct):
     cursor: str = ""
 
 
-@get("/v1/blobs", operation_id="listBlobs", summary="List blobs", operation_class=openapi.LIST)
+@get(
+    "/v1/blobs",
+    operation_id="listBlobs",
+    summary="List blobs",
+    operation_class=openapi.LIST,
+    parameters=PARAMETERS,
+)
 async def list_blobs(request: Request[Any, Any, Any], listing: NamedDependency[ListBlobs]) -> Response[ListBody]:
     """List the blobs whose ids begin with a prefix, in the order of the ids' bytes."""
     query = _query(request.scope["query_string"])
@@ -65,7 +71,7 @@ def _query(text: bytes) -> Query:
         repeated = [name for name in PARAMETERS if len(given.get(name, "")) > 1]
         if repeated:
             raise _invalid(f"{repeated[0]} is given more than once.")
-        query = msgspec.convert({name: given[name][0] for name in PARAMETERS & given.keys()}, Query, strict=False)
+        query = msgspec.convert({name: given[name][0] for name in PARAMETERS if name in given}, Query, strict=False)
         for name in ("prefix", "delimiter"):
             if CONTROL_CHARACTER.search(getattr(query, name)):
                 raise _invalid(f"{name} has a control character in it; no id has.")

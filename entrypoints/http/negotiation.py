@@ -10,6 +10,7 @@ from entrypoints.http.problems import HttpProblem
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
+PARAMETERS = ("alt",)
 
 
 def wants_bytes(request: Request[Any, Any, Any]) -> bool:

@@ -26,6 +26,7 @@ from entrypoints.http.openapi_parts import (
     BASE64,
     BLOB_ID,
     CONDITIONS,
+    CONTENT_ENCODING,
     DATA,
     DIGESTS,
     ETAG,
@@ -79,8 +80,22 @@ _OF_BLOBS = ["ETag", "Vary", "Content-Length"]
 _EVERYWHERE = ["unauthorized", "internal_error", "unavailable", "timeout", "overloaded"]
 _CHANGING = ["no_space", "commit_unknown", "rolled_back", *_EVERYWHERE]
 _BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
-_STORING = ["invalid_id", "lease_lost", "integrity", *_BODY, *_CHANGING]
+_STORING = ["invalid_id", "invalid_parameter", "lease_lost", "integrity", *_BODY, *_CHANGING]
 _READING = ["invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *_EVERYWHERE]
+
+
+_FORM = OpenAPIMediaType(
+    Schema(
+        type=OpenAPIType.OBJECT,
+        required=["id", "file"],
+        properties={
+            "id": id_schema(),
+            "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="The bytes."),
+        },
+        additional_properties=False,
+        description="The Content-Type of `file` is kept. Its filename is not.",
+    )
+)
 
 
 def _stored(description: str) -> OpenAPIResponse:
@@ -106,21 +121,34 @@ STORE = _operation(
                     additional_properties=False,
                 ),
                 example={"id": ID, "data": DATA},
-            )
+            ),
+            "multipart/form-data": _FORM,
         },
         required=True,
     ),
     answers={"201": _stored("Stored.")}
     | problems(
-        *("invalid_json", "invalid_body", "invalid_base64", "already_exists", "unsupported_media_type", *_STORING),
+        *(
+            "invalid_json",
+            "invalid_body",
+            "invalid_base64",
+            "invalid_form",
+            "invalid_header",
+            "already_exists",
+            "unsupported_media_type",
+            *_STORING,
+        ),
         path="/v1/blobs",
     ),
 )
 PUT = _operation(
-    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS],
+    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS, CONTENT_ENCODING],
     body=RequestBody({"*/*": _BYTES}, "The bytes, or nothing for the empty blob. Their Content-Type is kept."),
     answers={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
-    | problems("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", *_STORING),
+    | problems(
+        *("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", "unsupported_media_type"),
+        *_STORING,
+    ),
 )
 _UNCHANGED = {
     "304": answer("The client has this version already.", required=["ETag", "Vary"], optional=["Last-Modified"])
@@ -132,28 +160,36 @@ FETCH = _operation(
             "The blob: as JSON, or its bytes with the Content-Type that they were stored with.",
             _BLOB | {"*/*": _BYTES},
             required=_OF_BLOBS,
-            optional=RAW_ONLY,
+            optional=[*RAW_ONLY, "Content-Encoding"],
         ),
-        "206": answer("The range.", {"*/*": _BYTES}, required=["Content-Range", *_OF_BLOBS, *RAW_ONLY]),
+        "206": answer(
+            "The range.",
+            {"*/*": _BYTES},
+            required=["Content-Range", *_OF_BLOBS, *RAW_ONLY],
+            optional=["Content-Encoding"],
+        ),
         **_UNCHANGED,
     }
     | problems("range_not_satisfiable", "integrity", *_READING),
 )
 HEAD = _operation(
     takes=[BLOB_ID, ALT, *CONDITIONS],
-    answers={"200": answer("There is such a blob.", required=_OF_BLOBS, optional=RAW_ONLY), **_UNCHANGED}
+    answers={
+        "200": answer("There is such a blob.", required=_OF_BLOBS, optional=[*RAW_ONLY, "Content-Encoding"]),
+        **_UNCHANGED,
+    }
     | problems(*_READING, body=False),
 )
 DELETE = _operation(
     takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE],
     answers={"204": answer("Deleted.")}
-    | problems("invalid_id", "invalid_header", "not_found", "precondition_failed", *_CHANGING),
+    | problems("invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *_CHANGING),
 )
 LIST = _operation(
     takes=PAGE,
     answers={"200": answer("A page.", _LIST)} | problems("invalid_parameter", *_EVERYWHERE, path="/v1/blobs"),
 )
-LIVE = _operation(answers={"200": answer("It does.", _OK)})
+LIVE = _operation(answers={"200": answer("It does.", _OK)} | problems("invalid_parameter", path="/health/live"))
 METRICS = _operation(
     answers={
         "200": answer(
@@ -162,7 +198,7 @@ METRICS = _operation(
             required=["Cache-Control"],
         )
     }
-    | problems("internal_error", path="/metrics")
+    | problems("invalid_parameter", "internal_error", path="/metrics")
 )
 READY = _operation(
     answers={
@@ -173,5 +209,5 @@ READY = _operation(
             required=["Cache-Control"],
         )
     }
-    | problems("not_ready", "internal_error", path="/health/ready")
+    | problems("invalid_parameter", "not_ready", "internal_error", path="/health/ready")
 )

@@ -106,6 +106,15 @@ DIGESTS = [
     parameter("header", name, "Of the body. SHA-256 is verified, and other algorithms are not.", example=DIGEST)
     for name in ("Content-Digest", "Repr-Digest")
 ]
+CODING = "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+CODINGS = f"^(?:{CODING}(?: *, *{CODING})*)?$"
+CONTENT_ENCODING = parameter(
+    "header",
+    "Content-Encoding",
+    "The codings that you applied to the bytes, such as `gzip`. They are kept, and sent back in the raw form. The "
+    "bytes are not decoded: size, digests and ranges are those of what you send.",
+    text(pattern=CODINGS, max_length=255),
+)
 CURSOR = text(format="blob-cursor", description="Opaque.")
 PAGE = [
     parameter("query", "prefix", "How the ids begin.", text(pattern=NO_CONTROL_CHARACTERS), "my-"),
@@ -155,6 +164,7 @@ HEADERS = {
         pattern=r"^(?:inline|attachment)(?:; filename\*=UTF-8''.+)?$",
         examples=[f"attachment; filename*=UTF-8''{ID}"],
     ),
+    "Content-Encoding": header("The codings that the blob was stored with, if any, in the raw form."),
     "X-Content-Type-Options": header("The Content-Type is not to be guessed.", const="nosniff"),
     "Content-Security-Policy": header(
         "What a browser may do with it.", pattern="default-src 'none'", examples=["sandbox; default-src 'none'"]

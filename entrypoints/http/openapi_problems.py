@@ -16,10 +16,16 @@ from entrypoints.http.problems import TOLD, Problem
 PROBLEMS: Mapping[HTTPStatus, Mapping[str, str]] = {
     HTTPStatus.BAD_REQUEST: {
         "invalid_id": "The blob id is 1,025 bytes long in UTF-8; an id is 1 to 1,024 bytes of UTF-8 text.",
-        "invalid_parameter": "A parameter of the query is given twice, or is not as it should be.",
+        "invalid_parameter": (
+            "The query parameter '.txt' is not known. This request takes no parameters. "
+            "If the ? is part of the blob's id, write it as %3F."
+        ),
         "invalid_header": "A header is not as it should be.",
         "invalid_json": "The body is not JSON in UTF-8.",
         "invalid_body": "The body has a member too many, twice, or of a wrong type, or lacks one.",
+        "invalid_form": (
+            "The body is not multipart/form-data with the fields id and file: it ends before its last boundary."
+        ),
         "invalid_base64": "data is not standard base64 (RFC 4648, section 4), at offset 4.",
         "digest_mismatch": "The bytes that arrived have another SHA-256 than the one declared. Send them again.",
         "client_gone": "The request ended before its body did, or the body is not chunked as it should be.",
@@ -42,7 +48,9 @@ PROBLEMS: Mapping[HTTPStatus, Mapping[str, str]] = {
     },
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"too_large": "A blob may have up to 5,368,709,120 bytes here."},
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {
-        "unsupported_media_type": "Send the blob as JSON, with the header Content-Type: application/json."
+        "unsupported_media_type": (
+            "Send the blob as application/json, or as multipart/form-data with the fields id and file."
+        )
     },
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: {
         "range_not_satisfiable": "The range lies behind the end: there are 12 bytes."

@@ -39,8 +39,8 @@ class Meter:
             message = await self._receive(receive)
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            yield message["body"]
-            more = message["more_body"]
+            yield message.get("body", b"")
+            more = message.get("more_body", False)
 
     async def _receive(self, receive: Receive) -> HTTPReceiveMessage:
         started = time.monotonic()
@@ -49,7 +49,7 @@ class Meter:
                 message = cast("HTTPReceiveMessage", await receive())
         except TimeoutError:
             raise _too_slow() from None
-        if message["type"] == "http.request" and self._is_too_slow(started, len(message["body"])):
+        if message["type"] == "http.request" and self._is_too_slow(started, len(message.get("body", b""))):
             raise _too_slow()
         return message
 

@@ -23,8 +23,9 @@ class PacedResponseMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def pacing(message: Message) -> None:
-            if message["type"] == "http.response.body" and not message["more_body"] and len(message["body"]) > CHUNK:
-                await self._send(scope, send, message["body"])
+            body = message.get("body", b"") if message["type"] == "http.response.body" else b""
+            if len(body) > CHUNK and not message.get("more_body", False):
+                await self._send(scope, send, body)
             else:
                 await send(message)
 

@@ -9,43 +9,69 @@ from urllib.parse import quote
 from application.fetch_blob import OpenBlob
 from application.store_blob import NewBlob
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, Digest
-from entrypoints.http import conditions, ranges
+from entrypoints.http import conditions, header_values, ranges
 from entrypoints.http.answers import Headers
 from entrypoints.http.fields import content_length
 from entrypoints.http.header_values import BLANKS, MAX_SIZE, dictionary_member, is_token
 from entrypoints.http.problems import HttpProblem
 
+MAX_CODINGS = 255  # characters
 MAX_MEDIA_TYPE = 255  # characters: enough for everyone, and a header that no other server refuses
 # Browsers show these, and can't be made to run them.
 HARMLESS = {"text/plain", *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp"))}
 HARMLESS_KINDS = {"audio", "video"}
 
 
+FORM = "multipart/form-data"
+FORM_PUT = (
+    "PUT stores the body as it is, so a form would be stored with its boundaries: send only the file as the body, or "
+    "send the form to /v1/blobs by POST, with the fields id and file."
+)
+
+
 def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> NewBlob:
-    """What a PUT asks to store. Raises HttpProblem 400 for headers that are not as they should be."""
+    """What a PUT asks to store. Raises HttpProblem 400 for invalid headers, and 415 for a form."""
+    if essence(headers.get("content-type", "")) == FORM:
+        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", FORM_PUT)
     if "content-range" in headers:  # to go on with an upload, as some clients ask (RFC 9110, section 9.3.4)
         raise _invalid("Content-Range asks to store a part of a blob. A blob is stored as a whole: send all of it.")
     return NewBlob(
         blob_id,
         chunks,
-        content_type=_content_type(headers),
+        content_type=content_type(headers.get("content-type")),
+        content_encoding=content_encoding(headers.get("content-encoding")),
         precondition=conditions.precondition(headers),
         size=content_length(headers),
         digest=_digest(headers),
     )
 
 
-def _content_type(headers: Mapping[str, str]) -> str:
-    given = headers.get("content-type", "").strip() or DEFAULT_CONTENT_TYPE
+def content_type(header: str | None) -> str:
+    """The media type to store. Raises HttpProblem 400."""
+    given = (header or "").strip() or DEFAULT_CONTENT_TYPE
     if len(given) > MAX_MEDIA_TYPE or not _is_media_type(given):
         raise _invalid(f"Content-Type is no media type of up to {MAX_MEDIA_TYPE} characters, such as image/png.")
     return given
 
 
+def content_encoding(header: str | None) -> str:
+    """The codings in the order of their application, without `identity`, which is none. Raises HttpProblem 400."""
+    codings = header_values.tokens((header or "").lower())
+    if codings is None or len(header or "") > MAX_CODINGS:
+        detail = f"Content-Encoding is not a list of codings of up to {MAX_CODINGS} characters, such as gzip."
+        raise _invalid(detail)
+    return ", ".join(coding for coding in codings if coding != "identity")
+
+
+def essence(content_type: str) -> str:
+    """The media type without parameters, in lower case."""
+    return content_type.partition(";")[0].strip(BLANKS).lower()
+
+
 def _is_media_type(text: str) -> bool:
     """RFC 9110, section 8.3.1. Parameters may be any visible ASCII, blanks and tabs."""
-    essence, _, parameters = text.partition(";")
-    kind, _, subtype = essence.rstrip(BLANKS).partition("/")
+    media_type, _, parameters = text.partition(";")
+    kind, _, subtype = media_type.rstrip(BLANKS).partition("/")
     are_visible = parameters.isascii() and parameters.replace("\t", "").isprintable()
     return is_token(kind) and is_token(subtype) and are_visible
 
@@ -89,6 +115,7 @@ def headers_of(blob: Blob, part: ByteRange | None = None) -> Headers:
     headers = [
         ("content-type", blob.content_type),
         ("content-length", str(blob.size if part is None else part.stop - part.start)),
+        *([("content-encoding", blob.content_encoding)] if blob.content_encoding else []),
         *validators(blob),
         ("accept-ranges", "bytes"),
         ("repr-digest", f"sha-256=:{base64.b64encode(blob.digest.sha256).decode()}:"),
@@ -112,8 +139,8 @@ def _disposition(blob: Blob) -> str:
 
 
 def _is_harmless(content_type: str) -> bool:
-    essence = content_type.partition(";")[0].rstrip(BLANKS).lower()
-    return essence in HARMLESS or essence.partition("/")[0] in HARMLESS_KINDS
+    media_type = essence(content_type)
+    return media_type in HARMLESS or media_type.partition("/")[0] in HARMLESS_KINDS
 
 
 async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:

@@ -40,8 +40,11 @@ class SecureHeaders:
 
         async def answering(message: Message) -> None:
             if message["type"] == "http.response.start":
-                said = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(each for each in headers.items() if each[0] not in said)]
+                said = {name for name, _ in message.get("headers", [])}
+                message["headers"] = [
+                    *message.get("headers", []),
+                    *(each for each in headers.items() if each[0] not in said),
+                ]
             await send(message)
 
         await self._app(scope, receive, answering)

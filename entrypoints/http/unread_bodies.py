@@ -64,15 +64,15 @@ class _Exchange:
         message = cast("HTTPReceiveMessage", await self._receive())
         if message["type"] == "http.disconnect":
             self._is_gone = True
-        elif not message["more_body"]:
+        elif not message.get("more_body", False):
             self._is_read = True
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and not self._is_read and CLOSE not in message["headers"]:
-            message["headers"] = [*message["headers"], CLOSE]
+        if message["type"] == "http.response.start" and not self._is_read and CLOSE not in message.get("headers", []):
+            message["headers"] = [*message.get("headers", []), CLOSE]
         await self._send(message)
-        if message["type"] == "http.response.body" and not message["more_body"]:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._is_answered = True
 
 

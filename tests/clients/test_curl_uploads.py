@@ -84,6 +84,20 @@ class TestCurlStores:
         assert (got.code, got.output) == (0, "")
         assert json.loads(shell.run('curl --silent --header "$AUTH" "$BLOBS/k5"').output)["size"] == 12
 
+    def test_as_a_form(self, shell: Shell, server: Server) -> None:
+        shell.write("film", FILM)
+        post = f'{PUT} "$BLOBS"'
+        for fields in ("-F id=form-1 -F file=@film", "-F file=@film -F id=form-2", "-F id=form-3 -F 'file=<film'"):
+            assert shell.run(f"{post} {fields}").output.startswith("201 ")
+        assert [stored(server, f"form-{number}") == FILM for number in (1, 2, 3)] == [True] * 3
+        assert shell.run(f"{post} -F id=form-1 -F file=@film").output.startswith("409 ")
+        assert shell.run(f'{PUT} --request PUT -F file=@film "$BLOBS/form-4"').output.startswith("415 ")
+
+    def test_what_is_compressed(self, shell: Shell, server: Server) -> None:
+        shell.run(f"seq 100000 > page; gzip -c page | {PUT} -H 'Content-Encoding: gzip' -T - \"$BLOBS/page\"")
+        got = shell.run('curl --silent --compressed --header "$AUTH" "$BLOBS/page?alt=media" | cmp - page')
+        assert (got.code, got.output) == (0, "")
+
     def test_and_deletes(self, shell: Shell) -> None:
         shell.run(f'{PUT} --request PUT --data x "$BLOBS/a%2F..%2Fb"')
         delete = f'{PUT} --request DELETE "$BLOBS/a%2F..%2Fb"'

@@ -179,6 +179,27 @@ class KeepsTheMediaTypeAlone(Tampered):
             return replace(blob, content_type=blob.content_type.split(";")[0])
 
 
+@caught_by(MetadataContract.test_a_blob_is_read_as_it_was_put)
+class LosesTheContentEncoding(Tampered):
+    """A column that is written nowhere."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob) -> Blob:
+            return replace(blob, content_encoding="")
+
+
+@caught_by(MetadataContract.test_no_value_of_a_replaced_version_remains)
+class KeepsTheContentEncodingOfTheOldVersion(Tampered):
+    """An UPDATE that leaves a column out."""
+
+    class Blobs(_Blobs):
+        async def put(self, draft: Draft, precondition: Precondition) -> Published:
+            old = self._rows.get(draft.id)
+            return await super().put(
+                replace(draft, content_encoding=old.content_encoding) if old else draft, precondition
+            )
+
+
 # Times
 
 

@@ -35,6 +35,7 @@ BACKENDS = ["fs", "s3", "ftp", "fs", "a backend's name"] * 6
 
 SIZES = [0, 1, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**62, 2**63 - 1]
 CONTENT_TYPES = ["", "a/b", "A/B", "a/b ", 'x/y; name="é☺\\"', *("x" * length for length in (127, 255, 256, 1000))]
+CONTENT_ENCODINGS = ["", "gzip", "br, gzip", *("x" * length for length in (127, 255, 256, 1000))]
 DIGESTS = [bytes(32), b"\xff" * 32, b" " * 32, b"a" + bytes(31), bytes(31) + b"a", bytes(range(224, 256))]
 LAST = "\U0010ffff"
 # Characters that sort below a delimiter, beside it and far behind it, and as many of the last as there can be.
@@ -206,6 +207,7 @@ class MetadataContract:
 
     async def test_a_blob_is_read_as_it_was_put(self, metadata: Metadata) -> None:
         version = blob(size=2**40 + 1, content_type="image/svg+xml; charset=utf-8")
+        version = replace(version, content_encoding="gzip, br")
         assert await put(metadata, version) is None
         for _ in range(2):
             assert await metadata.blobs.get(version.id) == version
@@ -218,14 +220,23 @@ class MetadataContract:
             [blob(f"{size} bytes", size=size) for size in SIZES],
             [blob(f"{number}", content_type=content_type) for number, content_type in enumerate(CONTENT_TYPES)],
             [replace(blob(sha256.hex()), digest=Digest(sha256)) for sha256 in DIGESTS],
+            [replace(blob(f"{number}"), content_encoding=coding) for number, coding in enumerate(CONTENT_ENCODINGS)],
         ],
-        ids=["sizes", "content types", "digests"],
+        ids=["sizes", "content types", "digests", "content encodings"],
     )
     async def test_each_value_is_kept_exactly(self, metadata: Metadata, versions: Sequence[Blob]) -> None:
         for version in versions:
             await put(metadata, version, CREATE_ONLY)
         for _ in range(2):
             assert [await metadata.blobs.get(version.id) for version in versions] == versions
+
+    async def test_no_value_of_a_replaced_version_remains(self, metadata: Metadata) -> None:
+        first = blob(content_type="text/html")
+        second = replace(blob(size=2), content_encoding="gzip")
+        for version in (first, second, blob(size=3), second, replace(second, content_encoding="br")):
+            version = replace(version, location=location())
+            await put(metadata, version)
+            assert await metadata.blobs.get(version.id) == version
 
     # Times
 

@@ -112,7 +112,7 @@ class TestIds:
         client.post("/v1/blobs", json={"id": "x//y/../z/", "data": "AAAA"})
         target = {"target": b"/v1/blobs/x//y/../z/"}
         assert client.get("/", extensions=target).json()["id"] == "x//y/../z/"
-        assert client.get("/", extensions={"target": target["target"] + b"?a=b"}).json()["id"] == "x//y/../z/"
+        assert client.get("/", extensions={"target": target["target"] + b"?alt=json"}).json()["id"] == "x//y/../z/"
 
     def test_d_and_d_slash_are_not_there_because_d_slash_x_is(self, client: httpx.Client) -> None:
         client.post("/v1/blobs", json={"id": "d/x", "data": "AAAA"})
@@ -194,4 +194,4 @@ class TestWrongBodies:
     def test_base64_faults_name_their_offset(self, client: httpx.Client) -> None:
         answer = client.post("/v1/blobs", json={"id": "b", "data": "QUJD-_=="})
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_base64")
-        assert "at offset 4: '-' is not in the standard alphabet" in answer.json()["detail"]
+        assert "at offset 4: it is base64url" in answer.json()["detail"]

@@ -1,25 +1,18 @@
 """nginx with the configurations that Drivebay comes with: what it sends to which of two servers, and how often."""
 
-import io
-import re
 import socket
-import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.backends.containers import Containers, engine
 from tests.backends.run import Backends
+from tests.http import nginx as nginx_of
 from tests.http.server import PATIENCE, free_port
 
-ROOT = Path(__file__).parents[2]
-TEMPORARY = "".join(f"{name}_temp_path /tmp/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
 CHANGES = [("PUT", b"x"), ("PUT", b""), ("PUT", b"x" * 100_000), ("POST", b"x"), ("DELETE", None)]
 READS = [("GET", None), ("HEAD", None)]
 
@@ -72,57 +65,22 @@ def upstream() -> Iterator[Callable[[bool], Upstream]]:
 
 @pytest.fixture(scope="module")
 def container(backends: Backends) -> Iterator[Any]:
-    containers: Containers = backends.containers()
-    with engine() as client:
-        idle = containers.start_idle("nginx", command="sleep infinity")
-        yield client.containers.get(idle.get_wrapped_container().id)
-    containers.stop()
+    with nginx_of.container(backends) as container:
+        yield container
 
 
-def of_the_cluster(port: int, servers: str) -> str:
-    text = (ROOT / "docker" / "nginx" / "nginx.conf").read_text()
-    text = text.replace("listen 8080 reuseport", f"listen 127.0.0.1:{port}").replace(
-        "127.0.0.1:8081", "unix:/tmp/health"
-    )
-    return text.replace("//replica:8000", "//replicas").replace(
-        "http {", f"http {{ upstream replicas {{ {servers} }}", 1
-    )
-
-
-def of_the_page_on_hardening(port: int, servers: str) -> str:
-    [block] = re.findall(r"```nginx\n(.*?)```", (ROOT / "entrypoints" / "HARDENING.md").read_text(), re.DOTALL)
-    block = re.sub(r"(?s)(upstream drivebay \{).*?\}", rf"\1 {servers} }}", block, count=1)
-    block = block.replace("listen 443 ssl", f"listen 127.0.0.1:{port}").replace("/run/nginx/", "/tmp/")  # noqa: S108 - likewise
-    return f"pid /tmp/nginx.pid; error_log stderr; events {{}} http {{ access_log off; {TEMPORARY} {block} }}"
-
-
-@pytest.fixture(params=[of_the_cluster, of_the_page_on_hardening])
+@pytest.fixture(params=[nginx_of.of_the_cluster, nginx_of.of_the_page_on_hardening])
 def nginx(request: pytest.FixtureRequest, container: Any) -> Iterator[Callable[..., str]]:
     """Starts nginx in front of these addresses, and returns its URL."""
+    with ExitStack() as stack:
 
-    def start(*addresses: str) -> str:
-        port = free_port()
-        text = request.param(port, " ".join(f"server {address} max_fails=0;" for address in addresses)).encode()
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            entry = tarfile.TarInfo("nginx-of-the-test.conf")
-            entry.size = len(text)
-            archive.addfile(entry, io.BytesIO(text))
-        container.put_archive("/tmp", packed.getvalue())  # noqa: S108 - in the container
-        run(container, "nginx -c /tmp/nginx-of-the-test.conf")
-        return f"http://127.0.0.1:{port}/v1/blobs/a"
+        def start(*addresses: str) -> str:
+            port = free_port()
+            text = request.param(port, " ".join(f"server {address} max_fails=0;" for address in addresses))
+            stack.enter_context(nginx_of.running(container, text))
+            return f"http://127.0.0.1:{port}/v1/blobs/a"
 
-    yield start
-    run(container, "nginx -c /tmp/nginx-of-the-test.conf -s stop")
-    deadline = time.monotonic() + PATIENCE
-    while container.exec_run(["test", "!", "-e", "/tmp/nginx.pid"]).exit_code != 0:  # noqa: S108 - likewise
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def run(container: Any, command: str) -> None:
-    code, output = container.exec_run(command.split())
-    assert code == 0, output.decode()
+        yield start
 
 
 def ask(url: str, method: str, content: bytes | None) -> httpx.Response:

@@ -61,6 +61,18 @@ def test_every_route_is_described() -> None:
     assert {(method, path) for method, path, _ in operations()} == there_are - of_its_own
 
 
+def test_the_parameters_in_the_document_are_those_that_a_request_may_have() -> None:
+    taken = {
+        (str(method), route.path_format): {*handler.opt.get("parameters", ())}
+        for route in create_app(Settings(storage="memory")).routes
+        if isinstance(route, HTTPRoute)
+        for method, (handler, _) in route.route_handler_map.items()
+    }
+    for method, path, operation in operations():
+        described = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
+        assert taken[method, path] == described
+
+
 def test_every_operation_has_a_name_and_asks_for_a_token_where_one_is_needed() -> None:
     names = [operation["operationId"] for _, _, operation in operations()]
     assert len(set(names)) == len(names) == 9

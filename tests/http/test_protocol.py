@@ -139,9 +139,33 @@ class TestErrors:
             assert answer.status_code == status
             assert set(answer.headers["allow"].split(", ")) == methods | {"OPTIONS"}
 
-    def test_a_query_changes_nothing(self, client: httpx.Client) -> None:
-        client.post("/v1/blobs?a=b", json={"id": "q", "data": ""})
-        assert client.get("/v1/blobs/q?x=/v1/blobs/y#z").json()["id"] == "q"
+    @pytest.mark.parametrize(
+        ("method", "target", "name"),
+        [
+            ("POST", "/v1/blobs?a=b", "a"),
+            ("GET", "/v1/blobs?limit=1&page=2", "page"),
+            ("GET", "/v1/blobs?limit=1&&=x", ""),
+            ("OPTIONS", "/v1/blobs?a", "a"),
+            ("GET", "/health/live?a", "a"),
+            ("GET", "/health/ready?a=", "a"),
+            ("GET", "/metrics?%61=", "a"),
+            ("GET", "/docs?a=b", "a"),
+            ("GET", "/docs/openapi.json?a=b", "a"),
+            ("GET", "/docs/files/docs.js?a=b", "a"),
+        ],
+    )
+    def test_an_unknown_parameter_is_refused(self, client: httpx.Client, method: str, target: str, name: str) -> None:
+        answer = client.request(method, target)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
+        assert f"The query parameter '{name}' is not known." in answer.json()["detail"]
+        assert "%3F" not in answer.json()["detail"]
+
+    def test_no_parameter_is_named_without_a_token(self, connection: socket.socket) -> None:
+        assert ask(connection, request("DELETE /v1/blobs/what?.txt", "")).code == "unauthorized"
+
+    def test_a_long_name_is_cut(self, client: httpx.Client) -> None:
+        detail = client.delete(f"/v1/blobs/a?{'x' * 10_000}").json()["detail"]
+        assert f"'{'x' * 50}...'" in detail
 
     @pytest.mark.parametrize("given", ["abc-123", "0af7651916cd43dd8448eb211c80319c"])
     def test_a_request_id_comes_back(self, client: httpx.Client, given: str) -> None:

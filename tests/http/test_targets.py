@@ -37,9 +37,22 @@ def test_an_id_is_decoded_once_and_not_tidied_up(server: Server, target: str, bl
     assert id_of(server, f"/v1/blobs/{target}") == blob_id
 
 
-@pytest.mark.parametrize("query", ["?", "?alt=media", "?a=/v1/blobs/b", "??", "#fragment", "?#", "?x=%FF&y=%00"])
+@pytest.mark.parametrize("query", ["?", "#fragment", "?#", "?&"])
 def test_what_follows_is_no_part_of_it(server: Server, query: str) -> None:
     assert id_of(server, f"/v1/blobs/followed{query}") == "followed"
+
+
+@pytest.mark.parametrize("rest", ["?.txt", "??", "?alt=media", "?a=/v1/blobs/b", "?x=%FF&y=%00", "?%3F", "?=", "?a#b"])
+def test_an_id_with_an_unescaped_question_mark_is_no_other_blob(server: Server, rest: str) -> None:
+    asked(server, put("/v1/blobs/what", b"old"))
+    for message in (put(f"/v1/blobs/what{rest}", b"new"), request(f"DELETE /v1/blobs/what{rest}")):
+        refusal = asked(server, message)
+        assert (refusal.status, refusal.code) == (400, "invalid_parameter")
+        assert "If the ? is part of the blob's id, write it as %3F." in json.loads(refusal.body)["detail"]
+    if rest != "?alt=media":
+        for method in ("GET", "HEAD"):
+            assert asked(server, request(f"{method} /v1/blobs/what{rest}")).status == 400
+    assert asked(server, get("/v1/blobs/what?alt=media")).body == b"old"
 
 
 @pytest.mark.parametrize("origin", ["http://test", "http://test:80", "https://other.example", "HTTP://[::1]:8000"])

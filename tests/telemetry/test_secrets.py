@@ -72,7 +72,7 @@ def test_a_server_tells_none_in_logs_metrics_traces_and_answers(
             answers.append(client.get("/health/ready"))
             client.headers["Authorization"] = f"Bearer {SECRET}-wrong"
             answers.append(client.get("/v1/blobs/a"))
-            assert [answer.status_code for answer in answers] == [412, 503, 503, 503, 401]
+            assert [answer.status_code for answer in answers] == [400, 503, 503, 503, 401]
             found = scrape_until(server, lambda found: found.value("drivebay_backend_errors_total", backend="ftp") > 0)
             server.wait_until(lambda: server.errors().count("blobs on this storage can't be read now") == 2)
         told = [server.errors(), server.output(), found.text, collector.texts.decode("latin-1")]

@@ -41,7 +41,7 @@ def test_a_request_is_a_span_and_what_it_asks_of_the_backends_are_its_children(
     post, get, other = "a" * 32, "b" * 32, "c" * 32
     with traced(tmp_path, collector.endpoint) as server, server.client() as client:
         client.post("/v1/blobs", json={"id": "hidden-id", "data": "A" * 4_000_000}, headers=traceparent(post))
-        client.get("/v1/blobs/hidden-id?hidden=1", headers=traceparent(get) | {"X-Request-ID": "r1"})
+        client.get("/v1/blobs/hidden-id?alt=json", headers=traceparent(get) | {"X-Request-ID": "r1"})
         client.get("/v1/blobs/hidden-other", headers=traceparent(other))
         whole, parts = collector.within(post, 4)
         assert kinds(parts) == ["sqlite transaction", "fs put", "sqlite transaction"]

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given
@@ -70,10 +70,26 @@ def decoded_leniently(text: str) -> list[bytes]:
         ("====", 0, "fill up the last group"),
         ("QQ==QUJD", 2, "stand only at the end"),
         ("QQ=Q", 2, "stand only at the end"),
-        ("QU JD", 2, "not in the standard alphabet"),
-        ("QUJD\n", 4, "not in the standard alphabet"),
-        ("QUJD QUJD", 4, "not in the standard alphabet"),
-        ("QU-_", 2, "not in the standard alphabet"),
+        ("QU JD", 2, "has white space"),
+        ("QUJD QUJD", 4, "where it was a '\\+'"),
+        ("QUJD\tQUJD", 4, "has white space"),
+        ("QUJD\n", 4, "ends with a line break"),
+        ("QUJD\r\n", 4, "ends with a line break"),
+        ("QQ==\n", 4, "ends with a line break"),
+        ("QUI=\r\n", 4, "ends with a line break"),
+        ("\n", 0, "ends with a line break"),
+        ("QR==\n", 1, "bits that the padding cuts off"),
+        ("QUJD\nQUJD", 4, "has line breaks. Leave them out: use `base64 -w0`"),
+        ("QUJD\r\nQUJD\r\n", 4, "has line breaks"),
+        ("QUJD\n\n\n", 4, "has line breaks"),
+        ("QU\nJD", 2, "has line breaks"),
+        ("QQ==\nQQ==", 4, "has line breaks"),
+        ("QU-_", 2, "is base64url"),
+        ("QUJD_QUJ", 4, "is base64url"),
+        ("data:image/png;base64,QUJD", 4, "is a data: URL"),
+        ("DATA:,QUJD", 4, "is a data: URL"),
+        ("dat:", 3, "not in the standard alphabet"),
+        ("data-", 4, "is base64url"),
         ("QUJé", 3, "not in the standard alphabet"),
         ("QUJ\x00", 3, "not in the standard alphabet"),
     ],
@@ -82,4 +98,15 @@ def test_a_fault_is_named_with_its_offset(text: str, offset: int, why: str) -> N
     with pytest.raises(Base64Error, match=why) as caught:
         decode(text)
     assert caught.value.offset == offset
-    assert {offset_of_fault(text, [place]) for place in range(len(text))} == {offset}
+    for cuts in combinations(range(len(text)), 2):
+        with pytest.raises(Base64Error) as cut:
+            decode(text, cuts)
+        assert str(cut.value) == str(caught.value)
+
+
+@given(st.binary(min_size=58, max_size=300))
+def test_what_tools_for_mime_write_has_line_breaks(data: bytes) -> None:
+    for text in (base64.encodebytes(data).decode(), base64.encodebytes(data).decode().replace("\n", "\r\n")):
+        with pytest.raises(Base64Error, match="has line breaks") as caught:
+            decode(text)
+        assert caught.value.offset == 76

@@ -59,6 +59,13 @@ class TestBlob:
         assert blob().etag == blob(backend="s3").etag
         assert len({blob().etag, blob(content_type="text/html").etag, blob(sha256=b"\1" * 32).etag}) == 3
 
+    def test_the_etag_differs_with_the_content_encoding(self) -> None:
+        encoded = [replace(blob(), content_encoding=coding) for coding in ("", "gzip", "br")]
+        assert len({version.etag for version in encoded}) == 3
+        assert encoded[0].etag == blob().etag
+        published = encoded[1].published(datetime.now(UTC))
+        assert (published.content_encoding, published.etag) == ("gzip", encoded[1].etag)
+
     def test_refuses_what_no_blob_can_have(self) -> None:
         where, digest, now = Location("fs", ObjectKey.random()), Digest(bytes(32)), datetime.now(UTC)
         with pytest.raises(ValueError, match="negative size"):

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from entrypoints.http.app import create_app
+from entrypoints.http.form_scanner import FormScanner
 from entrypoints.http.json_scanner import MAX_FRAME, Scanner
 from entrypoints.http.problems import HttpProblem
+from entrypoints.http.scanned_bodies import BodyScanner
 from entrypoints.http.traced import carried
 from entrypoints.setting_values import hashed
 from entrypoints.settings import Settings
@@ -30,9 +32,11 @@ SECONDS = 2.0  # of the processor, for one value; each takes a few milliseconds
 
 # Headers that the interface reads, and the beginnings of their values.
 HEADERS: dict[str, list[str]] = {
+    "access-control-request-headers": [],  # only read in preflights
     "accept": ["", "application/json;", "*/*;q=0.5,"],
     "authorization": ["Bearer "],
     "content-digest": ["", "sha-256=", "sha-256=:AAAA:"],
+    "content-encoding": ["", "gzip", "gzip,"],
     "content-length": [],  # the HTTP server takes digits only, of 64 bits
     "content-range": ["bytes "],
     "content-type": ["", "text/plain", "text/plain;"],
@@ -43,12 +47,22 @@ HEADERS: dict[str, list[str]] = {
     "if-none-match": ["", '"a"', 'W/"a"'],
     "if-range": ["", '"a"'],
     "if-unmodified-since": ["", "Sat, ", "Sat Oct "],
+    "origin": ["http://", "null"],
     "range": ["bytes", "bytes=", "bytes=0-"],
     "repr-digest": ["", "sha-256=:"],
     "transfer-encoding": [""],
     "x-request-id": [""],
 }
-OF_BODIES = {"content-digest", "content-range", "content-type", "expect", "repr-digest", "transfer-encoding"}
+OF_PARTS = {"content-disposition", "content-transfer-encoding"}  # of forms, see TestBodies
+OF_BODIES = {
+    "content-digest",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "expect",
+    "repr-digest",
+    "transfer-encoding",
+}
 UNITS = [
     *(" ", "\t", ",", ", ", " ,", '"', '""', '"a",', '"a" ', ' ,""', "W/", ";", "; ", ";q=", ";q=0.", "=", " =", ":"),
     *("::", "-", " -", "0", "0-", "a", "a/", "/", "\\", '\\"', "%", "%0", "%41", "(", "[", "&", "&a=", "+", ".", "é"),
@@ -70,9 +84,14 @@ class TestHeaders:
         method = "PUT" if name in OF_BODIES else "GET"
         await App().ask(method, ((b"/v1/blobs/hostile?alt=media", {name: value}) for value in hostile(HEADERS[name])))
 
+    async def test_preflights(self) -> None:
+        preflight = {"origin": "http://app.example", "access-control-request-method": "PUT"}
+        asked = (preflight | {"access-control-request-headers": value} for value in hostile(["", "authorization,"]))
+        await App().ask("OPTIONS", ((b"/v1/blobs/hostile", headers) for headers in asked))
+
     def test_the_list_is_complete(self) -> None:
         read = {name for path in SOURCES for name in _headers_read(path)}
-        assert read == HEADERS.keys()
+        assert read == HEADERS.keys() | OF_PARTS
 
     def test_the_trace_of_a_client(self) -> None:
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -107,6 +126,22 @@ class TestBodies:
                 scan([body])
                 scan([body[start : start + 500] for start in range(0, MAX_FRAME, 500)])
 
+    @pytest.mark.parametrize(
+        "beginning",
+        ["", "--b\r\n", "--b\r\nContent-Disposition:", '--b\r\nContent-Disposition: form-data; name="', "--b\r\na:"],
+    )
+    def test_forms_whole_and_in_small_chunks(self, beginning: str) -> None:
+        for value in hostile([beginning]):
+            for body in (value.encode(), f"{value}\r\n\r\n".encode()):
+                with processor_time(SECONDS):
+                    scan([body], FormScanner("b"))
+                    scan([body[start : start + 100] for start in range(0, MAX_FRAME, 100)], FormScanner("b"))
+
+    async def test_boundaries(self) -> None:
+        beginning = "multipart/form-data; boundary="
+        types = ({"content-type": value, "content-length": "1"} for value in hostile([beginning, f'{beginning}"']))
+        await App().ask("POST", ((b"/v1/blobs", headers) for headers in types))
+
 
 class TestRegularExpressions:
     def test_few_modules_use_them(self) -> None:
@@ -138,8 +173,8 @@ def test_the_deadline_interrupts_a_pattern() -> None:
         re.fullmatch(r'"a"(?:\s*,\s*(?:"a")?)*\s*', '"a"' + " , " * 40 + "!")
 
 
-def scan(chunks: list[bytes]) -> None:
-    scanner = Scanner()
+def scan(chunks: list[bytes], scanner: BodyScanner | None = None) -> None:
+    scanner = scanner or Scanner()
     try:
         for chunk in chunks:
             scanner.feed(chunk)
@@ -196,7 +231,7 @@ class App:
 
     def __init__(self) -> None:
         token = hashed("token")
-        self._app = create_app(Settings(storage="memory", tokens=(token,)))
+        self._app = create_app(Settings(storage="memory", tokens=(token,), cors_origins=("*",)))
 
     async def ask(self, method: str, asked: Iterable[tuple[bytes, dict[str, str]]]) -> None:
         """Ask for each target, with its headers. Fails if a response takes too much of the processor."""

@@ -303,9 +303,9 @@ def test_a_position_is_one_in_the_body(behind: bytes) -> None:
         (b'{"id":"\\ud800","data":""}', "invalid_json", "surrogate"),
         (b'{"id":"a\\u0000","data":""}', "invalid_id", "U+0000"),
         (b'{"id":"a","data":"QR=="}', "invalid_base64", "at offset 1"),
-        (b'{"id":"a","data":"QUJD\\/-AA"}', "invalid_base64", "at offset 5: '-'"),
-        (b'{"id":"a","data":"QUJD\\nQUJD"}', "invalid_base64", "at offset 4: '\\\\'"),
-        (b'{"id":"a","data":"QUJD\nQUJD"}', "invalid_base64", "at offset 4: '\\n'"),
+        (b'{"id":"a","data":"QUJD\\/-AA"}', "invalid_base64", "at offset 5: it is base64url"),
+        (b'{"id":"a","data":"QUJD\\nQUJD"}', "invalid_base64", "at offset 4: it has line breaks"),
+        (b'{"id":"a","data":"QUJD\nQUJD"}', "invalid_base64", "at offset 4: it has line breaks"),
         ('{"id":"a","data":"QUJDé"}'.encode(), "invalid_base64", "at offset 4: the byte 0xC3"),
         (b'{"id":"a","data":"QUJ', "invalid_json", "truncated"),
     ],
@@ -314,3 +314,31 @@ def test_says_what_is_wrong(body: bytes, code: str, detail: str) -> None:
     found = refusal(body)
     assert found[0] == code
     assert detail in found[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "offset", "cause"),
+    [
+        (rb"QUJD\nQUJD", 4, "it has line breaks"),
+        (rb"QUJD\r\nQUJD", 4, "it has line breaks"),
+        (rb"QUJD\u000aQUJD", 4, "it has line breaks"),
+        (b"QUJD\nQUJD", 4, "it has line breaks"),
+        (rb"QUJD\n", 4, "it ends with a line break"),
+        (rb"QQ==\r\n", 4, "it ends with a line break"),
+        (rb"QUJD\tQUJD", 4, "it has white space"),
+        (b"data:image/png;base64,QUJD", 4, "it is a data: URL"),
+        (rb"data:image\/png;base64,QUJD", 4, "it is a data: URL"),
+        (b"QU-_", 2, "it is base64url"),
+        (rb"QU\\D", 2, r"'\\' is not in the standard alphabet"),
+        (rb"QU\"D", 2, "'\"' is not in the standard alphabet"),
+        (rb"QU\u00e9", 2, "the byte 0xC3 is not in the standard alphabet"),
+        (rb"QU\u0000", 2, r"'\x00' is not in the standard alphabet"),
+        (rb"QU\ud800", 2, "the byte 0xED is not in the standard alphabet"),
+    ],
+)
+def test_the_cause_that_tools_put_into_data_is_named(data: bytes, offset: int, cause: str) -> None:
+    body = b'{"id":"a","data":"' + data + b'"}'
+    code, detail = refusal(body)
+    assert code == "invalid_base64"
+    assert f"at offset {offset}: {cause}" in detail
+    assert {outcome(body[:place], body[place:]) for place in range(len(body))} == {(code, detail)}

@@ -179,6 +179,13 @@ class TestSources:
         (tmp_path / "blobs").mkdir()
         assert load(data, NOWHERE).storages == ("database", "fs")
 
+    def test_origins(self) -> None:
+        assert load({}, NOWHERE).cors_origins == ()
+        assert load({"CORS_ORIGINS": "*"}, NOWHERE).cors_origins == ("*",)
+        given = "HTTPS://App.example , http://localhost:5173,http://[::1]:8080,moz-extension://0af7"
+        expected = ("https://app.example", "http://localhost:5173", "http://[::1]:8080", "moz-extension://0af7")
+        assert load({"CORS_ORIGINS": given}, NOWHERE).cors_origins == expected
+
     def test_ftp(self) -> None:
         given = {"STORAGE": "ftp", "FTP_HOST": "h", "FTP_USER": "u", "FTP_PASSWORD": "p"}
         settings = load(given, NOWHERE)
@@ -258,6 +265,22 @@ class TestFaults:
             ("FTP_VERIFY", "perhaps", "'perhaps' can't be used. Allowed: true, false."),
             ("FTP_PASSIVE", "port", "'port' can't be used. Allowed: epsv, pasv, or both with a comma"),
             ("FTP_PASSIVE", "pasv,pasv", "Allowed: epsv, pasv, or both with a comma"),
+            (
+                "CORS_ORIGINS",
+                "app.example.com",
+                "'app.example.com' is not an origin. Give origins as browsers write them",
+            ),
+            ("CORS_ORIGINS", "https://a.example/", "'https://a.example/' is not an origin."),
+            ("CORS_ORIGINS", "https://*.example", "'https://*.example' is not an origin."),
+            ("CORS_ORIGINS", "https://a.example https://b.example", "is not an origin."),
+            ("CORS_ORIGINS", "https://a.example,", "'' is not an origin."),
+            ("CORS_ORIGINS", "https://é.example", "is not an origin."),
+            ("CORS_ORIGINS", "https://a.example:x", "'https://a.example:x' is not an origin."),
+            ("CORS_ORIGINS", "https://a.example:", "'https://a.example:' is not an origin."),
+            ("CORS_ORIGINS", "null", "'null' is not an origin."),
+            ("CORS_ORIGINS", "*,https://a.example", "* stands for all origins, so it does not go with others."),
+            ("CORS_ORIGINS", "https://a.example:443", "names the default port, which browsers leave out."),
+            ("CORS_ORIGINS", "https://u:p@a.example", "an origin has no user and no password."),
             ("FTP_PASSWORD", "a\r\nDELE b", "it has more than one line."),
             ("FTP_PORT", "ftp", "'ftp' can't be used: Expected `int`, got `str`."),
             ("STORAGE_TIMEOUT", "0", "'0' can't be used: Expected `float` > 0.0."),

@@ -16,7 +16,7 @@ from domain.errors import DriveError, Kind
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0006"
+HEAD = "0007"
 
 
 def upgrade(connection: Connection) -> None:
