@@ -16,6 +16,7 @@ SAY_NOTHING = None
 Answer = str | None
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 CONFIG = FtpConfig("127.0.0.1", "somebody", "secret", tls="none")
+AT_ONCE = 64 * 1024  # bytes
 LONG_AGO = datetime(2023, 10, 27, 10, tzinfo=UTC)
 
 
@@ -40,7 +41,8 @@ class ScriptedServer:
 
     "(greeting)" and "(end)" stand for what it says at the start of a session and at the end of a transfer. In one that
     it is to `cut` it aborts the data connection half-way. With `early_end` it says that it sends nothing itself, while
-    it still receives. `may_end`: what it waits for before it says anything at the end of a transfer.
+    it still receives. `pace`: seconds after each 64 KiB that it sends. `may_end`: what it waits for before it says
+    anything at the end of a transfer.
     """
 
     answers: Mapping[str, list[Answer]]
@@ -48,6 +50,7 @@ class ScriptedServer:
     cut: bool = False
     early_end: bool = False
     oddities: Sequence[Oddity] = ()
+    pace: float = 0
     port: int = 0
     folders: set[str] = field(default_factory=lambda: {"", "drivebay"})
     times: dict[str, datetime] = field(default_factory=dict)
@@ -269,8 +272,11 @@ class _Session:
             self._script.files[path] = bytes(received)
 
     async def _give(self, data: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(data[: len(data) // 2] if self._script.cut else data)
-        await writer.drain()
+        data = data[: len(data) // 2] if self._script.cut else data
+        for start in range(0, len(data), AT_ONCE):
+            writer.write(data[start : start + AT_ONCE])
+            await writer.drain()
+            await asyncio.sleep(self._script.pace)
 
     def _outgoing(self, command: str, path: str) -> bytes:
         if command == "RETR":

@@ -7,6 +7,7 @@ import pytest
 
 from adapters.storage.ftp.config import Passive
 from adapters.storage.ftp.store import FtpBlobStore
+from adapters.storage.policies.timed import TimedBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import Kind
@@ -120,6 +121,17 @@ async def test_a_server_whose_append_replaces_gets_one_transfer_from_then_on() -
         assert server.files == {}
         assert await store.put(KEY, each([b"a", b"", b"b"])) == Stored(2)
         assert server.count("APPE") == 1
+
+
+async def test_bytes_may_be_skipped_for_longer_than_any_deadline() -> None:
+    """Where there is no REST, a reader of the end waits for all that is before it."""
+    data = pattern(600_000)
+    skipping = [HARMLESS["REST is not known"]]
+    async with scripted(files={f"ab/{KEY}": data}, oddities=skipping) as server:
+        server.pace = 0.1
+        async with FtpBlobStore(replace(server.config, timeout=0.5)) as store:
+            timed = TimedBlobStore(store, 0.5, "ftp")
+            assert await read(timed, KEY, ByteRange(599_990, 600_000)) == data[-10:]
 
 
 async def test_a_busy_file_is_not_absent() -> None:
