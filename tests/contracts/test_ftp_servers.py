@@ -54,14 +54,23 @@ async def rclone(folder: Path) -> AsyncIterator[FtpConfig]:
     server = await asyncio.create_subprocess_exec(
         *(RCLONE, "serve", "ftp", folder, "--config", "/dev/null", "--addr", f"127.0.0.1:{first}"),
         *("--user", USER, "--pass", PASSWORD, "--passive-port", f"{others[0]}-{others[-1]}"),
-        stderr=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
     )
-    assert server.stderr is not None
     try:
         async with asyncio.timeout(DEADLINE):
-            while b"erving FTP" not in (line := await server.stderr.readline()):
-                assert line, "rclone has ended"
+            while not await listens(first):
+                assert server.returncode is None, "rclone has ended"
+                await asyncio.sleep(0.02)  # it says that it serves before it does
         yield FtpConfig("127.0.0.1", USER, PASSWORD, first, tls="none")
     finally:
         server.kill()
-        await server.communicate()
+        await server.wait()
+
+
+async def listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.transport.abort()
+    return True
