@@ -12,7 +12,7 @@ from domain.errors import DriveError
 
 @dataclass(slots=True)
 class Renewals:
-    """Calls `renew` once an `interval`, from one interval after `start` until the context is left.
+    """Calls `renew` once an `interval`, from one interval after `start` until `stop`, or until the context is left.
 
     One that fails is not repeated, because the next one may succeed. Until the first is due it costs a timer only.
     """
@@ -26,15 +26,20 @@ class Renewals:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Stop, without a renewal in progress."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.gather(self._renewing, return_exceptions=True)
+        await self.stop()
 
     def start(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self.interval.total_seconds(), self._begin)
+
+    async def stop(self) -> None:
+        """Stop, without a renewal in progress. It can be started again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+            self._renewing = None
 
     def _begin(self) -> None:
         self._renewing = asyncio.create_task(self._renew_forever())

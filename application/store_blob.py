@@ -164,14 +164,16 @@ class StoreBlob:
             ) from error
 
     async def _renewing(self, location: Location, intake: Intake, renewals: Renewals) -> AsyncGenerator[bytes]:
-        """Pass the chunks on, and renew the lease now and then; after the last one, for as long as the put takes."""
+        """Pass the chunks on, and renew the lease now and then, also while the storage is busy with what it has."""
         renewed = self.monotonic()
         async with aclosing(aiter(intake)) as chunks:
             async for chunk in chunks:
                 if self.monotonic() - renewed > self.lease.total_seconds() / 3:
                     await self._renew(location)
                     renewed = self.monotonic()
+                renewals.start()
                 yield chunk
+                await renewals.stop()
         renewals.start()
 
     async def _renew(self, location: Location) -> None:

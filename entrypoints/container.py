@@ -107,6 +107,7 @@ def _ftp(given: Settings, observer: Observer) -> BlobStore:
             passive=given.ftp_passive,
             connections=given.ftp_connections,
             timeout=given.ftp_timeout,
+            completion_timeout=given.ftp_completion_timeout,
         ),
         observer=observer,
     )

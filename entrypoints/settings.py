@@ -69,6 +69,7 @@ class Settings:
     ftp_passive: tuple[values.Passive, ...] = ("epsv", "pasv")
     ftp_connections: int = 32
     ftp_timeout: float = 12
+    ftp_completion_timeout: float = 60
     storage_timeout: float = 60
     storage_attempts: int = 3
     storage_streams: int = 100
@@ -210,6 +211,7 @@ class _Reading:
             ftp_passive=self._get(values.ftp_passive, DEFAULT.ftp_passive, "FTP_PASSIVE"),
             ftp_connections=self._get(COUNT, DEFAULT.ftp_connections, "FTP_CONNECTIONS"),
             ftp_timeout=self._get(SECONDS, DEFAULT.ftp_timeout, "FTP_TIMEOUT"),
+            ftp_completion_timeout=self._get(SECONDS, DEFAULT.ftp_completion_timeout, "FTP_COMPLETION_TIMEOUT"),
             storage_timeout=self._get(PATIENCE, DEFAULT.storage_timeout, "STORAGE_TIMEOUT"),
             storage_attempts=self._get(COUNT, DEFAULT.storage_attempts, "STORAGE_ATTEMPTS"),
             storage_streams=self._get(COUNT, DEFAULT.storage_streams, "STORAGE_STREAMS"),

@@ -19,7 +19,7 @@ IS_MEASURED = sys.platform == "linux"
 SIOCOUTQ = 0x5411  # bytes in the send queue that are not acknowledged: man 7 tcp
 BYTES_ACKED = struct.Struct("120xQ")  # tcpi_bytes_acked in the struct tcp_info of linux/tcp.h, since Linux 4.1
 
-_report: ContextVar[Callable[[], None]] = ContextVar("report", default=lambda: None)
+_report: ContextVar[Callable[[float], None]] = ContextVar("report", default=lambda _: None)
 
 
 @asynccontextmanager
@@ -53,16 +53,38 @@ class _Looks:
         seen, self._seen = self._seen, self._moved()
         if self._seen != seen:
             put_off(self._deadline, self._seconds)
-            _report.get()()
+            report_progress()
         self._wait()
 
     def end(self) -> None:
         self._timer.cancel()
 
 
+@asynccontextmanager
+async def silent_deadline(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError after `seconds` in which the other side works and no byte moves.
+
+    Deadlines outside, which wait for bytes to move, are put off for as long: see `reporting_to`.
+    """
+    _report.get()(seconds)
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    finally:
+        report_progress()
+
+
+def report_progress() -> None:
+    """Put off the deadlines outside: see `reporting_to`."""
+    _report.get()(0)
+
+
 @contextmanager
-def reporting_to(report: Callable[[], None]) -> Iterator[None]:
-    """Call `report` each time a `progress_deadline` inside, or in a task that is made inside, sees progress."""
+def reporting_to(report: Callable[[float], None]) -> Iterator[None]:
+    """Call `report` each time that something inside, or in a task that is made inside, sees progress.
+
+    Its argument is for how many more seconds no progress can be seen.
+    """
     token = _report.set(report)
     try:
         yield
@@ -70,10 +92,10 @@ def reporting_to(report: Callable[[], None]) -> Iterator[None]:
         _report.reset(token)
 
 
-def put_off(deadline: asyncio.Timeout, seconds: float) -> None:
-    """Let a deadline pass `seconds` from now, unless it has passed, or stands still."""
+def put_off(deadline: asyncio.Timeout, seconds: float, silence: float = 0) -> None:
+    """Let a deadline pass `seconds` after a `silence` from now, unless it has passed, or stands still."""
     if deadline.when() is not None and not deadline.expired():
-        deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+        deadline.reschedule(asyncio.get_running_loop().time() + seconds + silence)
 
 
 def acknowledged(transport: asyncio.BaseTransport | None) -> int:

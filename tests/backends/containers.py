@@ -39,12 +39,16 @@ class Containers:
         published: Sequence[int] = (),
         elsewhere: Sequence[int] = (),
         tmpfs: dict[str, str] | None = None,
+        capabilities: Sequence[str] = (),
         **env: str,
     ) -> "DockerContainer":
-        """One that has logged `ready`. `port` and those `elsewhere` become any free ones, those of `published` stay."""
+        """One that has logged `ready`. `port` and those `elsewhere` become any free ones, those of `published` stay.
+
+        `capabilities`: those of the kernel that Docker does not give by default.
+        """
         from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-        container = self._made(IMAGES / "backends" / image).with_envs(**env)
+        container = self._made(IMAGES / "backends" / image, cap_add=list(capabilities)).with_envs(**env)
         # In docker-py's words: testcontainers has none for an address.
         ports: dict[str, Any] = {str(each): ("127.0.0.1", each) for each in published}
         container.ports.update(ports | {str(each): ("127.0.0.1", None) for each in (port, *elsewhere)})

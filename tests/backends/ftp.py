@@ -1,4 +1,4 @@
-"""vsftpd and ProFTPD, with TLS sessions that must be used again for the data."""
+"""vsftpd and ProFTPD, with TLS sessions that must be used again for the data, and Pure-FTPd."""
 
 import random
 import socket
@@ -38,7 +38,7 @@ def start_proftpd(containers: Containers) -> FtpServer:
 
 def start(
     containers: Containers,
-    image: Literal["vsftpd", "proftpd"],
+    image: Literal["vsftpd", "proftpd", "pureftpd"],
     *,
     tls: Literal["explicit", "implicit", "none"] = "explicit",
     max_clients: int | None = None,
@@ -58,13 +58,22 @@ def start(
     if max_clients:
         env["FTP_MAX_CLIENTS"] = str(max_clients)
     tmpfs = {"/srv/ftp": f"size={disk}"} if disk else None
+    # Pure-FTPd ends without a word where it does not get all that it asks for.
+    capabilities = ("SYS_NICE", "DAC_READ_SEARCH") if image == "pureftpd" else ()
     for left in reversed(range(ATTEMPTS)):
         free = free_ports(ports)
         env["FTP_PASSIVE_PORTS"] = f"{free[0]}-{free[-1]}"
         try:
             moving, staying = (free, ()) if elsewhere else ((), free)
             container = containers.start(
-                image, 21, "ftp: ready", published=staying, elsewhere=moving, tmpfs=tmpfs, **env
+                image,
+                21,
+                "ftp: ready",
+                published=staying,
+                elsewhere=moving,
+                tmpfs=tmpfs,
+                capabilities=capabilities,
+                **env,
             )
             break
         except APIError as error:

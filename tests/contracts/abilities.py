@@ -40,6 +40,7 @@ ABILITIES: dict[str, set[Ability]] = {
     "S3 (Ceph 18)": {Ability.EXCLUSIVE_CREATE, Ability.READS_OUTLIVE_DELETES, Ability.TELLS_TIMES},
     "FTP (vsftpd)": {Ability.READS_OUTLIVE_DELETES, Ability.TELLS_TIMES},
     "FTP (ProFTPD)": {Ability.READS_OUTLIVE_DELETES, Ability.TELLS_TIMES},
+    "FTP (with oddities)": {Ability.READS_OUTLIVE_DELETES},
 }
 
 

@@ -16,8 +16,10 @@ import uvloop
 
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
+from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.ftp.pool import FtpPool
 from adapters.storage.ftp.store import FtpBlobStore
+from adapters.storage.policies.timed import TimedBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -47,7 +49,9 @@ def store_on(server: ScriptedServer, **more: Any) -> FtpBlobStore:
 
 async def as_user(config: FtpConfig, *commands: str) -> None:
     """Let the server do something behind the store's back."""
-    ftp = await FtpConnection(config, config.tls_context(), "ftp", ("test", "")).open(make_base=False)
+    ftp = await FtpConnection(config, config.tls_context(), FtpFeatures(config.passive), "ftp", ("test", "")).open(
+        make_base=False
+    )
     for command in commands:
         await ftp.ask(command, "200", "250")
     ftp.part()
@@ -233,7 +237,8 @@ class TestServersThatFail:
 
     @pytest.mark.parametrize("nonsense", ["229 somewhere", "229 (|||x|)", "229 (|||0|)"])
     async def test_one_whose_ports_are_nonsense(self, nonsense: str) -> None:
-        async with scripted({"EPSV": [nonsense]}, {PATH: b"x"}) as server, store_on(server) as store:
+        answers: dict[str, list[str | None]] = {"EPSV": [nonsense], "PASV": [nonsense]}
+        async with scripted(answers, {PATH: b"x"}) as server, store_on(server) as store:
             with refused(Kind.UNAVAILABLE):
                 await read(store, KEY)
 
@@ -241,7 +246,8 @@ class TestServersThatFail:
         taken: list[str | None] = ["425 Address already in use"]
         async with scripted({"EPSV": [*taken * 3, AS_USUAL]}, {PATH: b"x"}) as server, store_on(server) as store:
             assert await read(store, KEY) == b"x"
-        async with scripted({"EPSV": taken}, {PATH: b"x"}) as server, store_on(server) as store:
+        answers = {"EPSV": taken, "PASV": taken}
+        async with scripted(answers, {PATH: b"x"}) as server, store_on(server) as store:
             with refused(Kind.UNAVAILABLE):
                 await read(store, KEY)
 
@@ -341,7 +347,9 @@ class TestServersThatFail:
             answers = {"(end)": [end, "226 Complete"]}
             async with (
                 scripted(answers) as server,
-                store_on(server, timeout=0.2 if end is SAY_NOTHING else 12) as store,
+                store_on(
+                    server, **({"timeout": 0.2, "completion_timeout": 0.2} if end is SAY_NOTHING else {})
+                ) as store,
             ):
                 with refused(Kind.TIMEOUT if end is SAY_NOTHING else Kind.UNAVAILABLE):
                     await store.put(KEY, each([b"x"]))
@@ -508,3 +516,44 @@ class TestConnections:
                 waiting = asyncio.create_task(read(store, KEY))
                 await asyncio.sleep(0)
             assert await waiting == b"12345"
+
+
+class TestCompletion:
+    """The reply after the last byte, for which a server may scan or forward the file first."""
+
+    async def test_it_is_waited_for_longer_than_for_other_replies(self) -> None:
+        async with scripted() as server, store_on(server, timeout=0.2, completion_timeout=DEADLINE) as store:
+            timed = TimedBlobStore(store, 0.2, "ftp")
+            await store.check()
+            server.may_end = asyncio.Event()
+            putting = asyncio.create_task(timed.put(KEY, each([b"x"])))
+            await server.ending.wait()
+            await asyncio.sleep(0.5)  # longer than both deadlines
+            server.may_end.set()
+            assert await putting == Stored(1)
+
+    async def test_deadlines_are_as_before_once_it_is_there(self) -> None:
+        answers: dict[str, list[str | None]] = {"SIZE": ["550 Nothing there", SAY_NOTHING]}
+        async with scripted(answers) as server, store_on(server, timeout=1, completion_timeout=3600) as store:
+            with pytest.raises(DriveError, match=r"within 0\.2 seconds"):
+                await TimedBlobStore(store, 0.2, "ftp").put(KEY, each([b"x"]))
+
+    @pytest.mark.parametrize(
+        ("base", "size", "limit"),
+        [(60, 0, 60), (60, 100 * MIB, 160), (60, 5 * 1024 * 1024 * MIB, 3600), (7200, 100 * MIB, 7200)],
+    )
+    def test_its_limit_grows_with_the_size_up_to_an_hour(self, base: float, size: int, limit: float) -> None:
+        assert FtpConfig("127.0.0.1", "somebody", "secret", completion_timeout=base).completion_limit(size) == limit
+
+
+class TestBaseFolder:
+    async def test_it_is_made_when_that_is_asked_for(self) -> None:
+        """And not because of an operation's name, which is for logs and metrics."""
+        async with scripted() as server, FtpPool(replace(server.config, base_path="base"), "ftp") as pool:
+            with refused(Kind.UNAVAILABLE):
+                async with pool.connection("check", ""):
+                    pass
+            assert "base" not in server.folders
+            async with pool.connection("anything", "", make_base=True):
+                pass
+            assert "base" in server.folders

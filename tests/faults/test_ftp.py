@@ -79,6 +79,7 @@ async def behind_proxies(server: FtpServer, **more: Any) -> AsyncIterator[tuple[
             control.port,
             secrets.token_hex(8),
             ca_file=Path(server.certificate),
+            completion_timeout=more.get("timeout", 12),
             **{"connections": 2, "max_idle": 0, **more},
         )
         async with FtpBlobStore(config) as store:

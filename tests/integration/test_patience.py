@@ -1,5 +1,6 @@
 """How patient Drivebay is with a storage on a server follows from the settings."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -7,12 +8,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from application.ports.blob_store import BlobStore
+from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
 from entrypoints.container import Container
 from entrypoints.settings import load
-from tests.contracts.blob_store import read, refused
+from tests.contracts.blob_store import each, read, refused
 from tests.contracts.ftp_script import SAY_NOTHING, ScriptedServer, scripted
 
 KEY = ObjectKey.random()
@@ -48,6 +49,22 @@ async def test_a_server_that_is_silent_is_waited_for_as_long_as_is_set() -> None
     async with scripted({"PASS": [SAY_NOTHING]}) as server, storage_on(server, STORAGE_TIMEOUT="0.05") as store:
         with pytest.raises(DriveError, match=r"did not answer within 0\.05 seconds"):
             await store.stat(KEY)
+
+
+@pytest.mark.parametrize("wait", ["0.1", "30"])
+async def test_a_completed_file_is_confirmed_as_late_as_is_set(wait: str) -> None:
+    settings = {"FTP_TIMEOUT": "0.3", "STORAGE_TIMEOUT": "0.3", "STORAGE_ATTEMPTS": "1", "FTP_COMPLETION_TIMEOUT": wait}
+    async with scripted() as server, storage_on(server, **settings) as store:
+        server.may_end = asyncio.Event()
+        putting = asyncio.create_task(store.put(KEY, each([b"x"])))
+        await server.ending.wait()
+        await asyncio.wait({putting}, timeout=0.6)  # longer than the other deadlines
+        server.may_end.set()
+        if wait == "30":
+            assert await putting == Stored(1)
+        else:
+            with refused(Kind.TIMEOUT):
+                await putting
 
 
 async def test_no_more_streams_than_are_set() -> None:

@@ -112,6 +112,32 @@ class TestLeases:
         await uploading
         assert await drive.get() == b"data"
 
+    async def test_an_upload_keeps_its_lease_while_its_storage_is_busy_with_a_chunk(self, drive: Drive) -> None:
+        """A server that scans or forwards what it has replies late, also in the middle of an upload."""
+        lease = timedelta(milliseconds=3)  # so that a renewal is due after one
+        renewals = Renewing(drive.metadata)
+        complete = asyncio.Event()
+        put = drive.active.put
+
+        async def put_slowly(key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+            async def slowly() -> AsyncIterator[bytes]:
+                async for chunk in chunks:
+                    await complete.wait()
+                    yield chunk
+
+            return await put(key, slowly())
+
+        drive.active.put = put_slowly  # type: ignore[method-assign]  # a server that replies late
+        store = replace(drive.store, units=renewals, lease=lease)
+        uploading = asyncio.create_task(store(NewBlob(ID, each([b"first, ", b"second"]))))
+        for _ in range(4):
+            await renewals.one()
+            drive.time.pass_by(lease / 2)
+            await drive.reap()
+        complete.set()
+        await uploading
+        assert await drive.get() == b"first, second"
+
     async def test_an_upload_that_was_given_up_is_told_at_the_next_chunk(
         self, drive: Drive, steps: "asyncio.Queue[bytes | None]"
     ) -> None:

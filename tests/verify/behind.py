@@ -16,6 +16,7 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, CHUNKS
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
+from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.s3 import S3Config
 from tests.backends import ceph
 from tests.contracts.blob_store import each
@@ -100,7 +101,9 @@ class FtpFiles(Objects):
         ftp.part()
 
     async def _log_in(self) -> FtpConnection:
-        return await FtpConnection(self._config, self._config.tls_context(), "ftp", ("test", "")).open(make_base=False)
+        return await FtpConnection(
+            self._config, self._config.tls_context(), FtpFeatures(self._config.passive), "ftp", ("test", "")
+        ).open(make_base=False)
 
 
 def objects_of(settings: Settings, folder: Path) -> Objects:

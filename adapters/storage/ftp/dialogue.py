@@ -12,9 +12,12 @@ import aioftp
 from aioftp.common import Code
 
 from adapters.storage.ftp.config import FtpConfig
+from adapters.storage.ftp.replies import COMPLETED, DONE, LOGGED_IN, NOT_AVAILABLE, PRELIMINARY
+from adapters.storage.progress import silent_deadline
 from domain.errors import DriveError, Kind
 
 LINES = 1000  # of one answer
+QUOTED = 500  # characters of a reply that an error repeats
 # By reply codes. Any other that was not expected is UNAVAILABLE.
 KINDS = {"452": Kind.NO_SPACE, "552": Kind.NO_SPACE}
 CLOSING = "421"  # said at any time, and nothing after it
@@ -72,17 +75,17 @@ class FtpDialogue(aioftp.BaseClient):
 
     async def _log_in(self) -> None:
         self._outstanding += 1
-        self._expect(await self._answer(), "220")
+        self._expect(await self._answer(), DONE)
         if self._config.tls == "explicit":
-            await self.ask("AUTH TLS", "234")
+            await self.ask("AUTH TLS", *LOGGED_IN, "334")
             await self._secure(self.stream.writer, self._context)
-        code, _ = await self.ask(f"USER {self._config.user}", "230", "331")
+        code, _ = await self.ask(f"USER {self._config.user}", *LOGGED_IN, "331")
         if code == "331":
-            await self.ask(f"PASS {self._config.password}", "230")
+            await self.ask(f"PASS {self._config.password}", *LOGGED_IN)
         if self._context is not None:
-            await self.ask("PBSZ 0", "200")
-            await self.ask("PROT P", "200")
-        await self.ask("TYPE I", "200")
+            await self.ask("PBSZ 0", *COMPLETED)
+            await self.ask("PROT P", *COMPLETED)
+        await self.ask("TYPE I", *COMPLETED)
 
     async def _go_to(self, base: str, *, make: bool) -> None:
         if make:
@@ -94,11 +97,11 @@ class FtpDialogue(aioftp.BaseClient):
 
     async def make_folder(self, path: str) -> None:
         """Make a folder, if it is not there and that is allowed."""
-        await self.ask(f"MKD {path}", "257", "250", "521", "550")
+        await self.ask(f"MKD {path}", *COMPLETED, "521", *NOT_AVAILABLE)
 
     async def _enter(self, folder: str) -> bool:
-        code, _ = await self.ask(f"CWD {folder}", "250", "200", "550")
-        return code != "550"
+        code, _ = await self.ask(f"CWD {folder}", *COMPLETED, *NOT_AVAILABLE)
+        return code.startswith(COMPLETED)
 
     def part(self) -> None:
         """Close the connection, and wait for nothing."""
@@ -110,7 +113,7 @@ class FtpDialogue(aioftp.BaseClient):
     # The dialogue
 
     async def ask(self, command: str, *expected: str) -> tuple[Code, str]:
-        """Send a command, and return the code and the text of the answer, which must be one of those `expected`."""
+        """Send a command, and return the code and the text of the reply. Its code must begin like one `expected`."""
         await self._say(command)
         answer = await self._answer()
         self._expect(answer, *expected)
@@ -129,24 +132,32 @@ class FtpDialogue(aioftp.BaseClient):
                 # It waits for no answer if none is expected. The password is not for the log.
                 await self.command(command, censor_after=5 if command.startswith("PASS ") else None)
 
-    async def _answer(self, *, preliminary: bool = False, patience: float = 1) -> tuple[Code, str]:
-        """The final answer to a command; or, if that is wanted, the one that comes before a transfer."""
-        while True:
-            with self._translating():
-                async with asyncio.timeout(self._config.timeout * patience):
-                    code, lines = await self.parse_response()
-            if preliminary or not code.startswith("1"):
-                break
-        if code != CLOSING and not code.startswith("1"):
+    async def _answer(self, *, preliminary: bool = False) -> tuple[Code, str]:
+        """Return the final reply to a command; or, if that is wanted, the one that comes before a transfer."""
+        with self._translating():
+            async with asyncio.timeout(self._config.timeout):
+                return await self._next_answer(preliminary=preliminary)
+
+    async def _late_answer(self, limit: float) -> tuple[Code, str]:
+        """Return the final reply to a transfer that takes the server up to `limit` seconds to complete."""
+        with self._translating():
+            async with silent_deadline(limit):
+                return await self._next_answer()
+
+    async def _next_answer(self, *, preliminary: bool = False) -> tuple[Code, str]:
+        code, lines = await self.parse_response()
+        while code.startswith(PRELIMINARY) and not preliminary:
+            code, lines = await self.parse_response()
+        if code != CLOSING and not code.startswith(PRELIMINARY):
             self._outstanding -= 1
             self.used_at = time.monotonic()
-        return code, lines[0]
+        return code, "\n".join(lines)
 
     def _expect(self, answer: tuple[Code, str], *expected: str) -> None:
         code, text = answer
-        if code not in expected:
+        if code == CLOSING or not code.startswith(expected):
             self.refused = code in TOO_MANY
-            detail = f"The server says: {code} {text} {HINTS.get(code, '')}"
+            detail = f"The server says: {code} {' '.join(text.split())[:QUOTED]} {HINTS.get(code, '')}"
             raise self._error(KINDS.get(code, Kind.UNAVAILABLE), detail.rstrip())
 
     async def parse_response(self) -> tuple[Code, list[str]]:
@@ -158,7 +169,7 @@ class FtpDialogue(aioftp.BaseClient):
         more = text.startswith("-")
         while more:
             following, text = await self.parse_line()
-            lines.append(following + text)
+            lines.append(text[1:] if following == code else following + text)
             more = following != code or text.startswith("-")
             if len(lines) > LINES:
                 raise aioftp.AIOFTPException("its answer has no end")
@@ -190,13 +201,16 @@ class FtpDialogue(aioftp.BaseClient):
         except ssl.SSLCertVerificationError as error:
             detail = f"Its certificate is not good: {error.verify_message}. FTP_CA_FILE takes its authority's."
             raise self._error(Kind.UNAVAILABLE, detail) from error
-        except (OSError, aioftp.AIOFTPException, ValueError, IndexError) as error:  # the last two come of nonsense
+        except (OSError, aioftp.AIOFTPException, ValueError, LookupError) as error:  # the last two come of nonsense
             raise self._error(Kind.UNAVAILABLE, f"It can't be used: {str(error) or type(error).__name__}.") from error
 
     def _error(self, kind: Kind, detail: str) -> DriveError:
         operation, subject = self.task
-        where = f"FTP server {self._config.host}:{self._config.port}"
-        return DriveError(kind, f"{where}: {detail}", operation=operation, backend=self._backend, subject=subject)
+        return DriveError(kind, f"{self._place}{detail}", operation=operation, backend=self._backend, subject=subject)
+
+    @property
+    def _place(self) -> str:
+        return f"FTP server {self._config.host}:{self._config.port}: "
 
 
 def check_open(writer: asyncio.StreamWriter) -> None:

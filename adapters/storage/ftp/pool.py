@@ -8,6 +8,7 @@ from typing import Self
 
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
+from adapters.storage.ftp.features import FtpFeatures
 from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import DriveError, Kind
 
@@ -22,6 +23,7 @@ class FtpPool:
         self._config = config
         self._backend = backend
         self._turns = asyncio.Semaphore(config.connections)
+        self._features = FtpFeatures(config.passive)
         self._idle: list[FtpConnection] = []  # the one used last is at the end, and is used first
         self._count = 0  # of connections that are open
         self._allowed = 0  # as many as were open when the server refused one more ...
@@ -39,9 +41,12 @@ class FtpPool:
         await asyncio.sleep(0)  # the transports close now
 
     @asynccontextmanager
-    async def connection(self, operation: str, subject: object) -> AsyncIterator[FtpConnection]:
+    async def connection(
+        self, operation: str, subject: object, *, make_base: bool = False
+    ) -> AsyncIterator[FtpConnection]:
         """A connection that works. It is used again if it is in step when it is given back.
 
+        `make_base`: whether to create the base folder if it is missing.
         Raises TIMEOUT if all are in use for too long, and what a login raises.
         """
         task = (operation, subject)
@@ -51,7 +56,7 @@ class FtpPool:
         except TimeoutError:
             raise self._too_many(task) from None
         try:
-            connection = await self._take(task)
+            connection = await self._take(task, make_base=make_base)
             self._observer.connections(self._backend, +1)
             try:
                 yield connection
@@ -61,7 +66,7 @@ class FtpPool:
         finally:
             self._turns.release()
 
-    async def _take(self, task: tuple[str, object]) -> FtpConnection:
+    async def _take(self, task: tuple[str, object], *, make_base: bool) -> FtpConnection:
         deadline = time.monotonic() + self._config.timeout
         while True:
             if self._idle:
@@ -70,7 +75,7 @@ class FtpPool:
                 if await self._works(connection):
                     return connection
             elif self._may_connect():
-                if connected := await self._connect(task):
+                if connected := await self._connect(task, make_base=make_base):
                     return connected
             elif not self._count and self._refusal is not None:
                 raise DriveError(
@@ -107,12 +112,12 @@ class FtpPool:
         self._refused_until = time.monotonic() + self._config.back_off
         return True
 
-    async def _connect(self, task: tuple[str, object]) -> FtpConnection | None:
+    async def _connect(self, task: tuple[str, object], *, make_base: bool) -> FtpConnection | None:
         """A new connection; None if the server allows no more than there are."""
-        connection = FtpConnection(self._config, self._context, self._backend, task)
+        connection = FtpConnection(self._config, self._context, self._features, self._backend, task)
         self._count += 1
         try:
-            await connection.open(make_base=task[0] == "check")
+            await connection.open(make_base=make_base)
         except BaseException as error:
             self._drop(connection)
             if not connection.refused or not isinstance(error, DriveError):

@@ -34,7 +34,6 @@ class FtpBlobStore(BlobStore):
         self.backend = backend
         self._pool = FtpPool(config, backend, observer)
         self._shards: set[str] = set()  # that are there
-        self._may_append = True  # as far as is known
 
     async def __aenter__(self) -> Self:
         await self._pool.__aenter__()
@@ -44,7 +43,7 @@ class FtpBlobStore(BlobStore):
         await self._pool.__aexit__(*exc)
 
     async def check(self) -> None:
-        async with self._pool.connection("check", "") as ftp:
+        async with self._pool.connection("check", "", make_base=True) as ftp:
             await ftp.make_folder(MARKER)
             await self._folders(ftp, "check")
 
@@ -83,16 +82,20 @@ class FtpBlobStore(BlobStore):
             self._shards.add(_shard(key))
 
     async def _write(self, ftp: FtpConnection, key: ObjectKey, stretches: Stretches, before: int) -> int:
-        """Write a stretch behind `before` bytes, and return how many there are then."""
-        stretch = stretches.stretch(may_pause=self._may_append)
+        """Write a stretch behind `before` bytes, and return how many there are then.
+
+        A server that does not append gets all later uploads in one stretch.
+        """
+        stretch = stretches.stretch(may_pause=ftp.features.appends)
         try:
             size = before + await ftp.store(_path(key), stretch, append=before > 0)
         except DriveError:
             self._shards.discard(_shard(key))  # is it there no more?
-            self._may_append &= not before or ftp.has_begun  # a server that refuses it gets all others in one stretch
+            ftp.features.appends &= not before or ftp.has_begun
             raise
         kept = await ftp.size(_path(key))
         if kept != size:
+            ftp.features.appends &= not before  # rclone without a cache replaces a file instead
             raise self._error(Kind.UNAVAILABLE, f"The server keeps {kept} bytes of the {size} it took.", "put", key)
         return size
 
@@ -163,9 +166,9 @@ class FtpBlobStore(BlobStore):
         raise self._denied(operation, key)
 
     async def _is_absent(self, ftp: FtpConnection, operation: str, key: ObjectKey) -> bool:
-        """Whether what the server says 550 to is not there; it says so, too, to what it denies."""
+        """Whether an object that is not available is absent, and not denied: the server's reply is the same."""
         if await ftp.may_enter(_shard(key)):
-            return await ftp.size(_path(key)) is None  # who may enter a folder can tell
+            return await ftp.is_absent(_shard(key), key.value)
         return _shard(key) not in await self._folders(ftp, operation)
 
     def _denied(self, operation: str, subject: object) -> DriveError:

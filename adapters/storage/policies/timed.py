@@ -85,9 +85,10 @@ class TimedBlobStore(Around):
 
     async def _timed(self, items: AsyncIterator[T], operation: str, subject: object) -> AsyncIterator[T]:
         while True:
-            async with self._deadline(operation, subject):
-                try:
-                    item = await anext(items)
-                except StopAsyncIteration:
-                    return
+            async with self._deadline(operation, subject) as deadline:
+                with reporting_to(partial(put_off, deadline, self._seconds)):
+                    try:
+                        item = await anext(items)
+                    except StopAsyncIteration:
+                        return
             yield item

@@ -1,0 +1,237 @@
+"""Transfers over passive data connections: EPSV (RFC 2428) and PASV."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from aioftp.common import SSLSessionBoundContext
+
+from adapters.storage.ftp.config import FtpConfig, Passive
+from adapters.storage.ftp.dialogue import FtpDialogue, abort, check_open
+from adapters.storage.ftp.features import FtpFeatures
+from adapters.storage.ftp.replies import DONE, GO_ON, NOT_IMPLEMENTED, PRELIMINARY, port_of
+from adapters.storage.progress import acknowledged, progress_deadline, report_progress, unacknowledged
+from domain.errors import DriveError, Kind
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+CHUNK = 256 * 1024
+LAST = 64 * 1024  # bytes that may be on their way when a data connection is closed
+LOOK = 0.02  # seconds between two looks at how many are
+# Where many transfers begin at once, a server may find that the port which it chose has been taken meanwhile.
+PORT_TAKEN = "425"
+PORT_ATTEMPTS = 10
+UNPROVEN = 4  # a command that has not worked yet gets this part of the timeout, if another one can be tried
+ALREADY_SENT = 1  # seconds to wait for bytes that were sent before a reply that has arrived
+# What the server says if its disk fails it in a transfer, whatever the reason. In an upload it is nearly always full.
+LOCAL_ERROR = "451"
+
+
+class _DataProtocol(asyncio.StreamReaderProtocol):
+    """For bytes that go one way. Under TLS a half-closed connection can't be, and asyncio warns of those that try."""
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A data connection, the first reply `code`, and how many bytes to `skip` where the server can't."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    code: str
+    skip: int
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether another reply follows at the end."""
+        return self.code.startswith(PRELIMINARY)
+
+
+class FtpTransfers(FtpDialogue):
+    """A dialogue with data connections. `features` are those of the server, for all dialogues with it."""
+
+    def __init__(
+        self,
+        config: FtpConfig,
+        context: ssl.SSLContext | None,
+        features: FtpFeatures,
+        backend: str,
+        task: tuple[str, object],
+    ) -> None:
+        super().__init__(config, context, backend, task)
+        self.features = features
+        self._session: SSLSessionBoundContext | None = None
+        self.has_begun = False
+        """Whether the server has agreed to the last transfer that it was asked for."""
+
+    @asynccontextmanager
+    async def _transfer(self, command: str, *accepted: str, start: int = 0) -> AsyncIterator[Transfer]:
+        """A data connection for one command. Until its `_end` the connection is out of step.
+
+        `accepted`: first replies other than the preliminary ones. No transfer follows those.
+        """
+        self.has_begun = False
+        reader, writer = await self._connect_for_data()
+        transport = writer.transport  # TLS puts another in its place
+        try:
+            skip = await self._restart_at(start)
+            code = await self._begin(command, writer, *accepted)
+            yield Transfer(reader, writer, code, skip)
+        finally:
+            abort(writer.transport)
+            abort(transport)
+
+    async def _restart_at(self, start: int) -> int:
+        """Let the next transfer start there. Return how many bytes the caller has to skip instead."""
+        if not start or not self.features.rest:
+            return start
+        code, _ = await self.ask(f"REST {start}", GO_ON, "4", "5")
+        self.features.rest = not code.startswith(NOT_IMPLEMENTED)
+        return 0 if code.startswith(GO_ON) else start
+
+    async def _begin(self, command: str, writer: asyncio.StreamWriter, *accepted: str) -> str:
+        """Give the command, and meanwhile shake hands for TLS: some servers answer before that, and some after it."""
+        shaking = asyncio.create_task(self._shake_hands(writer))
+        try:
+            await self._say(command)
+            code, _ = answer = await self._answer(preliminary=True)
+            self._expect(answer, PRELIMINARY, *accepted)
+            self.has_begun = code.startswith(PRELIMINARY)
+            if self.has_begun:
+                await shaking
+            elif code.startswith(DONE):
+                await asyncio.wait({shaking}, timeout=ALREADY_SENT)
+            return code
+        finally:
+            shaking.cancel()
+            await asyncio.gather(shaking, return_exceptions=True)
+
+    async def _end(self, local_error: Kind = Kind.UNAVAILABLE, limit: float | None = None) -> None:
+        """Wait for the server's word that all went well, for up to `limit` seconds, or as for any reply."""
+        answer = await (self._answer() if limit is None else self._late_answer(limit))
+        if answer[0] == LOCAL_ERROR:
+            raise self._error(local_error, f"The server says: {' '.join(answer)} Is its disk full?")
+        self._expect(answer, DONE)
+
+    # Bytes
+
+    async def _send(self, writer: asyncio.StreamWriter, chunk: bytes) -> None:
+        with self._translating():
+            try:
+                check_open(writer)
+                async with self._while_it_moves(writer):
+                    writer.write(chunk)
+                    await writer.drain()
+            except ConnectionError:
+                await self._end(local_error=Kind.NO_SPACE)  # it is the server's to say why it takes no more
+                raise
+
+    async def _let_drain(self, writer: asyncio.StreamWriter) -> None:
+        """Wait until the server's system has the bytes, but for the last: the time for its reply begins then.
+
+        Nobody could see them move after the socket is closed.
+        """
+        if unacknowledged(writer.transport) > LAST:
+            with self._translating():
+                async with self._while_it_moves(writer):
+                    while unacknowledged(writer.transport) > LAST:  # noqa: ASYNC110 - the kernel has no event for it
+                        await asyncio.sleep(LOOK)
+
+    def _while_it_moves(self, writer: asyncio.StreamWriter) -> AbstractAsyncContextManager[None]:
+        return progress_deadline(self._config.timeout, partial(acknowledged, writer.transport))
+
+    async def _received(self, transfer: Transfer) -> AsyncIterator[bytes]:
+        """Yield the bytes behind those to skip. Each chunk that is skipped counts as progress."""
+        skip = transfer.skip
+        while chunk := await self._receive(transfer.reader):
+            report_progress()
+            if wanted := chunk[skip:]:
+                yield wanted
+            skip = max(skip - len(chunk), 0)
+        await self._end()
+
+    async def _receive(self, reader: asyncio.StreamReader) -> bytes:
+        with self._translating():
+            async with asyncio.timeout(self._config.timeout):
+                return await reader.read(CHUNK)
+
+    async def _already_received(self, reader: asyncio.StreamReader) -> bytes:
+        """Return the bytes of a transfer that ended with its first reply. In most cases there are none.
+
+        Some servers then never accept the data connection, and others reset it.
+        """
+        received = b""
+        with self._translating():
+            try:
+                async with asyncio.timeout(ALREADY_SENT):
+                    while chunk := await reader.read(CHUNK):
+                        received += chunk
+            except (TimeoutError, ConnectionError):
+                if received:
+                    raise
+        return received
+
+    # Data connections
+
+    async def _connect_for_data(self) -> Streams:
+        """Connect by the first passive command that works, and remember it for all connections."""
+        failures: list[tuple[str, DriveError]] = []
+        commands = self.features.passive
+        for command in commands:
+            try:
+                streams = await self._connect_by(command, may_take_long=command == commands[-1])
+            except DriveError as error:
+                self.features.passive_failed(command)
+                if not self.in_step:
+                    raise
+                failures.append((command, error))
+            else:
+                self.features.passive_worked(command)
+                return streams
+        raise self._no_data_connection(failures)
+
+    async def _connect_by(self, command: Passive, *, may_take_long: bool) -> Streams:
+        port = await self._ask_for_port(command)
+        # To the address that was reached, and not to one that the server names: it might be anybody's.
+        host = self.stream.writer.get_extra_info("peername")[0]
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=CHUNK, loop=loop)
+        protocol = _DataProtocol(reader, loop=loop)
+        is_patient = may_take_long or command == self.features.proven
+        with self._translating():
+            async with asyncio.timeout(self._config.timeout / (1 if is_patient else UNPROVEN)):
+                transport, _ = await loop.create_connection(lambda: protocol, host, port)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+    async def _ask_for_port(self, command: Passive, attempts: int = PORT_ATTEMPTS) -> int:
+        """Return the port on which the server waits for a data connection."""
+        taken = (PORT_TAKEN,) if attempts > 1 else ()
+        code, text = await self.ask(command.upper(), "229", "227", *taken)
+        if code in taken:
+            return await self._ask_for_port(command, attempts - 1)
+        with self._translating():
+            return port_of(code, text)
+
+    def _no_data_connection(self, failures: Sequence[tuple[str, DriveError]]) -> DriveError:
+        _, first = failures[0]
+        reasons = " ".join(
+            f"{command.upper()}: {error.detail.removeprefix(self._place)}" for command, error in failures
+        )
+        detail = f"There is no data connection to it. {reasons} Open its passive ports, or set FTP_PASSIVE."
+        return self._error(first.kind, detail)
+
+    async def _shake_hands(self, writer: asyncio.StreamWriter) -> None:
+        """With the session of the control connection: from that, servers know that both are of one client."""
+        if self._context is None:
+            return
+        session = self.stream.writer.get_extra_info("ssl_object").session
+        if self._session is None:
+            self._session = SSLSessionBoundContext(ssl.PROTOCOL_TLS_CLIENT, self._context, session)
+        self._session.session = session
+        await self._secure(writer, self._session)
