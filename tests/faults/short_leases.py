@@ -1,6 +1,7 @@
 """`drivebay` with a reaper that needs not be waited for: `python -m tests.faults.short_leases serve`.
 
-Its times are of the settings LEASE, GRACE and AGAIN, in seconds. With KEEPS=no it never writes markers of its own
+Its times are of the settings LEASE, GRACE, AGAIN and CLAIM, in seconds. A claim is what a stop in the middle of reaping
+leaves, so nothing is deleted before it expires. With KEEPS=no it never writes markers of its own
 accord, as if its reaper never ran.
 """
 
@@ -14,13 +15,13 @@ from entrypoints.http.app import create_app
 
 
 def configure(container: Container) -> None:
-    lease, grace, again = (
+    lease, grace, again, claim = (
         timedelta(seconds=float(os.environ.get(name, default)))
-        for name, default in (("LEASE", "600"), ("GRACE", "0.5"), ("AGAIN", "0.5"))
+        for name, default in (("LEASE", "600"), ("GRACE", "0.5"), ("AGAIN", "0.5"), ("CLAIM", "5"))
     )
     container.store_blob.add_kwargs(lease=lease, grace=grace)
     container.delete_blob.add_kwargs(grace=grace)
-    container.reap.add_kwargs(again=again)
+    container.reap.add_kwargs(again=again, claim=claim)
 
 
 async def keep_nothing(_: Container, __: str) -> None:
