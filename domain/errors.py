@@ -57,6 +57,11 @@ class DriveError(Exception):
         self.subject = subject
         super().__init__(self.detail)
 
+    def locate(self, backend: str, operation: str) -> None:
+        """Add where it happened, as far as the error does not say so."""
+        self.backend = self.backend or backend
+        self.operation = self.operation or operation
+
     @property
     def temporary(self) -> bool:
         """Whether the same operation may succeed later, with nothing changed but the time."""

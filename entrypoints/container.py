@@ -86,7 +86,7 @@ def _s3(given: Settings, observer: Observer) -> BlobStore:
         observer=observer,
     )
     # Its client makes further attempts itself, also for each part of an upload.
-    return _with_room(_patient(store, replace(given, storage_attempts=1), "s3", observer), given)
+    return _with_room(_patient(store, replace(given, storage_attempts=1), "s3", observer), given, "s3")
 
 
 def _ftp(given: Settings, observer: Observer) -> BlobStore:
@@ -114,7 +114,7 @@ def _ftp(given: Settings, observer: Observer) -> BlobStore:
     # One connection is left for what is short.
     streams = min(given.storage_streams, max(given.ftp_connections - 1, 1))
     bounded = _patient(store, replace(given, storage_streams=streams), "ftp", observer, given.storage_streams)
-    return _with_room(bounded, given)
+    return _with_room(bounded, given, "ftp")
 
 
 def _in_database(database: Database, given: Settings, observer: Observer) -> BlobStore:
@@ -122,19 +122,21 @@ def _in_database(database: Database, given: Settings, observer: Observer) -> Blo
     store = DatabaseBlobStore(database)
     # Before a file there is no network.
     if given.database == "sqlite":
-        return _with_room(ObservedBlobStore(store, "database", observer), given)
-    return _with_room(_patient(store, given, "database", observer), given)
+        return _with_room(ObservedBlobStore(store, "database", observer), given, "database")
+    return _with_room(_patient(store, given, "database", observer), given, "database")
 
 
 def _fs(given: Settings, observer: Observer) -> BlobStore:
     store = FilesystemBlobStore(FilesystemConfig(given.fs_base_path))
-    return _with_room(ObservedBlobStore(store, "fs", observer), given, {given.fs_base_path: room.on_disk})
+    return _with_room(ObservedBlobStore(store, "fs", observer), given, "fs", {given.fs_base_path: room.on_disk})
 
 
-def _with_room(store: BlobStore, given: Settings, looks: room.Looks | None = None) -> BlobStore:
+def _with_room(store: BlobStore, given: Settings, backend: str, looks: room.Looks | None = None) -> BlobStore:
     """One that leaves room beside the bytes, and beside the rows: a delete needs some of it too."""
     all_looks = dict(looks or {}) | ({given.sqlite_path: sqlite.room} if given.database == "sqlite" else {})
-    return room.WithRoom(store, all_looks, given.min_free_bytes) if all_looks and given.min_free_bytes else store
+    if not all_looks or not given.min_free_bytes:
+        return store
+    return room.WithRoom(store, all_looks, given.min_free_bytes, backend)
 
 
 def _patient(

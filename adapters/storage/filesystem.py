@@ -177,7 +177,7 @@ class _Reading(AsyncIterator[bytes]):
 
     async def __aenter__(self) -> Self:
         try:
-            self._first = await self._store.run("open", self._key, self._file.open)
+            self._first = await self._store.run("read", self._key, self._file.open)
         except BaseException:
             await self.__aexit__()
             raise

@@ -33,6 +33,19 @@ if TYPE_CHECKING:
 
 CHUNK = 1024 * 1024
 NEVER = 24 * 3600.0  # seconds
+# The requests that are made here, and the operations that they are part of.
+OPERATIONS = {
+    "ListObjectsV2": "list",
+    "ListMultipartUploads": "list",
+    "PutObject": "put",
+    "CreateMultipartUpload": "put",
+    "UploadPart": "put",
+    "CompleteMultipartUpload": "put",
+    "GetObject": "read",
+    "HeadObject": "stat",
+    "DeleteObject": "delete",
+    "AbortMultipartUpload": "delete",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ class S3Config:
 class S3BlobStore(BlobStore):
     """Objects in a bucket. To be entered before use; `check` says whether the bucket can be used.
 
-    Requests that the client makes once more are told to the observer by the names that S3 has for them.
+    The observer is told of requests that the client makes once more, by the operation that they belong to.
     """
 
     def __init__(self, config: S3Config, backend: str = "s3", observer: Observer = UNOBSERVED) -> None:
@@ -108,7 +121,7 @@ class S3BlobStore(BlobStore):
     def _tell_of_retry(self, attempts: int, operation: Any, **_: Any) -> None:
         """Called when the client has made a request, and asks whether to make it again."""
         if attempts > 1:
-            self._observer.retried(self.backend, operation.name)
+            self._observer.retried(self.backend, OPERATIONS[operation.name])
 
     async def check(self) -> None:
         with self._requests.translating("check", ""):
@@ -146,7 +159,7 @@ class S3BlobStore(BlobStore):
         if byte_range is not None:
             wanted["Range"] = f"bytes={byte_range.start}-{byte_range.stop - 1}"
         async with AsyncExitStack() as stack:
-            with self._requests.translating("open", key):
+            with self._requests.translating("read", key):
                 response = await self._requests.timed(self._client.get_object(**wanted))
                 body = await stack.enter_async_context(response["Body"])
                 require(response, *OBJECT)
