@@ -70,6 +70,7 @@ def _rows_in(database: Database, name: str, observer: Observer) -> SqlMetadata:
 def _s3(given: Settings, observer: Observer) -> BlobStore:
     # Likewise.
     from adapters.storage.s3 import S3BlobStore, S3Config
+    from adapters.storage.s3_parts import PartSizes
 
     store = S3BlobStore(
         S3Config(
@@ -82,6 +83,7 @@ def _s3(given: Settings, observer: Observer) -> BlobStore:
             connections=given.storage_streams + 10,  # beside the streams, what is short
             request_timeout=given.storage_timeout,
             attempts=given.storage_attempts,
+            parts=PartSizes(given.max_blob_bytes),
         ),
         observer=observer,
     )

@@ -11,6 +11,7 @@ from botocore.parsers import ResponseParserError
 
 from adapters.storage.progress import progress_deadline
 from adapters.storage.s3_body import Body
+from adapters.storage.s3_features import S3Features, code
 from adapters.storage.s3_responses import NotS3Error, Response, require, require_deletion
 from domain.errors import DriveError, Kind
 
@@ -57,6 +58,7 @@ class S3Requests:
     bucket: str
     backend: str
     timeout: float
+    features: S3Features
 
     @contextmanager
     def translating(self, operation: str, key: object) -> Iterator[None]:
@@ -107,8 +109,3 @@ class S3Requests:
 
     def _error(self, kind: Kind, detail: str, operation: str, key: object) -> DriveError:
         return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key)
-
-
-def code(error: ClientError) -> str:
-    """The code that S3 gave to what went wrong; empty if it gave none."""
-    return str(error.response.get("Error", {}).get("Code", ""))

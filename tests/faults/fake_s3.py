@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from adapters.storage.s3 import S3BlobStore, S3Config
+from application.ports.features import FeatureReport, unreported
 
 DATE = "Fri, 27 Oct 2023 10:00:00 GMT"
 ID = {"x-amz-request-id": "tx1"}
@@ -53,6 +54,20 @@ class Request:
                 return f"{self.method.capitalize()}Object"
 
 
+Replies = Mapping[str, Reply | Callable[[Request], Reply | None]]
+"""By the name of the operation. A function returns None for the usual reply."""
+
+
+def error(status: int, code: str) -> Reply:
+    """An error as S3 sends it."""
+    return Reply(status, ID | {"Content-Type": "application/xml"}, f"<Error><Code>{code}</Code></Error>")
+
+
+def without_conditions(request: Request) -> Reply | None:
+    """Reply as a server that knows no conditional writes."""
+    return error(501, "NotImplemented") if "if-none-match" in request.headers else None
+
+
 class FakeS3:
     """Replies to each operation as S3 does, unless `replies` has another for it, or for all: "*".
 
@@ -61,7 +76,7 @@ class FakeS3:
 
     def __init__(
         self,
-        replies: Mapping[str, Reply],
+        replies: Replies,
         size: int = 3,
         uploads: tuple[str, ...] = (),
         tls: ssl.SSLContext | None = None,
@@ -109,7 +124,8 @@ class FakeS3:
     def _reply(self, request: Request) -> Reply:
         operation = request.operation
         self.operations.append(operation)
-        reply = self.replies.get(operation) or self.replies.get("*") or self._usual(request)
+        chosen = self.replies.get(operation) or self.replies.get("*")
+        reply = (chosen(request) if callable(chosen) else chosen) or self._usual(request)
         return reply if request.method != "HEAD" else Reply(reply.status, reply.headers, "", len(reply.body))
 
     def _usual(self, request: Request) -> Reply:
@@ -140,10 +156,13 @@ class FakeS3:
 
 @asynccontextmanager
 async def on_fake_s3(
-    replies: Mapping[str, Reply] | None = None, size: int = 3, uploads: tuple[str, ...] = ()
+    replies: Replies | None = None,
+    size: int = 3,
+    uploads: tuple[str, ...] = (),
+    report: FeatureReport = unreported,
 ) -> AsyncIterator[tuple[FakeS3, S3BlobStore]]:
     """A fake server, and a store on it that makes each request once."""
     async with FakeS3(replies or {}, size, uploads) as server:
         config = S3Config("b", "r", "a", "s", server.url, path_style=True, attempts=1)
-        async with S3BlobStore(config) as store:
+        async with S3BlobStore(config, report=report) as store:
             yield server, store
