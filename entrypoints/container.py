@@ -44,6 +44,7 @@ from application.verify import Verify
 from domain.blob import ObjectKey
 from domain.errors import DriveError
 from entrypoints.logs import log_retry, tell_of_retry
+from entrypoints.missing_features import MissingFeatures
 from entrypoints.settings import Settings
 
 
@@ -67,7 +68,7 @@ def _rows_in(database: Database, name: str, observer: Observer) -> SqlMetadata:
     return SqlMetadata(ObservedDatabase(database, name, observer))
 
 
-def _s3(given: Settings, observer: Observer) -> BlobStore:
+def _s3(given: Settings, observer: Observer, features: MissingFeatures) -> BlobStore:
     # Likewise.
     from adapters.storage.s3 import S3BlobStore, S3Config
     from adapters.storage.s3_parts import PartSizes
@@ -86,6 +87,7 @@ def _s3(given: Settings, observer: Observer) -> BlobStore:
             parts=PartSizes(given.max_blob_bytes),
         ),
         observer=observer,
+        report=partial(features.report, "s3"),
     )
     # Its client makes further attempts itself, also for each part of an upload.
     return _with_room(_patient(store, replace(given, storage_attempts=1), "s3", observer), given, "s3")
@@ -184,12 +186,14 @@ def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapp
 class Container(containers.DeclarativeContainer):
     """Drivebay, put together. To be given its `settings`.
 
-    Also an `observer`, if there is one, and an `opening` if the tables are not to be brought to their newest form.
+    Also an `observer`, if there is one, an `opening` if the tables are not to be brought to their newest form, and
+    `missing_features` if some are known, or are not to be logged.
     """
 
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
     observer: providers.Provider[Observer] = providers.Object(UNOBSERVED)
     opening: providers.Provider[Opening] = providers.Object(Opening.MIGRATE)
+    missing_features: providers.Provider[MissingFeatures] = providers.Singleton(MissingFeatures)
     _given: Any = settings.provided
 
     sqlite = providers.Singleton(
@@ -219,7 +223,7 @@ class Container(containers.DeclarativeContainer):
         settings,
         observer,
     )
-    s3 = providers.Singleton(_s3, settings, observer)
+    s3 = providers.Singleton(_s3, settings, observer, missing_features)
     ftp = providers.Singleton(_ftp, settings, observer)
     stores = providers.Singleton(
         Stores,

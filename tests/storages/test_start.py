@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints import lifecycle, settings
+from entrypoints import advice, lifecycle, settings
 from entrypoints.container import Container
 from entrypoints.lifecycle import StartError
 from tests.backends import ceph
@@ -53,7 +53,7 @@ async def test_another_place_is_refused(places: tuple[Given, Given], tmp_path: P
     await start(wrong | {"DATABASE_URL": f"sqlite:///{tmp_path}/data/another.db"})
     with pytest.raises(StartError, match=NOT_THE_ONE) as refused:
         await start(wrong)
-    assert str(refused.value).startswith(lifecycle.SETTINGS_OF_STORAGES[right["STORAGE"]])
+    assert str(refused.value).startswith(advice.SETTINGS_OF_STORAGES[right["STORAGE"]])
     await start(right)
 
 
