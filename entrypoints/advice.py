@@ -15,7 +15,7 @@ PLACES = {"fs": "FS_BASE_PATH", "s3": "S3_BUCKET", "ftp": "FTP_BASE_DIR"}
 ADDRESSES = {"s3": "S3_ENDPOINT and S3_REGION", "ftp": "FTP_HOST and FTP_PORT"}
 LOGINS = {"s3": "S3_ACCESS_KEY and S3_SECRET_KEY", "ftp": "FTP_USER and FTP_PASSWORD"}
 RIGHTS = {
-    "fs": "Let the user that runs this read, write and delete in the folder",
+    "fs": "Let the user that runs this read, write and delete in the folder, or set FS_BASE_PATH",
     "database": "Grant the user of DATABASE_URL SELECT, INSERT, UPDATE and DELETE on all tables",
     "s3": "Let the owner of S3_ACCESS_KEY do s3:PutObject, s3:GetObject, s3:DeleteObject, s3:ListBucket,"
     " s3:ListBucketMultipartUploads and s3:AbortMultipartUpload in the bucket",

@@ -21,13 +21,14 @@ class Reply:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: str = ""
+    body: str | bytes = ""
     length: int | None = None
 
     def encode(self) -> bytes:
         headers = {"Content-Length": str(len(self.body) if self.length is None else self.length), **self.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"HTTP/1.1 {self.status} Whatever\r\n{head}\r\n{self.body}".encode()
+        body = self.body if isinstance(self.body, bytes) else self.body.encode()
+        return f"HTTP/1.1 {self.status} Whatever\r\n{head}\r\n".encode() + body
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Request:
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
+    body: bytes = b""
 
     @property
     def operation(self) -> str:
@@ -112,10 +114,10 @@ class FakeS3:
                 first, *lines = head.splitlines()
                 method, target, _ = first.split()
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-                await reader.readexactly(int(headers.get("content-length", 0)))
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
                 url = urlsplit(target)
                 query = parse_qs(url.query, keep_blank_values=True)
-                writer.write(self._reply(Request(method, url.path, query, headers)).encode())
+                writer.write(self._reply(Request(method, url.path, query, headers, body)).encode())
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -152,6 +154,42 @@ class FakeS3:
                 return Reply(404, ID)
             case _:
                 return Reply(200, head, "x" * self.size)
+
+
+class KeepingS3(FakeS3):
+    """A server that keeps small objects."""
+
+    def __init__(self, replies: Replies) -> None:
+        super().__init__(replies)
+        self.objects: dict[str, bytes] = {}
+
+    def _usual(self, request: Request) -> Reply:
+        key = request.path.rpartition("/")[2]
+        match request.operation:
+            case "ListObjects":
+                after = request.query.get("start-after", [""])[0]
+                found = "".join(
+                    f"<Contents><Key>{each}</Key></Contents>" for each in sorted(self.objects) if each > after
+                )
+                return Reply(200, ID, f"<R><Name>b</Name>{found}<IsTruncated>false</IsTruncated></R>")
+            case "PutObject":
+                self.objects[key] = request.body
+            case "DeleteObject":
+                self.objects.pop(key, None)
+            case "GetObject" | "HeadObject":
+                return self._object(key, request.headers.get("range", ""))
+        return super()._usual(request)
+
+    def _object(self, key: str, part: str) -> Reply:
+        if key not in self.objects:
+            return error(404, "NoSuchKey")
+        data = self.objects[key]
+        head = {"ETag": '"e"', "Last-Modified": DATE, **ID}
+        if not part:
+            return Reply(200, head, data)
+        first, last = map(int, part.removeprefix("bytes=").split("-"))
+        head["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+        return Reply(206, head, data[first : last + 1])
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """A wrong storage is refused at the start, on each kind that has markers."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -63,5 +64,7 @@ def test_the_check_finds_it(places: tuple[Given, Given], tmp_path: Path) -> None
     asyncio.run(start(right))
     part = f"storage {right['STORAGE']}"
     told = check(tmp_path, wrong).parts[part]
-    assert (told["state"], "its marker is missing" in told["detail"]) == ("failed", True)
+    assert told["state"] == "failed"
+    assert re.search(rf"{NOT_THE_ONE}|{NO_FOLDER}", told["detail"]), told
+    assert not (tmp_path / "data" / "other").exists(), "the check makes a folder where nothing belongs"
     assert check(tmp_path, right).parts[part]["state"] == "ok"
