@@ -30,6 +30,8 @@ def about_start(backend: str, step: Step, error: DriveError, given: Settings) ->
     """Say why a server can't start, with the setting to blame first."""
     if step.name in OF_THE_DATABASE:
         return f"DATABASE_URL: can't write a row: {error.detail} {RIGHTS['database']}."
+    if step.name in REACHING:
+        return f"{SETTINGS_OF_STORAGES[backend]}: {error.detail}"  # which says what to do about the setting
     advice = about_storage(backend, step.name, error)
     return f"{SETTINGS_OF_STORAGES[backend]}: can't {step.name}: {error.detail} {advice}"
 

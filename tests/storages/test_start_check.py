@@ -48,8 +48,8 @@ async def test_a_server_without_optional_features_starts(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("operation", "reply", "step", "advice"),
     [
-        ("ListObjects", error(403, "SignatureDoesNotMatch"), "reach", "Check S3_ACCESS_KEY and S3_SECRET_KEY"),
-        ("ListObjects", error(404, "NoSuchBucket"), "reach", "Create it, or check S3_BUCKET"),
+        ("ListObjects", error(403, "SignatureDoesNotMatch"), "be used", "Check the secret key"),
+        ("ListObjects", error(404, "NoSuchBucket"), "be used", "Create it, or set the name of another"),
         ("PutObject", DENIED, "write", RIGHTS),
         ("PutObject", error(501, "NotImplemented"), "write", "The server lacks what Drivebay needs to write"),
         ("PutObject", error(400, "InvalidRequest"), "write", "gives no reason that Drivebay knows"),
@@ -64,7 +64,7 @@ async def test_a_server_that_fails_a_step_is_refused(
     tmp_path: Path, operation: str, reply: Reply, step: str, advice: str
 ) -> None:
     async with KeepingS3({operation: reply}) as server:
-        with pytest.raises(StartError, match=rf"^S3_BUCKET, .*: can't {step}: .*{advice}"):
+        with pytest.raises(StartError, match=rf"^S3_BUCKET, .*can't {step}: .*{advice}"):
             await lifecycle.check_start(container(on(server, tmp_path)))
 
 
