@@ -17,6 +17,7 @@ FAULTS = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.NO_SPACE, Kind.COMMIT_U
 class Watch:
     """One operation. A context, which may be entered several times: inside, time and errors are the backend's.
 
+    A failure of the backend that does not name the backend or the operation gets these names here.
     No generators here: this is on the way of each request.
     """
 
@@ -40,6 +41,8 @@ class Watch:
         self._seconds += perf_counter() - self._since
         if error is not None and error is not self._of_others:
             self._fault = fault(error)
+            if self._fault and isinstance(error, DriveError):
+                error.locate(self._backend, self._name)
 
     def end(self) -> None:
         """Tell of it: once, outside."""

@@ -78,6 +78,8 @@ class CheckReady:
 
     async def _find(self, part: str, probe: Coroutine[None, None, None]) -> Finding | None:
         error = await self._within_deadline(probe)
+        if error:
+            error.locate(self.stores.active if part == "storage" else part, "")
         return Finding.of_error(part, error) if error else None
 
     async def _reserve(self, location: Location) -> None:

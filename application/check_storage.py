@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.check_ready import any_storage
+from application.listed import is_listed
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import KeySource, UnitOfWorkFactory
+from application.repeat import repeated
 from application.steps import Step, Steps, require
 from application.store_blob import abandon
 from application.stores import Stores
@@ -36,14 +38,14 @@ class CheckStorage:
     recognise: Callable[[str], Awaitable[object]] = any_storage
 
     async def __call__(self, backend: str, *, write: bool = True) -> Sequence[Step]:
-        steps = Steps()
+        steps = Steps(backend)
         location = Location(backend, self.new_key())
         store = self.stores.by_name[backend]
         with suppress(DriveError):  # it is in the steps
             with steps.taking("reach"):
-                await store.check()
                 if write:
-                    await self.recognise(backend)
+                    await self.recognise(backend)  # before the check, which makes a folder that is missing
+                await store.check()
             if write:
                 await self._probe(steps, store, location)
         return steps.taken
@@ -51,12 +53,10 @@ class CheckStorage:
     async def _probe(self, steps: Steps, store: BlobStore, location: Location) -> None:
         try:
             with steps.taking("note"):
-                async with self.units() as work:
-                    await work.uploads.add(location, LEASE)
-                    await work.commit()
+                await repeated(lambda: self._note(location))
             await _live(steps, store, location.key)
             with steps.taking("forget"):
-                await self._forget(location)
+                await repeated(lambda: self._forget(location))
         except BaseException as error:
             with suppress(DriveError):  # what can't be cleared up now, the reaper finds
                 await self._clear_up(store, location, failed=isinstance(error, DriveError))
@@ -69,6 +69,11 @@ class CheckStorage:
         except DriveError:
             failed = True
         await (abandon(self.units, location) if failed else self._forget(location))
+
+    async def _note(self, location: Location) -> None:
+        async with self.units() as work:
+            await work.uploads.add(location, LEASE)
+            await work.commit()
 
     async def _forget(self, location: Location) -> None:
         async with self.units() as work:
@@ -89,6 +94,8 @@ async def _live(steps: Steps, store: BlobStore, key: ObjectKey) -> None:
     with steps.taking("stat"):
         size = (await store.stat(key)).size
         require(size == len(PROBE), f"It tells of {size:,} bytes, and was given {len(PROBE):,}.")
+    with steps.taking("list"):
+        require(await is_listed(store, key), "It does not list an object that it was given.")
     with steps.taking("delete"):
         await store.delete(key)
         require(await _is_gone(store, key), "It keeps an object that was deleted.")

@@ -19,8 +19,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Those that were taken, in their order. Only the last may have failed."""
+    """Steps that were taken on one backend, in their order. Only the last may have failed."""
 
+    backend: str = ""
     taken: list[Step] = field(default_factory=list)
     monotonic: Callable[[], float] = time.monotonic
 
@@ -31,6 +32,7 @@ class Steps:
         try:
             yield
         except DriveError as fault:
+            fault.locate(self.backend, name)
             self.taken.append(Step(name, self.monotonic() - began, fault))
             raise
         self.taken.append(Step(name, self.monotonic() - began))

@@ -13,6 +13,7 @@ from functools import partial
 
 from application.at_once import for_each
 from application.findings import Fault, Finding, Side
+from application.listed import is_listed
 from application.ownership import taken
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import KnownStorage, NamedReader
@@ -115,7 +116,4 @@ async def _look(store: BlobStore, key: ObjectKey) -> tuple[Stored | None, bool]:
     except DriveError as error:
         if error.kind is not Kind.NOT_FOUND:
             raise
-    number = int(key.value, 16)
-    async for found in store.keys(ObjectKey(f"{number - 1:032x}") if number else None):
-        return None, found == key
-    return None, False
+    return None, await is_listed(store, key)

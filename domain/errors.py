@@ -29,6 +29,20 @@ class Kind(Enum):
     """The database undid a transaction that was in the way of another one. It may be run again at once."""
 
 
+class Reason(Enum):
+    """Why a backend can't be used, as far as it says so. Advice follows from it."""
+
+    UNREACHABLE = "unreachable"
+    LOGIN = "login"
+    """The user, the password or a key is not accepted."""
+    DENIED = "denied"
+    """The user is known, and lacks a permission."""
+    ABSENT = "absent"
+    """The bucket, the folder or the database does not exist."""
+    UNSUPPORTED = "unsupported"
+    """The server lacks a feature."""
+
+
 TEMPORARY = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.LEASE_LOST, Kind.COMMIT_UNKNOWN, Kind.ROLLED_BACK})
 
 
@@ -43,19 +57,32 @@ class DriveError(Exception):
 
     `detail` is for people: it says what is wrong and, where that helps, what to do. It never holds a blob id, and the
     passwords of URLs are taken out of it. `operation`, `backend` and `subject` (the blob id or the object key) say
-    where. The text of the error, which goes to the log, names the subject only if that is `Loggable`. The fault
-    underneath, if there is one, is the `__cause__`.
+    where, and `reason` says why, if that is known. The text of the error, which goes to the log, names the subject
+    only if that is `Loggable`. The fault underneath, if there is one, is the `__cause__`.
     """
 
     def __init__(
-        self, kind: Kind, detail: str, *, operation: str = "", backend: str = "", subject: object = None
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        operation: str = "",
+        backend: str = "",
+        subject: object = None,
+        reason: Reason | None = None,
     ) -> None:
         self.kind = kind
         self.detail = without_passwords(detail)
         self.operation = operation
         self.backend = backend
         self.subject = subject
+        self.reason = reason
         super().__init__(self.detail)
+
+    def locate(self, backend: str, operation: str) -> None:
+        """Add where it happened, as far as the error does not say so."""
+        self.backend = self.backend or backend
+        self.operation = self.operation or operation
 
     @property
     def temporary(self) -> bool:

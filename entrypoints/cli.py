@@ -3,7 +3,6 @@
 import asyncio
 import multiprocessing
 import os
-from collections.abc import Set
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -15,8 +14,7 @@ import click
 import structlog
 from litestar import Litestar
 
-from domain.blob import ObjectKey
-from entrypoints import __version__, connections, lifecycle, logs, settings, tls
+from entrypoints import __version__, connections, lifecycle, logs, missing_features, settings, tls
 from entrypoints.commands.adopt import adopt
 from entrypoints.commands.check import check
 from entrypoints.commands.exits import show_new_token, tell_and_exit
@@ -26,7 +24,8 @@ from entrypoints.commands.verify import verify
 from entrypoints.container import Container
 from entrypoints.heartbeat import Heartbeat
 from entrypoints.http.app import create_app
-from entrypoints.lifecycle import StartError
+from entrypoints.lifecycle import Started, StartError
+from entrypoints.missing_features import MissingFeatures
 from entrypoints.orphans import stop_with_the_parent
 from entrypoints.port_claim import PortClaim, PortInUseError
 from entrypoints.settings import Settings, SettingsError
@@ -111,7 +110,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
                 tls.check(given.tls_certificate, given.tls_key)
             ready = _within_bounds(lifecycle.prepare(given, show_new_token))
             claim = stack.enter_context(_claim(ready))
-            created = asyncio.run(_check(ready))
+            started = asyncio.run(_check(ready))
             if ready.metrics and ready.workers > 1:
                 ready = replace(ready, metrics=_shares_metrics(stack))
         except (SettingsError, StartError) as fault:
@@ -119,7 +118,8 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
         click.echo(_banner(ready, claim.address, keeps_token=not given.tokens))
         logs.configure()
         logs.show_hints(hints)
-        _serve(ready, claim, created, reload=reload)
+        _log_limits(started)
+        _serve(ready, claim, started, reload=reload)
 
 
 main.add_command(check)
@@ -129,14 +129,18 @@ main.add_command(migrations)
 main.add_command(show)
 
 
-async def _check(given: Settings) -> Set[ObjectKey]:
-    """Open all that the settings name, once, so that what is wrong is told here, in one line.
+async def _check(given: Settings) -> Started:
+    """Try all that the settings name, once, so that what is wrong is told here, in one line."""
+    features = MissingFeatures(logged=False)
+    return await lifecycle.check_start(Container(settings=given, missing_features=features))
 
-    Returns the epochs of storages that were marked: no copy of the database can know them.
-    """
-    container = Container(settings=given)
-    async with lifecycle.opened(container):
-        return container.ownership().created
+
+def _log_limits(started: Started) -> None:
+    """Log what a server that has started can't do."""
+    for backend, feature in started.missing_features:
+        missing_features.log(backend, feature)
+    if started.full is not None:
+        LOG.warning("no new blobs are taken until there is space", fault=str(started.full))
 
 
 def _within_bounds(given: Settings) -> Settings:
@@ -218,7 +222,7 @@ def _place_of_rows(given: Settings) -> str:
     return servers.get(given.database) or f"in {given.sqlite_path.absolute()}"
 
 
-def _serve(given: Settings, claim: PortClaim, created: Set[ObjectKey], *, reload: bool) -> None:
+def _serve(given: Settings, claim: PortClaim, started: Started, *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
@@ -253,7 +257,7 @@ def _serve(given: Settings, claim: PortClaim, created: Set[ObjectKey], *, reload
             Path(__file__).parents[1] / name for name in ("domain", "application", "adapters", "entrypoints")
         ],
     )
-    server.serve(target_loader=partial(application, given, created, parent), wrap_loader=False)
+    server.serve(target_loader=partial(application, given, started, parent), wrap_loader=False)
 
 
 def _client_timeout(given: Settings) -> int:
@@ -273,8 +277,8 @@ def _obey(parent: int) -> None:
     stop_with_the_parent(parent)
 
 
-def application(given: Settings, created: Set[ObjectKey], parent: int, heartbeat: Heartbeat | None = None) -> Litestar:
-    """What a worker of the process `parent` serves. `created`: what the parent's check returned.
+def application(given: Settings, started: Started, parent: int, heartbeat: Heartbeat | None = None) -> Litestar:
+    """What a worker of the process `parent` serves. `started`: what the parent's check returned.
 
     The parent has seen that the backends can be used. One that takes a dead worker's place may find them down, and
     should not end the service by dying too.
@@ -282,7 +286,7 @@ def application(given: Settings, created: Set[ObjectKey], parent: int, heartbeat
     _obey(parent)
     logs.configure()
     heartbeat = heartbeat or Heartbeat()
-    app = create_app(given, patient=True, stopping=_stopping(given), created=created)
+    app = create_app(given, patient=True, stopping=_stopping(given), started=started)
     app.on_startup += [partial(_limit_unsent, given), heartbeat.start]
     app.on_shutdown.append(heartbeat.stop)
     return app

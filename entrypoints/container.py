@@ -44,6 +44,7 @@ from application.verify import Verify
 from domain.blob import ObjectKey
 from domain.errors import DriveError
 from entrypoints.logs import log_retry, tell_of_retry
+from entrypoints.missing_features import MissingFeatures
 from entrypoints.settings import Settings
 
 
@@ -67,9 +68,10 @@ def _rows_in(database: Database, name: str, observer: Observer) -> SqlMetadata:
     return SqlMetadata(ObservedDatabase(database, name, observer))
 
 
-def _s3(given: Settings, observer: Observer) -> BlobStore:
+def _s3(given: Settings, observer: Observer, features: MissingFeatures) -> BlobStore:
     # Likewise.
     from adapters.storage.s3 import S3BlobStore, S3Config
+    from adapters.storage.s3_parts import PartSizes
 
     store = S3BlobStore(
         S3Config(
@@ -82,11 +84,13 @@ def _s3(given: Settings, observer: Observer) -> BlobStore:
             connections=given.storage_streams + 10,  # beside the streams, what is short
             request_timeout=given.storage_timeout,
             attempts=given.storage_attempts,
+            parts=PartSizes(given.max_blob_bytes),
         ),
         observer=observer,
+        report=partial(features.report, "s3"),
     )
     # Its client makes further attempts itself, also for each part of an upload.
-    return _with_room(_patient(store, replace(given, storage_attempts=1), "s3", observer), given)
+    return _with_room(_patient(store, replace(given, storage_attempts=1), "s3", observer), given, "s3")
 
 
 def _ftp(given: Settings, observer: Observer) -> BlobStore:
@@ -114,7 +118,7 @@ def _ftp(given: Settings, observer: Observer) -> BlobStore:
     # One connection is left for what is short.
     streams = min(given.storage_streams, max(given.ftp_connections - 1, 1))
     bounded = _patient(store, replace(given, storage_streams=streams), "ftp", observer, given.storage_streams)
-    return _with_room(bounded, given)
+    return _with_room(bounded, given, "ftp")
 
 
 def _in_database(database: Database, given: Settings, observer: Observer) -> BlobStore:
@@ -122,19 +126,21 @@ def _in_database(database: Database, given: Settings, observer: Observer) -> Blo
     store = DatabaseBlobStore(database)
     # Before a file there is no network.
     if given.database == "sqlite":
-        return _with_room(ObservedBlobStore(store, "database", observer), given)
-    return _with_room(_patient(store, given, "database", observer), given)
+        return _with_room(ObservedBlobStore(store, "database", observer), given, "database")
+    return _with_room(_patient(store, given, "database", observer), given, "database")
 
 
 def _fs(given: Settings, observer: Observer) -> BlobStore:
     store = FilesystemBlobStore(FilesystemConfig(given.fs_base_path))
-    return _with_room(ObservedBlobStore(store, "fs", observer), given, {given.fs_base_path: room.on_disk})
+    return _with_room(ObservedBlobStore(store, "fs", observer), given, "fs", {given.fs_base_path: room.on_disk})
 
 
-def _with_room(store: BlobStore, given: Settings, looks: room.Looks | None = None) -> BlobStore:
+def _with_room(store: BlobStore, given: Settings, backend: str, looks: room.Looks | None = None) -> BlobStore:
     """One that leaves room beside the bytes, and beside the rows: a delete needs some of it too."""
     all_looks = dict(looks or {}) | ({given.sqlite_path: sqlite.room} if given.database == "sqlite" else {})
-    return room.WithRoom(store, all_looks, given.min_free_bytes) if all_looks and given.min_free_bytes else store
+    if not all_looks or not given.min_free_bytes:
+        return store
+    return room.WithRoom(store, all_looks, given.min_free_bytes, backend)
 
 
 def _patient(
@@ -180,12 +186,14 @@ def _configured(names: Sequence[str], **makers: Callable[[], BlobStore]) -> Mapp
 class Container(containers.DeclarativeContainer):
     """Drivebay, put together. To be given its `settings`.
 
-    Also an `observer`, if there is one, and an `opening` if the tables are not to be brought to their newest form.
+    Also an `observer`, if there is one, an `opening` if the tables are not to be brought to their newest form, and
+    `missing_features` if some are known, or are not to be logged.
     """
 
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
     observer: providers.Provider[Observer] = providers.Object(UNOBSERVED)
     opening: providers.Provider[Opening] = providers.Object(Opening.MIGRATE)
+    missing_features: providers.Provider[MissingFeatures] = providers.Singleton(MissingFeatures)
     _given: Any = settings.provided
 
     sqlite = providers.Singleton(
@@ -215,7 +223,7 @@ class Container(containers.DeclarativeContainer):
         settings,
         observer,
     )
-    s3 = providers.Singleton(_s3, settings, observer)
+    s3 = providers.Singleton(_s3, settings, observer, missing_features)
     ftp = providers.Singleton(_ftp, settings, observer)
     stores = providers.Singleton(
         Stores,

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence, Set
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -14,21 +14,18 @@ from application.ownership import Ownership, Standing, taken
 from application.ports.observer import Observer
 from application.ports.tables import Tables
 from application.reap import Reap
-from domain.errors import DriveError
+from domain.blob import ObjectKey
+from domain.errors import DriveError, Kind
+from entrypoints import advice
+from entrypoints.advice import SETTINGS_OF_STORAGES
 from entrypoints.container import Container
+from entrypoints.missing_features import BackendFeature
 from entrypoints.setting_values import hashed
 from entrypoints.settings import Settings
 from entrypoints.tokens import kept_token
 
 LOG = structlog.get_logger()
 PAUSE = 1.0  # seconds
-SETTINGS_OF_STORAGES = {
-    "fs": "FS_BASE_PATH",
-    "database": "DATABASE_URL",
-    "s3": "S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY or S3_SECRET_KEY",
-    "ftp": "FTP_HOST, FTP_PORT, FTP_USER or FTP_PASSWORD",
-    "memory": "STORAGE",
-}
 
 
 class StartError(Exception):
@@ -95,6 +92,42 @@ async def running(container: Container, *, patient: bool = False) -> AsyncIterat
         yield
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Results of the check at the start of a server, which its workers need not find out again.
+
+    `created`: epochs of storages that were marked, which no copy of the database can know. `full`: why no new blobs are
+    taken, if the disk is full.
+    """
+
+    created: Set[ObjectKey] = frozenset()
+    missing_features: Sequence[BackendFeature] = ()
+    full: DriveError | None = None
+
+
+NOTHING_KNOWN = Started()
+
+
+async def check_start(container: Container) -> Started:
+    """Open all that the settings name, and try each operation of a write once on the storage for new blobs.
+
+    Raises StartError with what to do. On a full disk blobs are still read and deleted, so it does not stop the start.
+    """
+    async with entered(container):
+        active = container.stores().active
+        full = await _try_writes(container, active)
+        await _open_storage(container, active)
+        return Started(container.ownership().created, container.missing_features().found, full)
+
+
+async def _try_writes(container: Container, active: str) -> DriveError | None:
+    steps = await container.check_storage()(active)
+    step = steps[-1]
+    if step.fault is None or step.fault.kind is Kind.NO_SPACE:
+        return step.fault
+    raise StartError(advice.about_start(active, step, step.fault, container.settings()))
+
+
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[None]:
     """The selected adapters opened. Raises StartError if one can't be, or the storage for new blobs can't be used.
@@ -102,12 +135,15 @@ async def opened(container: Container) -> AsyncIterator[None]:
     A storage that the database does not know is marked.
     """
     async with entered(container):
-        active = container.stores().active
-        try:
-            await container.ownership().open(active)
-        except DriveError as fault:
-            raise StartError(f"{SETTINGS_OF_STORAGES[active]}: {fault.detail}") from fault
+        await _open_storage(container, container.stores().active)
         yield
+
+
+async def _open_storage(container: Container, backend: str) -> None:
+    try:
+        await container.ownership().open(backend)
+    except DriveError as fault:
+        raise StartError(f"{SETTINGS_OF_STORAGES[backend]}: {fault.detail}") from fault
 
 
 @asynccontextmanager

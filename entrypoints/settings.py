@@ -30,6 +30,7 @@ SECONDS = values.number(float, Meta(gt=0))
 PATIENCE = values.number(float, Meta(gt=0, le=24 * 3600))  # leases are longer, and may not last for ever
 WHILE = values.number(float, Meta(ge=0, le=24 * 3600))
 GRACE = values.number(int, Meta(ge=0, le=366 * 24 * 3600))
+LARGEST_S3_OBJECT = 5 * 1024**4  # bytes
 # These may be in a file: NAME_FILE.
 SECRETS = {
     *("AUTH_BEARER_TOKEN", "SECRET_KEY", "DATABASE_URL", "DB_PASSWORD"),
@@ -252,6 +253,10 @@ class _Reading:
             self._check_memory(settings)
         if settings.storage == "s3" and not settings.s3_bucket:
             self._faults.append("S3_BUCKET: not given. With STORAGE=s3, set it to the name of a bucket.")
+        if settings.storage == "s3" and settings.max_blob_bytes > LARGEST_S3_OBJECT:
+            self._faults.append(
+                f"MAX_BLOB_BYTES: S3 takes objects of up to 5 TiB. Set it to {LARGEST_S3_OBJECT} or less."
+            )
         if settings.storage == "ftp":
             self._check_ftp(settings)
         if bool(settings.s3_access_key) != bool(settings.s3_secret_key):

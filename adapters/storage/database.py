@@ -71,7 +71,7 @@ class DatabaseBlobStore(BlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        extent = await self._extent(key, "open")
+        extent = await self._extent(key, "read")
         part = None if byte_range is None else byte_range.within(extent.size)
         yield self._read(key, extent, part or ByteRange(0, max(extent.size, 1)))
 

@@ -21,7 +21,7 @@ from adapters.storage.files import CHUNK, FileReader, FileWriter, fsync_folder, 
 from adapters.threads import Threads
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import DriveError, Kind, Reason
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -111,7 +111,10 @@ class FilesystemBlobStore(BlobStore):
                 return function(*args)
             except OSError as error:
                 kind, detail = self._explain(error, operation)
-                raise DriveError(kind, detail, operation=operation, backend=self.backend, subject=subject) from error
+                reason = Reason.DENIED if error.errno in FORBIDDEN else None
+                raise DriveError(
+                    kind, detail, operation=operation, backend=self.backend, subject=subject, reason=reason
+                ) from error
 
         return await self._threads.run(translated)
 
@@ -177,7 +180,7 @@ class _Reading(AsyncIterator[bytes]):
 
     async def __aenter__(self) -> Self:
         try:
-            self._first = await self._store.run("open", self._key, self._file.open)
+            self._first = await self._store.run("read", self._key, self._file.open)
         except BaseException:
             await self.__aexit__()
             raise

@@ -34,7 +34,7 @@ class MemoryBlobStore(BlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        data = self._get(key, "open")
+        data = self._get(key, "read")
         if byte_range is not None:
             part = byte_range.within(len(data))
             data = data[part.start : part.stop]

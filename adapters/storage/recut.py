@@ -1,17 +1,22 @@
 """Chunks as they come, in pieces as a backend wants them."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from io import BytesIO
+from itertools import repeat
 
 
-async def recut(chunks: AsyncIterable[bytes], size: int) -> AsyncGenerator[bytes]:
-    """The same bytes in pieces of `size`, but for the last, which may be shorter; at least one, which may be empty.
+async def recut(chunks: AsyncIterable[bytes], sizes: int | Iterable[int]) -> AsyncGenerator[bytes]:
+    """Yield the same bytes in pieces of one size, or of one `sizes` after the other.
+
+    The last piece may be shorter. There is at least one piece, which may be empty.
 
     A piece is gathered in the memory that it is handed out in, and is not kept here: there is one at a time, unless the
     caller keeps more.
     """
     gathered = BytesIO()
     none_yet = True
+    following = repeat(sizes) if isinstance(sizes, int) else iter(sizes)
+    size = next(following)
     async for chunk in chunks:
         rest = memoryview(chunk)
         while gathered.tell() + len(rest) > size:
@@ -20,6 +25,7 @@ async def recut(chunks: AsyncIterable[bytes], size: int) -> AsyncGenerator[bytes
             rest = rest[room:]
             yield _take(gathered)
             none_yet = False
+            size = next(following)
         gathered.write(rest)
         if size // 16 < gathered.tell() == gathered.getbuffer().nbytes:
             _make_room(gathered, size)
@@ -47,8 +53,8 @@ def _take(gathered: BytesIO) -> bytes:
 class Pieces(AsyncIterator[bytes]):
     """What `recut` cuts, but the first piece can be waited for before it is taken. To be closed."""
 
-    def __init__(self, chunks: AsyncIterable[bytes], size: int) -> None:
-        self._cut = recut(chunks, size)
+    def __init__(self, chunks: AsyncIterable[bytes], sizes: int | Iterable[int]) -> None:
+        self._cut = recut(chunks, sizes)
         self._first: list[bytes] = []
 
     async def first_size(self) -> int:

@@ -26,8 +26,9 @@ class WithRoom(Around):
     second at most, and each time an eighth of `least` was written: so several processes may write at once.
     """
 
-    def __init__(self, store: BlobStore, looks: Looks, least: int) -> None:
+    def __init__(self, store: BlobStore, looks: Looks, least: int, backend: str) -> None:
         super().__init__(store)
+        self._backend = backend
         self._looks = looks
         self._least = least
         self._most_unseen = min(least // 8, MOST_UNSEEN)
@@ -51,7 +52,7 @@ class WithRoom(Around):
             self._full = await asyncio.to_thread(self._find_full)
         if self._full is not None:
             detail = f"{self._full} has less than the {self._least:,} bytes free of MIN_FREE_BYTES. Free some space."
-            raise DriveError(Kind.NO_SPACE, detail, operation="put", subject=key)
+            raise DriveError(Kind.NO_SPACE, detail, operation="put", backend=self._backend, subject=key)
 
     def _find_full(self) -> Path | None:
         for place, look in self._looks.items():

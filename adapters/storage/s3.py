@@ -4,6 +4,7 @@ A small object is one PutObject, a larger one a multipart upload. What a killed 
 aborted by `delete`.
 """
 
+import hashlib
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,12 +18,15 @@ from botocore.handlers import add_expect_header
 from adapters.cancellation import to_the_end
 from adapters.storage.recut import Pieces
 from adapters.storage.s3_body import Body
+from adapters.storage.s3_features import S3Features, code
 from adapters.storage.s3_keys import names
-from adapters.storage.s3_requests import S3Requests, code
+from adapters.storage.s3_parts import PartSizes
+from adapters.storage.s3_requests import KINDS, S3Requests
 from adapters.storage.s3_responses import LIST, OBJECT, require, require_range
 from adapters.storage.s3_session import new_session
-from adapters.storage.s3_upload import PART, S3Uploads
+from adapters.storage.s3_upload import S3Uploads
 from application.ports.blob_store import BlobStore, Stored
+from application.ports.features import FeatureReport, unreported
 from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -33,6 +37,19 @@ if TYPE_CHECKING:
 
 CHUNK = 1024 * 1024
 NEVER = 24 * 3600.0  # seconds
+# The requests that are made here, and the operations that they are part of.
+OPERATIONS = {
+    "ListObjectsV2": "list",
+    "ListMultipartUploads": "list",
+    "PutObject": "put",
+    "CreateMultipartUpload": "put",
+    "UploadPart": "put",
+    "CompleteMultipartUpload": "put",
+    "GetObject": "read",
+    "HeadObject": "stat",
+    "DeleteObject": "delete",
+    "AbortMultipartUpload": "delete",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +58,8 @@ class S3Config:
 
     Times are in seconds: to connect; for a response or the next bytes; and for a whole request, from when the last
     bytes of its body moved.
-    `attempts`: how often a request is made that fails for reasons that may pass.
+    `attempts`: how often a request is made that fails for reasons that may pass. `parts`: the sizes of the parts of
+    large objects, which also say how large an object can be.
     """
 
     bucket: str
@@ -55,20 +73,28 @@ class S3Config:
     read_timeout: float = 30
     request_timeout: float = 60
     attempts: int = 2
+    parts: PartSizes = field(default_factory=PartSizes)
 
 
 class S3BlobStore(BlobStore):
     """Objects in a bucket. To be entered before use; `check` says whether the bucket can be used.
 
-    Requests that the client makes once more are told to the observer by the names that S3 has for them.
+    The observer is told of requests that the client makes once more, by the operation that they belong to.
     """
 
-    def __init__(self, config: S3Config, backend: str = "s3", observer: Observer = UNOBSERVED) -> None:
+    def __init__(
+        self,
+        config: S3Config,
+        backend: str = "s3",
+        observer: Observer = UNOBSERVED,
+        report: FeatureReport = unreported,
+    ) -> None:
         self.backend = backend
         self._observer = observer
         self._config = config
         self._bucket = config.bucket
-        self._requests = S3Requests(config.bucket, backend, config.request_timeout)
+        self._features = S3Features(report)
+        self._requests = S3Requests(config.bucket, backend, config.request_timeout, self._features)
         self._stack = AsyncExitStack()
         self._client: S3Client
         self._uploads: S3Uploads
@@ -108,7 +134,7 @@ class S3BlobStore(BlobStore):
     def _tell_of_retry(self, attempts: int, operation: Any, **_: Any) -> None:
         """Called when the client has made a request, and asks whether to make it again."""
         if attempts > 1:
-            self._observer.retried(self.backend, operation.name)
+            self._observer.retried(self.backend, OPERATIONS[operation.name])
 
     async def check(self) -> None:
         with self._requests.translating("check", ""):
@@ -116,10 +142,10 @@ class S3BlobStore(BlobStore):
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         with self._uploads.holding_one():
-            async with aclosing(Pieces(chunks, PART)) as parts:
+            async with aclosing(Pieces(chunks, self._config.parts)) as parts:
                 size = await parts.first_size()
                 try:
-                    if size == PART:
+                    if size == self._config.parts.least:
                         return await self._uploads.put(key, parts)
                     return await self._put_whole(key, Body(await anext(parts)), size)
                 except BaseException as error:
@@ -127,11 +153,36 @@ class S3BlobStore(BlobStore):
                     raise
 
     async def _put_whole(self, key: ObjectKey, data: Body, size: int) -> Stored:
-        whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=data, IfNoneMatch="*")
+        async def send(**condition: Any) -> object:
+            data.seek(0)
+            whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=data, **condition)
+            return await self._requests.ask(whole, "ETag", body=data)
+
         with self._requests.translating("put", key):
-            # To the end: a request that is dropped may land after all, behind the delete of what it left.
-            await to_the_end(self._requests.ask(whole, "ETag", body=data))
+            try:
+                # To the end: a request that is dropped may land after all, behind the delete of what it left.
+                await to_the_end(self._features.write(send))
+            except ClientError as error:
+                if KINDS.get(code(error)) is not Kind.ALREADY_EXISTS or not await self._has(key, data):
+                    raise
         return Stored(size)
+
+    async def _has(self, key: ObjectKey, data: Body) -> bool:
+        """Whether the object under the key is the one that was sent.
+
+        Then the response to an earlier request was lost, and the request was repeated, by a client or by a proxy.
+        """
+        try:
+            response = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
+        except ClientError:
+            return False
+        async with response["Body"] as body:
+            require(response, *OBJECT)
+            if response["ContentLength"] != len(data.getbuffer()):
+                return False
+            if response["ETag"].strip('"') == hashlib.md5(data.getbuffer(), usedforsecurity=False).hexdigest():
+                return True
+            return bool(await body.read() == data.getbuffer())  # the ETag need not be the MD5
 
     async def _undo(self, key: ObjectKey, error: BaseException) -> None:
         """Clear up after a put that failed, also where it is not known how far it came."""
@@ -146,7 +197,7 @@ class S3BlobStore(BlobStore):
         if byte_range is not None:
             wanted["Range"] = f"bytes={byte_range.start}-{byte_range.stop - 1}"
         async with AsyncExitStack() as stack:
-            with self._requests.translating("open", key):
+            with self._requests.translating("read", key):
                 response = await self._requests.timed(self._client.get_object(**wanted))
                 body = await stack.enter_async_context(response["Body"])
                 require(response, *OBJECT)
@@ -174,7 +225,7 @@ class S3BlobStore(BlobStore):
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         with self._requests.translating("list", ""):
-            async for name in names(self._client, self._bucket, "" if after is None else after.value):
+            async for name in names(self._client, self._bucket, "" if after is None else after.value, self._features):
                 if OBJECT_KEY.fullmatch(name):
                     yield ObjectKey(name)
 

@@ -4,17 +4,20 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
+from adapters.storage.s3_features import UPLOAD_LISTS, S3Features
 from adapters.storage.s3_responses import LIST, UPLOADS, require
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 
-async def names(client: "S3Client", bucket: str, after: str) -> AsyncIterator[str]:
+async def names(client: "S3Client", bucket: str, after: str, features: S3Features) -> AsyncIterator[str]:
     """Their keys behind `after`, each once, in ascending order, as S3 lists both."""
     async with (
         aclosing(_objects(client, bucket, after)) as objects,
-        aclosing(_uploads(client, bucket, after)) as uploads,
+        aclosing(_uploads(client, bucket, after, features)) as uploads,
     ):
         last = after
         async for name in _merged(objects, uploads):
@@ -30,16 +33,20 @@ async def _objects(client: "S3Client", bucket: str, after: str) -> AsyncGenerato
             yield found["Key"]
 
 
-async def _uploads(client: "S3Client", bucket: str, after: str) -> AsyncGenerator[str]:
+async def _uploads(client: "S3Client", bucket: str, after: str, features: S3Features) -> AsyncGenerator[str]:
     # Some servers list those of `after` itself, too.
-    marker: Any = {"KeyMarker": after}
+    marker: Any = {"KeyMarker": after} if features.may_have(UPLOAD_LISTS) else {}
     while marker:
-        page = await client.list_multipart_uploads(Bucket=bucket, **marker)
+        try:
+            page = await client.list_multipart_uploads(Bucket=bucket, **marker)
+        except ClientError as error:
+            features.accept_missing_list(error)
+            return
         require(page, *UPLOADS)
         for found in page.get("Uploads", []):
             yield found["Key"]
         marker = {}
-        if page["IsTruncated"]:
+        if page.get("IsTruncated"):
             marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
 

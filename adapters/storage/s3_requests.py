@@ -11,8 +11,9 @@ from botocore.parsers import ResponseParserError
 
 from adapters.storage.progress import progress_deadline
 from adapters.storage.s3_body import Body
+from adapters.storage.s3_features import S3Features, code
 from adapters.storage.s3_responses import NotS3Error, Response, require, require_deletion
-from domain.errors import DriveError, Kind
+from domain.errors import DriveError, Kind, Reason
 
 T = TypeVar("T", bound=Response)
 
@@ -34,6 +35,17 @@ DETAILS = {
     Kind.ALREADY_EXISTS: "An object is under this key already.",
     Kind.RANGE_NOT_SATISFIABLE: "The range starts behind the object's end.",
     Kind.NO_SPACE: "The bucket's storage is full, or its quota is used up.",
+}
+REASONS = {
+    "NoSuchBucket": Reason.ABSENT,
+    "AccessDenied": Reason.DENIED,
+    "403": Reason.DENIED,
+    "InvalidAccessKeyId": Reason.LOGIN,
+    "SignatureDoesNotMatch": Reason.LOGIN,
+    "NotImplemented": Reason.UNSUPPORTED,
+    "501": Reason.UNSUPPORTED,
+    "MethodNotAllowed": Reason.UNSUPPORTED,
+    "405": Reason.UNSUPPORTED,
 }
 # What to do, likewise.
 HINTS = {
@@ -57,6 +69,7 @@ class S3Requests:
     bucket: str
     backend: str
     timeout: float
+    features: S3Features
 
     @contextmanager
     def translating(self, operation: str, key: object) -> Iterator[None]:
@@ -67,7 +80,7 @@ class S3Requests:
             kind = KINDS.get(code(error), Kind.UNAVAILABLE)
             hint = HINTS.get(code(error), "")
             detail = DETAILS.get(kind) or f"The bucket {self.bucket} can't be used: {error}. {hint}".rstrip()
-            raise self._error(kind, detail, operation, key) from error
+            raise self._error(kind, detail, operation, key, REASONS.get(code(error))) from error
         except (ConnectTimeoutError, ReadTimeoutError, TimeoutError) as error:
             raise self._error(Kind.TIMEOUT, f"S3 did not answer in time: {error}.", operation, key) from error
         except SSLError as error:
@@ -81,7 +94,8 @@ class S3Requests:
             detail = f"The server that should be S3 is not: its response is not XML. {PORTAL}"
             raise self._error(Kind.UNAVAILABLE, detail, operation, key) from error
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
-            raise self._error(Kind.UNAVAILABLE, f"S3 can't be reached: {error}.", operation, key) from error
+            detail = f"S3 can't be reached: {error}."
+            raise self._error(Kind.UNAVAILABLE, detail, operation, key, Reason.UNREACHABLE) from error
 
     async def timed(self, request: Coroutine[Any, Any, T], body: Body | None = None) -> T:
         """Send a request with a deadline, which is put off while bytes of its body move.
@@ -105,10 +119,5 @@ class S3Requests:
         """What a put fails with if there is an object under its key."""
         return self._error(Kind.ALREADY_EXISTS, DETAILS[Kind.ALREADY_EXISTS], "put", key)
 
-    def _error(self, kind: Kind, detail: str, operation: str, key: object) -> DriveError:
-        return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key)
-
-
-def code(error: ClientError) -> str:
-    """The code that S3 gave to what went wrong; empty if it gave none."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+    def _error(self, kind: Kind, detail: str, operation: str, key: object, reason: Reason | None = None) -> DriveError:
+        return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key, reason=reason)

@@ -10,10 +10,10 @@ from domain.blob import ByteRange
 
 Response = Mapping[str, Any]
 
-# What S3 always returns, by botocore's names. A list without IsTruncated could be any page, and would look empty.
+# What S3 always returns, by botocore's names. A list without Name or Bucket could be any page, and would look empty.
 OBJECT = ("ETag", "ContentLength", "LastModified")
 LIST = ("Name", "IsTruncated")
-UPLOADS = ("Bucket", "IsTruncated")
+UPLOADS = ("Bucket",)  # rclone leaves IsTruncated out of an empty list
 REQUEST_ID = "x-amz-request-id"
 
 

@@ -46,8 +46,9 @@ class BlobStore(Protocol):
 
         On return the object is whole and durable. If anything fails, the source of the chunks and a cancellation
         included, nothing is left under the key, no write is still under way, and the fault goes to the caller.
-        Raises ALREADY_EXISTS, and leaves the object alone, if there is one; NO_SPACE if the backend is full. An empty
-        chunk may mean that the sender pauses: a store may give up what it holds until there are further bytes.
+        Raises ALREADY_EXISTS, and leaves the object alone, if there is one, unless it has the very same bytes and may
+        be this put's own; NO_SPACE if the backend is full. An empty chunk may mean that the sender pauses: a store may
+        give up what it holds until there are further bytes.
         """
 
     @abstractmethod

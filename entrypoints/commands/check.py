@@ -17,6 +17,7 @@ from entrypoints.commands.check_report import JsonReport, Report, TextReport, co
 from entrypoints.commands.checked import Checked, State
 from entrypoints.commands.exits import INCOMPLETE, WRONG, tell_and_exit
 from entrypoints.container import Container
+from entrypoints.missing_features import MissingFeatures
 from entrypoints.settings import Loaded, SettingsError
 
 
@@ -36,7 +37,8 @@ def check(*, as_json: bool) -> None:
       database      it lets the user in, its tables are the newest, its clock agrees,
                     and a row can be written, changed, and deleted
       storage ...   each that is configured, for new blobs and for older ones: a probe of
-                    100 kB is written, read back and compared, whole and in part, and deleted
+                    100 kB is written, read back and compared, whole and in part, listed, and
+                    deleted; features that its server lacks are named
 
     It may run beside servers at any time. It changes nothing and leaves nothing behind, also when it is interrupted:
     the probe is noted in the database like an upload, so if all else fails the servers delete it. No secret is shown.
@@ -85,7 +87,11 @@ async def _check(loaded: Loaded, report: Report) -> list[Checked]:
 async def _parts(loaded: Loaded) -> AsyncIterator[Checked]:
     given = loaded.settings
     # One attempt, for it is to be told how things are.
-    container = Container(settings=replace(given, storage_attempts=1), opening=Opening.INSPECT)
+    container = Container(
+        settings=replace(given, storage_attempts=1),
+        opening=Opening.INSPECT,
+        missing_features=MissingFeatures(logged=False),
+    )
     yield Checked("settings", State.OK, "all of them can be read", " ".join(loaded.hints))
     if (folder := check_parts.data_folder(given)) is not None:
         yield folder

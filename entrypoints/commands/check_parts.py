@@ -128,7 +128,7 @@ async def storage(
         return _failed(part, place, steps, given)
     if not write:
         return Checked(part, State.NOT_YET, place, advice.AFTER_THE_DATABASE, steps)
-    return Checked(part, State.OK, place, steps=steps)
+    return Checked(part, State.OK, place, advice.about_missing(container.missing_features().of(backend)), steps)
 
 
 def _failed(part: str, place: str, steps: Sequence[Step], given: Settings) -> Checked:

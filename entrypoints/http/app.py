@@ -1,7 +1,7 @@
 """The Litestar application."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Set
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
 
 from application.ports.tables import Opening
-from domain.blob import ObjectKey
 from entrypoints import lifecycle, logs, settings
 from entrypoints.container import Container
 from entrypoints.http import blobs, docs, health, lists
@@ -30,7 +29,8 @@ from entrypoints.http.query import QueryMiddleware
 from entrypoints.http.raw_paths import RawPathMiddleware
 from entrypoints.http.secure_headers import SecureHeaders
 from entrypoints.http.unread_bodies import UnreadBodyMiddleware
-from entrypoints.lifecycle import StartError
+from entrypoints.lifecycle import NOTHING_KNOWN, Started, StartError
+from entrypoints.missing_features import MissingFeatures
 from entrypoints.settings import Settings, SettingsError
 from entrypoints.stopping import Stopping
 from entrypoints.telemetry.watching import Watching
@@ -45,19 +45,20 @@ def create_app(
     *,
     patient: bool = False,
     stopping: Stopping | None = None,
-    created: Set[ObjectKey] = frozenset(),
+    started: Started = NOTHING_KNOWN,
 ) -> Litestar:
     """An application of its own, with nothing shared. `configure` may override what the container provides.
 
     At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead. It creates
-    no tables either: its parent did, and where there are none now, the database is not the parent's. `created`: epochs
-    that this server has written, see application/ownership.py.
+    no tables either: its parent did, and where there are none now, the database is not the parent's. `started`: what
+    the check of this server's start returned.
     """
     stopping = stopping or Stopping()
     watching = Watching(given)
     opening = Opening.REQUIRE if patient else Opening.MIGRATE
-    container = Container(settings=given, observer=watching.observer, opening=opening)
-    container.ownership.add_kwargs(created=created)
+    features = MissingFeatures(started.missing_features)
+    container = Container(settings=given, observer=watching.observer, opening=opening, missing_features=features)
+    container.ownership.add_kwargs(created=started.created)
     configure(container)
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from application.stores import Stores
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 
-ALL = ["reach", "note", "write", "read", "range", "stat", "delete", "forget"]
+ALL = ["reach", "note", "write", "read", "range", "stat", "list", "delete", "forget"]
 FAULT = DriveError(Kind.UNAVAILABLE, "It is down.")
 
 
@@ -53,6 +53,14 @@ class IgnoresRanges(MemoryBlobStore):
 class Miscounts(MemoryBlobStore):
     async def stat(self, key: ObjectKey) -> Stored:
         return Stored((await super().stat(key)).size - 1)
+
+
+class Hides(MemoryBlobStore):
+    """From its list, what it has."""
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        return
+        yield
 
 
 class Keeps(MemoryBlobStore):
@@ -99,6 +107,11 @@ class Fails(MemoryBlobStore):
         await self._at("stat")
         return await super().stat(key)
 
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        await self._at("list")
+        async for key in super().keys(after):
+            yield key
+
     async def delete(self, key: ObjectKey) -> None:
         await self._at("delete")
         await super().delete(key)
@@ -128,7 +141,14 @@ async def test_without_a_note_nothing_is_written() -> None:
 
 @pytest.mark.parametrize(
     ("store", "step"),
-    [(Loses, "write"), (Changes, "read"), (IgnoresRanges, "range"), (Miscounts, "stat"), (Keeps, "delete")],
+    [
+        (Loses, "write"),
+        (Changes, "read"),
+        (IgnoresRanges, "range"),
+        (Miscounts, "stat"),
+        (Hides, "list"),
+        (Keeps, "delete"),
+    ],
 )
 async def test_a_storage_that_does_not_keep_its_word(store: Any, step: str) -> None:
     broken = store()
@@ -140,7 +160,7 @@ async def test_a_storage_that_does_not_keep_its_word(store: Any, step: str) -> N
     assert await keys(broken) == []
 
 
-@pytest.mark.parametrize("step", ["reach", "write", "read", "range", "stat", "delete"])
+@pytest.mark.parametrize("step", ["reach", "write", "read", "range", "stat", "list", "delete"])
 async def test_a_storage_that_fails(step: str) -> None:
     store, metadata = Fails(step), MemoryMetadata()
     steps = await checking(store, metadata)("memory")
@@ -150,7 +170,7 @@ async def test_a_storage_that_fails(step: str) -> None:
     assert len(metadata.garbage_rows) == (step != "reach")
 
 
-@pytest.mark.parametrize("step", ["reach", "write", "read", "range", "stat", "delete"])
+@pytest.mark.parametrize("step", ["reach", "write", "read", "range", "stat", "list", "delete"])
 async def test_an_interruption(step: str) -> None:
     store, metadata = Fails(step, hang=True), MemoryMetadata()
     task = asyncio.create_task(_check(store, metadata))

@@ -386,7 +386,7 @@ class RefusesToCutARange(MemoryBlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        if byte_range is not None and byte_range.stop > len(self._get(key, "open")):
+        if byte_range is not None and byte_range.stop > len(self._get(key, "read")):
             raise DriveError(Kind.RANGE_NOT_SATISFIABLE, "The range ends behind the object's end.")
         async with super().open(key, byte_range) as chunks:
             yield chunks
@@ -398,7 +398,7 @@ class ReadsNothingBehindTheEnd(MemoryBlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        data = self._get(key, "open")
+        data = self._get(key, "read")
         part = byte_range or ByteRange(0, len(data) or 1)
         yield each([piece] if (piece := data[part.start : part.stop]) else [])
 
@@ -462,7 +462,7 @@ class SharesItsPosition(MemoryBlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        data = self._get(key, "open")
+        data = self._get(key, "read")
         part = byte_range or ByteRange(0, len(data))
         self.position = part.start
 

@@ -1,10 +1,12 @@
 """The layers under their contract: each alone, and all that the settings put around each storage."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.storage.memory import MemoryBlobStore
 from adapters.storage.policies import Policies, with_policies
 from adapters.storage.policies.around import Around as Layer
 from adapters.storage.policies.bounded import BoundedBlobStore
@@ -15,16 +17,18 @@ from adapters.storage.policies.timed import TimedBlobStore
 from adapters.storage.room import WithRoom
 from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED
+from domain.errors import DriveError, Kind
 from entrypoints.container import Container
 from entrypoints.settings import load
 from tests.contracts.layer import Around, LayerContract
+from tests.contracts.test_policies import Flaky, Patience, operations
 
 LAYERS: dict[str, Around] = {
     "timed": lambda store: TimedBlobStore(store, 60, "memory"),
     "retrying": lambda store: RetryingBlobStore(store, 3, "memory"),
     "observed": lambda store: ObservedBlobStore(store, "memory", UNOBSERVED),
     "bounded": lambda store: BoundedBlobStore(store, Streams(2, 60, "memory"), 2, 60, "memory"),
-    "with room": lambda store: WithRoom(store, {}, 0),
+    "with room": lambda store: WithRoom(store, {}, 0, "memory"),
     "policies": lambda store: with_policies(store, Policies(), "memory"),
 }
 STORAGES = {
@@ -36,6 +40,9 @@ STORAGES = {
     "s3": {"STORAGE": "s3", "S3_BUCKET": "b"},
     "ftp": {"STORAGE": "ftp", "FTP_HOST": "127.0.0.1", "FTP_USER": "u", "FTP_PASSWORD": "p"},
 }
+
+
+OPERATIONS = operations(MemoryBlobStore())
 
 
 class TestEach(LayerContract):
@@ -54,6 +61,39 @@ class TestAllOfAStorage(LayerContract):
             return in_place_of_the_innermost(stores.by_name[stores.active], store)
 
         return around
+
+    @pytest.mark.parametrize("name", OPERATIONS)
+    async def test_a_failure_names_backend_and_operation(self, around: Around, name: str) -> None:
+        """Also where the storage has not said so itself."""
+        store = around(Patience(Flaky(100, Kind.NO_SPACE)))
+        with pytest.raises(DriveError) as caught:
+            await operations(store)[name]()
+        expected = next(layer._backend for layer in layers(store) if isinstance(layer, ObservedBlobStore))
+        assert (caught.value.backend, caught.value.operation) == (expected, name)
+
+
+@pytest.mark.parametrize("storage", ["fs", "database on SQLite", "s3", "ftp"])
+async def test_a_full_disk_of_the_rows_names_the_storage(storage: str, tmp_path: Path) -> None:
+    (tmp_path / "drivebay.db").touch()
+    given = load(STORAGES[storage] | {"DATA_DIR": str(tmp_path), "MIN_FREE_BYTES": str(2**62)}, tmp_path / "no file")
+    stores = Container(settings=given).stores()
+    with pytest.raises(DriveError) as caught:
+        await operations(stores.by_name[stores.active])["put"]()
+    assert (caught.value.kind, caught.value.backend) == (Kind.NO_SPACE, stores.active)
+
+
+def test_a_storage_whose_client_repeats_requests_has_no_retry_layer(tmp_path: Path) -> None:
+    for name, has_one in (("s3", False), ("ftp", True), ("fs", False)):
+        given = load(STORAGES[name] | {"DATA_DIR": str(tmp_path), "STORAGE_ATTEMPTS": "3"}, tmp_path / "no such file")
+        stores = Container(settings=given).stores()
+        found = [layer for layer in layers(stores.by_name[name]) if isinstance(layer, RetryingBlobStore)]
+        assert bool(found) is has_one, name
+
+
+def layers(stack: BlobStore) -> Iterator[BlobStore]:
+    while isinstance(stack, Layer):
+        yield stack
+        stack = stack.store
 
 
 def in_place_of_the_innermost(stack: BlobStore, store: BlobStore) -> BlobStore:

@@ -73,7 +73,7 @@ def operations(store: BlobStore) -> dict[str, Callable[[], Awaitable[object]]]:
     return {
         "check": store.check,
         "put": lambda: store.put(KEY, each([b"x"])),
-        "open": lambda: read(store, KEY),
+        "read": lambda: read(store, KEY),
         "stat": lambda: store.stat(KEY),
         "delete": lambda: store.delete(KEY),
         "list": lambda: keys(store),
@@ -210,7 +210,7 @@ class Flaky:
 
 
 class TestMoreTries:
-    @pytest.mark.parametrize("name", ["open", "stat", "delete", "list"])
+    @pytest.mark.parametrize("name", ["read", "stat", "delete", "list"])
     async def test_what_is_unavailable_is_tried_again(self, name: str) -> None:
         for times, tries in ((2, 3), (3, 3)):
             flaky = Flaky(times)
@@ -344,7 +344,7 @@ class TestWhatAnObserverIsTold:
             await operation()
         with refused(Kind.NOT_FOUND):
             await read(store, KEY)
-        names = ["check", "put", "open", "stat", "delete", "keys", "open"]
+        names = ["check", "put", "read", "stat", "delete", "list", "read"]
         assert told.faults() == [(name, "") for name in names]
         assert {operation.backend for operation in told.operations} == {"m"}
         assert all(operation.seconds >= 0 for operation in told.operations)
@@ -360,7 +360,7 @@ class TestWhatAnObserverIsTold:
                 await operation()
         with pytest.raises(Fault):
             await ObservedBlobStore(Buggy(), "m", told).stat(KEY)
-        unavailable = [(name, "unavailable") for name in ("check", "put", "open", "stat", "delete", "keys")]
+        unavailable = [(name, "unavailable") for name in ("check", "put", "read", "stat", "delete", "list")]
         assert told.faults() == [*unavailable, ("stat", "bug")]
         assert told.under_way == 0
 
@@ -380,7 +380,7 @@ class TestWhatAnObserverIsTold:
                 assert told.under_way == 1
                 await asyncio.sleep(0.5)
                 raise Fault
-        assert told.faults() == [("put", ""), ("put", ""), ("open", "")]
+        assert told.faults() == [("put", ""), ("put", ""), ("read", "")]
         assert all(operation.seconds < 0.5 for operation in told.operations)
         assert told.under_way == 0
 
@@ -394,4 +394,4 @@ class TestWhatAnObserverIsTold:
             with refused(Kind.TIMEOUT):
                 await read(store, KEY)
         assert told.retries == [("m", "stat")]
-        assert told.faults() == [("stat", ""), ("wait", "timeout"), ("open", "")]
+        assert told.faults() == [("stat", ""), ("wait", "timeout"), ("read", "")]

@@ -11,13 +11,13 @@ from urllib.parse import parse_qs
 import pytest
 
 from adapters.storage.s3 import S3BlobStore, S3Config
-from adapters.storage.s3_upload import PART
+from adapters.storage.s3_parts import PART, PartSizes
 from application.ports.blob_store import BlobStore
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 from tests.backends import ceph
 from tests.contracts.abilities import BackendContract
-from tests.contracts.blob_store import chunked, each, keys, pattern, read, refused
+from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
 
 
 @pytest.mark.docker
@@ -85,6 +85,22 @@ class TestS3(BackendContract):
             await store.delete(key)
         await store._uploads.abort(objects[0])
         assert await keys(store) == sorted(objects)
+
+    async def test_parts_that_grow_hold_the_largest_object(self, s3_bucket: S3Config) -> None:
+        """Ten parts in place of ten thousand, and ten times as much as they hold if they are equal."""
+        largest = 10 * PART + 5 * MIB
+        parts = PartSizes(largest, count=10)
+        async with S3BlobStore(replace(s3_bucket, parts=parts)) as store:
+            data = pattern(largest)
+            key = await self.put(store, data)
+            assert await read(store, key) == data
+            head = await store._client.head_object(Bucket=store._bucket, Key=key.value)
+            assert head["ETag"].endswith('-10"'), "the number of parts is another one"
+            await store.delete(key)
+            self.alive.discard(key)
+            with refused(Kind.TOO_LARGE):
+                await store.put(ObjectKey.random(), chunked(data + pattern(PART)))
+            assert await self.residue(store) == []
 
     async def test_what_else_is_in_the_bucket_is_left_alone(self, store: BlobStore) -> None:
         assert isinstance(store, S3BlobStore)

@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from adapters.storage.s3 import S3BlobStore, S3Config
+from application.ports.features import FeatureReport, unreported
 
 DATE = "Fri, 27 Oct 2023 10:00:00 GMT"
 ID = {"x-amz-request-id": "tx1"}
@@ -20,13 +21,14 @@ class Reply:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: str = ""
+    body: str | bytes = ""
     length: int | None = None
 
     def encode(self) -> bytes:
         headers = {"Content-Length": str(len(self.body) if self.length is None else self.length), **self.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"HTTP/1.1 {self.status} Whatever\r\n{head}\r\n{self.body}".encode()
+        body = self.body if isinstance(self.body, bytes) else self.body.encode()
+        return f"HTTP/1.1 {self.status} Whatever\r\n{head}\r\n".encode() + body
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Request:
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
+    body: bytes = b""
 
     @property
     def operation(self) -> str:
@@ -53,6 +56,20 @@ class Request:
                 return f"{self.method.capitalize()}Object"
 
 
+Replies = Mapping[str, Reply | Callable[[Request], Reply | None]]
+"""By the name of the operation. A function returns None for the usual reply."""
+
+
+def error(status: int, code: str) -> Reply:
+    """An error as S3 sends it."""
+    return Reply(status, ID | {"Content-Type": "application/xml"}, f"<Error><Code>{code}</Code></Error>")
+
+
+def without_conditions(request: Request) -> Reply | None:
+    """Reply as a server that knows no conditional writes."""
+    return error(501, "NotImplemented") if "if-none-match" in request.headers else None
+
+
 class FakeS3:
     """Replies to each operation as S3 does, unless `replies` has another for it, or for all: "*".
 
@@ -61,7 +78,7 @@ class FakeS3:
 
     def __init__(
         self,
-        replies: Mapping[str, Reply],
+        replies: Replies,
         size: int = 3,
         uploads: tuple[str, ...] = (),
         tls: ssl.SSLContext | None = None,
@@ -97,10 +114,10 @@ class FakeS3:
                 first, *lines = head.splitlines()
                 method, target, _ = first.split()
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-                await reader.readexactly(int(headers.get("content-length", 0)))
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
                 url = urlsplit(target)
                 query = parse_qs(url.query, keep_blank_values=True)
-                writer.write(self._reply(Request(method, url.path, query, headers)).encode())
+                writer.write(self._reply(Request(method, url.path, query, headers, body)).encode())
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -109,7 +126,8 @@ class FakeS3:
     def _reply(self, request: Request) -> Reply:
         operation = request.operation
         self.operations.append(operation)
-        reply = self.replies.get(operation) or self.replies.get("*") or self._usual(request)
+        chosen = self.replies.get(operation) or self.replies.get("*")
+        reply = (chosen(request) if callable(chosen) else chosen) or self._usual(request)
         return reply if request.method != "HEAD" else Reply(reply.status, reply.headers, "", len(reply.body))
 
     def _usual(self, request: Request) -> Reply:
@@ -138,12 +156,51 @@ class FakeS3:
                 return Reply(200, head, "x" * self.size)
 
 
+class KeepingS3(FakeS3):
+    """A server that keeps small objects."""
+
+    def __init__(self, replies: Replies) -> None:
+        super().__init__(replies)
+        self.objects: dict[str, bytes] = {}
+
+    def _usual(self, request: Request) -> Reply:
+        key = request.path.rpartition("/")[2]
+        match request.operation:
+            case "ListObjects":
+                after = request.query.get("start-after", [""])[0]
+                found = "".join(
+                    f"<Contents><Key>{each}</Key></Contents>" for each in sorted(self.objects) if each > after
+                )
+                return Reply(200, ID, f"<R><Name>b</Name>{found}<IsTruncated>false</IsTruncated></R>")
+            case "PutObject":
+                self.objects[key] = request.body
+            case "DeleteObject":
+                self.objects.pop(key, None)
+            case "GetObject" | "HeadObject":
+                return self._object(key, request.headers.get("range", ""))
+        return super()._usual(request)
+
+    def _object(self, key: str, part: str) -> Reply:
+        if key not in self.objects:
+            return error(404, "NoSuchKey")
+        data = self.objects[key]
+        head = {"ETag": '"e"', "Last-Modified": DATE, **ID}
+        if not part:
+            return Reply(200, head, data)
+        first, last = map(int, part.removeprefix("bytes=").split("-"))
+        head["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+        return Reply(206, head, data[first : last + 1])
+
+
 @asynccontextmanager
 async def on_fake_s3(
-    replies: Mapping[str, Reply] | None = None, size: int = 3, uploads: tuple[str, ...] = ()
+    replies: Replies | None = None,
+    size: int = 3,
+    uploads: tuple[str, ...] = (),
+    report: FeatureReport = unreported,
 ) -> AsyncIterator[tuple[FakeS3, S3BlobStore]]:
     """A fake server, and a store on it that makes each request once."""
     async with FakeS3(replies or {}, size, uploads) as server:
         config = S3Config("b", "r", "a", "s", server.url, path_style=True, attempts=1)
-        async with S3BlobStore(config) as store:
+        async with S3BlobStore(config, report=report) as store:
             yield server, store

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters.storage.s3 import S3Config
-from adapters.storage.s3_upload import PART
+from adapters.storage.s3_parts import PART
 from application.store_blob import NewBlob
 from domain.blob import BlobId
 from entrypoints import lifecycle

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from adapters.storage.s3 import S3BlobStore, S3Config
-from adapters.storage.s3_upload import PART
+from adapters.storage.s3_parts import PART
+from application.ports.blob_store import Stored
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
@@ -42,7 +43,7 @@ async def behind_a_proxy(server: S3Config, **config: Any) -> AsyncIterator[tuple
     """Nothing may be left there when it is left."""
     async with (
         Proxy(server.endpoint) as proxy,
-        S3BlobStore(replace(server, endpoint=proxy.url, attempts=1, **config)) as store,
+        S3BlobStore(replace(server, endpoint=proxy.url, **({"attempts": 1} | config))) as store,
     ):
         yield proxy, store
         assert await residue(store) == []
@@ -133,9 +134,20 @@ class TestS3:
 
     async def test_a_put_that_is_repeated_finds_what_it_has_put(self, s3_bucket: S3Config) -> None:
         async with behind_a_proxy(s3_bucket) as (proxy, store):
-            proxy.answering(b"PUT /", proxy.cut)
-            with refused(Kind.ALREADY_EXISTS):  # the caller knows that the key is its own
-                await store.put(key := ObjectKey.random(), each([b"x"]))
+            key = ObjectKey.random()
+            cut = proxy.answering(b"PUT /", proxy.cut)
+            assert await store.put(key, chunked(SMALL)) == Stored(len(SMALL))
+            assert cut.is_set()
+            assert await read(store, key) == SMALL
+            await store.delete(key)
+
+    async def test_an_upload_that_is_completed_again_finds_what_it_has_put(self, s3_bucket: S3Config) -> None:
+        async with behind_a_proxy(s3_bucket, attempts=3) as (proxy, store):
+            key = ObjectKey.random()
+            cut = proxy.answering(_end_of(f"/{s3_bucket.bucket}/{key}"), proxy.cut)
+            assert await store.put(key, chunked(LARGE)) == Stored(len(LARGE))
+            assert cut.is_set()
+            assert await read(store, key) == LARGE
             await store.delete(key)
 
     @pytest.mark.parametrize(("data", "at"), [(SMALL, MIB // 2), (LARGE, PART + MIB)], ids=["whole", "in parts"])

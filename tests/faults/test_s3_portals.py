@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from adapters.storage.s3 import S3BlobStore
-from adapters.storage.s3_upload import PART
+from adapters.storage.s3_parts import PART
 from application.ports.blob_store import Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -94,10 +94,10 @@ class TestHalfAServer:
         [
             ("CreateMultipartUpload", Reply(200, ID, "<R/>"), "no UploadId"),
             ("UploadPart", Reply(200, ID), "no ETag"),
-            ("CompleteMultipartUpload", Reply(200, ID, "<R/>"), "no ETag"),
+            ("CompleteMultipartUpload", Reply(200, ID, "<R/>"), "not name the object"),
             ("CompleteMultipartUpload", Reply(200, ID, "<R><Key>x</Key><ETag>e</ETag></R>"), "not name the object"),
             ("CompleteMultipartUpload", Reply(200, ID, "<Error><Code>SlowDown</Code></Error>"), "SlowDown"),
-            ("CompleteMultipartUpload", Reply(200, ID), "no ETag"),
+            ("CompleteMultipartUpload", Reply(200, ID), "not name the object"),
         ],
     )
     async def test_a_large_put_needs_each_of_its_confirmations(self, operation: str, reply: Reply, match: str) -> None:

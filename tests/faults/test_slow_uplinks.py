@@ -10,7 +10,7 @@ import pytest
 from adapters.storage import s3_upload
 from adapters.storage.policies.timed import TimedBlobStore
 from adapters.storage.s3 import S3BlobStore, S3Config
-from adapters.storage.s3_upload import PART
+from adapters.storage.s3_parts import PART
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import Kind

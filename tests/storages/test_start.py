@@ -1,6 +1,7 @@
 """A wrong storage is refused at the start, on each kind that has markers."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints import lifecycle, settings
+from entrypoints import advice, lifecycle, settings
 from entrypoints.container import Container
 from entrypoints.lifecycle import StartError
 from tests.backends import ceph
@@ -53,7 +54,7 @@ async def test_another_place_is_refused(places: tuple[Given, Given], tmp_path: P
     await start(wrong | {"DATABASE_URL": f"sqlite:///{tmp_path}/data/another.db"})
     with pytest.raises(StartError, match=NOT_THE_ONE) as refused:
         await start(wrong)
-    assert str(refused.value).startswith(lifecycle.SETTINGS_OF_STORAGES[right["STORAGE"]])
+    assert str(refused.value).startswith(advice.SETTINGS_OF_STORAGES[right["STORAGE"]])
     await start(right)
 
 
@@ -63,5 +64,8 @@ def test_the_check_finds_it(places: tuple[Given, Given], tmp_path: Path) -> None
     asyncio.run(start(right))
     part = f"storage {right['STORAGE']}"
     told = check(tmp_path, wrong).parts[part]
-    assert (told["state"], "its marker is missing" in told["detail"]) == ("failed", True)
+    assert told["state"] == "failed"
+    assert re.search(rf"{NOT_THE_ONE}|{NO_FOLDER}", told["detail"]), told
+    made = (tmp_path / "data" / "other").exists()
+    assert not made or right["STORAGE"] != "fs", "the check makes a folder where nothing belongs"
     assert check(tmp_path, right).parts[part]["state"] == "ok"

@@ -26,6 +26,11 @@ async def test_the_bytes_are_the_same_and_the_pieces_of_one_size(chunks: list[by
     assert len(pieces) == max(1, -(-sum(map(len, chunks)) // size))
 
 
+async def test_pieces_of_one_size_after_the_other() -> None:
+    assert [piece async for piece in recut(each([b"abcdefghi"]), [1, 2, 3, 4])] == [b"a", b"bc", b"def", b"ghi"]
+    assert [piece async for piece in recut(each([b"ab", b"c"]), [1, 2])] == [b"a", b"bc"], "no size is taken in vain"
+
+
 async def test_a_piece_stays_as_it_was() -> None:
     cut = recut(each([b"a" * 40, b"b" * 40, b"c" * 7]), 40)
     first = await anext(cut)

@@ -341,6 +341,13 @@ class TestFaults:
         assert fault(STORAGE="s3") == "S3_BUCKET: not given. With STORAGE=s3, set it to the name of a bucket."
         assert fault(S3_ACCESS_KEY="a").startswith("S3_ACCESS_KEY and S3_SECRET_KEY: only one is given.")
 
+    def test_a_blob_that_s3_can_not_hold(self) -> None:
+        largest, bucket = 5 * 1024**4, {"STORAGE": "s3", "S3_BUCKET": "b"}
+        assert load({"MAX_BLOB_BYTES": str(largest), **bucket}, NOWHERE).max_blob_bytes == largest
+        expected = f"MAX_BLOB_BYTES: S3 takes objects of up to 5 TiB. Set it to {largest} or less."
+        assert fault(MAX_BLOB_BYTES=str(largest + 1), **bucket) == expected
+        assert load({"MAX_BLOB_BYTES": str(largest + 1)}, NOWHERE).max_blob_bytes == largest + 1
+
     def test_half_of_ftp(self) -> None:
         assert fault(STORAGE="ftp", FTP_HOST="h") == "FTP_USER, FTP_PASSWORD: not given, and needed with STORAGE=ftp."
 

@@ -14,12 +14,21 @@ from aioftp.common import Code
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.replies import COMPLETED, DONE, LOGGED_IN, NOT_AVAILABLE, PRELIMINARY
 from adapters.storage.progress import silent_deadline
-from domain.errors import DriveError, Kind
+from domain.errors import DriveError, Kind, Reason
 
 LINES = 1000  # of one answer
 QUOTED = 500  # characters of a reply that an error repeats
 # By reply codes. Any other that was not expected is UNAVAILABLE.
 KINDS = {"452": Kind.NO_SPACE, "552": Kind.NO_SPACE}
+REASONS = {
+    "430": Reason.LOGIN,
+    "530": Reason.LOGIN,
+    "532": Reason.DENIED,
+    "550": Reason.DENIED,
+    "553": Reason.DENIED,
+    "502": Reason.UNSUPPORTED,
+    "504": Reason.UNSUPPORTED,
+}
 CLOSING = "421"  # said at any time, and nothing after it
 # Some servers have no word of its own for one connection too many, and refuse the login.
 TOO_MANY = (CLOSING, "530")
@@ -158,7 +167,9 @@ class FtpDialogue(aioftp.BaseClient):
         if code == CLOSING or not code.startswith(expected):
             self.refused = code in TOO_MANY
             detail = f"The server says: {code} {' '.join(text.split())[:QUOTED]} {HINTS.get(code, '')}"
-            raise self._error(KINDS.get(code, Kind.UNAVAILABLE), detail.rstrip())
+            error = self._error(KINDS.get(code, Kind.UNAVAILABLE), detail.rstrip())
+            error.reason = REASONS.get(code)
+            raise error
 
     async def parse_response(self) -> tuple[Code, list[str]]:
         """An answer of one line or many (RFC 959, section 4.2). Unlike the library's, it gives up on nonsense."""

@@ -101,15 +101,15 @@ class FtpBlobStore(BlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        async with self._pool.connection("open", key) as ftp, AsyncExitStack() as stack:
-            size = await self._size(ftp, "open", key)
+        async with self._pool.connection("read", key) as ftp, AsyncExitStack() as stack:
+            size = await self._size(ftp, "read", key)
             part = byte_range.within(size) if byte_range is not None else None
             start, stop = (part.start, part.stop) if part is not None else (0, size)
             try:
                 chunks = await stack.enter_async_context(ftp.retrieve(_path(key), start))
             except DriveError:
                 if ftp.in_step:
-                    await self._size(ftp, "open", key)  # or is it gone, since?
+                    await self._size(ftp, "read", key)  # or is it gone, since?
                 raise
             yield self._read(key, chunks, stop - start, whole=stop == size)
 

@@ -30,12 +30,17 @@ class Policies:
 def with_policies(
     store: BlobStore, policies: Policies, backend: str, observer: Observer = UNOBSERVED
 ) -> "BoundedBlobStore":
-    """`store` with all of them."""
+    """`store` with all of them that have an effect."""
+    timed = TimedBlobStore(store, policies.timeout, backend)
+    observed = ObservedBlobStore(_retrying(timed, policies.attempts, backend, observer), backend, observer)
+    streams = Streams(policies.streams, policies.timeout, backend, observer)
+    return BoundedBlobStore(observed, streams, policies.senders, policies.timeout, backend)
+
+
+def _retrying(store: BlobStore, attempts: int, backend: str, observer: Observer) -> BlobStore:
+    if attempts == 1:
+        return store
     # Imported only where it is used: a start without it is quicker.
     from adapters.storage.policies.retrying import RetryingBlobStore
 
-    timed = TimedBlobStore(store, policies.timeout, backend)
-    patient = RetryingBlobStore(timed, policies.attempts, backend, observer)
-    observed = ObservedBlobStore(patient, backend, observer)
-    streams = Streams(policies.streams, policies.timeout, backend, observer)
-    return BoundedBlobStore(observed, streams, policies.senders, policies.timeout, backend)
+    return RetryingBlobStore(store, attempts, backend, observer)

@@ -143,7 +143,7 @@ class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]], AsyncIterator[
         return chunk
 
     async def _open(self, byte_range: ByteRange | None) -> None:
-        await self._stream.take("open", self._key)
+        await self._stream.take("read", self._key)
         try:
             reading = self._store.open(self._key, byte_range)
             self._chunks = await reading.__aenter__()

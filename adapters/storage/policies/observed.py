@@ -43,7 +43,7 @@ class ObservedBlobStore(Around):
             await self.store.delete(key)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        watch = Watch(self._observer, self._backend, "keys")
+        watch = Watch(self._observer, self._backend, "list")
         try:
             async for key in watch.taken(self.store.keys(after)):
                 yield key
@@ -56,7 +56,7 @@ class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]]):
         self, reading: AbstractAsyncContextManager[AsyncIterator[bytes]], backend: str, observer: Observer
     ) -> None:
         self._reading = reading
-        self._stream = _Stream(observer, backend, "open")
+        self._stream = _Stream(observer, backend, "read")
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         watch = self._stream.__enter__()

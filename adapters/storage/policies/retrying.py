@@ -32,7 +32,7 @@ class RetryingBlobStore(Around):
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with AsyncExitStack() as stack:
             async for attempt in self._tries():
-                with self._told("open", attempt):
+                with self._told("read", attempt):
                     chunks = await stack.enter_async_context(self.store.open(key, byte_range))
             yield chunks
 
@@ -49,7 +49,7 @@ class RetryingBlobStore(Around):
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         async for attempt in self._tries():
-            with self._told("keys", attempt):
+            with self._told("list", attempt):
                 async for key in self.store.keys(after):
                     after = key
                     yield key

@@ -39,7 +39,7 @@ class TimedBlobStore(Around):
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with AsyncExitStack() as stack:
-            async with self._deadline("open", key):
+            async with self._deadline("read", key):
                 chunks = await stack.enter_async_context(self.store.open(key, byte_range))
             yield self._timed(chunks, "read", key)
 

@@ -1,0 +1,135 @@
+"""Objects on S3 servers that lack a feature, and writes whose response is lost."""
+
+import hashlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from adapters.storage.s3_features import CONDITIONAL_WRITES, EMPTY_UPLOAD_LISTS, UPLOAD_LISTS
+from adapters.storage.s3_parts import PART
+from application.ports.blob_store import Stored
+from application.ports.features import MissingFeature
+from domain.blob import ObjectKey
+from domain.errors import DriveError, Kind
+from tests.contracts.blob_store import chunked, each, keys, pattern, refused
+from tests.faults.fake_s3 import DATE, ID, Reply, Request, error, on_fake_s3, without_conditions
+
+KEY = ObjectKey("ab" * 16)
+LARGE = pattern(PART + 1)
+NOT_IMPLEMENTED = error(501, "NotImplemented")
+NO_LISTS = {
+    "501": (NOT_IMPLEMENTED, [UPLOAD_LISTS]),
+    "501 without a body": (Reply(501, ID), [UPLOAD_LISTS]),
+    "404 where none is open": (error(404, "NoSuchUpload"), [EMPTY_UPLOAD_LISTS]),
+    "an empty list of rclone": (Reply(200, ID, "<R><Bucket>b</Bucket></R>"), []),
+}
+
+
+class TestConditionalWrites:
+    async def test_a_small_put_leaves_the_condition_out(self) -> None:
+        found: list[MissingFeature] = []
+        async with on_fake_s3({"PutObject": without_conditions}, report=found.append) as (server, store):
+            assert await store.put(KEY, each([b"x"])) == Stored(1)
+            assert await store.put(ObjectKey.random(), each([b"x"])) == Stored(1)
+            assert server.operations == ["PutObject"] * 3, "it asks once only"
+        assert found == [CONDITIONAL_WRITES]
+
+    async def test_a_large_put_leaves_the_condition_out(self) -> None:
+        found: list[MissingFeature] = []
+        replies = {"CompleteMultipartUpload": without_conditions}
+        async with on_fake_s3(replies, size=len(LARGE), report=found.append) as (server, store):
+            assert await store.put(KEY, chunked(LARGE)) == Stored(len(LARGE))
+            assert server.aborted == []
+        assert found == [CONDITIONAL_WRITES]
+
+    async def test_a_server_that_has_them_is_always_asked(self) -> None:
+        heads: list[Request] = []
+        async with on_fake_s3({"PutObject": lambda request: heads.append(request)}) as (_, store):
+            for _ in range(3):
+                await store.put(ObjectKey.random(), each([b"x"]))
+        assert [request.headers["if-none-match"] for request in heads] == ["*"] * 3
+
+    async def test_a_server_that_lacks_something_else(self) -> None:
+        found: list[MissingFeature] = []
+        async with on_fake_s3({"PutObject": NOT_IMPLEMENTED}, report=found.append) as (_, store):
+            with pytest.raises(DriveError, match="NotImplemented") as caught:
+                await store.put(KEY, each([b"x"]))
+        assert (caught.value.kind, found) == (Kind.UNAVAILABLE, [])
+
+
+@pytest.mark.parametrize("server", NO_LISTS)
+class TestListsOfUploads:
+    async def test_objects_are_deleted_without_them(self, server: str) -> None:
+        reply, missing = NO_LISTS[server]
+        found: list[MissingFeature] = []
+        async with on_fake_s3({"ListMultipartUploads": reply}, report=found.append) as (fake, store):
+            await store.delete(KEY)
+            await store.delete(ObjectKey.random())
+            assert fake.operations.count("DeleteObject") == 2
+        assert found == missing
+
+    async def test_objects_are_listed_without_them(self, server: str) -> None:
+        reply, missing = NO_LISTS[server]
+        found: list[MissingFeature] = []
+        listing = f"<R><Name>b</Name><Contents><Key>{KEY}</Key></Contents><IsTruncated>false</IsTruncated></R>"
+        replies = {"ListMultipartUploads": reply, "ListObjects": Reply(200, ID, listing)}
+        async with on_fake_s3(replies, report=found.append) as (_, store):
+            assert await keys(store) == await keys(store) == [KEY]
+        assert found == missing
+
+    async def test_a_put_that_fails_aborts_its_own_upload(self, server: str) -> None:
+        async def failing() -> AsyncIterator[bytes]:
+            yield LARGE
+            raise LookupError
+
+        async with on_fake_s3({"ListMultipartUploads": NO_LISTS[server][0]}) as (fake, store):
+            for _ in range(2):
+                fake.operations.clear()
+                with pytest.raises(LookupError):
+                    await store.put(KEY, failing())
+            assert fake.aborted == [KEY.value] * 2
+
+
+async def test_an_upload_that_somebody_else_has_aborted_keeps_no_object() -> None:
+    replies = {"AbortMultipartUpload": error(404, "NoSuchUpload")}
+    async with on_fake_s3(replies, uploads=(KEY.value,)) as (server, store):
+        await store.delete(KEY)
+        assert server.operations[-1] == "DeleteObject"
+
+
+def stored(data: bytes, etag: str = "") -> Reply:
+    """An object that is there."""
+    tag = etag or hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return Reply(200, ID | {"ETag": f'"{tag}"', "Last-Modified": DATE}, data.decode())
+
+
+class TestLostResponses:
+    """The request is repeated by the client or by a proxy, and the repetition finds the object."""
+
+    @pytest.mark.parametrize("there", [stored(b"xyz"), stored(b"xyz", "another"), stored(b"xyz", "0" * 32)])
+    async def test_a_small_put_whose_object_is_there(self, there: Reply) -> None:
+        replies = {"PutObject": error(412, "PreconditionFailed"), "GetObject": there}
+        async with on_fake_s3(replies) as (server, store):
+            assert await store.put(KEY, each([b"xyz"])) == Stored(3)
+            assert server.operations == ["PutObject", "GetObject"]
+
+    @pytest.mark.parametrize("there", [stored(b"abc"), stored(b"xy"), error(404, "NoSuchKey")])
+    async def test_another_object_is_left_alone(self, there: Reply) -> None:
+        replies = {"PutObject": error(412, "PreconditionFailed"), "GetObject": there}
+        async with on_fake_s3(replies) as (server, store):
+            with refused(Kind.ALREADY_EXISTS):
+                await store.put(KEY, each([b"xyz"]))
+            assert "DeleteObject" not in server.operations
+
+    @pytest.mark.parametrize("reply", [error(412, "PreconditionFailed"), error(404, "NoSuchUpload")])
+    async def test_a_large_put_whose_object_is_there(self, reply: Reply) -> None:
+        async with on_fake_s3({"CompleteMultipartUpload": reply}, size=len(LARGE)) as (server, store):
+            assert await store.put(KEY, chunked(LARGE)) == Stored(len(LARGE))
+            assert server.aborted == []
+
+    async def test_a_large_put_whose_object_is_another(self) -> None:
+        replies = {"CompleteMultipartUpload": error(412, "PreconditionFailed")}
+        async with on_fake_s3(replies, size=len(LARGE) - 1) as (server, store):
+            with refused(Kind.ALREADY_EXISTS):
+                await store.put(KEY, chunked(LARGE))
+            assert "DeleteObject" not in server.operations
