@@ -119,6 +119,9 @@ def odd_server(*oddities: Oddity) -> Iterator[ScriptedServer]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.run_until_complete(serving.__aexit__(None, None, None))
+        while others := asyncio.all_tasks(loop):  # connections that are just being accepted
+            loop.run_until_complete(asyncio.wait(others))
+        loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 
 
@@ -132,12 +135,14 @@ class _Session:
         self._passive: asyncio.Server | None = None
         self._port = 0
         self._writers = [writer]
+        self._is_over = False
 
     async def run(self) -> None:
         try:
             with suppress(ConnectionError):
                 await self._serve()
         finally:
+            self._is_over = True
             if self._passive is not None:
                 self._passive.close()
             for writer in self._writers:
@@ -172,6 +177,8 @@ class _Session:
         arrived = self._arrived = asyncio.Queue[Streams]()
 
         def arrive(*streams: *Streams) -> None:
+            if self._is_over:  # accepted before the listener was closed, and reported after
+                streams[1].transport.abort()
             self._writers.append(streams[1])
             arrived.put_nowait(streams)
 

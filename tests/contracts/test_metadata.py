@@ -705,7 +705,9 @@ class TestMariadb(ServerContract):
     )
     async def test_a_database_that_lets_nobody_in(self, mariadb_url: str, change: tuple[str, str], why: str) -> None:
         url = mariadb_url.replace(*change)
-        with pytest.raises(DriveError, match=rf"^unavailable: MariaDB can't be used: {why} \(mariadb\)$") as caught:
+        with pytest.raises(
+            DriveError, match=rf"^unavailable: MariaDB can't be used: {why} \(mariadb connect\)$"
+        ) as caught:
             await MariadbDatabase(MariadbConfig(url)).__aenter__()
         assert caught.value.kind is Kind.UNAVAILABLE
 

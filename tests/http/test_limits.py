@@ -78,8 +78,8 @@ def test_heads(server: Server, headers: str, status: int) -> None:
 
 
 def test_targets(server: Server) -> None:
-    assert asked(server, get(f"/health/live?{'x' * 60_000}")).status == 200
-    assert asked(server, get(f"/health/live?{'x' * 70_000}")).status == 414
+    assert asked(server, get(f"/nowhere/{'x' * 60_000}")).status == 404
+    assert asked(server, get(f"/nowhere/{'x' * 70_000}")).status == 414
 
 
 def test_headers_of_every_answer(client: httpx.Client) -> None:

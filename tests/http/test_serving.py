@@ -288,6 +288,7 @@ class TestLog:
             client.post(
                 "/v1/blobs", json={"id": "hidden-id", "data": "SGVsbG8gV29ybGQh"}, headers={"X-Request-ID": "r1"}
             )
+            client.get("/v1/blobs/hidden-id")
             client.get("/v1/blobs/hidden-id?access_token=hidden")
             client.get("/v1/blobs/hidden-id", headers={"Authorization": "Bearer hidden-wrong"})
             client.get("/nowhere/hidden")
@@ -295,7 +296,11 @@ class TestLog:
         lines = [line for line in own_server.log() if line["event"] == "request" and "health" not in line["route"]]
         told = [(line["method"], line["route"], line["status"], line["bytes_in"], line["bytes_out"]) for line in lines]
         assert told[:2] == [("POST", "/v1/blobs", 201, 44, 177), ("GET", "/v1/blobs/{id}", 200, 0, 90)]
-        assert [line[:3] for line in told[2:]] == [("GET", "/v1/blobs/{id}", 401), ("GET", "unknown", 404)]
+        assert [line[:3] for line in told[2:]] == [
+            ("GET", "/v1/blobs/{id}", 400),
+            ("GET", "/v1/blobs/{id}", 401),
+            ("GET", "unknown", 404),
+        ]
         assert lines[0]["request_id"] == "r1"
         assert all(line["milliseconds"] >= 0 and line["timestamp"].endswith("Z") for line in lines)
         for text in (own_server.errors(), own_server.output()):

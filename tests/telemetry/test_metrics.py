@@ -14,7 +14,7 @@ from tests.telemetry.scrape import scrape, scrape_until
 def test_requests_and_what_they_did_are_counted(own_server: Server) -> None:
     with own_server.client() as client:
         assert client.put("/v1/blobs/hidden-id", content=b"x" * 1000).status_code == 201
-        assert len(client.get("/v1/blobs/hidden-id?alt=media&hidden=1").content) == 1000
+        assert len(client.get("/v1/blobs/hidden-id?alt=media").content) == 1000
         assert client.get("/v1/blobs/hidden-other").status_code == 404
         assert client.get("/hidden/route").status_code == 404
         assert client.request("HIDDEN", "/v1/blobs").status_code == 405

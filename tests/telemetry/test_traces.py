@@ -56,7 +56,7 @@ def test_a_request_is_a_span_and_what_it_asks_of_the_backends_are_its_children(
             "http.response.status_code": "201",
         }
         whole, parts = collector.within(get, 3)
-        assert kinds(parts) == ["sqlite read", "fs open"]
+        assert kinds(parts) == ["sqlite read", "fs read"]
         assert {span.parent for span in parts} == {whole.id}
         assert (whole.name, whole.failed) == ("GET /v1/blobs/{id}", False)
         assert server.logged("r1")["trace_id"] == get
