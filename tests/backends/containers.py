@@ -71,6 +71,7 @@ class Containers:
         from testcontainers.core.container import DockerContainer
 
         container = DockerContainer(_build(image))
+        _ask_no_environment(container.get_docker_client().client)
         container.with_kwargs(labels=dict([self.label]), **kwargs)
         self.started.append(container)
         (self.folder / "started").touch()
@@ -101,7 +102,13 @@ def engine() -> Iterator[Any]:
     import docker
 
     with closing(docker.from_env()) as client:
+        _ask_no_environment(client)
         yield client
+
+
+def _ask_no_environment(client: Any) -> None:
+    """Not for proxies, at each request: in a thread that would race with pytest, which changes the environment."""
+    client.api.trust_env = False
 
 
 def docker_answers() -> bool:
