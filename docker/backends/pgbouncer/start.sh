@@ -1,5 +1,5 @@
-#!/bin/sh
-# Runs one PgBouncer for each pool mode, and ends when one of them does.
+#!/bin/bash
+# Runs one PgBouncer for each pool mode, says when both listen, and ends when one of them does.
 set -eu
 : "${PGBOUNCER_SERVER:?give the container a PGBOUNCER_SERVER}" "${PGBOUNCER_USER:?}" "${PGBOUNCER_PASSWORD:?}"
 printf '"%s" "%s"\n' "$PGBOUNCER_USER" "$PGBOUNCER_PASSWORD" > /tmp/users
@@ -26,5 +26,10 @@ END
 
 pool transaction 6432 &
 pool session 6433 &
+for port in 6432 6433; do
+  until (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do
+    sleep 0.1
+  done
+done
 echo 'pgbouncer: started'
-wait
+wait -n
