@@ -22,7 +22,7 @@ class Kind(Enum):
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
     LEASE_LOST = "lease_lost"
-    """The upload took longer than its lease and was given up: see application/reap.py."""
+    """The upload took longer than its lease and was given up: see application/maintenance/reap.py."""
     COMMIT_UNKNOWN = "commit_unknown"
     """The connection was lost while a commit was on its way: it may have happened or not."""
     ROLLED_BACK = "rolled_back"

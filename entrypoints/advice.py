@@ -1,8 +1,8 @@
 """Advice about a step of a check that failed: it follows from the step and from the error."""
 
-from application.steps import Step
+from application.checks.checklist import Step
 from domain.errors import DriveError, Kind, Reason
-from entrypoints.settings import Settings
+from entrypoints.config.settings import Settings
 
 SETTINGS_OF_STORAGES = {
     "fs": "FS_BASE_PATH",

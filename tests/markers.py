@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.tables import STORAGES
-from application.markers import WITHOUT_MARKERS, claim_key
+from application.ownership.markers import WITHOUT_MARKERS, claim_key
 from domain.blob import ObjectKey
-from entrypoints.container import Container
+from entrypoints.composition.container import Container
 
 CLAIMS = 3
 PATIENCE = 30  # seconds

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.cancellation import to_the_end
+from adapters.concurrency.shield import to_the_end
+from adapters.operation_timer import WholeWatch
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
 from adapters.sql.tls import advice
-from adapters.watch import WholeWatch
 from application.ports.observer import UNOBSERVED, Observer
-from application.ports.tables import Opening
+from application.ports.schema import Opening
 from domain.errors import DriveError, Kind
 
 T = TypeVar("T")

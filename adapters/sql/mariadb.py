@@ -18,7 +18,7 @@ from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
 from adapters.sql.tls import Tls
 from application.ports.observer import UNOBSERVED, Observer
-from application.ports.tables import Opening
+from application.ports.schema import Opening
 from domain.errors import DriveError, Kind
 
 # By the server's numbers, and from 2000 on the client's (MariaDB's list of error codes). What is not here is a fault

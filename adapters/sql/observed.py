@@ -6,8 +6,8 @@ from typing import Self, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
 
+from adapters.operation_timer import Watch, WholeWatch, fault
 from adapters.sql.database import Database, Transaction
-from adapters.watch import Watch, WholeWatch, fault
 from application.ports.observer import Observer
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
 from adapters.sql.tls import Tls
 from application.ports.observer import UNOBSERVED, Observer
-from application.ports.tables import Opening
+from application.ports.schema import Opening
 from domain.errors import DriveError, Kind
 
 # By SQLSTATE, and by its class where all of a class are alike (PostgreSQL's manual, appendix A).

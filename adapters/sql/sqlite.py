@@ -14,13 +14,13 @@ from typing import Any, Self, TypeVar, TypeVarTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
 
+from adapters.concurrency.threads import Threads
+from adapters.operation_timer import WholeWatch
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
 from adapters.sql.sqlite_file import SqliteFile
-from adapters.threads import Threads
-from adapters.watch import WholeWatch
 from application.ports.observer import UNOBSERVED, Observer
-from application.ports.tables import Opening
+from application.ports.schema import Opening
 from domain.errors import DriveError, Kind
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from application.ports.tables import Opening
+from application.ports.schema import Opening
 from domain.errors import DriveError, Kind
 
 PRIVATE = 0o600

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from adapters.sql.database import Database, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import CHUNKS
-from adapters.storage.recut import recut
+from adapters.storage.chunking import recut
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind

@@ -6,7 +6,7 @@ The database `db` gets the values that are its own in files, read as Drivebay re
 import os
 from pathlib import Path
 
-from entrypoints import settings
+from entrypoints.config import settings
 
 DOTENV = Path("/project/.env")
 HANDED_OVER = Path("/run/dotenv")

@@ -10,30 +10,34 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
 
-from application.ports.tables import Opening
-from entrypoints import lifecycle, logs, settings
-from entrypoints.container import Container
-from entrypoints.http import blobs, docs, health, lists
-from entrypoints.http.access_log import AccessLog
-from entrypoints.http.auth import BearerAuthentication
-from entrypoints.http.cors import CorsMiddleware
-from entrypoints.http.head import HeadAsGet
-from entrypoints.http.hosts import HostMiddleware
-from entrypoints.http.last_answers import LastAnswers
-from entrypoints.http.lingering import Lingering, LingerLimits
-from entrypoints.http.overload import Overload, Places
-from entrypoints.http.pace import Pace
-from entrypoints.http.paced_responses import PacedResponseMiddleware
-from entrypoints.http.problems import EXCEPTION_HANDLERS
-from entrypoints.http.query import QueryMiddleware
-from entrypoints.http.raw_paths import RawPathMiddleware
-from entrypoints.http.secure_headers import SecureHeaders
-from entrypoints.http.unread_bodies import UnreadBodyMiddleware
-from entrypoints.lifecycle import NOTHING_KNOWN, Started, StartError
-from entrypoints.missing_features import MissingFeatures
-from entrypoints.settings import Settings, SettingsError
-from entrypoints.stopping import Stopping
-from entrypoints.telemetry.watching import Watching
+from application.ports.schema import Opening
+from entrypoints.composition import lifecycle
+from entrypoints.composition.container import Container
+from entrypoints.composition.lifecycle import NOTHING_KNOWN, Started
+from entrypoints.composition.missing_features import MissingFeatures
+from entrypoints.config import settings
+from entrypoints.config.settings import Settings, SettingsError
+from entrypoints.errors import StartError
+from entrypoints.http.middleware.access_log import AccessLog
+from entrypoints.http.middleware.authentication import BearerAuthentication
+from entrypoints.http.middleware.cors import CorsMiddleware
+from entrypoints.http.middleware.draining import LastAnswers
+from entrypoints.http.middleware.early_response import UnreadBodyMiddleware
+from entrypoints.http.middleware.head import HeadAsGet
+from entrypoints.http.middleware.host import HostMiddleware
+from entrypoints.http.middleware.lingering_close import Lingering, LingerLimits
+from entrypoints.http.middleware.load_shedding import Overload, Places
+from entrypoints.http.middleware.paced_responses import PacedResponseMiddleware
+from entrypoints.http.middleware.raw_paths import RawPathMiddleware
+from entrypoints.http.middleware.security_headers import SecureHeaders
+from entrypoints.http.operations import docs, health
+from entrypoints.http.protocol.client_pace import Pace
+from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
+from entrypoints.http.protocol.query import QueryMiddleware
+from entrypoints.http.rest import blobs, lists
+from entrypoints.server.shutdown import Stopping
+from entrypoints.telemetry import logs
+from entrypoints.telemetry.observers import Watching
 
 if TYPE_CHECKING:
     from entrypoints.telemetry.metrics import Metrics
@@ -113,8 +117,8 @@ def _operations(container: Container, stopping: Stopping, metrics: "Metrics | No
 
 def _add_metrics(router: Router, metrics: "Metrics", container: Container) -> None:
     # Imported only now: see telemetry/workers.py.
-    from entrypoints.http.metrics import metrics as route
-    from entrypoints.telemetry.page import Page
+    from entrypoints.http.operations.metrics import metrics as route
+    from entrypoints.telemetry.prometheus_page import Page
 
     page = Page(metrics, container.metadata().backlog, container.settings().folders)
     router.dependencies["page"] = _always(page)
@@ -145,7 +149,7 @@ def _traced(app: ASGIApp, watching: Watching) -> ASGIApp:
     if watching.tracing is None:
         return app
     # Imported only now: a server that tells of no traces starts without it.
-    from entrypoints.http.traced import Traced
+    from entrypoints.http.middleware.tracing import Traced
 
     return Traced(app, watching.tracing)
 

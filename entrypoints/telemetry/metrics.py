@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from application.ports.observer import Observer, Operation
-from entrypoints.http.access_log import Requests
 from entrypoints.telemetry import reserved_files
+from entrypoints.telemetry.requests import Requests
 
 LOG = structlog.get_logger()
 M = TypeVar("M", bound=MetricWrapperBase)

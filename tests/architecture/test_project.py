@@ -11,9 +11,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from adapters.sql import migrations
-from entrypoints import settings
-from entrypoints.container import Container
-from entrypoints.settings import Settings
+from entrypoints.composition.container import Container
+from entrypoints.config import settings
+from entrypoints.config.settings import Settings
 from tests import audit
 from tests.conftest import LONG, TESTS
 
@@ -26,7 +26,7 @@ def name_of(dependency: str) -> str:
 
 
 def test_the_readme_and_the_example_have_every_setting() -> None:
-    source = (ROOT / "entrypoints" / "settings.py").read_text()
+    source = (ROOT / "entrypoints" / "config" / "settings.py").read_text()
     names = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+|STORAGE|HOST|PORT|WORKERS|METRICS|DOCS)"', source))
     assert len(names) > 15
     assert names <= set(re.findall(r"`([A-Z_]+)`", README))
@@ -42,7 +42,7 @@ def test_the_readmes_map_names_what_is_there() -> None:
     [drawing] = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
     folder = ROOT
     for line in drawing.splitlines():
-        for name in re.findall(r"[\w.]+", line.split("   ")[0]):
+        for name in re.findall(r"[\w./]+", line.split("   ")[0]):
             assert (folder / name if line.startswith(" ") else ROOT / name).exists(), line
         if not line.startswith(" "):
             folder = ROOT / line.split()[0]
@@ -159,7 +159,7 @@ def test_the_least_rights_on_s3_are_those_of_the_calls() -> None:
         "list_multipart_uploads": "ListBucketMultipartUploads",
     }
     call = re.compile(r"\b(?:get|head|put|create|upload|complete|abort|delete|list|copy)_(?:object|multipart|part)\w*")
-    sources = (ROOT / "adapters" / "storage").glob("s3*.py")
+    sources = (ROOT / "adapters" / "storage" / "s3").glob("*.py")
     calls = {found for path in sources for found in call.findall(path.read_text())}
     assert calls == set(rights)
     page = (ROOT / "entrypoints" / "HARDENING.md").read_text()
@@ -168,7 +168,7 @@ def test_the_least_rights_on_s3_are_those_of_the_calls() -> None:
 
 def test_the_page_on_hardening_names_settings_that_there_are() -> None:
     page = (ROOT / "entrypoints" / "HARDENING.md").read_text()
-    source = (ROOT / "entrypoints" / "settings.py").read_text()
+    source = (ROOT / "entrypoints" / "config" / "settings.py").read_text()
     named = {name.removesuffix("_FILE") for name in re.findall(r"\b[A-Z]\w*_[A-Z_0-9]+\b", page)} - {"FTP_CA"}
     assert named
     assert {name for name in named if f'"{name}"' not in source} == set()

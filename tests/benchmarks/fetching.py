@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from statistics import median
 
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
-from application.fetch_blob import FetchBlob
-from application.store_blob import NewBlob, StoreBlob
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from application.blobs.fetch import FetchBlob
+from application.blobs.store import NewBlob, StoreBlob
 from application.stores import Stores
 from domain.blob import BlobId, ObjectKey
 from tests.benchmarks.figures import Figures

@@ -22,11 +22,11 @@ import msgspec
 import sqlalchemy as sa
 import uvloop
 
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from application.list_blobs import ListBlobs
+from application.blobs.list import ListBlobs
 from tests import many_blobs
 from tests.backends import postgresql
 from tests.backends.containers import docker_answers

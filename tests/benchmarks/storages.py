@@ -13,10 +13,10 @@ from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.database import DatabaseBlobStore
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.store import FtpBlobStore
-from adapters.storage.s3 import S3BlobStore
+from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import BlobStore
 from tests.backends import ceph, ftp, mariadb, postgresql
 from tests.backends.containers import Containers

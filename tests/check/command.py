@@ -12,7 +12,7 @@ from unittest import mock
 
 from click.testing import CliRunner
 
-from entrypoints.cli import main
+from entrypoints.cli.main import main
 from tests.http.server import DRIVEBAY
 
 PATIENCE = 100  # seconds
@@ -45,7 +45,7 @@ class Told:
 def drivebay(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> Told:
     """Run it in `folder`."""
     # It would send the log lines of the tests, too, to where this command writes.
-    with chdir(folder), mock.patch("entrypoints.logs.configure"):
+    with chdir(folder), mock.patch("entrypoints.telemetry.logs.configure"):
         ended = CliRunner(env=settings).invoke(main, arguments)
     if ended.exception is not None and not isinstance(ended.exception, SystemExit):
         raise ended.exception

@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from entrypoints.cli import main
-from entrypoints.settings import SECRETS
+from entrypoints.cli.main import main
+from entrypoints.config.settings import SECRETS
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

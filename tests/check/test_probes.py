@@ -9,8 +9,8 @@ import pytest
 
 from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
-from application.check_database import CheckDatabase
-from application.check_storage import PROBE, CheckStorage
+from application.checks.database import CheckDatabase
+from application.checks.storage import PROBE, CheckStorage
 from application.ports.blob_store import Stored
 from application.stores import Stores
 from domain.blob import ByteRange, ObjectKey

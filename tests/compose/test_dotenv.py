@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import settings
+from entrypoints.config import settings
 from tests.compose.project import PATIENCE, Project
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(2 * PATIENCE)]
@@ -27,7 +27,7 @@ FTP_PASSWORD=with spaces and a $
 """
 SHOW = """
 import dataclasses, json, os
-from entrypoints import settings
+from entrypoints.config import settings
 print(json.dumps(dataclasses.asdict(settings.load(os.environ)), default=str))
 """
 OF_THE_CONTAINER = ("host", "data_dir", "fs_base_path")  # which compose sets

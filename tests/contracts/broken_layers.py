@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable
 
-from adapters.storage.policies.around import Around
+from adapters.storage.layers.base import Around
 from application.ports.blob_store import Stored
 from domain.blob import ObjectKey
 from domain.errors import DriveError

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from adapters.storage.filesystem import FilesystemBlobStore
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey

@@ -17,7 +17,7 @@ from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import CHUNKS
 from adapters.storage.database import DatabaseBlobStore
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey

@@ -19,7 +19,7 @@ from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.ftp.pool import FtpPool
 from adapters.storage.ftp.store import FtpBlobStore
-from adapters.storage.policies.timed import TimedBlobStore
+from adapters.storage.layers.timeout import TimedBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.storage.ftp.config import Passive
 from adapters.storage.ftp.store import FtpBlobStore
-from adapters.storage.policies.timed import TimedBlobStore
+from adapters.storage.layers.timeout import TimedBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import Kind

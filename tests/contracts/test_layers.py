@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
+from adapters.storage.layers.base import Around as Layer
+from adapters.storage.layers.concurrency import BoundedBlobStore
+from adapters.storage.layers.free_space import WithRoom
+from adapters.storage.layers.observe import ObservedBlobStore
+from adapters.storage.layers.retry import RetryingBlobStore
+from adapters.storage.layers.stack import Policies, with_policies
+from adapters.storage.layers.timeout import TimedBlobStore
+from adapters.storage.layers.upload_streams import Streams
 from adapters.storage.memory import MemoryBlobStore
-from adapters.storage.policies import Policies, with_policies
-from adapters.storage.policies.around import Around as Layer
-from adapters.storage.policies.bounded import BoundedBlobStore
-from adapters.storage.policies.observed import ObservedBlobStore
-from adapters.storage.policies.retrying import RetryingBlobStore
-from adapters.storage.policies.streams import Streams
-from adapters.storage.policies.timed import TimedBlobStore
-from adapters.storage.room import WithRoom
 from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED
 from domain.errors import DriveError, Kind
-from entrypoints.container import Container
-from entrypoints.settings import load
+from entrypoints.composition.container import Container
+from entrypoints.config.settings import load
 from tests.contracts.layer import Around, LayerContract
 from tests.contracts.test_policies import Flaky, Patience, operations
 

@@ -18,9 +18,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
-from adapters.metadata import sql, sql_lists
 from adapters.metadata.memory import MemoryMetadata
-from adapters.metadata.sql import EPOCH, SqlMetadata, SqlUnitOfWork
+from adapters.metadata.sql import listing, unit_of_work
+from adapters.metadata.sql.unit_of_work import EPOCH, SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
 from adapters.sql.database import Database
 from adapters.sql.dialects import insert_or_ignore
@@ -28,7 +28,7 @@ from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, MICROSECOND, STORAGES, UPLOADS, DatabaseNow
-from application.ports.tables import Opening
+from application.ports.schema import Opening
 from domain.blob import BlobId
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY, CREATE_ONLY
@@ -165,8 +165,8 @@ class DatabaseContract(MetadataContract):
         def plans(connection: Connection) -> list[str]:
             many_blobs.insert(connection, range(20_000), lambda number: f"{number % 20:02}/{number}")
             connection.execute(sa.text(self.analyze))
-            between = plan(connection, sql_lists.between, "05", "18", 10)
-            return [between, plan(connection, sql_lists.rolled_up, "05", "18", 10, "", "/")]
+            between = plan(connection, listing.between, "05", "18", 10)
+            return [between, plan(connection, listing.rolled_up, "05", "18", 10, "", "/")]
 
         async with database, database.transaction() as transaction:
             for found in await transaction.run(plans):
@@ -341,7 +341,7 @@ class ServerContract(DatabaseContract):
             await_only(another_is_first())
             return insert_or_ignore(*args)
 
-        monkeypatch.setattr(sql, "insert_or_ignore", insert_later)
+        monkeypatch.setattr(unit_of_work, "insert_or_ignore", insert_later)
         inserted = (await publish(metadata, version := blob())).blob
         [known] = await asyncio.gather(*removing)
         assert inserted.unchanged_since > known

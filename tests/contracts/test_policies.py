@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.layers import upload_streams as stream_bounds
+from adapters.storage.layers.concurrency import HEAD, BoundedBlobStore
+from adapters.storage.layers.observe import ObservedBlobStore
+from adapters.storage.layers.retry import RetryingBlobStore
+from adapters.storage.layers.stack import Policies, with_policies
+from adapters.storage.layers.timeout import TimedBlobStore
+from adapters.storage.layers.upload_streams import Streams
 from adapters.storage.memory import MemoryBlobStore
-from adapters.storage.policies import Policies, with_policies
-from adapters.storage.policies import streams as stream_bounds
-from adapters.storage.policies.bounded import HEAD, BoundedBlobStore
-from adapters.storage.policies.observed import ObservedBlobStore
-from adapters.storage.policies.retrying import RetryingBlobStore
-from adapters.storage.policies.streams import Streams
-from adapters.storage.policies.timed import TimedBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer, Operation, Unobserved
 from domain.blob import ByteRange, ObjectKey

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from adapters.storage.s3 import S3BlobStore, S3Config
-from adapters.storage.s3_parts import PART, PartSizes
+from adapters.storage.s3.part_sizes import PART, PartSizes
+from adapters.storage.s3.store import S3BlobStore, S3Config
 from application.ports.blob_store import BlobStore
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from adapters.storage.layers import upload_streams
+from adapters.storage.layers.concurrency import HEAD
 from adapters.storage.memory import MemoryBlobStore
-from adapters.storage.policies import streams
-from adapters.storage.policies.bounded import HEAD
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -54,8 +54,8 @@ class TestSlowClients:
 
     @pytest.fixture(autouse=True)
     def soon_idle(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(streams, "IDLE", 0.01)
-        monkeypatch.setattr(streams, "LOOK", 0.01)
+        monkeypatch.setattr(upload_streams, "IDLE", 0.01)
+        monkeypatch.setattr(upload_streams, "LOOK", 0.01)
 
     @pytest.mark.parametrize("part", [None, ByteRange(1, 5), ByteRange(1, 6), ByteRange(1, 100)])
     async def test_readers(self, part: ByteRange | None) -> None:

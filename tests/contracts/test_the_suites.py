@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.layers.base import Around as Layer
 from adapters.storage.memory import MemoryBlobStore
-from adapters.storage.policies.around import Around as Layer
 from application.ports.blob_store import BlobStore
 from tests.contracts import broken_layers, broken_metadata, broken_stores, test_blob_stores, test_layers, test_metadata
 from tests.contracts.blob_store import BlobStoreContract

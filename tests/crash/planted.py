@@ -8,15 +8,15 @@ from typing import Any
 
 from dependency_injector import providers
 
-from adapters.storage import files
-from application.ownership import Ownership, Standing
+from adapters.storage.filesystem import files
+from application.blobs.store import NewBlob, StoreBlob, StoredBlob
+from application.ownership.ownership import Ownership, Standing
 from application.ports.metadata import Garbage, KnownStorage, UnitOfWork, UnitOfWorkFactory
-from application.replay import ReplayableBody
-from application.store_blob import NewBlob, StoreBlob, StoredBlob
 from application.stores import Stores
+from application.uploads.replay import ReplayableBody
 from domain.blob import BlobId, Draft, Location, ObjectKey
 from domain.precondition import ANY, Precondition
-from entrypoints.container import Container
+from entrypoints.composition.container import Container
 from tests.contracts.broken_layers import RepeatsPuts
 
 PLANTED: dict[str, Callable[[Container], None]] = {}

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
-from application.ownership import INTERVALS
+from application.ownership.ownership import INTERVALS
 from tests.crash.failpoints import CRASH, DIE, HANG, RAISE, RECORD, REFUSE
 from tests.crash.server import CONTROL, PIECE, TO_PLANT
 from tests.crash.service import LONG, Service

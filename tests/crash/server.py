@@ -16,12 +16,13 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from application.ownership import Ownership
-from application.reap import Reap
-from entrypoints import cli, worker_slot
-from entrypoints.container import Container
+from application.maintenance.reap import Reap
+from application.ownership.ownership import Ownership
+from entrypoints.cli import main as cli
+from entrypoints.composition.container import Container
+from entrypoints.config.settings import Settings
 from entrypoints.http.app import create_app
-from entrypoints.settings import Settings
+from entrypoints.server import worker_slot
 from tests.crash import watched_io
 from tests.crash.failpoints import HEADER, PASSAGE, Passage, point
 from tests.crash.keys import in_few_folders

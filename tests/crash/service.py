@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from application.ownership import Standing
+from application.ownership.ownership import Standing
 from tests.crash.failpoints import HEADER
 from tests.crash.server import BRIEF, CONTROL, TO_PLANT
 from tests.crash.underneath import Underneath

@@ -11,13 +11,14 @@ from sqlalchemy import Connection
 
 from adapters.sql.database import Database
 from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, STORAGES, UPLOADS, DatabaseNow
-from adapters.storage.s3 import S3Config
+from adapters.storage.s3.store import S3Config
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import Garbage
 from domain.blob import Location, ObjectKey
 from domain.errors import DriveError
-from entrypoints import lifecycle, settings
-from entrypoints.container import Container
+from entrypoints.composition import lifecycle
+from entrypoints.composition.container import Container
+from entrypoints.config import settings
 from tests import markers
 from tests.backends import ceph
 from tests.contracts.blob_store import each, keys

@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from typing import Any, Self, TypeVar, cast
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.metadata.sql import SqlMetadata
-from adapters.storage.policies.around import Around
+from adapters.metadata.sql.unit_of_work import SqlMetadata
+from adapters.storage.layers.base import Around
 from application.ports.blob_store import Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores

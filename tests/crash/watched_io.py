@@ -13,8 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from adapters.storage import files, filesystem
-from adapters.threads import Threads
+from adapters.concurrency.threads import Threads
+from adapters.storage.filesystem import files
+from adapters.storage.filesystem import store as filesystem
 from tests.crash.failpoints import point, point_that_blocks, step, step_that_blocks
 
 TABLE = re.compile(r"\b(?:INTO|FROM|UPDATE)\s+(\w+)")
@@ -99,7 +100,7 @@ def _statement(moment: str) -> Callable[..., None]:
 
 
 def _watch_s3() -> None:
-    from adapters.storage import s3
+    from adapters.storage.s3 import store as s3
 
     name = "new_session"
     make = getattr(s3, name)

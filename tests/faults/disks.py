@@ -8,7 +8,7 @@ import pytest
 
 
 class RecordingOs:
-    """The module `os`, as adapters/storage sees it. `calls`: those that change something, as `fsync 0ab/0ab4...`."""
+    """The module `os`, as the filesystem adapter sees it. `calls`: the changes, as `fsync 0ab/0ab4...`."""
 
     def __init__(self, base: Path) -> None:
         self.calls: list[str] = []
@@ -19,8 +19,8 @@ class RecordingOs:
     @classmethod
     def between(cls, base: Path, monkeypatch: pytest.MonkeyPatch) -> "RecordingOs":
         recording = cls(base)
-        for module in ("files", "filesystem"):
-            monkeypatch.setattr(f"adapters.storage.{module}.os", recording)
+        for module in ("files", "store"):
+            monkeypatch.setattr(f"adapters.storage.filesystem.{module}.os", recording)
         return recording
 
     def fail(self, call: str, number: int) -> None:

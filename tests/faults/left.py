@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from adapters.storage.policies.around import Around
-from adapters.storage.s3 import S3BlobStore
+from adapters.storage.layers.base import Around
+from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import BlobStore
-from entrypoints import lifecycle, settings
-from entrypoints.container import Container
+from entrypoints.composition import lifecycle
+from entrypoints.composition.container import Container
+from entrypoints.config import settings
 from tests.contracts.blob_store import keys
 from tests.markers import wait_until_all_are_there, with_claims
 

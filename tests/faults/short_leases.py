@@ -9,8 +9,9 @@ import os
 from datetime import timedelta
 from functools import partial
 
-from entrypoints import cli, lifecycle
-from entrypoints.container import Container
+from entrypoints.cli import main as cli
+from entrypoints.composition import lifecycle
+from entrypoints.composition.container import Container
 from entrypoints.http.app import create_app
 
 

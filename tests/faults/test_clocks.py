@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
-from application.reap import AGAIN
-from application.store_blob import GRACE, NewBlob, StoredBlob
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from application.blobs.store import GRACE, NewBlob, StoredBlob
+from application.maintenance.reap import AGAIN
 from application.stores import Stores
 from domain.errors import Kind
 from domain.precondition import Precondition

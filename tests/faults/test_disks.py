@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.storage import files
-from adapters.storage.files import CHUNK
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem import files
+from adapters.storage.filesystem.files import CHUNK
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import ObjectKey

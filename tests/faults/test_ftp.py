@@ -12,7 +12,7 @@ import pytest
 
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.store import FtpBlobStore
-from adapters.storage.policies.timed import TimedBlobStore
+from adapters.storage.layers.timeout import TimedBlobStore
 from domain.blob import ObjectKey
 from domain.errors import Kind
 from tests.backends import ftp

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.storage.database import CHUNK, DatabaseBlobStore
 from domain.blob import ObjectKey
 from domain.errors import Kind

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from adapters.storage.s3 import S3Config
-from adapters.storage.s3_parts import PART
-from application.store_blob import NewBlob
+from adapters.storage.s3.part_sizes import PART
+from adapters.storage.s3.store import S3Config
+from application.blobs.store import NewBlob
 from domain.blob import BlobId
-from entrypoints import lifecycle
-from entrypoints.container import Container
-from entrypoints.settings import load
+from entrypoints.composition import lifecycle
+from entrypoints.composition.container import Container
+from entrypoints.config.settings import load
 from tests.backends import ceph, ftp
 from tests.backends.ftp import FEW_PORTS, FtpServer
 from tests.backends.run import Backends

@@ -33,7 +33,7 @@ def test_workers_serve_without_metrics_when_there_is_no_space_for_them(tmp_path:
         assert [line["event"].partition(",")[0] for line in warnings] == ["metrics are not counted"] * 2
 
 
-NOWHERE = "import tempfile; tempfile.tempdir = '/no/such'; from entrypoints.cli import main; main()"
+NOWHERE = "import tempfile; tempfile.tempdir = '/no/such'; from entrypoints.cli.main import main; main()"
 
 
 def test_a_server_starts_without_metrics_where_no_folder_can_be_made(tmp_path: Path) -> None:

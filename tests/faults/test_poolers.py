@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from domain.errors import DriveError, Kind
 from tests.backends import postgresql

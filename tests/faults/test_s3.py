@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adapters.storage.s3 import S3BlobStore, S3Config
-from adapters.storage.s3_parts import PART
+from adapters.storage.s3.part_sizes import PART
+from adapters.storage.s3.store import S3BlobStore, S3Config
 from application.ports.blob_store import Stored
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from adapters.storage.s3_features import CONDITIONAL_WRITES, EMPTY_UPLOAD_LISTS, UPLOAD_LISTS
-from adapters.storage.s3_parts import PART
+from adapters.storage.s3.features import CONDITIONAL_WRITES, EMPTY_UPLOAD_LISTS, UPLOAD_LISTS
+from adapters.storage.s3.part_sizes import PART
 from application.ports.blob_store import Stored
 from application.ports.features import MissingFeature
 from domain.blob import ObjectKey

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from adapters.storage.s3 import S3BlobStore
-from adapters.storage.s3_parts import PART
+from adapters.storage.s3.part_sizes import PART
+from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.storage import s3_upload
-from adapters.storage.policies.timed import TimedBlobStore
-from adapters.storage.s3 import S3BlobStore, S3Config
-from adapters.storage.s3_parts import PART
+from adapters.storage.layers.timeout import TimedBlobStore
+from adapters.storage.s3 import multipart
+from adapters.storage.s3.part_sizes import PART
+from adapters.storage.s3.store import S3BlobStore, S3Config
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import Kind
@@ -55,7 +55,7 @@ async def test_a_put_that_stands_still_is_given_up(data: bytes) -> None:
 async def test_parts_share_the_uplink_only_where_it_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     data = pattern(4 * PART)
     for quick in (True, False):
-        monkeypatch.setattr(s3_upload, "QUICK", DEADLINE if quick else 0)
+        monkeypatch.setattr(multipart, "QUICK", DEADLINE if quick else 0)
         async with over_an_uplink(len(data), 20 * RATE) as (_, proxy, store):
             assert await store.put(KEY, chunked(data)) == Stored(len(data))
         assert (proxy.accepted > 1) is quick

@@ -10,11 +10,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql import migrations
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.sqlite_file import SqliteFile
-from application.ports.tables import Opening
+from application.ports.schema import Opening
 from domain.errors import DriveError, Kind
 from domain.precondition import CREATE_ONLY
 from tests.contracts.blob_store import refused

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import make_url
 
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.engine import EngineDatabase
 from adapters.sql.mariadb import MariadbConfig
 from adapters.sql.postgresql import PostgresqlConfig

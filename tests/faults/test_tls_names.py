@@ -10,7 +10,7 @@ import pytest
 
 from adapters.storage.ftp.config import FtpConfig, Tls
 from adapters.storage.ftp.store import FtpBlobStore
-from adapters.storage.s3 import S3BlobStore, S3Config
+from adapters.storage.s3.store import S3BlobStore, S3Config
 from domain.errors import DriveError, Kind
 from tests.faults.fake_s3 import FakeS3
 from tests.http import certificates

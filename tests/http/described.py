@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
+from entrypoints.config.settings import Settings
 from entrypoints.http.app import create_app
-from entrypoints.settings import Settings
 
 PROBLEM = "application/problem+json"
 ONE_AT_A_TIME = Lock()  # clients in several threads may want it first, and the framework can't be set up twice at once

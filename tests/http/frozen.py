@@ -6,8 +6,9 @@ from typing import Any
 from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from entrypoints import cli, heartbeat
+from entrypoints.cli import main as cli
 from entrypoints.http.app import create_app
+from entrypoints.server import heartbeat
 
 SECONDS = 6  # without a heartbeat
 

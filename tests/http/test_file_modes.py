@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from domain.blob import ObjectKey
-from entrypoints.tokens import kept_token
+from entrypoints.config.token_file import kept_token
 from tests.contracts.blob_store import chunked
 from tests.http.server import DRIVEBAY, UVICORN, Server
 

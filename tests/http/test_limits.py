@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from entrypoints.connections import that_fit
+from entrypoints.server.sockets import that_fit
 from tests.http.server import DRIVEBAY, PATIENCE, Server
 from tests.http.test_stopping import begin_slowly
 from tests.http.wire import AUTH, Answer, answer, ask_once, get, put, request

@@ -12,10 +12,12 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from domain.errors import Kind
-from entrypoints.http import health, json_form, lists
+from entrypoints.config.settings import Settings
 from entrypoints.http.app import create_app
-from entrypoints.http.problems import STATUSES, Problem
-from entrypoints.settings import Settings
+from entrypoints.http.operations import health
+from entrypoints.http.protocol.problems import STATUSES, Problem
+from entrypoints.http.rest import lists
+from entrypoints.http.rest.json_form import response as json_form
 from tests.http.described import PROBLEM, codes, document
 from tests.http.server import Server
 from tests.http.wire import TOKEN

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from adapters.storage.s3 import S3Config
-from entrypoints.cli import main
+from adapters.storage.s3.store import S3Config
+from entrypoints.cli.main import main
 from tests.contracts.blob_store import pattern
 from tests.http.server import DRIVEBAY, PATIENCE, UVICORN, Server, free_port
 from tests.http.wire import AUTH, JSON, TOKEN, Connection, get, post, request

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.http.docs import MAX_REQUESTS
+from entrypoints.http.operations.docs import MAX_REQUESTS
 from tests.contracts.blob_store import MIB, pattern
 from tests.http.server import PATIENCE, Server
 from tests.http.wire import AUTH, JSON, get, request

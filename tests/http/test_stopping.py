@@ -144,10 +144,13 @@ def test_a_worker_that_waits_for_its_storage_ends_at_once(tmp_path: Path) -> Non
 
 
 IT_IS_BORN_SLOWLY = "os.register_at_fork(after_in_child=lambda: time.sleep(1))"
-SLOWLY_BORN = [sys.executable, "-c", f"import os, time; {IT_IS_BORN_SLOWLY}; from entrypoints.cli import main; main()"]
+SLOWLY_BORN = [
+    *(sys.executable, "-c"),
+    f"import os, time; {IT_IS_BORN_SLOWLY}; from entrypoints.cli.main import main; main()",
+]
 SLOW_TO_SEE_AN_END = """
 import os, time
-from entrypoints.cli import main
+from entrypoints.cli.main import main
 
 def waitpid(*of, wait=os.waitpid):
     found = wait(*of)

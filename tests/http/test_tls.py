@@ -10,8 +10,9 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from entrypoints import cli, settings
-from entrypoints.cli import main
+from entrypoints.cli import main as cli
+from entrypoints.cli.main import main
+from entrypoints.config import settings
 from tests.contracts.blob_store import MIB, pattern
 from tests.http import certificates
 from tests.http.server import PATIENCE, Server, free_port

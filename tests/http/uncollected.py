@@ -2,7 +2,7 @@
 
 import gc
 
-from entrypoints import cli
+from entrypoints.cli import main as cli
 
 if __name__ == "__main__":
     gc.disable()

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
 from application.stores import Stores
 from tests.integration.drive import Drive, Time

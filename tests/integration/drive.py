@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from application.fetch_blob import FetchBlob
+from application.blobs.fetch import FetchBlob
+from application.blobs.store import NewBlob, StoreBlob
+from application.maintenance.reap import Reap, Reaped
 from application.ports.blob_store import BlobStore
-from application.reap import Reap, Reaped
-from application.store_blob import NewBlob, StoreBlob
 from application.stores import Stores
 from domain.blob import Blob, BlobId, ObjectKey
 from domain.precondition import ANY, Precondition

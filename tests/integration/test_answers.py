@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
-from application.fetch_blob import FetchBlob, OpenBlob
-from application.store_blob import NewBlob, StoreBlob
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from application.blobs.fetch import FetchBlob, OpenBlob
+from application.blobs.store import NewBlob, StoreBlob
 from application.stores import Stores
 from domain.blob import BlobId, ObjectKey
-from entrypoints.http import json_form, raw_form
-from entrypoints.http.answers import BlobAnswer
-from entrypoints.http.pace import Pace
+from entrypoints.http.protocol.client_pace import Pace
+from entrypoints.http.protocol.streaming import BlobAnswer
+from entrypoints.http.rest import raw_form
+from entrypoints.http.rest.json_form import response as json_form
 from tests.contracts.blob_store import each, pattern
 from tests.contracts.test_blob_stores import open_files
 

@@ -8,13 +8,14 @@ from functools import partial
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
-from application.store_blob import GRACE
+from application.blobs.store import GRACE
 from application.stores import Stores
 from domain.blob import DEFAULT_CONTENT_TYPE, BlobId, ByteRange, Digest, Draft, Location, ObjectKey
 from domain.errors import DriveError, Kind
-from entrypoints.http import conditions, raw_form
-from entrypoints.http.conditions import NotModified
-from entrypoints.http.problems import HttpProblem
+from entrypoints.http.protocol import conditional
+from entrypoints.http.protocol.conditional import NotModified
+from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.rest import raw_form
 from tests.contracts.blob_store import each
 from tests.integration.drive import ID, LONG_AGO, Drive
 
@@ -24,7 +25,7 @@ OLD, NEW = b"0123456789", b"new"
 def tag_of(data: bytes) -> str:
     digest = Digest(hashlib.sha256(data).digest())
     location = Location("memory", ObjectKey.random())
-    return conditions.etag(Draft(ID, location, len(data), digest, DEFAULT_CONTENT_TYPE).published(LONG_AGO))
+    return conditional.etag(Draft(ID, location, len(data), digest, DEFAULT_CONTENT_TYPE).published(LONG_AGO))
 
 
 OLD_TAG, NEW_TAG = tag_of(OLD), tag_of(NEW)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.metadata.memory import MemoryMetadata, _Blobs, _Changes
-from application.list_blobs import LAST, ListBlobs, end_of
+from application.blobs.list import LAST, ListBlobs, end_of
 from domain.blob import Blob, BlobId
 from tests.contracts.metadata import blob, put, remove
 

@@ -11,16 +11,16 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import GARBAGE, MICROSECOND
 from adapters.storage.database import CHUNK, DatabaseBlobStore
-from adapters.storage.filesystem import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.memory import MemoryBlobStore
-from application.delete_blob import DeleteBlob
+from application.blobs.delete import DeleteBlob
+from application.blobs.store import GRACE
 from application.ports.metadata import UnitOfWork
-from application.store_blob import GRACE
 from application.stores import Stores
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import pattern

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.metadata.sql import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.memory import MemoryBlobStore
-from application.delete_blob import DeleteBlob
+from application.blobs.delete import DeleteBlob
+from application.blobs.store import NewBlob
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
-from application.store_blob import NewBlob
 from application.stores import Stores
 from domain.blob import BlobId, ObjectKey
 from domain.errors import Kind

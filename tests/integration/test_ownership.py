@@ -9,21 +9,21 @@ from datetime import timedelta
 import pytest
 
 from adapters.metadata.memory import MemoryMetadata
+from adapters.storage.layers.base import Around
 from adapters.storage.memory import MemoryBlobStore
-from adapters.storage.policies.around import Around
-from application.adopt_storage import AdoptStorage
-from application.check_ready import CheckReady
-from application.findings import Fault, Repair, Verified, Wanted
-from application.mark_storage import MarkStorage
-from application.markers import UnknownStorage, claim_key, interval_for, read_marker
-from application.ownership import INTERVALS, Ownership, Standing
+from application.blobs.store import GRACE
+from application.checks.readiness import CheckReady
+from application.maintenance.reap import BATCH, Reap, Reaped
+from application.ownership.adopt import AdoptStorage
+from application.ownership.mark import MarkStorage
+from application.ownership.markers import UnknownStorage, claim_key, interval_for, read_marker
+from application.ownership.ownership import INTERVALS, Ownership, Standing
+from application.ownership.sample import ENOUGH, sample
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import KnownStorage, UnitOfWork, UnitOfWorkFactory
-from application.reap import BATCH, Reap, Reaped
-from application.sample import ENOUGH, sample
-from application.store_blob import GRACE
 from application.stores import Stores
-from application.verify import Verify
+from application.verification.findings import Fault, Repair, Verified, Wanted
+from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from domain.precondition import ANY

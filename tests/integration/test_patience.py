@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
-from entrypoints.container import Container
-from entrypoints.settings import load
+from entrypoints.composition.container import Container
+from entrypoints.config.settings import load
 from tests.contracts.blob_store import each, read, refused
 from tests.contracts.ftp_script import SAY_NOTHING, ScriptedServer, scripted
 

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 from adapters.storage.memory import MemoryBlobStore
-from application.check_ready import CheckReady, Finding, Severity
+from application.checks.readiness import CheckReady, Finding, Severity
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores

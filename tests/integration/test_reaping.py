@@ -8,15 +8,15 @@ from datetime import timedelta
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
+from application.blobs.store import GRACE, LEASE, NewBlob, StoredBlob, abandon
+from application.maintenance.reap import AGAIN, AT_ONCE, BATCH, CLAIM, Reap, Reaped
 from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage
-from application.reap import AGAIN, AT_ONCE, BATCH, CLAIM, Reap, Reaped
-from application.store_blob import GRACE, LEASE, NewBlob, StoredBlob, abandon
 from application.stores import Stores
 from domain.blob import Location, ObjectKey
 from domain.errors import DriveError, Kind
-from entrypoints.container import Container
-from entrypoints.settings import Settings
+from entrypoints.composition.container import Container
+from entrypoints.config.settings import Settings
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive
 from tests.integration.renewing import Renewing

@@ -7,17 +7,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.storage.memory import MemoryBlobStore
+from application.blobs.store import NewBlob
+from application.maintenance.reap import AGAIN
 from application.ports.blob_store import Stored
 from application.ports.observer import Unobserved
-from application.reap import AGAIN
-from application.replay import KEPT
-from application.retry import Retry
-from application.store_blob import NewBlob
 from application.stores import Stores
+from application.uploads.replay import KEPT
+from application.uploads.retry import Retry
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
-from entrypoints.container import Container
-from entrypoints.settings import Settings
+from entrypoints.composition.container import Container
+from entrypoints.config.settings import Settings
 from tests.contracts.blob_store import Fault, chunked, each, pattern, refused
 from tests.integration.drive import ID, Drive
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from application.delete_blob import DeleteBlob
+from application.blobs.delete import DeleteBlob
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.repeat import ATTEMPTS
 from domain.errors import DriveError, Kind

@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
-from application.delete_blob import DeleteBlob
+from application.blobs.delete import DeleteBlob
+from application.blobs.store import LEASE, NewBlob
 from application.ports.blob_store import Stored
-from application.store_blob import LEASE, NewBlob
 from application.stores import Stores
 from domain.blob import Blob, BlobId, Digest, ObjectKey
 from domain.errors import DriveError, Kind

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.metadata.memory import MemoryMetadata
+from adapters.storage.layers.base import Around
 from adapters.storage.memory import MemoryBlobStore
-from adapters.storage.policies.around import Around
-from application import verify_blobs
-from application.delete_blob import DeleteBlob
-from application.findings import PATIENCE, Fault, Finding, Repair, Verified, Wanted, Watcher
+from application.blobs.delete import DeleteBlob
+from application.blobs.store import StoreBlob, abandon
+from application.maintenance.reap import Reap
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import BlobReader, Garbage
-from application.reap import Reap
-from application.store_blob import StoreBlob, abandon
 from application.stores import Stores
-from application.verify import Verify
+from application.verification import blobs as verify_blobs
+from application.verification.findings import PATIENCE, Fault, Finding, Repair, Verified, Wanted, Watcher
+from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, ByteRange, Location, ObjectKey
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import each, keys

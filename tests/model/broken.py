@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from adapters.metadata.sql import SqlBlobs
-from application.list_blobs import ListBlobs, Page
+from adapters.metadata.sql.unit_of_work import SqlBlobs
+from application.blobs.list import ListBlobs, Page
 from application.ports.metadata import Published
 from domain.blob import Blob, BlobId, Draft
 from domain.precondition import ANY, Precondition
-from entrypoints import cli
+from entrypoints.cli import main as cli
 
 FAULTS: dict[str, Callable[[], None]] = {}
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from entrypoints import advice, lifecycle, settings
-from entrypoints.container import Container
-from entrypoints.lifecycle import StartError
+from entrypoints import advice
+from entrypoints.composition import lifecycle
+from entrypoints.composition.container import Container
+from entrypoints.config import settings
+from entrypoints.errors import StartError
 from tests.backends import ceph
 from tests.backends.run import Backends
 from tests.check.command import check

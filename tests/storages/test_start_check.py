@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from application.check_storage import PROBE
-from entrypoints import lifecycle, settings
-from entrypoints.container import Container
-from entrypoints.lifecycle import StartError
+from application.checks.storage import PROBE
+from entrypoints.composition import lifecycle
+from entrypoints.composition.container import Container
+from entrypoints.config import settings
+from entrypoints.errors import StartError
 from tests.faults.fake_s3 import ID, KeepingS3, Replies, Reply, error, without_conditions
 from tests.http.server import DRIVEBAY, Server
 from tests.http.wire import TOKEN

@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sa
 
-from adapters.metadata.sql import SqlBlobs
-from application.fetch_blob import OpenBlob
+from adapters.metadata.sql.unit_of_work import SqlBlobs
+from application.blobs.fetch import OpenBlob
 from domain.blob import BlobId
 from domain.errors import DriveError, Kind
-from entrypoints import cli
+from entrypoints.cli import main as cli
 
 
 class DriverError(Exception):

@@ -13,11 +13,11 @@ SCRIPT = """
 import asyncio, logging
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.contextvars import bound_contextvars
-from adapters.storage.policies import Policies, with_policies
+from adapters.storage.layers.stack import Policies, with_policies
 from adapters.storage.memory import MemoryBlobStore
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
-from entrypoints import logs
+from entrypoints.telemetry import logs
 
 class Flaky(MemoryBlobStore):
     tries = 0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from adapters.storage.s3 import S3Config
-from entrypoints.cli import main
+from adapters.storage.s3.store import S3Config
+from entrypoints.cli.main import main
 from tests.backends import ceph, ftp
 from tests.backends.ftp import FtpServer
 from tests.http.server import Server, free_port

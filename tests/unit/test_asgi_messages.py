@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from entrypoints.config.settings import Settings
+from entrypoints.config.values import hashed
 from entrypoints.http.app import create_app
-from entrypoints.http.raw_paths import RawPathMiddleware
-from entrypoints.setting_values import hashed
-from entrypoints.settings import Settings
+from entrypoints.http.middleware.raw_paths import RawPathMiddleware
 
-SOURCES = sorted((Path(__file__).parents[2] / "entrypoints" / "http").glob("*.py"))
+SOURCES = sorted((Path(__file__).parents[2] / "entrypoints" / "http").rglob("*.py"))
 OPTIONAL = {"body", "more_body"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints.http.base64_text import Base64Error, Decoder, Encoder, encoded_size
+from entrypoints.http.rest.json_form.base64_text import Base64Error, Decoder, Encoder, encoded_size
 
 
 def decode(text: str, cuts: Iterable[int] = ()) -> bytes:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import database_urls
-from entrypoints.settings import SettingsError, load_all
+from entrypoints.config import database_urls
+from entrypoints.config.settings import SettingsError, load_all
 
 NOWHERE = Path("/nonexistent/.env")
 

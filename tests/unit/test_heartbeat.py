@@ -2,7 +2,7 @@
 
 import pytest
 
-from entrypoints.heartbeat import BEAT, STALLED_AFTER, Heartbeat, Watchdog
+from entrypoints.server.heartbeat import BEAT, STALLED_AFTER, Heartbeat, Watchdog
 
 
 @pytest.fixture

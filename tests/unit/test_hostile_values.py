@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
+from entrypoints.config.settings import Settings
+from entrypoints.config.values import hashed
 from entrypoints.http.app import create_app
-from entrypoints.http.form_scanner import FormScanner
-from entrypoints.http.json_scanner import MAX_FRAME, Scanner
-from entrypoints.http.problems import HttpProblem
-from entrypoints.http.scanned_bodies import BodyScanner
-from entrypoints.http.traced import carried
-from entrypoints.setting_values import hashed
-from entrypoints.settings import Settings
+from entrypoints.http.middleware.tracing import carried
+from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.rest.json_form.scanner import MAX_FRAME, Scanner
+from entrypoints.http.rest.multipart_form.scanner import FormScanner
+from entrypoints.http.rest.scanned_bodies import BodyScanner
 from entrypoints.telemetry.tracing import PROPAGATOR
 from tests.deadline import DeadlinePassedError, processor_time
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [path for folder in ("domain", "entrypoints/http") for path in sorted((ROOT / folder).glob("*.py"))]
+SOURCES = [path for folder in ("domain", "entrypoints/http") for path in sorted((ROOT / folder).rglob("*.py"))]
 SECONDS = 2.0  # of the processor, for one value; each takes a few milliseconds
 
 # Headers that the interface reads, and the beginnings of their values.
@@ -70,7 +70,7 @@ UNITS = [
 ENDS = ["", "!"]
 SIZES = [90, 100_000]  # characters; the HTTP server takes heads of up to 400 KiB
 # Modules that may use regular expressions at all, and how.
-PATTERNS = {"domain.blob", "entrypoints.http.base64_text", "entrypoints.http.json_scanner"}
+PATTERNS = {"domain.blob", "entrypoints.http.rest.json_form.base64_text", "entrypoints.http.rest.json_form.scanner"}
 
 
 def hostile(beginnings: list[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.intake import HASH_IN_THREAD, Intake
+from application.uploads.intake import HASH_IN_THREAD, Intake
 from domain.blob import Digest
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import each, pattern

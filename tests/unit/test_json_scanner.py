@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from domain.blob import BlobId
 from domain.errors import DriveError
-from entrypoints.http.json_scanner import LONGEST, MAX_FRAME, Scanner, least_size
-from entrypoints.http.problems import HttpProblem
+from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.rest.json_form.scanner import LONGEST, MAX_FRAME, Scanner, least_size
 from tests.ids import valid_ids
 
 WHOLE = b'{"id":"k5","data":"SGVsbG8gV29ybGQh"}'

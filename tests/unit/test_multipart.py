@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from domain.blob import MAX_ID_BYTES, BlobId
 from domain.errors import DriveError
-from entrypoints.http.form_scanner import FormScanner
-from entrypoints.http.multipart import MAX_HEAD
-from entrypoints.http.problems import HttpProblem
+from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.rest.multipart_form.multipart import MAX_HEAD
+from entrypoints.http.rest.multipart_form.scanner import FormScanner
 from tests.ids import valid_ids
 
 BOUNDARY = "----WebKitFormBoundary7MA4YWxkTrZu0gW"

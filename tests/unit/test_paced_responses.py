@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from entrypoints.http.pace import Pace
-from entrypoints.http.paced_responses import CHUNK, PacedResponseMiddleware
+from entrypoints.http.middleware.paced_responses import CHUNK, PacedResponseMiddleware
+from entrypoints.http.protocol.client_pace import Pace
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 

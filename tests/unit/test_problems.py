@@ -1,7 +1,7 @@
 """Errors as HTTP."""
 
 from domain.errors import Kind
-from entrypoints.http.problems import STATUSES, TOLD
+from entrypoints.http.protocol.problems import STATUSES, TOLD
 
 
 def test_every_kind_has_a_status() -> None:

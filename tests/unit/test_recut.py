@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.storage.recut import Pieces, recut
+from adapters.storage.chunking import Pieces, recut
 
 MIB = 1024 * 1024
 

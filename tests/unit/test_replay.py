@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from application.replay import KEPT, ReplayableBody
+from application.uploads.replay import KEPT, ReplayableBody
 from tests.contracts.blob_store import Fault, chunked, pattern
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.storage.s3_parts import LARGEST_OBJECT, PART, PARTS, PartSizes
+from adapters.storage.s3.part_sizes import LARGEST_OBJECT, PART, PARTS, PartSizes
 from domain.errors import DriveError, Kind
 
 GIB = 1024**3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.settings import SECRETS, Settings, SettingsError, load, load_all
+from entrypoints.config.settings import SECRETS, Settings, SettingsError, load, load_all
 
 NOWHERE = Path("/nonexistent/.env")
 ROOT = Path(__file__).parents[2]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from adapters.storage.files import FileWriter
+from adapters.storage.chunking import recut
+from adapters.storage.filesystem.files import FileWriter
 from adapters.storage.memory import MemoryBlobStore
-from adapters.storage.recut import recut
 from domain.blob import ObjectKey
-from entrypoints.http.json_request import SHORT, new_blob
-from entrypoints.http.json_scanner import Scanner
+from entrypoints.http.rest.json_form.request import SHORT, new_blob
+from entrypoints.http.rest.json_form.scanner import Scanner
 
 BODY = b'{"id":"small chunks","data":"' + b"QUJD" * (SHORT // 8) + b'"}'
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapters.threads import Threads
+from adapters.concurrency.threads import Threads
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.tokens import KeptToken, kept_token
+from entrypoints.config.token_file import KeptToken, kept_token
 
 
 def test_it_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from domain.blob import ObjectKey
-from entrypoints.cli import main
+from entrypoints.cli.main import main
 from tests.check.command import drivebay
 from tests.http.server import DRIVEBAY, Server
 from tests.verify.behind import Files

@@ -7,11 +7,11 @@ import pytest
 
 from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
-from application.findings import Finding, Wanted, Watcher
 from application.ports.blob_store import Stored
 from application.ports.metadata import BlobReader
 from application.stores import Stores
-from application.verify import Verify
+from application.verification.findings import Finding, Wanted, Watcher
+from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from tests.contracts.metadata import blob
 

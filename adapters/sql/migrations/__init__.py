@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from application.ports.tables import Revision, Revisions
+from application.ports.schema import Revision, Revisions
 from domain.errors import DriveError, Kind
 
 if TYPE_CHECKING:

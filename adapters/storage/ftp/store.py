@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
-from adapters.cancellation import to_the_end
+from adapters.concurrency.shield import to_the_end
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.pool import FtpPool

@@ -1,0 +1,34 @@
+"""The tables' form, as the port has it."""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from adapters.sql import migrations
+from adapters.sql.database import Database
+from adapters.sql.tables import DatabaseNow
+from application.ports.schema import Revisions, Tables
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SqlTables(Tables):
+    """Those of a database, whose SQLAlchemy `dialect` is `sqlite`, `postgresql` or `mariadb`."""
+
+    def __init__(self, database: Database, dialect: str) -> None:
+        self._database = database
+        self._dialect = dialect
+
+    async def revisions(self) -> Revisions:
+        return await self._database.read(migrations.revisions)
+
+    async def now(self) -> datetime:
+        return EPOCH + timedelta(microseconds=await self._database.read(_select_now))
+
+    def sql(self, after: str | None) -> str:
+        return migrations.sql(self._dialect, after)
+
+
+def _select_now(connection: Connection) -> int:
+    return connection.scalars(sa.select(DatabaseNow())).one()

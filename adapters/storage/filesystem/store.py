@@ -1,0 +1,208 @@
+"""Objects as files: one file an object, named by its key, in folders named by the key's first digits.
+
+A put creates the file exclusively under its final name, writes it, and makes it durable, folders included, before it
+returns. There are no temporary names and no renames: until the blob's row is committed, nobody knows the key.
+"""
+
+import asyncio
+import errno
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, TypeVarTuple
+
+from adapters.concurrency.threads import Threads
+from adapters.storage.filesystem.files import CHUNK, FileReader, FileWriter, fsync_folder, unlink_durably
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
+from domain.errors import DriveError, Kind, Reason
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+SHARD = re.compile(r"[0-9a-f]{3}")  # 4,096 folders: 2,500 files in each at ten million blobs
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True, slots=True)
+class FilesystemConfig:
+    """`base_path`: the folder for the objects, on a local disk. `threads`: how many calls may be under way at once."""
+
+    base_path: Path
+    threads: int = 16
+
+
+class FilesystemBlobStore(BlobStore):
+    """Objects as files. To be entered before use.
+
+    `check` makes the folder if only the folder itself is missing, and tries whether it takes a write.
+    """
+
+    def __init__(self, config: FilesystemConfig, backend: str = "fs") -> None:
+        self.backend = backend
+        self.base = config.base_path
+        self._prefix = os.path.join(config.base_path, "")
+        self._threads = Threads(backend, config.threads)
+        self._identity: tuple[int, int] | None = None
+        self._durable_shards: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        self._threads.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._threads.__exit__, kind, error, trace)
+
+    async def check(self) -> None:
+        await self.run("check", "", self._prepare)
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        writing = FileWriter(self.path(key), self._make_shard, self._refuse_another_folder)
+        try:
+            async for chunk in chunks:
+                if writing.gather(chunk) >= CHUNK:
+                    await self.run("put", key, writing.write)
+            await self.run("put", key, writing.finish)
+        except BaseException:
+            await self._threads.run(writing.undo)
+            raise
+        return Stored(writing.size)
+
+    def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> "_Reading":
+        return _Reading(self, key, byte_range)
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        found = await self.run("stat", key, os.stat, self.path(key))
+        return Stored(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    async def delete(self, key: ObjectKey) -> None:
+        try:
+            await self.run("delete", key, unlink_durably, self.path(key))
+        except DriveError as error:
+            if error.kind is not Kind.NOT_FOUND:
+                raise
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        start = "" if after is None else after.value
+        for shard in await self.run("list", "", _names, self.base, SHARD):
+            if shard >= start[:3]:
+                for name in await self.run("list", shard, _names, self.base / shard, OBJECT_KEY):
+                    if name > start:
+                        yield ObjectKey(name)
+
+    def path(self, key: ObjectKey) -> str:
+        """Where the object is, or would be."""
+        return f"{self._prefix}{key.value[:3]}/{key.value}"
+
+    async def run(self, operation: str, subject: object, function: Callable[[*Args], T], *args: *Args) -> T:
+        """Run a function that blocks in a thread, and say what went wrong in the port's words."""
+
+        def translated() -> T:
+            try:
+                return function(*args)
+            except OSError as error:
+                kind, detail = self._explain(error, operation)
+                reason = Reason.DENIED if error.errno in FORBIDDEN else None
+                raise DriveError(
+                    kind, detail, operation=operation, backend=self.backend, subject=subject, reason=reason
+                ) from error
+
+        return await self._threads.run(translated)
+
+    def _explain(self, error: OSError, operation: str) -> tuple[Kind, str]:
+        if error.errno in DISK_FULL:
+            return Kind.NO_SPACE, f"The disk of {self.base} is full. Free some space on it."
+        if isinstance(error, FileExistsError):
+            return Kind.ALREADY_EXISTS, "An object is under this key already."
+        if isinstance(error, FileNotFoundError) and operation != "put" and self._is_the_same_folder():
+            return Kind.NOT_FOUND, "There is no object under this key."
+        hint = " Let this user write there." if error.errno in FORBIDDEN else ""
+        return Kind.UNAVAILABLE, f"The folder {self.base} can't be used: {error.strerror}.{hint}"
+
+    def _is_the_same_folder(self) -> bool:
+        """Whether the folder is the one of the check: an unmounted disk must not look like one without objects."""
+        with suppress(OSError):
+            return self._identity in (None, _identity(self.base))
+        return False
+
+    def _refuse_another_folder(self) -> None:
+        """Nothing is written into the empty folder that a lost disk was mounted on."""
+        if not self._is_the_same_folder():
+            raise FileNotFoundError(errno.ENOENT, "the folder is not the one of the start; is its disk mounted?")
+
+    def _prepare(self) -> None:
+        parent = self.base.absolute().parent
+        if not parent.is_dir():
+            raise DriveError(Kind.UNAVAILABLE, f"There is no folder {parent}. Create it.", backend=self.backend)
+        with suppress(FileExistsError):
+            self.base.mkdir(0o700)
+        fsync_folder(parent)  # whoever made it
+        with tempfile.TemporaryFile(dir=self.base) as probe:
+            probe.write(b"Does this folder take a write?")
+            os.fsync(probe.fileno())
+        self._identity = _identity(self.base)
+
+    def _make_shard(self, shard: str) -> None:
+        """Make the folder `shard`, and make it durable, if this process has not seen to that before.
+
+        Another process may have made it, and may not have come to its fsync yet.
+        """
+        self._refuse_another_folder()
+        if shard not in self._durable_shards or not os.path.isdir(shard):
+            with suppress(FileExistsError):
+                os.mkdir(shard, 0o700)
+            try:
+                fsync_folder(self.base)
+            except OSError:
+                with suppress(OSError):  # it holds objects, so it is not new
+                    os.rmdir(shard)  # else the next fsync could succeed although this one has lost the folder
+                raise
+            self._durable_shards.add(shard)
+
+
+class _Reading(AsyncIterator[bytes]):
+    """An object being read. A small one takes a single trip to a thread: opened, read and closed on entering."""
+
+    def __init__(self, store: FilesystemBlobStore, key: ObjectKey, byte_range: ByteRange | None) -> None:
+        self._store = store
+        self._key = key
+        self._file = FileReader(store.path(key), byte_range)
+        self._first = b""
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._first = await self._store.run("read", self._key, self._file.open)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._file.is_open:
+            await self._store.run("close", self._key, self._file.close)
+
+    async def __anext__(self) -> bytes:
+        chunk, self._first = self._first, b""
+        if not chunk and self._file.is_open:
+            chunk = await self._store.run("read", self._key, self._file.read)
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if pattern.fullmatch(name))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino

@@ -1,0 +1,94 @@
+"""A storage that is watched at work."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing
+from types import TracebackType
+
+from adapters.operation_timer import Watch, WholeWatch
+from adapters.storage.layers.base import Around
+from application.ports.blob_store import BlobStore, Stored
+from application.ports.observer import Observer
+from domain.blob import ByteRange, ObjectKey
+
+
+class ObservedBlobStore(Around):
+    """Tells `observer` of each operation, and of the streams that are under way."""
+
+    def __init__(self, store: BlobStore, backend: str, observer: Observer) -> None:
+        super().__init__(store)
+        self._backend = backend
+        self._observer = observer
+
+    async def check(self) -> None:
+        with WholeWatch(self._observer, self._backend, "check"):
+            await self.store.check()
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        with _Stream(self._observer, self._backend, "put") as watch:
+            async with aclosing(watch.sent(chunks)) as sent:
+                with watch:
+                    return await self.store.put(key, sent)
+
+    def open(
+        self, key: ObjectKey, byte_range: ByteRange | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return _Reading(self.store.open(key, byte_range), self._backend, self._observer)
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        with WholeWatch(self._observer, self._backend, "stat"):
+            return await self.store.stat(key)
+
+    async def delete(self, key: ObjectKey) -> None:
+        with WholeWatch(self._observer, self._backend, "delete"):
+            await self.store.delete(key)
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        watch = Watch(self._observer, self._backend, "list")
+        try:
+            async for key in watch.taken(self.store.keys(after)):
+                yield key
+        finally:
+            watch.end()
+
+
+class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]]):
+    def __init__(
+        self, reading: AbstractAsyncContextManager[AsyncIterator[bytes]], backend: str, observer: Observer
+    ) -> None:
+        self._reading = reading
+        self._stream = _Stream(observer, backend, "read")
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        watch = self._stream.__enter__()
+        try:
+            with watch:
+                return watch.taken(await self._reading.__aenter__())
+        except BaseException:
+            self._stream.__exit__()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._reading.__aexit__(kind, error, trace)
+        finally:
+            self._stream.__exit__()
+
+
+class _Stream:
+    """An object that is written or read. A context."""
+
+    def __init__(self, observer: Observer, backend: str, name: str) -> None:
+        self._observer = observer
+        self._backend = backend
+        self._name = name
+
+    def __enter__(self) -> Watch:
+        self._watch = Watch(self._observer, self._backend, self._name)
+        self._observer.streams(self._backend, +1)
+        return self._watch
+
+    def __exit__(self, *exc: object) -> None:
+        self._observer.streams(self._backend, -1)
+        self._watch.end()

@@ -1,0 +1,94 @@
+"""A deadline for a storage."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+from adapters.storage.layers.base import Around
+from adapters.storage.progress import put_off, reporting_to
+from application.ports.blob_store import BlobStore, Stored
+from domain.blob import ByteRange, ObjectKey
+from domain.errors import DriveError, Kind
+
+T = TypeVar("T")
+
+
+class TimedBlobStore(Around):
+    """A deadline of `seconds` for all that the storage is waited for: TIMEOUT when it has passed.
+
+    For an operation as a whole if it moves no bytes, and else for each stretch between two chunks, in which it is put
+    off while the storage sees bytes move. The time that a sender or a reader takes does not count.
+    """
+
+    def __init__(self, store: BlobStore, seconds: float, backend: str) -> None:
+        super().__init__(store)
+        self._seconds = seconds
+        self._backend = backend
+
+    async def check(self) -> None:
+        async with self._deadline("check", ""):
+            await self.store.check()
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        async with self._deadline("put", key) as deadline, aclosing(self._timed_source(chunks, deadline)) as timed:
+            with reporting_to(partial(put_off, deadline, self._seconds)):
+                return await self.store.put(key, timed)
+
+    @asynccontextmanager
+    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with AsyncExitStack() as stack:
+            async with self._deadline("read", key):
+                chunks = await stack.enter_async_context(self.store.open(key, byte_range))
+            yield self._timed(chunks, "read", key)
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        async with self._deadline("stat", key):
+            return await self.store.stat(key)
+
+    async def delete(self, key: ObjectKey) -> None:
+        async with self._deadline("delete", key):
+            await self.store.delete(key)
+
+    def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        return self._timed(self.store.keys(after), "list", "")
+
+    @asynccontextmanager
+    async def _deadline(self, operation: str, subject: object) -> AsyncIterator[asyncio.Timeout]:
+        deadline = asyncio.timeout(self._seconds)
+        try:
+            async with deadline:
+                yield deadline
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            detail = f"The storage did not answer within {self._seconds:g} seconds. Try again later."
+            raise DriveError(
+                Kind.TIMEOUT, detail, operation=operation, backend=self._backend, subject=subject
+            ) from error
+
+    async def _timed_source(self, chunks: AsyncIterable[bytes], deadline: asyncio.Timeout) -> AsyncGenerator[bytes]:
+        """The deadline stands still while the sender is waited for, and goes on when that has failed."""
+        source = aiter(chunks)
+        while True:
+            if deadline.expired():
+                raise TimeoutError  # which the storage should know, but has overheard
+            deadline.reschedule(None)
+            try:
+                chunk = await anext(source)
+            except StopAsyncIteration:
+                return
+            finally:
+                deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            yield chunk
+
+    async def _timed(self, items: AsyncIterator[T], operation: str, subject: object) -> AsyncIterator[T]:
+        while True:
+            async with self._deadline(operation, subject) as deadline:
+                with reporting_to(partial(put_off, deadline, self._seconds)):
+                    try:
+                        item = await anext(items)
+                    except StopAsyncIteration:
+                        return
+            yield item

@@ -1,0 +1,195 @@
+"""A large object on its way to S3: a multipart upload, whose size is not felt in memory.
+
+Each put may hold one part at any time, which is either gathered or sent; part_sizes.py says how large it is. An upload
+sends others concurrently only while they and a small part for each put take HELD bytes at most, so one upload is fast,
+and many take little memory, and only after a part took less than QUICK seconds: on a slow uplink, parts that share it
+would take longer than the upload's lease. Nobody waits for either: if no other part may be held when one is complete,
+the upload sends it before it gathers the next.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from botocore.exceptions import ClientError
+
+from adapters.concurrency.shield import to_the_end
+from adapters.storage.s3.body import Body
+from adapters.storage.s3.features import UPLOAD_LISTS, code
+from adapters.storage.s3.part_sizes import PART
+from adapters.storage.s3.requests import S3Requests
+from adapters.storage.s3.responses import OBJECT, UPLOADS, NotS3Error, require_key
+from application.ports.blob_store import Stored
+from domain.blob import ObjectKey
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
+
+    Sending = asyncio.Task[CompletedPartTypeDef]
+
+HELD = 8 * PART  # bytes
+SETTLED = {"PreconditionFailed", "412", "NoSuchUpload"}
+"""Codes of a CompleteMultipartUpload that may have been repeated after its first response was lost."""
+QUICK = 10  # seconds: at 4 Mbit/s a part takes as long
+
+
+class S3Uploads:
+    """Multipart uploads of one client."""
+
+    def __init__(self, client: "S3Client", requests: S3Requests) -> None:
+        self._client = client
+        self._requests = requests
+        self._held = 0  # bytes
+        self._own: dict[str, str] = {}  # the ids of uploads in progress, by their keys
+        self._is_quick = False  # as far as is known
+
+    @contextmanager
+    def holding_one(self) -> Iterator[None]:
+        """For a put, large or small, as long as it may hold a part."""
+        self._held += PART
+        try:
+            yield
+        finally:
+            self._held -= PART
+
+    async def put(self, key: ObjectKey, parts: AsyncIterator[bytes]) -> Stored:
+        """Upload the parts. If that fails, the upload is left open, for `abort`."""
+        # What the source of the parts raises is not S3's, so each request is translated, and not all of this at once.
+        with self._requests.translating("put", key):
+            await self._refuse_what_is_there(key)
+            # To the end: an upload that is created unseen stays open.
+            created = await to_the_end(
+                self._requests.ask(
+                    self._client.create_multipart_upload(Bucket=self._requests.bucket, Key=key.value), "UploadId"
+                )
+            )
+        upload: _Upload = {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": created["UploadId"]}
+        self._own[key.value] = created["UploadId"]
+        sent, size = await self._send_all(upload, parts)
+        with self._requests.translating("put", key):
+            await self._complete(upload, sent, size)
+            await self._require_size(key, size)
+        del self._own[key.value]
+        return Stored(size)
+
+    async def _complete(self, upload: "_Upload", sent: "list[CompletedPartTypeDef]", size: int) -> None:
+        async def send(**condition: Any) -> None:
+            parts_are_one = self._client.complete_multipart_upload(
+                **upload, MultipartUpload={"Parts": sent}, **condition
+            )
+            # Ceph leaves the ETag out if the request is repeated. The size says whether all of the object is there.
+            require_key(await self._requests.ask(parts_are_one), upload["Key"])
+
+        try:
+            # To the end: a request that is dropped may land after all, behind the delete of what it left.
+            await to_the_end(self._requests.features.write(send))
+        except ClientError as error:
+            if code(error) not in SETTLED or not await self._is_there(upload["Key"], size):
+                raise
+
+    async def abort(self, key: ObjectKey) -> None:
+        """Abort what is open under the key, whoever opened it, as far as the server tells."""
+        own = self._own.pop(key.value, None)
+        for upload_id in {*await self._open_under(key), *([] if own is None else [own])}:
+            upload: _Upload = {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": upload_id}
+            try:
+                await self._requests.delete(self._client.abort_multipart_upload(**upload))
+            except ClientError as error:
+                if code(error) != "NoSuchUpload":  # somebody else was quicker
+                    raise
+
+    async def _open_under(self, key: ObjectKey) -> list[str]:
+        """Return the ids of the uploads that the server lists under the key."""
+        if not self._requests.features.may_have(UPLOAD_LISTS):
+            return []
+        listing = self._client.list_multipart_uploads(Bucket=self._requests.bucket, Prefix=key.value)
+        try:
+            found = (await self._requests.ask(listing, *UPLOADS)).get("Uploads", [])
+        except ClientError as error:
+            self._requests.features.accept_missing_list(error)
+            return []
+        # The prefix also finds longer keys, which are somebody else's.
+        return [upload["UploadId"] for upload in found if upload["Key"] == key.value]
+
+    async def _refuse_what_is_there(self, key: ObjectKey) -> None:
+        """Not every server heeds If-None-Match when an upload is completed. Keys are used once, so a look will do."""
+        try:
+            await self._head(key.value)
+        except ClientError as error:
+            if code(error) != "404":
+                raise
+        else:
+            raise self._requests.already_there(key)
+
+    async def _require_size(self, key: ObjectKey, size: int) -> None:
+        """Ask for the size: no response to an upload in parts tells it. Costs one request for 5 MiB or more."""
+        kept = (await self._head(key.value))["ContentLength"]
+        if kept != size:
+            raise NotS3Error(f"it keeps {kept:,} bytes of the {size:,} that it took")
+
+    async def _is_there(self, key: str, size: int) -> bool:
+        """Whether an object of this size is there. Before the upload none was, so it is the upload's own."""
+        try:
+            return (await self._head(key))["ContentLength"] == size
+        except ClientError:
+            return False
+
+    async def _head(self, key: str) -> "HeadObjectOutputTypeDef":
+        head = self._client.head_object(Bucket=self._requests.bucket, Key=key)
+        return await self._requests.ask(head, *OBJECT)
+
+    async def _send_all(
+        self, upload: "_Upload", parts: AsyncIterator[bytes]
+    ) -> "tuple[list[CompletedPartTypeDef], int]":
+        """What S3 wants to be told of the parts at the end, and their size in bytes together."""
+        sent: list[CompletedPartTypeDef] = []
+        in_flight: deque[Sending] = deque()
+        size = 0
+        try:
+            async for part in parts:
+                length = len(part)
+                size += length
+                number = len(sent) + len(in_flight) + 1
+                sending = asyncio.create_task(self._send(upload, number, Body(part)))
+                in_flight.append(sending)
+                del part  # else it would be held while the next is gathered
+                if self._is_quick and self._held + length <= HELD:
+                    self._held += length
+                    sending.add_done_callback(partial(self._let_go, length))
+                else:
+                    await asyncio.wait({sending})
+                while in_flight and in_flight[0].done():
+                    sent.append(in_flight.popleft().result())
+            sent += [await sending for sending in in_flight]
+        except BaseException:
+            # A part that lands after its upload was aborted would stay, and be paid for.
+            for sending in in_flight:
+                sending.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)
+            raise
+        return sent, size
+
+    def _let_go(self, length: int, _: object) -> None:
+        self._held -= length
+
+    async def _send(self, upload: "_Upload", number: int, part: Body) -> "CompletedPartTypeDef":
+        """Upload a part whose bytes nobody else holds."""
+        begun = time.monotonic()
+        with self._requests.translating("put", upload["Key"]):
+            sending = self._client.upload_part(**upload, PartNumber=number, Body=part)
+            sent = await self._requests.ask(sending, "ETag", body=part)
+        self._is_quick = time.monotonic() - begun < QUICK
+        return {"ETag": sent["ETag"], "PartNumber": number}
+
+
+class _Upload(TypedDict):
+    """What names a multipart upload."""
+
+    Bucket: str
+    Key: str
+    UploadId: str

@@ -1,0 +1,123 @@
+"""Requests to S3: each has a deadline, and what goes wrong is said in the port's words."""
+
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError, SSLError
+from botocore.parsers import ResponseParserError
+
+from adapters.storage.progress import progress_deadline
+from adapters.storage.s3.body import Body
+from adapters.storage.s3.features import S3Features, code
+from adapters.storage.s3.responses import NotS3Error, Response, require, require_deletion
+from domain.errors import DriveError, Kind, Reason
+
+T = TypeVar("T", bound=Response)
+
+# By the codes of S3's errors ("Error responses" in the API reference). HEAD has no body, so its codes are statuses.
+KINDS = {
+    "NoSuchKey": Kind.NOT_FOUND,
+    "PreconditionFailed": Kind.ALREADY_EXISTS,
+    "412": Kind.ALREADY_EXISTS,
+    "InvalidRange": Kind.RANGE_NOT_SATISFIABLE,
+    "416": Kind.RANGE_NOT_SATISFIABLE,
+    "QuotaExceeded": Kind.NO_SPACE,
+    "InsufficientStorage": Kind.NO_SPACE,
+    "XMinioStorageFull": Kind.NO_SPACE,
+    "507": Kind.NO_SPACE,
+    "RequestTimeout": Kind.TIMEOUT,
+}
+DETAILS = {
+    Kind.NOT_FOUND: "There is no object under this key.",
+    Kind.ALREADY_EXISTS: "An object is under this key already.",
+    Kind.RANGE_NOT_SATISFIABLE: "The range starts behind the object's end.",
+    Kind.NO_SPACE: "The bucket's storage is full, or its quota is used up.",
+}
+REASONS = {
+    "NoSuchBucket": Reason.ABSENT,
+    "AccessDenied": Reason.DENIED,
+    "403": Reason.DENIED,
+    "InvalidAccessKeyId": Reason.LOGIN,
+    "SignatureDoesNotMatch": Reason.LOGIN,
+    "NotImplemented": Reason.UNSUPPORTED,
+    "501": Reason.UNSUPPORTED,
+    "MethodNotAllowed": Reason.UNSUPPORTED,
+    "405": Reason.UNSUPPORTED,
+}
+# What to do, likewise.
+HINTS = {
+    "NoSuchBucket": "Create it, or set the name of another.",
+    "AccessDenied": "Let the owner of this key list, read, write and delete there.",
+    "InvalidAccessKeyId": "Check the access key.",
+    "SignatureDoesNotMatch": "Check the secret key.",
+    "AuthorizationHeaderMalformed": "Check the region.",
+    "PermanentRedirect": "Check the region, and the endpoint.",
+    "RequestTimeTooSkewed": "Set this machine's clock.",
+}
+CERTIFICATE = "Its certificate must be good by the authorities of this machine, or by those in the file AWS_CA_BUNDLE."
+
+PORTAL = "Check S3_ENDPOINT, and whether a login page or a proxy replies in its place."
+
+
+@dataclass(frozen=True, slots=True)
+class S3Requests:
+    """Requests about one bucket, none of which stands still for longer than `timeout` seconds."""
+
+    bucket: str
+    backend: str
+    timeout: float
+    features: S3Features
+
+    @contextmanager
+    def translating(self, operation: str, key: object) -> Iterator[None]:
+        """Say what went wrong in the port's words."""
+        try:
+            yield
+        except ClientError as error:
+            kind = KINDS.get(code(error), Kind.UNAVAILABLE)
+            hint = HINTS.get(code(error), "")
+            detail = DETAILS.get(kind) or f"The bucket {self.bucket} can't be used: {error}. {hint}".rstrip()
+            raise self._error(kind, detail, operation, key, REASONS.get(code(error))) from error
+        except (ConnectTimeoutError, ReadTimeoutError, TimeoutError) as error:
+            raise self._error(Kind.TIMEOUT, f"S3 did not answer in time: {error}.", operation, key) from error
+        except SSLError as error:
+            raise self._error(
+                Kind.UNAVAILABLE, f"S3 can't be reached: {error}. {CERTIFICATE}", operation, key
+            ) from error
+        except NotS3Error as error:
+            detail = f"The server that should be S3 is not: {error}. {PORTAL}"
+            raise self._error(Kind.UNAVAILABLE, detail, operation, key) from error
+        except ResponseParserError as error:  # whose text is the whole page
+            detail = f"The server that should be S3 is not: its response is not XML. {PORTAL}"
+            raise self._error(Kind.UNAVAILABLE, detail, operation, key) from error
+        except (BotoCoreError, aiohttp.ClientError, OSError) as error:
+            detail = f"S3 can't be reached: {error}."
+            raise self._error(Kind.UNAVAILABLE, detail, operation, key, Reason.UNREACHABLE) from error
+
+    async def timed(self, request: Coroutine[Any, Any, T], body: Body | None = None) -> T:
+        """Send a request with a deadline, which is put off while bytes of its body move.
+
+        The client's own timeouts are for each of its steps, and not for all.
+        """
+        async with progress_deadline(self.timeout, body.moved if body is not None else lambda: None):
+            return await request
+
+    async def ask(self, request: Coroutine[Any, Any, T], *members: str, body: Body | None = None) -> T:
+        """Send a request, and return its response, which must be S3's and have these members."""
+        response = await self.timed(request, body)
+        require(response, *members)
+        return response
+
+    async def delete(self, request: Coroutine[Any, Any, T]) -> None:
+        """Send a request that deletes something, and see that S3 confirms it."""
+        require_deletion(await self.timed(request))
+
+    def already_there(self, key: object) -> DriveError:
+        """What a put fails with if there is an object under its key."""
+        return self._error(Kind.ALREADY_EXISTS, DETAILS[Kind.ALREADY_EXISTS], "put", key)
+
+    def _error(self, kind: Kind, detail: str, operation: str, key: object, reason: Reason | None = None) -> DriveError:
+        return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key, reason=reason)

@@ -1,0 +1,245 @@
+"""Objects in an S3 bucket, of AWS or of any server that speaks S3, over aiobotocore.
+
+A small object is one PutObject, a larger one a multipart upload. What a killed put leaves open is found by its key, and
+aborted by `delete`.
+"""
+
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, Self
+
+from aiobotocore.config import AioConfig
+from botocore.exceptions import ClientError
+from botocore.handlers import add_expect_header
+
+from adapters.concurrency.shield import to_the_end
+from adapters.storage.chunking import Pieces
+from adapters.storage.s3.body import Body
+from adapters.storage.s3.features import S3Features, code
+from adapters.storage.s3.listing import names
+from adapters.storage.s3.multipart import S3Uploads
+from adapters.storage.s3.part_sizes import PartSizes
+from adapters.storage.s3.requests import KINDS, S3Requests
+from adapters.storage.s3.responses import LIST, OBJECT, require, require_range
+from adapters.storage.s3.session import new_session
+from application.ports.blob_store import BlobStore, Stored
+from application.ports.features import FeatureReport, unreported
+from application.ports.observer import UNOBSERVED, Observer
+from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
+from domain.errors import DriveError, Kind
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
+
+CHUNK = 1024 * 1024
+NEVER = 24 * 3600.0  # seconds
+# The requests that are made here, and the operations that they are part of.
+OPERATIONS = {
+    "ListObjectsV2": "list",
+    "ListMultipartUploads": "list",
+    "PutObject": "put",
+    "CreateMultipartUpload": "put",
+    "UploadPart": "put",
+    "CompleteMultipartUpload": "put",
+    "GetObject": "read",
+    "HeadObject": "stat",
+    "DeleteObject": "delete",
+    "AbortMultipartUpload": "delete",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class S3Config:
+    """`endpoint` is AWS's own if there is none. `connections`: how many requests there may be at once.
+
+    Times are in seconds: to connect; for a response or the next bytes; and for a whole request, from when the last
+    bytes of its body moved.
+    `attempts`: how often a request is made that fails for reasons that may pass. `parts`: the sizes of the parts of
+    large objects, which also say how large an object can be.
+    """
+
+    bucket: str
+    region: str = "us-east-1"
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    endpoint: str = ""
+    path_style: bool = False
+    connections: int = 64
+    connect_timeout: float = 5
+    read_timeout: float = 30
+    request_timeout: float = 60
+    attempts: int = 2
+    parts: PartSizes = field(default_factory=PartSizes)
+
+
+class S3BlobStore(BlobStore):
+    """Objects in a bucket. To be entered before use; `check` says whether the bucket can be used.
+
+    The observer is told of requests that the client makes once more, by the operation that they belong to.
+    """
+
+    def __init__(
+        self,
+        config: S3Config,
+        backend: str = "s3",
+        observer: Observer = UNOBSERVED,
+        report: FeatureReport = unreported,
+    ) -> None:
+        self.backend = backend
+        self._observer = observer
+        self._config = config
+        self._bucket = config.bucket
+        self._features = S3Features(report)
+        self._requests = S3Requests(config.bucket, backend, config.request_timeout, self._features)
+        self._stack = AsyncExitStack()
+        self._client: S3Client
+        self._uploads: S3Uploads
+
+    async def __aenter__(self) -> Self:
+        config = self._config
+        options = AioConfig(
+            max_pool_connections=config.connections,
+            connect_timeout=config.connect_timeout,
+            read_timeout=config.read_timeout,
+            retries={"mode": "standard", "total_max_attempts": config.attempts},
+            # Many servers refuse the trailers of the newer checksums.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if config.path_style else "auto"},
+        )
+        client = new_session().create_client(
+            "s3",
+            region_name=config.region,
+            endpoint_url=config.endpoint or None,
+            aws_access_key_id=config.access_key or None,
+            aws_secret_access_key=config.secret_key or None,
+            config=options,
+        )
+        self._client = await self._stack.enter_async_context(client)
+        # A trip more for each small object; and a wait for the server's go-ahead has no timeout of its own.
+        self._client.meta.events.unregister("before-call.s3", add_expect_header)
+        self._client.meta.events.register("needs-retry.s3", self._tell_of_retry)
+        for sending in ("PutObject", "UploadPart"):
+            self._client.meta.events.register(f"before-call.s3.{sending}", _wait_for_its_bytes)
+        self._uploads = S3Uploads(self._client, self._requests)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    def _tell_of_retry(self, attempts: int, operation: Any, **_: Any) -> None:
+        """Called when the client has made a request, and asks whether to make it again."""
+        if attempts > 1:
+            self._observer.retried(self.backend, OPERATIONS[operation.name])
+
+    async def check(self) -> None:
+        with self._requests.translating("check", ""):
+            await self._requests.ask(self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1), *LIST)
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        with self._uploads.holding_one():
+            async with aclosing(Pieces(chunks, self._config.parts)) as parts:
+                size = await parts.first_size()
+                try:
+                    if size == self._config.parts.least:
+                        return await self._uploads.put(key, parts)
+                    return await self._put_whole(key, Body(await anext(parts)), size)
+                except BaseException as error:
+                    await self._undo(key, error)
+                    raise
+
+    async def _put_whole(self, key: ObjectKey, data: Body, size: int) -> Stored:
+        async def send(**condition: Any) -> object:
+            data.seek(0)
+            whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=data, **condition)
+            return await self._requests.ask(whole, "ETag", body=data)
+
+        with self._requests.translating("put", key):
+            try:
+                # To the end: a request that is dropped may land after all, behind the delete of what it left.
+                await to_the_end(self._features.write(send))
+            except ClientError as error:
+                if KINDS.get(code(error)) is not Kind.ALREADY_EXISTS or not await self._has(key, data):
+                    raise
+        return Stored(size)
+
+    async def _has(self, key: ObjectKey, data: Body) -> bool:
+        """Whether the object under the key is the one that was sent.
+
+        Then the response to an earlier request was lost, and the request was repeated, by a client or by a proxy.
+        """
+        try:
+            response = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
+        except ClientError:
+            return False
+        async with response["Body"] as body:
+            require(response, *OBJECT)
+            if response["ContentLength"] != len(data.getbuffer()):
+                return False
+            if response["ETag"].strip('"') == hashlib.md5(data.getbuffer(), usedforsecurity=False).hexdigest():
+                return True
+            return bool(await body.read() == data.getbuffer())  # the ETag need not be the MD5
+
+    async def _undo(self, key: ObjectKey, error: BaseException) -> None:
+        """Clear up after a put that failed, also where it is not known how far it came."""
+        with suppress(DriveError), self._requests.translating("put", key):  # what is left now is found by the reaper
+            await self._uploads.abort(key)
+            if not (isinstance(error, DriveError) and error.kind is Kind.ALREADY_EXISTS):
+                await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
+
+    @asynccontextmanager
+    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        wanted: Any = {"Bucket": self._bucket, "Key": key.value}
+        if byte_range is not None:
+            wanted["Range"] = f"bytes={byte_range.start}-{byte_range.stop - 1}"
+        async with AsyncExitStack() as stack:
+            with self._requests.translating("read", key):
+                response = await self._requests.timed(self._client.get_object(**wanted))
+                body = await stack.enter_async_context(response["Body"])
+                require(response, *OBJECT)
+                require_range(response, byte_range)
+            yield self._read(key, body)
+
+    async def stat(self, key: ObjectKey) -> Stored:
+        with self._requests.translating("stat", key):
+            try:
+                found = await self._requests.ask(self._client.head_object(Bucket=self._bucket, Key=key.value), *OBJECT)
+            except ClientError as error:
+                if code(error) != "404":
+                    raise
+                # The bucket may be what is missing: GET has a body that tells.
+                response = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
+                response["Body"].close()
+                require(response, *OBJECT)
+                return _stored(response)
+            return _stored(found)
+
+    async def delete(self, key: ObjectKey) -> None:
+        with self._requests.translating("delete", key):
+            await self._uploads.abort(key)
+            await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
+
+    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        with self._requests.translating("list", ""):
+            async for name in names(self._client, self._bucket, "" if after is None else after.value, self._features):
+                if OBJECT_KEY.fullmatch(name):
+                    yield ObjectKey(name)
+
+    async def _read(self, key: ObjectKey, body: Any) -> AsyncIterator[bytes]:
+        with self._requests.translating("read", key):
+            async for chunk in body.iter_chunks(CHUNK):
+                if chunk:
+                    yield chunk
+
+
+def _wait_for_its_bytes(params: Any, **_: Any) -> None:
+    """Leave the time for a response to S3Requests: aiohttp's begins while the bytes wait in the system's buffers."""
+    params["context"]["read_timeout"] = NEVER
+
+
+def _stored(response: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> Stored:
+    return Stored(response["ContentLength"], response["LastModified"].astimezone(UTC))

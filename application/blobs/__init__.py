@@ -1,0 +1,1 @@
+"""Use cases about one blob, or a list of them."""

@@ -1,0 +1,54 @@
+"""Delete a blob."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from application.blobs.store import GRACE
+from application.ports.metadata import Garbage, UnitOfWorkFactory
+from application.repeat import repeated
+from application.uploads.unknown_commit import WAITS, settle
+from domain.blob import Blob, BlobId
+from domain.errors import DriveError, Kind
+from domain.precondition import ANY, Precondition
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBlob:
+    """Delete a blob if `precondition` holds. Its bytes are reclaimed later, so readers that hold it finish undisturbed.
+
+    Raises NOT_FOUND, PRECONDITION_FAILED, and what the ports raise.
+    """
+
+    units: UnitOfWorkFactory
+    grace: timedelta = GRACE
+    waits: Sequence[float] = WAITS
+
+    async def __call__(self, blob_id: BlobId, precondition: Precondition = ANY) -> None:
+        await repeated(lambda: self._delete(blob_id, precondition))
+
+    async def _delete(self, blob_id: BlobId, precondition: Precondition) -> None:
+        async with self.units() as work:
+            blob = await work.blobs.remove(blob_id, precondition)
+            await work.garbage.add(Garbage(blob.location), after=self.grace)
+            try:
+                await work.commit()
+                return
+            except DriveError as error:
+                if error.kind is not Kind.COMMIT_UNKNOWN:
+                    raise
+                lost = error
+        await settle(lambda: self._see_to_it(blob), lost, self.waits)
+
+    async def _see_to_it(self, blob: Blob) -> None:
+        """Once more, if the blob is still there."""
+        async with self.units() as work:
+            try:
+                current = await work.blobs.remove(blob.id, ANY)  # which waits for the first commit, should it be late
+            except DriveError as error:
+                if error.kind is not Kind.NOT_FOUND:
+                    raise
+                return
+            if current.location == blob.location:  # and not a newer version
+                await work.garbage.add(Garbage(blob.location), after=self.grace)
+                await work.commit()

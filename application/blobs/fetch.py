@@ -1,0 +1,99 @@
+"""Fetch a blob: its row first, then its object."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from application.blobs.hold import RENEWALS, Hold
+from application.blobs.store import GRACE
+from application.ports.metadata import BlobReader, UnitOfWorkFactory
+from application.stores import Stores
+from domain.blob import Blob, BlobId, ByteRange, Location
+from domain.errors import DriveError, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """A blob and its bytes, or those of `byte_range`, to be iterated once and left like any context: `async with`.
+
+    All bytes are of this one version, whatever happens to the id and however long the reading takes. Raises
+    INTEGRITY if the object turns out to be of another size than the blob.
+    """
+
+    blob: Blob
+    byte_range: ByteRange | None
+    _chunks: AsyncIterator[bytes]
+    _reading: AbstractAsyncContextManager[AsyncIterator[bytes]]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        start, stop = (self.byte_range.start, self.byte_range.stop) if self.byte_range else (0, self.blob.size)
+        position = start
+        async for chunk in self._chunks:
+            position += len(chunk)
+            if position > stop:
+                break
+            yield chunk
+        if position != stop:
+            raise damaged(self.blob, "is longer" if position > stop else f"ends after {position:,} bytes")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._reading.__aexit__(kind, error, trace)
+
+
+def whole(_: Blob) -> None:
+    """All of a blob."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchBlob:
+    """Open the current version of a blob, or the part of it that `choose` names when it is shown the blob.
+
+    `grace`: how long an object is kept once its blob was replaced or deleted, which a long reading renews so many times
+    in a grace. Raises NOT_FOUND, what `choose` raises, and INTEGRITY if the bytes of a blob are not there.
+    """
+
+    blobs: BlobReader
+    stores: Stores
+    units: UnitOfWorkFactory
+    grace: timedelta = GRACE
+    renewals: int = RENEWALS
+
+    async def __call__(self, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None] = whole) -> OpenBlob:
+        blob = await self.blobs.get(blob_id)
+        while True:
+            try:
+                return await self._open(blob, choose(blob))
+            except DriveError as error:
+                if error.kind is not Kind.NOT_FOUND:
+                    raise
+            # Replaced, and the old object reaped, between the two reads? Then there is another version by now, of
+            # which another part may be wanted.
+            newer = await self.blobs.get(blob_id)
+            if newer.location == blob.location:
+                raise damaged(blob, "is gone")
+            blob = newer
+
+    async def _open(self, blob: Blob, byte_range: ByteRange | None) -> OpenBlob:
+        """`byte_range` lies within the blob."""
+        reading = self._reading(blob.location, byte_range)
+        return OpenBlob(blob, byte_range, await reading.__aenter__(), reading)
+
+    @asynccontextmanager
+    async def _reading(self, location: Location, byte_range: ByteRange | None) -> AsyncIterator[AsyncIterator[bytes]]:
+        store = self.stores.holding(location)
+        hold = Hold(self.units, location.key, self.grace, self.renewals)
+        async with hold, store.open(location.key, byte_range) as chunks:
+            yield chunks
+
+
+def damaged(blob: Blob, fault: str) -> DriveError:
+    detail = f"The stored object of this blob {fault}; it should have {blob.size:,} bytes. Tell the operator."
+    return DriveError(Kind.INTEGRITY, detail, backend=blob.location.backend, subject=blob.location.key)

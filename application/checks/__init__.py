@@ -1,0 +1,1 @@
+"""Checks of the storages and the database, and readiness."""

@@ -1,0 +1,1 @@
+"""Storages and the database that owns them."""

@@ -1,0 +1,113 @@
+"""Adopt a storage: let this database, and no copy of it, be the one that uses it from now on.
+
+It is for what is done on purpose: a backup that was restored, a copy that is to go on by itself, a storage that was
+moved. The identities of all others are deleted, so another database that used the storage refuses it from then on.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from application.concurrency import for_each
+from application.ownership.mark import MarkStorage
+from application.ownership.markers import WITHOUT_MARKERS, is_identity
+from application.ownership.sample import Sample, is_there, sample
+from application.ports.blob_store import BlobStore
+from application.ports.metadata import KnownStorage, NamedReader
+from domain.blob import ObjectKey
+
+ATTEMPTS = 5  # a server of this database may be replacing the epoch at the same time
+AT_ONCE = 8
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What came out. `sample`: what was looked at before. `refused`: why nothing was changed, if it was refused.
+
+    `others`: the identities of other databases that were found.
+    """
+
+    backend: str
+    sample: Sample
+    was_known: bool
+    others: list[ObjectKey] = field(default_factory=list)
+    adopted: bool = False
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptStorage:
+    """Write new markers, and delete all identities that are there.
+
+    If its own identity is gone, another database may have adopted the storage. Then all objects are looked through that
+    this database does not know. Nothing is changed if it is a `dry_run`, or if objects of many blobs are missing,
+    unless `even_if_missing`. If the ports raise, call it again.
+    """
+
+    mark: MarkStorage
+    named: NamedReader
+
+    async def __call__(
+        self, backend: str, interval: timedelta, *, dry_run: bool = False, even_if_missing: bool = False
+    ) -> Adopted:
+        store = self.mark.stores.by_name[backend]
+        await store.check()
+        seen = await sample(self.mark.blobs, backend, store, self.mark.new_key())
+        known = await self.mark.known(backend)
+        outcome = Adopted(backend, seen, known is not None)
+        if seen.is_suspicious and not even_if_missing:
+            return replace(outcome, refused=f"{seen.missing} of {seen.looked} sampled objects are missing.")
+        if backend in WITHOUT_MARKERS:
+            return outcome
+        if known is None or not await is_there(store, known.identity):
+            outcome = replace(outcome, others=await self._others(backend, store))
+        return outcome if dry_run else await self._adopt(outcome, store, interval)
+
+    async def _adopt(self, outcome: Adopted, store: BlobStore, interval: timedelta) -> Adopted:
+        for key in outcome.others:  # before the new markers are there, so that a second attempt would find them too
+            await store.delete(key)
+        for _ in range(ATTEMPTS):
+            known = await self.mark.known(outcome.backend)
+            new = KnownStorage(outcome.backend, self.mark.new_key(), self.mark.new_key(), interval)
+            if known is not None:
+                new = replace(new, interval=known.interval, former=known.identity)
+            if await self.mark.write(new, known):
+                await self._delete_former(new)
+                return replace(outcome, adopted=True)
+        return replace(outcome, refused="Its markers were changed again and again. Try again.")
+
+    async def _delete_former(self, new: KnownStorage) -> None:
+        if new.former is None:
+            return
+        await self.mark.stores.by_name[new.backend].delete(new.former)
+        async with self.mark.units() as work:
+            if await work.storages.replace(new, replace(new, former=None)):
+                await work.commit()
+
+    async def _others(self, backend: str, store: BlobStore) -> list[ObjectKey]:
+        found: list[ObjectKey] = []
+
+        async def look(key: ObjectKey) -> None:
+            if await is_identity(store, key):
+                found.append(key)
+
+        async with aclosing(self._unnamed(backend, store)) as keys:
+            await for_each(keys, look, AT_ONCE)
+        return found
+
+    async def _unnamed(self, backend: str, store: BlobStore) -> AsyncGenerator[ObjectKey]:
+        page: list[ObjectKey] = []
+        async for key in store.keys():
+            page.append(key)
+            if len(page) == PAGE:
+                for unnamed in await self._of(backend, page):
+                    yield unnamed
+                page = []
+        for unnamed in await self._of(backend, page):
+            yield unnamed
+
+    async def _of(self, backend: str, page: list[ObjectKey]) -> list[ObjectKey]:
+        named = await self.named(backend, page)
+        return [key for key in page if key not in named]

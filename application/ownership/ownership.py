@@ -1,0 +1,294 @@
+"""Ownership: which database deletes in a storage, if a copy of it may be running too.
+
+Two databases that are copies of each other name the same markers. So the one that deletes replaces the epoch again and
+again: it writes a new one, names that in its row, and deletes the one before. A copy that is started next to it names
+an epoch that is gone at once, or soon. It serves, and deletes nothing.
+
+- A process deletes only while the epoch that its database names is there, and after it has watched that for several
+  intervals, or has seen its own database replace the epoch. A database that is alive has replaced it by then.
+- Several copies may be watching an epoch that nobody replaces. The one that goes first writes a claim, under a key that
+  follows from the epoch, so one of them succeeds.
+- A crash leaves an epoch that is being written (`next`), or one that is no longer valid (`former`). The row names both.
+  The former is deleted by whoever finds it, for until then a copy might take it for valid.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Set
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from application.maintenance.reap import give_up
+from application.ownership.mark import MarkStorage
+from application.ownership.markers import (
+    CLAIM,
+    EPOCH,
+    WITHOUT_MARKERS,
+    UnknownStorage,
+    claim_key,
+    encoded,
+    read_marker,
+    write_marker,
+)
+from application.ownership.sample import is_there
+from application.ports.blob_store import BlobStore
+from application.ports.metadata import KnownStorage
+from domain.blob import Location, ObjectKey
+from domain.errors import DriveError, Kind
+
+LEASE = timedelta(minutes=10)
+# A living database replaces the epoch once an interval. It may be late, and a replica may die just when it is its turn.
+INTERVALS = 3
+LOOKS = 4  # in one of them the row changes just between two looks; in all of them it can't be
+
+
+class Standing(Enum):
+    """Whether this database may delete in a storage."""
+
+    OURS = "ours"
+    WATCHING = "watching"
+    """Not known yet: another database may be using the storage."""
+    TAKEN = "taken"
+    """Another database deletes there: this one is a copy, or was restored."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """The `epoch` and the number of claims that were there `since` a time of the monotonic clock."""
+
+    epoch: ObjectKey
+    since: float
+    claims: int = 0
+    ours: bool = False
+
+
+class Ownership:
+    """Recognition of the storages, and ownership of the ones that this database deletes in. One object per process.
+
+    `created`: epochs that were written at this start, and that no copy can name.
+    """
+
+    def __init__(
+        self,
+        mark: MarkStorage,
+        interval: timedelta | None = None,
+        created: Set[ObjectKey] = frozenset(),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._mark = mark
+        self._units = mark.units
+        self._interval = interval
+        self._monotonic = monotonic
+        self._watches: dict[str, _Watch] = {}
+        self.created = created
+
+    async def recognise(self, backend: str) -> KnownStorage | None:
+        """Return the markers of the storage, or None if it has none yet. Raises UnknownStorage if it is another one."""
+        known = await self._known(backend)
+        for _ in range(LOOKS):
+            if known is None or await self._has(backend, known.identity):
+                return known
+            before, known = known, await self._known(backend)
+            if known is not None and known.identity == before.identity:
+                break
+        raise UnknownStorage(backend)
+
+    async def open(self, backend: str) -> None:
+        """Recognise the storage, or mark it if it is not known. Raises UnknownStorage, or what the storage raises."""
+        known = await self.recognise(backend)  # before the check, which makes a folder that is missing
+        await self._store(backend).check()
+        if known is None and backend not in WITHOUT_MARKERS:
+            await self._mark_now(backend)
+
+    async def may_delete(self, backend: str) -> bool:
+        """Whether garbage may be deleted there now. Raises UnknownStorage."""
+        return await self.standing(backend) is Standing.OURS
+
+    async def standing(self, backend: str) -> Standing:
+        """Look at the markers. Raises UnknownStorage."""
+        if backend in WITHOUT_MARKERS:
+            return Standing.OURS
+        for _ in range(LOOKS):
+            known = await self.recognise(backend)
+            if known is None:
+                return Standing.WATCHING
+            if await self._has(backend, known.epoch):
+                return Standing.OURS if self._watch(known).ours else Standing.WATCHING
+            again = await self._known(backend)
+            if again is not None and again.epoch == known.epoch:
+                break
+        self._watches.pop(backend, None)
+        return Standing.TAKEN
+
+    async def keep(self, backend: str) -> Standing:
+        """Mark a storage that is not known, and replace its epoch if that is due. Call it several times an interval.
+
+        Raises UnknownStorage, or what the storage raises.
+        """
+        standing = await self.standing(backend)
+        known = await self._known(backend)
+        if backend in WITHOUT_MARKERS or standing is Standing.TAKEN:
+            return standing
+        if known is None:
+            await self.open(backend)
+            return await self.standing(backend)
+        known = await self._remove_former(known)
+        if standing is Standing.OURS:
+            await self._advance(known)
+        elif await self._has_watched_enough(known):
+            await self._take_over(known)
+        return await self.standing(backend)
+
+    async def pause(self, backend: str) -> timedelta:
+        """How long to wait before the next call to `keep`."""
+        known = await self._known(backend)
+        intervals = [each for each in (self._interval, known.interval if known else None) if each is not None]
+        return min(intervals) / 3
+
+    async def acquire(self, backend: str, wait: Callable[[timedelta], Awaitable[None]]) -> None:
+        """Wait until this database may delete there. Raises UnknownStorage, or UNAVAILABLE if it may not.
+
+        `wait` is given how long to wait before the next look.
+        """
+        while (standing := await self.keep(backend)) is not Standing.OURS:
+            if standing is Standing.TAKEN:
+                raise DriveError(Kind.UNAVAILABLE, taken(backend), backend=backend)
+            await wait(await self.pause(backend))
+
+    # What is known, and what is there
+
+    async def _known(self, backend: str) -> KnownStorage | None:
+        return None if backend in WITHOUT_MARKERS else await self._mark.known(backend)
+
+    def _store(self, backend: str) -> BlobStore:
+        return self._mark.stores.by_name[backend]
+
+    async def _has(self, backend: str, key: ObjectKey) -> bool:
+        return await is_there(self._store(backend), key)
+
+    def _watch(self, known: KnownStorage) -> _Watch:
+        """The watch over a storage whose epoch is there."""
+        watch = self._watches.get(known.backend)
+        if watch is None:
+            watch = _Watch(known.epoch, self._monotonic(), ours=known.epoch in self.created)
+            self._watches[known.backend] = watch
+        elif watch.epoch != known.epoch:
+            watch.epoch = known.epoch
+            watch.ours = True  # for it was this database that replaced it
+        return watch
+
+    async def _has_watched_enough(self, known: KnownStorage) -> bool:
+        watch = self._watch(known)
+        claims = await self._claims(known)
+        if claims != watch.claims:
+            watch.claims, watch.since = claims, self._monotonic()
+        return self._monotonic() - watch.since >= INTERVALS * known.interval.total_seconds()
+
+    async def _claims(self, known: KnownStorage) -> int:
+        claims = 0
+        while await self._has(known.backend, claim_key(known.epoch, claims)):
+            claims += 1
+        return claims
+
+    # What is changed
+
+    async def _mark_now(self, backend: str) -> None:
+        interval = self._interval
+        if interval is None:
+            raise DriveError(Kind.UNAVAILABLE, not_marked(backend), backend=backend)
+        known, is_ours = await self._mark(backend, interval)
+        if is_ours:
+            self.created = self.created | {known.epoch}
+
+    async def _advance(self, known: KnownStorage) -> None:
+        """Replace the epoch if it is due, and if no other replica does."""
+        begun = await self._begin(known)
+        if begun is not None:
+            await self._write(begun)
+            await self._finish(begun)
+
+    async def _take_over(self, known: KnownStorage) -> None:
+        """Replace an epoch that nobody has replaced for long, unless another database is quicker."""
+        begun = await self._begin(known)
+        if begun is None:
+            return
+        claim = Location(known.backend, claim_key(known.epoch, self._watch(known).claims))
+        if not await self._claim(claim, begun):
+            return
+        await self._write(begun)
+        if await self._has(known.backend, known.epoch):
+            await self._finish(begun)
+        await self._withdraw(claim)
+
+    async def _begin(self, known: KnownStorage) -> KnownStorage | None:
+        """Take the turn: name the key of the next epoch. None if it is not due, or another replica's turn."""
+        begun = replace(known, next=self._mark.new_key(), interval=self._interval or known.interval)
+        async with self._units() as work:
+            if not await work.storages.replace_if_due(known, begun):
+                return None
+            if known.next is not None:
+                await give_up(work, Location(known.backend, known.next))
+            await work.commit()
+            return begun
+
+    async def _write(self, begun: KnownStorage) -> None:
+        assert begun.next is not None
+        await write_marker(self._store(begun.backend), begun.next, EPOCH, self._now())
+
+    async def _finish(self, begun: KnownStorage) -> None:
+        assert begun.next is not None
+        finished = replace(begun, epoch=begun.next, next=None, former=begun.epoch)
+        async with self._units() as work:
+            if not await work.storages.replace(begun, finished):
+                return
+            await work.commit()
+        await self._remove_former(finished)
+
+    async def _remove_former(self, known: KnownStorage) -> KnownStorage:
+        """Delete what is no longer valid. Anyone may, also a copy: its row says that there is a successor."""
+        if known.former is None:
+            return known
+        await self._store(known.backend).delete(known.former)
+        await self.recognise(known.backend)  # on a disk that vanished just now, the delete was no delete
+        removed = replace(known, former=None)
+        async with self._units() as work:
+            if await work.storages.replace(known, removed):
+                await work.commit()
+        return removed
+
+    async def _claim(self, claim: Location, begun: KnownStorage) -> bool:
+        """Write the claim to succeed an epoch; return whether it is ours that is there."""
+        async with self._units() as work:
+            if not await work.uploads.renew(claim.key, LEASE):  # it is there if an earlier attempt was killed
+                await work.uploads.add(claim, LEASE)
+            await work.commit()
+        store, at = self._store(claim.backend), self._now()
+        more = {"next": str(begun.next)}
+        try:
+            await write_marker(store, claim.key, CLAIM, at, **more)
+        except DriveError as error:
+            if error.kind is not Kind.ALREADY_EXISTS:
+                raise
+        return await read_marker(store, claim.key) == encoded(CLAIM, claim.key, at, **more)
+
+    async def _withdraw(self, claim: Location) -> None:
+        await self._store(claim.backend).delete(claim.key)
+        async with self._units() as work:
+            await work.uploads.remove(claim.key)
+            await work.commit()
+
+    def _now(self) -> datetime:
+        return self._mark.now()
+
+
+def taken(backend: str) -> str:
+    """What to tell an operator whose database is not the one that deletes."""
+    return (
+        f"Another database deletes in the storage {backend}: this one is a copy, or was restored from a backup. It"
+        f" serves blobs, and deletes nothing. If this is the one to go on with, run drivebay adopt --storage {backend}."
+    )
+
+
+def not_marked(backend: str) -> str:
+    """What to tell an operator whose database has never opened the storage."""
+    return f"The database does not know the storage {backend} yet. Start the server once."

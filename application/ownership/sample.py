@@ -1,0 +1,94 @@
+"""Sample the blobs of a storage: how many of their objects are there?
+
+A wrong disk, bucket or folder shows before anything is changed. Object keys are random, so the blobs whose keys follow
+a random key are a fair sample.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from application.concurrency import for_each
+from application.ports.blob_store import BlobStore
+from application.ports.metadata import BlobReader
+from domain.blob import Blob, ObjectKey
+from domain.errors import DriveError, Kind
+
+ENOUGH = 200  # objects
+PAGE = 1000  # rows
+PAGES = 20  # that are read at most; a storage whose blobs are none of these rows has few
+AT_ONCE = 8
+HANDFUL = 5  # objects that may be missing where there are few
+TOLERATED = 20  # one of so many may be missing where there are many
+
+
+@dataclass(slots=True)
+class Sample:
+    """The number of blobs that were `looked` at, and the number of their objects that are `missing`."""
+
+    looked: int = 0
+    missing: int = 0
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether so many are missing that the storage may be another one."""
+        return too_many(self.missing, self.looked)
+
+
+def too_many(missing: int, looked: int) -> bool:
+    """Whether more than 5 % are missing; where there are few, whether more than a handful, or most of them, are."""
+    return missing * TOLERATED > looked and (missing > HANDFUL or 2 * missing > looked)
+
+
+async def sample(blobs: BlobReader, backend: str, store: BlobStore, start: ObjectKey) -> Sample:
+    """Look at the objects of some blobs on `backend`, whose keys follow `start`. Raises what `store.stat` raises."""
+    result = Sample()
+
+    async def look(blob: Blob) -> None:
+        there = await is_there(store, blob.location.key)  # first, because `+=` would read the count before it waits
+        result.looked += 1
+        result.missing += not there
+
+    async with aclosing(_some(blobs, backend, start)) as found:
+        await for_each(found, look, AT_ONCE)
+    return result
+
+
+async def is_there(store: BlobStore, key: ObjectKey) -> bool:
+    """Whether there is an object under the key."""
+    try:
+        await store.stat(key)
+    except DriveError as error:
+        if error.kind is not Kind.NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+async def _some(blobs: BlobReader, backend: str, start: ObjectKey) -> AsyncGenerator[Blob]:
+    count = 0
+    async with aclosing(_rows(blobs, start)) as rows:
+        async for blob in rows:
+            if blob.location.backend == backend:
+                yield blob
+                count += 1
+            if count == ENOUGH:
+                return
+
+
+async def _rows(blobs: BlobReader, start: ObjectKey) -> AsyncGenerator[Blob]:
+    """Those after `start`, and then those from the first key up to it."""
+    after: ObjectKey | None = start
+    wrapped = False
+    for _ in range(PAGES):
+        page = await blobs.by_key(after, PAGE)
+        for blob in page:
+            if wrapped and blob.location.key > start:
+                return
+            yield blob
+        if page:
+            after = page[-1].location.key
+        elif wrapped:
+            return
+        else:
+            after, wrapped = None, True

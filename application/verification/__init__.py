@@ -1,0 +1,1 @@
+"""Verification of all blobs and objects: use cases and their findings."""

@@ -1,0 +1,31 @@
+"""What to do about what does not work."""
+
+from collections.abc import Sequence
+
+from application.ports.features import MissingFeature
+from domain.errors import DriveError
+from entrypoints import advice
+from entrypoints.config.settings import Settings
+
+MADE_AT_THE_START = "`drivebay serve` makes it at its start, and so does `drivebay migrations upgrade` now."
+MIGRATE = "`drivebay serve` brings them to the newest at its start, and so does `drivebay migrations upgrade` now."
+AFTER_THE_DATABASE = "A probe is written when the database takes rows: check again then."
+CREATE = "Create it."
+CLOCKS = "Let both machines set their clocks by NTP: blobs are dated by this one's."
+OLDER = "Until then older blobs on it can't be read; new ones don't go there."
+
+
+def about_missing(features: Sequence[MissingFeature]) -> str:
+    """Name the features that the server of a storage lacks, and what Drivebay does instead."""
+    return " ".join(f"The server lacks {feature.name}. {feature.degradation}" for feature in features)
+
+
+def to_do(part: str, step: str, fault: DriveError, given: Settings) -> str:
+    """About the `fault` of a step of the database, or of a storage."""
+    if part == "database":
+        return advice.about_database(step, fault)
+    backend = part.removeprefix("storage ")
+    if step in advice.OF_THE_DATABASE:
+        return "It is the database that fails: see there."
+    first = advice.about_storage(backend, step, fault)
+    return first if backend == given.storage else f"{first} {OLDER}"

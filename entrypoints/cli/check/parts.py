@@ -1,0 +1,166 @@
+"""Each part of the configuration, tried out. Nothing is left behind but folders that a start would make, too."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from application.checks.checklist import Step, Steps
+from application.ports.schema import Tables
+from domain.errors import DriveError
+from entrypoints.cli.check import advice
+from entrypoints.cli.check.result import Checked, State
+from entrypoints.composition import lifecycle
+from entrypoints.composition.container import Container
+from entrypoints.config import database_urls
+from entrypoints.config.settings import Settings
+from entrypoints.config.token_file import kept_token
+
+SKEW = timedelta(seconds=2)  # that is worth a word
+
+
+def data_folder(given: Settings) -> Checked | None:
+    """The folder of the defaults; None if nothing goes there."""
+    if not lifecycle.needs_data_dir(given):
+        return None
+    return _folder("data folder", given.data_dir, "DATA_DIR")
+
+
+def _folder(part: str, folder: Path, setting: str) -> Checked:
+    whole = folder.absolute()
+    takes_the_write = whole if whole.exists() else whole.parent
+    try:
+        with tempfile.TemporaryFile(dir=takes_the_write):
+            pass
+    except FileNotFoundError:
+        return Checked(part, State.FAILED, f"There is no folder {takes_the_write}.", f"Create it, or set {setting}.")
+    except OSError as fault:
+        told = f"The folder {takes_the_write} takes no file: {fault.strerror}."
+        return Checked(part, State.FAILED, told, f"Let this user write there, or set {setting} to another.")
+    if takes_the_write == whole:
+        return Checked(part, State.OK, f"{whole}")
+    return Checked(part, State.NOT_YET, f"{whole} is not there, and can be made.", advice.MADE_AT_THE_START)
+
+
+def token(given: Settings) -> Checked:
+    """The bearer token, of which nothing is shown."""
+    if given.tokens:
+        count = len(given.tokens)
+        return Checked("token", State.OK, "one is set" if count == 1 else f"{count} are set")
+    path = given.data_dir.absolute() / "token"
+    if not path.exists():
+        return Checked("token", State.NOT_YET, "None is set, and none was made.", advice.MADE_AT_THE_START)
+    try:
+        kept_token(given.data_dir)
+    except OSError as fault:
+        told = f"{path} can't be read: {fault.strerror or fault}."
+        return Checked("token", State.FAILED, told, "Let this user read it, or set AUTH_BEARER_TOKEN.")
+    return Checked("token", State.OK, f"kept in {path}")
+
+
+async def database(given: Settings, container: Container, stack: AsyncExitStack) -> Checked:
+    """The database, which is open in `stack` from then on; whether rows can be written is known if it is OK."""
+    steps = Steps()
+    place = place_of_rows(given)
+    tables = None if given.database == "memory" else container.tables()
+    try:
+        with steps.taking("connect"):
+            await lifecycle.enter(stack, container.metadata())
+            revisions = await tables.revisions() if tables else None
+    except DriveError:
+        return _failed("database", place, steps.taken, given)
+    if revisions is not None and revisions.pending:
+        return _without_tables(given, place, revisions.current)
+    skew = await _skew(tables) if tables else timedelta(0)
+    steps.taken.extend(await container.check_database()(given.storage))
+    if steps.taken[-1].fault is not None:
+        return _failed("database", place, steps.taken, given)
+    told = f"{place}{f', tables of revision {revisions.current}' if revisions else ''}{_told_of(skew)}"
+    to_do = advice.CLOCKS if abs(skew) > SKEW else ""
+    return Checked("database", State.OK, told, to_do, steps.taken)
+
+
+def _without_tables(given: Settings, place: str, current: str | None) -> Checked:
+    if given.database == "sqlite" and not given.sqlite_path.exists() and not _waits_for_data_dir(given):
+        folder = _folder("database", given.sqlite_path.parent, "DATABASE_URL")
+        if folder.state is not State.OK:
+            return Checked("database", State.FAILED, folder.told, folder.to_do or advice.CREATE)
+    has = "no tables yet" if current is None else f"tables of revision {current}, which is not the newest"
+    return Checked("database", State.NOT_YET, f"{place}, {has}", advice.MIGRATE)
+
+
+def _waits_for_data_dir(given: Settings) -> bool:
+    return given.sqlite_path.parent == given.data_dir and not given.data_dir.exists()
+
+
+async def _skew(tables: Tables) -> timedelta:
+    """How far the database's clock is ahead of this machine's, to half of the time that asking takes."""
+    before = datetime.now(UTC)
+    with suppress(DriveError):  # the steps will tell
+        theirs = await tables.now()
+        return theirs - before - (datetime.now(UTC) - before) / 2
+    return timedelta(0)
+
+
+def _told_of(skew: timedelta) -> str:
+    if abs(skew) <= SKEW:
+        return ""
+    return f", its clock {abs(skew).total_seconds():.1f} s {'ahead' if skew > timedelta(0) else 'behind'}"
+
+
+async def storage(
+    backend: str, given: Settings, container: Container, stack: AsyncExitStack, *, write: bool
+) -> Checked:
+    """A storage. Unless rows can be written (`write`), it is reached and nothing more."""
+    part = f"storage {backend}"
+    role = "for new blobs" if backend == given.storage else "for older blobs"
+    place = f"{role}, {place_of_blobs(backend, given)}"
+    if backend == "fs" and given.fs_base_path.parent == given.data_dir and not given.data_dir.exists():
+        return Checked(part, State.NOT_YET, place, advice.MADE_AT_THE_START)
+    opening = Steps()
+    try:
+        with opening.taking("reach"):
+            await lifecycle.enter(stack, container.stores().by_name[backend])
+        steps = await container.check_storage()(backend, write=write)
+    except DriveError:
+        steps = opening.taken
+    if steps[-1].fault is not None:
+        return _failed(part, place, steps, given)
+    if not write:
+        return Checked(part, State.NOT_YET, place, advice.AFTER_THE_DATABASE, steps)
+    return Checked(part, State.OK, place, advice.about_missing(container.missing_features().of(backend)), steps)
+
+
+def _failed(part: str, place: str, steps: Sequence[Step], given: Settings) -> Checked:
+    step = steps[-1]
+    assert step.fault is not None
+    told = f"{place}: can't {step.name}: {step.fault.detail}"
+    return Checked(part, State.FAILED, told, advice.to_do(part, step.name, step.fault, given), steps)
+
+
+def place_of_blobs(backend: str, given: Settings) -> str:
+    """Where a storage is, for people."""
+    match backend:
+        case "fs":
+            return f"in {given.fs_base_path.absolute()}"
+        case "s3":
+            return f"in the bucket {given.s3_bucket} at {given.s3_endpoint.rpartition('@')[2] or 'AWS'}"
+        case "ftp":
+            return f"on {given.ftp_host}:{given.ftp_port}"
+        case "memory":
+            return "in memory"
+        case _:
+            return "beside the rows"
+
+
+def place_of_rows(given: Settings) -> str:
+    """Where the database is, for people."""
+    match given.database:
+        case "memory":
+            return "in memory"
+        case "sqlite":
+            return f"SQLite, {given.sqlite_path.absolute()}"
+        case kind:
+            name = {"postgresql": "PostgreSQL", "mariadb": "MariaDB"}[kind]
+            return f"{name} at {database_urls.place(given.database_url)}"

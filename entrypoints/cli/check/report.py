@@ -1,0 +1,93 @@
+"""What `drivebay check` writes: a table for people, or JSON for programs."""
+
+import shutil
+import sys
+import textwrap
+from typing import Any, Protocol
+
+import click
+import msgspec
+
+from application.checks.checklist import Step
+from entrypoints.cli.check.result import Checked, State
+
+COLOURS = {State.OK: "green", State.NOT_YET: "yellow", State.FAILED: "red"}
+PARTS = len("storage database")
+STATES = max(len(state.value) for state in State)
+LEAST = 40  # columns for the text
+
+
+class Report(Protocol):
+    """Is told of each part as soon as it is known, and of the end."""
+
+    def tell(self, checked: Checked) -> None: ...
+
+    def end(self, all_of_it: list[Checked]) -> None: ...
+
+
+class TextReport:
+    """A line for each part, and below it what to do. On a terminal they are broken where it ends."""
+
+    def __init__(self) -> None:
+        self._indent = " " * (PARTS + STATES + 4)
+        self._width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+
+    def tell(self, checked: Checked) -> None:
+        state = click.style(f"{checked.state.value:{STATES}}", fg=COLOURS[checked.state])
+        first, *others = self._lines(checked)
+        click.echo(f"{checked.part:{PARTS}}  {state}  {first}")
+        for line in others:
+            click.echo(f"{self._indent}{line}")
+
+    def end(self, all_of_it: list[Checked]) -> None:
+        click.echo(sentence(all_of_it))
+
+    def _lines(self, checked: Checked) -> list[str]:
+        texts = [checked.told, durations(checked.steps), checked.to_do]
+        if not self._width:
+            return [text for text in texts if text]
+        width = max(self._width - len(self._indent), LEAST)
+        return [line for text in texts for line in textwrap.wrap(text, width, break_on_hyphens=False)]
+
+
+class JsonReport:
+    """An object a line for each part, and a last one that sums up."""
+
+    def tell(self, checked: Checked) -> None:
+        click.echo(msgspec.json.encode(object_of(checked)))
+
+    def end(self, all_of_it: list[Checked]) -> None:
+        click.echo(msgspec.json.encode({"summary": {state.value: count(all_of_it, state) for state in State}}))
+
+
+def durations(steps: Any) -> str:
+    """How long the steps took, in milliseconds."""
+    return ", ".join(f"{step.name} {step.seconds * 1000:.1f} ms" for step in steps)
+
+
+def sentence(all_of_it: list[Checked]) -> str:
+    """What it comes to."""
+    failed, later = count(all_of_it, State.FAILED), count(all_of_it, State.NOT_YET)
+    if not failed and not later:
+        return "All of it works."
+    told = [f"{failed} failed"] * bool(failed) + [f"{later} could not be tried yet"] * bool(later)
+    return f"{len(all_of_it)} parts: {', '.join(told)}."
+
+
+def count(all_of_it: list[Checked], state: State) -> int:
+    return sum(checked.state is state for checked in all_of_it)
+
+
+def object_of(checked: Checked) -> dict[str, Any]:
+    return {
+        "part": checked.part,
+        "state": checked.state.value,
+        "detail": checked.told,
+        "to_do": checked.to_do or None,
+        "steps": [_step(step) for step in checked.steps],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    fault = step.fault.kind.value if step.fault else None
+    return {"step": step.name, "milliseconds": round(step.seconds * 1000, 3), "fault": fault}

@@ -1,0 +1,33 @@
+"""How the commands that look at something end: what their exit codes mean, and what is said if nothing can begin."""
+
+import sys
+from collections.abc import Iterable
+from typing import NoReturn
+
+import click
+
+from entrypoints.config.settings import Loaded, SettingsError
+from entrypoints.errors import StartError
+
+WRONG, UNUSABLE, INCOMPLETE = 1, 2, 3
+
+
+def tell_and_exit(fault: SettingsError | StartError, hints: Iterable[str] = ()) -> NoReturn:
+    """Say why nothing can begin, and what may be wrong with the names of settings, a line each, and exit."""
+    _print_lines([*str(fault).splitlines(), *hints])
+    sys.exit(UNUSABLE)
+
+
+def show_hints(loaded: Loaded) -> None:
+    """Print what may be wrong with the names of settings."""
+    _print_lines(loaded.hints)
+
+
+def show_new_token(token: str) -> None:
+    """Print a token that was made just now. Nothing prints it again: later starts print where it is kept."""
+    click.echo(f"A new token: {token}")
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(f"drivebay: {line}", err=True)

@@ -1,0 +1,307 @@
+"""The command line."""
+
+import asyncio
+import multiprocessing
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+from litestar import Litestar
+
+from entrypoints import __version__
+from entrypoints.cli.adopt import adopt
+from entrypoints.cli.check.command import check
+from entrypoints.cli.exit_codes import show_new_token, tell_and_exit
+from entrypoints.cli.migrations import migrations
+from entrypoints.cli.settings import show
+from entrypoints.cli.verify.command import verify
+from entrypoints.composition import lifecycle, missing_features
+from entrypoints.composition.container import Container
+from entrypoints.composition.lifecycle import Started
+from entrypoints.composition.missing_features import MissingFeatures
+from entrypoints.config import settings
+from entrypoints.config.settings import Settings, SettingsError
+from entrypoints.config.token_file import token_path
+from entrypoints.errors import StartError
+from entrypoints.http.app import create_app
+from entrypoints.server import sockets, tls
+from entrypoints.server.heartbeat import Heartbeat
+from entrypoints.server.orphans import stop_with_the_parent
+from entrypoints.server.port_claim import PortClaim, PortInUseError
+from entrypoints.server.shutdown import ACCEPTED_WITHIN, KILLED_AFTER, Stopping, hold_sigterm
+from entrypoints.telemetry import logs
+from entrypoints.telemetry import workers as metrics_of_workers
+
+LOG = structlog.get_logger()
+MORE_FILES = "Raise the limit (ulimit -n, LimitNOFILE=, --ulimit nofile=)."
+TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
+
+
+@click.group()
+@click.version_option(__version__, prog_name="drivebay")
+def main() -> None:
+    """Drivebay: blob storage that can't lose what it acknowledged.
+
+    Nothing has to be set: `drivebay serve` keeps blobs in files and their rows in SQLite, in ./data. Other places are
+    settings. They are read from the environment, over a file named .env in the current folder, over the defaults;
+    `drivebay settings` tells which value rules, and from where. A secret may be in a file: S3_SECRET_KEY_FILE.
+
+    \b
+    From nothing to a blob on S3:
+      export STORAGE=s3 S3_BUCKET=films S3_ACCESS_KEY=... S3_SECRET_KEY=...
+      drivebay settings               are these what was meant?
+      drivebay migrations upgrade     make the folder, the token and the tables
+      drivebay check                  does all of it work?
+      drivebay serve                  the token, or where it is kept, is in its first lines
+      curl -H 'Authorization: Bearer TOKEN' -T film.mp4 http://127.0.0.1:8000/v1/blobs/film.mp4
+
+    \b
+    Later, beside the server, at any time:
+      drivebay verify                 is all that was stored still there, and whole?
+
+    \b
+    After a restore, or when a storage was copied or moved:
+      drivebay adopt                  let this database be the one that uses it
+
+    \b
+    COMMAND --help tells what a command does, with examples and its exit codes. For
+    completion in bash: eval "$(_DRIVEBAY_COMPLETE=bash_source drivebay)"
+    """
+
+
+@main.command(short_help="Serve the HTTP interface.")
+@click.option("--host", help="The address to listen on (HOST, 127.0.0.1).")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on (PORT, 8000).")
+@click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve (WORKERS, 1).")
+@click.option("--reload", is_flag=True, help="Start anew when the code changes: for development.")
+def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
+    """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish what is under way and stop.
+
+    A second Ctrl-C stops it at once.
+
+    At its start it makes what is not there: the data folder, the token, and the newest tables in the database (see
+    `drivebay migrations`). Any number of servers may start at once, and share a database and storages. Whatever can't
+    be used is told in a line, with the setting to blame. While it serves, what failed uploads left is deleted.
+
+    The options go over the settings in brackets; all others are settings only: see `drivebay settings`. The interface
+    is described at /docs, /health/live says whether it answers, /health/ready whether blobs are read and stored.
+
+    \b
+    It exits with
+      0  if it was asked to stop
+      2  if it was called wrongly, or could not start
+
+    \b
+    Examples:
+      drivebay serve
+      drivebay serve --host 0.0.0.0 --port 80 --workers 4
+      STORAGE=memory drivebay serve       to try something, and keep nothing
+    """
+    hints: tuple[str, ...] = ()
+    with ExitStack() as stack:
+        try:
+            chosen = {"HOST": host, "PORT": port, "WORKERS": workers}
+            loaded = settings.load_all(
+                os.environ | {name: str(value) for name, value in chosen.items() if value is not None}
+            )
+            given, hints = loaded.settings, loaded.hints
+            if given.tls_certificate and given.tls_key:
+                tls.check(given.tls_certificate, given.tls_key)
+            ready = _within_bounds(lifecycle.prepare(given, show_new_token))
+            claim = stack.enter_context(_claim(ready))
+            started = asyncio.run(_check(ready))
+            if ready.metrics and ready.workers > 1:
+                ready = replace(ready, metrics=_shares_metrics(stack))
+        except (SettingsError, StartError) as fault:
+            tell_and_exit(fault, hints)
+        click.echo(_banner(ready, claim.address, keeps_token=not given.tokens))
+        logs.configure()
+        logs.show_hints(hints)
+        _log_limits(started)
+        _serve(ready, claim, started, reload=reload)
+
+
+main.add_command(check)
+main.add_command(verify)
+main.add_command(adopt)
+main.add_command(migrations)
+main.add_command(show)
+
+
+async def _check(given: Settings) -> Started:
+    """Try all that the settings name, once, so that what is wrong is told here, in one line."""
+    features = MissingFeatures(logged=False)
+    return await lifecycle.check_start(Container(settings=given, missing_features=features))
+
+
+def _log_limits(started: Started) -> None:
+    """Log what a server that has started can't do."""
+    for backend, feature in started.missing_features:
+        missing_features.log(backend, feature)
+    if started.full is not None:
+        LOG.warning("no new blobs are taken until there is space", fault=str(started.full))
+
+
+def _within_bounds(given: Settings) -> Settings:
+    """With no more connections than there may be open files. Raises StartError if those are too few for any."""
+    others = _connections_of_backends(given)
+    wanted = given.max_connections + sockets.FILES_OF_A_REQUEST * given.max_requests + others
+    files = sockets.allow_files(wanted) - others
+    fitting = sockets.that_fit(files, given.max_connections, given.max_requests)
+    if fitting < 1:
+        raise StartError(f"MAX_CONNECTIONS: too few files may be open for any connection. {MORE_FILES}")
+    if fitting < given.max_connections:
+        logs.configure()
+        told = f"MAX_CONNECTIONS is reduced, as so many files may not be open. {MORE_FILES}"
+        LOG.warning(told, asked=given.max_connections, connections=fitting)
+    return replace(given, max_connections=fitting)
+
+
+def _connections_of_backends(given: Settings) -> int:
+    """How many connections a worker may have to the database and the storages. FTP has two for each transfer."""
+    used = {"s3": given.storage_streams, "ftp": 2 * given.ftp_connections}
+    database = given.database_connections if given.database in ("postgresql", "mariadb") else 0
+    return database + sum(used.get(name, 0) for name in given.storages)
+
+
+def _shares_metrics(stack: ExitStack) -> bool:
+    """Make a folder where the workers' metrics are added up. Without one, there are no metrics."""
+    try:
+        stack.enter_context(metrics_of_workers.shared_folder())
+    except OSError as fault:
+        logs.configure()
+        LOG.warning("no metrics, as their folder can't be made in TMPDIR", fault=str(fault))
+        return False
+    return True
+
+
+def _claim(given: Settings) -> PortClaim:
+    """Raises StartError if the port is taken, or the address is not ours."""
+    try:
+        return PortClaim(given.host, given.port, patience=given.drain_time + ACCEPTED_WITHIN + KILLED_AFTER)
+    except PortInUseError:
+        told = f"PORT: {given.port} is in use on {given.host}. Stop the program that uses it, or set another."
+    except PermissionError:
+        told = f"PORT: this user may not listen on {given.port}. Set it to one above 1023."
+    except (OSError, UnicodeError):
+        told = f"HOST: {given.host!r} is no address of this machine. Try 127.0.0.1."
+    raise StartError(told) from None
+
+
+def _banner(given: Settings, address: str, *, keeps_token: bool) -> str:
+    host = f"[{given.host}]" if ":" in given.host else given.host
+    url = f"{'https' if given.tls_certificate else 'http'}://{host}:{given.port}"
+    lines = [f"Drivebay {__version__} at {url}, described at {url}/docs"]
+    if given.storage == "memory":
+        lines.append("  data   in memory: it is gone when this stops")
+    else:
+        lines.append(f"  blobs  {_place_of_blobs(given)}")
+        lines.append(f"  rows   {_place_of_rows(given)}")
+    if keeps_token:
+        lines.append(f"  token  in {token_path(given.data_dir)}")
+    if not given.tls_certificate and not ip_address(address).is_loopback:
+        lines.append("  note   without TLS, whoever is on the way can read tokens and blobs: see TLS_CERTIFICATE")
+    return "\n".join(lines)
+
+
+def _place_of_blobs(given: Settings) -> str:
+    match given.storage:
+        case "fs":
+            return f"in {given.fs_base_path.absolute()}"
+        case "s3":
+            return f"in the bucket {given.s3_bucket}"
+        case "ftp":
+            return f"on {given.ftp_host}, by FTP"
+        case _:
+            return _place_of_rows(given)
+
+
+def _place_of_rows(given: Settings) -> str:
+    servers = {"postgresql": "in PostgreSQL", "mariadb": "in MariaDB"}
+    return servers.get(given.database) or f"in {given.sqlite_path.absolute()}"
+
+
+def _serve(given: Settings, claim: PortClaim, started: Started, *, reload: bool) -> None:
+    # Imported here, for the other commands start without it.
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+
+    from entrypoints.server.supervisor import Supervisor
+
+    if reload:
+        multiprocessing.set_start_method("spawn")  # a forked worker would keep the modules of before
+    parent = os.getpid()
+    os.register_at_fork(after_in_child=partial(_begin_as_a_worker, parent, claim))  # from its first moment on
+    server = Supervisor(
+        "drivebay",
+        address=claim.address,
+        port=given.port,
+        interface=Interfaces.ASGI,
+        workers=given.workers,
+        # Where HTTP/2 may come too, whoever says nothing is waited for without end: for a word to tell them by.
+        http=HTTPModes.http1,
+        ssl_cert=given.tls_certificate,
+        ssl_key=given.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
+        http1_settings=HTTP1Settings(header_read_timeout=_client_timeout(given)),
+        websockets=False,
+        backpressure=given.max_connections,
+        respawn_failed_workers=True,
+        workers_kill_timeout=int(_stopping(given).longest),
+        log_level=LogLevels.warning,
+        log_dictconfig=TO_THE_ROOT_LOGGER,
+        reload=reload,
+        reload_paths=[
+            Path(__file__).parents[1] / name for name in ("domain", "application", "adapters", "entrypoints")
+        ],
+    )
+    server.serve(target_loader=partial(application, given, started, parent), wrap_loader=False)
+
+
+def _client_timeout(given: Settings) -> int:
+    """In milliseconds, of which the kernel takes no more than 31 bits have room for."""
+    return int(min(max(given.client_timeout * 1000, 1), 2**31 - 1))
+
+
+def _begin_as_a_worker(parent: int, claim: PortClaim) -> None:
+    claim.become_a_worker()
+    _obey(parent)
+
+
+def _obey(parent: int) -> None:
+    """Ctrl-C is for the parent, which stops the workers, however soon. A worker that is told twice would hang."""
+    os.setpgid(0, 0)
+    hold_sigterm()
+    stop_with_the_parent(parent)
+
+
+def application(given: Settings, started: Started, parent: int, heartbeat: Heartbeat | None = None) -> Litestar:
+    """What a worker of the process `parent` serves. `started`: what the parent's check returned.
+
+    The parent has seen that the backends can be used. One that takes a dead worker's place may find them down, and
+    should not end the service by dying too.
+    """
+    _obey(parent)
+    logs.configure()
+    heartbeat = heartbeat or Heartbeat()
+    app = create_app(given, patient=True, stopping=_stopping(given), started=started)
+    app.on_startup += [partial(_limit_unsent, given), heartbeat.start]
+    app.on_shutdown.append(heartbeat.stop)
+    return app
+
+
+def _stopping(given: Settings) -> Stopping:
+    return Stopping(given.port, given.drain_time, given.stop_timeout)
+
+
+def _limit_unsent(given: Settings) -> None:
+    """Do it as soon as the worker listens, which is when the application has started."""
+    if not sockets.limit_unsent(given.port, _client_timeout(given)):
+        asyncio.get_running_loop().call_later(0.01, _limit_unsent, given)

@@ -1,0 +1,82 @@
+"""`drivebay settings`: which value rules, and where it is from."""
+
+import os
+from collections.abc import Mapping
+
+import click
+
+from entrypoints.cli.exit_codes import show_hints, tell_and_exit
+from entrypoints.config import settings
+from entrypoints.config.settings import SECRETS, Settings, SettingsError
+from entrypoints.config.values import without_login
+
+FIELDS = {"AUTH_BEARER_TOKEN": "tokens"}  # all others have the setting's name
+PARTS = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_PORT", "DB_NAME")  # of the URL of the database
+
+
+@click.command("settings", short_help="Tell each setting's value, and where it is from.")
+def show() -> None:
+    """Tell the value of each setting, and where it is from. No secret is shown, only whether it is set.
+
+    They are read from the environment, over the file that DRIVEBAY_ENV_FILE names, over a file named .env in the
+    current folder, over the defaults. Some have a second name, as S3_BUCKET_NAME for S3_BUCKET, and a secret may be in
+    a file, as by S3_SECRET_KEY_FILE: what is told is the name that was used. A name that is close to a setting, but is
+    not one, is reported. Nothing is opened or changed: `drivebay check` tries whether they work.
+
+    \b
+    It exits with
+      0  if all can be used
+      2  if one can't: each that is wrong is told, with what is allowed
+
+    \b
+    Examples:
+      drivebay settings
+      drivebay settings | grep -v default$     what was set
+    """
+    try:
+        loaded = settings.load_all(os.environ)
+    except SettingsError as fault:
+        tell_and_exit(fault)
+    given, origins = loaded.settings, loaded.origins
+    lines = [(name, value_of(name, given), _origin(name, origins)) for name in origins if name not in PARTS]
+    name_width, value_width = (max(len(line[column]) for line in lines) for column in (0, 1))
+    for name, value, origin in lines:
+        click.echo(f"{name:{name_width}}  {value:{value_width}}  {origin}")
+    show_hints(loaded)
+
+
+def value_of(name: str, given: Settings) -> str:
+    """The value of a setting, as it would be written; of a secret, whether it is set."""
+    value = getattr(given, FIELDS.get(name, name.lower()))
+    if name == "DATABASE_URL":
+        return _without_password(value)
+    if isinstance(value, str) and "://" in value:
+        return without_login(value)
+    if name in SECRETS:
+        return "(set)" if value else ""
+    match value:
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ",".join(map(str, value))
+        case float():
+            return f"{value:g}"
+        case None:
+            return ""
+        case _:
+            return str(value)
+
+
+def _without_password(url: str) -> str:
+    """Return the URL of the database with its user, who is no secret."""
+    scheme, _, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}://{user}{':...' if colon else ''}{at}{place}"
+
+
+def _origin(name: str, origins: Mapping[str, str]) -> str:
+    if name == "DATABASE_URL" and not origins[name]:
+        parts = [origins[part] for part in PARTS if origins.get(part)]
+        return ", ".join(parts) or "default"
+    return origins[name] or "default"

@@ -1,0 +1,15 @@
+"""The option --storage: some of the storages that are configured."""
+
+from entrypoints.config import values
+from entrypoints.config.settings import Settings, SettingsError
+
+
+def chosen(names: tuple[str, ...], given: Settings) -> frozenset[str]:
+    """Return the storages with these names. Raises SettingsError if one is not configured."""
+    try:
+        found = frozenset(values.storage(name) for name in names)
+    except ValueError as fault:
+        raise SettingsError(f"--storage: {fault}") from None
+    if unknown := sorted(found - {*given.storages}):
+        raise SettingsError(f"--storage: {unknown[0]} is not configured. Those that are: {', '.join(given.storages)}.")
+    return found

@@ -1,0 +1,172 @@
+"""What `drivebay verify` writes: faults as they are found, a bar meanwhile, and what was seen at the end."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+import click
+import msgspec
+
+from application.verification.findings import Fault, Finding, Tally, Verified, Watcher
+from domain.blob import ObjectKey
+
+TO_DO = {
+    Fault.MISSING: "Restore it from a backup, or store the blob again; --repair --drop-missing removes the row.",
+    Fault.DAMAGED: "Restore it from a backup, or store the blob again.",
+    Fault.ORPHAN: "--repair removes it; see --older-than.",
+    Fault.UNREADABLE: "Mend the storage, and verify again.",
+}
+WIDTH = 30
+REDRAW = 0.1  # seconds
+
+
+class Bar:
+    """How far a step is, on a terminal; elsewhere nothing. The total is not known, but the keys are random."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal if terminal.isatty() else None
+        self._step = ""
+        self._seen = 0
+        self._drawn = 0.0
+
+    def reached(self, step: str, key: ObjectKey) -> None:
+        self._seen = self._seen + 1 if step == self._step else 1
+        self._step = step
+        if self._terminal is not None and time.monotonic() - self._drawn > REDRAW:
+            self._draw(int(key.value[:8], 16) / 16**8)
+
+    def clear(self) -> None:
+        """Make room for a line of text."""
+        if self._terminal is not None and self._drawn:
+            self._write("\r\x1b[K")
+            self._drawn = 0.0
+
+    def _draw(self, done: float) -> None:
+        full = "#" * int(done * WIDTH)
+        self._write(f"\r\x1b[K{self._step} [{full:-<{WIDTH}}] {done:.0%} {self._seen:,}")
+        self._drawn = time.monotonic()
+
+    def _write(self, text: str) -> None:
+        assert self._terminal is not None
+        self._terminal.write(text)
+        self._terminal.flush()
+
+
+class TextReport(Watcher):
+    """For people: a line for each fault, and some for each storage."""
+
+    def __init__(self) -> None:
+        self._bar = Bar(sys.stderr)
+
+    def found(self, finding: Finding) -> None:
+        self._bar.clear()
+        _echo(line_of(finding))
+
+    def reached(self, step: str, key: ObjectKey) -> None:
+        self._bar.reached(step, key)
+
+    def end(self, verified: Verified) -> None:
+        self._bar.clear()
+        for tally in verified.tallies:
+            _echo("\n".join(lines_of(tally)))
+        if verified.stopped:
+            _echo(f"It was broken off: {verified.stopped}")
+        told = "Nothing is wrong" if not verified.wrong else f"{verified.wrong:,} {_plural('fault', verified.wrong)}"
+        _echo(f"{told}{'' if verified.complete else ', as far as it could be verified'}.")
+
+
+class JsonReport(Watcher):
+    """For programs: a JSON object a line, one for each fault, and a last one that sums up."""
+
+    def __init__(self) -> None:
+        self._bar = Bar(sys.stderr)
+
+    def found(self, finding: Finding) -> None:
+        self._bar.clear()
+        _echo(msgspec.json.encode(object_of(finding)))
+
+    def reached(self, step: str, key: ObjectKey) -> None:
+        self._bar.reached(step, key)
+
+    def end(self, verified: Verified) -> None:
+        self._bar.clear()
+        summary = {
+            "wrong": verified.wrong,
+            "complete": verified.complete,
+            "stopped": verified.stopped or None,
+            "storages": [summary_of(tally) for tally in verified.tallies],
+        }
+        _echo(msgspec.json.encode({"summary": summary}))
+
+
+def _echo(line: str | bytes) -> None:
+    # In UTF-8 wherever it goes: an id may have any letters.
+    click.echo(line.encode() if isinstance(line, str) else line)
+
+
+def line_of(finding: Finding) -> str:
+    location = finding.location
+    where = f"{location.backend} {location.key}"
+    subject = where if finding.blob is None else f"{finding.blob.id.value} ({where})"
+    return f"{finding.fault.value}: {subject}: {finding.detail} {_outcome(finding)}"
+
+
+def _outcome(finding: Finding) -> str:
+    if not finding.repaired:
+        return TO_DO[finding.fault]
+    if finding.blob is None:
+        return "It is removed."
+    return f"The row is removed: of {finding.blob.size:,} bytes with the SHA-256 {finding.blob.digest.hex}."
+
+
+def lines_of(tally: Tally) -> list[str]:
+    seen = f"{tally.blobs:,} {_plural('blob', tally.blobs)} of {tally.bytes:,} bytes"
+    objects = f"{tally.objects:,} {_plural('object', tally.objects)}"
+    lines = [f"{tally.backend}: {seen}, {objects}, {tally.uploads:,} in progress, {tally.garbage:,} to be deleted"]
+    if tally.found:
+        lines.append(f"  {', '.join(_count(tally, fault) for fault in Fault if tally.found[fault])}")
+    if tally.not_repaired:
+        lines.append(f"  not repaired: {tally.not_repaired}")
+    if tally.unverified:
+        lines.append(f"  could not be verified: {tally.unverified}")
+    return lines
+
+
+def _count(tally: Tally, fault: Fault) -> str:
+    removed = f" ({tally.repaired[fault]:,} removed)" if tally.repaired[fault] else ""
+    return f"{tally.found[fault]:,} {fault.value}{removed}"
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+def object_of(finding: Finding) -> dict[str, Any]:
+    """`size` and `modified_at` are the object's where it is an orphan, and else the blob's."""
+    told: dict[str, Any] = {
+        "fault": finding.fault.value,
+        "repaired": finding.repaired,
+        "storage": finding.location.backend,
+        "key": finding.location.key.value,
+        "detail": finding.detail,
+    }
+    if (blob := finding.blob) is not None:
+        told |= {"id": blob.id.value, "size": blob.size, "sha256": blob.digest.hex, "created_at": blob.created_at}
+    elif (stored := finding.stored) is not None:
+        told |= {"size": stored.size, "modified_at": stored.modified_at}
+    return told
+
+
+def summary_of(tally: Tally) -> dict[str, Any]:
+    return {
+        "storage": tally.backend,
+        "blobs": tally.blobs,
+        "bytes": tally.bytes,
+        "objects": tally.objects,
+        "uploads": tally.uploads,
+        "garbage": tally.garbage,
+        "found": {fault.value: tally.found[fault] for fault in Fault},
+        "repaired": {fault.value: tally.repaired[fault] for fault in (Fault.MISSING, Fault.ORPHAN)},
+        "not_repaired": tally.not_repaired or None,
+        "unverified": tally.unverified or None,
+    }

@@ -1,0 +1,1 @@
+"""Composition: which adapter serves which port, and their lifetimes."""

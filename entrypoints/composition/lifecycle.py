@@ -1,0 +1,254 @@
+"""What runs from the start of a server to its end: the data folder, the selected adapters, the markers, the reaper."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence, Set
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from application.maintenance.reap import Reap
+from application.ownership.markers import UnknownStorage
+from application.ownership.ownership import Ownership, Standing, taken
+from application.ports.observer import Observer
+from application.ports.schema import Tables
+from domain.blob import ObjectKey
+from domain.errors import DriveError, Kind
+from entrypoints import advice
+from entrypoints.advice import SETTINGS_OF_STORAGES
+from entrypoints.background import in_background
+from entrypoints.composition.container import Container
+from entrypoints.composition.missing_features import BackendFeature
+from entrypoints.config.settings import Settings
+from entrypoints.config.token_file import kept_token
+from entrypoints.config.values import hashed
+from entrypoints.errors import StartError
+
+LOG = structlog.get_logger()
+PAUSE = 1.0  # seconds
+
+
+def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _: None) -> Settings:
+    """Make the data folder if anything is to go into it, and the token if none was given. Raises StartError.
+
+    Whatever this process and its workers create from now on is for its user only. A token that this call makes is
+    passed to `show_new_token`, at once: no later start shows it again.
+    """
+    os.umask(0o077)
+    folder = settings.data_dir
+    try:
+        if needs_data_dir(settings):
+            folder.mkdir(exist_ok=True)
+            _sync(folder.absolute().parent)
+        return settings if settings.tokens else _with_kept_token(settings, show_new_token)
+    except FileNotFoundError:
+        raise StartError(f"DATA_DIR: There is no folder {folder.absolute().parent}. Create it.") from None
+    except OSError as fault:
+        raise StartError(
+            f"DATA_DIR: The folder {folder.absolute()} can't be used: {fault.strerror or fault}. Set another."
+        ) from None
+
+
+def _with_kept_token(settings: Settings, show_new_token: Callable[[str], None]) -> Settings:
+    token = kept_token(settings.data_dir)
+    if token.is_new:
+        show_new_token(token.text)
+    return replace(settings, tokens=(hashed(token.text),))
+
+
+def _sync(folder: Path) -> None:
+    """Let the names in `folder` outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def needs_data_dir(settings: Settings) -> bool:
+    """Whether anything goes into the data folder."""
+    return not settings.tokens or settings.data_dir in _parents(settings)
+
+
+def _parents(settings: Settings) -> set[Path]:
+    """The folders that what is stored lies in."""
+    rows = {settings.sqlite_path.parent} if settings.database == "sqlite" else set()
+    return rows | ({settings.fs_base_path.parent} if "fs" in settings.storages else set())
+
+
+@asynccontextmanager
+async def running(container: Container, *, patient: bool = False) -> AsyncIterator[None]:
+    """The selected adapters opened, and the reaper at work. Raises StartError, unless it is to be `patient`."""
+    async with AsyncExitStack() as stack:
+        await _open(stack, container, patient=patient)
+        await stack.enter_async_context(in_background(_check_others(container)))
+        for backend in container.stores().by_name:
+            for work in (_keep_forever(container, backend), _reap_forever(container, backend)):
+                await stack.enter_async_context(in_background(work))
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Results of the check at the start of a server, which its workers need not find out again.
+
+    `created`: epochs of storages that were marked, which no copy of the database can know. `full`: why no new blobs are
+    taken, if the disk is full.
+    """
+
+    created: Set[ObjectKey] = frozenset()
+    missing_features: Sequence[BackendFeature] = ()
+    full: DriveError | None = None
+
+
+NOTHING_KNOWN = Started()
+
+
+async def check_start(container: Container) -> Started:
+    """Open all that the settings name, and try each operation of a write once on the storage for new blobs.
+
+    Raises StartError with what to do. On a full disk blobs are still read and deleted, so it does not stop the start.
+    """
+    async with entered(container):
+        active = container.stores().active
+        full = await _try_writes(container, active)
+        await _open_storage(container, active)
+        return Started(container.ownership().created, container.missing_features().found, full)
+
+
+async def _try_writes(container: Container, active: str) -> DriveError | None:
+    steps = await container.check_storage()(active)
+    step = steps[-1]
+    if step.fault is None or step.fault.kind is Kind.NO_SPACE:
+        return step.fault
+    raise StartError(advice.about_start(active, step, step.fault, container.settings()))
+
+
+@asynccontextmanager
+async def opened(container: Container) -> AsyncIterator[None]:
+    """The selected adapters opened. Raises StartError if one can't be, or the storage for new blobs can't be used.
+
+    A storage that the database does not know is marked.
+    """
+    async with entered(container):
+        await _open_storage(container, container.stores().active)
+        yield
+
+
+async def _open_storage(container: Container, backend: str) -> None:
+    try:
+        await container.ownership().open(backend)
+    except DriveError as fault:
+        raise StartError(f"{SETTINGS_OF_STORAGES[backend]}: {fault.detail}") from fault
+
+
+@asynccontextmanager
+async def entered(container: Container) -> AsyncIterator[None]:
+    """The selected adapters opened, whether their storages can be used or not. Raises StartError without a database."""
+    async with AsyncExitStack() as stack:
+        await _enter(stack, "DATABASE_URL", container.metadata())
+        for name, store in container.stores().by_name.items():
+            await _enter(stack, SETTINGS_OF_STORAGES[name], store)
+        yield
+
+
+@asynccontextmanager
+async def tables(container: Container) -> AsyncIterator[Tables]:
+    """The tables, with nothing opened but their database. Raises StartError if that fails, inside too."""
+    try:
+        async with AsyncExitStack() as stack:
+            await enter(stack, container.metadata())
+            yield container.tables()
+    except DriveError as fault:
+        raise StartError(f"DATABASE_URL: {fault.detail}") from fault
+
+
+async def _open(stack: AsyncExitStack, container: Container, *, patient: bool) -> None:
+    while True:
+        try:
+            return await stack.enter_async_context(opened(container))
+        except StartError as fault:
+            if not patient:
+                raise
+            LOG.warning("the start waits for what can't be used now", fault=str(fault))
+        await asyncio.sleep(PAUSE)
+
+
+async def _check_others(container: Container) -> None:
+    """Warn of storages for older blobs that can't be used. The start does not wait for them, nor need them."""
+    stores = container.stores()
+    for name, store in stores.by_name.items():
+        if name != stores.active:
+            try:
+                await container.ownership().recognise(name)
+                await store.check()
+            except DriveError as fault:
+                LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(fault))
+
+
+async def enter(stack: AsyncExitStack, part: object) -> None:
+    """Open a part of the container, if it is one to be opened. Raises DriveError."""
+    if isinstance(part, AbstractAsyncContextManager):
+        await stack.enter_async_context(part)
+
+
+async def _enter(stack: AsyncExitStack, setting: str, part: object) -> None:
+    try:
+        await enter(stack, part)
+    except DriveError as fault:
+        raise StartError(f"{setting}: {fault.detail}") from fault
+
+
+async def _keep_forever(container: Container, backend: str) -> None:
+    """Keep the markers of one storage current. A reason why nothing is deleted there is logged once."""
+    before = ""
+    while True:
+        reason, pause = await _keep_once(container.ownership(), backend)
+        if reason:
+            container.observer().withheld(backend)
+            if reason != before:
+                LOG.warning("nothing is deleted in this storage", storage=backend, reason=reason)
+        before = reason
+        await asyncio.sleep(pause)
+
+
+async def _keep_once(ownership: Ownership, backend: str) -> tuple[str, float]:
+    """Return why nothing may be deleted there, if so, and how many seconds to wait before the next time."""
+    try:
+        standing = await ownership.keep(backend)
+        reason = taken(backend) if standing is Standing.TAKEN else ""
+        return reason, (await ownership.pause(backend)).total_seconds()
+    except DriveError as fault:
+        return str(fault), PAUSE
+    except Exception:
+        # It outlives its own faults, as the reaper does.
+        LOG.exception("the markers of a storage can't be kept", storage=backend)
+        return "", PAUSE
+
+
+async def _reap_forever(container: Container, backend: str) -> None:
+    """Reap one backend again and again, and at once while there is more to do."""
+    while True:
+        if not await _reap_once(container.reap(), backend, container.observer()):
+            await asyncio.sleep(container.settings().reap_interval)
+
+
+async def _reap_once(reap: Reap, backend: str, observer: Observer) -> bool:
+    """Whether there is more to reap at once."""
+    try:
+        reaped = await reap(backend)
+    except UnknownStorage:
+        return False  # it is logged where the markers are kept
+    except DriveError as fault:
+        LOG.warning("reaping has to wait", storage=backend, fault=str(fault))
+    except Exception:
+        # The reaper outlives its own faults: without it, the storage would fill up unseen.
+        LOG.exception("reaping failed", storage=backend)
+    else:
+        observer.reaped(backend, reaped.deleted, len(reaped.faults))
+        for kept in reaped.faults:
+            LOG.warning("an object could not be deleted", fault=str(kept))
+        return reaped.more
+    return False

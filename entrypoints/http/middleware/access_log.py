@@ -1,0 +1,100 @@
+"""One log line a request, and the id that ties a request to its lines."""
+
+import secrets
+import string
+import time
+from collections.abc import Iterable
+from typing import cast
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
+
+from entrypoints.telemetry.requests import Requests, method_of, route_of
+
+LOG = structlog.get_logger()
+IN_REQUEST_IDS = f"{string.ascii_letters}{string.digits}_.:+/=-".encode()
+MAX_REQUEST_ID = 128  # bytes
+
+
+class AccessLog:
+    """ASGI middleware: logs method, route, status, duration (milliseconds), bytes in and out, and request id.
+
+    Neither headers nor query strings nor blob ids are logged. The request id is the client's X-Request-ID, if that is
+    harmless, or a new one; the answer carries it.
+    """
+
+    def __init__(self, app: ASGIApp, requests: Requests | None = None) -> None:
+        self._app = app
+        self._requests = requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(receive, send, _request_id(scope["headers"]))
+        if self._requests is not None:
+            self._requests.began()
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            try:
+                await self._app(scope, exchange.receive, exchange.send)
+            except Exception as fault:
+                if not exchange.status:
+                    raise
+                # It is too late for another answer. The server cuts the connection of one that is not whole, and the
+                # client, which knows its length, sees that.
+                LOG.error("an answer broke off", exc_info=fault)
+            finally:
+                exchange.end(scope, self._requests)
+
+
+class _Exchange:
+    """A request and its answer, counted as they pass."""
+
+    def __init__(self, receive: Receive, send: Send, request_id: str) -> None:
+        self.request_id = request_id
+        self.status = 0
+        self._receive = receive
+        self._send = send
+        self._received = 0
+        self._sent = 0
+        self._started = time.perf_counter()
+
+    async def receive(self) -> HTTPReceiveMessage:
+        message = cast("HTTPReceiveMessage", await self._receive())
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", []), (b"x-request-id", self.request_id.encode())]
+        elif message["type"] == "http.response.body":
+            self._sent += len(message.get("body", b""))
+        await self._send(message)
+
+    def end(self, scope: HTTPScope, requests: Requests | None) -> None:
+        seconds = time.perf_counter() - self._started
+        if requests is not None:
+            requests.answered(method_of(scope), route_of(scope), self.status, seconds, self._received, self._sent)
+        LOG.info(
+            "request",
+            method=method_of(scope),
+            route=route_of(scope),
+            status=self.status,
+            milliseconds=round(seconds * 1000, 1),
+            bytes_in=self._received,
+            bytes_out=self._sent,
+        )
+
+
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"x-request-id" and _is_harmless(value):
+            return value.decode()
+    return secrets.token_hex(8)
+
+
+def _is_harmless(request_id: bytes) -> bool:
+    return 1 <= len(request_id) <= MAX_REQUEST_ID and not request_id.translate(None, delete=IN_REQUEST_IDS)

@@ -1,0 +1,116 @@
+"""Cross-origin requests of browsers (WHATWG Fetch, CORS protocol), from the origins in CORS_ORIGINS."""
+
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+
+from litestar.enums import ScopeType
+from litestar.types import (
+    ASGIApp,
+    HTTPResponseBodyEvent,
+    HTTPResponseStartEvent,
+    HTTPScope,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
+
+from entrypoints.config.origins import ANY_ORIGIN
+from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, is_token
+
+METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
+# What a page may read of a response, next to what it always may (Content-Type, Content-Length, Last-Modified ...).
+EXPOSED = (
+    b"ETag, Location, Content-Range, Accept-Ranges, Content-Disposition, Content-Encoding, Repr-Digest, Retry-After, "
+    b"X-Request-ID"
+)
+MAX_AGE = b"600"  # seconds for which a browser may remember the response to a preflight
+ALLOW_ORIGIN = b"access-control-allow-origin"
+
+Header = tuple[bytes, bytes]
+
+
+class CorsMiddleware:
+    """ASGI middleware that lets pages of `origins` make requests and read all responses, errors included.
+
+    It responds to preflights itself: browsers send them without a token. Cookies take no part in requests here, so
+    `Access-Control-Allow-Credentials` is never sent.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
+        self._app = app
+        self._allows_any = ANY_ORIGIN in origins
+        self._origins = frozenset(origin.encode() for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        allowed = self._allowed(scope)
+        if allowed and _is_preflight(scope):
+            await _respond_to_preflight(scope, send, allowed)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*self._varying(message.get("headers", [])), *_readable(allowed)]
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+    def _allowed(self, scope: HTTPScope) -> bytes:
+        """The value of Access-Control-Allow-Origin. Empty if there is none."""
+        if self._allows_any:
+            return ANY_ORIGIN.encode()
+        given = [value for name, value in scope["headers"] if name == b"origin"]
+        return given[0] if len(given) == 1 and given[0] in self._origins else b""
+
+    def _varying(self, headers: Iterable[Header]) -> Iterable[Header]:
+        """The headers of a response that depends on the origin, whether the request names one or not."""
+        if self._allows_any:
+            return headers
+        given = list(headers)
+        varies = b", ".join([*(value for key, value in given if key == b"vary"), b"Origin"])
+        return [*((key, value) for key, value in given if key != b"vary"), (b"vary", varies)]
+
+
+def _is_preflight(scope: HTTPScope) -> bool:
+    names = {name for name, _ in scope["headers"]}
+    return scope["method"] == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
+
+
+def _readable(allowed: bytes) -> Sequence[Header]:
+    return [(ALLOW_ORIGIN, allowed), (b"access-control-expose-headers", EXPOSED)] if allowed else []
+
+
+async def _respond_to_preflight(scope: HTTPScope, send: Send, allowed: bytes) -> None:
+    headers: list[Header] = [
+        (ALLOW_ORIGIN, allowed),
+        (b"access-control-allow-methods", METHODS),
+        (b"access-control-max-age", MAX_AGE),
+        (b"vary", b"Origin, Access-Control-Request-Headers"),
+    ]
+    if wanted := _headers_wanted(scope):
+        headers.append((b"access-control-allow-headers", wanted))
+    start: HTTPResponseStartEvent = {
+        "type": "http.response.start",
+        "status": HTTPStatus.NO_CONTENT,
+        "headers": headers,
+    }
+    body: HTTPResponseBodyEvent = {"type": "http.response.body", "body": b"", "more_body": False}
+    await send(start)
+    await send(body)
+
+
+def _headers_wanted(scope: HTTPScope) -> bytes:
+    """The headers that the page is going to send, all of which it may. Empty if they are not a list of names.
+
+    `*` does not stand for Authorization, and the names of later headers (`X-Meta-...`) are not known.
+    """
+    text = b",".join(value for name, value in scope["headers"] if name == b"access-control-request-headers").decode(
+        "latin-1"
+    )
+    if len(text) > MAX_SIZE:
+        return b""
+    names = [name.strip(BLANKS) for name in text.split(",")]
+    return ", ".join(names).encode() if all(map(is_token, names)) else b""

@@ -1,0 +1,38 @@
+"""How many requests are served at once."""
+
+from http import HTTPStatus
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from entrypoints.http.protocol.problems import RETRY_AFTER, HttpProblem
+
+OVERLOADED = "As many requests are under way here as may be at once. Try again later."
+
+
+class Places:
+    """Those of one worker, for requests that are under way."""
+
+    def __init__(self, count: int) -> None:
+        self.free = count
+
+
+class Overload:
+    """ASGI middleware that takes one of `places` for each request, and refuses at once where none is free.
+
+    It comes before all that costs anything, and what tells how the server is does without.
+    """
+
+    def __init__(self, app: ASGIApp, places: Places) -> None:
+        self._app = app
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._places.free:
+            # It is closed, for on the same connection the same worker would be asked again.
+            headers = {**RETRY_AFTER, "Connection": "close"}
+            raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", OVERLOADED, headers=headers)
+        self._places.free -= 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._places.free += 1

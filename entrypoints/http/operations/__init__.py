@@ -1,0 +1,1 @@
+"""The interface for operators: health, metrics, documentation."""

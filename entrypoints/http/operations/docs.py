@@ -1,0 +1,96 @@
+"""The document that describes the interface, and the page at /docs that shows it, with its files served from here."""
+
+from pathlib import Path
+from typing import Any
+
+from litestar import Request, Response, Router, get
+from litestar.middleware import DefineMiddleware
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from entrypoints import __version__
+from entrypoints.http.middleware.load_shedding import Overload, Places
+from entrypoints.http.protocol.query import QueryMiddleware
+
+MAX_REQUESTS = 64  # at the same time, in one worker; they need no token, so they take no slot of those that do
+STATIC = Path(__file__).parent / "static"
+PAGE = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Drivebay</title>
+<link rel="icon" href="/docs/files/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/files/swagger-ui.css">
+</head>
+<body>
+<div id="docs"></div>
+<script src="/docs/files/swagger-ui-bundle.js"></script>
+<script src="/docs/files/docs.js"></script>
+</body>
+</html>
+"""
+
+
+DESCRIPTION = """\
+Blob storage: store a file with one request, and never think about where it went.
+
+**Ids.** An id is any Unicode text of 1 to 1,024 bytes in UTF-8 without control characters, kept to the byte. In a URL
+it is everything behind `/v1/blobs/`, percent-decoded once: percent-encode all of it (`films/a b` is `films%2Fa%20b`,
+and a `?` is `%3F`). A query parameter that an operation does not take is 400 `invalid_parameter`.
+
+**Two forms.** A blob is stored and fetched as JSON, its bytes in base64, or raw, its bytes as the body. Either form
+fetches what the other stored. `multipart/form-data` stores too, with the fields `id` and `file`.
+
+**Encoded bytes.** A PUT with `Content-Encoding` stores the bytes as they are, and the raw form sends both back,
+whatever `Accept-Encoding` says. In JSON such a blob has the member `content_encoding`.
+
+**Errors** are problem details (RFC 9457). `code` is stable, and each operation lists those that it may answer; `detail`
+says what to do. Any other path is 404 `unknown_route`, any other method 405 `method_not_allowed` with the header
+`Allow`. A request without exactly one valid `Host` is 400 `invalid_header`. What is no HTTP, or a path of more than
+64 KiB, is refused with a status alone.
+
+**Requests** under `/v1` carry a bearer token, which is looked at before all else. An answer has the request's
+`X-Request-ID`, or a new one, under which the log tells of it.
+
+This document is at `/docs/openapi.json`, and a page that shows it at `/docs`; they need no token, nor do `/health` and
+`/metrics`.
+"""
+
+
+class SwaggerPage(OpenAPIRenderPlugin):
+    """Swagger UI. The framework's own plugin would fetch it from other hosts, and ask one of them to validate."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return PAGE
+
+
+BEARER = SecurityScheme(type="http", scheme="bearer", description="One of the tokens in AUTH_BEARER_TOKEN.")
+TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png", ".txt": "text/plain"}
+
+
+def config() -> OpenAPIConfig:
+    """The description's, and the routes for the page and its files."""
+    files = {path.name: (TYPES.get(path.suffix, "text/plain"), path.read_bytes()) for path in STATIC.iterdir()}
+
+    # A path for each, as only paths without parameters are routed.
+    @get([f"/files/{name}" for name in files], sync_to_thread=False)
+    def file(request: Request[Any, Any, Any]) -> Response[bytes]:
+        content_type, content = files[Path(request.scope["path"]).name]
+        return Response(content, media_type=content_type, headers={"Cache-Control": "max-age=3600"})
+
+    return OpenAPIConfig(
+        title="Drivebay",
+        version=__version__,
+        description=DESCRIPTION,
+        render_plugins=[SwaggerPage(path="/")],
+        openapi_router=Router(
+            "/docs",
+            route_handlers=[file],
+            middleware=[DefineMiddleware(Overload, places=Places(MAX_REQUESTS)), QueryMiddleware],
+            include_in_schema=False,
+        ),
+        components=Components(security_schemes={"bearer": BEARER}),
+        security=[{"bearer": []}],
+    )

@@ -1,0 +1,20 @@
+"""The metrics, for Prometheus: no token."""
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+
+from entrypoints.http.operations import described
+from entrypoints.telemetry.prometheus_page import Page
+
+
+@get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Metrics, for Prometheus",
+    operation_class=described.METRICS,
+    tags=["operations"],
+    security=[{}],
+)
+async def metrics(page: NamedDependency[Page]) -> Response[bytes]:
+    """What the server has done, and what it is doing, of all its workers together."""
+    return Response(await page.text(), headers={"Cache-Control": "no-store", "Content-Type": described.PROMETHEUS_TEXT})

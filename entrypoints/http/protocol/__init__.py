@@ -1,0 +1,1 @@
+"""HTTP for all faces: conditional requests, ranges, header fields, streaming, problems."""

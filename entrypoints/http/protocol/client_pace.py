@@ -1,0 +1,75 @@
+"""How slow a client may be. Only the time that is spent waiting for it counts, not that of the storage."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import cast
+
+from litestar.types import HTTPReceiveMessage, Message, Receive, Send
+
+from entrypoints.http.protocol.problems import ClientGone, HttpProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`timeout`: seconds for the next chunk. `rate`: bytes a second, on the whole, once that time is up."""
+
+    timeout: float = 30
+    rate: float = 1000
+
+
+class ClientTooSlow(Exception):
+    """The client takes its answer more slowly than it may."""
+
+
+class Meter:
+    """The pace of one client in one direction."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._waited = 0.0
+        self._moved = 0
+
+    async def chunks(self, receive: Receive) -> AsyncIterator[bytes]:
+        """A request's body as it comes. Raises ClientGone if it ends early, and HttpProblem 408."""
+        more = True
+        while more:
+            message = await self._receive(receive)
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            yield message.get("body", b"")
+            more = message.get("more_body", False)
+
+    async def _receive(self, receive: Receive) -> HTTPReceiveMessage:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._pace.timeout):
+                message = cast("HTTPReceiveMessage", await receive())
+        except TimeoutError:
+            raise _too_slow() from None
+        if message["type"] == "http.request" and self._is_too_slow(started, len(message.get("body", b""))):
+            raise _too_slow()
+        return message
+
+    async def send(self, send: Send, message: Message, size: int) -> None:
+        """Send a part of an answer, of `size` bytes. Raises ClientTooSlow."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._pace.timeout):
+                await send(message)
+        except TimeoutError:
+            raise ClientTooSlow from None
+        if self._is_too_slow(started, size):
+            raise ClientTooSlow
+
+    def _is_too_slow(self, started: float, size: int) -> bool:
+        self._waited += time.monotonic() - started
+        self._moved += size
+        return self._waited > self._pace.timeout and self._moved < self._waited * self._pace.rate
+
+
+def _too_slow() -> HttpProblem:
+    detail = "The body came too slowly, and was given up. Send it again."
+    return HttpProblem(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", detail)

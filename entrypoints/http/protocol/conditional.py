@@ -1,0 +1,97 @@
+"""Conditional requests (RFC 9110, section 13): what a client knows of a blob, and what it wants to happen then."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import format_datetime
+from http import HTTPStatus
+
+from domain.blob import Blob
+from domain.errors import DriveError, Kind
+from domain.precondition import Precondition
+from entrypoints.http.protocol.header_values import MAX_SIZE, entity_tags, http_date
+from entrypoints.http.protocol.problems import HttpProblem
+
+JSON_SUFFIX = "-json"
+
+
+class NotModified(Exception):
+    """The client has this blob already."""
+
+    def __init__(self, blob: Blob) -> None:
+        super().__init__(blob.id)
+        self.blob = blob
+
+
+def etag(blob: Blob) -> str:
+    """The validator of the bytes."""
+    return f'"{blob.etag}"'
+
+
+def json_etag(blob: Blob) -> str:
+    """The validator of the JSON form: another one, as its bytes are others (RFC 9110, section 8.8.3)."""
+    return f'"{blob.etag}{JSON_SUFFIX}"'
+
+
+def last_modified(blob: Blob) -> str:
+    """The time of the blob, which is a validator only if it is strong: see `Blob.last_modified`."""
+    return format_datetime(blob.last_modified, usegmt=True)
+
+
+def precondition(headers: Mapping[str, str]) -> Precondition:
+    """What must hold for a change. Raises HttpProblem 400 for tags that are none: a change must not rest on them.
+
+    A date counts only if there are no tags to match, and what is not a date is ignored (sections 13.1.4 and 13.2.2).
+    """
+    match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    return Precondition(
+        absent=none_match == "*",
+        not_etags=frozenset() if none_match in (None, "*") else _tags("If-None-Match", none_match, weak=True),
+        present=match == "*",
+        etags=None if match in (None, "*") else _tags("If-Match", match, weak=False),
+        unmodified_since=_date(headers.get("if-unmodified-since")) if match is None else None,
+    )
+
+
+def check_reading(headers: Mapping[str, str], blob: Blob) -> None:
+    """Raise PRECONDITION_FAILED or NotModified where a reading depends on that (section 13.2.2 has the order)."""
+    match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    if match is not None:
+        if match != "*" and blob.etag not in _tags("If-Match", match, weak=False):
+            raise _failed(blob)
+    elif (since := _date(headers.get("if-unmodified-since"))) and blob.unchanged_since > since:
+        raise _failed(blob)
+    if none_match is not None:
+        if none_match == "*" or blob.etag in _tags("If-None-Match", none_match, weak=True):
+            raise NotModified(blob)
+    elif (since := _date(headers.get("if-modified-since"))) and blob.unchanged_since <= since:
+        raise NotModified(blob)
+
+
+def range_still_holds(headers: Mapping[str, str], blob: Blob) -> bool:
+    """Whether the version of which a client has a part (If-Range) is this one. It names it by tag or by date.
+
+    A date that is not strong names none (section 13.1.5), so that two versions are never joined.
+    """
+    validator = headers.get("if-range")
+    if validator is None or validator == etag(blob):
+        return True
+    return blob.has_strong_date and _date(validator) == blob.unchanged_since
+
+
+def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
+    """The tags in a list, of either form. Weak ones count only where that is allowed."""
+    tags = entity_tags(value)
+    if tags is None:
+        detail = f'{name} is not a list of entity tags of up to {MAX_SIZE:,} characters: "...", "...", or *.'
+        raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_header", detail)
+    return frozenset(tag.opaque.removesuffix(JSON_SUFFIX) for tag in tags if weak or not tag.is_weak)
+
+
+def _date(value: str | None) -> datetime | None:
+    """None if there is none, or it is no date: then the header is to be ignored."""
+    return None if value is None else http_date(value)
+
+
+def _failed(blob: Blob) -> DriveError:
+    detail = "The blob is not in the version that you named. Fetch it again, and decide anew."
+    return DriveError(Kind.PRECONDITION_FAILED, detail, subject=blob.id)

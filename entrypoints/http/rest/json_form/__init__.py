@@ -1,0 +1,1 @@
+"""The JSON form of a blob, with its bytes in base64."""

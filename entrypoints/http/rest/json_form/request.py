@@ -1,0 +1,65 @@
+"""A request to store a blob in the JSON form: a short body is read at once, a long one while it is stored."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from http import HTTPStatus
+from io import BytesIO
+
+from litestar.types import Scope
+
+from application.blobs.store import NewBlob
+from application.uploads.intake import too_large
+from domain.precondition import CREATE_ONLY
+from entrypoints.http.protocol.headers import check_framing, content_length, fields
+from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.rest.json_form.scanner import Scanner, least_size
+from entrypoints.http.rest.scanned_bodies import decoded, id_of, until_data
+
+SHORT = 256 * 1024  # bytes
+
+
+async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
+    """What is to be stored. Of a long body, all behind the start of `data` is left to those who iterate its chunks.
+
+    Raises HttpProblem 411, 415 or 501, or TOO_LARGE if the body's length tells that its blob has more than `max_bytes`,
+    before a byte is read; what `body` raises, and what Scanner raises. All but the first may also be raised out of the
+    chunks.
+    """
+    headers = fields(scope)
+    _check_media_type(headers)
+    check_not_encoded(headers)
+    check_framing(scope, headers)
+    length = content_length(headers)
+    if length is not None and least_size(length) > max_bytes:
+        raise too_large(max_bytes)
+    scanner = Scanner()
+    if length is not None and length <= SHORT:
+        data = scanner.feed(await _gathered(body))
+        return NewBlob(scanner.end(), _each(data), precondition=CREATE_ONLY)
+    data = await until_data(scanner, body)
+    return NewBlob(id_of(scanner), decoded(data, scanner, body), precondition=CREATE_ONLY)
+
+
+def check_not_encoded(headers: Mapping[str, str]) -> None:
+    """Raise HttpProblem 415 for a form that is itself encoded: it would have to be decoded to be read."""
+    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        fault = "Send this form without Content-Encoding. To store encoded bytes and their encoding, use PUT."
+        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault)
+
+
+def _check_media_type(headers: Mapping[str, str]) -> None:
+    media_type = headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json":
+        fault = "Send the blob as application/json, or as multipart/form-data with the fields id and file."
+        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault)
+
+
+async def _gathered(body: AsyncIterator[bytes]) -> bytes:
+    """All of a body, in one buffer: small chunks of their own would take many times their bytes."""
+    gathered = BytesIO()
+    async for chunk in body:
+        gathered.write(chunk)
+    return gathered.getvalue()
+
+
+async def _each(data: bytes) -> AsyncGenerator[bytes]:
+    yield data

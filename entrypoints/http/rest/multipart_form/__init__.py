@@ -1,0 +1,1 @@
+"""Uploads as multipart/form-data (RFC 7578)."""

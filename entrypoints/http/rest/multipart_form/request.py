@@ -1,0 +1,54 @@
+"""A request to store a blob as `multipart/form-data`: HTML forms and all HTTP libraries can send it."""
+
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+
+from litestar.types import Scope
+
+from application.blobs.store import NewBlob
+from application.uploads.intake import too_large
+from domain.precondition import CREATE_ONLY
+from entrypoints.http.protocol.header_values import parameters
+from entrypoints.http.protocol.headers import check_framing, content_length, fields
+from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.rest import raw_form
+from entrypoints.http.rest.json_form.request import check_not_encoded
+from entrypoints.http.rest.multipart_form.scanner import MAX_FRAME, FormScanner
+from entrypoints.http.rest.scanned_bodies import decoded, id_of, until_data
+
+
+def is_form(headers: Mapping[str, str]) -> bool:
+    return raw_form.essence(headers.get("content-type", "")) == raw_form.FORM
+
+
+async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
+    """The blob to store. The body is read up to the first bytes of the file, and the rest by those who iterate them.
+
+    The headers Content-Type and Content-Encoding of the part `file` become the blob's. Raises HttpProblem 411, 415 or
+    501, or TOO_LARGE if the body's length shows it, before a byte is read; what `body` raises, and what FormScanner
+    raises. The last two may also be raised out of the chunks.
+    """
+    headers = fields(scope)
+    check_not_encoded(headers)
+    check_framing(scope, headers)
+    length = content_length(headers)
+    if length is not None and length - MAX_FRAME > max_bytes:
+        raise too_large(max_bytes)
+    scanner = FormScanner(_boundary(headers["content-type"]))
+    data = await until_data(scanner, body)
+    assert scanner.file is not None
+    return NewBlob(
+        id_of(scanner),
+        decoded(data, scanner, body),
+        content_type=raw_form.content_type(scanner.file.headers.get("content-type")),
+        content_encoding=raw_form.content_encoding(scanner.file.headers.get("content-encoding")),
+        precondition=CREATE_ONLY,
+    )
+
+
+def _boundary(content_type: str) -> str:
+    boundary = (parameters(content_type) or {}).get("boundary")
+    if boundary is None:
+        detail = "Content-Type has no valid boundary. Let your HTTP library set this header: it knows the boundary."
+        raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_header", detail)
+    return boundary

@@ -1,0 +1,148 @@
+"""The raw form of a blob: its bytes as the body, what is known of it in the headers."""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from urllib.parse import quote
+
+from application.blobs.fetch import OpenBlob
+from application.blobs.store import NewBlob
+from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, Digest
+from entrypoints.http.protocol import conditional, header_values, ranges
+from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, dictionary_member, is_token
+from entrypoints.http.protocol.headers import content_length
+from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.protocol.streaming import Headers
+
+MAX_CODINGS = 255  # characters
+MAX_MEDIA_TYPE = 255  # characters: enough for everyone, and a header that no other server refuses
+# Browsers show these, and can't be made to run them.
+HARMLESS = {"text/plain", *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp"))}
+HARMLESS_KINDS = {"audio", "video"}
+
+
+FORM = "multipart/form-data"
+FORM_PUT = (
+    "PUT stores the body as it is, so a form would be stored with its boundaries: send only the file as the body, or "
+    "send the form to /v1/blobs by POST, with the fields id and file."
+)
+
+
+def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> NewBlob:
+    """What a PUT asks to store. Raises HttpProblem 400 for invalid headers, and 415 for a form."""
+    if essence(headers.get("content-type", "")) == FORM:
+        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", FORM_PUT)
+    if "content-range" in headers:  # to go on with an upload, as some clients ask (RFC 9110, section 9.3.4)
+        raise _invalid("Content-Range asks to store a part of a blob. A blob is stored as a whole: send all of it.")
+    return NewBlob(
+        blob_id,
+        chunks,
+        content_type=content_type(headers.get("content-type")),
+        content_encoding=content_encoding(headers.get("content-encoding")),
+        precondition=conditional.precondition(headers),
+        size=content_length(headers),
+        digest=_digest(headers),
+    )
+
+
+def content_type(header: str | None) -> str:
+    """The media type to store. Raises HttpProblem 400."""
+    given = (header or "").strip() or DEFAULT_CONTENT_TYPE
+    if len(given) > MAX_MEDIA_TYPE or not _is_media_type(given):
+        raise _invalid(f"Content-Type is no media type of up to {MAX_MEDIA_TYPE} characters, such as image/png.")
+    return given
+
+
+def content_encoding(header: str | None) -> str:
+    """The codings in the order of their application, without `identity`, which is none. Raises HttpProblem 400."""
+    codings = header_values.tokens((header or "").lower())
+    if codings is None or len(header or "") > MAX_CODINGS:
+        detail = f"Content-Encoding is not a list of codings of up to {MAX_CODINGS} characters, such as gzip."
+        raise _invalid(detail)
+    return ", ".join(coding for coding in codings if coding != "identity")
+
+
+def essence(content_type: str) -> str:
+    """The media type without parameters, in lower case."""
+    return content_type.partition(";")[0].strip(BLANKS).lower()
+
+
+def _is_media_type(text: str) -> bool:
+    """RFC 9110, section 8.3.1. Parameters may be any visible ASCII, blanks and tabs."""
+    media_type, _, parameters = text.partition(";")
+    kind, _, subtype = media_type.rstrip(BLANKS).partition("/")
+    are_visible = parameters.isascii() and parameters.replace("\t", "").isprintable()
+    return is_token(kind) and is_token(subtype) and are_visible
+
+
+def _digest(headers: Mapping[str, str]) -> Digest | None:
+    """The SHA-256 that the sender declares (RFC 9530). Other algorithms are not checked."""
+    content = _sha_256("Content-Digest", headers.get("content-digest"))
+    representation = _sha_256("Repr-Digest", headers.get("repr-digest"))
+    if content and representation and content != representation:
+        raise _invalid("Content-Digest and Repr-Digest differ. Here they are the same, for a body is all of a blob.")
+    return content or representation
+
+
+def _sha_256(name: str, value: str | None) -> Digest | None:
+    if value is not None and len(value) > MAX_SIZE:
+        raise _invalid(f"{name} has more than {MAX_SIZE:,} characters.")
+    found = dictionary_member(value or "", "sha-256")
+    if found is None:
+        return None
+    try:
+        opening, encoded, closing = found[:1], found[1:-1], found[-1:]
+        if (opening, closing) != (":", ":"):
+            raise ValueError(found)
+        return Digest(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
+        raise _invalid(f"The sha-256 in {name} is no SHA-256 in base64, such as sha-256=:...=:.") from None
+
+
+def _invalid(detail: str) -> HttpProblem:
+    return HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_header", detail)
+
+
+def part_of(headers: Mapping[str, str], blob: Blob) -> ByteRange | None:
+    """The part that a GET asks for; None is the whole. Raises what `check_reading` raises, and HttpProblem 416."""
+    conditional.check_reading(headers, blob)
+    return ranges.wanted(headers.get("range"), blob.size) if conditional.range_still_holds(headers, blob) else None
+
+
+def headers_of(blob: Blob, part: ByteRange | None = None) -> Headers:
+    """The headers of a GET, or of the HEAD beside it."""
+    headers = [
+        ("content-type", blob.content_type),
+        ("content-length", str(blob.size if part is None else part.stop - part.start)),
+        *([("content-encoding", blob.content_encoding)] if blob.content_encoding else []),
+        *validators(blob),
+        ("accept-ranges", "bytes"),
+        ("repr-digest", f"sha-256=:{base64.b64encode(blob.digest.sha256).decode()}:"),
+        # It was made by anybody, and is served beside an interface that takes commands.
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "sandbox; default-src 'none'"),
+        ("content-disposition", _disposition(blob)),
+    ]
+    return headers if part is None else [*headers, ("content-range", ranges.content_range(part, blob.size))]
+
+
+def validators(blob: Blob) -> Headers:
+    return [("etag", conditional.etag(blob)), ("last-modified", conditional.last_modified(blob)), ("vary", "Accept")]
+
+
+def _disposition(blob: Blob) -> str:
+    """Shown if it is harmless, or else saved; under the last segment of the id (RFC 6266, RFC 8187)."""
+    kind = "inline" if _is_harmless(blob.content_type) else "attachment"
+    name = blob.id.value.rstrip("/").rpartition("/")[2]
+    return f"{kind}; filename*=UTF-8''{quote(name, safe='')}" if name else kind
+
+
+def _is_harmless(content_type: str) -> bool:
+    media_type = essence(content_type)
+    return media_type in HARMLESS or media_type.partition("/")[0] in HARMLESS_KINDS
+
+
+async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:
+    async for chunk in opened:
+        yield chunk

@@ -1,0 +1,1 @@
+"""The HTTP server: sockets, workers, their supervisor, and a graceful shutdown."""

@@ -1,0 +1,112 @@
+"""The parent of the workers."""
+
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import structlog
+from granian.server.mp import MPServer
+
+from entrypoints.server.heartbeat import Heartbeat
+from entrypoints.server.held_signals import HEEDED, HeldSignals
+from entrypoints.server.worker_slot import WorkerSlot
+
+LOG = structlog.get_logger()
+CODE_CHANGED = 0  # no signal has this number
+
+
+class Supervisor(MPServer):
+    """Starts the workers, replaces those that die or stall, and stops all of them at a SIGTERM, SIGHUP or Ctrl-C.
+
+    A worker that has not ended `workers_kill_timeout` seconds after its SIGTERM hangs, and is killed. A second Ctrl-C
+    is from somebody who does not want to wait: it kills them at once.
+
+    Of granian's parent this keeps the settings and how a worker is made. That one has a thread wait for each worker and
+    ends the service when one dies twice in a row.
+    """
+
+    def startup(self, *args: Any, **kwargs: Any) -> None:
+        on_hangup = signal.getsignal(signal.SIGHUP)
+        self._slots: list[WorkerSlot] = []
+        self._signals = HeldSignals()
+        super().startup(*args, **kwargs)  # type: ignore[no-untyped-call]  # granian's
+        if on_hangup is signal.SIG_IGN:  # nohup
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if self.reload_on_changes:
+            threading.Thread(target=self._watch_code, name="code", daemon=True).start()
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: a signal has a handler, so that `HeldSignals` hears it."""
+
+    signal_handler_reload = signal_handler_interrupt
+
+    def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
+        create = partial(self._create, spawn_target, target_loader)
+        self._slots = [WorkerSlot(number + 1, partial(create, number)) for number in range(self.workers)]
+        for slot in self._slots:
+            slot.look()
+
+    def _create(self, target: Any, loader: Callable[..., Any], number: int, heartbeat: Heartbeat) -> BaseProcess:
+        if multiprocessing.get_start_method() == "fork":  # others have no memory in common with this process
+            loader = partial(loader, heartbeat)
+        process: BaseProcess = self._spawn_worker(number, target, loader).inner
+        return process
+
+    def _serve(self, spawn_target: Any, target_loader: Any) -> None:
+        self.startup(spawn_target, target_loader)
+        try:
+            self._serve_loop(spawn_target, target_loader)
+        finally:
+            self.shutdown()  # type: ignore[no-untyped-call]  # granian's
+
+    _serve_with_reloader = _serve
+
+    def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
+        while True:
+            self._wait(min(slot.wait for slot in self._slots))
+            if self.interrupt_signal:
+                return
+            if self.reload_signal:
+                self.reload_signal = False
+                self._stop_workers()
+                self._spawn_workers(spawn_target, target_loader)
+            for slot in self._slots:
+                slot.look()
+
+    def _stop_workers(self) -> None:
+        for slot in self._slots:
+            slot.terminate()
+        deadline = time.monotonic() + (self.workers_kill_timeout or 0)
+        while self._drop_ended() and time.monotonic() < deadline:
+            if signal.SIGINT in self._wait(deadline - time.monotonic()):
+                break
+        else:
+            for slot in self._slots:
+                LOG.warning("a worker that did not stop in time is killed", worker=slot.number)
+        for slot in self._slots:
+            slot.kill()
+        while self._drop_ended():
+            self._wait(None)
+
+    def _drop_ended(self) -> bool:
+        """Forget the slots whose workers have ended, and return whether others are left."""
+        self._slots = [slot for slot in self._slots if not slot.is_empty()]
+        return bool(self._slots)
+
+    def _wait(self, timeout: float | None) -> set[int]:
+        sentinels = [sentinel for slot in self._slots for sentinel in slot.sentinels]
+        heard = self._signals.wait(sentinels, timeout)
+        self.interrupt_signal |= bool(heard & HEEDED)
+        self.reload_signal |= CODE_CHANGED in heard
+        return heard
+
+    def _watch_code(self) -> None:
+        import watchfiles  # for development only
+
+        for _ in watchfiles.watch(*self.reload_paths):
+            self._signals.add(CODE_CHANGED)

@@ -1,0 +1,113 @@
+"""Log lines: for people on a terminal, JSON elsewhere. The libraries' lines come in the same form.
+
+No line holds a blob id, a token or a password, whoever writes it: exceptions are shown without the values in their
+messages, and URLs without user and password.
+"""
+
+import logging
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
+
+import msgspec
+import structlog
+
+from domain.redaction import without_passwords
+from entrypoints.telemetry import log_exceptions
+
+if TYPE_CHECKING:
+    from stamina.instrumentation import RetryDetails
+
+LOG = structlog.get_logger()
+
+SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure(stream: TextIO = sys.stderr) -> None:
+    """Send all log lines to `stream`: readable if it is a terminal, one JSON object a line if not."""
+    rendering = _rendering(stream)
+    # Ours go straight there, and spare the way through the standard library's logging.
+    structlog.configure(
+        processors=[*SHARED, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: _Lines(stream),
+        cache_logger_on_first_use=True,
+    )
+    libraries = logging.StreamHandler(stream)
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*SHARED, structlog.stdlib.add_logger_name, _first_line],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(handlers=[libraries], level=logging.WARNING, force=True)
+    # Python itself would write these to stderr, with their messages.
+    threading.excepthook = lambda failed: LOG.error("a thread failed", exc_info=failed.exc_value)
+    sys.unraisablehook = lambda failed: LOG.error("an exception was ignored", exc_info=failed.exc_value)
+
+
+def show_hints(hints: Iterable[str]) -> None:
+    """Log what may be wrong with the names of settings."""
+    for hint in hints:
+        LOG.warning("a setting has no effect", hint=hint)
+
+
+def tell_of_retry(details: "RetryDetails") -> None:
+    """Log a retry by the retry layer of a storage."""
+    log_retry(details.caused_by, details.wait_for)
+
+
+def log_retry(error: Exception, seconds: float) -> None:
+    """Log that an operation on a storage has failed, and is repeated in so many seconds."""
+    LOG.warning("trying again", fault=str(error), seconds=round(seconds, 2))
+
+
+class _Lines(structlog.WriteLogger):
+    """Writes lines, and lets them go if they can't be written: a full disk must not cost the answer too."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
+
+
+def _rendering(stream: TextIO) -> list[structlog.typing.Processor]:
+    private: list[structlog.typing.Processor] = [
+        structlog.processors.ExceptionRenderer(log_exceptions.traceback_text),
+        _redact,
+    ]
+    if stream.isatty():
+        # Not structlog's own choice: where the package rich is installed, that shows the values of all variables.
+        return [*private, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [*private, structlog.processors.JSONRenderer(serializer=_json)]
+
+
+def _redact(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: _redacted(value) for name, value in line.items()}
+
+
+def _redacted(value: Any) -> Any:
+    text = log_exceptions.summary(value) if isinstance(value, BaseException) else value
+    return without_passwords(text) if isinstance(text, str) else text
+
+
+def _first_line(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Keep what a library's line says in general.
+
+    asyncio and granian write the message of an exception below it, and asyncio the arguments of a callback after `(`.
+    """
+    line["event"] = line["event"].partition("\n")[0]
+    if line["logger"] == "asyncio":
+        line["event"] = line["event"].partition("(")[0]
+    return line
+
+
+def _json(line: Any, **_: Any) -> str:
+    return msgspec.json.encode(line, enc_hook=repr).decode()

@@ -1,0 +1,83 @@
+"""Who watches a server, as the settings say: metrics, traces, both or nobody. What is not wanted is not imported."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from application.ports.observer import UNOBSERVED, Observer, Operation
+from entrypoints.background import in_background
+from entrypoints.config.settings import Settings
+from entrypoints.telemetry import workers
+
+if TYPE_CHECKING:
+    from entrypoints.telemetry.metrics import Metrics
+    from entrypoints.telemetry.tracing import Tracing
+
+PUBLISHED_EVERY = 1.0  # seconds, where others than the one that is asked are to know
+
+
+class Watching:
+    """`observer` is for the container; `running` goes from the start of the server to its end."""
+
+    def __init__(self, given: Settings) -> None:
+        self.metrics = _metrics() if given.metrics else None
+        self.tracing = _tracing(given.otel_exporter_otlp_endpoint) if given.otel_exporter_otlp_endpoint else None
+        watchers = [each for each in (self.metrics, self.tracing) if each is not None]
+        self.observer: Observer = _All(watchers) if len(watchers) > 1 else next(iter(watchers), UNOBSERVED)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            if self.tracing is not None:
+                stack.push_async_callback(self.tracing.stop)
+            if self.metrics is not None and workers.folder() is not None:
+                await stack.enter_async_context(in_background(_publish_forever(self.metrics)))
+            yield
+
+
+def _metrics() -> "Metrics":
+    from entrypoints.telemetry.metrics import Metrics
+
+    return Metrics()
+
+
+def _tracing(endpoint: str) -> "Tracing":
+    from entrypoints.telemetry.tracing import Tracing
+
+    return Tracing(endpoint)
+
+
+async def _publish_forever(metrics: "Metrics") -> None:
+    while True:
+        metrics.publish()
+        await asyncio.sleep(PUBLISHED_EVERY)
+
+
+class _All(Observer):
+    def __init__(self, watchers: Sequence[Observer]) -> None:
+        self._watchers = watchers
+
+    def ended(self, operation: Operation) -> None:
+        for each in self._watchers:
+            each.ended(operation)
+
+    def retried(self, backend: str, operation: str) -> None:
+        for each in self._watchers:
+            each.retried(backend, operation)
+
+    def streams(self, backend: str, change: int) -> None:
+        for each in self._watchers:
+            each.streams(backend, change)
+
+    def connections(self, backend: str, change: int) -> None:
+        for each in self._watchers:
+            each.connections(backend, change)
+
+    def reaped(self, backend: str, deleted: int, faults: int) -> None:
+        for each in self._watchers:
+            each.reaped(backend, deleted, faults)
+
+    def withheld(self, backend: str) -> None:
+        for each in self._watchers:
+            each.withheld(backend)
