@@ -14,7 +14,7 @@ T = TypeVar("T")
 FAULTS = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.NO_SPACE, Kind.COMMIT_UNKNOWN, Kind.INTEGRITY})
 
 
-class Watch:
+class OperationTimer:
     """One operation. A context, which may be entered several times: inside, time and errors are the backend's.
 
     A failure of the backend that does not name the backend or the operation gets these names here.
@@ -78,7 +78,7 @@ class Watch:
             yield item
 
 
-class WholeWatch(Watch):
+class WholeOperationTimer(OperationTimer):
     """One that is entered once, and tells of the end when it is left."""
 
     __slots__ = ()

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
     """Await `work`, and don't let a cancellation stop it: the caller gets that afterwards."""
     task = asyncio.create_task(work)
     cancelled = None

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.concurrency.shield import to_the_end
-from adapters.operation_timer import WholeWatch
+from adapters.concurrency.shield import run_to_completion
+from adapters.operation_timer import WholeOperationTimer
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
 from adapters.sql.tls import advice
@@ -111,7 +111,7 @@ class EngineDatabase(Database):
     async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         connection = engine.connect()
         backend = self.name.lower()
-        with WholeWatch(self._observer, backend, "connect"):
+        with WholeOperationTimer(self._observer, backend, "connect"):
             async with self.answering():
                 await connection.start()
         self._observer.connections(backend, +1)
@@ -119,7 +119,7 @@ class EngineDatabase(Database):
             yield connection
         finally:
             self._observer.connections(backend, -1)
-            await to_the_end(self._close(connection))
+            await run_to_completion(self._close(connection))
 
     async def _close(self, connection: AsyncConnection) -> None:
         """Roll back, and give the connection back. One that is lost is thrown away: then the server rolls back."""
@@ -195,7 +195,7 @@ class _Transaction(Transaction):
             detail = "The transaction can't be committed: a statement in it failed."
             raise DriveError(Kind.UNAVAILABLE, detail, backend=self._database.name.lower())
         try:
-            await to_the_end(self._commit())
+            await run_to_completion(self._commit())
         except DriveError as error:
             if error.kind not in (Kind.UNAVAILABLE, Kind.TIMEOUT):
                 raise

@@ -6,7 +6,7 @@ from typing import Self, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
 
-from adapters.operation_timer import Watch, WholeWatch, fault
+from adapters.operation_timer import OperationTimer, WholeOperationTimer, fault
 from adapters.sql.database import Database, Transaction
 from application.ports.observer import Observer
 
@@ -30,12 +30,12 @@ class ObservedDatabase(Database):
         await self._database.__aexit__(*exc)
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        with WholeWatch(self._observer, self._name, "read"):
+        with WholeOperationTimer(self._observer, self._name, "read"):
             return await self._database.read(function, *args)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        watch = Watch(self._observer, self._name, "transaction")
+        watch = OperationTimer(self._observer, self._name, "transaction")
         watch.outcome = "rolled_back"
         try:
             with watch:
@@ -49,7 +49,7 @@ class ObservedDatabase(Database):
 
 
 class _Transaction(Transaction):
-    def __init__(self, transaction: Transaction, watch: Watch) -> None:
+    def __init__(self, transaction: Transaction, watch: OperationTimer) -> None:
         self._transaction = transaction
         self._watch = watch
 

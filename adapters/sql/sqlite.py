@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event
 
 from adapters.concurrency.threads import Threads
-from adapters.operation_timer import WholeWatch
+from adapters.operation_timer import WholeOperationTimer
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
 from adapters.sql.sqlite_file import SqliteFile
@@ -111,7 +111,7 @@ class SqliteDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["_Transaction"]:
-        with WholeWatch(self._observer, "sqlite", "connect"):
+        with WholeOperationTimer(self._observer, "sqlite", "connect"):
             await self._take_turn()
         self._observer.connections("sqlite", +1)
         transaction = _Transaction(self, self._writer, self._write_thread)

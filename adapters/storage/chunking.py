@@ -5,7 +5,7 @@ from io import BytesIO
 from itertools import repeat
 
 
-async def recut(chunks: AsyncIterable[bytes], sizes: int | Iterable[int]) -> AsyncGenerator[bytes]:
+async def rechunk(chunks: AsyncIterable[bytes], sizes: int | Iterable[int]) -> AsyncGenerator[bytes]:
     """Yield the same bytes in pieces of one size, or of one `sizes` after the other.
 
     The last piece may be shorter. There is at least one piece, which may be empty.
@@ -50,11 +50,11 @@ def _take(gathered: BytesIO) -> bytes:
     return piece
 
 
-class Pieces(AsyncIterator[bytes]):
-    """What `recut` cuts, but the first piece can be waited for before it is taken. To be closed."""
+class PeekableChunks(AsyncIterator[bytes]):
+    """What `rechunk` cuts, but the first piece can be waited for before it is taken. To be closed."""
 
     def __init__(self, chunks: AsyncIterable[bytes], sizes: int | Iterable[int]) -> None:
-        self._cut = recut(chunks, sizes)
+        self._cut = rechunk(chunks, sizes)
         self._first: list[bytes] = []
 
     async def first_size(self) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from adapters.sql.database import Database, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import CHUNKS
-from adapters.storage.chunking import recut
+from adapters.storage.chunking import rechunk
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -57,7 +57,7 @@ class DatabaseBlobStore(BlobStore):
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         size = number = 0
         try:
-            async for chunk in recut(chunks, CHUNK):
+            async for chunk in rechunk(chunks, CHUNK):
                 if not await self._insert(key, number, chunk):
                     raise self._error(Kind.ALREADY_EXISTS, "An object is under this key already.", "put", key)
                 number += 1

@@ -12,7 +12,7 @@ LAST = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     """The blobs, and the common prefixes of those that are not shown one by one; `following` begins the next page."""
 
     blobs: list[Blob]
@@ -31,10 +31,10 @@ class ListBlobs:
 
     blobs: BlobReader
 
-    async def __call__(self, prefix: str, delimiter: str, limit: int, start: str = "") -> Page:
+    async def __call__(self, prefix: str, delimiter: str, limit: int, start: str = "") -> ListPage:
         start, stop = max(start, prefix), end_of(prefix)
         if stop is not None and start >= stop:
-            return Page([], [], None)
+            return ListPage([], [], None)
         found: Sequence[Blob | str]
         if delimiter:
             found = await self.blobs.rolled_up(start, stop, limit + 1, prefix, delimiter)
@@ -48,7 +48,7 @@ class ListBlobs:
             else:
                 prefixes.append(entry)
                 following = end_of(entry)
-        return Page(blobs, prefixes, following if len(found) > limit else None)
+        return ListPage(blobs, prefixes, following if len(found) > limit else None)
 
 
 def end_of(prefix: str) -> str | None:

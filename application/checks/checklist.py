@@ -18,7 +18,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class Checklist:
     """Steps that were taken on one backend, in their order. Only the last may have failed."""
 
     backend: str = ""

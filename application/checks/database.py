@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.checks.checklist import Step, Steps, require
+from application.checks.checklist import Checklist, Step, require
 from application.ports.metadata import BlobReader, KeySource, UnitOfWorkFactory
 from domain.blob import BlobId, Location
 from domain.errors import DriveError, Kind
@@ -29,12 +29,12 @@ class CheckDatabase:
 
     async def __call__(self, backend: str) -> Sequence[Step]:
         """`backend`: the name of a storage that has a reaper."""
-        steps = Steps()
+        steps = Checklist()
         with suppress(DriveError):  # it is in the steps
             await self._probe(steps, Location(backend, self.new_key()))
         return steps.taken
 
-    async def _probe(self, steps: Steps, location: Location) -> None:
+    async def _probe(self, steps: Checklist, location: Location) -> None:
         with steps.taking("read"):
             await self._look_for_what_is_not_there()
         try:

@@ -26,7 +26,7 @@ class Severity(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReadinessProblem:
     """Something that is wrong with a part. `reason` is a stable word for clients, `detail` is for the log."""
 
     part: str
@@ -59,7 +59,7 @@ class CheckReady:
     deadline: timedelta = DEADLINE
     recognise: Callable[[str], Awaitable[object]] = any_storage
 
-    async def __call__(self) -> Sequence[Finding]:
+    async def __call__(self) -> Sequence[ReadinessProblem]:
         location = Location(self.stores.active, self.new_key())
         if found := await self._find("database", self._reserve(location)):
             # Where it has no room for a row, nothing may be written to the storage either.
@@ -70,17 +70,17 @@ class CheckReady:
                 return [found]
         return []
 
-    async def _others(self, found: Finding) -> Sequence[Finding]:
+    async def _others(self, found: ReadinessProblem) -> Sequence[ReadinessProblem]:
         if found.severity is Severity.NOT_READY:
             return []
         other = await self._find("storage", self.stores.by_name[self.stores.active].check())
         return [other] if other else []
 
-    async def _find(self, part: str, probe: Coroutine[None, None, None]) -> Finding | None:
+    async def _find(self, part: str, probe: Coroutine[None, None, None]) -> ReadinessProblem | None:
         error = await self._within_deadline(probe)
         if error:
             error.locate(self.stores.active if part == "storage" else part, "")
-        return Finding.of_error(part, error) if error else None
+        return ReadinessProblem.of_error(part, error) if error else None
 
     async def _reserve(self, location: Location) -> None:
         async with self.units() as work:

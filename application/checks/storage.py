@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.blobs.store import abandon
-from application.checks.checklist import Step, Steps, require
+from application.checks.checklist import Checklist, Step, require
 from application.checks.listed import is_listed
 from application.checks.readiness import any_storage
 from application.ports.blob_store import BlobStore
@@ -38,7 +38,7 @@ class CheckStorage:
     recognise: Callable[[str], Awaitable[object]] = any_storage
 
     async def __call__(self, backend: str, *, write: bool = True) -> Sequence[Step]:
-        steps = Steps(backend)
+        steps = Checklist(backend)
         location = Location(backend, self.new_key())
         store = self.stores.by_name[backend]
         with suppress(DriveError):  # it is in the steps
@@ -50,7 +50,7 @@ class CheckStorage:
                 await self._probe(steps, store, location)
         return steps.taken
 
-    async def _probe(self, steps: Steps, store: BlobStore, location: Location) -> None:
+    async def _probe(self, steps: Checklist, store: BlobStore, location: Location) -> None:
         try:
             with steps.taking("note"):
                 await repeated(lambda: self._note(location))
@@ -81,7 +81,7 @@ class CheckStorage:
             await work.commit()
 
 
-async def _live(steps: Steps, store: BlobStore, key: ObjectKey) -> None:
+async def _live(steps: Checklist, store: BlobStore, key: ObjectKey) -> None:
     """An object's life."""
     with steps.taking("write"):
         stored = await store.put(key, _chunks())

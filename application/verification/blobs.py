@@ -13,7 +13,7 @@ from application.concurrency import for_each
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import BlobReader
 from application.uploads.intake import Intake
-from application.verification.findings import Fault, Finding, Side
+from application.verification.findings import BackendReport, Defect, Finding
 from domain.blob import Blob, Digest, ObjectKey
 from domain.errors import DriveError, Kind
 
@@ -27,7 +27,7 @@ class VerifyBlobs:
     """Look at the object of each blob, on the side that `side_of` the backend gives; None means not to look."""
 
     blobs: BlobReader
-    side_of: Callable[[str], Side | None]
+    side_of: Callable[[str], BackendReport | None]
     deep: bool
     at_once: int
 
@@ -54,7 +54,7 @@ class VerifyBlobs:
         finding = await self._look(side, side.store, blob)
         if finding is None or not await self._is_current(blob):
             return
-        if finding.fault is Fault.MISSING:
+        if finding.fault is Defect.MISSING:
             side.tally.missing += 1
             if side.repair is not None and side.repair.drop_missing:
                 if len(side.held) < HELD:
@@ -63,11 +63,11 @@ class VerifyBlobs:
                 finding = replace(finding, detail=f"{finding.detail} Run this again to drop its row.")
         side.tell(finding)
 
-    async def _look(self, side: Side, store: BlobStore, blob: Blob) -> Finding | None:
+    async def _look(self, side: BackendReport, store: BlobStore, blob: Blob) -> Finding | None:
         try:
             wrong = await self._wrong(store, blob)
         except DriveError as fault:
-            return Finding(Fault.UNREADABLE, blob.location, side.failed(fault), blob)
+            return Finding(Defect.UNREADABLE, blob.location, side.failed(fault), blob)
         side.worked()
         return wrong
 
@@ -114,9 +114,9 @@ async def _gone(store: BlobStore, blob: Blob, error: DriveError) -> Finding:
     except DriveError as again:
         if again.kind is not Kind.NOT_FOUND:
             raise
-        return Finding(Fault.MISSING, blob.location, "Its object is not there.", blob)
+        return Finding(Defect.MISSING, blob.location, "Its object is not there.", blob)
     return _damaged(blob, f"Its object can't be read to its end: {error.detail}")
 
 
 def _damaged(blob: Blob, detail: str) -> Finding:
-    return Finding(Fault.DAMAGED, blob.location, detail, blob)
+    return Finding(Defect.DAMAGED, blob.location, detail, blob)

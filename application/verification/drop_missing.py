@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from application.ownership.sample import is_there, too_many
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import UnitOfWorkFactory
-from application.verification.findings import Finding, Side
+from application.verification.findings import BackendReport, Finding
 from domain.blob import Blob
 from domain.errors import DriveError, Kind
 from domain.precondition import Precondition
@@ -26,7 +26,7 @@ class DropMissing:
     units: UnitOfWorkFactory
     recognise: Callable[[str], Awaitable[object]]
 
-    async def __call__(self, side: Side) -> None:
+    async def __call__(self, side: BackendReport) -> None:
         await self._decide(side)
         while side.repair is not None and side.store is not None and side.held:
             found = await self._drop(side.store, side.held[-1])
@@ -35,7 +35,7 @@ class DropMissing:
                 side.tell(found)
         side.tell_held()
 
-    async def _decide(self, side: Side) -> None:
+    async def _decide(self, side: BackendReport) -> None:
         if side.repair is None:
             return
         tally = side.tally

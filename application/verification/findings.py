@@ -15,7 +15,7 @@ from domain.errors import DriveError
 PATIENCE = 20
 
 
-class Fault(Enum):
+class Defect(Enum):
     """What can be wrong. The value is the stable name that users see."""
 
     MISSING = "missing"
@@ -32,7 +32,7 @@ class Fault(Enum):
 class Finding:
     """One thing that is wrong, unless it was `repaired`. `stored` is None where no object is, or none is known."""
 
-    fault: Fault
+    fault: Defect
     location: Location
     detail: str
     blob: Blob | None = None
@@ -56,7 +56,7 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class VerifyOptions:
     """`backends`: the names of those to verify, None for all. `deep`: read all bytes of all blobs."""
 
     backends: frozenset[str] | None = None
@@ -65,7 +65,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Tally:
+class Counts:
     """What was seen of one backend. `bytes` is what its blobs should have, `missing` how many have no object.
 
     `unverified`: why part of it could not be verified. `not_repaired`: why nothing was repaired, or no more. `uploads`
@@ -77,8 +77,8 @@ class Tally:
     bytes: int = 0
     objects: int = 0
     missing: int = 0
-    found: Counter[Fault] = field(default_factory=Counter)
-    repaired: Counter[Fault] = field(default_factory=Counter)
+    found: Counter[Defect] = field(default_factory=Counter)
+    repaired: Counter[Defect] = field(default_factory=Counter)
     unverified: str = ""
     not_repaired: str = ""
     uploads: int = 0
@@ -87,19 +87,19 @@ class Tally:
     @property
     def wrong(self) -> int:
         """How many faults are left."""
-        return sum((self.found - self.repaired).values()) - self.found[Fault.UNREADABLE]
+        return sum((self.found - self.repaired).values()) - self.found[Defect.UNREADABLE]
 
     @property
     def verified(self) -> bool:
         """Whether all of it was looked at."""
-        return not self.unverified and not self.found[Fault.UNREADABLE]
+        return not self.unverified and not self.found[Defect.UNREADABLE]
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What came out, in the order of the backends' names. `stopped`: why the database could not be read to its end."""
 
-    tallies: tuple[Tally, ...]
+    tallies: tuple[Counts, ...]
     stopped: str = ""
 
     @property
@@ -111,7 +111,7 @@ class Verified:
         return not self.stopped and all(tally.verified for tally in self.tallies)
 
 
-class Watcher(Protocol):
+class VerificationListener(Protocol):
     """Is told of what goes on, as it happens."""
 
     @abstractmethod
@@ -124,12 +124,12 @@ class Watcher(Protocol):
 
 
 @dataclass(slots=True)
-class Side:
+class BackendReport:
     """A backend under verification. `store` is None if it is not configured."""
 
-    tally: Tally
+    tally: Counts
     store: BlobStore | None
-    watcher: Watcher
+    watcher: VerificationListener
     repair: Repair | None = None
     held: list[Finding] = field(default_factory=list)
     """Blobs whose objects are missing, and whose rows may be dropped once it is known how many they are."""

@@ -16,7 +16,7 @@ from application.concurrency import for_each
 from application.ownership.ownership import taken
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import KnownStorage, NamedReader
-from application.verification.findings import Fault, Finding, Side
+from application.verification.findings import BackendReport, Defect, Finding
 from domain.blob import Location, ObjectKey
 from domain.errors import DriveError, Kind
 
@@ -35,18 +35,18 @@ class VerifyObjects:
     now: Callable[[], datetime]
     at_once: int
 
-    async def __call__(self, side: Side, store: BlobStore) -> None:
+    async def __call__(self, side: BackendReport, store: BlobStore) -> None:
         async with aclosing(self._unnamed(side, store)) as keys:
             await for_each(keys, partial(self._check, side, store), self.at_once)
 
-    async def matches(self, side: Side, store: BlobStore) -> bool:
+    async def matches(self, side: BackendReport, store: BlobStore) -> bool:
         """Whether the database names most of the objects there, by a sample: the first ones, as keys are random."""
         async with aclosing(_pages(side, store)) as pages:
             async for page in pages:
                 return 2 * len(await self.named(side.tally.backend, page)) >= len(page)
         return False
 
-    async def _unnamed(self, side: Side, store: BlobStore) -> AsyncGenerator[ObjectKey]:
+    async def _unnamed(self, side: BackendReport, store: BlobStore) -> AsyncGenerator[ObjectKey]:
         async with aclosing(_pages(side, store)) as pages:
             async for page in pages:
                 named = await self.named(side.tally.backend, page)
@@ -57,19 +57,19 @@ class VerifyObjects:
                     if key not in named:
                         yield key
 
-    async def _check(self, side: Side, store: BlobStore, key: ObjectKey) -> None:
+    async def _check(self, side: BackendReport, store: BlobStore, key: ObjectKey) -> None:
         location = Location(side.tally.backend, key)
         try:
             stored, there = await _look(store, key)
         except DriveError as fault:
-            side.tell(Finding(Fault.UNREADABLE, location, side.failed(fault)))
+            side.tell(Finding(Defect.UNREADABLE, location, side.failed(fault)))
             return
         side.worked()
         if there:
-            orphan = Finding(Fault.ORPHAN, location, LEFTOVER if stored is None else UNNAMED, stored=stored)
+            orphan = Finding(Defect.ORPHAN, location, LEFTOVER if stored is None else UNNAMED, stored=stored)
             side.tell(await self._repaired(side, store, orphan))
 
-    async def _repaired(self, side: Side, store: BlobStore, orphan: Finding) -> Finding:
+    async def _repaired(self, side: BackendReport, store: BlobStore, orphan: Finding) -> Finding:
         key = orphan.location.key
         if side.repair is None:
             return orphan
@@ -94,7 +94,7 @@ class VerifyObjects:
         return "" if self.now() - stored.modified_at > older_than else "It stays, for it is too young."
 
 
-async def _pages(side: Side, store: BlobStore) -> AsyncGenerator[list[ObjectKey]]:
+async def _pages(side: BackendReport, store: BlobStore) -> AsyncGenerator[list[ObjectKey]]:
     """The keys of a storage. If it can't be listed to its end, that is noted, and these are all."""
     page: list[ObjectKey] = []
     try:

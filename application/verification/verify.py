@@ -17,7 +17,14 @@ from application.ports.metadata import BacklogReader, BlobReader, KnownStorage, 
 from application.stores import Stores
 from application.verification.blobs import VerifyBlobs
 from application.verification.drop_missing import DropMissing
-from application.verification.findings import Repair, Side, Tally, Verified, Wanted, Watcher
+from application.verification.findings import (
+    BackendReport,
+    Counts,
+    Repair,
+    VerificationListener,
+    Verified,
+    VerifyOptions,
+)
 from application.verification.objects import VerifyObjects
 from domain.errors import DriveError
 
@@ -57,15 +64,16 @@ class Verify:
     now: Callable[[], datetime] = utc_now
     at_once: int = AT_ONCE
 
-    async def __call__(self, wanted: Wanted, watcher: Watcher) -> Verified:
-        sides: dict[str, Side] = {}
+    async def __call__(self, wanted: VerifyOptions, watcher: VerificationListener) -> Verified:
+        sides: dict[str, BackendReport] = {}
 
-        def side_of(backend: str) -> Side | None:
+        def side_of(backend: str) -> BackendReport | None:
             if wanted.backends is not None and backend not in wanted.backends:
                 return None
             if backend not in sides:
                 store = self.stores.by_name.get(backend)
-                sides[backend] = Side(Tally(backend, unverified="" if store else NOT_CONFIGURED), store, watcher)
+                counts = Counts(backend, unverified="" if store else NOT_CONFIGURED)
+                sides[backend] = BackendReport(counts, store, watcher)
             return sides[backend]
 
         stopped = ""
@@ -89,7 +97,7 @@ class Verify:
     def _objects(self) -> VerifyObjects:
         return VerifyObjects(self.named, self.recognise, self.may_delete, self.now, self.at_once)
 
-    async def _begin(self, side: Side, repair: Repair | None) -> None:
+    async def _begin(self, side: BackendReport, repair: Repair | None) -> None:
         assert side.store is not None
         try:
             await self.recognise(side.tally.backend)
@@ -100,7 +108,7 @@ class Verify:
         if repair is not None:
             await self._allow(side, side.store, repair)
 
-    async def _allow(self, side: Side, store: BlobStore, repair: Repair) -> None:
+    async def _allow(self, side: BackendReport, store: BlobStore, repair: Repair) -> None:
         """Let the storage be repaired, or note why not."""
         try:
             await self.acquire(side.tally.backend, wait)
@@ -112,7 +120,7 @@ class Verify:
         elif not side.tally.unverified:
             side.tally.not_repaired = NO_MATCH
 
-    async def _count_backlog(self, sides: dict[str, Side]) -> None:
+    async def _count_backlog(self, sides: dict[str, BackendReport]) -> None:
         for backlog in await self.backlog():
             if side := sides.get(backlog.backend):
                 side.tally.uploads, side.tally.garbage = backlog.uploads, backlog.garbage

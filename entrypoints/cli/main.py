@@ -34,7 +34,7 @@ from entrypoints.server import sockets, tls
 from entrypoints.server.heartbeat import Heartbeat
 from entrypoints.server.orphans import stop_with_the_parent
 from entrypoints.server.port_claim import PortClaim, PortInUseError
-from entrypoints.server.shutdown import ACCEPTED_WITHIN, KILLED_AFTER, Stopping, hold_sigterm
+from entrypoints.server.shutdown import ACCEPTED_WITHIN, KILLED_AFTER, GracefulShutdown, hold_sigterm
 from entrypoints.telemetry import logs
 from entrypoints.telemetry import workers as metrics_of_workers
 
@@ -297,8 +297,8 @@ def application(given: Settings, started: Started, parent: int, heartbeat: Heart
     return app
 
 
-def _stopping(given: Settings) -> Stopping:
-    return Stopping(given.port, given.drain_time, given.stop_timeout)
+def _stopping(given: Settings) -> GracefulShutdown:
+    return GracefulShutdown(given.port, given.drain_time, given.stop_timeout)
 
 
 def _limit_unsent(given: Settings) -> None:

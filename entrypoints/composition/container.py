@@ -21,7 +21,7 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.layers import free_space
-from adapters.storage.layers.observe import ObservedBlobStore
+from adapters.storage.layers.observe import ObserveLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
 from application.blobs.fetch import FetchBlob
@@ -126,13 +126,13 @@ def _in_database(database: Database, given: Settings, observer: Observer) -> Blo
     store = DatabaseBlobStore(database)
     # Before a file there is no network.
     if given.database == "sqlite":
-        return _with_room(ObservedBlobStore(store, "database", observer), given, "database")
+        return _with_room(ObserveLayer(store, "database", observer), given, "database")
     return _with_room(_patient(store, given, "database", observer), given, "database")
 
 
 def _fs(given: Settings, observer: Observer) -> BlobStore:
     store = FilesystemBlobStore(FilesystemConfig(given.fs_base_path))
-    return _with_room(ObservedBlobStore(store, "fs", observer), given, "fs", {given.fs_base_path: free_space.on_disk})
+    return _with_room(ObserveLayer(store, "fs", observer), given, "fs", {given.fs_base_path: free_space.on_disk})
 
 
 def _with_room(store: BlobStore, given: Settings, backend: str, looks: free_space.Looks | None = None) -> BlobStore:
@@ -140,7 +140,7 @@ def _with_room(store: BlobStore, given: Settings, backend: str, looks: free_spac
     all_looks = dict(looks or {}) | ({given.sqlite_path: sqlite.room} if given.database == "sqlite" else {})
     if not all_looks or not given.min_free_bytes:
         return store
-    return free_space.WithRoom(store, all_looks, given.min_free_bytes, backend)
+    return free_space.FreeSpaceGuard(store, all_looks, given.min_free_bytes, backend)
 
 
 def _patient(
@@ -149,16 +149,16 @@ def _patient(
     # Likewise.
     from stamina.instrumentation import set_on_retry_hooks
 
-    from adapters.storage.layers.stack import Policies, with_policies
+    from adapters.storage.layers.stack import LayerSettings, with_layers
 
     set_on_retry_hooks([tell_of_retry])
-    policies = Policies(
+    policies = LayerSettings(
         timeout=given.storage_timeout,
         attempts=given.storage_attempts,
         streams=given.storage_streams,
         senders=senders or given.storage_streams,
     )
-    return with_policies(store, policies, backend, observer)
+    return with_layers(store, policies, backend, observer)
 
 
 def _retry(given: Settings, observer: Observer) -> Retry:
@@ -216,7 +216,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     fs = providers.Singleton(_fs, settings, observer)
-    memory = providers.Singleton(ObservedBlobStore, providers.Singleton(MemoryBlobStore), "memory", observer)
+    memory = providers.Singleton(ObserveLayer, providers.Singleton(MemoryBlobStore), "memory", observer)
     database = providers.Singleton(
         _in_database,
         providers.Selector(_given.database, sqlite=sqlite, postgresql=postgresql, mariadb=mariadb),

@@ -18,26 +18,26 @@ from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config import settings
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
-from entrypoints.http.middleware.access_log import AccessLog
-from entrypoints.http.middleware.authentication import BearerAuthentication
+from entrypoints.http.middleware.access_log import AccessLogMiddleware
+from entrypoints.http.middleware.authentication import BearerAuthenticationMiddleware
 from entrypoints.http.middleware.cors import CorsMiddleware
-from entrypoints.http.middleware.draining import LastAnswers
-from entrypoints.http.middleware.early_response import UnreadBodyMiddleware
-from entrypoints.http.middleware.head import HeadAsGet
+from entrypoints.http.middleware.draining import DrainingMiddleware
+from entrypoints.http.middleware.early_response import EarlyResponseMiddleware
+from entrypoints.http.middleware.head import HeadMiddleware
 from entrypoints.http.middleware.host import HostMiddleware
 from entrypoints.http.middleware.lingering_close import Lingering, LingerLimits
-from entrypoints.http.middleware.load_shedding import Overload, Places
+from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.paced_responses import PacedResponseMiddleware
 from entrypoints.http.middleware.raw_paths import RawPathMiddleware
-from entrypoints.http.middleware.security_headers import SecureHeaders
+from entrypoints.http.middleware.security_headers import SecurityHeadersMiddleware
 from entrypoints.http.operations import docs, health
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.http.protocol.query import QueryMiddleware
 from entrypoints.http.rest import blobs, lists
-from entrypoints.server.shutdown import Stopping
+from entrypoints.server.shutdown import GracefulShutdown
 from entrypoints.telemetry import logs
-from entrypoints.telemetry.observers import Watching
+from entrypoints.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from entrypoints.telemetry.metrics import Metrics
@@ -48,7 +48,7 @@ def create_app(
     configure: Callable[[Container], None] = lambda _: None,
     *,
     patient: bool = False,
-    stopping: Stopping | None = None,
+    stopping: GracefulShutdown | None = None,
     started: Started = NOTHING_KNOWN,
 ) -> Litestar:
     """An application of its own, with nothing shared. `configure` may override what the container provides.
@@ -57,8 +57,8 @@ def create_app(
     no tables either: its parent did, and where there are none now, the database is not the parent's. `started`: what
     the check of this server's start returned.
     """
-    stopping = stopping or Stopping()
-    watching = Watching(given)
+    stopping = stopping or GracefulShutdown()
+    watching = Telemetry(given)
     opening = Opening.REQUIRE if patient else Opening.MIGRATE
     features = MissingFeatures(started.missing_features)
     container = Container(settings=given, observer=watching.observer, opening=opening, missing_features=features)
@@ -87,8 +87,8 @@ def _interface(given: Settings, container: Container) -> Router:
         "/",
         route_handlers=[*blobs.ROUTES, lists.list_blobs],
         middleware=[
-            DefineMiddleware(Overload, places=Places(given.max_requests)),
-            DefineMiddleware(BearerAuthentication, hashes=given.tokens),
+            DefineMiddleware(LoadSheddingMiddleware, places=RequestSlots(given.max_requests)),
+            DefineMiddleware(BearerAuthenticationMiddleware, hashes=given.tokens),
             QueryMiddleware,
         ],
         dependencies={
@@ -103,7 +103,7 @@ def _interface(given: Settings, container: Container) -> Router:
     )
 
 
-def _operations(container: Container, stopping: Stopping, metrics: "Metrics | None") -> Router:
+def _operations(container: Container, stopping: GracefulShutdown, metrics: "Metrics | None") -> Router:
     router = Router(
         "/",
         route_handlers=[health.live, health.ready],
@@ -118,9 +118,9 @@ def _operations(container: Container, stopping: Stopping, metrics: "Metrics | No
 def _add_metrics(router: Router, metrics: "Metrics", container: Container) -> None:
     # Imported only now: see telemetry/workers.py.
     from entrypoints.http.operations.metrics import metrics as route
-    from entrypoints.telemetry.prometheus_page import Page
+    from entrypoints.telemetry.prometheus_page import MetricsPage
 
-    page = Page(metrics, container.metadata().backlog, container.settings().folders)
+    page = MetricsPage(metrics, container.metadata().backlog, container.settings().folders)
     router.dependencies["page"] = _always(page)
     router.register(route)
 
@@ -129,12 +129,12 @@ def _by_raw_path(app: Litestar) -> ASGIApp:
     return RawPathMiddleware(app.asgi_handler, (route.path for route in app.routes if not route.path_parameters))
 
 
-def _wrapped(app: ASGIApp, given: Settings, stopping: Stopping, watching: Watching) -> ASGIApp:
+def _wrapped(app: ASGIApp, given: Settings, stopping: GracefulShutdown, watching: Telemetry) -> ASGIApp:
     """In what sees a request before its route is looked up, and its answer last. The last here is the outermost."""
-    handler = _shared(PacedResponseMiddleware(HostMiddleware(HeadAsGet(app)), _pace(given)), given)
-    secure = SecureHeaders(LastAnswers(handler, stopping), tls=given.tls_certificate is not None)
-    reported = _traced(AccessLog(secure, watching.metrics), watching)
-    return UnreadBodyMiddleware(reported, Lingering(_linger_limits(given)))
+    handler = _shared(PacedResponseMiddleware(HostMiddleware(HeadMiddleware(app)), _pace(given)), given)
+    secure = SecurityHeadersMiddleware(DrainingMiddleware(handler, stopping), tls=given.tls_certificate is not None)
+    reported = _traced(AccessLogMiddleware(secure, watching.metrics), watching)
+    return EarlyResponseMiddleware(reported, Lingering(_linger_limits(given)))
 
 
 def _shared(app: ASGIApp, given: Settings) -> ASGIApp:
@@ -145,13 +145,13 @@ def _pace(given: Settings) -> Pace:
     return Pace(given.client_timeout, given.client_min_rate)
 
 
-def _traced(app: ASGIApp, watching: Watching) -> ASGIApp:
+def _traced(app: ASGIApp, watching: Telemetry) -> ASGIApp:
     if watching.tracing is None:
         return app
     # Imported only now: a server that tells of no traces starts without it.
-    from entrypoints.http.middleware.tracing import Traced
+    from entrypoints.http.middleware.tracing import TracingMiddleware
 
-    return Traced(app, watching.tracing)
+    return TracingMiddleware(app, watching.tracing)
 
 
 def _linger_limits(given: Settings) -> LingerLimits:

@@ -24,7 +24,7 @@ KILLED_AFTER = 2.0  # seconds after a worker should have stopped: it hangs
 
 
 def hold_sigterm() -> None:
-    """Let a SIGTERM to this worker wait for `Stopping`, in all its threads, and a Ctrl-C that the parent has too go by.
+    """Hold back a SIGTERM to this worker for `GracefulShutdown`. Ignore a Ctrl-C, which the parent has too.
 
     A handler in the loop would miss one that comes while the loop does not run: before it starts, or as it listens.
     The parent holds its own signals, so that none is lost between the fork and this either.
@@ -35,7 +35,7 @@ def hold_sigterm() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
 
 
-class Stopping:
+class GracefulShutdown:
     """A stop of this process, in steps, or that there is none yet.
 
     1. For `drain` seconds all is served as ever, but it is not ready, and each answer is the last of its connection.

@@ -26,7 +26,7 @@ BACKLOG_FRESH = 15.0  # seconds: to count it costs the database more
 BACKLOG_WITHIN = 2.0  # seconds that a page waits for the database
 
 
-class Page:
+class MetricsPage:
     """Made anew at most once in `FRESH` seconds, however many ask. `folders` are those whose disks are looked at."""
 
     def __init__(self, metrics: Metrics, backlog: BacklogReader, folders: Mapping[str, Path]) -> None:

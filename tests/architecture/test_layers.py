@@ -89,7 +89,7 @@ def test_the_gate_lets_the_code_pass(copy: Path) -> None:
         ("entrypoints/config/settings.py", "from entrypoints.telemetry import logs"),
         ("entrypoints/http/operations/health.py", "from entrypoints.http.rest import lists"),
         ("entrypoints/http/protocol/ranges.py", "from entrypoints.config.settings import Settings"),
-        ("entrypoints/http/protocol/ranges.py", "from entrypoints.http.middleware.head import HeadAsGet"),
+        ("entrypoints/http/protocol/ranges.py", "from entrypoints.http.middleware.head import HeadMiddleware"),
     ],
 )
 def test_the_gate_fires_at_a_planted_import(copy: Path, module: str, planted: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable
 
-from adapters.storage.layers.base import Around
+from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import Stored
 from domain.blob import ObjectKey
 from domain.errors import DriveError
@@ -12,7 +12,7 @@ from tests.contracts.proof import caught_by
 
 
 @caught_by(LayerContract.test_no_two_puts_share_a_key)
-class RepeatsPuts(Around):
+class RepeatsPuts(BlobStoreLayer):
     """A put that failed is made again, with its bytes, and with its key."""
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:

@@ -11,7 +11,7 @@ from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import each
 
-Around = Callable[[BlobStore], BlobStore]
+MakeLayer = Callable[[BlobStore], BlobStore]
 CHUNKS = (b"first", b"second", b"third")
 
 
@@ -37,7 +37,7 @@ class LayerContract:
 
     @pytest.mark.parametrize("kind", [Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.ALREADY_EXISTS])
     @pytest.mark.parametrize("chunks", range(len(CHUNKS) + 1))
-    async def test_no_two_puts_share_a_key(self, around: Around, kind: Kind, chunks: int) -> None:
+    async def test_no_two_puts_share_a_key(self, around: MakeLayer, kind: Kind, chunks: int) -> None:
         """What a put that failed has sent can land after its repetition, and take away what that has stored."""
         failing = FailingPuts(kind, chunks)
         store = around(failing)

@@ -19,7 +19,7 @@ from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.ftp.pool import FtpPool
 from adapters.storage.ftp.store import FtpBlobStore
-from adapters.storage.layers.timeout import TimedBlobStore
+from adapters.storage.layers.timeout import TimeoutLayer
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -523,7 +523,7 @@ class TestCompletion:
 
     async def test_it_is_waited_for_longer_than_for_other_replies(self) -> None:
         async with scripted() as server, store_on(server, timeout=0.2, completion_timeout=DEADLINE) as store:
-            timed = TimedBlobStore(store, 0.2, "ftp")
+            timed = TimeoutLayer(store, 0.2, "ftp")
             await store.check()
             server.may_end = asyncio.Event()
             putting = asyncio.create_task(timed.put(KEY, each([b"x"])))
@@ -536,7 +536,7 @@ class TestCompletion:
         answers: dict[str, list[str | None]] = {"SIZE": ["550 Nothing there", SAY_NOTHING]}
         async with scripted(answers) as server, store_on(server, timeout=1, completion_timeout=3600) as store:
             with pytest.raises(DriveError, match=r"within 0\.2 seconds"):
-                await TimedBlobStore(store, 0.2, "ftp").put(KEY, each([b"x"]))
+                await TimeoutLayer(store, 0.2, "ftp").put(KEY, each([b"x"]))
 
     @pytest.mark.parametrize(
         ("base", "size", "limit"),

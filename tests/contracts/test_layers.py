@@ -6,30 +6,30 @@ from typing import Any
 
 import pytest
 
-from adapters.storage.layers.base import Around as Layer
-from adapters.storage.layers.concurrency import BoundedBlobStore
-from adapters.storage.layers.free_space import WithRoom
-from adapters.storage.layers.observe import ObservedBlobStore
-from adapters.storage.layers.retry import RetryingBlobStore
-from adapters.storage.layers.stack import Policies, with_policies
-from adapters.storage.layers.timeout import TimedBlobStore
-from adapters.storage.layers.upload_streams import Streams
+from adapters.storage.layers.base import BlobStoreLayer
+from adapters.storage.layers.concurrency import ConcurrencyLayer
+from adapters.storage.layers.free_space import FreeSpaceGuard
+from adapters.storage.layers.observe import ObserveLayer
+from adapters.storage.layers.retry import RetryLayer
+from adapters.storage.layers.stack import LayerSettings, with_layers
+from adapters.storage.layers.timeout import TimeoutLayer
+from adapters.storage.layers.upload_streams import UploadStreams
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED
 from domain.errors import DriveError, Kind
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import load
-from tests.contracts.layer import Around, LayerContract
-from tests.contracts.test_policies import Flaky, Patience, operations
+from tests.contracts.layer import LayerContract, MakeLayer
+from tests.contracts.test_each_layer import Flaky, Patience, operations
 
-LAYERS: dict[str, Around] = {
-    "timed": lambda store: TimedBlobStore(store, 60, "memory"),
-    "retrying": lambda store: RetryingBlobStore(store, 3, "memory"),
-    "observed": lambda store: ObservedBlobStore(store, "memory", UNOBSERVED),
-    "bounded": lambda store: BoundedBlobStore(store, Streams(2, 60, "memory"), 2, 60, "memory"),
-    "with room": lambda store: WithRoom(store, {}, 0, "memory"),
-    "policies": lambda store: with_policies(store, Policies(), "memory"),
+LAYERS: dict[str, MakeLayer] = {
+    "timed": lambda store: TimeoutLayer(store, 60, "memory"),
+    "retrying": lambda store: RetryLayer(store, 3, "memory"),
+    "observed": lambda store: ObserveLayer(store, "memory", UNOBSERVED),
+    "bounded": lambda store: ConcurrencyLayer(store, UploadStreams(2, 60, "memory"), 2, 60, "memory"),
+    "with room": lambda store: FreeSpaceGuard(store, {}, 0, "memory"),
+    "policies": lambda store: with_layers(store, LayerSettings(), "memory"),
 }
 STORAGES = {
     "fs": {"STORAGE": "fs"},
@@ -47,13 +47,13 @@ OPERATIONS = operations(MemoryBlobStore())
 
 class TestEach(LayerContract):
     @pytest.fixture(params=LAYERS)
-    def around(self, request: pytest.FixtureRequest) -> Around:
+    def around(self, request: pytest.FixtureRequest) -> MakeLayer:
         return LAYERS[request.param]
 
 
 class TestAllOfAStorage(LayerContract):
     @pytest.fixture(params=STORAGES)
-    def around(self, request: pytest.FixtureRequest, tmp_path: Path) -> Around:
+    def around(self, request: pytest.FixtureRequest, tmp_path: Path) -> MakeLayer:
         given = load(STORAGES[request.param] | {"DATA_DIR": str(tmp_path)}, tmp_path / "no such file")
 
         def around(store: BlobStore) -> BlobStore:
@@ -63,12 +63,12 @@ class TestAllOfAStorage(LayerContract):
         return around
 
     @pytest.mark.parametrize("name", OPERATIONS)
-    async def test_a_failure_names_backend_and_operation(self, around: Around, name: str) -> None:
+    async def test_a_failure_names_backend_and_operation(self, around: MakeLayer, name: str) -> None:
         """Also where the storage has not said so itself."""
         store = around(Patience(Flaky(100, Kind.NO_SPACE)))
         with pytest.raises(DriveError) as caught:
             await operations(store)[name]()
-        expected = next(layer._backend for layer in layers(store) if isinstance(layer, ObservedBlobStore))
+        expected = next(layer._backend for layer in layers(store) if isinstance(layer, ObserveLayer))
         assert (caught.value.backend, caught.value.operation) == (expected, name)
 
 
@@ -86,19 +86,19 @@ def test_a_storage_whose_client_repeats_requests_has_no_retry_layer(tmp_path: Pa
     for name, has_one in (("s3", False), ("ftp", True), ("fs", False)):
         given = load(STORAGES[name] | {"DATA_DIR": str(tmp_path), "STORAGE_ATTEMPTS": "3"}, tmp_path / "no such file")
         stores = Container(settings=given).stores()
-        found = [layer for layer in layers(stores.by_name[name]) if isinstance(layer, RetryingBlobStore)]
+        found = [layer for layer in layers(stores.by_name[name]) if isinstance(layer, RetryLayer)]
         assert bool(found) is has_one, name
 
 
 def layers(stack: BlobStore) -> Iterator[BlobStore]:
-    while isinstance(stack, Layer):
+    while isinstance(stack, BlobStoreLayer):
         yield stack
         stack = stack.store
 
 
 def in_place_of_the_innermost(stack: BlobStore, store: BlobStore) -> BlobStore:
     layer: Any = stack
-    while isinstance(layer.store, Layer):
+    while isinstance(layer.store, BlobStoreLayer):
         layer = layer.store
     layer.store = store
     return stack

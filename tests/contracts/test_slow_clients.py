@@ -14,7 +14,7 @@ from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 from tests.contracts.blob_store import Fault, each, keys, never, pattern, read, refused
 from tests.contracts.leftovers import no_task_left
-from tests.contracts.test_policies import KEY, OTHER, bounded
+from tests.contracts.test_each_layer import KEY, OTHER, bounded
 from tests.faults.databases import DEADLINE
 
 

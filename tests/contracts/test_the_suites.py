@@ -10,12 +10,12 @@ import pytest
 
 from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
-from adapters.storage.layers.base import Around as Layer
+from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore
 from tests.contracts import broken_layers, broken_metadata, broken_stores, test_blob_stores, test_layers, test_metadata
 from tests.contracts.blob_store import BlobStoreContract
-from tests.contracts.layer import Around, LayerContract
+from tests.contracts.layer import LayerContract, MakeLayer
 from tests.contracts.leftovers import no_task_left
 from tests.contracts.metadata import MetadataContract
 from tests.contracts.proof import CAUGHT, Case, arguments_of, broken, cases, cases_of
@@ -41,7 +41,7 @@ async def run_on_store(make: type[BlobStore], case: Case, folder: Path) -> None:
             await case(suite, store, **arguments)
 
 
-async def run_on_layer(make: Around, case: Case) -> None:
+async def run_on_layer(make: MakeLayer, case: Case) -> None:
     for arguments in arguments_of(case):
         async with no_task_left():
             await case(test_layers.TestEach(), make, **arguments)
@@ -70,13 +70,13 @@ class TestStores:
 
 class TestLayers:
     @pytest.mark.parametrize(("make", "case"), broken(broken_layers))
-    async def test_a_broken_one_is_caught(self, make: Around, case: Case) -> None:
+    async def test_a_broken_one_is_caught(self, make: MakeLayer, case: Case) -> None:
         with pytest.raises(CAUGHT):
             await run_on_layer(make, case)
 
     @pytest.mark.parametrize("case", cases(broken_layers))
     async def test_an_intact_one_passes(self, case: Case) -> None:
-        await run_on_layer(Layer, case)
+        await run_on_layer(BlobStoreLayer, case)
 
     def test_each_case_catches_one(self) -> None:
         assert cases_of(LayerContract) == {case.id for case in cases(broken_layers)}

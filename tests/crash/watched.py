@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar, cast
 
 from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.storage.layers.base import Around
+from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
@@ -16,7 +16,7 @@ from tests.crash.failpoints import PASSAGE, point, step
 T = TypeVar("T")
 
 
-class WatchedStore(Around):
+class WatchedStore(BlobStoreLayer):
     """A store, watched from outside its policies."""
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:

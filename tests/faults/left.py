@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from adapters.storage.layers.base import Around
+from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import BlobStore
 from entrypoints.composition import lifecycle
@@ -68,7 +68,7 @@ async def wait_until(left: Callable[[], Awaitable[list[str]]], reached: Callable
 
 
 async def _in(store: BlobStore, markers: Set[str]) -> list[str]:
-    while isinstance(store, Around):
+    while isinstance(store, BlobStoreLayer):
         store = store.store
     found = [f"the object {key}" for key in await keys(store) if str(key) not in markers]
     if isinstance(store, S3BlobStore):

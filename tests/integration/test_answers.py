@@ -14,7 +14,7 @@ from application.blobs.store import NewBlob, StoreBlob
 from application.stores import Stores
 from domain.blob import BlobId, ObjectKey
 from entrypoints.http.protocol.client_pace import Pace
-from entrypoints.http.protocol.streaming import BlobAnswer
+from entrypoints.http.protocol.streaming import BlobResponse
 from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.json_form import response as json_form
 from tests.contracts.blob_store import each, pattern
@@ -60,7 +60,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[OpenBlob]:
 
 
 async def answer(form: Any, opened: OpenBlob, client: Client, timeout: float = 60) -> None:
-    whole = BlobAnswer(opened, form.pieces(opened), form.headers_of(opened.blob), Pace(timeout))
+    whole = BlobResponse(opened, form.pieces(opened), form.headers_of(opened.blob), Pace(timeout))
     await whole({}, client.receive, client.send)  # type: ignore[arg-type]  # the scope is not used
 
 

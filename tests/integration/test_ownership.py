@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.storage.layers.base import Around
+from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.store import GRACE
 from application.checks.readiness import CheckReady
@@ -22,7 +22,7 @@ from application.ownership.sample import ENOUGH, sample
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import KnownStorage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
-from application.verification.findings import Fault, Repair, Verified, Wanted
+from application.verification.findings import Defect, Repair, Verified, VerifyOptions
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.errors import DriveError, Kind
@@ -43,7 +43,7 @@ async def at_once() -> None:
     pass
 
 
-class Hooked(Around):
+class Hooked(BlobStoreLayer):
     """A store, with something that happens before each call."""
 
     def __init__(self, store: BlobStore, hook: Hook) -> None:
@@ -135,7 +135,7 @@ class Site:
         assert known is not None
         return known
 
-    async def verify(self, wanted: Wanted) -> tuple[Verified, Notes]:
+    async def verify(self, wanted: VerifyOptions) -> tuple[Verified, Notes]:
         """As the command does it: a process of its own."""
         notes = Notes()
         ownership = Ownership(self.mark, monotonic=self.time.monotonic)
@@ -329,7 +329,7 @@ class TestAnotherStorage:
         await elsewhere.put(orphan, each([b"of somebody else"]))
         site.mount(elsewhere)
         repair = Repair(NOW, drop_missing=True, even_if_most_are=True, even_if_missing=True)
-        for wanted in (Wanted(), Wanted(repair=repair)):
+        for wanted in (VerifyOptions(), VerifyOptions(repair=repair)):
             result, notes = await site.verify(wanted)
             assert (notes.findings, result.complete) == ([], False)
             assert "its marker is missing" in result.tallies[0].unverified
@@ -351,7 +351,7 @@ class TestAnotherStorage:
 
         site.mount(VanishesAtLast(disk, at_once))
         repair = Repair(NOW, drop_missing=True, even_if_most_are=True, even_if_missing=True)
-        result, _ = await site.verify(Wanted(repair=repair))
+        result, _ = await site.verify(VerifyOptions(repair=repair))
         assert "its marker is missing" in result.tallies[0].not_repaired
         assert len(site.metadata.blob_rows) == 50
 
@@ -400,8 +400,8 @@ class TestCopies:
         copy = site.copy()
         blob = await site.drive.put(b"stored since")
         await live(site)
-        result, notes = await copy.verify(Wanted(repair=Repair(NOW, even_if_most_are=True)))
-        assert (Fault.ORPHAN, blob.location.key) in notes.faults
+        result, notes = await copy.verify(VerifyOptions(repair=Repair(NOW, even_if_most_are=True)))
+        assert (Defect.ORPHAN, blob.location.key) in notes.faults
         assert "Another database deletes in the storage disk" in result.tallies[0].not_repaired
         assert await site.drive.get() == b"stored since"
 
@@ -411,7 +411,7 @@ class TestCopies:
         orphan = ObjectKey.random()
         await site.drive.active.put(orphan, each([b"nobody's"]))
         began = site.time.now
-        result, _ = await site.verify(Wanted(repair=Repair(NOW)))
+        result, _ = await site.verify(VerifyOptions(repair=Repair(NOW)))
         assert (result.wrong, site.time.now - began) == (0, WATCHED)
         assert (await site.known()).interval == INTERVAL
 
@@ -435,9 +435,9 @@ class TestCopies:
 
         site.mount(Slow(disk, at_once))
         site.restart()
-        result, _ = await site.verify(Wanted(repair=Repair(NOW)))
+        result, _ = await site.verify(VerifyOptions(repair=Repair(NOW)))
         assert result.tallies[0].not_repaired
-        assert result.tallies[0].repaired[Fault.ORPHAN] < 15
+        assert result.tallies[0].repaired[Defect.ORPHAN] < 15
 
     async def test_another_process_of_the_same_database_is_told_by_its_row(self, site: Site, time: Time) -> None:
         other = Site(MemoryBlobStore(), time, site.metadata)

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 from adapters.storage.memory import MemoryBlobStore
-from application.checks.readiness import CheckReady, Finding, Severity
+from application.checks.readiness import CheckReady, ReadinessProblem, Severity
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
@@ -72,7 +72,7 @@ class TestReadiness:
         ]
 
 
-def summary(findings: Sequence[Finding]) -> list[tuple[str, str, Severity]]:
+def summary(findings: Sequence[ReadinessProblem]) -> list[tuple[str, str, Severity]]:
     return [(found.part, found.reason, found.severity) for found in findings]
 
 

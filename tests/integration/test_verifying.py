@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.storage.layers.base import Around
+from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
 from application.blobs.store import StoreBlob, abandon
@@ -20,7 +20,15 @@ from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import BlobReader, Garbage
 from application.stores import Stores
 from application.verification import blobs as verify_blobs
-from application.verification.findings import PATIENCE, Fault, Finding, Repair, Verified, Wanted, Watcher
+from application.verification.findings import (
+    PATIENCE,
+    Defect,
+    Finding,
+    Repair,
+    VerificationListener,
+    Verified,
+    VerifyOptions,
+)
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, ByteRange, Location, ObjectKey
 from domain.errors import DriveError, Kind
@@ -35,7 +43,7 @@ DATA = b"some bytes"
 EVERYTHING = Repair(NOW, drop_missing=True, even_if_most_are=True, even_if_missing=True)
 
 
-class Notes(Watcher):
+class Notes(VerificationListener):
     """Keeps what it is told of."""
 
     def __init__(self) -> None:
@@ -48,7 +56,7 @@ class Notes(Watcher):
         pass
 
     @property
-    def faults(self) -> set[tuple[Fault, ObjectKey]]:
+    def faults(self) -> set[tuple[Defect, ObjectKey]]:
         found = {(finding.fault, finding.location.key) for finding in self.findings}
         assert len(found) == len(self.findings), "one is told twice"
         return found
@@ -67,13 +75,13 @@ def verifier(drive: Drive, metadata: Metadata | None = None, stores: Stores | No
     )
 
 
-async def verified(drive: Drive, wanted: Wanted | None = None) -> tuple[Verified, Notes]:
+async def verified(drive: Drive, wanted: VerifyOptions | None = None) -> tuple[Verified, Notes]:
     notes = Notes()
-    return await verifier(drive)(wanted or Wanted(), notes), notes
+    return await verifier(drive)(wanted or VerifyOptions(), notes), notes
 
 
-async def faults(drive: Drive, *, deep: bool = False, repair: Repair | None = None) -> set[tuple[Fault, ObjectKey]]:
-    _, notes = await verified(drive, Wanted(deep=deep, repair=repair))
+async def faults(drive: Drive, *, deep: bool = False, repair: Repair | None = None) -> set[tuple[Defect, ObjectKey]]:
+    _, notes = await verified(drive, VerifyOptions(deep=deep, repair=repair))
     return notes.faults
 
 
@@ -84,7 +92,7 @@ async def overwrite(store: BlobStore, key: ObjectKey, data: bytes) -> None:
 
 # What may be there, each with the faults that it is.
 
-Plant = Callable[[Drive, int], Awaitable[tuple[Fault, ObjectKey] | None]]
+Plant = Callable[[Drive, int], Awaitable[tuple[Defect, ObjectKey] | None]]
 
 
 async def a_blob(drive: Drive, number: int) -> None:
@@ -95,37 +103,37 @@ async def a_blob_without_bytes(drive: Drive, number: int) -> None:
     await drive.put(b"", BlobId(f"{number}"))
 
 
-async def a_missing_object(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+async def a_missing_object(drive: Drive, number: int) -> tuple[Defect, ObjectKey]:
     key = (await drive.put(DATA, BlobId(f"{number}"))).location.key
     await drive.active.delete(key)
-    return Fault.MISSING, key
+    return Defect.MISSING, key
 
 
-async def a_cut_object(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+async def a_cut_object(drive: Drive, number: int) -> tuple[Defect, ObjectKey]:
     key = (await drive.put(DATA, BlobId(f"{number}"))).location.key
     await overwrite(drive.active, key, DATA[:-1])
-    return Fault.DAMAGED, key
+    return Defect.DAMAGED, key
 
 
-async def a_longer_object(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+async def a_longer_object(drive: Drive, number: int) -> tuple[Defect, ObjectKey]:
     key = (await drive.put(b"", BlobId(f"{number}"))).location.key
     await overwrite(drive.active, key, DATA)
-    return Fault.DAMAGED, key
+    return Defect.DAMAGED, key
 
 
-async def an_orphan(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+async def an_orphan(drive: Drive, number: int) -> tuple[Defect, ObjectKey]:
     key = ObjectKey.random()
     await drive.active.put(key, each([DATA]))
-    return Fault.ORPHAN, key
+    return Defect.ORPHAN, key
 
 
-async def an_object_named_on_another_backend(drive: Drive, number: int) -> tuple[Fault, ObjectKey]:
+async def an_object_named_on_another_backend(drive: Drive, number: int) -> tuple[Defect, ObjectKey]:
     key = ObjectKey.random()
     await drive.active.put(key, each([DATA]))
     async with drive.metadata() as work:
         await work.garbage.add(Garbage(Location("another", key)), HOUR)
         await work.commit()
-    return Fault.ORPHAN, key
+    return Defect.ORPHAN, key
 
 
 async def an_upload(drive: Drive, number: int) -> None:
@@ -180,11 +188,11 @@ async def test_what_is_wrong_is_found_and_nothing_else(plants: list[Plant], deep
     repaired = await faults(drive, deep=deep, repair=Repair(NOW, even_if_most_are=True, even_if_missing=True))
     assert repaired == planted
     assert await drive.metadata.blobs.by_key(None, 1000) == rows
-    assert await drive.objects() == objects - {key for fault, key in planted if fault is Fault.ORPHAN}
+    assert await drive.objects() == objects - {key for fault, key in planted if fault is Defect.ORPHAN}
     await faults(drive, deep=deep, repair=EVERYTHING)
-    gone = {key for fault, key in planted if fault is Fault.MISSING}
+    gone = {key for fault, key in planted if fault is Defect.MISSING}
     assert await drive.metadata.blobs.by_key(None, 1000) == [row for row in rows if row.location.key not in gone]
-    left = {(fault, key) for fault, key in planted if fault is Fault.DAMAGED}
+    left = {(fault, key) for fault, key in planted if fault is Defect.DAMAGED}
     assert await faults(drive, deep=deep) == left
 
 
@@ -193,7 +201,7 @@ async def test_what_is_wrong_is_found_and_nothing_else(plants: list[Plant], deep
 Meddle = Callable[[], Awaitable[None]]
 
 
-class Meddled(Around):
+class Meddled(BlobStoreLayer):
     """A store around which something happens before and after each call, and while a list goes on."""
 
     def __init__(self, store: BlobStore, meddle: Meddle) -> None:
@@ -330,12 +338,12 @@ async def test_what_changes_meanwhile_is_not_taken_for_a_fault(
         Stores("memory", {"memory": Meddled(drive.active, life.step)}),
         at_once=at_once,
     )
-    await verify(Wanted(deep=deep, repair=repair), notes)
+    await verify(VerifyOptions(deep=deep, repair=repair), notes)
     assert notes.faults == planted
     if repair is not None:
         assert {finding.repaired for finding in notes.findings} == {True}
     for row in await drive.metadata.blobs.by_key(None, 1000):
-        if (Fault.MISSING, row.location.key) not in planted:
+        if (Defect.MISSING, row.location.key) not in planted:
             assert await drive.get(row.id) == DATA
 
 
@@ -352,7 +360,7 @@ async def test_only_old_orphans_are_removed(drive: Drive) -> None:
     drive.time.pass_by(DAY)
     _, young = await an_orphan(drive, 2)
     drive.time.pass_by(HOUR)
-    result, notes = await verified(drive, Wanted(repair=Repair(DAY)))
+    result, notes = await verified(drive, VerifyOptions(repair=Repair(DAY)))
     assert {finding.location.key: finding.repaired for finding in notes.findings} == {
         old: True,
         unknown: False,
@@ -362,7 +370,7 @@ async def test_only_old_orphans_are_removed(drive: Drive) -> None:
     told = {finding.location.key: finding.detail for finding in notes.findings}
     assert told[unknown].endswith("It stays, for its age is not known.")
     assert told[young].endswith("It stays, for it is too young.")
-    result, _ = await verified(drive, Wanted(repair=Repair(NOW)))
+    result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW)))
     assert result.wrong == 0
     assert await faults(drive) == set()
 
@@ -373,11 +381,11 @@ async def test_a_storage_of_which_most_are_orphans_is_not_repaired(drive: Drive)
     for number in range(2):
         await a_blob(drive, number)
     repair = Repair(NOW, drop_missing=True)
-    result, notes = await verified(drive, Wanted(repair=repair))
+    result, notes = await verified(drive, VerifyOptions(repair=repair))
     assert (notes.faults, result.wrong, result.complete) == (planted, 4, True)
     assert result.tallies[0].not_repaired.startswith("Nothing is there, or most of it are orphans.")
     await a_blob(drive, 3)
-    result, notes = await verified(drive, Wanted(repair=repair))
+    result, notes = await verified(drive, VerifyOptions(repair=repair))
     assert (notes.faults, result.wrong, result.tallies[0].not_repaired) == (planted, 0, "")
 
 
@@ -385,9 +393,9 @@ async def test_rows_are_not_dropped_where_nothing_is_stored(drive: Drive) -> Non
     """As with a disk that is not mounted, or a new bucket."""
     for number in range(3):
         await a_missing_object(drive, number)
-    result, _ = await verified(drive, Wanted(repair=Repair(NOW, drop_missing=True)))
+    result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
     assert (result.wrong, len(await drive.metadata.blobs.by_key(None, 10))) == (3, 3)
-    result, _ = await verified(drive, Wanted(repair=EVERYTHING))
+    result, _ = await verified(drive, VerifyOptions(repair=EVERYTHING))
     assert (result.wrong, await drive.metadata.blobs.by_key(None, 10)) == (0, [])
 
 
@@ -398,14 +406,14 @@ async def test_rows_are_not_dropped_where_most_objects_are_missing(drive: Drive)
         await a_missing_object(drive, 1 + number)
     _, orphan = await an_orphan(drive, 0)
     repair = Repair(NOW, drop_missing=True)
-    result, notes = await verified(drive, Wanted(repair=repair))
+    result, notes = await verified(drive, VerifyOptions(repair=repair))
     assert (result.wrong, len(notes.faults)) == (31, 31)
     assert len(await drive.metadata.blobs.by_key(None, 100)) == 31
     assert orphan in await drive.objects(), "objects may be those of whoever this storage belongs to"
     assert result.tallies[0].not_repaired.startswith("The objects of 30 of 31 blobs are missing.")
-    result, _ = await verified(drive, Wanted(repair=replace(repair, even_if_most_are=True)))
+    result, _ = await verified(drive, VerifyOptions(repair=replace(repair, even_if_most_are=True)))
     assert result.wrong == 31
-    result, _ = await verified(drive, Wanted(repair=replace(repair, even_if_missing=True)))
+    result, _ = await verified(drive, VerifyOptions(repair=replace(repair, even_if_missing=True)))
     assert (result.wrong, len(await drive.metadata.blobs.by_key(None, 100))) == (0, 1)
 
 
@@ -416,8 +424,8 @@ async def test_how_many_may_be_missing(drive: Drive, there: int, missing: int, d
         await a_blob(drive, number)
     for number in range(missing):
         await a_missing_object(drive, there + number)
-    result, _ = await verified(drive, Wanted(repair=Repair(NOW, drop_missing=True)))
-    assert result.tallies[0].repaired[Fault.MISSING] == dropped
+    result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
+    assert result.tallies[0].repaired[Defect.MISSING] == dropped
     assert len(await drive.metadata.blobs.by_key(None, 1000)) == there + missing - dropped
 
 
@@ -429,7 +437,7 @@ async def test_no_row_is_dropped_if_not_all_was_looked_at(drive: Drive) -> None:
         await a_blob(drive, 1 + number)
     last = (await drive.metadata.blobs.by_key(None, 1000))[-PATIENCE:]
     store.bad = frozenset(row.location.key for row in last)
-    result, _ = await verified(drive, Wanted(repair=Repair(NOW, drop_missing=True)))
+    result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
     assert result.tallies[0].unverified
     assert len(await drive.metadata.blobs.by_key(None, 1000)) == 3 * PATIENCE + 1
 
@@ -448,7 +456,7 @@ async def test_an_object_that_is_back_keeps_its_row(drive: Drive) -> None:
             await bring_back()
 
     notes = Notes()
-    await replace(verifier(drive), recognise=recognise)(Wanted(repair=Repair(NOW, drop_missing=True)), notes)
+    await replace(verifier(drive), recognise=recognise)(VerifyOptions(repair=Repair(NOW, drop_missing=True)), notes)
     assert notes.findings == []
     assert await drive.get(BlobId("0")) == DATA
 
@@ -457,7 +465,7 @@ async def test_a_run_drops_a_bounded_number_of_rows(drive: Drive, monkeypatch: p
     monkeypatch.setattr(verify_blobs, "HELD", 2)
     for number in range(5):
         await a_missing_object(drive, number)
-    left = [(await verified(drive, Wanted(repair=EVERYTHING)))[0].wrong for _ in range(3)]
+    left = [(await verified(drive, VerifyOptions(repair=EVERYTHING)))[0].wrong for _ in range(3)]
     assert left == [3, 1, 0]
 
 
@@ -472,7 +480,7 @@ async def test_what_is_held_is_told_if_the_database_is_lost(drive: Drive) -> Non
 
     notes = Notes()
     verify = replace(verifier(drive), blobs=Lost(drive.metadata.blobs, a_turn))
-    result = await verify(Wanted(repair=EVERYTHING), notes)
+    result = await verify(VerifyOptions(repair=EVERYTHING), notes)
     assert (result.stopped, notes.faults) == ("unavailable: the database is gone", planted)
 
 
@@ -487,7 +495,7 @@ async def test_the_same_bytes_stored_anew_are_not_dropped(drive: Drive) -> None:
 
     verify = replace(verifier(drive), blobs=StoredAnew(drive.metadata.blobs, a_turn))
     notes = Notes()
-    await verify(Wanted(repair=EVERYTHING), notes)
+    await verify(VerifyOptions(repair=EVERYTHING), notes)
     assert notes.findings == []
     assert await drive.get(BlobId("0")) == DATA
 
@@ -510,7 +518,7 @@ async def test_an_object_with_a_hole_is_damaged_and_not_missing(drive: Drive) ->
 
     drive = Drive(drive.metadata, Stores("memory", {"memory": WithAHole()}), drive.time)
     location = (await drive.put(DATA)).location
-    assert await faults(drive, deep=True, repair=EVERYTHING) == {(Fault.DAMAGED, location.key)}
+    assert await faults(drive, deep=True, repair=EVERYTHING) == {(Defect.DAMAGED, location.key)}
     assert await faults(drive) == set()
 
 
@@ -569,10 +577,10 @@ class TestWhatFails:
         self, both: Drive, failing: Failing, operation: str
     ) -> None:
         failing.failing = frozenset({operation})
-        result, _ = await verified(both, Wanted(repair=Repair(NOW, drop_missing=True)))
+        result, _ = await verified(both, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
         down, other = result.tallies
         assert (down.unverified, down.wrong, down.verified) == (f"no {operation} today", 0, False)
-        assert (other.found, other.verified) == ({Fault.MISSING: 1}, True)
+        assert (other.found, other.verified) == ({Defect.MISSING: 1}, True)
         assert (result.wrong, result.complete, result.stopped) == (1, False, "")
         assert down.objects == 0, "what is down is not listed, too"
         assert failing.asked < PATIENCE + 3, "it is asked for each object, and down"
@@ -581,8 +589,8 @@ class TestWhatFails:
     async def test_one_object_that_can_not_be_looked_at_holds_up_no_other(self, both: Drive, failing: Failing) -> None:
         every = [row.location.key for row in await both.metadata.blobs.by_key(None, 1000)]
         failing.bad = frozenset(every[::2])
-        result, notes = await verified(both, Wanted(frozenset({"failing"})))
-        assert {finding.fault for finding in notes.findings} == {Fault.UNREADABLE}
+        result, notes = await verified(both, VerifyOptions(frozenset({"failing"})))
+        assert {finding.fault for finding in notes.findings} == {Defect.UNREADABLE}
         bad = failing.bad & set(await keys(failing))
         assert {finding.location.key for finding in notes.findings} == bad
         assert (result.wrong, result.complete, result.tallies[0].unverified) == (0, False, "")
@@ -590,7 +598,7 @@ class TestWhatFails:
     async def test_an_orphan_that_can_not_be_removed(self, both: Drive, failing: Failing) -> None:
         _, key = await an_orphan(both, 0)
         failing.failing = frozenset({"delete"})
-        result, notes = await verified(both, Wanted(frozenset({"failing"}), repair=Repair(NOW)))
+        result, notes = await verified(both, VerifyOptions(frozenset({"failing"}), repair=Repair(NOW)))
         [finding] = notes.findings
         assert (finding.location.key, finding.repaired) == (key, False)
         assert finding.detail == "It can't be removed: no delete today"
@@ -598,19 +606,19 @@ class TestWhatFails:
 
     async def test_a_backend_that_is_not_configured(self, both: Drive) -> None:
         alone = Drive(both.metadata, Stores("memory", {"memory": both.stores.by_name["memory"]}), both.time)
-        result, _ = await verified(alone, Wanted(repair=EVERYTHING))
+        result, _ = await verified(alone, VerifyOptions(repair=EVERYTHING))
         gone, _ = result.tallies
         assert (gone.backend, gone.blobs, gone.found) == ("failing", 2 * PATIENCE, {})
         assert gone.unverified.startswith("It is not configured.")
         assert not result.complete
-        result, _ = await verified(alone, Wanted(frozenset({"memory"})))
+        result, _ = await verified(alone, VerifyOptions(frozenset({"memory"})))
         assert ([tally.backend for tally in result.tallies], result.complete) == (["memory"], True)
 
     async def test_a_database_that_is_lost_ends_it(self, both: Drive) -> None:
         async def down(backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
             raise DriveError(Kind.UNAVAILABLE, "the database is gone")
 
-        result = await replace(verifier(both), named=down)(Wanted(), Notes())
+        result = await replace(verifier(both), named=down)(VerifyOptions(), Notes())
         assert (result.stopped, result.complete) == ("unavailable: the database is gone", False)
         assert result.wrong == 1
 
@@ -621,7 +629,7 @@ async def test_other_bytes_of_the_same_size_are_found_by_a_deep_look(drive: Driv
     key = (await drive.put(b"a" * 200_000)).location.key
     await overwrite(drive.active, key, b"a" * 199_999 + b"b")
     assert await faults(drive) == set()
-    assert await faults(drive, deep=True) == {(Fault.DAMAGED, key)}
+    assert await faults(drive, deep=True) == {(Defect.DAMAGED, key)}
 
 
 async def test_what_was_seen_is_counted(drive: Drive) -> None:
@@ -632,7 +640,7 @@ async def test_what_was_seen_is_counted(drive: Drive) -> None:
     result, _ = await verified(drive)
     [tally] = result.tallies
     assert (tally.blobs, tally.bytes, tally.objects) == (5, 5 * len(DATA), 12)
-    assert (tally.uploads, tally.garbage, tally.found) == (1, 5, {Fault.ORPHAN: 1})
+    assert (tally.uploads, tally.garbage, tally.found) == (1, 5, {Defect.ORPHAN: 1})
 
 
 async def test_a_leftover_that_is_no_object_is_an_orphan_of_unknown_age(drive: Drive) -> None:
@@ -650,7 +658,7 @@ async def test_a_leftover_that_is_no_object_is_an_orphan_of_unknown_age(drive: D
     await a_blob(drive, 0)
     for key in (ObjectKey("0" * 32), ObjectKey("f" * 32)):
         await store.put(key, each([]))
-    planted = {(Fault.ORPHAN, ObjectKey(digit * 32)) for digit in "0f"}
+    planted = {(Defect.ORPHAN, ObjectKey(digit * 32)) for digit in "0f"}
     assert await faults(drive, repair=Repair(HOUR, even_if_most_are=True)) == planted
     assert await faults(drive, repair=Repair(NOW, even_if_most_are=True)) == planted
     assert await faults(drive) == set()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from adapters.metadata.sql.unit_of_work import SqlBlobs
-from application.blobs.list import ListBlobs, Page
+from application.blobs.list import ListBlobs, ListPage
 from application.ports.metadata import Published
 from domain.blob import Blob, BlobId, Draft
 from domain.precondition import ANY, Precondition
@@ -31,7 +31,7 @@ def tags_are_of_the_size() -> None:
 def lists_skip_one_between_pages() -> None:
     listing = ListBlobs.__call__
 
-    async def skip(self: ListBlobs, prefix: str, delimiter: str, limit: int, start: str = "") -> Page:
+    async def skip(self: ListBlobs, prefix: str, delimiter: str, limit: int, start: str = "") -> ListPage:
         page = await listing(self, prefix, delimiter, limit + 1, start)
         return page if len(page.blobs) <= limit else replace(page, blobs=page.blobs[:limit])
 

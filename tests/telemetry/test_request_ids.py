@@ -13,7 +13,7 @@ SCRIPT = """
 import asyncio, logging
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.contextvars import bound_contextvars
-from adapters.storage.layers.stack import Policies, with_policies
+from adapters.storage.layers.stack import LayerSettings, with_layers
 from adapters.storage.memory import MemoryBlobStore
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
@@ -30,7 +30,7 @@ async def main():
     with bound_contextvars(request_id="r1"):
         logging.getLogger("library").warning("here")
         await asyncio.to_thread(logging.getLogger("library").warning, "in a thread")
-        await asyncio.create_task(with_policies(Flaky(), Policies(), "flaky").delete(ObjectKey.random()))
+        await asyncio.create_task(with_layers(Flaky(), LayerSettings(), "flaky").delete(ObjectKey.random()))
     logging.getLogger("library").warning("outside")
 
 logs.configure()

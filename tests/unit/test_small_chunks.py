@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.storage.chunking import recut
+from adapters.storage.chunking import rechunk
 from adapters.storage.filesystem.files import FileWriter
 from adapters.storage.memory import MemoryBlobStore
 from domain.blob import ObjectKey
@@ -48,7 +48,7 @@ async def a_file(folder: Path) -> object:
 
 
 async def pieces_of_one_size(_: Path) -> object:
-    [piece] = [piece async for piece in recut(chunks(), len(BODY))]
+    [piece] = [piece async for piece in rechunk(chunks(), len(BODY))]
     assert piece == BODY
     return piece
 

@@ -10,7 +10,7 @@ from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import Stored
 from application.ports.metadata import BlobReader
 from application.stores import Stores
-from application.verification.findings import Finding, Wanted, Watcher
+from application.verification.findings import Finding, VerificationListener, VerifyOptions
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from tests.contracts.metadata import blob
@@ -65,7 +65,7 @@ async def named(backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
     return {each for each in keys if (int(each.value, 16) // STEP) % EVERY}
 
 
-class Count(Watcher):
+class Count(VerificationListener):
     findings = 0
 
     def found(self, finding: Finding) -> None:
@@ -89,7 +89,7 @@ async def test_it_does_not_grow_with_what_is_stored(traced: None) -> None:
     before, _ = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
     count = Count()
-    result = await verify(Wanted(), count)
+    result = await verify(VerifyOptions(), count)
     _, peak = tracemalloc.get_traced_memory()
     [tally] = result.tallies
     assert (tally.blobs, tally.objects) == (COUNT * 9 // 10, COUNT * 9 // 10)

@@ -39,7 +39,7 @@ HINTS = {
 }
 
 
-class FtpDialogue(aioftp.BaseClient):
+class FtpControl(aioftp.BaseClient):
     """A connection that is logged in and stands in the base folder, for one command at a time.
 
     Its methods raise UNAVAILABLE, TIMEOUT and NO_SPACE, and say of which `task` that was a part. After a fault or a

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
-from adapters.concurrency.shield import to_the_end
+from adapters.concurrency.shield import run_to_completion
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.pool import FtpPool
@@ -58,7 +58,7 @@ class FtpBlobStore(BlobStore):
         except BaseException:
             if written.is_left:
                 with suppress(DriveError):  # what is left now is found by the reaper
-                    await to_the_end(self.delete(key))
+                    await run_to_completion(self.delete(key))
             raise
         return Stored(written.size)
 
@@ -71,7 +71,7 @@ class FtpBlobStore(BlobStore):
         try:
             written.size = await self._write(ftp, key, stretches, written.size)
         except BaseException:
-            written.is_left = not await to_the_end(_take_back(ftp, key))
+            written.is_left = not await run_to_completion(_take_back(ftp, key))
             raise
 
     async def _prepare(self, ftp: FtpConnection, key: ObjectKey) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from aioftp.common import SSLSessionBoundContext
 
 from adapters.storage.ftp.config import FtpConfig, Passive
-from adapters.storage.ftp.control import FtpDialogue, abort, check_open
+from adapters.storage.ftp.control import FtpControl, abort, check_open
 from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.ftp.replies import DONE, GO_ON, NOT_IMPLEMENTED, PRELIMINARY, port_of
 from adapters.storage.progress import acknowledged, progress_deadline, report_progress, unacknowledged
@@ -53,7 +53,7 @@ class Transfer:
         return self.code.startswith(PRELIMINARY)
 
 
-class FtpTransfers(FtpDialogue):
+class FtpTransfers(FtpControl):
     """A dialogue with data connections. `features` are those of the server, for all dialogues with it."""
 
     def __init__(

@@ -9,7 +9,7 @@ from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 
 
-class Around(BlobStore):
+class BlobStoreLayer(BlobStore):
     """A store around another, which is entered and left with it."""
 
     def __init__(self, store: BlobStore) -> None:

@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from typing import Self
 
-from adapters.storage.chunking import Pieces
-from adapters.storage.layers.base import Around
-from adapters.storage.layers.upload_streams import Stream, Streams
+from adapters.storage.chunking import PeekableChunks
+from adapters.storage.layers.base import BlobStoreLayer
+from adapters.storage.layers.upload_streams import Stream, UploadStreams
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
@@ -16,7 +16,7 @@ HEAD = 256 * 1024  # bytes of a put that are gathered before it takes a stream, 
 FAR = 2**62  # a position behind the end of any object
 
 
-class BoundedBlobStore(Around):
+class ConcurrencyLayer(BlobStoreLayer):
     """Objects are written and read over `streams`, by at most `senders` large puts at once.
 
     A put whose bytes are all there after HEAD is short, and served before others where streams are rare. A larger put
@@ -25,7 +25,7 @@ class BoundedBlobStore(Around):
     byte. So each client takes HEAD, or a chunk, of memory, and what the store keeps of a large put.
     """
 
-    def __init__(self, store: BlobStore, streams: Streams, senders: int, seconds: float, backend: str) -> None:
+    def __init__(self, store: BlobStore, streams: UploadStreams, senders: int, seconds: float, backend: str) -> None:
         super().__init__(store)
         self._streams = streams
         self._senders = asyncio.Semaphore(senders)
@@ -33,7 +33,7 @@ class BoundedBlobStore(Around):
         self._backend = backend
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        async with aclosing(Pieces(chunks, HEAD)) as pieces:
+        async with aclosing(PeekableChunks(chunks, HEAD)) as pieces:
             if await pieces.first_size() < HEAD:
                 async with self._streams.short("put", key):
                     return await self.store.put(key, pieces)
@@ -60,7 +60,7 @@ class BoundedBlobStore(Around):
 class _Sending:
     """A large object on its way from a client to a storage."""
 
-    def __init__(self, streams: Streams, key: ObjectKey, pieces: AsyncIterator[bytes]) -> None:
+    def __init__(self, streams: UploadStreams, key: ObjectKey, pieces: AsyncIterator[bytes]) -> None:
         self._stream = Stream(streams, self._lend)
         self._key = key
         self._pieces = pieces
@@ -115,7 +115,7 @@ async def _end(task: "asyncio.Task[bytes | None]") -> None:
 class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]], AsyncIterator[bytes]):
     """An object on its way from a storage to a client."""
 
-    def __init__(self, store: BlobStore, streams: Streams, key: ObjectKey, byte_range: ByteRange | None) -> None:
+    def __init__(self, store: BlobStore, streams: UploadStreams, key: ObjectKey, byte_range: ByteRange | None) -> None:
         self._store = store
         self._stream = Stream(streams, self._lend)
         self._key = key

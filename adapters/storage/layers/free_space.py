@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from adapters.storage.layers.base import Around
+from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import DriveError, Kind
@@ -19,7 +19,7 @@ MOST_UNSEEN = 16 * 1024**2  # bytes that are written without another look
 Looks = Mapping[Path, Callable[[Path], int]]
 
 
-class WithRoom(Around):
+class FreeSpaceGuard(BlobStoreLayer):
     """`put` raises NO_SPACE while one of the places that are looked at has less than `least` bytes free, also half-way.
 
     All else goes on. `looks`: for each place, what tells how many bytes it has, or raises OSError. It is asked once a

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
 from types import TracebackType
 
-from adapters.operation_timer import Watch, WholeWatch
-from adapters.storage.layers.base import Around
+from adapters.operation_timer import OperationTimer, WholeOperationTimer
+from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import Observer
 from domain.blob import ByteRange, ObjectKey
 
 
-class ObservedBlobStore(Around):
+class ObserveLayer(BlobStoreLayer):
     """Tells `observer` of each operation, and of the streams that are under way."""
 
     def __init__(self, store: BlobStore, backend: str, observer: Observer) -> None:
@@ -20,7 +20,7 @@ class ObservedBlobStore(Around):
         self._observer = observer
 
     async def check(self) -> None:
-        with WholeWatch(self._observer, self._backend, "check"):
+        with WholeOperationTimer(self._observer, self._backend, "check"):
             await self.store.check()
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
@@ -35,15 +35,15 @@ class ObservedBlobStore(Around):
         return _Reading(self.store.open(key, byte_range), self._backend, self._observer)
 
     async def stat(self, key: ObjectKey) -> Stored:
-        with WholeWatch(self._observer, self._backend, "stat"):
+        with WholeOperationTimer(self._observer, self._backend, "stat"):
             return await self.store.stat(key)
 
     async def delete(self, key: ObjectKey) -> None:
-        with WholeWatch(self._observer, self._backend, "delete"):
+        with WholeOperationTimer(self._observer, self._backend, "delete"):
             await self.store.delete(key)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        watch = Watch(self._observer, self._backend, "list")
+        watch = OperationTimer(self._observer, self._backend, "list")
         try:
             async for key in watch.taken(self.store.keys(after)):
                 yield key
@@ -84,8 +84,8 @@ class _Stream:
         self._backend = backend
         self._name = name
 
-    def __enter__(self) -> Watch:
-        self._watch = Watch(self._observer, self._backend, self._name)
+    def __enter__(self) -> OperationTimer:
+        self._watch = OperationTimer(self._observer, self._backend, self._name)
         self._observer.streams(self._backend, +1)
         return self._watch
 

@@ -5,14 +5,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import stamina
 
-from adapters.storage.layers.base import Around
+from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import DriveError, Kind
 
 
-class RetryingBlobStore(Around):
+class RetryLayer(BlobStoreLayer):
     """Up to `attempts` tries, further and further apart, of what is UNAVAILABLE and can be repeated.
 
     An `open` is repeated until it has been entered, and a listing goes on after the last key. What took too long is not

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
-from adapters.storage.layers.base import Around
+from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.progress import put_off, reporting_to
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
@@ -15,7 +15,7 @@ from domain.errors import DriveError, Kind
 T = TypeVar("T")
 
 
-class TimedBlobStore(Around):
+class TimeoutLayer(BlobStoreLayer):
     """A deadline of `seconds` for all that the storage is waited for: TIMEOUT when it has passed.
 
     For an operation as a whole if it moves no bytes, and else for each stretch between two chunks, in which it is put

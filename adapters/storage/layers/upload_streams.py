@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from adapters.operation_timer import WholeWatch
+from adapters.operation_timer import WholeOperationTimer
 from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import DriveError, Kind
 
@@ -30,7 +30,7 @@ class _Lane:
         self.free += 1
 
 
-class Streams:
+class UploadStreams:
     """At most `count` streams at once, and one more for short puts. To wait `seconds` for one is a TIMEOUT.
 
     A stream that is idle is lent: its holder is asked for it when others wait. Waits are reported to the observer as an
@@ -60,7 +60,7 @@ class Streams:
             if lane.free:
                 lane.free -= 1
                 return lane
-        with WholeWatch(self._observer, self._backend, "wait"):
+        with WholeOperationTimer(self._observer, self._backend, "wait"):
             turn = asyncio.get_running_loop().create_future()
             for lane in lanes:
                 lane.waiting.append(turn)
@@ -103,7 +103,7 @@ class Streams:
 class Stream:
     """A stream that may be held, by one client at a time. `lend` is called to ask for it while it is idle."""
 
-    def __init__(self, streams: Streams, lend: Callable[[], None]) -> None:
+    def __init__(self, streams: UploadStreams, lend: Callable[[], None]) -> None:
         self.lend = lend
         self._streams = streams
         self._is_held = False

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from adapters.concurrency.shield import to_the_end
+from adapters.concurrency.shield import run_to_completion
 from adapters.storage.s3.body import Body
 from adapters.storage.s3.features import UPLOAD_LISTS, code
 from adapters.storage.s3.part_sizes import PART
@@ -63,7 +63,7 @@ class S3Uploads:
         with self._requests.translating("put", key):
             await self._refuse_what_is_there(key)
             # To the end: an upload that is created unseen stays open.
-            created = await to_the_end(
+            created = await run_to_completion(
                 self._requests.ask(
                     self._client.create_multipart_upload(Bucket=self._requests.bucket, Key=key.value), "UploadId"
                 )
@@ -87,7 +87,7 @@ class S3Uploads:
 
         try:
             # To the end: a request that is dropped may land after all, behind the delete of what it left.
-            await to_the_end(self._requests.features.write(send))
+            await run_to_completion(self._requests.features.write(send))
         except ClientError as error:
             if code(error) not in SETTLED or not await self._is_there(upload["Key"], size):
                 raise

@@ -15,8 +15,8 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 
-from adapters.concurrency.shield import to_the_end
-from adapters.storage.chunking import Pieces
+from adapters.concurrency.shield import run_to_completion
+from adapters.storage.chunking import PeekableChunks
 from adapters.storage.s3.body import Body
 from adapters.storage.s3.features import S3Features, code
 from adapters.storage.s3.listing import names
@@ -142,7 +142,7 @@ class S3BlobStore(BlobStore):
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         with self._uploads.holding_one():
-            async with aclosing(Pieces(chunks, self._config.parts)) as parts:
+            async with aclosing(PeekableChunks(chunks, self._config.parts)) as parts:
                 size = await parts.first_size()
                 try:
                     if size == self._config.parts.least:
@@ -161,7 +161,7 @@ class S3BlobStore(BlobStore):
         with self._requests.translating("put", key):
             try:
                 # To the end: a request that is dropped may land after all, behind the delete of what it left.
-                await to_the_end(self._features.write(send))
+                await run_to_completion(self._features.write(send))
             except ClientError as error:
                 if KINDS.get(code(error)) is not Kind.ALREADY_EXISTS or not await self._has(key, data):
                     raise

@@ -13,7 +13,7 @@ import click
 from application.ports.schema import Opening
 from entrypoints.cli.check import parts
 from entrypoints.cli.check.report import JsonReport, Report, TextReport, count
-from entrypoints.cli.check.result import Checked, State
+from entrypoints.cli.check.result import CheckResult, State
 from entrypoints.cli.exit_codes import INCOMPLETE, WRONG, tell_and_exit
 from entrypoints.composition.container import Container
 from entrypoints.composition.missing_features import MissingFeatures
@@ -72,7 +72,7 @@ def check(*, as_json: bool) -> None:
     sys.exit(WRONG if count(checked, State.FAILED) else INCOMPLETE if count(checked, State.NOT_YET) else 0)
 
 
-async def _check(loaded: Loaded, report: Report) -> list[Checked]:
+async def _check(loaded: Loaded, report: Report) -> list[CheckResult]:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):  # so that the probe is removed; in the background of a shell, too
@@ -85,7 +85,7 @@ async def _check(loaded: Loaded, report: Report) -> list[Checked]:
     return all_of_it
 
 
-async def _parts(loaded: Loaded) -> AsyncIterator[Checked]:
+async def _parts(loaded: Loaded) -> AsyncIterator[CheckResult]:
     given = loaded.settings
     # One attempt, for it is to be told how things are.
     container = Container(
@@ -93,7 +93,7 @@ async def _parts(loaded: Loaded) -> AsyncIterator[Checked]:
         opening=Opening.INSPECT,
         missing_features=MissingFeatures(logged=False),
     )
-    yield Checked("settings", State.OK, "all of them can be read", " ".join(loaded.hints))
+    yield CheckResult("settings", State.OK, "all of them can be read", " ".join(loaded.hints))
     if (folder := parts.data_folder(given)) is not None:
         yield folder
     yield parts.token(given)

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from application.checks.checklist import Step, Steps
+from application.checks.checklist import Checklist, Step
 from application.ports.schema import Tables
 from domain.errors import DriveError
 from entrypoints.cli.check import advice
-from entrypoints.cli.check.result import Checked, State
+from entrypoints.cli.check.result import CheckResult, State
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.config import database_urls
@@ -20,48 +20,49 @@ from entrypoints.config.token_file import kept_token
 SKEW = timedelta(seconds=2)  # that is worth a word
 
 
-def data_folder(given: Settings) -> Checked | None:
+def data_folder(given: Settings) -> CheckResult | None:
     """The folder of the defaults; None if nothing goes there."""
     if not lifecycle.needs_data_dir(given):
         return None
     return _folder("data folder", given.data_dir, "DATA_DIR")
 
 
-def _folder(part: str, folder: Path, setting: str) -> Checked:
+def _folder(part: str, folder: Path, setting: str) -> CheckResult:
     whole = folder.absolute()
     takes_the_write = whole if whole.exists() else whole.parent
     try:
         with tempfile.TemporaryFile(dir=takes_the_write):
             pass
     except FileNotFoundError:
-        return Checked(part, State.FAILED, f"There is no folder {takes_the_write}.", f"Create it, or set {setting}.")
+        what_to_do = f"Create it, or set {setting}."
+        return CheckResult(part, State.FAILED, f"There is no folder {takes_the_write}.", what_to_do)
     except OSError as fault:
         told = f"The folder {takes_the_write} takes no file: {fault.strerror}."
-        return Checked(part, State.FAILED, told, f"Let this user write there, or set {setting} to another.")
+        return CheckResult(part, State.FAILED, told, f"Let this user write there, or set {setting} to another.")
     if takes_the_write == whole:
-        return Checked(part, State.OK, f"{whole}")
-    return Checked(part, State.NOT_YET, f"{whole} is not there, and can be made.", advice.MADE_AT_THE_START)
+        return CheckResult(part, State.OK, f"{whole}")
+    return CheckResult(part, State.NOT_YET, f"{whole} is not there, and can be made.", advice.MADE_AT_THE_START)
 
 
-def token(given: Settings) -> Checked:
+def token(given: Settings) -> CheckResult:
     """The bearer token, of which nothing is shown."""
     if given.tokens:
         count = len(given.tokens)
-        return Checked("token", State.OK, "one is set" if count == 1 else f"{count} are set")
+        return CheckResult("token", State.OK, "one is set" if count == 1 else f"{count} are set")
     path = given.data_dir.absolute() / "token"
     if not path.exists():
-        return Checked("token", State.NOT_YET, "None is set, and none was made.", advice.MADE_AT_THE_START)
+        return CheckResult("token", State.NOT_YET, "None is set, and none was made.", advice.MADE_AT_THE_START)
     try:
         kept_token(given.data_dir)
     except OSError as fault:
         told = f"{path} can't be read: {fault.strerror or fault}."
-        return Checked("token", State.FAILED, told, "Let this user read it, or set AUTH_BEARER_TOKEN.")
-    return Checked("token", State.OK, f"kept in {path}")
+        return CheckResult("token", State.FAILED, told, "Let this user read it, or set AUTH_BEARER_TOKEN.")
+    return CheckResult("token", State.OK, f"kept in {path}")
 
 
-async def database(given: Settings, container: Container, stack: AsyncExitStack) -> Checked:
+async def database(given: Settings, container: Container, stack: AsyncExitStack) -> CheckResult:
     """The database, which is open in `stack` from then on; whether rows can be written is known if it is OK."""
-    steps = Steps()
+    steps = Checklist()
     place = place_of_rows(given)
     tables = None if given.database == "memory" else container.tables()
     try:
@@ -78,16 +79,16 @@ async def database(given: Settings, container: Container, stack: AsyncExitStack)
         return _failed("database", place, steps.taken, given)
     told = f"{place}{f', tables of revision {revisions.current}' if revisions else ''}{_told_of(skew)}"
     to_do = advice.CLOCKS if abs(skew) > SKEW else ""
-    return Checked("database", State.OK, told, to_do, steps.taken)
+    return CheckResult("database", State.OK, told, to_do, steps.taken)
 
 
-def _without_tables(given: Settings, place: str, current: str | None) -> Checked:
+def _without_tables(given: Settings, place: str, current: str | None) -> CheckResult:
     if given.database == "sqlite" and not given.sqlite_path.exists() and not _waits_for_data_dir(given):
         folder = _folder("database", given.sqlite_path.parent, "DATABASE_URL")
         if folder.state is not State.OK:
-            return Checked("database", State.FAILED, folder.told, folder.to_do or advice.CREATE)
+            return CheckResult("database", State.FAILED, folder.told, folder.to_do or advice.CREATE)
     has = "no tables yet" if current is None else f"tables of revision {current}, which is not the newest"
-    return Checked("database", State.NOT_YET, f"{place}, {has}", advice.MIGRATE)
+    return CheckResult("database", State.NOT_YET, f"{place}, {has}", advice.MIGRATE)
 
 
 def _waits_for_data_dir(given: Settings) -> bool:
@@ -111,14 +112,14 @@ def _told_of(skew: timedelta) -> str:
 
 async def storage(
     backend: str, given: Settings, container: Container, stack: AsyncExitStack, *, write: bool
-) -> Checked:
+) -> CheckResult:
     """A storage. Unless rows can be written (`write`), it is reached and nothing more."""
     part = f"storage {backend}"
     role = "for new blobs" if backend == given.storage else "for older blobs"
     place = f"{role}, {place_of_blobs(backend, given)}"
     if backend == "fs" and given.fs_base_path.parent == given.data_dir and not given.data_dir.exists():
-        return Checked(part, State.NOT_YET, place, advice.MADE_AT_THE_START)
-    opening = Steps()
+        return CheckResult(part, State.NOT_YET, place, advice.MADE_AT_THE_START)
+    opening = Checklist()
     try:
         with opening.taking("reach"):
             await lifecycle.enter(stack, container.stores().by_name[backend])
@@ -128,15 +129,15 @@ async def storage(
     if steps[-1].fault is not None:
         return _failed(part, place, steps, given)
     if not write:
-        return Checked(part, State.NOT_YET, place, advice.AFTER_THE_DATABASE, steps)
-    return Checked(part, State.OK, place, advice.about_missing(container.missing_features().of(backend)), steps)
+        return CheckResult(part, State.NOT_YET, place, advice.AFTER_THE_DATABASE, steps)
+    return CheckResult(part, State.OK, place, advice.about_missing(container.missing_features().of(backend)), steps)
 
 
-def _failed(part: str, place: str, steps: Sequence[Step], given: Settings) -> Checked:
+def _failed(part: str, place: str, steps: Sequence[Step], given: Settings) -> CheckResult:
     step = steps[-1]
     assert step.fault is not None
     told = f"{place}: can't {step.name}: {step.fault.detail}"
-    return Checked(part, State.FAILED, told, advice.to_do(part, step.name, step.fault, given), steps)
+    return CheckResult(part, State.FAILED, told, advice.to_do(part, step.name, step.fault, given), steps)
 
 
 def place_of_blobs(backend: str, given: Settings) -> str:

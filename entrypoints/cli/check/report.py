@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from application.checks.checklist import Step
-from entrypoints.cli.check.result import Checked, State
+from entrypoints.cli.check.result import CheckResult, State
 
 COLOURS = {State.OK: "green", State.NOT_YET: "yellow", State.FAILED: "red"}
 PARTS = len("storage database")
@@ -20,9 +20,9 @@ LEAST = 40  # columns for the text
 class Report(Protocol):
     """Is told of each part as soon as it is known, and of the end."""
 
-    def tell(self, checked: Checked) -> None: ...
+    def tell(self, checked: CheckResult) -> None: ...
 
-    def end(self, all_of_it: list[Checked]) -> None: ...
+    def end(self, all_of_it: list[CheckResult]) -> None: ...
 
 
 class TextReport:
@@ -32,17 +32,17 @@ class TextReport:
         self._indent = " " * (PARTS + STATES + 4)
         self._width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
-    def tell(self, checked: Checked) -> None:
+    def tell(self, checked: CheckResult) -> None:
         state = click.style(f"{checked.state.value:{STATES}}", fg=COLOURS[checked.state])
         first, *others = self._lines(checked)
         click.echo(f"{checked.part:{PARTS}}  {state}  {first}")
         for line in others:
             click.echo(f"{self._indent}{line}")
 
-    def end(self, all_of_it: list[Checked]) -> None:
+    def end(self, all_of_it: list[CheckResult]) -> None:
         click.echo(sentence(all_of_it))
 
-    def _lines(self, checked: Checked) -> list[str]:
+    def _lines(self, checked: CheckResult) -> list[str]:
         texts = [checked.told, durations(checked.steps), checked.to_do]
         if not self._width:
             return [text for text in texts if text]
@@ -53,10 +53,10 @@ class TextReport:
 class JsonReport:
     """An object a line for each part, and a last one that sums up."""
 
-    def tell(self, checked: Checked) -> None:
+    def tell(self, checked: CheckResult) -> None:
         click.echo(msgspec.json.encode(object_of(checked)))
 
-    def end(self, all_of_it: list[Checked]) -> None:
+    def end(self, all_of_it: list[CheckResult]) -> None:
         click.echo(msgspec.json.encode({"summary": {state.value: count(all_of_it, state) for state in State}}))
 
 
@@ -65,7 +65,7 @@ def durations(steps: Any) -> str:
     return ", ".join(f"{step.name} {step.seconds * 1000:.1f} ms" for step in steps)
 
 
-def sentence(all_of_it: list[Checked]) -> str:
+def sentence(all_of_it: list[CheckResult]) -> str:
     """What it comes to."""
     failed, later = count(all_of_it, State.FAILED), count(all_of_it, State.NOT_YET)
     if not failed and not later:
@@ -74,11 +74,11 @@ def sentence(all_of_it: list[Checked]) -> str:
     return f"{len(all_of_it)} parts: {', '.join(told)}."
 
 
-def count(all_of_it: list[Checked], state: State) -> int:
+def count(all_of_it: list[CheckResult], state: State) -> int:
     return sum(checked.state is state for checked in all_of_it)
 
 
-def object_of(checked: Checked) -> dict[str, Any]:
+def object_of(checked: CheckResult) -> dict[str, Any]:
     return {
         "part": checked.part,
         "state": checked.state.value,

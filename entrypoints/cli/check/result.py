@@ -17,7 +17,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckResult:
     """A part, its state, what was seen, and what to do about it. `steps`: what was tried; only the last may fail."""
 
     part: str

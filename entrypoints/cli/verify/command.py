@@ -9,7 +9,7 @@ from datetime import timedelta
 import click
 
 from application.ports.schema import Opening
-from application.verification.findings import Repair, Verified, Wanted
+from application.verification.findings import Repair, Verified, VerifyOptions
 from entrypoints.cli.exit_codes import INCOMPLETE, WRONG, show_hints, tell_and_exit
 from entrypoints.cli.storage_option import chosen
 from entrypoints.cli.verify.report import JsonReport, TextReport
@@ -121,7 +121,7 @@ def verify(
         loaded = settings.load_all(os.environ)
         show_hints(loaded)
         given = loaded.settings
-        wanted = Wanted(chosen(names, given) or None, deep, repairing if repair else None)
+        wanted = VerifyOptions(chosen(names, given) or None, deep, repairing if repair else None)
         logs.configure()
         verified = asyncio.run(_verify(given, wanted, JsonReport() if as_json else TextReport()))
     except (SettingsError, StartError) as fault:
@@ -131,7 +131,7 @@ def verify(
     sys.exit(WRONG if verified.wrong else 0 if verified.complete else INCOMPLETE)
 
 
-async def _verify(given: Settings, wanted: Wanted, report: TextReport | JsonReport) -> Verified:
+async def _verify(given: Settings, wanted: VerifyOptions, report: TextReport | JsonReport) -> Verified:
     container = Container(settings=given, opening=Opening.REQUIRE)
     async with lifecycle.entered(container):
         verified = await container.verify()(wanted, report)

@@ -7,14 +7,14 @@ from typing import Any, TextIO
 import click
 import msgspec
 
-from application.verification.findings import Fault, Finding, Tally, Verified, Watcher
+from application.verification.findings import Counts, Defect, Finding, VerificationListener, Verified
 from domain.blob import ObjectKey
 
 TO_DO = {
-    Fault.MISSING: "Restore it from a backup, or store the blob again; --repair --drop-missing removes the row.",
-    Fault.DAMAGED: "Restore it from a backup, or store the blob again.",
-    Fault.ORPHAN: "--repair removes it; see --older-than.",
-    Fault.UNREADABLE: "Mend the storage, and verify again.",
+    Defect.MISSING: "Restore it from a backup, or store the blob again; --repair --drop-missing removes the row.",
+    Defect.DAMAGED: "Restore it from a backup, or store the blob again.",
+    Defect.ORPHAN: "--repair removes it; see --older-than.",
+    Defect.UNREADABLE: "Mend the storage, and verify again.",
 }
 WIDTH = 30
 REDRAW = 0.1  # seconds
@@ -52,7 +52,7 @@ class Bar:
         self._terminal.flush()
 
 
-class TextReport(Watcher):
+class TextReport(VerificationListener):
     """For people: a line for each fault, and some for each storage."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class TextReport(Watcher):
         _echo(f"{told}{'' if verified.complete else ', as far as it could be verified'}.")
 
 
-class JsonReport(Watcher):
+class JsonReport(VerificationListener):
     """For programs: a JSON object a line, one for each fault, and a last one that sums up."""
 
     def __init__(self) -> None:
@@ -119,12 +119,12 @@ def _outcome(finding: Finding) -> str:
     return f"The row is removed: of {finding.blob.size:,} bytes with the SHA-256 {finding.blob.digest.hex}."
 
 
-def lines_of(tally: Tally) -> list[str]:
+def lines_of(tally: Counts) -> list[str]:
     seen = f"{tally.blobs:,} {_plural('blob', tally.blobs)} of {tally.bytes:,} bytes"
     objects = f"{tally.objects:,} {_plural('object', tally.objects)}"
     lines = [f"{tally.backend}: {seen}, {objects}, {tally.uploads:,} in progress, {tally.garbage:,} to be deleted"]
     if tally.found:
-        lines.append(f"  {', '.join(_count(tally, fault) for fault in Fault if tally.found[fault])}")
+        lines.append(f"  {', '.join(_count(tally, defect) for defect in Defect if tally.found[defect])}")
     if tally.not_repaired:
         lines.append(f"  not repaired: {tally.not_repaired}")
     if tally.unverified:
@@ -132,7 +132,7 @@ def lines_of(tally: Tally) -> list[str]:
     return lines
 
 
-def _count(tally: Tally, fault: Fault) -> str:
+def _count(tally: Counts, fault: Defect) -> str:
     removed = f" ({tally.repaired[fault]:,} removed)" if tally.repaired[fault] else ""
     return f"{tally.found[fault]:,} {fault.value}{removed}"
 
@@ -157,7 +157,7 @@ def object_of(finding: Finding) -> dict[str, Any]:
     return told
 
 
-def summary_of(tally: Tally) -> dict[str, Any]:
+def summary_of(tally: Counts) -> dict[str, Any]:
     return {
         "storage": tally.backend,
         "blobs": tally.blobs,
@@ -165,8 +165,8 @@ def summary_of(tally: Tally) -> dict[str, Any]:
         "objects": tally.objects,
         "uploads": tally.uploads,
         "garbage": tally.garbage,
-        "found": {fault.value: tally.found[fault] for fault in Fault},
-        "repaired": {fault.value: tally.repaired[fault] for fault in (Fault.MISSING, Fault.ORPHAN)},
+        "found": {fault.value: tally.found[fault] for fault in Defect},
+        "repaired": {fault.value: tally.repaired[fault] for fault in (Defect.MISSING, Defect.ORPHAN)},
         "not_repaired": tally.not_repaired or None,
         "unverified": tally.unverified or None,
     }

@@ -17,7 +17,7 @@ IN_REQUEST_IDS = f"{string.ascii_letters}{string.digits}_.:+/=-".encode()
 MAX_REQUEST_ID = 128  # bytes
 
 
-class AccessLog:
+class AccessLogMiddleware:
     """ASGI middleware: logs method, route, status, duration (milliseconds), bytes in and out, and request id.
 
     Neither headers nor query strings nor blob ids are logged. The request id is the client's X-Request-ID, if that is

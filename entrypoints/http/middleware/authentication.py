@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from entrypoints.http.protocol.problems import HttpProblem
 
 
-class BearerAuthentication:
+class BearerAuthenticationMiddleware:
     """ASGI middleware that lets pass who has one of the tokens whose SHA-256 are `hashes`.
 
     All are compared, in constant time each.

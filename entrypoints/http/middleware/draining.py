@@ -5,16 +5,16 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrypoints.http.middleware.early_response import CLOSE
 from entrypoints.http.protocol.headers import is_http_1
-from entrypoints.server.shutdown import Stopping
+from entrypoints.server.shutdown import GracefulShutdown
 
 
-class LastAnswers:
+class DrainingMiddleware:
     """ASGI middleware that tells each client, once a stop has begun, to ask nothing more on its connection.
 
     So the connections that are in use are closed by their clients, or with an answer, and not between two requests.
     """
 
-    def __init__(self, app: ASGIApp, stopping: Stopping) -> None:
+    def __init__(self, app: ASGIApp, stopping: GracefulShutdown) -> None:
         self._app = app
         self._stopping = stopping
 

@@ -17,7 +17,7 @@ WRITTEN_WITHIN = 0.1
 COLLECTED_FOR = 0.25  # seconds
 
 
-class UnreadBodyMiddleware:
+class EarlyResponseMiddleware:
     """ASGI middleware that closes the connection of such a request, after it has discarded the rest of the body.
 
     It is the outermost: while it discards, the request has ended for everything else, and holds no request slot. HTTP/2

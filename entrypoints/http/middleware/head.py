@@ -8,7 +8,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from entrypoints.http.protocol.blob_paths import PREFIX
 
 
-class HeadAsGet:
+class HeadMiddleware:
     """ASGI middleware that answers HEAD as GET, whose body the server leaves out. Blobs have a cheaper answer to it."""
 
     def __init__(self, app: ASGIApp) -> None:

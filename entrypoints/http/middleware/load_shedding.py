@@ -9,20 +9,20 @@ from entrypoints.http.protocol.problems import RETRY_AFTER, HttpProblem
 OVERLOADED = "As many requests are under way here as may be at once. Try again later."
 
 
-class Places:
+class RequestSlots:
     """Those of one worker, for requests that are under way."""
 
     def __init__(self, count: int) -> None:
         self.free = count
 
 
-class Overload:
+class LoadSheddingMiddleware:
     """ASGI middleware that takes one of `places` for each request, and refuses at once where none is free.
 
     It comes before all that costs anything, and what tells how the server is does without.
     """
 
-    def __init__(self, app: ASGIApp, places: Places) -> None:
+    def __init__(self, app: ASGIApp, places: RequestSlots) -> None:
         self._app = app
         self._places = places
 

@@ -23,7 +23,7 @@ PAGE = (
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
-class SecureHeaders:
+class SecurityHeadersMiddleware:
     """ASGI middleware that adds what an answer does not say itself. With `tls`, also to come by TLS alone."""
 
     def __init__(self, app: ASGIApp, *, tls: bool) -> None:

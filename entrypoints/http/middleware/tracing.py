@@ -14,7 +14,7 @@ OURS = (b"traceparent", b"tracestate")
 MAX_SIZE = 512  # bytes, as many as W3C Trace Context asks for (section 3.3.1.1); a longer header is ignored
 
 
-class Traced:
+class TracingMiddleware:
     """ASGI middleware. The span has method, route and status, and the log lines within have its `trace_id`."""
 
     def __init__(self, app: ASGIApp, tracing: Tracing) -> None:

@@ -10,7 +10,7 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from entrypoints import __version__
-from entrypoints.http.middleware.load_shedding import Overload, Places
+from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.protocol.query import QueryMiddleware
 
 MAX_REQUESTS = 64  # at the same time, in one worker; they need no token, so they take no slot of those that do
@@ -88,7 +88,7 @@ def config() -> OpenAPIConfig:
         openapi_router=Router(
             "/docs",
             route_handlers=[file],
-            middleware=[DefineMiddleware(Overload, places=Places(MAX_REQUESTS)), QueryMiddleware],
+            middleware=[DefineMiddleware(LoadSheddingMiddleware, places=RequestSlots(MAX_REQUESTS)), QueryMiddleware],
             include_in_schema=False,
         ),
         components=Components(security_schemes={"bearer": BEARER}),

@@ -11,10 +11,10 @@ import structlog
 from litestar import Response, get
 from litestar.di import NamedDependency
 
-from application.checks.readiness import CheckReady, Finding, Severity
+from application.checks.readiness import CheckReady, ReadinessProblem, Severity
 from entrypoints.http.operations import described
 from entrypoints.http.protocol.problems import RETRY_AFTER, HttpProblem
-from entrypoints.server.shutdown import Stopping
+from entrypoints.server.shutdown import GracefulShutdown
 
 LOG = structlog.get_logger()
 FRESH = 1.0  # seconds for which an answer serves all who ask: they need no token, and each check costs writes
@@ -36,24 +36,24 @@ class Ready(msgspec.Struct):
 class Readiness:
     """The last outcome of the check, taken anew at most once in `FRESH` seconds, however many ask."""
 
-    def __init__(self, check: CheckReady, stopping: Stopping) -> None:
+    def __init__(self, check: CheckReady, stopping: GracefulShutdown) -> None:
         self._check = check
         self._stopping = stopping
-        self._outcome: asyncio.Task[Sequence[Finding]] | None = None
+        self._outcome: asyncio.Task[Sequence[ReadinessProblem]] | None = None
         self._taken = float("-inf")
 
     @property
     def is_stopping(self) -> bool:
         return self._stopping.has_begun
 
-    async def findings(self) -> Sequence[Finding]:
+    async def findings(self) -> Sequence[ReadinessProblem]:
         """What is wrong: nothing, if all is well."""
         stale = time.monotonic() - self._taken > FRESH
         if self._outcome is None or (self._outcome.done() and stale):
             self._outcome = asyncio.create_task(self._take())
         return await asyncio.shield(self._outcome)
 
-    async def _take(self) -> Sequence[Finding]:
+    async def _take(self) -> Sequence[ReadinessProblem]:
         findings = await self._check()
         self._taken = time.monotonic()
         for found in findings:

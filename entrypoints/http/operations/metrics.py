@@ -4,7 +4,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from entrypoints.http.operations import described
-from entrypoints.telemetry.prometheus_page import Page
+from entrypoints.telemetry.prometheus_page import MetricsPage
 
 
 @get(
@@ -15,6 +15,6 @@ from entrypoints.telemetry.prometheus_page import Page
     tags=["operations"],
     security=[{}],
 )
-async def metrics(page: NamedDependency[Page]) -> Response[bytes]:
+async def metrics(page: NamedDependency[MetricsPage]) -> Response[bytes]:
     """What the server has done, and what it is doing, of all its workers together."""
     return Response(await page.text(), headers={"Cache-Control": "no-store", "Content-Type": described.PROMETHEUS_TEXT})

@@ -15,7 +15,7 @@ LOG = structlog.get_logger()
 Headers = Sequence[tuple[str, str]]
 
 
-class BlobAnswer:
+class BlobResponse:
     """An ASGI answer of known length that is made while it is sent, and lets go of the blob when the client is gone.
 
     A file is not left to the server to send (`http.response.pathsend`): granian opens it later on, by its name, and has
@@ -52,7 +52,7 @@ class BlobAnswer:
             await asyncio.gather(gone, return_exceptions=True)
 
 
-class NoBody:
+class EmptyResponse:
     """An ASGI answer of headers alone: to HEAD, or that nothing has changed."""
 
     def __init__(self, headers: Headers, status: int = HTTPStatus.OK) -> None:

@@ -19,7 +19,7 @@ from entrypoints.http.protocol.blob_paths import ROUTE, blob_id
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.headers import check_framing, fields
-from entrypoints.http.protocol.streaming import BlobAnswer, NoBody
+from entrypoints.http.protocol.streaming import BlobResponse, EmptyResponse
 from entrypoints.http.rest import operations, raw_form
 from entrypoints.http.rest.json_form import request as json_request
 from entrypoints.http.rest.json_form import response as json_form
@@ -74,9 +74,9 @@ async def fetch_blob(request: HttpRequest, fetch: NamedDependency[FetchBlob], pa
     try:
         opened = await fetch(blob_id(request.scope["raw_path"]), partial(form.part_of, fields(request.scope)))
     except NotModified as known:
-        return NoBody(form.validators(known.blob), HTTPStatus.NOT_MODIFIED)
+        return EmptyResponse(form.validators(known.blob), HTTPStatus.NOT_MODIFIED)
     status = HTTPStatus.PARTIAL_CONTENT if opened.byte_range else HTTPStatus.OK
-    return BlobAnswer(opened, form.pieces(opened), form.headers_of(opened.blob, opened.byte_range), pace, status)
+    return BlobResponse(opened, form.pieces(opened), form.headers_of(opened.blob, opened.byte_range), pace, status)
 
 
 @route(
@@ -94,8 +94,8 @@ async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
     try:
         conditional.check_reading(fields(request.scope), blob)
     except NotModified:
-        return NoBody(form.validators(blob), HTTPStatus.NOT_MODIFIED)
-    return NoBody(form.headers_of(blob))
+        return EmptyResponse(form.validators(blob), HTTPStatus.NOT_MODIFIED)
+    return EmptyResponse(form.headers_of(blob))
 
 
 @delete(ROUTE, operation_id="deleteBlob", summary="Delete a blob", operation_class=operations.DELETE)

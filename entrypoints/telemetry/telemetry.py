@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PUBLISHED_EVERY = 1.0  # seconds, where others than the one that is asked are to know
 
 
-class Watching:
+class Telemetry:
     """`observer` is for the container; `running` goes from the start of the server to its end."""
 
     def __init__(self, given: Settings) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.layers import upload_streams as stream_bounds
-from adapters.storage.layers.concurrency import HEAD, BoundedBlobStore
-from adapters.storage.layers.observe import ObservedBlobStore
-from adapters.storage.layers.retry import RetryingBlobStore
-from adapters.storage.layers.stack import Policies, with_policies
-from adapters.storage.layers.timeout import TimedBlobStore
-from adapters.storage.layers.upload_streams import Streams
+from adapters.storage.layers.concurrency import HEAD, ConcurrencyLayer
+from adapters.storage.layers.observe import ObserveLayer
+from adapters.storage.layers.retry import RetryLayer
+from adapters.storage.layers.stack import LayerSettings, with_layers
+from adapters.storage.layers.timeout import TimeoutLayer
+from adapters.storage.layers.upload_streams import UploadStreams
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer, Operation, Unobserved
@@ -30,14 +30,14 @@ OTHER = ObjectKey("cd" * 16)
 class TestAroundMemory(BlobStoreContract):
     @pytest.fixture
     def store(self) -> BlobStore:
-        return with_policies(MemoryBlobStore(), Policies(), "memory")
+        return with_layers(MemoryBlobStore(), LayerSettings(), "memory")
 
 
 class TestAroundFiles(BlobStoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[BlobStore]:
         files = FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs"))
-        async with with_policies(files, Policies(), "fs") as store:
+        async with with_layers(files, LayerSettings(), "fs") as store:
             await store.check()
             yield store
 
@@ -45,7 +45,7 @@ class TestAroundFiles(BlobStoreContract):
 class TestObserved(BlobStoreContract):
     @pytest.fixture
     def store(self) -> BlobStore:
-        return ObservedBlobStore(MemoryBlobStore(), "memory", Told())
+        return ObserveLayer(MemoryBlobStore(), "memory", Told())
 
 
 class Told(Unobserved):
@@ -130,7 +130,7 @@ class TestDeadlines:
         async def hang(_: str) -> None:
             await asyncio.Event().wait()
 
-        store = TimedBlobStore(Patience(hang), 0.01, "slow")
+        store = TimeoutLayer(Patience(hang), 0.01, "slow")
         for name, operation in operations(store).items():
             with pytest.raises(DriveError, match=r"did not answer within 0.01 seconds") as caught:
                 await operation()
@@ -145,7 +145,7 @@ class TestDeadlines:
         slow = Patience(hang)
         await slow.store.put(KEY, each([b"x"]))
         with refused(Kind.TIMEOUT):
-            await read(TimedBlobStore(slow, 0.01, "slow"), KEY)
+            await read(TimeoutLayer(slow, 0.01, "slow"), KEY)
 
     async def test_the_time_of_senders_and_readers_does_not_count(self) -> None:
         async def slow_sender() -> AsyncIterator[bytes]:
@@ -154,7 +154,7 @@ class TestDeadlines:
                 yield b"x"
             await asyncio.sleep(0.3)
 
-        store = TimedBlobStore(MemoryBlobStore(), 0.5, "memory")
+        store = TimeoutLayer(MemoryBlobStore(), 0.5, "memory")
         assert await store.put(KEY, slow_sender()) == Stored(3)
         async with store.open(KEY) as chunks:
             await asyncio.sleep(0.6)
@@ -174,7 +174,7 @@ class TestDeadlines:
 
         async with asyncio.timeout(10):
             with refused(Kind.TIMEOUT):
-                await TimedBlobStore(NeverDone(), 0.01, "slow").put(KEY, failing())
+                await TimeoutLayer(NeverDone(), 0.01, "slow").put(KEY, failing())
 
     async def test_a_store_that_overhears_it_is_told_again(self) -> None:
         class Deaf(MemoryBlobStore):
@@ -184,7 +184,7 @@ class TestDeadlines:
                 return await super().put(key, chunks)
 
         with refused(Kind.TIMEOUT):
-            await TimedBlobStore(Deaf(), 0.01, "slow").put(KEY, each([b"x"]))
+            await TimeoutLayer(Deaf(), 0.01, "slow").put(KEY, each([b"x"]))
 
     async def test_a_timeout_of_somebody_else_is_his(self) -> None:
         async def failing() -> AsyncIterator[bytes]:
@@ -192,7 +192,7 @@ class TestDeadlines:
             raise TimeoutError("the sender's")
 
         with pytest.raises(TimeoutError, match="the sender's"):
-            await TimedBlobStore(MemoryBlobStore(), 60, "memory").put(KEY, failing())
+            await TimeoutLayer(MemoryBlobStore(), 60, "memory").put(KEY, failing())
 
 
 class Flaky:
@@ -216,7 +216,7 @@ class TestMoreTries:
             flaky = Flaky(times)
             inner = Patience(flaky)
             await inner.store.put(KEY, each([b"x"]))
-            operation = operations(RetryingBlobStore(inner, 3, "memory"))[name]
+            operation = operations(RetryLayer(inner, 3, "memory"))[name]
             if times == 3:
                 with refused(Kind.UNAVAILABLE):
                     await operation()
@@ -227,7 +227,7 @@ class TestMoreTries:
 
     @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.UNAVAILABLE])
     async def test_nothing_else_is(self, kind: Kind) -> None:
-        for name, operation in operations(RetryingBlobStore(Patience(flaky := Flaky(1, kind)), 3, "memory")).items():
+        for name, operation in operations(RetryLayer(Patience(flaky := Flaky(1, kind)), 3, "memory")).items():
             flaky.tries = 0
             with refused(kind):
                 await operation()
@@ -235,7 +235,7 @@ class TestMoreTries:
 
     async def test_a_check_is_not_repeated(self) -> None:
         with refused(Kind.UNAVAILABLE):
-            await RetryingBlobStore(Patience(Flaky(1)), 3, "memory").check()
+            await RetryLayer(Patience(Flaky(1)), 3, "memory").check()
 
     async def test_a_list_goes_on_where_it_was(self) -> None:
         looks = 0
@@ -250,7 +250,7 @@ class TestMoreTries:
         made = sorted([ObjectKey.random() for _ in range(10)])
         for key in made:
             await inner.store.put(key, each([]))
-        assert await keys(RetryingBlobStore(inner, 4, "memory")) == made
+        assert await keys(RetryLayer(inner, 4, "memory")) == made
         assert looks == 4 + 10  # one at each start, and one behind each key: none was listed twice
 
 
@@ -261,8 +261,8 @@ def bounded(
     senders: int = 100,
     seconds: float = DEADLINE,
     observer: Observer = UNOBSERVED,
-) -> BoundedBlobStore:
-    return BoundedBlobStore(store, Streams(streams, seconds, "memory", observer), senders, seconds, "memory")
+) -> ConcurrencyLayer:
+    return ConcurrencyLayer(store, UploadStreams(streams, seconds, "memory", observer), senders, seconds, "memory")
 
 
 class TestBounds:
@@ -339,7 +339,7 @@ class TestBounds:
 
 class TestWhatAnObserverIsTold:
     async def test_each_operation_once_and_no_refusal_as_a_fault(self) -> None:
-        store = ObservedBlobStore(MemoryBlobStore(), "m", told := Told())
+        store = ObserveLayer(MemoryBlobStore(), "m", told := Told())
         for operation in operations(store).values():
             await operation()
         with refused(Kind.NOT_FOUND):
@@ -354,12 +354,12 @@ class TestWhatAnObserverIsTold:
             async def stat(self, key: ObjectKey) -> Stored:
                 raise Fault
 
-        store = ObservedBlobStore(Patience(Flaky(6)), "m", told := Told())
+        store = ObserveLayer(Patience(Flaky(6)), "m", told := Told())
         for operation in operations(store).values():
             with refused(Kind.UNAVAILABLE):
                 await operation()
         with pytest.raises(Fault):
-            await ObservedBlobStore(Buggy(), "m", told).stat(KEY)
+            await ObserveLayer(Buggy(), "m", told).stat(KEY)
         unavailable = [(name, "unavailable") for name in ("check", "put", "read", "stat", "delete", "list")]
         assert told.faults() == [*unavailable, ("stat", "bug")]
         assert told.under_way == 0
@@ -370,7 +370,7 @@ class TestWhatAnObserverIsTold:
             await asyncio.sleep(0.5)  # time is what this is about
             raise Fault
 
-        store = ObservedBlobStore(MemoryBlobStore(), "m", told := Told())
+        store = ObserveLayer(MemoryBlobStore(), "m", told := Told())
         await store.put(OTHER, each([b"x"]))
         with pytest.raises(Fault):
             await store.put(KEY, failing())
@@ -385,9 +385,9 @@ class TestWhatAnObserverIsTold:
         assert told.under_way == 0
 
     async def test_further_tries_and_waits_for_a_place(self) -> None:
-        policies = Policies(timeout=0.2, streams=1)
+        policies = LayerSettings(timeout=0.2, streams=1)
         flaky = Patience(Flaky(1))
-        store = with_policies(flaky, policies, "m", told := Told())
+        store = with_layers(flaky, policies, "m", told := Told())
         await flaky.store.put(KEY, each([b"x"]))
         await store.stat(KEY)
         async with store.open(KEY):
