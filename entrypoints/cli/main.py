@@ -39,6 +39,7 @@ from entrypoints.telemetry import logs
 from entrypoints.telemetry import workers as metrics_of_workers
 
 LOG = structlog.get_logger()
+ROOT = Path(__file__).parents[2]
 MORE_FILES = "Raise the limit (ulimit -n, LimitNOFILE=, --ulimit nofile=)."
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
 
@@ -258,9 +259,7 @@ def _serve(given: Settings, claim: PortClaim, started: Started, *, reload: bool)
         log_level=LogLevels.warning,
         log_dictconfig=TO_THE_ROOT_LOGGER,
         reload=reload,
-        reload_paths=[
-            Path(__file__).parents[1] / name for name in ("domain", "application", "adapters", "entrypoints")
-        ],
+        reload_paths=[ROOT / name for name in ("domain", "application", "adapters", "entrypoints")],
     )
     server.serve(target_loader=partial(application, given, started, parent), wrap_loader=False)
 
