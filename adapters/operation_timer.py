@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from application.ports.observer import Observer, Operation
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class OperationTimer:
         self._seconds += perf_counter() - self._since
         if error is not None and error is not self._of_others:
             self._fault = fault(error)
-            if self._fault and isinstance(error, DriveError):
+            if self._fault and isinstance(error, BlobError):
                 error.locate(self._backend, self._name)
 
     def end(self) -> None:
@@ -90,6 +90,6 @@ class WholeOperationTimer(OperationTimer):
 
 def fault(error: BaseException) -> str:
     """What an error says of the backend: nothing, if it is a refusal, or a cancellation."""
-    if isinstance(error, DriveError):
+    if isinstance(error, BlobError):
         return error.kind.value if error.kind in FAULTS else ""
     return "bug" if isinstance(error, Exception) else ""

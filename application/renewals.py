@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from domain.errors import DriveError
+from domain.errors import BlobError
 
 
 @dataclass(slots=True)
@@ -46,6 +46,6 @@ class Renewals:
 
     async def _renew_forever(self) -> None:
         while True:
-            with suppress(DriveError):
+            with suppress(BlobError):
                 await self.renew()
             await asyncio.sleep(self.interval.total_seconds())

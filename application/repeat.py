@@ -1,9 +1,10 @@
 """Repeat a unit of work that the database rolled back."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
-from domain.errors import DriveError, Kind
+from domain.errors import RolledBack
 
 T = TypeVar("T")
 
@@ -13,9 +14,6 @@ ATTEMPTS = 10  # each rollback lets another transaction commit, so units that ra
 async def repeated(unit: Callable[[], Awaitable[T]]) -> T:
     """Run `unit`, and run it again if it was rolled back for another transaction. Raises ROLLED_BACK in the end."""
     for _ in range(ATTEMPTS - 1):
-        try:
+        with suppress(RolledBack):
             return await unit()
-        except DriveError as error:
-            if error.kind is not Kind.ROLLED_BACK:
-                raise
     return await unit()

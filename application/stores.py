@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from application.ports.blob_store import BlobStore
 from domain.blob import Location
-from domain.errors import DriveError, Kind
+from domain.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +21,4 @@ class Stores:
             return self.by_name[location.backend]
         except KeyError:
             detail = f"The bytes are on the backend {location.backend!r}, which is not configured. Configure it again."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend=location.backend, subject=location.key) from None
+            raise Unavailable(detail, backend=location.backend, subject=location.key) from None

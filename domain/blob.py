@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from domain.errors import DriveError, Kind, Loggable
+from domain.errors import BlobError, InvalidId, Loggable, RangeNotSatisfiable
 
 MAX_ID_BYTES = 1024
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -37,9 +37,9 @@ class BlobId:
             raise _invalid_id(f"is {size:,} bytes long in UTF-8")
 
 
-def _invalid_id(fault: str) -> DriveError:
+def _invalid_id(fault: str) -> BlobError:
     rule = f"an id is 1 to {MAX_ID_BYTES:,} bytes of UTF-8 text without control characters"
-    return DriveError(Kind.INVALID_ID, f"The blob id {fault}; {rule}.")
+    return InvalidId(f"The blob id {fault}; {rule}.")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -204,5 +204,5 @@ class ByteRange:
         """
         if self.start >= size:
             fault = f"The range starts at byte {self.start:,}, and there are only {size:,}."
-            raise DriveError(Kind.RANGE_NOT_SATISFIABLE, fault)
+            raise RangeNotSatisfiable(fault)
         return self if self.stop <= size else type(self)(self.start, size)

@@ -1,6 +1,25 @@
-"""What can go wrong: one closed set of kinds, and one exception that carries them."""
+"""Errors of blob operations: a closed set of kinds, and a class for each.
+
+BlobError
+  NotFound
+  AlreadyExists
+  PreconditionFailed
+  InvalidId
+  TooLarge
+  SizeMismatch
+  DigestMismatch
+  RangeNotSatisfiable
+  IntegrityError
+  NoSpace
+  Unavailable
+  TimedOut
+  LeaseLost
+  CommitUnknown
+  RolledBack
+"""
 
 from enum import Enum
+from typing import ClassVar
 
 from domain.redaction import without_passwords
 
@@ -52,7 +71,7 @@ class Loggable:
     __slots__ = ()
 
 
-class DriveError(Exception):
+class BlobError(Exception):
     """An operation failed in one of the known ways.
 
     `detail` is for people: it says what is wrong and, where that helps, what to do. It never holds a blob id, and the
@@ -61,9 +80,10 @@ class DriveError(Exception):
     only if that is `Loggable`. The fault underneath, if there is one, is the `__cause__`.
     """
 
+    kind: ClassVar[Kind]
+
     def __init__(
         self,
-        kind: Kind,
         detail: str,
         *,
         operation: str = "",
@@ -71,7 +91,6 @@ class DriveError(Exception):
         subject: object = None,
         reason: Reason | None = None,
     ) -> None:
-        self.kind = kind
         self.detail = without_passwords(detail)
         self.operation = operation
         self.backend = backend
@@ -93,3 +112,71 @@ class DriveError(Exception):
         subject = str(self.subject) if isinstance(self.subject, Loggable) else ""
         where = " ".join(part for part in (self.backend, self.operation, subject) if part)
         return f"{self.kind.value}: {self.detail}" + (f" ({where})" if where else "")
+
+
+class NotFound(BlobError):
+    kind = Kind.NOT_FOUND
+
+
+class AlreadyExists(BlobError):
+    kind = Kind.ALREADY_EXISTS
+
+
+class PreconditionFailed(BlobError):
+    kind = Kind.PRECONDITION_FAILED
+
+
+class InvalidId(BlobError):
+    kind = Kind.INVALID_ID
+
+
+class TooLarge(BlobError):
+    kind = Kind.TOO_LARGE
+
+
+class SizeMismatch(BlobError):
+    kind = Kind.SIZE_MISMATCH
+
+
+class DigestMismatch(BlobError):
+    kind = Kind.DIGEST_MISMATCH
+
+
+class RangeNotSatisfiable(BlobError):
+    kind = Kind.RANGE_NOT_SATISFIABLE
+
+
+class IntegrityError(BlobError):
+    kind = Kind.INTEGRITY
+
+
+class NoSpace(BlobError):
+    kind = Kind.NO_SPACE
+
+
+class Unavailable(BlobError):
+    kind = Kind.UNAVAILABLE
+
+
+class TimedOut(BlobError):
+    kind = Kind.TIMEOUT
+
+
+class LeaseLost(BlobError):
+    kind = Kind.LEASE_LOST
+
+
+class CommitUnknown(BlobError):
+    kind = Kind.COMMIT_UNKNOWN
+
+
+class RolledBack(BlobError):
+    kind = Kind.ROLLED_BACK
+
+
+_CLASSES = {each.kind: each for each in BlobError.__subclasses__()}
+
+
+def error_class(kind: Kind) -> type[BlobError]:
+    """Return the class of the errors of this kind."""
+    return _CLASSES[kind]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.blob import Blob, BlobId
-from domain.errors import DriveError, Kind
+from domain.errors import AlreadyExists, PreconditionFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Precondition:
         """Raise PRECONDITION_FAILED unless `current`, the version of now, is as demanded; ALREADY_EXISTS for `new`."""
         if self.new and current is not None:
             detail = "A blob with this id exists already. Choose another id, or delete that blob first."
-            raise DriveError(Kind.ALREADY_EXISTS, detail, subject=blob_id)
+            raise AlreadyExists(detail, subject=blob_id)
         if not self._holds(current):
             detail = "The blob is not in the version that you named. Fetch it again, and decide anew."
-            raise DriveError(Kind.PRECONDITION_FAILED, detail, subject=blob_id)
+            raise PreconditionFailed(detail, subject=blob_id)
 
     def _holds(self, current: Blob | None) -> bool:
         if current is None:

@@ -1,7 +1,7 @@
 """Advice about a step of a check that failed: it follows from the step and from the error."""
 
 from application.checks.checklist import Step
-from domain.errors import DriveError, Kind, Reason
+from domain.errors import BlobError, Kind, Reason
 from entrypoints.config.settings import Settings
 
 SETTINGS_OF_STORAGES = {
@@ -26,7 +26,7 @@ OF_THE_DATABASE = ("note", "forget")
 REACHING = ("connect", "reach")
 
 
-def about_start(backend: str, step: Step, error: DriveError, given: Settings) -> str:
+def about_start(backend: str, step: Step, error: BlobError, given: Settings) -> str:
     """Say why a server can't start, with the setting to blame first."""
     if step.name in OF_THE_DATABASE:
         return f"DATABASE_URL: can't write a row: {error.detail} {RIGHTS['database']}."
@@ -36,19 +36,19 @@ def about_start(backend: str, step: Step, error: DriveError, given: Settings) ->
     return f"{SETTINGS_OF_STORAGES[backend]}: can't {step.name}: {error.detail} {advice}"
 
 
-def about_database(step: str, error: DriveError) -> str:
+def about_database(step: str, error: BlobError) -> str:
     """Say what to do about a step of the database that failed."""
     if error.reason is None and step not in REACHING and error.kind is Kind.UNAVAILABLE:
         return f"{RIGHTS['database']}."
     return about_storage("database", step, error)
 
 
-def about_storage(backend: str, step: str, error: DriveError) -> str:
+def about_storage(backend: str, step: str, error: BlobError) -> str:
     """Say what to do about a step of a storage that failed."""
     return _by_kind(backend, error) or _by_reason(backend, step, error) or _by_step(backend, step)
 
 
-def _by_kind(backend: str, error: DriveError) -> str:
+def _by_kind(backend: str, error: BlobError) -> str:
     match error.kind:
         case Kind.NO_SPACE:
             return "Free some space, or give it more."
@@ -60,7 +60,7 @@ def _by_kind(backend: str, error: DriveError) -> str:
             return ""
 
 
-def _by_reason(backend: str, step: str, error: DriveError) -> str:
+def _by_reason(backend: str, step: str, error: BlobError) -> str:
     match error.reason:
         case Reason.DENIED:
             return f"{RIGHTS[backend]}."

@@ -24,7 +24,7 @@ from application.ports.metadata import (
     common_prefix,
 )
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import NotFound
 from domain.precondition import Precondition
 
 K = TypeVar("K")
@@ -65,7 +65,7 @@ class _Blobs(BlobRepository):
     async def get(self, blob_id: BlobId) -> Blob:
         blob = self._rows.get(blob_id)
         if blob is None:
-            raise DriveError(Kind.NOT_FOUND, "There is no blob with this id.", subject=blob_id)
+            raise NotFound("There is no blob with this id.", subject=blob_id)
         return replace(blob, read_at=self._now())
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:

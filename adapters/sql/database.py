@@ -16,7 +16,7 @@ Args = TypeVarTuple("Args")
 
 
 class Run(Protocol):
-    """Runs `function(connection, *args)` off the event loop. Raises DriveError for the faults of the database."""
+    """Runs `function(connection, *args)` off the event loop. Raises BlobError for the faults of the database."""
 
     async def __call__(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T: ...
 

@@ -18,7 +18,7 @@ from adapters.sql.database import Database, Transaction
 from adapters.sql.tls import advice
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, CommitUnknown, Kind, TimedOut, Unavailable, error_class
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -123,7 +123,7 @@ class EngineDatabase(Database):
 
     async def _close(self, connection: AsyncConnection) -> None:
         """Roll back, and give the connection back. One that is lost is thrown away: then the server rolls back."""
-        with suppress(DriveError):
+        with suppress(BlobError):
             async with self.answering():
                 await connection.close()
 
@@ -140,24 +140,24 @@ class EngineDatabase(Database):
             detail = f"{self.name} can't be used: {fault.args[-1]}"
             if hint := self.hint(fault):
                 detail = f"{detail.rstrip('.')}. {hint}"
-            raise DriveError(kind, detail, backend=self.name.lower()) from error
+            raise error_class(kind)(detail, backend=self.name.lower()) from error
         except (sa.exc.TimeoutError, TimeoutError) as error:
             detail = f"{self.name} did not answer in time. Try again later."
-            raise DriveError(Kind.TIMEOUT, detail, backend=self.name.lower()) from error
+            raise TimedOut(detail, backend=self.name.lower()) from error
         except ssl.SSLCertVerificationError as error:
             why = error.verify_message.rstrip(".")
             detail = f"{self.name} can't be used: its certificate is not good: {why}. {advice(error)}"
-            raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
+            raise Unavailable(detail, backend=self.name.lower()) from error
         except ssl.SSLError as error:
             detail = f"{self.name} can't be used: TLS failed: {error}. See which versions of TLS it allows."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower()) from error
+            raise Unavailable(detail, backend=self.name.lower()) from error
         except OSError as error:
-            raise DriveError(Kind.UNAVAILABLE, self.unreachable(error), backend=self.name.lower()) from error
+            raise Unavailable(self.unreachable(error), backend=self.name.lower()) from error
 
-    def refusal(self) -> DriveError:
+    def refusal(self) -> BlobError:
         """The error for a server that takes no writes."""
         detail = f"The {self.name} at this address is a standby, or read-only. Use the server that takes writes."
-        return DriveError(Kind.UNAVAILABLE, detail, backend=self.name.lower())
+        return Unavailable(detail, backend=self.name.lower())
 
     def _abandon_read_only(self, context: ExceptionContext) -> None:
         if isinstance(context.sqlalchemy_exception, sa.exc.DBAPIError):
@@ -185,21 +185,19 @@ class _Transaction(Transaction):
         try:
             async with self._database.answering():
                 return await self._connection.run_sync(function, *args)
-        except (DriveError, sa.exc.DBAPIError) as error:
+        except (BlobError, sa.exc.DBAPIError) as error:
             # A refusal of ours means nothing to the server. After a fault it may have undone what came before.
-            self._whole = self._whole and isinstance(error, DriveError) and error.__cause__ is None
+            self._whole = self._whole and isinstance(error, BlobError) and error.__cause__ is None
             raise
 
     async def commit(self) -> None:
         if not self._whole:
             detail = "The transaction can't be committed: a statement in it failed."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend=self._database.name.lower())
+            raise Unavailable(detail, backend=self._database.name.lower())
         try:
             await run_to_completion(self._commit())
-        except DriveError as error:
-            if error.kind not in (Kind.UNAVAILABLE, Kind.TIMEOUT):
-                raise
-            raise DriveError(Kind.COMMIT_UNKNOWN, error.detail, backend=error.backend) from error
+        except (Unavailable, TimedOut) as error:
+            raise CommitUnknown(error.detail, backend=error.backend) from error
 
     async def _commit(self) -> None:
         async with self._database.answering():

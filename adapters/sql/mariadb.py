@@ -19,7 +19,7 @@ from adapters.sql.engine import EngineDatabase
 from adapters.sql.tls import Tls
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, TimedOut, Unavailable
 
 # By the server's numbers, and from 2000 on the client's (MariaDB's list of error codes). What is not here is a fault
 # of our own.
@@ -152,7 +152,7 @@ class MariadbDatabase(EngineDatabase):
     def upgrade(self, connection: Connection) -> None:
         if not connection.scalar(sa.select(sa.func.get_lock(MIGRATION_LOCK, self._lock_timeout))):
             detail = "Another process prepares the tables of MariaDB, and takes long. Try again later."
-            raise DriveError(Kind.TIMEOUT, detail, backend="mariadb")
+            raise TimedOut(detail, backend="mariadb")
         # If this fails, the lock goes with the connection.
         migrations.upgrade(connection)
         connection.commit()
@@ -189,7 +189,7 @@ class MariadbDatabase(EngineDatabase):
             raise
         except NONSENSE as error:
             detail = "What answers there does not speak MariaDB's protocol. Is this its address?"
-            raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb") from error
+            raise Unavailable(detail, backend="mariadb") from error
         return connection
 
     @cached_property
@@ -213,7 +213,7 @@ class _Connection(aiomysql.Connection):  # type: ignore[misc]
         # Before the login, so that no other server learns of the password.
         if "MariaDB" not in self.server_version:
             detail = f"The server is not MariaDB, but calls itself {self.server_version}. Only MariaDB is supported."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
+            raise Unavailable(detail, backend="mariadb")
         if self.is_required and self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise aiomysql.OperationalError(NO_TLS, "the server offers no TLS")
         await super()._request_authentication()
@@ -241,8 +241,8 @@ def _check_server(connection: Connection) -> None:
     version = connection.dialect.server_version_info or ()
     if version < OLDEST:
         detail = f"MariaDB is of version {'.'.join(map(str, version))}, and must be 10.6 or newer."
-        raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
+        raise Unavailable(detail, backend="mariadb")
     packet = connection.scalar(sa.text("SELECT @@max_allowed_packet"))
     if packet < SMALLEST_PACKET:
         detail = f"MariaDB's max_allowed_packet is {packet:,} bytes. Set it to {SMALLEST_PACKET:,} or more."
-        raise DriveError(Kind.UNAVAILABLE, detail, backend="mariadb")
+        raise Unavailable(detail, backend="mariadb")

@@ -18,7 +18,7 @@ from adapters.sql.engine import EngineDatabase
 from adapters.sql.tls import Tls
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, Unavailable
 
 # By SQLSTATE, and by its class where all of a class are alike (PostgreSQL's manual, appendix A).
 # What is not here is a fault of our own.
@@ -124,7 +124,7 @@ class PostgresqlDatabase(EngineDatabase):
         encoding = connection.scalar(sa.text("SHOW server_encoding"))
         if encoding != "UTF8":
             detail = f"The database has the encoding {encoding}. Create one with ENCODING 'UTF8'."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend="postgresql")
+            raise Unavailable(detail, backend="postgresql")
 
     def upgrade(self, connection: Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
@@ -144,7 +144,7 @@ class PostgresqlDatabase(EngineDatabase):
             connection = await asyncpg.connect(ssl=self._ssl, **options)
         except ClientConfigurationError as error:
             detail = f"PostgreSQL can't be used: {error.args[0]}."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend="postgresql") from error
+            raise Unavailable(detail, backend="postgresql") from error
         try:
             await self._examine_session(connection, options["timeout"])
         except BaseException:

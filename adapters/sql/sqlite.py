@@ -21,7 +21,7 @@ from adapters.sql.database import Database, Transaction
 from adapters.sql.sqlite_file import SqliteFile
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, CommitUnknown, Kind, TimedOut, Unavailable, error_class
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -129,7 +129,7 @@ class SqliteDatabase(Database):
             async with asyncio.timeout(self._config.timeout):
                 await self._turn.acquire()
         except TimeoutError:
-            raise DriveError(Kind.TIMEOUT, "Too many writes wait for the database. Try again later.") from None
+            raise TimedOut("Too many writes wait for the database. Try again later.") from None
 
     def translated(self, function: Callable[[], T]) -> T:
         """Run a function, and say what went wrong in the port's words."""
@@ -140,7 +140,7 @@ class SqliteDatabase(Database):
             if kind is None:
                 raise
             detail = f"The database {self._config.path} can't be used: {error.orig}. Check the file and its folder."
-            raise DriveError(kind, detail, backend="sqlite") from error
+            raise error_class(kind)(detail, backend="sqlite") from error
 
     def _prepare(self) -> None:
         self.file.look()
@@ -156,7 +156,7 @@ class SqliteDatabase(Database):
     def _upgrade(self) -> None:
         if self._switch_to_wal() != "wal":
             detail = f"The file system of {self._path.parent} can't hold SQLite's write-ahead log. Use a local disk."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend="sqlite")
+            raise Unavailable(detail, backend="sqlite")
         # Not only for its own sake: the lock lets one process at a time set up the tables.
         self._writer.exec_driver_sql("BEGIN IMMEDIATE")
         try:
@@ -188,7 +188,7 @@ class SqliteDatabase(Database):
         self._connections.append(connection)
         try:
             self.file.verify()
-        except DriveError:
+        except BlobError:
             self._connections.remove(connection)
             connection.close()
             raise
@@ -213,7 +213,7 @@ class SqliteDatabase(Database):
         self._write_thread.__exit__(None, None, None)
         try:
             self.file.verify()
-        except DriveError:
+        except BlobError:
             self._leave_no_log()
         while self._connections:
             self._connections.pop().close()
@@ -251,15 +251,15 @@ class _Transaction(Transaction):
     async def commit(self) -> None:
         try:
             await self._thread.run(self._database.translated, self._commit)
-        except DriveError as error:
-            if error.kind is not Kind.UNAVAILABLE or not self._committing:
+        except Unavailable as error:
+            if not self._committing:
                 raise
             # The file was replaced, or the log may hold the commit although its sync failed.
-            raise DriveError(Kind.COMMIT_UNKNOWN, error.detail, backend=error.backend) from error
+            raise CommitUnknown(error.detail, backend=error.backend) from error
 
     async def end(self) -> None:
         if self._open:
-            with suppress(DriveError):  # the next one tries again, and must succeed to begin
+            with suppress(BlobError):  # the next one tries again, and must succeed to begin
                 await self._thread.run(self._database.translated, lambda: _roll_back(self._connection))
 
     def _commit(self) -> None:

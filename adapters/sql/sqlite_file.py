@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from application.ports.schema import Opening
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Unavailable
 
 PRIVATE = 0o600
 SUFFIXES = ("-wal", "-shm")
@@ -76,5 +76,5 @@ def _identity(path: Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _unavailable(detail: str) -> DriveError:
-    return DriveError(Kind.UNAVAILABLE, detail, backend="sqlite")
+def _unavailable(detail: str) -> BlobError:
+    return Unavailable(detail, backend="sqlite")

@@ -6,7 +6,7 @@ from typing import Self
 
 from sqlalchemy import URL
 
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Unavailable
 
 # Of OpenSSL (X509_V_ERR_...).
 OTHER_NAME = {62, 64}  # a host name, an IP address
@@ -86,5 +86,5 @@ def _trusting_anybody() -> ssl.SSLContext:
     return context
 
 
-def _unusable(parameter: str, path: str | None, error: OSError) -> DriveError:
-    return DriveError(Kind.UNAVAILABLE, f"The file {path} that {parameter} names can't be used: {error}.")
+def _unusable(parameter: str, path: str | None, error: OSError) -> BlobError:
+    return Unavailable(f"The file {path} that {parameter} names can't be used: {error}.")

@@ -18,7 +18,7 @@ from adapters.sql.tables import CHUNKS
 from adapters.storage.chunking import rechunk
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import AlreadyExists, BlobError, CommitUnknown, Kind, RolledBack, error_class
 
 CHUNK = 512 * 1024
 DELETE_AT_ONCE = 64  # chunks
@@ -63,8 +63,8 @@ class DatabaseBlobStore(BlobStore):
                 number += 1
                 size += len(chunk)
         except BaseException as error:
-            if number or not _is(error, Kind.ALREADY_EXISTS):
-                with suppress(DriveError):  # what is left now is found by the reaper
+            if number or not isinstance(error, AlreadyExists):
+                with suppress(BlobError):  # what is left now is found by the reaper
                     await self.delete(key)
             raise
         return Stored(size)
@@ -110,9 +110,7 @@ class DatabaseBlobStore(BlobStore):
             async with self._database.transaction() as transaction:
                 yield transaction
                 await transaction.commit()
-        except DriveError as error:
-            if error.kind not in (Kind.COMMIT_UNKNOWN, Kind.ROLLED_BACK):
-                raise
+        except (CommitUnknown, RolledBack) as error:
             raise self._error(Kind.UNAVAILABLE, error.detail, operation, key) from error
 
     async def _extent(self, key: ObjectKey, operation: str) -> _Extent:
@@ -131,12 +129,8 @@ class DatabaseBlobStore(BlobStore):
             if piece := data[max(part.start - begin, 0) : part.stop - begin]:
                 yield piece
 
-    def _error(self, kind: Kind, detail: str, operation: str, key: ObjectKey) -> DriveError:
-        return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key)
-
-
-def _is(error: BaseException, kind: Kind) -> bool:
-    return isinstance(error, DriveError) and error.kind is kind
+    def _error(self, kind: Kind, detail: str, operation: str, key: ObjectKey) -> BlobError:
+        return error_class(kind)(detail, operation=operation, backend=self.backend, subject=key)
 
 
 def _insert_chunk(connection: Connection, key: ObjectKey, number: int, data: bytes) -> bool:

@@ -8,7 +8,7 @@ from io import BytesIO
 
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import AlreadyExists, NotFound
 
 
 class MemoryBlobStore(BlobStore):
@@ -27,7 +27,7 @@ class MemoryBlobStore(BlobStore):
         data = gathered.getvalue()
         if key in self._objects:
             detail = "An object is under this key already."
-            raise DriveError(Kind.ALREADY_EXISTS, detail, operation="put", backend=self.backend, subject=key)
+            raise AlreadyExists(detail, operation="put", backend=self.backend, subject=key)
         self._objects[key] = data
         self._written[key] = self._now()
         return Stored(len(data))
@@ -60,7 +60,7 @@ class MemoryBlobStore(BlobStore):
             return self._objects[key]
         except KeyError:
             detail = "There is no object under this key."
-            raise DriveError(Kind.NOT_FOUND, detail, operation=operation, backend=self.backend, subject=key) from None
+            raise NotFound(detail, operation=operation, backend=self.backend, subject=key) from None
 
 
 async def _one_chunk(data: bytes) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from application.ports.metadata import Garbage, UnitOfWorkFactory
 from application.repeat import repeated
 from application.uploads.unknown_commit import WAITS, settle
 from domain.blob import Blob, BlobId
-from domain.errors import DriveError, Kind
+from domain.errors import CommitUnknown, NotFound
 from domain.precondition import ANY, Precondition
 
 
@@ -34,9 +34,7 @@ class DeleteBlob:
             try:
                 await work.commit()
                 return
-            except DriveError as error:
-                if error.kind is not Kind.COMMIT_UNKNOWN:
-                    raise
+            except CommitUnknown as error:
                 lost = error
         await settle(lambda: self._see_to_it(blob), lost, self.waits)
 
@@ -45,9 +43,7 @@ class DeleteBlob:
         async with self.units() as work:
             try:
                 current = await work.blobs.remove(blob.id, ANY)  # which waits for the first commit, should it be late
-            except DriveError as error:
-                if error.kind is not Kind.NOT_FOUND:
-                    raise
+            except NotFound:
                 return
             if current.location == blob.location:  # and not a newer version
                 await work.garbage.add(Garbage(blob.location), after=self.grace)

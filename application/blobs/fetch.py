@@ -1,7 +1,7 @@
 """Fetch a blob: its row first, then its object."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -12,7 +12,7 @@ from application.blobs.store import GRACE
 from application.ports.metadata import BlobReader, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import Blob, BlobId, ByteRange, Location
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, IntegrityError, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,8 @@ class FetchBlob:
     async def __call__(self, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None] = whole) -> OpenBlob:
         blob = await self.blobs.get(blob_id)
         while True:
-            try:
+            with suppress(NotFound):
                 return await self._open(blob, choose(blob))
-            except DriveError as error:
-                if error.kind is not Kind.NOT_FOUND:
-                    raise
             # Replaced, and the old object reaped, between the two reads? Then there is another version by now, of
             # which another part may be wanted.
             newer = await self.blobs.get(blob_id)
@@ -94,6 +91,6 @@ class FetchBlob:
             yield chunks
 
 
-def damaged(blob: Blob, fault: str) -> DriveError:
+def damaged(blob: Blob, fault: str) -> BlobError:
     detail = f"The stored object of this blob {fault}; it should have {blob.size:,} bytes. Tell the operator."
-    return DriveError(Kind.INTEGRITY, detail, backend=blob.location.backend, subject=blob.location.key)
+    return IntegrityError(detail, backend=blob.location.backend, subject=blob.location.key)

@@ -23,7 +23,7 @@ from application.uploads.replay import KEPT, ReplayableBody
 from application.uploads.retry import ONCE, Retry
 from application.uploads.unknown_commit import WAITS, settle
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Draft, Location
-from domain.errors import DriveError, Kind
+from domain.errors import AlreadyExists, BlobError, CommitUnknown, IntegrityError, LeaseLost, NotFound, Unavailable
 from domain.precondition import ANY, Precondition
 
 LEASE = timedelta(minutes=10)  # at least
@@ -101,9 +101,9 @@ class StoreBlob:
             try:
                 async with self._abandoned_if_it_fails(location):
                     return await self._write(location, new, body)
-            except DriveError as error:
+            except Unavailable as error:
                 wait = next(waits, None)
-                if wait is None or error.kind is not Kind.UNAVAILABLE or not body.can_replay:
+                if wait is None or not body.can_replay:
                     raise
                 self.retry.report(location.backend, error, wait)
             await asyncio.sleep(wait)
@@ -114,8 +114,8 @@ class StoreBlob:
             yield
         except BaseException as error:
             # A fault here loses nothing: the upload's lease runs out, and the reaper does the same.
-            with suppress(DriveError):
-                if not await abandon(self.units, location) and _is_lease_lost(error):
+            with suppress(BlobError):
+                if not await abandon(self.units, location) and isinstance(error, LeaseLost):
                     # The reaper may have deleted for the last time before this object was written.
                     await self.stores.holding(location).delete(location.key)
             raise
@@ -140,7 +140,7 @@ class StoreBlob:
                 stored = await self._put(location, chunks)
         if stored.size != intake.size:
             detail = f"The storage keeps {stored.size:,} bytes of the {intake.size:,} that it was given."
-            raise DriveError(Kind.INTEGRITY, detail, backend=location.backend, subject=location.key)
+            raise IntegrityError(detail, backend=location.backend, subject=location.key)
         blob_id = new.id if isinstance(new.id, BlobId) else new.id()
         return Draft(
             blob_id,
@@ -154,14 +154,10 @@ class StoreBlob:
     async def _put(self, location: Location, chunks: AsyncIterable[bytes]) -> Stored:
         try:
             return await self.stores.holding(location).put(location.key, chunks)
-        except DriveError as error:
-            if error.kind is not Kind.ALREADY_EXISTS:
-                raise
+        except AlreadyExists as error:
             # Keys are never used twice: this is a request to the backend whose answer was lost, and that was repeated.
             detail = "The storage holds this object already. Store the blob again."
-            raise DriveError(
-                Kind.UNAVAILABLE, detail, operation="put", backend=location.backend, subject=location.key
-            ) from error
+            raise Unavailable(detail, operation="put", backend=location.backend, subject=location.key) from error
 
     async def _renewing(self, location: Location, intake: Intake, renewals: Renewals) -> AsyncGenerator[bytes]:
         """Pass the chunks on, and renew the lease now and then, also while the storage is busy with what it has."""
@@ -192,13 +188,13 @@ class StoreBlob:
                 if published.replaced is not None:
                     await work.garbage.add(Garbage(published.replaced.location), after=self.grace)
                 await work.commit()
-        except DriveError as error:
-            if published is None or error.kind is not Kind.COMMIT_UNKNOWN:
+        except CommitUnknown as error:
+            if published is None:
                 raise
             await self._find_published(draft, error)
         return StoredBlob(published.blob, published.replaced is not None)
 
-    async def _find_published(self, draft: Draft, lost: DriveError) -> None:
+    async def _find_published(self, draft: Draft, lost: BlobError) -> None:
         """See whether the commit whose answer was `lost` has happened. Raises UNAVAILABLE if not, `lost` if none tells.
 
         The fence tells. It waits for that commit, and either finds the upload, which then can't be published any more,
@@ -206,7 +202,7 @@ class StoreBlob:
         """
         if await settle(lambda: abandon(self.units, draft.location), lost, self.waits):
             detail = "The connection to the database was lost, and nothing was stored. Store the blob again."
-            raise DriveError(Kind.UNAVAILABLE, detail, backend=lost.backend, subject=draft.id) from lost
+            raise Unavailable(detail, backend=lost.backend, subject=draft.id) from lost
         current = await settle(lambda: self._current(draft.id), lost, self.waits)
         if current is None or current.location != draft.location:
             raise lost
@@ -220,10 +216,8 @@ async def _commit_unseen(work: UnitOfWork) -> None:
     """Commit what is no blob yet, so that nothing is unknown to the client: none was stored."""
     try:
         await work.commit()
-    except DriveError as error:
-        if error.kind is not Kind.COMMIT_UNKNOWN:
-            raise
-        raise DriveError(Kind.UNAVAILABLE, error.detail, backend=error.backend) from error
+    except CommitUnknown as error:
+        raise Unavailable(error.detail, backend=error.backend) from error
 
 
 async def abandon(units: UnitOfWorkFactory, location: Location) -> bool:
@@ -239,16 +233,10 @@ async def abandon(units: UnitOfWorkFactory, location: Location) -> bool:
 async def current_version(work: UnitOfWork, blob_id: BlobId) -> Blob | None:
     try:
         return await work.blobs.get(blob_id)
-    except DriveError as error:
-        if error.kind is not Kind.NOT_FOUND:
-            raise
+    except NotFound:
         return None
 
 
-def _is_lease_lost(error: BaseException) -> bool:
-    return isinstance(error, DriveError) and error.kind is Kind.LEASE_LOST
-
-
-def lease_lost(location: Location) -> DriveError:
+def lease_lost(location: Location) -> BlobError:
     detail = "The upload stood still for too long and was given up. Send it again."
-    return DriveError(Kind.LEASE_LOST, detail, backend=location.backend, subject=location.key)
+    return LeaseLost(detail, backend=location.backend, subject=location.key)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, IntegrityError
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Step:
 
     name: str
     seconds: float
-    fault: DriveError | None = None
+    fault: BlobError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Checklist:
         began = self.monotonic()
         try:
             yield
-        except DriveError as fault:
+        except BlobError as fault:
             fault.locate(self.backend, name)
             self.taken.append(Step(name, self.monotonic() - began, fault))
             raise
@@ -41,4 +41,4 @@ class Checklist:
 def require(holds: bool, otherwise: str) -> None:
     """Raise INTEGRITY, `otherwise`."""
     if not holds:
-        raise DriveError(Kind.INTEGRITY, otherwise)
+        raise IntegrityError(otherwise)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from application.checks.checklist import Checklist, Step, require
 from application.ports.metadata import BlobReader, KeySource, UnitOfWorkFactory
 from domain.blob import BlobId, Location
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, NotFound
 
 LEASE = timedelta(minutes=10)
 
@@ -30,7 +30,7 @@ class CheckDatabase:
     async def __call__(self, backend: str) -> Sequence[Step]:
         """`backend`: the name of a storage that has a reaper."""
         steps = Checklist()
-        with suppress(DriveError):  # it is in the steps
+        with suppress(BlobError):  # it is in the steps
             await self._probe(steps, Location(backend, self.new_key()))
         return steps.taken
 
@@ -49,16 +49,13 @@ class CheckDatabase:
             with steps.taking("delete"):
                 require(await self._remove(location), "A row that was committed is not there.")
         except BaseException:
-            with suppress(DriveError):  # interrupted, too; what is left now is found by the reaper
+            with suppress(BlobError):  # interrupted, too; what is left now is found by the reaper
                 await self._remove(location)
             raise
 
     async def _look_for_what_is_not_there(self) -> None:
-        try:
+        with suppress(NotFound):
             await self.blobs.get(BlobId(self.new_key().value))
-        except DriveError as fault:
-            if fault.kind is not Kind.NOT_FOUND:
-                raise
 
     async def _remove(self, location: Location) -> bool:
         async with self.units() as work:

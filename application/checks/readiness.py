@@ -11,7 +11,7 @@ from application.blobs.store import abandon
 from application.ports.metadata import KeySource, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import Location
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind, TimedOut
 
 DEADLINE = timedelta(seconds=5)
 PROBE_LEASE = timedelta(minutes=1)
@@ -35,7 +35,7 @@ class ReadinessProblem:
     severity: Severity = Severity.NOT_READY
 
     @classmethod
-    def of_error(cls, part: str, error: DriveError) -> Self:
+    def of_error(cls, part: str, error: BlobError) -> Self:
         """A full disk takes nothing new and gives out all that it has; any other error may be one for readers too."""
         severity = Severity.DEGRADED if error.kind is Kind.NO_SPACE else Severity.NOT_READY
         return cls(part, error.kind.value, str(error), severity)
@@ -90,7 +90,7 @@ class CheckReady:
     async def _recognise(self, location: Location) -> None:
         try:
             await self.recognise(location.backend)
-        except DriveError:
+        except BlobError:
             await self._give_up(location)
             raise
 
@@ -99,7 +99,7 @@ class CheckReady:
         try:
             await store.put(location.key, _probe())
             await store.delete(location.key)
-        except DriveError:
+        except BlobError:
             await abandon(self.units, location)
             raise
 
@@ -108,16 +108,16 @@ class CheckReady:
             await work.uploads.remove(location.key)
             await work.commit()
 
-    async def _within_deadline(self, probe: Coroutine[None, None, None]) -> DriveError | None:
+    async def _within_deadline(self, probe: Coroutine[None, None, None]) -> BlobError | None:
         task = asyncio.create_task(probe)
         # Not asyncio.timeout: it would wait for a cancelled probe to clean up, for as long as a dead disk hangs.
         done, _ = await asyncio.wait({task}, timeout=self.deadline.total_seconds())
         if not done:
             task.add_done_callback(lambda late: late.cancelled() or late.exception())  # it is told already
             task.cancel()
-            return DriveError(Kind.TIMEOUT, f"It took no write within {self.deadline.total_seconds():g} s.")
+            return TimedOut(f"It took no write within {self.deadline.total_seconds():g} s.")
         match task.exception():
-            case None | DriveError() as fault:
+            case None | BlobError() as fault:
                 return fault
             case bug:
                 raise bug

@@ -17,7 +17,7 @@ from application.ports.metadata import KeySource, UnitOfWorkFactory
 from application.repeat import repeated
 from application.stores import Stores
 from domain.blob import ByteRange, Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, NotFound
 
 PROBE = bytes(range(256)) * 400  # each byte there is, for servers that would rather have text
 PART = ByteRange(1000, 2001)
@@ -41,7 +41,7 @@ class CheckStorage:
         steps = Checklist(backend)
         location = Location(backend, self.new_key())
         store = self.stores.by_name[backend]
-        with suppress(DriveError):  # it is in the steps
+        with suppress(BlobError):  # it is in the steps
             with steps.taking("reach"):
                 if write:
                     await self.recognise(backend)  # before the check, which makes a folder that is missing
@@ -58,15 +58,15 @@ class CheckStorage:
             with steps.taking("forget"):
                 await repeated(lambda: self._forget(location))
         except BaseException as error:
-            with suppress(DriveError):  # what can't be cleared up now, the reaper finds
-                await self._clear_up(store, location, failed=isinstance(error, DriveError))
+            with suppress(BlobError):  # what can't be cleared up now, the reaper finds
+                await self._clear_up(store, location, failed=isinstance(error, BlobError))
             raise
 
     async def _clear_up(self, store: BlobStore, location: Location, *, failed: bool) -> None:
         """After a step that `failed`, or that was interrupted: then nothing can land late."""
         try:
             await store.delete(location.key)
-        except DriveError:
+        except BlobError:
             failed = True
         await (abandon(self.units, location) if failed else self._forget(location))
 
@@ -114,8 +114,6 @@ async def _read(store: BlobStore, key: ObjectKey, part: ByteRange | None) -> byt
 async def _is_gone(store: BlobStore, key: ObjectKey) -> bool:
     try:
         await store.stat(key)
-    except DriveError as fault:
-        if fault.kind is not Kind.NOT_FOUND:
-            raise
+    except NotFound:
         return True
     return False

@@ -16,7 +16,7 @@ from datetime import timedelta
 from application.ports.metadata import Garbage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import Location
-from domain.errors import DriveError
+from domain.errors import BlobError
 
 BATCH = 100
 AT_ONCE = 4
@@ -32,7 +32,7 @@ class Reaped:
 
     deleted: int
     more: bool
-    faults: tuple[DriveError, ...]
+    faults: tuple[BlobError, ...]
 
 
 NOTHING = Reaped(0, more=False, faults=())
@@ -61,7 +61,7 @@ class Reap:
         expired = await self._give_up_expired_uploads(backend)
         due = await self._claim(backend)
         deleted: list[Garbage] = []
-        faults: list[DriveError] = []
+        faults: list[BlobError] = []
         for start in range(0, len(due), AT_ONCE):
             some = due[start : start + AT_ONCE]
             outcomes = await asyncio.gather(*map(self._delete, some))
@@ -90,10 +90,10 @@ class Reap:
                 await work.commit()
             return due
 
-    async def _delete(self, garbage: Garbage) -> DriveError | None:
+    async def _delete(self, garbage: Garbage) -> BlobError | None:
         try:
             await self.stores.holding(garbage.location).delete(garbage.location.key)
-        except DriveError as fault:
+        except BlobError as fault:
             return fault
         return None
 

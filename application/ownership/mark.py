@@ -24,7 +24,7 @@ from application.ports.metadata import (
 )
 from application.stores import Stores
 from domain.blob import Location
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, LeaseLost
 
 LEASE = timedelta(minutes=10)
 
@@ -78,7 +78,7 @@ class MarkStorage:
             for key in (new.identity, new.epoch):
                 if not await work.uploads.remove(key):
                     detail = "To mark the storage took longer than the lease. Try again."
-                    raise DriveError(Kind.LEASE_LOST, detail, backend=new.backend)
+                    raise LeaseLost(detail, backend=new.backend)
             if not await (work.storages.add(new) if old is None else work.storages.replace(old, new)):
                 return False
             if old is not None:
@@ -88,7 +88,7 @@ class MarkStorage:
 
     async def _abandon(self, locations: list[Location]) -> None:
         for location in locations:
-            with suppress(DriveError):  # the lease runs out, and the reaper does the same
+            with suppress(BlobError):  # the lease runs out, and the reaper does the same
                 await abandon(self.units, location)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from application.ports.blob_store import BlobStore
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import NotFound, Unavailable
 
 # The rows are where these keep their bytes, so neither is ever without the other.
 WITHOUT_MARKERS = frozenset({"database", "memory"})
@@ -22,7 +22,7 @@ SHORTEST = timedelta(seconds=1)
 LONGEST = timedelta(minutes=5)  # a server that starts waits for several of them before it deletes
 
 
-class UnknownStorage(DriveError):
+class UnknownStorage(Unavailable):
     """The storage is not the one that the database knows. Nothing may be stored, deleted or concluded there."""
 
     def __init__(self, backend: str, reason: str = "its marker is missing") -> None:
@@ -31,7 +31,7 @@ class UnknownStorage(DriveError):
             " the right folder or bucket? If it was restored, copied or moved on purpose, run"
             f" drivebay adopt --storage {backend}."
         )
-        super().__init__(Kind.UNAVAILABLE, detail, backend=backend)
+        super().__init__(detail, backend=backend)
 
 
 def interval_for(reap_interval: float) -> timedelta:
@@ -64,9 +64,7 @@ async def is_identity(store: BlobStore, key: ObjectKey) -> bool:
         if (await store.stat(key)).size > LARGEST:
             return False
         content: Any = json.loads(await read_marker(store, key))
-    except DriveError as error:
-        if error.kind is not Kind.NOT_FOUND:
-            raise
+    except NotFound:
         return False
     except (ValueError, RecursionError):
         return False

@@ -14,6 +14,7 @@ an epoch that is gone at once, or soon. It serves, and deletes nothing.
 
 import time
 from collections.abc import Awaitable, Callable, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -34,7 +35,7 @@ from application.ownership.sample import is_there
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import KnownStorage
 from domain.blob import Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import AlreadyExists, Unavailable
 
 LEASE = timedelta(minutes=10)
 # A living database replaces the epoch once an interval. It may be late, and a replica may die just when it is its turn.
@@ -152,7 +153,7 @@ class Ownership:
         """
         while (standing := await self.keep(backend)) is not Standing.OURS:
             if standing is Standing.TAKEN:
-                raise DriveError(Kind.UNAVAILABLE, taken(backend), backend=backend)
+                raise Unavailable(taken(backend), backend=backend)
             await wait(await self.pause(backend))
 
     # What is known, and what is there
@@ -195,7 +196,7 @@ class Ownership:
     async def _mark_now(self, backend: str) -> None:
         interval = self._interval
         if interval is None:
-            raise DriveError(Kind.UNAVAILABLE, not_marked(backend), backend=backend)
+            raise Unavailable(not_marked(backend), backend=backend)
         known, is_ours = await self._mark(backend, interval)
         if is_ours:
             self.created = self.created | {known.epoch}
@@ -264,11 +265,8 @@ class Ownership:
             await work.commit()
         store, at = self._store(claim.backend), self._now()
         more = {"next": str(begun.next)}
-        try:
+        with suppress(AlreadyExists):
             await write_marker(store, claim.key, CLAIM, at, **more)
-        except DriveError as error:
-            if error.kind is not Kind.ALREADY_EXISTS:
-                raise
         return await read_marker(store, claim.key) == encoded(CLAIM, claim.key, at, **more)
 
     async def _withdraw(self, claim: Location) -> None:

@@ -12,7 +12,7 @@ from application.concurrency import for_each
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import BlobReader
 from domain.blob import Blob, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import NotFound
 
 ENOUGH = 200  # objects
 PAGE = 1000  # rows
@@ -58,9 +58,7 @@ async def is_there(store: BlobStore, key: ObjectKey) -> bool:
     """Whether there is an object under the key."""
     try:
         await store.stat(key)
-    except DriveError as error:
-        if error.kind is not Kind.NOT_FOUND:
-            raise
+    except NotFound:
         return False
     return True
 

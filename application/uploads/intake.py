@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass, field
 
 from domain.blob import Digest
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, DigestMismatch, SizeMismatch, TooLarge
 
 # Below this a hop to another thread costs more than the hashing.
 HASH_IN_THREAD = 64 * 1024
@@ -53,18 +53,18 @@ class Intake:
         if self.size > self.max_bytes:
             raise too_large(self.max_bytes)
         if self.declared_size is not None and self.size > self.declared_size:
-            raise DriveError(Kind.SIZE_MISMATCH, f"More bytes came than the {self.declared_size:,} declared.")
+            raise SizeMismatch(f"More bytes came than the {self.declared_size:,} declared.")
 
     def _check(self) -> None:
         if self.declared_size is not None and self.size < self.declared_size:
             detail = f"The body ended after {self.size:,} of the {self.declared_size:,} bytes declared. Send it again."
-            raise DriveError(Kind.SIZE_MISMATCH, detail)
+            raise SizeMismatch(detail)
         if self.declared_digest is not None and self.digest != self.declared_digest:
             detail = (
                 f"The bytes that arrived have the SHA-256 {self.digest.hex}, not the one declared. Send them again."
             )
-            raise DriveError(Kind.DIGEST_MISMATCH, detail)
+            raise DigestMismatch(detail)
 
 
-def too_large(max_bytes: int) -> DriveError:
-    return DriveError(Kind.TOO_LARGE, f"A blob may have up to {max_bytes:,} bytes here.")
+def too_large(max_bytes: int) -> BlobError:
+    return TooLarge(f"A blob may have up to {max_bytes:,} bytes here.")

@@ -4,14 +4,14 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from domain.errors import DriveError
+from domain.errors import BlobError
 
 LONGEST_WAIT = 2.0  # seconds
-RetryReport = Callable[[str, DriveError, float], None]
+RetryReport = Callable[[str, BlobError, float], None]
 """Called before a further attempt, with the backend, the error, and the seconds until then."""
 
 
-def unreported(backend: str, error: DriveError, seconds: float) -> None:
+def unreported(backend: str, error: BlobError, seconds: float) -> None:
     """Report nothing."""
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from domain.errors import DriveError
+from domain.errors import BlobError
 
 T = TypeVar("T")
 
@@ -13,7 +13,7 @@ WAITS = (0.1, 0.3, 1.0, 3.0, 6.0)
 PATIENCE = 30.0  # seconds in all; the client waits for its answer meanwhile
 
 
-async def settle(ask: Callable[[], Awaitable[T]], lost: DriveError, waits: Sequence[float] = WAITS) -> T:
+async def settle(ask: Callable[[], Awaitable[T]], lost: BlobError, waits: Sequence[float] = WAITS) -> T:
     """What `ask` tells of the commit whose answer was `lost`. Raises `lost` if the database tells nothing in time.
 
     `ask` is called again while it raises what is temporary, so it may find what an earlier call of it has changed.
@@ -23,10 +23,10 @@ async def settle(ask: Callable[[], Awaitable[T]], lost: DriveError, waits: Seque
             for wait in (*waits, None):
                 try:
                     return await ask()
-                except DriveError as error:
+                except BlobError as error:
                     if not error.temporary or wait is None:
                         raise
                 await asyncio.sleep(wait)
-    except (DriveError, TimeoutError):
+    except (BlobError, TimeoutError):
         pass
     raise lost

@@ -15,7 +15,7 @@ from application.ports.metadata import BlobReader
 from application.uploads.intake import Intake
 from application.verification.findings import BackendReport, Defect, Finding
 from domain.blob import Blob, Digest, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, NotFound
 
 PAGE = 1000
 HELD = 10_000  # rows that one run may drop on a storage: they are held in memory
@@ -66,7 +66,7 @@ class VerifyBlobs:
     async def _look(self, side: BackendReport, store: BlobStore, blob: Blob) -> Finding | None:
         try:
             wrong = await self._wrong(store, blob)
-        except DriveError as fault:
+        except BlobError as fault:
             return Finding(Defect.UNREADABLE, blob.location, side.failed(fault), blob)
         side.worked()
         return wrong
@@ -75,9 +75,7 @@ class VerifyBlobs:
         key = blob.location.key
         try:
             size, digest = await (_read(store, key) if self.deep else _stat(store, key))
-        except DriveError as error:
-            if error.kind is not Kind.NOT_FOUND:
-                raise
+        except NotFound as error:
             return await _gone(store, blob, error)
         if size != blob.size:
             return _damaged(blob, f"Its object has {size:,} bytes, and should have {blob.size:,}.")
@@ -88,9 +86,7 @@ class VerifyBlobs:
     async def _is_current(self, blob: Blob) -> bool:
         try:
             return (await self.blobs.get(blob.id)).location == blob.location
-        except DriveError as error:
-            if error.kind is not Kind.NOT_FOUND:
-                raise
+        except NotFound:
             return False
 
 
@@ -107,13 +103,11 @@ async def _read(store: BlobStore, key: ObjectKey) -> tuple[int, Digest]:
     return intake.size, intake.digest
 
 
-async def _gone(store: BlobStore, blob: Blob, error: DriveError) -> Finding:
+async def _gone(store: BlobStore, blob: Blob, error: BlobError) -> Finding:
     """An object that was not found may still be there in part: then it is none that is missing."""
     try:
         await store.stat(blob.location.key)
-    except DriveError as again:
-        if again.kind is not Kind.NOT_FOUND:
-            raise
+    except NotFound:
         return Finding(Defect.MISSING, blob.location, "Its object is not there.", blob)
     return _damaged(blob, f"Its object can't be read to its end: {error.detail}")
 

@@ -12,7 +12,7 @@ from application.ports.blob_store import BlobStore
 from application.ports.metadata import UnitOfWorkFactory
 from application.verification.findings import BackendReport, Finding
 from domain.blob import Blob
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, NotFound, PreconditionFailed
 from domain.precondition import Precondition
 
 
@@ -49,7 +49,7 @@ class DropMissing:
         elif side.held:
             try:
                 await self.recognise(tally.backend)
-            except DriveError as fault:
+            except BlobError as fault:
                 side.give_up(fault)
                 side.refuse(fault.detail)
 
@@ -59,7 +59,7 @@ class DropMissing:
         try:
             if await is_there(store, finding.blob.location.key):
                 return None
-        except DriveError:
+        except BlobError:
             return finding
         return replace(finding, repaired=True) if await self._remove(finding.blob) else None
 
@@ -68,9 +68,7 @@ class DropMissing:
         async with self.units() as work:
             try:
                 removed = await work.blobs.remove(blob.id, Precondition(etags=frozenset({blob.etag})))
-            except DriveError as error:
-                if error.kind not in (Kind.NOT_FOUND, Kind.PRECONDITION_FAILED):
-                    raise
+            except (NotFound, PreconditionFailed):
                 return False
             if removed.location != blob.location:
                 return False  # the same bytes, stored again

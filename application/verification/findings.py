@@ -9,7 +9,7 @@ from typing import Protocol
 
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import Blob, Location, ObjectKey
-from domain.errors import DriveError
+from domain.errors import BlobError
 
 # Faults in a row, after each of which the next object might have been seen, until a storage is taken to be down.
 PATIENCE = 20
@@ -153,12 +153,12 @@ class BackendReport:
     def worked(self) -> None:
         self._faults_in_a_row = 0
 
-    def failed(self, fault: DriveError) -> str:
+    def failed(self, fault: BlobError) -> str:
         """Give up on the backend after too many faults in a row. Returns what to tell of this one."""
         self._faults_in_a_row += 1
         if self._faults_in_a_row == PATIENCE:
             self.give_up(fault)
         return f"It can't be looked at: {fault.detail}"
 
-    def give_up(self, fault: DriveError) -> None:
+    def give_up(self, fault: BlobError) -> None:
         self.tally.unverified = fault.detail

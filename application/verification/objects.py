@@ -6,7 +6,7 @@ for only in case the database is not the one that knows, such as one that was re
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import KnownStorage, NamedReader
 from application.verification.findings import BackendReport, Defect, Finding
 from domain.blob import Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, NotFound
 
 PAGE = 1000
 UNNAMED = "No blob, no upload and no garbage names this object."
@@ -61,7 +61,7 @@ class VerifyObjects:
         location = Location(side.tally.backend, key)
         try:
             stored, there = await _look(store, key)
-        except DriveError as fault:
+        except BlobError as fault:
             side.tell(Finding(Defect.UNREADABLE, location, side.failed(fault)))
             return
         side.worked()
@@ -82,7 +82,7 @@ class VerifyObjects:
                 side.refuse(taken(orphan.location.backend))
                 return orphan
             await store.delete(key)
-        except DriveError as fault:
+        except BlobError as fault:
             return replace(orphan, detail=f"It can't be removed: {fault.detail}")
         return replace(orphan, repaired=True)
 
@@ -103,7 +103,7 @@ async def _pages(side: BackendReport, store: BlobStore) -> AsyncGenerator[list[O
             if len(page) == PAGE:
                 yield page
                 page = []
-    except DriveError as fault:
+    except BlobError as fault:
         side.give_up(fault)
     if page:
         yield page
@@ -111,9 +111,6 @@ async def _pages(side: BackendReport, store: BlobStore) -> AsyncGenerator[list[O
 
 async def _look(store: BlobStore, key: ObjectKey) -> tuple[Stored | None, bool]:
     """What is known of an object, and whether anything is there: only a list shows what no object has become of."""
-    try:
+    with suppress(NotFound):
         return await store.stat(key), True
-    except DriveError as error:
-        if error.kind is not Kind.NOT_FOUND:
-            raise
     return None, await is_listed(store, key)

@@ -26,7 +26,7 @@ from application.verification.findings import (
     VerifyOptions,
 )
 from application.verification.objects import VerifyObjects
-from domain.errors import DriveError
+from domain.errors import BlobError
 
 AT_ONCE = 8
 NOT_CONFIGURED = "It is not configured. Configure it again, for as long as blobs name it."
@@ -87,7 +87,7 @@ class Verify:
                 if side.store is not None and not side.tally.unverified:
                     await self._objects(side, side.store)
             await self._count_backlog(sides)
-        except DriveError as fault:
+        except BlobError as fault:
             stopped = str(fault)
         for side in sides.values():
             side.tell_held()
@@ -102,7 +102,7 @@ class Verify:
         try:
             await self.recognise(side.tally.backend)
             await side.store.check()
-        except DriveError as fault:
+        except BlobError as fault:
             side.give_up(fault)
             return
         if repair is not None:
@@ -112,7 +112,7 @@ class Verify:
         """Let the storage be repaired, or note why not."""
         try:
             await self.acquire(side.tally.backend, wait)
-        except DriveError as fault:
+        except BlobError as fault:
             side.tally.not_repaired = fault.detail
             return
         if repair.even_if_most_are or await self._objects.matches(side, store):

@@ -11,7 +11,7 @@ import msgspec
 from application.ownership.adopt import Adopted
 from application.ownership.markers import WITHOUT_MARKERS, interval_for
 from application.ports.schema import Opening
-from domain.errors import DriveError
+from domain.errors import BlobError
 from entrypoints.cli.exit_codes import WRONG, tell_and_exit
 from entrypoints.cli.storage_option import chosen
 from entrypoints.composition import lifecycle
@@ -89,7 +89,7 @@ async def _adopt(given: Settings, wanted: list[str], dry_run: bool, even_if_miss
                 adopted = await container.adopt_storage()(
                     name, interval, dry_run=dry_run, even_if_missing=even_if_missing
                 )
-            except DriveError as fault:
+            except BlobError as fault:
                 failed = True
                 _write(as_json, f"{name}: {fault.detail}", {"storage": name, "adopted": False, "refused": fault.detail})
                 continue

@@ -42,7 +42,7 @@ from application.stores import Stores
 from application.uploads.retry import Retry
 from application.verification.verify import Verify
 from domain.blob import ObjectKey
-from domain.errors import DriveError
+from domain.errors import BlobError
 from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.settings import Settings
 from entrypoints.telemetry.logs import log_retry, tell_of_retry
@@ -169,7 +169,7 @@ def _retry(given: Settings, observer: Observer) -> Retry:
     return Retry(given.storage_attempts if on_server else 1, partial(_report_retry, observer))
 
 
-def _report_retry(observer: Observer, backend: str, error: DriveError, seconds: float) -> None:
+def _report_retry(observer: Observer, backend: str, error: BlobError, seconds: float) -> None:
     observer.retried(backend, "put")
     log_retry(error, seconds)
 

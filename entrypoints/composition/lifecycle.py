@@ -15,7 +15,7 @@ from application.ownership.ownership import Ownership, Standing, taken
 from application.ports.observer import Observer
 from application.ports.schema import Tables
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from entrypoints import advice
 from entrypoints.advice import SETTINGS_OF_STORAGES
 from entrypoints.background import in_background
@@ -100,7 +100,7 @@ class Started:
 
     created: Set[ObjectKey] = frozenset()
     missing_features: Sequence[BackendFeature] = ()
-    full: DriveError | None = None
+    full: BlobError | None = None
 
 
 NOTHING_KNOWN = Started()
@@ -118,7 +118,7 @@ async def check_start(container: Container) -> Started:
         return Started(container.ownership().created, container.missing_features().found, full)
 
 
-async def _try_writes(container: Container, active: str) -> DriveError | None:
+async def _try_writes(container: Container, active: str) -> BlobError | None:
     steps = await container.check_storage()(active)
     step = steps[-1]
     if step.fault is None or step.fault.kind is Kind.NO_SPACE:
@@ -140,7 +140,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
 async def _open_storage(container: Container, backend: str) -> None:
     try:
         await container.ownership().open(backend)
-    except DriveError as fault:
+    except BlobError as fault:
         raise StartError(f"{SETTINGS_OF_STORAGES[backend]}: {fault.detail}") from fault
 
 
@@ -161,7 +161,7 @@ async def tables(container: Container) -> AsyncIterator[Tables]:
         async with AsyncExitStack() as stack:
             await enter(stack, container.metadata())
             yield container.tables()
-    except DriveError as fault:
+    except BlobError as fault:
         raise StartError(f"DATABASE_URL: {fault.detail}") from fault
 
 
@@ -184,12 +184,12 @@ async def _check_others(container: Container) -> None:
             try:
                 await container.ownership().recognise(name)
                 await store.check()
-            except DriveError as fault:
+            except BlobError as fault:
                 LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(fault))
 
 
 async def enter(stack: AsyncExitStack, part: object) -> None:
-    """Open a part of the container, if it is one to be opened. Raises DriveError."""
+    """Open a part of the container, if it is one to be opened. Raises BlobError."""
     if isinstance(part, AbstractAsyncContextManager):
         await stack.enter_async_context(part)
 
@@ -197,7 +197,7 @@ async def enter(stack: AsyncExitStack, part: object) -> None:
 async def _enter(stack: AsyncExitStack, setting: str, part: object) -> None:
     try:
         await enter(stack, part)
-    except DriveError as fault:
+    except BlobError as fault:
         raise StartError(f"{setting}: {fault.detail}") from fault
 
 
@@ -220,7 +220,7 @@ async def _keep_once(ownership: Ownership, backend: str) -> tuple[str, float]:
         standing = await ownership.keep(backend)
         reason = taken(backend) if standing is Standing.TAKEN else ""
         return reason, (await ownership.pause(backend)).total_seconds()
-    except DriveError as fault:
+    except BlobError as fault:
         return str(fault), PAUSE
     except Exception:
         # It outlives its own faults, as the reaper does.
@@ -241,7 +241,7 @@ async def _reap_once(reap: Reap, backend: str, observer: Observer) -> bool:
         reaped = await reap(backend)
     except UnknownStorage:
         return False  # it is logged where the markers are kept
-    except DriveError as fault:
+    except BlobError as fault:
         LOG.warning("reaping has to wait", storage=backend, fault=str(fault))
     except Exception:
         # The reaper outlives its own faults: without it, the storage would fill up unseen.

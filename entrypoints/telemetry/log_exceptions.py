@@ -8,10 +8,10 @@ import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
-from domain.errors import DriveError
+from domain.errors import BlobError
 
-# DriveError leaves ids out itself. The others are about files, hosts, and names in the code.
-QUOTE_NO_VALUES = (DriveError, OSError, TypeError, AttributeError, NameError, ImportError)
+# BlobError leaves ids out itself. The others are about files, hosts, and names in the code.
+QUOTE_NO_VALUES = (BlobError, OSError, TypeError, AttributeError, NameError, ImportError)
 
 
 def summary(error: BaseException) -> str:

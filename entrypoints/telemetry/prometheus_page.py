@@ -15,7 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from application.ports.metadata import Backlog, BacklogReader
-from domain.errors import DriveError
+from domain.errors import BlobError
 from entrypoints import __version__
 from entrypoints.telemetry import workers
 from entrypoints.telemetry.metrics import Metrics
@@ -90,7 +90,7 @@ class _BacklogAtTimes:
     async def _ask(self) -> Sequence[Backlog]:
         try:
             return await self._read()
-        except DriveError as fault:
+        except BlobError as fault:
             LOG.warning("the backlog can't be counted", fault=str(fault))
             return []
 

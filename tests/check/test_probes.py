@@ -14,10 +14,10 @@ from application.checks.storage import PROBE, CheckStorage
 from application.ports.blob_store import Stored
 from application.stores import Stores
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, Unavailable
 
 ALL = ["reach", "note", "write", "read", "range", "stat", "list", "delete", "forget"]
-FAULT = DriveError(Kind.UNAVAILABLE, "It is down.")
+FAULT = Unavailable("It is down.")
 
 
 class Loses(MemoryBlobStore):

@@ -13,7 +13,7 @@ from typing import Any
 
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
-from domain.errors import DriveError
+from domain.errors import BlobError
 from tests.contracts.blob_store import MIB, PART, BlobStoreContract, chunked, pattern, read
 
 
@@ -92,7 +92,7 @@ async def one_wins(store: BlobStore, size: int) -> bool:
     ended = await asyncio.gather(*(put(data) for data in contents), return_exceptions=True)
     won = [data for data, outcome in zip(contents, ended, strict=True) if isinstance(outcome, Stored)]
     whole = False
-    with suppress(DriveError):
+    with suppress(BlobError):
         whole = [await read(store, key)] == won
     await store.delete(key)
     return whole
@@ -102,7 +102,7 @@ async def reads_outlive_deletes(store: BlobStore) -> bool:
     data, key = pattern(8 * MIB), ObjectKey.random()
     await store.put(key, chunked(data))
     found = b""
-    with suppress(DriveError):
+    with suppress(BlobError):
         async with store.open(key) as chunks:
             found = await anext(chunks)
             await store.delete(key)

@@ -13,7 +13,7 @@ import pytest
 
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind, NotFound, TooLarge
 from tests.contracts.leftovers import no_task_left
 
 KIB = 1024
@@ -68,9 +68,9 @@ async def keys(store: BlobStore, after: ObjectKey | None = None) -> list[ObjectK
     return [key async for key in store.keys(after)]
 
 
-def refused(kind: Kind) -> "pytest.RaisesExc[DriveError]":
-    """What is inside raises a DriveError of this kind."""
-    return pytest.raises(DriveError, check=lambda error: error.kind is kind)
+def refused(kind: Kind) -> "pytest.RaisesExc[BlobError]":
+    """What is inside raises a BlobError of this kind."""
+    return pytest.raises(BlobError, check=lambda error: error.kind is kind)
 
 
 async def never() -> None:
@@ -223,7 +223,7 @@ class BlobStoreContract:
         key = await self.put(store, first)
         [outcome] = await asyncio.gather(store.put(key, chunked(second)), return_exceptions=True)
         if first != second or outcome != Stored(len(first)):  # the very same bytes may be taken for those of this put
-            assert isinstance(outcome, DriveError), outcome
+            assert isinstance(outcome, BlobError), outcome
             assert outcome.kind is Kind.ALREADY_EXISTS
         assert await store.stat(key) == Stored(len(first))
         assert await read(store, key) == first
@@ -323,8 +323,8 @@ class BlobStoreContract:
     @pytest.mark.parametrize(
         "fault",
         [
-            DriveError(Kind.TOO_LARGE, "The source has more than it may have."),
-            DriveError(Kind.NOT_FOUND, "The source is an object that is gone."),
+            TooLarge("The source has more than it may have."),
+            NotFound("The source is an object that is gone."),
             TimeoutError("The source is a client that sends nothing."),
             ConnectionResetError(errno.ECONNRESET, "The source is a client that hung up."),
             OSError(errno.ENOSPC, "The source is on a disk of its own."),
@@ -380,7 +380,7 @@ class BlobStoreContract:
     async def test_what_is_not_there_is_named(self, store: BlobStore) -> None:
         key = ObjectKey.random()
         for looking in (store.stat, partial(read, store), partial(read, store, byte_range=ByteRange(0, 1))):
-            with pytest.raises(DriveError) as caught:
+            with pytest.raises(BlobError) as caught:
                 await looking(key)
             assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, key)
 
@@ -425,7 +425,7 @@ class BlobStoreContract:
         await store.delete(key)
         going_on.set()
         await asyncio.wait({putting})
-        assert isinstance(putting.exception(), DriveError | None)
+        assert isinstance(putting.exception(), BlobError | None)
         await store.delete(key)
         await self.expect_nothing(store, key)
 

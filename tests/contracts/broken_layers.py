@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable
 from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import Stored
 from domain.blob import ObjectKey
-from domain.errors import DriveError
+from domain.errors import BlobError
 from tests.contracts.blob_store import each
 from tests.contracts.layer import LayerContract
 from tests.contracts.proof import caught_by
@@ -19,5 +19,5 @@ class RepeatsPuts(BlobStoreLayer):
         kept = [chunk async for chunk in chunks]
         try:
             return await super().put(key, each(kept))
-        except DriveError:
+        except BlobError:
             return await super().put(key, each(kept))

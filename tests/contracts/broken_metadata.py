@@ -20,7 +20,7 @@ from adapters.metadata.memory import (
 )
 from application.ports.metadata import Backlog, Garbage, KnownStorage, Published, UnitOfWork, common_prefix
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, NotFound, Unavailable
 from domain.precondition import Precondition
 from tests.contracts.metadata import MetadataContract
 from tests.contracts.proof import caught_by
@@ -405,7 +405,7 @@ class DoesNotSayWhatItCouldNotRemove(Tampered):
     class Blobs(_Blobs):
         async def remove(self, blob_id: BlobId, precondition: Precondition) -> Blob:
             if self._rows.get(blob_id) is None:
-                raise DriveError(Kind.NOT_FOUND, "No rows.")
+                raise NotFound("No rows.")
             return await super().remove(blob_id, precondition)
 
 
@@ -429,8 +429,8 @@ class DoesNotNameWhatIsNotThere(Tampered):
         async def get(self, blob_id: BlobId) -> Blob:
             try:
                 return await super().get(blob_id)
-            except DriveError as error:
-                raise DriveError(error.kind, error.detail) from None
+            except BlobError as error:
+                raise type(error)(error.detail) from None
 
 
 @caught_by(MetadataContract.test_create_only_refuses_what_exists)
@@ -590,7 +590,7 @@ class IsSpoiltByARefusal(Tampered):
 
         async def put(self, draft: Draft, precondition: Precondition) -> Published:
             if self.spoilt:
-                raise DriveError(Kind.UNAVAILABLE, "current transaction is aborted")
+                raise Unavailable("current transaction is aborted")
             self.spoilt = True
             published = await super().put(draft, precondition)
             self.spoilt = False

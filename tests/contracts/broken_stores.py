@@ -11,7 +11,7 @@ from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, NotFound, RangeNotSatisfiable, TimedOut, Unavailable
 from tests.contracts.blob_store import STREAMS, BlobStoreContract, each, never
 from tests.contracts.proof import caught_by
 
@@ -217,7 +217,7 @@ class TellsTheSourcesFaultAsItsOwn(MemoryBlobStore):
         try:
             return await super().put(key, chunks)
         except Exception as error:
-            raise DriveError(Kind.UNAVAILABLE, "The storage can't be used.") from error
+            raise Unavailable("The storage can't be used.") from error
 
 
 @caught_by(BlobStoreContract.test_a_cancelled_put_leaves_nothing)
@@ -318,8 +318,8 @@ class CallsEveryFaultAbsence(MemoryBlobStore):
     async def put(self, key: ObjectKey, chunks: Chunks) -> Stored:
         try:
             return await super().put(key, chunks)
-        except DriveError as error:
-            raise DriveError(Kind.NOT_FOUND, error.detail, subject=key) from error
+        except BlobError as error:
+            raise NotFound(error.detail, subject=key) from error
 
 
 @caught_by(BlobStoreContract.test_what_is_not_there_is_named)
@@ -329,8 +329,8 @@ class DoesNotNameWhatIsNotThere(MemoryBlobStore):
     def _get(self, key: ObjectKey, operation: str) -> bytes:
         try:
             return super()._get(key, operation)
-        except DriveError as error:
-            raise DriveError(error.kind, error.detail) from None
+        except BlobError as error:
+            raise type(error)(error.detail) from None
 
 
 @caught_by(BlobStoreContract.test_a_delete_that_comes_before_its_put_takes_nothing)
@@ -387,7 +387,7 @@ class RefusesToCutARange(MemoryBlobStore):
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         if byte_range is not None and byte_range.stop > len(self._get(key, "read")):
-            raise DriveError(Kind.RANGE_NOT_SATISFIABLE, "The range ends behind the object's end.")
+            raise RangeNotSatisfiable("The range ends behind the object's end.")
         async with super().open(key, byte_range) as chunks:
             yield chunks
 
@@ -433,7 +433,7 @@ class KeepsThePlacesOfItsReadings(MemoryBlobStore):
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         if not self.free:
-            raise DriveError(Kind.TIMEOUT, "Too many objects are being read.")
+            raise TimedOut("Too many objects are being read.")
         self.free -= 1
         async with super().open(key, byte_range) as chunks:
             yield self.given_back_at_the_end(chunks)
@@ -490,7 +490,7 @@ class HasOneConnection(MemoryBlobStore):
 
     def _get(self, key: ObjectKey, operation: str) -> bytes:
         if self.writing:
-            raise DriveError(Kind.UNAVAILABLE, "A transfer is under way.")
+            raise Unavailable("A transfer is under way.")
         return super()._get(key, operation)
 
 
@@ -537,7 +537,7 @@ class KeepsThePlacesOfItsLists(MemoryBlobStore):
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         if not self.free:
-            raise DriveError(Kind.TIMEOUT, "Too many lists are under way.")
+            raise TimedOut("Too many lists are under way.")
         self.free -= 1
         async for key in super().keys(after):
             yield key

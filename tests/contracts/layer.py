@@ -8,7 +8,7 @@ import pytest
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind, error_class
 from tests.contracts.blob_store import each
 
 MakeLayer = Callable[[BlobStore], BlobStore]
@@ -29,7 +29,7 @@ class FailingPuts(MemoryBlobStore):
         source = aiter(chunks)
         for _ in range(self._chunks):
             await anext(source, None)  # layers may gather chunks
-        raise DriveError(self._kind, "not now")
+        raise error_class(self._kind)("not now")
 
 
 class LayerContract:
@@ -43,6 +43,6 @@ class LayerContract:
         store = around(failing)
         given = [ObjectKey.random() for _ in range(2)]
         for key in given:
-            with suppress(DriveError):
+            with suppress(BlobError):
                 await store.put(key, each(CHUNKS))
         assert failing.put_keys == given

@@ -22,7 +22,7 @@ from application.ports.metadata import (
 )
 from application.repeat import repeated
 from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
 from tests.contracts.blob_store import never, refused
 from tests.contracts.leftovers import no_task_left
@@ -125,7 +125,7 @@ async def remove(metadata: Metadata, blob_id: BlobId, precondition: Precondition
 async def outcomes(*racing: object) -> list[object]:
     """What each came to: its result, or the kind of its error."""
     ended = await asyncio.gather(*racing, return_exceptions=True)  # type: ignore[call-overload]
-    return [outcome.kind if isinstance(outcome, DriveError) else outcome for outcome in ended]
+    return [outcome.kind if isinstance(outcome, BlobError) else outcome for outcome in ended]
 
 
 @dataclass(frozen=True)
@@ -371,7 +371,7 @@ class MetadataContract:
         assert await metadata.blobs.by_key(between, 1000) == versions[10:]
 
     async def test_what_is_not_there_is_named(self, metadata: Metadata) -> None:
-        with pytest.raises(DriveError) as caught:
+        with pytest.raises(BlobError) as caught:
             await metadata.blobs.get(BlobId("nobody's"))
         assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, BlobId("nobody's"))
         async with metadata() as work:
@@ -395,7 +395,7 @@ class MetadataContract:
     async def test_create_only_refuses_what_exists(self, metadata: Metadata) -> None:
         first = blob()
         assert await put(metadata, first, CREATE_ONLY) is None
-        with pytest.raises(DriveError) as caught:
+        with pytest.raises(BlobError) as caught:
             await put(metadata, blob(), CREATE_ONLY)
         assert (caught.value.kind, caught.value.subject) == (Kind.ALREADY_EXISTS, BlobId("k5"))
         assert await metadata.blobs.get(first.id) == first
@@ -422,7 +422,7 @@ class MetadataContract:
         assert await put(metadata, versions[0], CREATE_ONLY) is None
 
     async def test_nothing_can_be_removed_where_nothing_is(self, metadata: Metadata) -> None:
-        with pytest.raises(DriveError) as caught:
+        with pytest.raises(BlobError) as caught:
             await remove(metadata, BlobId("nobody's"))
         assert (caught.value.kind, caught.value.subject) == (Kind.NOT_FOUND, BlobId("nobody's"))
 
@@ -555,7 +555,7 @@ class MetadataContract:
         for steps in range(15):  # none of the fourteen, up to all of them
             leaving = asyncio.create_task(unit(steps))
             await asyncio.wait({leaving})
-            assert leaving.cancelled() or isinstance(leaving.exception(), Fault | DriveError | None)
+            assert leaving.cancelled() or isinstance(leaving.exception(), Fault | BlobError | None)
             assert await self.rows(metadata) == rows, f"changed by a unit with {steps} changes"
         await self.expect_unchanged(metadata, there)
 

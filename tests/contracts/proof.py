@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from domain.errors import DriveError
+from domain.errors import BlobError
 
 T = TypeVar("T")
 Case = Callable[..., Awaitable[None]]
 
 # How a case fails that has found a fault. Anything else, such as a TypeError, is a fault of the proof.
-CAUGHT = (AssertionError, pytest.fail.Exception, DriveError)
+CAUGHT = (AssertionError, pytest.fail.Exception, BlobError)
 
 CAUGHT_BY: dict[type[object], Case] = {}
 

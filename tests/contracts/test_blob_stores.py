@@ -21,7 +21,7 @@ from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemCon
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.contracts.abilities import BackendContract
 from tests.contracts.blob_store import each, keys, pattern, read, refused
 
@@ -301,7 +301,7 @@ class TestTheFolder:
             await store.check()
             assert store.base.is_dir()
         async with FilesystemBlobStore(FilesystemConfig(tmp_path / "no" / "parent")) as store:
-            with pytest.raises(DriveError, match=r"There is no folder .*/no\. Create it"):
+            with pytest.raises(BlobError, match=r"There is no folder .*/no\. Create it"):
                 await store.check()
         assert not (tmp_path / "no").exists()
 

@@ -19,7 +19,7 @@ from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer, Operation, Unobserved
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind, Unavailable, error_class
 from tests.contracts.blob_store import BlobStoreContract, Fault, each, keys, pattern, read, refused
 from tests.faults.databases import DEADLINE
 
@@ -132,7 +132,7 @@ class TestDeadlines:
 
         store = TimeoutLayer(Patience(hang), 0.01, "slow")
         for name, operation in operations(store).items():
-            with pytest.raises(DriveError, match=r"did not answer within 0.01 seconds") as caught:
+            with pytest.raises(BlobError, match=r"did not answer within 0.01 seconds") as caught:
                 await operation()
             assert (caught.value.kind, caught.value.operation) == (Kind.TIMEOUT, name)
             assert caught.value.backend == "slow"
@@ -206,7 +206,7 @@ class Flaky:
     async def __call__(self, _: str) -> None:
         self.tries += 1
         if self.tries <= self.times:
-            raise DriveError(self.kind, "not now")
+            raise error_class(self.kind)("not now")
 
 
 class TestMoreTries:
@@ -244,7 +244,7 @@ class TestMoreTries:
             nonlocal looks
             looks += 1
             if looks in (5, 6, 9):
-                raise DriveError(Kind.UNAVAILABLE, "not now")
+                raise Unavailable("not now")
 
         inner = Patience(fail_in_the_middle)
         made = sorted([ObjectKey.random() for _ in range(10)])
@@ -276,7 +276,7 @@ class TestBounds:
         await store.put(KEY, each([b"x"]))
         async with store.open(KEY), store.open(KEY):
             for failing in (read(store, KEY), store.put(OTHER, each([pattern(HEAD)]))):
-                with pytest.raises(DriveError, match="Too many objects") as caught:
+                with pytest.raises(BlobError, match="Too many objects") as caught:
                     await failing
                 assert caught.value.kind is Kind.TIMEOUT
             assert await store.stat(KEY) == Stored(1)
@@ -300,7 +300,7 @@ class TestBounds:
 
         putting = asyncio.create_task(store.put(KEY, slow()))
         await sending.wait()
-        with pytest.raises(DriveError, match="Too many large objects"):
+        with pytest.raises(BlobError, match="Too many large objects"):
             await store.put(OTHER, each([pattern(HEAD)]))
         going_on.set()
         assert await putting == Stored(HEAD + 1)

@@ -22,7 +22,7 @@ from adapters.storage.ftp.store import FtpBlobStore
 from adapters.storage.layers.timeout import TimeoutLayer
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.backends.ftp import FtpServer
 from tests.contracts.abilities import BackendContract
 from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
@@ -139,7 +139,7 @@ class TestOtherWaysToConnect:
         for start in ("", "/"):
             config = config_of(vsftpd_server, base_path=f"{start}{secrets.token_hex(8)}/further/down")
             async with FtpBlobStore(config) as store:
-                with pytest.raises(DriveError, match="FTP_BASE_DIR: there is no folder") as caught:
+                with pytest.raises(BlobError, match="FTP_BASE_DIR: there is no folder") as caught:
                     await store.stat(KEY)  # a start would have checked: it has become lost
                 assert caught.value.kind is Kind.UNAVAILABLE
                 for _ in range(2):
@@ -148,7 +148,7 @@ class TestOtherWaysToConnect:
 
     async def test_a_certificate_that_nobody_vouches_for_is_refused(self, vsftpd_server: FtpServer) -> None:
         async with FtpBlobStore(config_of(vsftpd_server, ca_file=None)) as store:
-            with pytest.raises(DriveError, match=r"certificate is not good: self-signed certificate.*FTP_CA_FILE"):
+            with pytest.raises(BlobError, match=r"certificate is not good: self-signed certificate.*FTP_CA_FILE"):
                 await store.check()
         async with FtpBlobStore(config_of(vsftpd_server, ca_file=None, verify=False)) as store:
             await store.check()
@@ -157,13 +157,13 @@ class TestOtherWaysToConnect:
         nonsense = tmp_path / "authorities.pem"
         nonsense.write_text("none")
         for path in (nonsense, tmp_path / "missing.pem"):
-            with pytest.raises(DriveError, match=re.escape(f"FTP_CA_FILE: {path} can't be used")):
+            with pytest.raises(BlobError, match=re.escape(f"FTP_CA_FILE: {path} can't be used")):
                 await FtpBlobStore(config_of(vsftpd_server, ca_file=path)).__aenter__()
 
     @pytest.mark.parametrize("change", [{"password": "wrong"}, {"user": "nobody-there"}, {"tls": "none"}])
     async def test_who_is_not_let_in_is_told(self, vsftpd_server: FtpServer, change: dict[str, Any]) -> None:
         async with FtpBlobStore(config_of(vsftpd_server, **change)) as store:
-            with pytest.raises(DriveError, match="Are FTP_USER, FTP_PASSWORD and FTP_TLS right"):
+            with pytest.raises(BlobError, match="Are FTP_USER, FTP_PASSWORD and FTP_TLS right"):
                 await store.check()
             for failing in (store.stat(KEY), read(store, KEY), store.delete(KEY), store.put(KEY, each([b"x"]))):
                 with refused(Kind.UNAVAILABLE):
@@ -213,7 +213,7 @@ class TestServersThatFail:
                 lambda: store.put(KEY, each([b"x"])),
                 lambda: keys(store),
             ):
-                with pytest.raises(DriveError, match=match or None) as caught:
+                with pytest.raises(BlobError, match=match or None) as caught:
                     await failing()
                 assert caught.value.kind is kind
 
@@ -282,7 +282,7 @@ class TestServersThatFail:
             store.open(KEY),
         ):
             for ended in await asyncio.gather(*(store.stat(KEY) for _ in range(20)), return_exceptions=True):
-                assert isinstance(ended, DriveError)
+                assert isinstance(ended, BlobError)
                 assert ended.kind is Kind.TIMEOUT
         assert server.count("(greeting)") <= 1 + 20 + 5  # all knocked before they knew, and then one at a time
 
@@ -359,7 +359,7 @@ class TestServersThatFail:
     async def test_an_upload_of_which_not_all_is_kept(self) -> None:
         answers: dict[str, list[str | None]] = {"SIZE": ["550 Nothing there", "213 4", "550 Nothing there"]}
         async with scripted(answers) as server, store_on(server) as store:
-            with pytest.raises(DriveError, match="keeps 4 bytes of the 5"):
+            with pytest.raises(BlobError, match="keeps 4 bytes of the 5"):
                 await store.put(KEY, each([b"x" * 5]))
             assert server.files == {}
 
@@ -505,7 +505,7 @@ class TestConnections:
         files = {PATH: b"12345"}
         async with scripted(files=files) as server, store_on(server, connections=1, timeout=0.2) as store:
             async with store.open(KEY):
-                with pytest.raises(DriveError, match="Too many transfers") as caught:
+                with pytest.raises(BlobError, match="Too many transfers") as caught:
                     await store.stat(KEY)
                 assert caught.value.kind is Kind.TIMEOUT
             assert await read(store, KEY) == b"12345"
@@ -535,7 +535,7 @@ class TestCompletion:
     async def test_deadlines_are_as_before_once_it_is_there(self) -> None:
         answers: dict[str, list[str | None]] = {"SIZE": ["550 Nothing there", SAY_NOTHING]}
         async with scripted(answers) as server, store_on(server, timeout=1, completion_timeout=3600) as store:
-            with pytest.raises(DriveError, match=r"within 0\.2 seconds"):
+            with pytest.raises(BlobError, match=r"within 0\.2 seconds"):
                 await TimeoutLayer(store, 0.2, "ftp").put(KEY, each([b"x"]))
 
     @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from adapters.storage.layers.upload_streams import UploadStreams
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import load
 from tests.contracts.layer import LayerContract, MakeLayer
@@ -66,7 +66,7 @@ class TestAllOfAStorage(LayerContract):
     async def test_a_failure_names_backend_and_operation(self, around: MakeLayer, name: str) -> None:
         """Also where the storage has not said so itself."""
         store = around(Patience(Flaky(100, Kind.NO_SPACE)))
-        with pytest.raises(DriveError) as caught:
+        with pytest.raises(BlobError) as caught:
             await operations(store)[name]()
         expected = next(layer._backend for layer in layers(store) if isinstance(layer, ObserveLayer))
         assert (caught.value.backend, caught.value.operation) == (expected, name)
@@ -77,7 +77,7 @@ async def test_a_full_disk_of_the_rows_names_the_storage(storage: str, tmp_path:
     (tmp_path / "drivebay.db").touch()
     given = load(STORAGES[storage] | {"DATA_DIR": str(tmp_path), "MIN_FREE_BYTES": str(2**62)}, tmp_path / "no file")
     stores = Container(settings=given).stores()
-    with pytest.raises(DriveError) as caught:
+    with pytest.raises(BlobError) as caught:
         await operations(stores.by_name[stores.active])["put"]()
     assert (caught.value.kind, caught.value.backend) == (Kind.NO_SPACE, stores.active)
 

@@ -30,7 +30,7 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, MICROSECOND, STORAGES, UPLOADS, DatabaseNow
 from application.ports.schema import Opening
 from domain.blob import BlobId
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from domain.precondition import ANY, CREATE_ONLY
 from tests import many_blobs
 from tests.backends.mariadb import on_mariadb
@@ -132,7 +132,7 @@ class DatabaseContract(MetadataContract):
             assert await database.read(ids) == sorted(NASTY, key=str.encode)
 
     async def test_tables_that_are_required_are_not_made(self, requiring: Database, database: Database) -> None:
-        with pytest.raises(DriveError, match=r"has no tables, not those of revision .*put it back") as caught:
+        with pytest.raises(BlobError, match=r"has no tables, not those of revision .*put it back") as caught:
             await requiring.__aenter__()
         assert caught.value.kind is Kind.UNAVAILABLE
         async with database:
@@ -182,7 +182,7 @@ class DatabaseContract(MetadataContract):
         async with database, database.transaction() as transaction:
             await transaction.run(from_the_future)
             await transaction.commit()
-        with pytest.raises(DriveError, match=r"revision 9999.*Install the newer one"):
+        with pytest.raises(BlobError, match=r"revision 9999.*Install the newer one"):
             await another[0].__aenter__()
 
     async def test_an_epoch_is_due_when_the_clock_was_set_back(self, database: Database) -> None:
@@ -272,12 +272,12 @@ class TestSqlite(DatabaseContract):
 
     async def test_a_file_that_is_no_database_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "metadata.db").write_bytes(b"this is no database, and is left as it is" * 100)
-        with pytest.raises(DriveError, match=r"metadata\.db can't be used: file is not a database"):
+        with pytest.raises(BlobError, match=r"metadata\.db can't be used: file is not a database"):
             await SqliteDatabase(SqliteConfig(tmp_path / "metadata.db")).__aenter__()
         assert (tmp_path / "metadata.db").read_bytes().startswith(b"this is no database")
 
     async def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(DriveError, match=rf"There is no folder {tmp_path}/missing\. Create it"):
+        with pytest.raises(BlobError, match=rf"There is no folder {tmp_path}/missing\. Create it"):
             await SqliteDatabase(SqliteConfig(tmp_path / "missing" / "metadata.db")).__aenter__()
 
     async def test_a_writer_that_waits_too_long_is_told(self, tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ class TestPostgresql(ServerContract):
         create = f"CREATE DATABASE {name} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0"
         await as_operator(postgresql_server, create)
         try:
-            with pytest.raises(DriveError, match=r"encoding LATIN1\. Create one with ENCODING 'UTF8'"):
+            with pytest.raises(BlobError, match=r"encoding LATIN1\. Create one with ENCODING 'UTF8'"):
                 await PostgresqlDatabase(PostgresqlConfig(f"{postgresql_server}/{name}")).__aenter__()
         finally:
             await as_operator(postgresql_server, f"DROP DATABASE {name}")
@@ -420,7 +420,7 @@ class TestPostgresql(ServerContract):
     )
     async def test_a_database_that_lets_nobody_in(self, postgresql_url: str, change: tuple[str, str], why: str) -> None:
         url = postgresql_url.replace(*change)
-        with pytest.raises(DriveError, match=why) as caught:
+        with pytest.raises(BlobError, match=why) as caught:
             await PostgresqlDatabase(PostgresqlConfig(url)).__aenter__()
         assert caught.value.kind is Kind.UNAVAILABLE
 
@@ -454,7 +454,7 @@ class TestPgbouncer(ServerContract):
 
 class TestUnreachablePostgresql:
     async def test_one_that_is_not_there(self) -> None:
-        with pytest.raises(DriveError, match="can't be reached") as caught:
+        with pytest.raises(BlobError, match="can't be reached") as caught:
             await PostgresqlDatabase(PostgresqlConfig("postgresql://u:p@127.0.0.1:1/d")).__aenter__()
         assert caught.value.kind is Kind.UNAVAILABLE
 
@@ -573,7 +573,7 @@ class TestMariadb(ServerContract):
             async with metadata() as work, metadata() as other:
                 await work.blobs.put(blob("a"), ANY)
                 await other.blobs.put(blob("b"), ANY)
-                with pytest.raises(DriveError, match="Lock wait timeout exceeded") as caught:
+                with pytest.raises(BlobError, match="Lock wait timeout exceeded") as caught:
                     await other.blobs.put(blob("a"), ANY)
                 assert caught.value.kind is Kind.TIMEOUT
                 with refused(Kind.UNAVAILABLE):  # the server took back that one statement alone
@@ -688,9 +688,7 @@ class TestMariadb(ServerContract):
     async def test_a_server_that_takes_no_chunk_is_refused(self, database: Database, mariadb_server: str) -> None:
         await on_mariadb(mariadb_server, "SET GLOBAL max_allowed_packet = 1048576")
         try:
-            with pytest.raises(
-                DriveError, match=r"max_allowed_packet is 1,048,576 bytes\. Set it to 4,194,304 or more"
-            ):
+            with pytest.raises(BlobError, match=r"max_allowed_packet is 1,048,576 bytes\. Set it to 4,194,304 or more"):
                 await database.__aenter__()
         finally:
             await on_mariadb(mariadb_server, "SET GLOBAL max_allowed_packet = 16777216")
@@ -706,7 +704,7 @@ class TestMariadb(ServerContract):
     async def test_a_database_that_lets_nobody_in(self, mariadb_url: str, change: tuple[str, str], why: str) -> None:
         url = mariadb_url.replace(*change)
         with pytest.raises(
-            DriveError, match=rf"^unavailable: MariaDB can't be used: {why} \(mariadb connect\)$"
+            BlobError, match=rf"^unavailable: MariaDB can't be used: {why} \(mariadb connect\)$"
         ) as caught:
             await MariadbDatabase(MariadbConfig(url)).__aenter__()
         assert caught.value.kind is Kind.UNAVAILABLE
@@ -717,7 +715,7 @@ class TestMariadb(ServerContract):
         await on_mariadb(mariadb_server, *grants)
         try:
             url = mariadb_url.replace("root:of%20the%20tests", f"{user}:p")
-            with pytest.raises(DriveError, match="CREATE command denied to user") as caught:
+            with pytest.raises(BlobError, match="CREATE command denied to user") as caught:
                 await MariadbDatabase(MariadbConfig(url)).__aenter__()
             assert caught.value.kind is Kind.UNAVAILABLE
         finally:
@@ -726,7 +724,7 @@ class TestMariadb(ServerContract):
 
 class TestUnreachableMariadb:
     async def test_one_that_is_not_there(self) -> None:
-        with pytest.raises(DriveError, match=r"MariaDB can't be reached: .*Connect call failed") as caught:
+        with pytest.raises(BlobError, match=r"MariaDB can't be reached: .*Connect call failed") as caught:
             await MariadbDatabase(MariadbConfig("mariadb://u:p@127.0.0.1:1/d")).__aenter__()
         assert caught.value.kind is Kind.UNAVAILABLE
 
@@ -759,6 +757,6 @@ class TestUnreachableMariadb:
         hung_up = asyncio.Event()
         async with await asyncio.start_server(speak_mysql, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            with pytest.raises(DriveError, match=r"not MariaDB, but calls itself 8\.4\.0\. Only MariaDB"):
+            with pytest.raises(BlobError, match=r"not MariaDB, but calls itself 8\.4\.0\. Only MariaDB"):
                 await MariadbDatabase(MariadbConfig(f"mariadb://u:p@127.0.0.1:{port}/d")).__aenter__()
             await hung_up.wait()

@@ -14,7 +14,7 @@ from adapters.storage.s3.part_sizes import PART, PartSizes
 from adapters.storage.s3.store import S3BlobStore, S3Config
 from application.ports.blob_store import BlobStore
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.backends import ceph
 from tests.contracts.abilities import BackendContract
 from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
@@ -121,7 +121,7 @@ class TestS3(BackendContract):
     ) -> None:
         key = ObjectKey.random()
         async with S3BlobStore(replace(s3_bucket, **change)) as store:
-            with pytest.raises(DriveError, match=why):
+            with pytest.raises(BlobError, match=why):
                 await store.check()
             for failing in (store.stat(key), read(store, key), store.delete(key), store.put(key, each([b"x"]))):
                 with refused(Kind.UNAVAILABLE):
@@ -276,6 +276,6 @@ class TestServersThatFail:
 
     async def test_one_that_is_not_there(self) -> None:
         async with S3BlobStore(S3Config("b", endpoint="http://127.0.0.1:1", access_key="a", secret_key="s")) as store:
-            with pytest.raises(DriveError, match="S3 can't be reached") as caught:
+            with pytest.raises(BlobError, match="S3 can't be reached") as caught:
                 await store.check()
             assert caught.value.kind is Kind.UNAVAILABLE

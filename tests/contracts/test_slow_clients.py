@@ -11,7 +11,7 @@ from adapters.storage.layers.concurrency import HEAD
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, TooLarge
 from tests.contracts.blob_store import Fault, each, keys, never, pattern, read, refused
 from tests.contracts.leftovers import no_task_left
 from tests.contracts.test_each_layer import KEY, OTHER, bounded
@@ -106,7 +106,7 @@ class TestSlowClients:
         assert await store.put(KEY, slow()) == Stored(len(data) * 4 + 4 + len(ends))
         assert await read(store, KEY) == data + b"more" + data * 3 + ends
 
-    @pytest.mark.parametrize("fault", [Fault(), DriveError(Kind.TOO_LARGE, "The source's.")])
+    @pytest.mark.parametrize("fault", [Fault(), TooLarge("The source's.")])
     async def test_senders_that_fail_while_their_stream_is_lent(self, fault: Exception) -> None:
         store = bounded(OneTransfer())
         await store.put(OTHER, each([b"x"]))

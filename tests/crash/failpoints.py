@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Self
 
-from domain.errors import DriveError, Kind
+from domain.errors import Unavailable
 
 HEADER = "Failpoint"
 RECORD = "record"
@@ -103,7 +103,7 @@ def _take(action: str, name: str) -> None:
     if action == RAISE:
         raise Fault(name)
     if action == REFUSE:
-        raise DriveError(Kind.UNAVAILABLE, name)
+        raise Unavailable(name)
     if action == CRASH:
         os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)

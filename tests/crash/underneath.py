@@ -15,7 +15,7 @@ from adapters.storage.s3.store import S3Config
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import Garbage
 from domain.blob import Location, ObjectKey
-from domain.errors import DriveError
+from domain.errors import BlobError
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.config import settings
@@ -64,7 +64,7 @@ class Underneath:
             connection.execute(epochs.values(advanced_at=STORAGES.c.advanced_at - earlier))
 
         # MariaDB may break the tie of a change to all rows and one to some by giving the former up.
-        async for attempt in stamina.retry_context(on=DriveError, attempts=10, wait_initial=0.1):
+        async for attempt in stamina.retry_context(on=BlobError, attempts=10, wait_initial=0.1):
             with attempt:
                 async with self._database.transaction() as transaction:
                     await transaction.run(update)

@@ -15,7 +15,7 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import CHUNKS
 from adapters.storage.database import CHUNK, DatabaseBlobStore
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, RolledBack
 from tests.contracts.blob_store import chunked, each, keys, pattern, read, refused
 from tests.contracts.leftovers import no_task_left
 from tests.faults.databases import DEADLINE, IMPATIENT, Mariadb, Postgresql, Server
@@ -143,7 +143,7 @@ class RollsBack(SqliteDatabase):
             yield transaction
 
     async def _refuse(self) -> None:
-        raise DriveError(Kind.ROLLED_BACK, "a deadlock")
+        raise RolledBack("a deadlock")
 
 
 async def test_what_is_rolled_back_can_be_repeated(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from adapters.sql.engine import EngineDatabase
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.backends import mariadb, postgresql
 from tests.backends.mariadb import MariadbWithTls, on_mariadb
 from tests.backends.postgresql import Pair, as_operator
@@ -30,7 +30,7 @@ async def enter(url: str) -> None:
 
 
 async def expect_refusal(url: str, why: str) -> None:
-    with pytest.raises(DriveError, match=why) as caught:
+    with pytest.raises(BlobError, match=why) as caught:
         await enter(url)
     assert caught.value.kind is Kind.UNAVAILABLE
 

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.backends import postgresql
 from tests.backends.pgbouncer import Pgbouncer
 from tests.contracts.blob_store import refused
@@ -87,6 +87,6 @@ async def test_a_pooler_may_take_the_place_of_the_server(pgbouncer_server: Pgbou
 
 async def test_a_password_that_it_refuses(pgbouncer_server: Pgbouncer, server: Postgresql) -> None:
     url = f"{pgbouncer_server.transaction}/{server.name}".replace("of%20the%20tests", "wrong")
-    with pytest.raises(DriveError, match=r"PostgreSQL can't be used: .*check the user and the password") as caught:
+    with pytest.raises(BlobError, match=r"PostgreSQL can't be used: .*check the user and the password") as caught:
         await server.database(url).__aenter__()
     assert caught.value.kind is Kind.UNAVAILABLE

@@ -14,7 +14,7 @@ from adapters.storage.s3.part_sizes import PART
 from adapters.storage.s3.store import S3BlobStore, S3Config
 from application.ports.blob_store import Stored
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
 from tests.contracts.leftovers import no_task_left
 from tests.faults.databases import DEADLINE
@@ -157,7 +157,7 @@ class TestS3:
         """Requests carry the SHA-256 of their bodies, also without TLS."""
         async with behind_a_proxy(s3_bucket) as (proxy, store):
             flipped = proxy.after(at, Way.TO_SERVER, partial(proxy.corrupt, Way.TO_SERVER))
-            with pytest.raises(DriveError, match="XAmzContentSHA256Mismatch") as caught:
+            with pytest.raises(BlobError, match="XAmzContentSHA256Mismatch") as caught:
                 await store.put(ObjectKey.random(), chunked(data))
             assert caught.value.kind is Kind.UNAVAILABLE
             assert flipped.is_set()

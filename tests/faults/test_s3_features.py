@@ -10,7 +10,7 @@ from adapters.storage.s3.part_sizes import PART
 from application.ports.blob_store import Stored
 from application.ports.features import MissingFeature
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.contracts.blob_store import chunked, each, keys, pattern, refused
 from tests.faults.fake_s3 import DATE, ID, Reply, Request, error, on_fake_s3, without_conditions
 
@@ -52,7 +52,7 @@ class TestConditionalWrites:
     async def test_a_server_that_lacks_something_else(self) -> None:
         found: list[MissingFeature] = []
         async with on_fake_s3({"PutObject": NOT_IMPLEMENTED}, report=found.append) as (_, store):
-            with pytest.raises(DriveError, match="NotImplemented") as caught:
+            with pytest.raises(BlobError, match="NotImplemented") as caught:
                 await store.put(KEY, each([b"x"]))
         assert (caught.value.kind, found) == (Kind.UNAVAILABLE, [])
 

@@ -9,7 +9,7 @@ from adapters.storage.s3.part_sizes import PART
 from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.contracts.blob_store import chunked, each, keys, pattern, read
 from tests.faults.fake_s3 import DATE, ID, Reply, on_fake_s3
 
@@ -42,7 +42,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 async def expect_refusal(store: S3BlobStore, operation: Operation, match: str = "") -> None:
-    with pytest.raises(DriveError, match=match or None) as caught:
+    with pytest.raises(BlobError, match=match or None) as caught:
         await operation(store)
     assert caught.value.kind is Kind.UNAVAILABLE
     assert "<html" not in caught.value.detail

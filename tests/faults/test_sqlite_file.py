@@ -15,7 +15,7 @@ from adapters.sql import migrations
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.sqlite_file import SqliteFile
 from application.ports.schema import Opening
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from domain.precondition import CREATE_ONLY
 from tests.contracts.blob_store import refused
 from tests.contracts.metadata import blob, put
@@ -63,7 +63,7 @@ async def test_a_read(database: SqliteDatabase, lose: Callable[[], None]) -> Non
     await put(metadata, blob("a"))
     lose()
     for _ in range(2):
-        with pytest.raises(DriveError, match="was moved or replaced") as caught:
+        with pytest.raises(BlobError, match="was moved or replaced") as caught:
             await metadata.blobs.get(blob("a").id)
         assert caught.value.kind is Kind.UNAVAILABLE
 
@@ -139,7 +139,7 @@ async def test_the_log_of_a_file_in_its_place_is_left_alone(path: Path) -> None:
 
 
 async def test_no_file_is_created_where_one_is_required(path: Path) -> None:
-    with pytest.raises(DriveError, match=r"There is no database .*rows\.db\. If it was moved, put it back"):
+    with pytest.raises(BlobError, match=r"There is no database .*rows\.db\. If it was moved, put it back"):
         await SqliteDatabase(SqliteConfig(path, opening=Opening.REQUIRE)).__aenter__()
     assert names(path) == []
 

@@ -10,7 +10,7 @@ from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.engine import EngineDatabase
 from adapters.sql.mariadb import MariadbConfig
 from adapters.sql.postgresql import PostgresqlConfig
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.backends import mariadb, postgresql
 from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import Pair
@@ -33,7 +33,7 @@ async def writes_and_reads(database: EngineDatabase, blob_id: str) -> set[object
 
 
 async def expect_refusal(database: EngineDatabase) -> None:
-    with pytest.raises(DriveError, match=r"standby, or read-only\. Use the server that takes writes") as caught:
+    with pytest.raises(BlobError, match=r"standby, or read-only\. Use the server that takes writes") as caught:
         await database.__aenter__()
     assert caught.value.kind is Kind.UNAVAILABLE
 

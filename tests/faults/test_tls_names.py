@@ -11,7 +11,7 @@ import pytest
 from adapters.storage.ftp.config import FtpConfig, Tls
 from adapters.storage.ftp.store import FtpBlobStore
 from adapters.storage.s3.store import S3BlobStore, S3Config
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.faults.fake_s3 import FakeS3
 from tests.http import certificates
 from tests.http.certificates import ADDRESS
@@ -67,7 +67,7 @@ async def test_ftp(tmp_path: Path, tls: Tls, places: Sequence[str], is_its_own: 
         async with server.serving() as port:
             config = FtpConfig(host, "somebody", "secret", port, tls=tls, ca_file=certificate)
             async with FtpBlobStore(config) as store:
-                with pytest.raises(DriveError, match="530 No" if is_its_own else "certificate is not good") as caught:
+                with pytest.raises(BlobError, match="530 No" if is_its_own else "certificate is not good") as caught:
                     await store.check()
         assert caught.value.kind is Kind.UNAVAILABLE
         assert ("USER" in server.asked) is is_its_own
@@ -89,7 +89,7 @@ async def test_s3(
                 if is_its_own:
                     await store.check()
                 else:
-                    with pytest.raises(DriveError, match="certificate") as caught:
+                    with pytest.raises(BlobError, match="certificate") as caught:
                         await store.check()
                     assert caught.value.kind is Kind.UNAVAILABLE
         assert bool(server.operations) is is_its_own

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
-from domain.errors import DriveError, Kind
+from domain.errors import CommitUnknown, Unavailable
 
 
 class LosesAnAnswer(UnitOfWorkFactory):
@@ -25,7 +25,7 @@ class LosesAnAnswer(UnitOfWorkFactory):
                 if self.left or self.happens:
                     await commit()
                 if not self.left:
-                    raise DriveError(Kind.COMMIT_UNKNOWN, "the connection was lost")
+                    raise CommitUnknown("the connection was lost")
 
             work.commit = lose  # type: ignore[method-assign]  # for this unit alone
             yield work
@@ -42,7 +42,7 @@ class DownFor(UnitOfWorkFactory):
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
         if self.units.left <= 0 and self.refusals:
             self.refusals -= 1
-            raise DriveError(Kind.UNAVAILABLE, "the database is down")
+            raise Unavailable("the database is down")
         async with self.units() as work:
             yield work
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
-from domain.errors import DriveError, Kind
+from domain.errors import Unavailable
 
 
 class Renewing(UnitOfWorkFactory):
@@ -20,7 +20,7 @@ class Renewing(UnitOfWorkFactory):
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
         if self.refused:
             self.refused -= 1
-            raise DriveError(Kind.UNAVAILABLE, "the database is down")
+            raise Unavailable("the database is down")
         async with self.units() as work:
             yield work
         async with self.ended:

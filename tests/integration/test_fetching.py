@@ -11,7 +11,7 @@ from adapters.storage.memory import MemoryBlobStore
 from application.blobs.store import GRACE
 from application.stores import Stores
 from domain.blob import DEFAULT_CONTENT_TYPE, BlobId, ByteRange, Digest, Draft, Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.problems import HttpProblem
@@ -124,7 +124,7 @@ class TestFetchFindsTheTruth:
     async def test_a_row_without_its_object_is_damage_not_absence(self, any_drive: Drive) -> None:
         blob = await any_drive.put(b"here")
         await any_drive.active.delete(blob.location.key)
-        with pytest.raises(DriveError, match=r"is gone; it should have 4 bytes") as caught:
+        with pytest.raises(BlobError, match=r"is gone; it should have 4 bytes") as caught:
             await any_drive.get()
         assert (caught.value.kind, caught.value.subject) == (Kind.INTEGRITY, blob.location.key)
 
@@ -135,7 +135,7 @@ class TestFetchFindsTheTruth:
         blob = await any_drive.put(b"here")
         await any_drive.active.delete(blob.location.key)
         await any_drive.active.put(blob.location.key, each([there]))
-        with pytest.raises(DriveError, match=why) as caught:
+        with pytest.raises(BlobError, match=why) as caught:
             await any_drive.get()
         assert caught.value.kind is Kind.INTEGRITY
 
@@ -146,6 +146,6 @@ class TestFetchFindsTheTruth:
         await switched.put(b"new", BlobId("new"))
         assert (await switched.get(), await switched.get(BlobId("new"))) == (b"old", b"new")
         alone = Drive(drive.metadata, Stores("other", {"other": both["other"]}), drive.time)
-        with pytest.raises(DriveError, match="'memory', which is not configured") as caught:
+        with pytest.raises(BlobError, match="'memory', which is not configured") as caught:
             await alone.get()
         assert caught.value.kind is Kind.UNAVAILABLE

@@ -22,7 +22,7 @@ from application.blobs.delete import DeleteBlob
 from application.blobs.store import GRACE
 from application.ports.metadata import UnitOfWork
 from application.stores import Stores
-from domain.errors import DriveError, Kind
+from domain.errors import Unavailable
 from tests.contracts.blob_store import pattern
 from tests.contracts.metadata import Metadata
 from tests.integration.drive import ID, Drive, Time
@@ -131,7 +131,7 @@ async def test_an_ordinary_reading_asks_the_database_for_nothing(
 
     def units() -> AbstractAsyncContextManager[UnitOfWork]:
         asked.append("for a unit of work")
-        raise DriveError(Kind.UNAVAILABLE, "not for a short reading")
+        raise Unavailable("not for a short reading")
 
     await long.drive.put(OLD)
     fetch = replace(long.drive.fetch, units=units, **unhurried)  # type: ignore[arg-type]  # fields of FetchBlob

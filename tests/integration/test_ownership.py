@@ -25,7 +25,7 @@ from application.stores import Stores
 from application.verification.findings import Defect, Repair, Verified, VerifyOptions
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, Unavailable
 from domain.precondition import ANY
 from tests.contracts.blob_store import each, keys, refused
 from tests.integration.drive import Drive, Time
@@ -695,7 +695,7 @@ class TestSampling:
 
         class Down(MemoryBlobStore):
             async def stat(self, key: ObjectKey) -> Stored:
-                raise DriveError(Kind.UNAVAILABLE, "down")
+                raise Unavailable("down")
 
         with refused(Kind.UNAVAILABLE):
             await sample(site.metadata.blobs, DISK, Down(), ObjectKey("8" * 32))

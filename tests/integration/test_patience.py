@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import load
 from tests.contracts.blob_store import each, read, refused
@@ -47,7 +47,7 @@ async def test_no_more_often_than_is_set() -> None:
 
 async def test_a_server_that_is_silent_is_waited_for_as_long_as_is_set() -> None:
     async with scripted({"PASS": [SAY_NOTHING]}) as server, storage_on(server, STORAGE_TIMEOUT="0.05") as store:
-        with pytest.raises(DriveError, match=r"did not answer within 0\.05 seconds"):
+        with pytest.raises(BlobError, match=r"did not answer within 0\.05 seconds"):
             await store.stat(KEY)
 
 
@@ -71,5 +71,5 @@ async def test_no_more_streams_than_are_set() -> None:
     files = {f"{KEY.value[:2]}/{KEY}": b"x"}
     few = {"STORAGE_STREAMS": "1", "STORAGE_TIMEOUT": "0.3"}
     async with scripted(files=files) as server, storage_on(server, **few) as store, store.open(KEY):
-        with pytest.raises(DriveError, match="Too many objects"):
+        with pytest.raises(BlobError, match="Too many objects"):
             await read(store, KEY)

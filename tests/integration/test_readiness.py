@@ -11,7 +11,7 @@ from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, NoSpace, Unavailable, error_class
 from tests.integration.drive import Drive
 
 
@@ -29,14 +29,14 @@ class TestReadiness:
     async def test_a_storage_that_is_down(self, drive: Drive) -> None:
         class Refusing(MemoryBlobStore):
             async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-                raise DriveError(Kind.UNAVAILABLE, "down")
+                raise Unavailable("down")
 
         assert summary(await self.check(drive, Refusing())()) == [("storage", "unavailable", Severity.NOT_READY)]
 
     async def test_a_storage_that_is_full_can_be_read(self, drive: Drive) -> None:
         class Full(MemoryBlobStore):
             async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-                raise DriveError(Kind.NO_SPACE, "full")
+                raise NoSpace("full")
 
         assert summary(await self.check(drive, Full())()) == [("storage", "no_space", Severity.DEGRADED)]
 
@@ -47,7 +47,7 @@ class TestReadiness:
     async def test_a_full_database_does_not_hide_a_storage_that_is_down(self, drive: Drive) -> None:
         class Gone(MemoryBlobStore):
             async def check(self) -> None:
-                raise DriveError(Kind.UNAVAILABLE, "down")
+                raise Unavailable("down")
 
         found = await self.check(drive, Gone(), Failing(Kind.NO_SPACE))()
         assert summary(found)[1:] == [("storage", "unavailable", Severity.NOT_READY)]
@@ -81,4 +81,4 @@ class Failing(UnitOfWorkFactory):
         self._kind = kind
 
     def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        raise DriveError(self._kind, "it fails")
+        raise error_class(self._kind)("it fails")

@@ -14,7 +14,7 @@ from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage
 from application.stores import Stores
 from domain.blob import Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, Unavailable
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from tests.contracts.blob_store import each, refused
@@ -153,7 +153,7 @@ class TestLeases:
 
 class Down(MemoryBlobStore):
     async def delete(self, key: ObjectKey) -> None:
-        raise DriveError(Kind.UNAVAILABLE, "down", backend="down", subject=key)
+        raise Unavailable("down", backend="down", subject=key)
 
 
 class TestReaping:

@@ -15,7 +15,7 @@ from application.stores import Stores
 from application.uploads.replay import KEPT
 from application.uploads.retry import Retry
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind, Unavailable, error_class
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from tests.contracts.blob_store import Fault, chunked, each, pattern, refused
@@ -42,7 +42,7 @@ class Flaky(MemoryBlobStore):
             await super().put(key, chunks)
         else:
             await super().put(key, each([await anext(aiter(chunks)) for _ in range(self._taken)]))
-        raise DriveError(self._kind, "not now", backend="flaky", subject=key)
+        raise error_class(self._kind)("not now", backend="flaky", subject=key)
 
 
 class Reports:
@@ -51,7 +51,7 @@ class Reports:
     def __init__(self) -> None:
         self.made: list[tuple[str, Kind]] = []
 
-    def __call__(self, backend: str, error: DriveError, seconds: float) -> None:
+    def __call__(self, backend: str, error: BlobError, seconds: float) -> None:
         self.made.append((backend, error.kind))
 
 
@@ -128,7 +128,7 @@ async def test_the_fault_of_a_source_that_is_taken_for_the_storages_is_not_repea
             try:
                 return await super().put(key, chunks)
             except Fault:
-                raise DriveError(Kind.UNAVAILABLE, "taken for a fault of its own") from None
+                raise Unavailable("taken for a fault of its own") from None
 
     async def failing() -> AsyncIterator[bytes]:
         yield b"x"
@@ -172,7 +172,7 @@ def test_attempts_are_those_of_the_settings_where_there_is_a_network(given: Sett
     retry = Container(settings=given, observer=told).store_blob().retry
     assert retry.attempts == attempts
     with capture_logs() as lines:
-        retry.report(given.storage, DriveError(Kind.UNAVAILABLE, "not now"), 0.123)
+        retry.report(given.storage, Unavailable("not now"), 0.123)
     assert told.retries == [(given.storage, "put")]
     assert lines == [
         {"event": "trying again", "fault": "unavailable: not now", "seconds": 0.12, "log_level": "warning"}

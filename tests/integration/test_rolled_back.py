@@ -9,7 +9,7 @@ import pytest
 from application.blobs.delete import DeleteBlob
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.repeat import ATTEMPTS
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, RolledBack
 from tests.contracts.blob_store import refused
 from tests.integration.drive import ID, Drive
 
@@ -34,7 +34,7 @@ class RollsBack(UnitOfWorkFactory):
         async def changed(*args: object) -> object:
             if self.times:
                 self.times -= 1
-                raise DriveError(Kind.ROLLED_BACK, "a deadlock")
+                raise RolledBack("a deadlock")
             return await change(*args)
 
         setattr(work.blobs, name, changed)

@@ -14,7 +14,7 @@ from application.blobs.store import LEASE, NewBlob
 from application.ports.blob_store import Stored
 from application.stores import Stores
 from domain.blob import Blob, BlobId, Digest, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import Fault, each, keys, pattern, refused
 from tests.contracts.metadata import outcomes
@@ -192,7 +192,7 @@ class TestUnknownCommits:
     async def test_one_that_did_not_happen_is_an_error_and_leaves_nothing(self, any_drive: Drive) -> None:
         await any_drive.put(b"old")
         units = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=False)
-        with pytest.raises(DriveError, match="nothing was stored"):
+        with pytest.raises(BlobError, match="nothing was stored"):
             await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
         await any_drive.reap()
         assert await any_drive.get() == b"old"
@@ -207,7 +207,7 @@ class TestUnknownCommits:
         if happens:
             await storing
         else:
-            with pytest.raises(DriveError, match="nothing was stored"):
+            with pytest.raises(BlobError, match="nothing was stored"):
                 await storing
         assert coming_back.refusals == 0
         await any_drive.reap()

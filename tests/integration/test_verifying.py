@@ -31,7 +31,7 @@ from application.verification.findings import (
 )
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, ByteRange, Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, NotFound, Unavailable
 from tests.contracts.blob_store import each, keys
 from tests.contracts.metadata import Metadata
 from tests.integration.drive import Drive, Time
@@ -286,7 +286,7 @@ class Life:
             drive.store = self.store
             await drive.put(DATA, blob_id)
         elif what == 2:
-            with suppress(DriveError):  # there may be none
+            with suppress(BlobError):  # there may be none
                 await self.delete(blob_id)
         elif what == 3:
             await self.reap("memory")
@@ -475,7 +475,7 @@ async def test_what_is_held_is_told_if_the_database_is_lost(drive: Drive) -> Non
     class Lost(MeddledReader):
         async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
             if after is not None:
-                raise DriveError(Kind.UNAVAILABLE, "the database is gone")
+                raise Unavailable("the database is gone")
             return await self.blobs.by_key(after, limit)
 
     notes = Notes()
@@ -512,7 +512,7 @@ async def test_an_object_with_a_hole_is_damaged_and_not_missing(drive: Drive) ->
         ) -> AsyncIterator[AsyncIterator[bytes]]:
             async def hole() -> AsyncIterator[bytes]:
                 yield DATA[:3]
-                raise DriveError(Kind.NOT_FOUND, "The object was deleted while it was read.")
+                raise NotFound("The object was deleted while it was read.")
 
             yield hole()
 
@@ -532,8 +532,8 @@ class Failing(MemoryBlobStore):
     bad: frozenset[ObjectKey] = frozenset()
     asked = 0
 
-    def fault(self, operation: str) -> DriveError:
-        return DriveError(Kind.UNAVAILABLE, f"no {operation} today", operation=operation, backend=self.backend)
+    def fault(self, operation: str) -> BlobError:
+        return Unavailable(f"no {operation} today", operation=operation, backend=self.backend)
 
     async def check(self) -> None:
         if "check" in self.failing:
@@ -616,7 +616,7 @@ class TestWhatFails:
 
     async def test_a_database_that_is_lost_ends_it(self, both: Drive) -> None:
         async def down(backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
-            raise DriveError(Kind.UNAVAILABLE, "the database is gone")
+            raise Unavailable("the database is gone")
 
         result = await replace(verifier(both), named=down)(VerifyOptions(), Notes())
         assert (result.stopped, result.complete) == ("unavailable: the database is gone", False)
@@ -650,7 +650,7 @@ async def test_a_leftover_that_is_no_object_is_an_orphan_of_unknown_age(drive: D
         async def stat(self, key: ObjectKey) -> Stored:
             stored = await super().stat(key)
             if not stored.size:
-                raise DriveError(Kind.NOT_FOUND, "There is no object under this key.", subject=key)
+                raise NotFound("There is no object under this key.", subject=key)
             return stored
 
     store = WithAnOpenUpload()

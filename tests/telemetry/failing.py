@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from adapters.metadata.sql.unit_of_work import SqlBlobs
 from application.blobs.fetch import OpenBlob
 from domain.blob import BlobId
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, error_class
 from entrypoints.cli import main as cli
 
 
@@ -26,7 +26,7 @@ async def _of_the_domain(kind: Kind, blob_id: BlobId) -> NoReturn:
     try:
         _statement(blob_id)
     except sa.exc.DBAPIError as error:
-        raise DriveError(kind, "It failed.", operation="read", backend="sqlite", subject=blob_id) from error
+        raise error_class(kind)("It failed.", operation="read", backend="sqlite", subject=blob_id) from error
 
 
 def _statement(blob_id: BlobId) -> NoReturn:

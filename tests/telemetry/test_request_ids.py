@@ -16,7 +16,6 @@ from structlog.contextvars import bound_contextvars
 from adapters.storage.layers.stack import LayerSettings, with_layers
 from adapters.storage.memory import MemoryBlobStore
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
 from entrypoints.telemetry import logs
 
 class Flaky(MemoryBlobStore):
@@ -24,7 +23,7 @@ class Flaky(MemoryBlobStore):
     async def delete(self, key):
         self.tries += 1
         if self.tries == 1:
-            raise DriveError(Kind.UNAVAILABLE, "not now")
+            raise Unavailable("not now")
 
 async def main():
     with bound_contextvars(request_id="r1"):

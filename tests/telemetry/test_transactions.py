@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from adapters.sql.observed import ObservedDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from application.ports.observer import Operation, Unobserved
-from domain.errors import DriveError, Kind
+from domain.errors import Kind, NotFound, Unavailable
 from tests.contracts.blob_store import refused
 
 
@@ -30,11 +30,11 @@ def nothing(connection: Connection) -> None:
 
 
 def refusing(_: Connection) -> None:
-    raise DriveError(Kind.NOT_FOUND, "not there")
+    raise NotFound("not there")
 
 
 def failing(_: Connection) -> None:
-    raise DriveError(Kind.UNAVAILABLE, "not now")
+    raise Unavailable("not now")
 
 
 async def test_what_became_of_each_transaction(tmp_path: Path) -> None:

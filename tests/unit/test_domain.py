@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.blob import Blob, BlobId, ByteRange, Digest, Location, ObjectKey
-from domain.errors import TEMPORARY, DriveError, Kind
+from domain.errors import TEMPORARY, BlobError, Kind, NoSpace, Unavailable, error_class
 from domain.precondition import ANY, CREATE_ONLY, Precondition
 from tests.ids import INVALID, NASTY, valid_ids
 
@@ -33,7 +33,7 @@ class TestBlobId:
 
     @pytest.mark.parametrize(("text", "reason"), [*INVALID.items(), ("a\ud800", "surrogate"), ("\udfff", "surrogate")])
     def test_refuses_the_rest_and_says_why(self, text: str, reason: str) -> None:
-        with pytest.raises(DriveError, match=reason.replace("+", r"\+")) as caught:
+        with pytest.raises(BlobError, match=reason.replace("+", r"\+")) as caught:
             BlobId(text)
         assert caught.value.kind is Kind.INVALID_ID
 
@@ -134,7 +134,7 @@ class TestByteRange:
             assert data[part.start : part.stop] == data[start : start + length]
             assert part.stop <= size
         else:
-            with pytest.raises(DriveError) as caught:
+            with pytest.raises(BlobError) as caught:
                 ByteRange(start, start + length).within(size)
             assert caught.value.kind is Kind.RANGE_NOT_SATISFIABLE
 
@@ -151,7 +151,7 @@ class TestPrecondition:
 
     def test_create_only(self) -> None:
         CREATE_ONLY.check(BlobId("a"), None)
-        with pytest.raises(DriveError) as caught:
+        with pytest.raises(BlobError) as caught:
             CREATE_ONLY.check(BlobId("a"), blob())
         assert caught.value.kind is Kind.ALREADY_EXISTS
 
@@ -160,7 +160,7 @@ class TestPrecondition:
         demanded = Precondition(unmodified_since=current.created_at + SECOND)
         demanded.check(BlobId("a"), current)
         for there in (current.published(current.created_at + SECOND / 2, current), None):
-            with pytest.raises(DriveError) as caught:
+            with pytest.raises(BlobError) as caught:
                 demanded.check(BlobId("a"), there)
             assert caught.value.kind is Kind.PRECONDITION_FAILED
 
@@ -168,26 +168,26 @@ class TestPrecondition:
         current = blob()
         Precondition(etags=frozenset({"x", current.etag})).check(BlobId("a"), current)
         for named, there in ((frozenset({"x"}), current), (frozenset[str](), current), (frozenset({"x"}), None)):
-            with pytest.raises(DriveError) as caught:
+            with pytest.raises(BlobError) as caught:
                 Precondition(etags=named).check(BlobId("a"), there)
             assert caught.value.kind is Kind.PRECONDITION_FAILED
 
 
-class TestDriveError:
+class TestBlobError:
     def test_says_what_where_and_whether_to_try_again(self) -> None:
         key = ObjectKey.random()
-        error = DriveError(Kind.NO_SPACE, "The disk is full.", operation="put", backend="fs", subject=key)
+        error = NoSpace("The disk is full.", operation="put", backend="fs", subject=key)
         assert str(error) == f"no_space: The disk is full. (fs put {key})"
         assert not error.temporary
-        assert all(DriveError(kind, "").temporary == (kind in TEMPORARY) for kind in Kind)
+        assert all(error_class(kind)("").temporary == (kind in TEMPORARY) for kind in Kind)
 
     @pytest.mark.parametrize("subject", [BlobId("k5"), "k5", b"k5", None], ids=repr)
     def test_its_text_has_no_blob_id(self, subject: object) -> None:
-        error = DriveError(Kind.UNAVAILABLE, "Store it again.", backend="postgresql", subject=subject)
+        error = Unavailable("Store it again.", backend="postgresql", subject=subject)
         assert str(error) == "unavailable: Store it again. (postgresql)"
         assert error.subject == subject
 
     def test_it_has_no_password_of_a_url(self) -> None:
-        error = DriveError(Kind.UNAVAILABLE, 'Could not connect to "http://u:p@ss@h:1/b" or s3://key@h.')
+        error = Unavailable('Could not connect to "http://u:p@ss@h:1/b" or s3://key@h.')
         assert error.detail == 'Could not connect to "http://...@h:1/b" or s3://...@h.'
         assert error.args == (error.detail,)

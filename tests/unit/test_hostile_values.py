@@ -180,7 +180,7 @@ def scan(chunks: list[bytes], scanner: BodyScanner | None = None) -> None:
             scanner.feed(chunk)
         scanner.end()
     except Exception as refusal:
-        if not isinstance(refusal, HttpProblem) and type(refusal).__name__ != "DriveError":
+        if not isinstance(refusal, HttpProblem) and type(refusal).__name__ != "BlobError":
             raise
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from application.uploads.intake import HASH_IN_THREAD, Intake
 from domain.blob import Digest
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 from tests.contracts.blob_store import each, pattern
 
 
@@ -29,7 +29,7 @@ async def refused(intake: Intake) -> tuple[Kind, int]:
         async for chunk in intake:
             passed.append(chunk)  # noqa: PERF401 - what passed before the error counts
 
-    with pytest.raises(DriveError) as caught:
+    with pytest.raises(BlobError) as caught:
         await pass_on()
     return caught.value.kind, sum(map(len, passed))
 

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.blob import BlobId
-from domain.errors import DriveError
+from domain.errors import BlobError
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.json_form.scanner import LONGEST, MAX_FRAME, Scanner, least_size
 from tests.ids import valid_ids
@@ -34,7 +34,7 @@ def outcome(*chunks: bytes) -> Blob | Refusal:
         return scan(list(chunks))
     except HttpProblem as problem:
         return problem.code, problem.detail
-    except DriveError as error:
+    except BlobError as error:
         return error.kind.value, error.detail
 
 
@@ -65,7 +65,7 @@ def plainly(body: bytes) -> Blob | None:
         data = base64.b64decode(found["data"].encode("ascii"), validate=True)
         assert base64.b64encode(data).decode() == found["data"]
         return BlobId(found["id"]), data
-    except (AssertionError, ValueError, binascii.Error, DriveError, RecursionError):
+    except (AssertionError, ValueError, binascii.Error, BlobError, RecursionError):
         return None
 
 
@@ -221,8 +221,8 @@ def refused_within(*chunks: bytes) -> Refusal:
     try:
         for chunk in chunks:
             scanner.feed(chunk)
-    except (HttpProblem, DriveError) as error:
-        return (error.kind.value if isinstance(error, DriveError) else error.code), error.detail
+    except (HttpProblem, BlobError) as error:
+        return (error.kind.value if isinstance(error, BlobError) else error.code), error.detail
     pytest.fail("it was not refused")
 
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.blob import MAX_ID_BYTES, BlobId
-from domain.errors import DriveError
+from domain.errors import BlobError
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.multipart_form.multipart import MAX_HEAD
 from entrypoints.http.rest.multipart_form.scanner import FormScanner
@@ -31,7 +31,7 @@ def outcome(*chunks: bytes) -> Outcome:
         return scan(list(chunks))
     except HttpProblem as problem:
         return problem.code, problem.detail
-    except DriveError as error:
+    except BlobError as error:
         return error.kind.value, error.detail
 
 

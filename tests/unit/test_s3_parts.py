@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.storage.s3.part_sizes import LARGEST_OBJECT, PART, PARTS, PartSizes
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 
 GIB = 1024**3
 EQUAL = PARTS * PART  # bytes that equal parts hold
@@ -11,7 +11,7 @@ EQUAL = PARTS * PART  # bytes that equal parts hold
 
 def sizes(parts: PartSizes) -> list[int]:
     found: list[int] = []
-    with pytest.raises(DriveError) as caught:
+    with pytest.raises(BlobError) as caught:
         found.extend(iter(parts))
     assert caught.value.kind is Kind.TOO_LARGE
     return found

@@ -27,7 +27,7 @@ from application.ports.metadata import (
     UnitOfWorkFactory,
 )
 from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import NotFound
 from domain.precondition import Precondition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -175,7 +175,7 @@ def _delete_blob(connection: Connection, blob_id: BlobId, precondition: Precondi
 
 def _found(blob_id: BlobId, row: BlobRow | None) -> Blob:
     if row is None:
-        raise DriveError(Kind.NOT_FOUND, "There is no blob with this id.", subject=blob_id)
+        raise NotFound("There is no blob with this id.", subject=blob_id)
     return _blob_read(row)
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from application.ports.schema import Revision, Revisions
-from domain.errors import DriveError, Kind
+from domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -42,7 +42,7 @@ def require(connection: Connection) -> None:
         f"The database has {'no tables' if found is None else f'tables of revision {found}'}, not those of revision"
         f" {HEAD}. If it was replaced, put it back. Otherwise run `drivebay migrations upgrade`."
     )
-    raise DriveError(Kind.UNAVAILABLE, detail)
+    raise Unavailable(detail)
 
 
 def revision(connection: Connection) -> str | None:
@@ -61,7 +61,7 @@ def revisions(connection: Connection) -> Revisions:
             f"The tables are of revision {found.current}, and this Drivebay knows them up to {HEAD}."
             " Install the newer one."
         )
-        raise DriveError(Kind.UNAVAILABLE, detail)
+        raise Unavailable(detail)
     return found
 
 

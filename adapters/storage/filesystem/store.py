@@ -21,7 +21,7 @@ from adapters.concurrency.threads import Threads
 from adapters.storage.filesystem.files import CHUNK, FileReader, FileWriter, fsync_folder, unlink_durably
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
-from domain.errors import DriveError, Kind, Reason
+from domain.errors import Kind, NotFound, Reason, Unavailable, error_class
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -85,11 +85,8 @@ class FilesystemBlobStore(BlobStore):
         return Stored(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     async def delete(self, key: ObjectKey) -> None:
-        try:
+        with suppress(NotFound):
             await self.run("delete", key, unlink_durably, self.path(key))
-        except DriveError as error:
-            if error.kind is not Kind.NOT_FOUND:
-                raise
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         start = "" if after is None else after.value
@@ -112,8 +109,8 @@ class FilesystemBlobStore(BlobStore):
             except OSError as error:
                 kind, detail = self._explain(error, operation)
                 reason = Reason.DENIED if error.errno in FORBIDDEN else None
-                raise DriveError(
-                    kind, detail, operation=operation, backend=self.backend, subject=subject, reason=reason
+                raise error_class(kind)(
+                    detail, operation=operation, backend=self.backend, subject=subject, reason=reason
                 ) from error
 
         return await self._threads.run(translated)
@@ -142,7 +139,7 @@ class FilesystemBlobStore(BlobStore):
     def _prepare(self) -> None:
         parent = self.base.absolute().parent
         if not parent.is_dir():
-            raise DriveError(Kind.UNAVAILABLE, f"There is no folder {parent}. Create it.", backend=self.backend)
+            raise Unavailable(f"There is no folder {parent}. Create it.", backend=self.backend)
         with suppress(FileExistsError):
             self.base.mkdir(0o700)
         fsync_folder(parent)  # whoever made it

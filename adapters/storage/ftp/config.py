@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from domain.errors import DriveError, Kind
+from domain.errors import Unavailable
 
 MIB = 1024 * 1024
 HOUR = 3600
@@ -58,7 +58,7 @@ class FtpConfig:
             context = ssl.create_default_context(cafile=self.ca_file)
         except OSError as error:
             detail = f"FTP_CA_FILE: {self.ca_file} can't be used: {error}. It takes certificates in PEM."
-            raise DriveError(Kind.UNAVAILABLE, detail) from error
+            raise Unavailable(detail) from error
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

@@ -14,7 +14,7 @@ from aioftp.common import Code
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.replies import COMPLETED, DONE, LOGGED_IN, NOT_AVAILABLE, PRELIMINARY
 from adapters.storage.progress import silent_deadline
-from domain.errors import DriveError, Kind, Reason
+from domain.errors import BlobError, Kind, Reason, error_class
 
 LINES = 1000  # of one answer
 QUOTED = 500  # characters of a reply that an error repeats
@@ -215,9 +215,9 @@ class FtpControl(aioftp.BaseClient):
         except (OSError, aioftp.AIOFTPException, ValueError, LookupError) as error:  # the last two come of nonsense
             raise self._error(Kind.UNAVAILABLE, f"It can't be used: {str(error) or type(error).__name__}.") from error
 
-    def _error(self, kind: Kind, detail: str) -> DriveError:
+    def _error(self, kind: Kind, detail: str) -> BlobError:
         operation, subject = self.task
-        return DriveError(kind, f"{self._place}{detail}", operation=operation, backend=self._backend, subject=subject)
+        return error_class(kind)(f"{self._place}{detail}", operation=operation, backend=self._backend, subject=subject)
 
     @property
     def _place(self) -> str:

@@ -10,7 +10,7 @@ from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.features import FtpFeatures
 from application.ports.observer import UNOBSERVED, Observer
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, TimedOut
 
 PATIENCE = 2  # seconds for a sign of life
 
@@ -27,7 +27,7 @@ class FtpPool:
         self._idle: list[FtpConnection] = []  # the one used last is at the end, and is used first
         self._count = 0  # of connections that are open
         self._allowed = 0  # as many as were open when the server refused one more ...
-        self._refusal: DriveError | None = None
+        self._refusal: BlobError | None = None
         self._refused_until = 0.0  # ... and for how long that is taken as its limit
         self._change = asyncio.Event()
 
@@ -78,8 +78,8 @@ class FtpPool:
                 if connected := await self._connect(task, make_base=make_base):
                     return connected
             elif not self._count and self._refusal is not None:
-                raise DriveError(
-                    self._refusal.kind, self._refusal.detail, operation=task[0], backend=self._backend, subject=task[1]
+                raise type(self._refusal)(
+                    self._refusal.detail, operation=task[0], backend=self._backend, subject=task[1]
                 ) from self._refusal
             elif time.monotonic() >= deadline:
                 raise self._too_many(task)
@@ -96,7 +96,7 @@ class FtpPool:
                     async with asyncio.timeout(PATIENCE):
                         await connection.ask("NOOP", "200")
                 works = True
-        except (DriveError, TimeoutError):
+        except (BlobError, TimeoutError):
             pass  # lost meanwhile, which is what was asked
         finally:
             if not works:
@@ -120,7 +120,7 @@ class FtpPool:
             await connection.open(make_base=make_base)
         except BaseException as error:
             self._drop(connection)
-            if not connection.refused or not isinstance(error, DriveError):
+            if not connection.refused or not isinstance(error, BlobError):
                 raise
             self._allowed = self._count
             self._refusal = error
@@ -154,6 +154,6 @@ class FtpPool:
         self._count -= 1
         self._change.set()
 
-    def _too_many(self, task: tuple[str, object]) -> DriveError:
+    def _too_many(self, task: tuple[str, object]) -> BlobError:
         detail = "Too many transfers are under way to the FTP server. Try again later."
-        return DriveError(Kind.TIMEOUT, detail, operation=task[0], backend=self._backend, subject=task[1])
+        return TimedOut(detail, operation=task[0], backend=self._backend, subject=task[1])

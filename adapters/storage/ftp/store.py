@@ -20,7 +20,7 @@ from adapters.storage.ftp.stretches import Stretches
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind, error_class
 
 SHARD = re.compile(r"[0-9a-f]{2}")  # 256 folders
 # An empty folder beside them. Of a folder that is denied, some servers list nothing, as if it were empty.
@@ -57,7 +57,7 @@ class FtpBlobStore(BlobStore):
                     await self._write_stretch(ftp, key, stretches, written)
         except BaseException:
             if written.is_left:
-                with suppress(DriveError):  # what is left now is found by the reaper
+                with suppress(BlobError):  # what is left now is found by the reaper
                     await run_to_completion(self.delete(key))
             raise
         return Stored(written.size)
@@ -89,7 +89,7 @@ class FtpBlobStore(BlobStore):
         stretch = stretches.stretch(may_pause=ftp.features.appends)
         try:
             size = before + await ftp.store(_path(key), stretch, append=before > 0)
-        except DriveError:
+        except BlobError:
             self._shards.discard(_shard(key))  # is it there no more?
             ftp.features.appends &= not before or ftp.has_begun
             raise
@@ -107,7 +107,7 @@ class FtpBlobStore(BlobStore):
             start, stop = (part.start, part.stop) if part is not None else (0, size)
             try:
                 chunks = await stack.enter_async_context(ftp.retrieve(_path(key), start))
-            except DriveError:
+            except BlobError:
                 if ftp.in_step:
                     await self._size(ftp, "read", key)  # or is it gone, since?
                 raise
@@ -171,12 +171,12 @@ class FtpBlobStore(BlobStore):
             return await ftp.is_absent(_shard(key), key.value)
         return _shard(key) not in await self._folders(ftp, operation)
 
-    def _denied(self, operation: str, subject: object) -> DriveError:
+    def _denied(self, operation: str, subject: object) -> BlobError:
         detail = "The FTP server denies it. Let this user read, write, list and delete there."
         return self._error(Kind.UNAVAILABLE, detail, operation, subject)
 
-    def _error(self, kind: Kind, detail: str, operation: str, key: object) -> DriveError:
-        return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key)
+    def _error(self, kind: Kind, detail: str, operation: str, key: object) -> BlobError:
+        return error_class(kind)(detail, operation=operation, backend=self.backend, subject=key)
 
 
 @dataclass(slots=True)
@@ -193,7 +193,7 @@ async def _take_back(ftp: FtpConnection, key: ObjectKey) -> bool:
 
     There, and not on another, because its last answer says that the server writes no more.
     """
-    with suppress(DriveError):
+    with suppress(BlobError):
         await ftp.settle()
         return await ftp.delete(_path(key)) or await ftp.size(_path(key)) is None
     return False

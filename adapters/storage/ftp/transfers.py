@@ -14,7 +14,7 @@ from adapters.storage.ftp.control import FtpControl, abort, check_open
 from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.ftp.replies import DONE, GO_ON, NOT_IMPLEMENTED, PRELIMINARY, port_of
 from adapters.storage.progress import acknowledged, progress_deadline, report_progress, unacknowledged
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -181,12 +181,12 @@ class FtpTransfers(FtpControl):
 
     async def _connect_for_data(self) -> Streams:
         """Connect by the first passive command that works, and remember it for all connections."""
-        failures: list[tuple[str, DriveError]] = []
+        failures: list[tuple[str, BlobError]] = []
         commands = self.features.passive
         for command in commands:
             try:
                 streams = await self._connect_by(command, may_take_long=command == commands[-1])
-            except DriveError as error:
+            except BlobError as error:
                 self.features.passive_failed(command)
                 if not self.in_step:
                     raise
@@ -218,7 +218,7 @@ class FtpTransfers(FtpControl):
         with self._translating():
             return port_of(code, text)
 
-    def _no_data_connection(self, failures: Sequence[tuple[str, DriveError]]) -> DriveError:
+    def _no_data_connection(self, failures: Sequence[tuple[str, BlobError]]) -> BlobError:
         _, first = failures[0]
         reasons = " ".join(
             f"{command.upper()}: {error.detail.removeprefix(self._place)}" for command, error in failures

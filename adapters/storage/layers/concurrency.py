@@ -10,7 +10,7 @@ from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.layers.upload_streams import Stream, UploadStreams
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, RangeNotSatisfiable, TimedOut
 
 HEAD = 256 * 1024  # bytes of a put that are gathered before it takes a stream, and between two takes
 FAR = 2**62  # a position behind the end of any object
@@ -50,7 +50,7 @@ class ConcurrencyLayer(BlobStoreLayer):
                 await self._senders.acquire()
         except TimeoutError:
             detail = "Too many large objects are being written. Try again later."
-            raise DriveError(Kind.TIMEOUT, detail, operation="put", backend=self._backend, subject=key) from None
+            raise TimedOut(detail, operation="put", backend=self._backend, subject=key) from None
         try:
             yield
         finally:
@@ -159,9 +159,7 @@ class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]], AsyncIterator[
             raise StopAsyncIteration
         try:
             await self._open(ByteRange(self._position, stop))
-        except DriveError as error:
-            if error.kind is not Kind.RANGE_NOT_SATISFIABLE:
-                raise
+        except RangeNotSatisfiable:
             raise StopAsyncIteration from None
 
     def _lend(self) -> None:
@@ -172,7 +170,7 @@ class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]], AsyncIterator[
         self._stream.busy()
         if self._lending is not None:
             await asyncio.wait({self._lending})
-            with suppress(DriveError):  # what was left was not needed any more
+            with suppress(BlobError):  # what was left was not needed any more
                 self._lending.result()
             self._lending = None
 

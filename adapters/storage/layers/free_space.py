@@ -10,7 +10,7 @@ from pathlib import Path
 from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import NoSpace
 
 FRESH = 1.0  # seconds for which a look at the disks serves all
 MOST_UNSEEN = 16 * 1024**2  # bytes that are written without another look
@@ -52,7 +52,7 @@ class FreeSpaceGuard(BlobStoreLayer):
             self._full = await asyncio.to_thread(self._find_full)
         if self._full is not None:
             detail = f"{self._full} has less than the {self._least:,} bytes free of MIN_FREE_BYTES. Free some space."
-            raise DriveError(Kind.NO_SPACE, detail, operation="put", backend=self._backend, subject=key)
+            raise NoSpace(detail, operation="put", backend=self._backend, subject=key)
 
     def _find_full(self) -> Path | None:
         for place, look in self._looks.items():

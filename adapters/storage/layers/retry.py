@@ -9,7 +9,7 @@ from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import Unavailable
 
 
 class RetryLayer(BlobStoreLayer):
@@ -68,4 +68,4 @@ class RetryLayer(BlobStoreLayer):
 
 
 def _may_pass(error: Exception) -> bool:
-    return isinstance(error, DriveError) and error.kind is Kind.UNAVAILABLE
+    return isinstance(error, Unavailable)

@@ -10,7 +10,7 @@ from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.progress import put_off, reporting_to
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import TimedOut
 
 T = TypeVar("T")
 
@@ -64,9 +64,7 @@ class TimeoutLayer(BlobStoreLayer):
             if not deadline.expired():
                 raise
             detail = f"The storage did not answer within {self._seconds:g} seconds. Try again later."
-            raise DriveError(
-                Kind.TIMEOUT, detail, operation=operation, backend=self._backend, subject=subject
-            ) from error
+            raise TimedOut(detail, operation=operation, backend=self._backend, subject=subject) from error
 
     async def _timed_source(self, chunks: AsyncIterable[bytes], deadline: asyncio.Timeout) -> AsyncGenerator[bytes]:
         """The deadline stands still while the sender is waited for, and goes on when that has failed."""

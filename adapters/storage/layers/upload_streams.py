@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from adapters.operation_timer import WholeOperationTimer
 from application.ports.observer import UNOBSERVED, Observer
-from domain.errors import DriveError, Kind
+from domain.errors import TimedOut
 
 IDLE = 0.5  # seconds without a byte for or from its client, after which a stream may be wanted by others
 LOOK = IDLE / 4  # seconds between two looks of those who wait
@@ -70,9 +70,7 @@ class UploadStreams:
                 self._resign(turn, lanes)
                 if isinstance(error, TimeoutError):
                     detail = "Too many objects are being written and read. Try again later."
-                    raise DriveError(
-                        Kind.TIMEOUT, detail, operation=operation, backend=self._backend, subject=subject
-                    ) from None
+                    raise TimedOut(detail, operation=operation, backend=self._backend, subject=subject) from None
                 raise
 
     async def _wait_for(self, turn: "asyncio.Future[_Lane]") -> _Lane:

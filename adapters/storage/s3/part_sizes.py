@@ -16,7 +16,7 @@ upload holds one part in memory. Its bound is therefore:
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from domain.errors import DriveError, Kind
+from domain.errors import TooLarge
 
 PART = 5 * 1024**2  # bytes, the least that S3 takes of a part that is not the last
 PARTS = 10_000
@@ -50,4 +50,4 @@ class PartSizes:
         step, equal = self.step, self.equal
         for number in range(self.count):
             yield self.least + step * max(number + 1 - equal, 0)
-        raise DriveError(Kind.TOO_LARGE, f"The storage takes a blob in up to {self.count:,} parts. Send a smaller one.")
+        raise TooLarge(f"The storage takes a blob in up to {self.count:,} parts. Send a smaller one.")

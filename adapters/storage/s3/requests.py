@@ -13,7 +13,7 @@ from adapters.storage.progress import progress_deadline
 from adapters.storage.s3.body import Body
 from adapters.storage.s3.features import S3Features, code
 from adapters.storage.s3.responses import NotS3Error, Response, require, require_deletion
-from domain.errors import DriveError, Kind, Reason
+from domain.errors import BlobError, Kind, Reason, error_class
 
 T = TypeVar("T", bound=Response)
 
@@ -115,9 +115,9 @@ class S3Requests:
         """Send a request that deletes something, and see that S3 confirms it."""
         require_deletion(await self.timed(request))
 
-    def already_there(self, key: object) -> DriveError:
+    def already_there(self, key: object) -> BlobError:
         """What a put fails with if there is an object under its key."""
         return self._error(Kind.ALREADY_EXISTS, DETAILS[Kind.ALREADY_EXISTS], "put", key)
 
-    def _error(self, kind: Kind, detail: str, operation: str, key: object, reason: Reason | None = None) -> DriveError:
-        return DriveError(kind, detail, operation=operation, backend=self.backend, subject=key, reason=reason)
+    def _error(self, kind: Kind, detail: str, operation: str, key: object, reason: Reason | None = None) -> BlobError:
+        return error_class(kind)(detail, operation=operation, backend=self.backend, subject=key, reason=reason)

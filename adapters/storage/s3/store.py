@@ -29,7 +29,7 @@ from application.ports.blob_store import BlobStore, Stored
 from application.ports.features import FeatureReport, unreported
 from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
-from domain.errors import DriveError, Kind
+from domain.errors import AlreadyExists, BlobError, Kind
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -186,9 +186,9 @@ class S3BlobStore(BlobStore):
 
     async def _undo(self, key: ObjectKey, error: BaseException) -> None:
         """Clear up after a put that failed, also where it is not known how far it came."""
-        with suppress(DriveError), self._requests.translating("put", key):  # what is left now is found by the reaper
+        with suppress(BlobError), self._requests.translating("put", key):  # what is left now is found by the reaper
             await self._uploads.abort(key)
-            if not (isinstance(error, DriveError) and error.kind is Kind.ALREADY_EXISTS):
+            if not isinstance(error, AlreadyExists):
                 await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     @asynccontextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from application.ports.features import MissingFeature
-from domain.errors import DriveError
+from domain.errors import BlobError
 from entrypoints import advice
 from entrypoints.config.settings import Settings
 
@@ -20,7 +20,7 @@ def about_missing(features: Sequence[MissingFeature]) -> str:
     return " ".join(f"The server lacks {feature.name}. {feature.degradation}" for feature in features)
 
 
-def to_do(part: str, step: str, fault: DriveError, given: Settings) -> str:
+def to_do(part: str, step: str, fault: BlobError, given: Settings) -> str:
     """About the `fault` of a step of the database, or of a storage."""
     if part == "database":
         return advice.about_database(step, fault)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from application.checks.checklist import Checklist, Step
 from application.ports.schema import Tables
-from domain.errors import DriveError
+from domain.errors import BlobError
 from entrypoints.cli.check import advice
 from entrypoints.cli.check.result import CheckResult, State
 from entrypoints.composition import lifecycle
@@ -69,7 +69,7 @@ async def database(given: Settings, container: Container, stack: AsyncExitStack)
         with steps.taking("connect"):
             await lifecycle.enter(stack, container.metadata())
             revisions = await tables.revisions() if tables else None
-    except DriveError:
+    except BlobError:
         return _failed("database", place, steps.taken, given)
     if revisions is not None and revisions.pending:
         return _without_tables(given, place, revisions.current)
@@ -98,7 +98,7 @@ def _waits_for_data_dir(given: Settings) -> bool:
 async def _skew(tables: Tables) -> timedelta:
     """How far the database's clock is ahead of this machine's, to half of the time that asking takes."""
     before = datetime.now(UTC)
-    with suppress(DriveError):  # the steps will tell
+    with suppress(BlobError):  # the steps will tell
         theirs = await tables.now()
         return theirs - before - (datetime.now(UTC) - before) / 2
     return timedelta(0)
@@ -124,7 +124,7 @@ async def storage(
         with opening.taking("reach"):
             await lifecycle.enter(stack, container.stores().by_name[backend])
         steps = await container.check_storage()(backend, write=write)
-    except DriveError:
+    except BlobError:
         steps = opening.taken
     if steps[-1].fault is not None:
         return _failed(part, place, steps, given)

@@ -6,7 +6,7 @@ An id takes no part in routing: see raw_paths.py.
 from urllib.parse import unquote_to_bytes
 
 from domain.blob import BlobId
-from domain.errors import DriveError, Kind
+from domain.errors import InvalidId
 
 PREFIX = b"/v1/blobs/"
 ROUTE = "/v1/blobs/{id:str}"
@@ -18,4 +18,4 @@ def blob_id(raw_path: bytes) -> BlobId:
         return BlobId(unquote_to_bytes(raw_path.removeprefix(PREFIX)).decode())
     except UnicodeDecodeError as fault:
         detail = f"The blob id in the URL is not UTF-8: byte {fault.start} can't be decoded."
-        raise DriveError(Kind.INVALID_ID, detail) from None
+        raise InvalidId(detail) from None

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from http import HTTPStatus
 
 from domain.blob import Blob
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, PreconditionFailed
 from domain.precondition import Precondition
 from entrypoints.http.protocol.header_values import MAX_SIZE, entity_tags, http_date
 from entrypoints.http.protocol.problems import HttpProblem
@@ -92,6 +92,6 @@ def _date(value: str | None) -> datetime | None:
     return None if value is None else http_date(value)
 
 
-def _failed(blob: Blob) -> DriveError:
+def _failed(blob: Blob) -> BlobError:
     detail = "The blob is not in the version that you named. Fetch it again, and decide anew."
-    return DriveError(Kind.PRECONDITION_FAILED, detail, subject=blob.id)
+    return PreconditionFailed(detail, subject=blob.id)

@@ -10,7 +10,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Send
 
-from domain.errors import DriveError, Kind
+from domain.errors import BlobError, Kind
 
 LOG = structlog.get_logger()
 RETRY_AFTER = {"Retry-After": "5"}  # seconds
@@ -103,7 +103,7 @@ def _body(problem: HttpProblem, raw_path: bytes) -> bytes:
     )
 
 
-def on_drive_error(request: Request[Any, Any, Any], error: DriveError) -> Response[bytes]:
+def on_drive_error(request: Request[Any, Any, Any], error: BlobError) -> Response[bytes]:
     """An error of the domain, as its kind's row says."""
     status = STATUSES[error.kind]
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -146,7 +146,7 @@ def on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
-    DriveError: on_drive_error,
+    BlobError: on_drive_error,
     HttpProblem: on_http_problem,
     HTTPException: on_http_exception,
     ClientGone: on_client_gone,
