@@ -45,7 +45,7 @@ up-backends: $(VENV)/.ready-dev ## Start PostgreSQL, S3 and FTP in containers, e
 down-backends: $(VENV)/.ready-dev ## Remove these containers and all that is in them
 	@$(BIN)/python -m tests.backends down
 
-lock: $(VENV)/.ready-dev ## Write the lock files anew, with the newest versions allowed
+lock: $(VENV)/.ready-dev ## Write the lock files, with the newest versions allowed
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command 'make lock' --python-version 3.11 --group build pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Writes the settings for those backends of this project that run into a .env where Drivebay starts: it reads it below its
-# environment and the .env of its user, so what these have set wins. It is run by each `docker compose up`, when they are
-# healthy, and not when the machine starts anew: Drivebay then goes on with the backends that it had, whichever of them
-# come up first.
+# environment and the .env of its user, so what these have set wins. Each `docker compose up` runs it once they are
+# healthy. A restart of the machine does not: Drivebay then continues with the backends that it had, whichever of them start
+# first.
 set -eu
 runs() { getent hosts "$1" > /dev/null; }
 answers() { (: < "/dev/tcp/$1/$2") 2> /dev/null; }

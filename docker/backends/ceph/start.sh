@@ -14,8 +14,8 @@ daemon() {
 }
 { sleep 120; [ -e /tmp/ready ] || { echo 'ceph: not ready after 120 s' >&2; kill $$; }; } &
 
-# A client that asks before it has the map of monitors is refused ("wrong fsid"): ask again. An OSD would give up, which
-# is why it is told below not to ask at its start.
+# A client that asks before it has the map of monitors is refused ("wrong fsid"): ask again. An OSD would stop
+# trying, so a setting below keeps it from asking at its start.
 tell() {
   until ceph "$@" > /dev/null; do sleep 0.1; done
 }
