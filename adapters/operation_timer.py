@@ -1,4 +1,4 @@
-"""Watching an operation of a backend, for those who observe it."""
+"""A timer for operations of backends."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from time import perf_counter
@@ -45,14 +45,14 @@ class OperationTimer:
                 error.locate(self._backend, self._name)
 
     def end(self) -> None:
-        """Tell of it: once, outside."""
+        """Report the operation to the observer. Call it once, outside of the context."""
         self._of_others = None  # or the error, which holds the frames it passed, would hold itself
         self._observer.ended(
             Operation(self._backend, self._name, self._began, self._seconds, self._fault, self.outcome)
         )
 
     async def sent(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-        """What a sender sends to the backend. Waiting for it inside is no time of the backend's."""
+        """The chunks that a sender sends to the backend. Time spent waiting for the sender does not count."""
         source = aiter(chunks)
         while True:
             stopped = perf_counter()
@@ -68,7 +68,7 @@ class OperationTimer:
             yield chunk
 
     async def taken(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
-        """What a reader takes from the backend. The time that it has each for itself is none of the backend's."""
+        """The chunks that a reader takes from the backend. Time that the reader spends on each does not count."""
         while True:
             with self:
                 try:
@@ -79,7 +79,7 @@ class OperationTimer:
 
 
 class WholeOperationTimer(OperationTimer):
-    """One that is entered once, and tells of the end when it is left."""
+    """A timer of a single context, which reports the operation at its end."""
 
     __slots__ = ()
 
@@ -89,7 +89,7 @@ class WholeOperationTimer(OperationTimer):
 
 
 def fault(error: BaseException) -> str:
-    """What an error says of the backend: nothing, if it is a refusal, or a cancellation."""
+    """The error that counts against the backend: none for a refusal or a cancellation."""
     if isinstance(error, BlobError):
         return error.kind.value if error.kind in FAULTS else ""
     return "bug" if isinstance(error, Exception) else ""

@@ -41,7 +41,7 @@ class Kind(Enum):
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
     LEASE_LOST = "lease_lost"
-    """The upload took longer than its lease and was given up: see application/maintenance/reap.py."""
+    """The upload made no progress within its lease and was abandoned: see application/maintenance/reap.py."""
     COMMIT_UNKNOWN = "commit_unknown"
     """The connection was lost while a commit was on its way: it may have happened or not."""
     ROLLED_BACK = "rolled_back"
@@ -81,17 +81,19 @@ class BlobError(Exception):
     """
 
     kind: ClassVar[Kind]
+    text: ClassVar[str] = ""
+    """The detail of errors that have none of their own."""
 
     def __init__(
         self,
-        detail: str,
+        detail: str = "",
         *,
         operation: str = "",
         backend: str = "",
         subject: object = None,
         reason: Reason | None = None,
     ) -> None:
-        self.detail = without_passwords(detail)
+        self.detail = without_passwords(detail or self.text)
         self.operation = operation
         self.backend = backend
         self.subject = subject
@@ -116,14 +118,17 @@ class BlobError(Exception):
 
 class NotFound(BlobError):
     kind = Kind.NOT_FOUND
+    text = "There is no blob with this id."
 
 
 class AlreadyExists(BlobError):
     kind = Kind.ALREADY_EXISTS
+    text = "A blob with this id exists already. Choose another id, or delete that blob first."
 
 
 class PreconditionFailed(BlobError):
     kind = Kind.PRECONDITION_FAILED
+    text = "The blob has changed (ETag mismatch). Fetch it again before you retry."
 
 
 class InvalidId(BlobError):
@@ -164,6 +169,7 @@ class TimedOut(BlobError):
 
 class LeaseLost(BlobError):
     kind = Kind.LEASE_LOST
+    text = "The upload made no progress for too long and was abandoned. Send it again."
 
 
 class CommitUnknown(BlobError):

@@ -26,11 +26,9 @@ class Precondition:
     def check(self, blob_id: BlobId, current: Blob | None) -> None:
         """Raise PRECONDITION_FAILED unless `current`, the version of now, is as demanded; ALREADY_EXISTS for `new`."""
         if self.new and current is not None:
-            detail = "A blob with this id exists already. Choose another id, or delete that blob first."
-            raise AlreadyExists(detail, subject=blob_id)
+            raise AlreadyExists(subject=blob_id)
         if not self._holds(current):
-            detail = "The blob is not in the version that you named. Fetch it again, and decide anew."
-            raise PreconditionFailed(detail, subject=blob_id)
+            raise PreconditionFailed(subject=blob_id)
 
     def _holds(self, current: Blob | None) -> bool:
         if current is None:

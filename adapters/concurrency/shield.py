@@ -1,4 +1,4 @@
-"""What must not be stopped half-way."""
+"""Work that must not be cancelled half-way."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -65,7 +65,7 @@ class _Blobs(BlobRepository):
     async def get(self, blob_id: BlobId) -> Blob:
         blob = self._rows.get(blob_id)
         if blob is None:
-            raise NotFound("There is no blob with this id.", subject=blob_id)
+            raise NotFound(subject=blob_id)
         return replace(blob, read_at=self._now())
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:

@@ -1,4 +1,4 @@
-"""What each dialect has its own words for."""
+"""Expressions that differ between dialects."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -47,8 +47,8 @@ def _insert_or_lock(connection: Connection, table: sa.Table, values: Mapping[str
     same = sa.and_(*(column == insert.inserted[column.name] for column in table.primary_key))
     # The count of rows does not tell (one that was found counts as one that was inserted), but this number does.
     # It is taken from the row, as what is constant would be evaluated for an insert too.
-    told = sa.func.last_insert_id(sa.func.length(first)) > 0
-    unchanged = {first.name: sa.func.IF(sa.and_(same, told), first, sa.null())}
+    remembered = sa.func.last_insert_id(sa.func.length(first)) > 0
+    unchanged = {first.name: sa.func.IF(sa.and_(same, remembered), first, sa.null())}
     return connection.execute(insert.on_duplicate_key_update(unchanged), values).lastrowid == 0
 
 

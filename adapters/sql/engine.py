@@ -25,7 +25,7 @@ Args = TypeVarTuple("Args")
 
 
 class EngineDatabase(Database):
-    """What the servers have in common. A subclass has the engine, prepares the tables, and knows its own faults.
+    """A database server. A subclass makes the engine, prepares the tables, and explains the errors of its driver.
 
     `name` is what people call the server, `errors` are how it says what is wrong, and `hints` what to do about some of
     them, by their codes. `readers` make connections for single statements. An answer is waited for `deadline` seconds:
@@ -67,7 +67,7 @@ class EngineDatabase(Database):
 
     @abstractmethod
     def kind(self, error: BaseException) -> Kind | None:
-        """What an error of the driver means, or None for a fault of our own."""
+        """The meaning of an error of the driver, or None for a bug of ours."""
 
     @abstractmethod
     def code(self, error: BaseException) -> object:

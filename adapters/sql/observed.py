@@ -15,7 +15,7 @@ Args = TypeVarTuple("Args")
 
 
 class ObservedDatabase(Database):
-    """Tells `observer` of each read and each transaction, under the database's name."""
+    """Reports each read and each transaction to `observer`, under the database's name."""
 
     def __init__(self, database: Database, name: str, observer: Observer) -> None:
         self._database = database

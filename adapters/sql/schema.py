@@ -14,7 +14,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqlTables(Tables):
-    """Those of a database, whose SQLAlchemy `dialect` is `sqlite`, `postgresql` or `mariadb`."""
+    """The tables of a database, whose SQLAlchemy `dialect` is `sqlite`, `postgresql` or `mariadb`."""
 
     def __init__(self, database: Database, dialect: str) -> None:
         self._database = database

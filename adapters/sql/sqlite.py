@@ -67,7 +67,7 @@ def room(path: Path) -> int:
 class SqliteDatabase(Database):
     """A file that any number of processes of one machine may use at once.
 
-    There is one connection for transactions. To wait for it is told to the observer as an operation of its own:
+    There is one connection for transactions. Waiting for it is a separate operation for the observer:
     `connect`.
 
     Nothing is read or written while another file, or none, is at the path: what is committed to a file without a name

@@ -51,7 +51,7 @@ def _take(gathered: BytesIO) -> bytes:
 
 
 class PeekableChunks(AsyncIterator[bytes]):
-    """What `rechunk` cuts, but the first piece can be waited for before it is taken. To be closed."""
+    """The chunks of `rechunk`, whose first one can be awaited before it is taken. Close it at the end."""
 
     def __init__(self, chunks: AsyncIterable[bytes], sizes: int | Iterable[int]) -> None:
         self._cut = rechunk(chunks, sizes)

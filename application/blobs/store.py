@@ -238,5 +238,4 @@ async def current_version(work: UnitOfWork, blob_id: BlobId) -> Blob | None:
 
 
 def lease_lost(location: Location) -> BlobError:
-    detail = "The upload stood still for too long and was given up. Send it again."
-    return LeaseLost(detail, backend=location.backend, subject=location.key)
+    return LeaseLost(backend=location.backend, subject=location.key)

@@ -80,15 +80,15 @@ def main() -> None:
 @click.option("--host", help="The address to listen on (HOST, 127.0.0.1).")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on (PORT, 8000).")
 @click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve (WORKERS, 1).")
-@click.option("--reload", is_flag=True, help="Start anew when the code changes: for development.")
+@click.option("--reload", is_flag=True, help="Restart when the code changes: for development.")
 def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
-    """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish what is under way and stop.
+    """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish the requests in progress and stop.
 
     A second Ctrl-C stops it at once.
 
-    At its start it makes what is not there: the data folder, the token, and the newest tables in the database (see
-    `drivebay migrations`). Any number of servers may start at once, and share a database and storages. Whatever can't
-    be used is told in a line, with the setting to blame. While it serves, what failed uploads left is deleted.
+    At its start it creates what is missing: the data folder, the token, and the newest tables in the database (see
+    `drivebay migrations`). Any number of servers may start at once, and share a database and storages. If something
+    can't be used, an error names the setting to blame. While it serves, it deletes what failed uploads left behind.
 
     The options go over the settings in brackets; all others are settings only: see `drivebay settings`. The interface
     is described at /docs, /health/live says whether it answers, /health/ready whether blobs are read and stored.
@@ -136,7 +136,7 @@ main.add_command(show)
 
 
 async def _check(given: Settings) -> Started:
-    """Try all that the settings name, once, so that what is wrong is told here, in one line."""
+    """Try all that the settings name, once, so that an error is reported here, in one line."""
     features = MissingFeatures(logged=False)
     return await lifecycle.check_start(Container(settings=given, missing_features=features))
 
@@ -159,8 +159,8 @@ def _within_bounds(given: Settings) -> Settings:
         raise StartError(f"MAX_CONNECTIONS: too few files may be open for any connection. {MORE_FILES}")
     if fitting < given.max_connections:
         logs.configure()
-        told = f"MAX_CONNECTIONS is reduced, as so many files may not be open. {MORE_FILES}"
-        LOG.warning(told, asked=given.max_connections, connections=fitting)
+        message = f"MAX_CONNECTIONS is reduced, as so many files may not be open. {MORE_FILES}"
+        LOG.warning(message, asked=given.max_connections, connections=fitting)
     return replace(given, max_connections=fitting)
 
 
@@ -187,12 +187,12 @@ def _claim(given: Settings) -> PortClaim:
     try:
         return PortClaim(given.host, given.port, patience=given.drain_time + ACCEPTED_WITHIN + KILLED_AFTER)
     except PortInUseError:
-        told = f"PORT: {given.port} is in use on {given.host}. Stop the program that uses it, or set another."
+        message = f"PORT: {given.port} is in use on {given.host}. Stop the program that uses it, or set another."
     except PermissionError:
-        told = f"PORT: this user may not listen on {given.port}. Set it to one above 1023."
+        message = f"PORT: this user may not listen on {given.port}. Set it to one above 1023."
     except (OSError, UnicodeError):
-        told = f"HOST: {given.host!r} is no address of this machine. Try 127.0.0.1."
-    raise StartError(told) from None
+        message = f"HOST: {given.host!r} is no address of this machine. Try 127.0.0.1."
+    raise StartError(message) from None
 
 
 def _banner(given: Settings, address: str, *, keeps_token: bool) -> str:
@@ -275,14 +275,14 @@ def _begin_as_a_worker(parent: int, claim: PortClaim) -> None:
 
 
 def _obey(parent: int) -> None:
-    """Ctrl-C is for the parent, which stops the workers, however soon. A worker that is told twice would hang."""
+    """Leave Ctrl-C to the parent, which stops the workers. A worker that gets a second signal would hang."""
     os.setpgid(0, 0)
     hold_sigterm()
     stop_with_the_parent(parent)
 
 
 def application(given: Settings, started: Started, parent: int, heartbeat: Heartbeat | None = None) -> Litestar:
-    """What a worker of the process `parent` serves. `started`: what the parent's check returned.
+    """The application that a worker of the process `parent` serves. `started`: what the parent's check returned.
 
     The parent has seen that the backends can be used. One that takes a dead worker's place may find them down, and
     should not end the service by dying too.

@@ -119,7 +119,7 @@ async def _look(given: Settings) -> Revisions:
 
 
 async def _upgrade(given: Settings) -> Revisions:
-    """Those before it was done."""
+    """The revisions before the upgrade."""
     before = await _look(given)
     async with lifecycle.tables(Container(settings=given)):
         return before

@@ -136,7 +136,7 @@ def _fs(given: Settings, observer: Observer) -> BlobStore:
 
 
 def _with_room(store: BlobStore, given: Settings, backend: str, looks: free_space.Looks | None = None) -> BlobStore:
-    """One that leaves room beside the bytes, and beside the rows: a delete needs some of it too."""
+    """A guard that keeps space free next to the bytes and the rows, because a delete needs some too."""
     all_looks = dict(looks or {}) | ({given.sqlite_path: sqlite.room} if given.database == "sqlite" else {})
     if not all_looks or not given.min_free_bytes:
         return store

@@ -1,4 +1,4 @@
-"""What runs from the start of a server to its end: the data folder, the selected adapters, the markers, the reaper."""
+"""The lifetime of a server: the data folder, the selected adapters, the markers, the reaper."""
 
 import asyncio
 import os

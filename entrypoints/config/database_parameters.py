@@ -1,4 +1,4 @@
-"""What becomes of each parameter that libraries and hosting providers put into the URL of a database.
+"""The parameters that libraries and hosting providers put into the URL of a database, and their meaning here.
 
 It is honoured, ignored with a line in the log, or refused. The adapters take libpq's names, for MariaDB too.
 """

@@ -44,7 +44,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator decides. Sizes are in bytes, times in seconds. Of the tokens, it is the SHA-256."""
+    """The settings of an operator. Sizes are in bytes, times in seconds. `tokens` are SHA-256 digests."""
 
     tokens: tuple[bytes, ...] = field(default=(), repr=False)
     storage: str = "fs"
@@ -248,7 +248,7 @@ class _Reading:
         return tuple(sorted([*self._notes, *setting_names.hints(self._known, self._sources)]))
 
     def _check(self, settings: Settings) -> None:
-        """What one setting has to do with another."""
+        """Check settings that depend on each other."""
         if settings.storage == "memory":
             self._check_memory(settings)
         if settings.storage == "s3" and not settings.s3_bucket:

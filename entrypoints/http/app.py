@@ -148,7 +148,7 @@ def _pace(given: Settings) -> Pace:
 def _traced(app: ASGIApp, watching: Telemetry) -> ASGIApp:
     if watching.tracing is None:
         return app
-    # Imported only now: a server that tells of no traces starts without it.
+    # Imported only now: a server without tracing starts faster.
     from entrypoints.http.middleware.tracing import TracingMiddleware
 
     return TracingMiddleware(app, watching.tracing)

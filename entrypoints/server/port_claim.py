@@ -1,4 +1,4 @@
-"""What keeps other servers off the address that one listens on.
+"""A claim on an address, which keeps other servers off it.
 
 Workers share their port, and would share it with those of another server that starts at the same moment. So each server
 takes two names of Linux's abstract namespace, which the kernel frees with the last process that holds them: one is its

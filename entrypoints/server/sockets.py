@@ -138,7 +138,7 @@ def _listens(found: socket.socket) -> bool:
 
 
 def _of(port: int) -> Iterator[socket.socket]:
-    """Those of the internet whose own end is at `port`, each as a duplicate that is closed again."""
+    """TCP sockets of this process at the local `port`, each as a duplicate that is closed after use."""
     for descriptor in map(int, os.listdir("/dev/fd")):
         try:
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):

@@ -18,10 +18,10 @@ def check(certificate: Path, key: Path) -> None:
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as fault:
         if fault.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
-            told = f"TLS_KEY: {key} is not the key of {certificate}, or that does not begin with the server's own."
+            problem = f"TLS_KEY: {key} is not the key of {certificate}, or that does not begin with the server's own."
         else:
-            told = f"TLS_CERTIFICATE, TLS_KEY: {certificate} and {key} can't be used: {fault.reason or fault}."
-        raise StartError(told) from None
+            problem = f"TLS_CERTIFICATE, TLS_KEY: {certificate} and {key} can't be used: {fault.reason or fault}."
+        raise StartError(problem) from None
 
 
 def _check_file(name: str, path: Path) -> None:

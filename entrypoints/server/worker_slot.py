@@ -34,7 +34,7 @@ class WorkerSlot:
 
     @property
     def sentinels(self) -> list[int]:
-        """What becomes readable at the end of the process."""
+        """A descriptor that becomes readable when the process ends."""
         return [] if self._process is None else [self._process.sentinel]
 
     @property

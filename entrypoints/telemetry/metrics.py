@@ -1,4 +1,4 @@
-"""What is counted and measured. No label has a value that a client may choose."""
+"""Metrics. No label has a value that a client can choose."""
 
 from collections import Counter as Counts
 from collections.abc import Callable
@@ -87,7 +87,7 @@ class Metrics(Observer, Requests):
         self._withheld = self._counter(
             "reaper_withheld", "Looks at a storage in which this database may not delete.", "backend"
         )
-        self._now_in_flight = self._gauge("http_requests_in_flight", "Requests under way.")
+        self._now_in_flight = self._gauge("http_requests_in_flight", "Requests in progress.")
         self._now_streams = self._gauge("backend_streams", "Objects that are being written or read.", "backend")
         self._now_connections = self._gauge("backend_connections", "Connections in use.", "backend")
         self.publish()

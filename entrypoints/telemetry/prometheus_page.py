@@ -27,7 +27,7 @@ BACKLOG_WITHIN = 2.0  # seconds that a page waits for the database
 
 
 class MetricsPage:
-    """Made anew at most once in `FRESH` seconds, however many ask. `folders` are those whose disks are looked at."""
+    """The page, rendered at most once in `FRESH` seconds. `folders`: whose disks are measured."""
 
     def __init__(self, metrics: Metrics, backlog: BacklogReader, folders: Mapping[str, Path]) -> None:
         self._metrics = metrics
@@ -103,12 +103,12 @@ def _gauge(name: str, help_: str, values: Mapping[str, float], label: str) -> Me
 
 
 def _backlogs(backlog: Sequence[Backlog]) -> Iterator[Metric]:
-    told = {
-        "uploads": "Uploads under way, or whose writers died.",
+    help_texts = {
+        "uploads": "Uploads in progress, or abandoned by writers that died.",
         "garbage": "Objects that are to be deleted.",
         "due": "Objects that are to be deleted now.",
     }
-    for name, help_ in told.items():
+    for name, help_ in help_texts.items():
         yield _gauge(f"backlog_{name}", help_, {each.backend: getattr(each, name) for each in backlog}, "backend")
     overdue = {each.backend: each.overdue.total_seconds() for each in backlog}
     yield _gauge("backlog_overdue_seconds", "How long the first of them has waited.", overdue, "backend")
@@ -120,7 +120,7 @@ def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:
         try:
             found[name] = os.statvfs(folder)
         except OSError:
-            continue  # a fault of the storage's, which is told elsewhere
+            continue  # an error of the storage, which is reported elsewhere
     free = {name: disk.f_bavail * disk.f_frsize for name, disk in found.items()}
     size = {name: disk.f_blocks * disk.f_frsize for name, disk in found.items()}
     yield _gauge("disk_free_bytes", "Free space on the disk of the blobs, or of the rows.", free, "folder")
@@ -128,7 +128,7 @@ def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:
 
 
 def _processes(pids: Sequence[int]) -> Iterator[Metric]:
-    """Those that serve, added up; of their starts the last."""
+    """Statistics of the worker processes, summed up; of their start times the latest."""
     totals: dict[str, Metric] = {}
     for pid in pids:
         for family in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]

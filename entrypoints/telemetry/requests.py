@@ -9,7 +9,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH",
 
 
 class Requests(Protocol):
-    """Is told of requests."""
+    """A sink for statistics about requests."""
 
     @abstractmethod
     def began(self) -> None:

@@ -1,4 +1,4 @@
-"""Who watches a server, as the settings say: metrics, traces, both or nobody. What is not wanted is not imported."""
+"""Metrics and traces, as the settings say. Modules that the settings don't need are not imported."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

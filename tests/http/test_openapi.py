@@ -15,7 +15,8 @@ from domain.errors import Kind
 from entrypoints.config.settings import Settings
 from entrypoints.http.app import create_app
 from entrypoints.http.operations import health
-from entrypoints.http.protocol.problems import STATUSES, Problem
+from entrypoints.http.protocol.catalogue import STATUSES
+from entrypoints.http.protocol.problems import Problem
 from entrypoints.http.rest import lists
 from entrypoints.http.rest.json_form import response as json_form
 from tests.http.described import PROBLEM, codes, document

@@ -96,7 +96,7 @@ class TestFetchFindsTheTruth:
 
     async def test_the_conditions_are_those_of_the_version_that_is_served(self, raced: Drive) -> None:
         await raced.put(OLD)
-        with pytest.raises(HttpProblem, match="there are 3 bytes"):
+        with pytest.raises(HttpProblem, match="which has 3 bytes"):
             await raced.fetch(ID, partial(raw_form.part_of, {"range": "bytes=5-"}))
 
     async def test_what_is_known_of_the_version_that_is_served_is_not_sent(self, raced: Drive) -> None:

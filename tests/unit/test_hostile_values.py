@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from domain.errors import BlobError
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
 from entrypoints.http.app import create_app
@@ -180,7 +181,7 @@ def scan(chunks: list[bytes], scanner: BodyScanner | None = None) -> None:
             scanner.feed(chunk)
         scanner.end()
     except Exception as refusal:
-        if not isinstance(refusal, HttpProblem) and type(refusal).__name__ != "BlobError":
+        if not isinstance(refusal, HttpProblem | BlobError):
             raise
 
 

@@ -1,12 +1,25 @@
 """Errors as HTTP."""
 
+import pytest
+
 from domain.errors import Kind
-from entrypoints.http.protocol.problems import STATUSES, TOLD
+from entrypoints.http.protocol.catalogue import CATALOGUE, STATUSES
+from entrypoints.http.protocol.problems import HttpProblem
 
 
 def test_every_kind_has_a_status() -> None:
     assert set(STATUSES) == set(Kind)
 
 
-def test_what_is_our_fault_is_told_in_general_terms() -> None:
-    assert {kind for kind, status in STATUSES.items() if status >= 500} == set(TOLD)
+def test_every_problem_has_a_text() -> None:
+    assert all(entry.text for entry in CATALOGUE.values())
+
+
+def test_a_problem_takes_status_and_text_from_the_catalogue() -> None:
+    problem = HttpProblem("length_required")
+    assert (problem.status, problem.detail) == CATALOGUE["length_required"]
+
+
+def test_a_code_outside_the_catalogue_is_a_bug() -> None:
+    with pytest.raises(KeyError):
+        HttpProblem("no_such_code", "A detail.")

@@ -74,7 +74,7 @@ def _position(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
 
 
 def _behind(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-    """What comes behind all ids that have the common prefix of this one; or behind this one, if it has none."""
+    """The cursor after all ids that share the common prefix of this one, or after this one if it has none."""
     end = sa.func.length(PREFIX) + _position(blob_id) - 1 + sa.func.length(DELIMITER)
     common = sa.func.substr(blob_id, 1, end, type_=ID)
     return sa.case(

@@ -1,4 +1,4 @@
-"""What is told of all objects at once: which wait for the reaper, and which of some are named at all."""
+"""Queries over all tables: the reaper's backlog for each backend, and which of the given keys are referenced."""
 
 from collections.abc import Sequence, Set
 

@@ -175,7 +175,7 @@ def _delete_blob(connection: Connection, blob_id: BlobId, precondition: Precondi
 
 def _found(blob_id: BlobId, row: BlobRow | None) -> Blob:
     if row is None:
-        raise NotFound("There is no blob with this id.", subject=blob_id)
+        raise NotFound(subject=blob_id)
     return _blob_read(row)
 
 

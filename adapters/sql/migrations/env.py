@@ -1,4 +1,4 @@
-"""What Alembic runs. The connection, and the transaction around all of it, are the caller's.
+"""The environment that Alembic runs. The connection, and the transaction around all of it, are the caller's.
 
 Or, offline, the statements are written."""
 

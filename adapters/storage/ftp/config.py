@@ -1,4 +1,4 @@
-"""What an FTP server needs to be told of."""
+"""The settings of an FTP server."""
 
 import ssl
 from dataclasses import dataclass, field

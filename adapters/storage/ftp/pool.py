@@ -108,7 +108,7 @@ class FtpPool:
             return True
         if time.monotonic() < self._refused_until:
             return False
-        # One knocks, and the others wait for what it is told.
+        # One of them tries, and the others wait for its outcome.
         self._refused_until = time.monotonic() + self._config.back_off
         return True
 
@@ -155,5 +155,5 @@ class FtpPool:
         self._change.set()
 
     def _too_many(self, task: tuple[str, object]) -> BlobError:
-        detail = "Too many transfers are under way to the FTP server. Try again later."
+        detail = "Too many transfers to the FTP server are in progress. Try again later."
         return TimedOut(detail, operation=task[0], backend=self._backend, subject=task[1])

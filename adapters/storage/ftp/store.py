@@ -181,7 +181,7 @@ class FtpBlobStore(BlobStore):
 
 @dataclass(slots=True)
 class _Written:
-    """What a put has written so far. `is_left`: whether it has to be cleared up if the put fails."""
+    """The progress of a put. `is_left`: whether the file must be removed if the put fails."""
 
     size: int = 0
     has_begun: bool = False

@@ -1,4 +1,4 @@
-"""What all policies share."""
+"""The base of all layers."""
 
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager

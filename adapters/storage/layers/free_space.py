@@ -56,7 +56,7 @@ class FreeSpaceGuard(BlobStoreLayer):
 
     def _find_full(self) -> Path | None:
         for place, look in self._looks.items():
-            with suppress(OSError):  # one that is not there is for others to tell of
+            with suppress(OSError):  # a missing volume is reported by the store itself
                 if look(place) < self._least:
                     return place
         return None

@@ -12,7 +12,7 @@ from domain.blob import ByteRange, ObjectKey
 
 
 class ObserveLayer(BlobStoreLayer):
-    """Tells `observer` of each operation, and of the streams that are under way."""
+    """Reports each operation to `observer`, and the number of open streams."""
 
     def __init__(self, store: BlobStore, backend: str, observer: Observer) -> None:
         super().__init__(store)

@@ -32,29 +32,29 @@ class RetryLayer(BlobStoreLayer):
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with AsyncExitStack() as stack:
             async for attempt in self._tries():
-                with self._told("read", attempt):
+                with self._noted("read", attempt):
                     chunks = await stack.enter_async_context(self.store.open(key, byte_range))
             yield chunks
 
     async def stat(self, key: ObjectKey) -> Stored:
         async for attempt in self._tries():
-            with self._told("stat", attempt):
+            with self._noted("stat", attempt):
                 stored = await self.store.stat(key)
         return stored
 
     async def delete(self, key: ObjectKey) -> None:
         async for attempt in self._tries():
-            with self._told("delete", attempt):
+            with self._noted("delete", attempt):
                 await self.store.delete(key)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         async for attempt in self._tries():
-            with self._told("list", attempt):
+            with self._noted("list", attempt):
                 async for key in self.store.keys(after):
                     after = key
                     yield key
 
-    def _told(self, operation: str, attempt: stamina.Attempt) -> stamina.Attempt:
+    def _noted(self, operation: str, attempt: stamina.Attempt) -> stamina.Attempt:
         if attempt.num > 1:
             self._observer.retried(self._backend, operation)
         return attempt

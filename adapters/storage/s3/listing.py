@@ -1,4 +1,4 @@
-"""What a bucket has by its keys: the objects, and the multipart uploads that are open."""
+"""Listings of a bucket: its objects, and its open multipart uploads."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing

@@ -146,7 +146,7 @@ class S3Uploads:
     async def _send_all(
         self, upload: "_Upload", parts: AsyncIterator[bytes]
     ) -> "tuple[list[CompletedPartTypeDef], int]":
-        """What S3 wants to be told of the parts at the end, and their size in bytes together."""
+        """The parts as CompleteMultipartUpload takes them, and their total size in bytes."""
         sent: list[CompletedPartTypeDef] = []
         in_flight: deque[Sending] = deque()
         size = 0
@@ -188,7 +188,7 @@ class S3Uploads:
 
 
 class _Upload(TypedDict):
-    """What names a multipart upload."""
+    """The name of a multipart upload: bucket, key and id."""
 
     Bucket: str
     Key: str

@@ -116,7 +116,7 @@ class S3Requests:
         require_deletion(await self.timed(request))
 
     def already_there(self, key: object) -> BlobError:
-        """What a put fails with if there is an object under its key."""
+        """The error of a put whose key is taken."""
         return self._error(Kind.ALREADY_EXISTS, DETAILS[Kind.ALREADY_EXISTS], "put", key)
 
     def _error(self, kind: Kind, detail: str, operation: str, key: object, reason: Reason | None = None) -> BlobError:

@@ -79,7 +79,7 @@ class S3Config:
 class S3BlobStore(BlobStore):
     """Objects in a bucket. To be entered before use; `check` says whether the bucket can be used.
 
-    The observer is told of requests that the client makes once more, by the operation that they belong to.
+    Requests that the client repeats are reported to the observer, under the operation that they belong to.
     """
 
     def __init__(

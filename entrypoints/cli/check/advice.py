@@ -1,4 +1,4 @@
-"""What to do about what does not work."""
+"""Advice about parts of the configuration that do not work."""
 
 from collections.abc import Sequence
 

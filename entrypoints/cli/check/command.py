@@ -31,7 +31,7 @@ def check(*, as_json: bool) -> None:
 
     \b
     What is tried:
-      settings      all of them are read; whatever is wrong is told at once, and so is a name
+      settings      all of them are read; each wrong one is reported, and so is a name
                     that is not a setting, but close to one
       data folder   it takes a file
       token         it is set, or can be read
@@ -87,7 +87,7 @@ async def _check(loaded: Loaded, report: Report) -> list[CheckResult]:
 
 async def _parts(loaded: Loaded) -> AsyncIterator[CheckResult]:
     given = loaded.settings
-    # One attempt, for it is to be told how things are.
+    # One attempt only, to show the state as it is.
     container = Container(
         settings=replace(given, storage_attempts=1),
         opening=Opening.INSPECT,

@@ -37,8 +37,8 @@ def _folder(part: str, folder: Path, setting: str) -> CheckResult:
         what_to_do = f"Create it, or set {setting}."
         return CheckResult(part, State.FAILED, f"There is no folder {takes_the_write}.", what_to_do)
     except OSError as fault:
-        told = f"The folder {takes_the_write} takes no file: {fault.strerror}."
-        return CheckResult(part, State.FAILED, told, f"Let this user write there, or set {setting} to another.")
+        summary = f"The folder {takes_the_write} takes no file: {fault.strerror}."
+        return CheckResult(part, State.FAILED, summary, f"Let this user write there, or set {setting} to another.")
     if takes_the_write == whole:
         return CheckResult(part, State.OK, f"{whole}")
     return CheckResult(part, State.NOT_YET, f"{whole} is not there, and can be made.", advice.MADE_AT_THE_START)
@@ -55,8 +55,8 @@ def token(given: Settings) -> CheckResult:
     try:
         kept_token(given.data_dir)
     except OSError as fault:
-        told = f"{path} can't be read: {fault.strerror or fault}."
-        return CheckResult("token", State.FAILED, told, "Let this user read it, or set AUTH_BEARER_TOKEN.")
+        summary = f"{path} can't be read: {fault.strerror or fault}."
+        return CheckResult("token", State.FAILED, summary, "Let this user read it, or set AUTH_BEARER_TOKEN.")
     return CheckResult("token", State.OK, f"kept in {path}")
 
 
@@ -77,16 +77,16 @@ async def database(given: Settings, container: Container, stack: AsyncExitStack)
     steps.taken.extend(await container.check_database()(given.storage))
     if steps.taken[-1].fault is not None:
         return _failed("database", place, steps.taken, given)
-    told = f"{place}{f', tables of revision {revisions.current}' if revisions else ''}{_told_of(skew)}"
+    summary = f"{place}{f', tables of revision {revisions.current}' if revisions else ''}{_clock_difference(skew)}"
     to_do = advice.CLOCKS if abs(skew) > SKEW else ""
-    return CheckResult("database", State.OK, told, to_do, steps.taken)
+    return CheckResult("database", State.OK, summary, to_do, steps.taken)
 
 
 def _without_tables(given: Settings, place: str, current: str | None) -> CheckResult:
     if given.database == "sqlite" and not given.sqlite_path.exists() and not _waits_for_data_dir(given):
         folder = _folder("database", given.sqlite_path.parent, "DATABASE_URL")
         if folder.state is not State.OK:
-            return CheckResult("database", State.FAILED, folder.told, folder.to_do or advice.CREATE)
+            return CheckResult("database", State.FAILED, folder.summary, folder.to_do or advice.CREATE)
     has = "no tables yet" if current is None else f"tables of revision {current}, which is not the newest"
     return CheckResult("database", State.NOT_YET, f"{place}, {has}", advice.MIGRATE)
 
@@ -104,7 +104,7 @@ async def _skew(tables: Tables) -> timedelta:
     return timedelta(0)
 
 
-def _told_of(skew: timedelta) -> str:
+def _clock_difference(skew: timedelta) -> str:
     if abs(skew) <= SKEW:
         return ""
     return f", its clock {abs(skew).total_seconds():.1f} s {'ahead' if skew > timedelta(0) else 'behind'}"
@@ -136,8 +136,8 @@ async def storage(
 def _failed(part: str, place: str, steps: Sequence[Step], given: Settings) -> CheckResult:
     step = steps[-1]
     assert step.fault is not None
-    told = f"{place}: can't {step.name}: {step.fault.detail}"
-    return CheckResult(part, State.FAILED, told, advice.to_do(part, step.name, step.fault, given), steps)
+    summary = f"{place}: can't {step.name}: {step.fault.detail}"
+    return CheckResult(part, State.FAILED, summary, advice.to_do(part, step.name, step.fault, given), steps)
 
 
 def place_of_blobs(backend: str, given: Settings) -> str:
@@ -152,7 +152,7 @@ def place_of_blobs(backend: str, given: Settings) -> str:
         case "memory":
             return "in memory"
         case _:
-            return "beside the rows"
+            return "in the database of the rows"
 
 
 def place_of_rows(given: Settings) -> str:

@@ -1,4 +1,4 @@
-"""What `drivebay check` writes: a table for people, or JSON for programs."""
+"""The output of `drivebay check`: a table for people, or JSON for programs."""
 
 import shutil
 import sys
@@ -18,7 +18,7 @@ LEAST = 40  # columns for the text
 
 
 class Report(Protocol):
-    """Is told of each part as soon as it is known, and of the end."""
+    """Receives each part as soon as it is known, and the end."""
 
     def tell(self, checked: CheckResult) -> None: ...
 
@@ -43,7 +43,7 @@ class TextReport:
         click.echo(sentence(all_of_it))
 
     def _lines(self, checked: CheckResult) -> list[str]:
-        texts = [checked.told, durations(checked.steps), checked.to_do]
+        texts = [checked.summary, durations(checked.steps), checked.to_do]
         if not self._width:
             return [text for text in texts if text]
         width = max(self._width - len(self._indent), LEAST)
@@ -66,12 +66,12 @@ def durations(steps: Any) -> str:
 
 
 def sentence(all_of_it: list[CheckResult]) -> str:
-    """What it comes to."""
+    """A summary of all parts."""
     failed, later = count(all_of_it, State.FAILED), count(all_of_it, State.NOT_YET)
     if not failed and not later:
         return "All of it works."
-    told = [f"{failed} failed"] * bool(failed) + [f"{later} could not be tried yet"] * bool(later)
-    return f"{len(all_of_it)} parts: {', '.join(told)}."
+    counts = [f"{failed} failed"] * bool(failed) + [f"{later} could not be tried yet"] * bool(later)
+    return f"{len(all_of_it)} parts: {', '.join(counts)}."
 
 
 def count(all_of_it: list[CheckResult], state: State) -> int:
@@ -82,7 +82,7 @@ def object_of(checked: CheckResult) -> dict[str, Any]:
     return {
         "part": checked.part,
         "state": checked.state.value,
-        "detail": checked.told,
+        "detail": checked.summary,
         "to_do": checked.to_do or None,
         "steps": [_step(step) for step in checked.steps],
     }

@@ -1,4 +1,4 @@
-"""What a check tells of one part of the configuration."""
+"""The result of a check of one part of the configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +22,6 @@ class CheckResult:
 
     part: str
     state: State
-    told: str
+    summary: str
     to_do: str = ""
     steps: Sequence[Step] = ()

@@ -55,7 +55,7 @@ class Age(click.ParamType[timedelta]):
     "--older-than",
     type=Age(),
     metavar="AGE",
-    help="With --repair: how long ago an orphan must have been written, as in 30m, 12h, 1d. 1d unless told otherwise."
+    help="With --repair: how long ago an orphan must have been written, as in 30m, 12h, 1d. The default is 1d."
     " With 0 it may be of any age, also of one that the storage does not tell.",
 )
 @click.option(

@@ -1,4 +1,4 @@
-"""What `drivebay verify` writes: faults as they are found, a bar meanwhile, and what was seen at the end."""
+"""The output of `drivebay verify`: defects as they are found, a progress bar, and a summary at the end."""
 
 import sys
 import time
@@ -71,8 +71,8 @@ class TextReport(VerificationListener):
             _echo("\n".join(lines_of(tally)))
         if verified.stopped:
             _echo(f"It was broken off: {verified.stopped}")
-        told = "Nothing is wrong" if not verified.wrong else f"{verified.wrong:,} {_plural('fault', verified.wrong)}"
-        _echo(f"{told}{'' if verified.complete else ', as far as it could be verified'}.")
+        summary = "Nothing is wrong" if not verified.wrong else f"{verified.wrong:,} {_plural('fault', verified.wrong)}"
+        _echo(f"{summary}{'' if verified.complete else ', as far as it could be verified'}.")
 
 
 class JsonReport(VerificationListener):
@@ -143,7 +143,7 @@ def _plural(word: str, count: int) -> str:
 
 def object_of(finding: Finding) -> dict[str, Any]:
     """`size` and `modified_at` are the object's where it is an orphan, and else the blob's."""
-    told: dict[str, Any] = {
+    line: dict[str, Any] = {
         "fault": finding.fault.value,
         "repaired": finding.repaired,
         "storage": finding.location.backend,
@@ -151,10 +151,10 @@ def object_of(finding: Finding) -> dict[str, Any]:
         "detail": finding.detail,
     }
     if (blob := finding.blob) is not None:
-        told |= {"id": blob.id.value, "size": blob.size, "sha256": blob.digest.hex, "created_at": blob.created_at}
+        line |= {"id": blob.id.value, "size": blob.size, "sha256": blob.digest.hex, "created_at": blob.created_at}
     elif (stored := finding.stored) is not None:
-        told |= {"size": stored.size, "modified_at": stored.modified_at}
-    return told
+        line |= {"size": stored.size, "modified_at": stored.modified_at}
+    return line
 
 
 def summary_of(tally: Counts) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
-from http import HTTPStatus
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -43,4 +42,4 @@ def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 
 def _unauthorized(detail: str, fault: str) -> HttpProblem:
     headers = {"WWW-Authenticate": f"Bearer{fault}"}
-    return HttpProblem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers=headers)
+    return HttpProblem("unauthorized", detail, headers=headers)

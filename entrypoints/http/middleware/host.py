@@ -1,7 +1,6 @@
 """The Host of a request (RFC 9112, section 3.2)."""
 
 import string
-from http import HTTPStatus
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
@@ -10,9 +9,7 @@ from entrypoints.http.protocol.problems import HttpProblem, send_problem
 
 # RFC 3986, section 3.2: names, addresses, their percent-encoding, brackets, and a port. No user.
 IN_HOSTS = f"{string.ascii_letters}{string.digits}-._~%!$&'()*+,;=:[]".encode()
-INVALID = HttpProblem(
-    HTTPStatus.BAD_REQUEST, "invalid_header", "Send the header Host once, with the name or the address of the server."
-)
+INVALID = HttpProblem("invalid_header", "Send the header Host once, with the name or the address of the server.")
 
 
 class HostMiddleware:

@@ -1,16 +1,12 @@
 """How many requests are served at once."""
 
-from http import HTTPStatus
-
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from entrypoints.http.protocol.problems import RETRY_AFTER, HttpProblem
 
-OVERLOADED = "As many requests are under way here as may be at once. Try again later."
-
 
 class RequestSlots:
-    """Those of one worker, for requests that are under way."""
+    """Slots for concurrent requests in one worker."""
 
     def __init__(self, count: int) -> None:
         self.free = count
@@ -30,7 +26,7 @@ class LoadSheddingMiddleware:
         if not self._places.free:
             # It is closed, for on the same connection the same worker would be asked again.
             headers = {**RETRY_AFTER, "Connection": "close"}
-            raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", OVERLOADED, headers=headers)
+            raise HttpProblem("overloaded", headers=headers)
         self._places.free -= 1
         try:
             await self._app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What browsers are told about every answer."""
+"""Security headers for browsers, on every response."""
 
 from collections.abc import Mapping
 

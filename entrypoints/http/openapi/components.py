@@ -1,4 +1,4 @@
-"""What the descriptions of operations are made of: the blob that all examples tell of, parameters, and headers."""
+"""Components of the descriptions: the blob of all examples, parameters, and headers."""
 
 from collections.abc import Iterable, Mapping
 from copy import copy
@@ -40,9 +40,9 @@ def text(*, format: str | None = None, **constraints: Any) -> Schema:  # noqa: A
 
 
 def id_schema() -> Schema:
-    told = f"1 to {MAX_ID_BYTES:,} bytes of UTF-8 text without control characters."
+    rule = f"1 to {MAX_ID_BYTES:,} bytes of UTF-8 text without control characters."
     return text(
-        format="blob-id", min_length=1, max_length=MAX_ID_BYTES, pattern=NO_CONTROL_CHARACTERS, description=told
+        format="blob-id", min_length=1, max_length=MAX_ID_BYTES, pattern=NO_CONTROL_CHARACTERS, description=rule
     )
 
 

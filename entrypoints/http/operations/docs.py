@@ -52,7 +52,7 @@ says what to do. Any other path is 404 `unknown_route`, any other method 405 `me
 64 KiB, is refused with a status alone.
 
 **Requests** under `/v1` carry a bearer token, which is looked at before all else. An answer has the request's
-`X-Request-ID`, or a new one, under which the log tells of it.
+`X-Request-ID`, or a new one, which the lines of the log carry.
 
 This document is at `/docs/openapi.json`, and a page that shows it at `/docs`; they need no token, nor do `/health` and
 `/metrics`.

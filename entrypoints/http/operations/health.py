@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Literal
 
 import msgspec
@@ -34,7 +33,7 @@ class Ready(msgspec.Struct):
 
 
 class Readiness:
-    """The last outcome of the check, taken anew at most once in `FRESH` seconds, however many ask."""
+    """The outcome of the check, which runs at most once in `FRESH` seconds, however many clients ask."""
 
     def __init__(self, check: CheckReady, stopping: GracefulShutdown) -> None:
         self._check = check
@@ -47,7 +46,7 @@ class Readiness:
         return self._stopping.has_begun
 
     async def findings(self) -> Sequence[ReadinessProblem]:
-        """What is wrong: nothing, if all is well."""
+        """Problems that the check found; empty if there are none."""
         stale = time.monotonic() - self._taken > FRESH
         if self._outcome is None or (self._outcome.done() and stale):
             self._outcome = asyncio.create_task(self._take())
@@ -96,4 +95,4 @@ async def ready(readiness: NamedDependency[Readiness]) -> Response[Ready]:
 
 
 def _not_ready(detail: str) -> HttpProblem:
-    return HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail, headers=RETRY_AFTER)
+    return HttpProblem("not_ready", detail, headers=RETRY_AFTER)

@@ -16,5 +16,5 @@ from entrypoints.telemetry.prometheus_page import MetricsPage
     security=[{}],
 )
 async def metrics(page: NamedDependency[MetricsPage]) -> Response[bytes]:
-    """What the server has done, and what it is doing, of all its workers together."""
+    """The metrics of all workers of the server, summed up."""
     return Response(await page.text(), headers={"Cache-Control": "no-store", "Content-Type": described.PROMETHEUS_TEXT})

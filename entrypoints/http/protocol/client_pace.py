@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import cast
 
 from litestar.types import HTTPReceiveMessage, Message, Receive, Send
@@ -71,5 +70,4 @@ class Meter:
 
 
 def _too_slow() -> HttpProblem:
-    detail = "The body came too slowly, and was given up. Send it again."
-    return HttpProblem(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", detail)
+    return HttpProblem("request_timeout")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
-from http import HTTPStatus
 
 from domain.blob import Blob
 from domain.errors import BlobError, PreconditionFailed
@@ -38,7 +37,7 @@ def last_modified(blob: Blob) -> str:
 
 
 def precondition(headers: Mapping[str, str]) -> Precondition:
-    """What must hold for a change. Raises HttpProblem 400 for tags that are none: a change must not rest on them.
+    """The precondition of a change. Raises HttpProblem 400 for invalid tags: a change must not depend on them.
 
     A date counts only if there are no tags to match, and what is not a date is ignored (sections 13.1.4 and 13.2.2).
     """
@@ -83,7 +82,7 @@ def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
     tags = entity_tags(value)
     if tags is None:
         detail = f'{name} is not a list of entity tags of up to {MAX_SIZE:,} characters: "...", "...", or *.'
-        raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_header", detail)
+        raise HttpProblem("invalid_header", detail)
     return frozenset(tag.opaque.removesuffix(JSON_SUFFIX) for tag in tags if weak or not tag.is_weak)
 
 
@@ -93,5 +92,4 @@ def _date(value: str | None) -> datetime | None:
 
 
 def _failed(blob: Blob) -> BlobError:
-    detail = "The blob is not in the version that you named. Fetch it again, and decide anew."
-    return PreconditionFailed(detail, subject=blob.id)
+    return PreconditionFailed(subject=blob.id)

@@ -1,7 +1,6 @@
 """The header fields of a request, as far as they say how to read it."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
 
 from litestar.types import Scope
 
@@ -18,14 +17,14 @@ def fields(scope: Scope) -> Mapping[str, str]:
 
 
 def is_http_1(scope: Scope) -> bool:
-    """What follows frames its bodies in another way."""
+    """Whether the request is HTTP/1. Later versions frame bodies differently."""
     return scope["http_version"].startswith("1")
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """None if it is not told. If it is told more than once, it is the same: the server sees to that."""
-    told = headers.get("content-length")
-    return None if told is None else int(told.partition(",")[0])
+    """The Content-Length in bytes, or None. The HTTP server refuses repeated ones that differ."""
+    declared = headers.get("content-length")
+    return None if declared is None else int(declared.partition(",")[0])
 
 
 def check_framing(scope: Scope, headers: Mapping[str, str]) -> None:
@@ -38,8 +37,6 @@ def check_framing(scope: Scope, headers: Mapping[str, str]) -> None:
         return
     coding = headers.get("transfer-encoding")
     if coding is None and "content-length" not in headers:
-        detail = "Send the body with the header Content-Length, of 0 if it is empty, or in chunks."
-        raise HttpProblem(HTTPStatus.LENGTH_REQUIRED, "length_required", detail)
+        raise HttpProblem("length_required")
     if coding is not None and coding.strip().lower() != "chunked":
-        detail = "No Transfer-Encoding but chunked is known here."
-        raise HttpProblem(HTTPStatus.NOT_IMPLEMENTED, "not_implemented", detail)
+        raise HttpProblem("not_implemented")

@@ -5,7 +5,6 @@ An ignored parameter changes what a request means. The worst is the `?` that a c
 """
 
 from collections.abc import Iterator
-from http import HTTPStatus
 from urllib.parse import unquote_plus
 
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -39,7 +38,7 @@ def _check(scope: Scope, known: tuple[str, ...]) -> None:
         hint = UNESCAPED if scope["raw_path"].startswith(PREFIX) else ""
         shown = unknown if len(unknown) <= SHOWN else f"{unknown[:SHOWN]}..."
         detail = f"The query parameter {shown!r} is not known. {taken}{hint}"
-        raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_parameter", detail)
+        raise HttpProblem("invalid_parameter", detail)
 
 
 def _names(query: bytes) -> Iterator[str]:

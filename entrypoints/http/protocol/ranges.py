@@ -1,7 +1,5 @@
 """Range requests (RFC 9110, section 14): one range of bytes. Several, and other units, are answered with the whole."""
 
-from http import HTTPStatus
-
 from domain.blob import ByteRange
 from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, is_digits
 from entrypoints.http.protocol.problems import HttpProblem
@@ -47,6 +45,5 @@ def content_range(part: ByteRange, size: int) -> str:
 
 
 def _refuse(size: int) -> ByteRange:
-    detail = f"The range lies behind the end: there are {size:,} bytes."
-    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-    raise HttpProblem(status, "range_not_satisfiable", detail, headers={"Content-Range": f"bytes */{size}"})
+    detail = f"The range starts after the end of the blob, which has {size:,} bytes."
+    raise HttpProblem("range_not_satisfiable", detail, headers={"Content-Range": f"bytes */{size}"})

@@ -106,7 +106,7 @@ async def delete_blob(request: HttpRequest, delete: NamedDependency[DeleteBlob])
 
 @route(["/v1/blobs", ROUTE], http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
 def options(request: HttpRequest) -> Response[None]:
-    """The methods that a path has. The framework's own handler tells of those alone that were there before it."""
+    """The methods of a path. The framework's own handler lists only those registered before it."""
     template = request.scope["path_template"]
     [methods] = (route.methods for route in request.app.routes if route.path_format == template)
     return Response(None, headers={"Allow": ", ".join(sorted(methods))}, status_code=HTTPStatus.NO_CONTENT)

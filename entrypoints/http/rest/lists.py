@@ -3,7 +3,6 @@
 import base64
 import binascii
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
@@ -24,7 +23,7 @@ PARAMETERS = ("prefix", "delimiter", "limit", "cursor")
 
 
 class ListedBlob(msgspec.Struct):
-    """What is known of a blob: `size` in bytes, `created_at` in UTC, to the second."""
+    """A blob in a list: `size` in bytes, `created_at` in UTC, to the second."""
 
     id: str
     size: json_form.Size
@@ -44,7 +43,7 @@ class ListBody(msgspec.Struct):
 
 
 class Query(msgspec.Struct):
-    """What to list."""
+    """The query of a list."""
 
     prefix: str = ""
     delimiter: str = ""
@@ -93,7 +92,7 @@ def _start(cursor: str) -> str:
 
 
 def _invalid(detail: str) -> HttpProblem:
-    return HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_parameter", detail)
+    return HttpProblem("invalid_parameter", detail)
 
 
 def _listed(blob: Blob) -> ListedBlob:

@@ -1,6 +1,5 @@
 """Which form of a blob a client wants: JSON, or its bytes (RFC 9110, section 12.5.1)."""
 
-from http import HTTPStatus
 from typing import Any
 
 from litestar import Request
@@ -23,7 +22,7 @@ def wants_bytes(request: Request[Any, Any, Any]) -> bool:
         case ["json"]:
             return False
     detail = "alt takes media (the bytes) or json, once."
-    raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_parameter", detail)
+    raise HttpProblem("invalid_parameter", detail)
 
 
 def _prefers_bytes(accept: str) -> bool:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 from collections.abc import AsyncIterator, Mapping
-from http import HTTPStatus
 from urllib.parse import quote
 
 from application.blobs.fetch import OpenBlob
@@ -30,9 +29,9 @@ FORM_PUT = (
 
 
 def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> NewBlob:
-    """What a PUT asks to store. Raises HttpProblem 400 for invalid headers, and 415 for a form."""
+    """The blob that a PUT stores. Raises HttpProblem 400 for invalid headers, and 415 for a form."""
     if essence(headers.get("content-type", "")) == FORM:
-        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", FORM_PUT)
+        raise HttpProblem("unsupported_media_type", FORM_PUT)
     if "content-range" in headers:  # to go on with an upload, as some clients ask (RFC 9110, section 9.3.4)
         raise _invalid("Content-Range asks to store a part of a blob. A blob is stored as a whole: send all of it.")
     return NewBlob(
@@ -101,7 +100,7 @@ def _sha_256(name: str, value: str | None) -> Digest | None:
 
 
 def _invalid(detail: str) -> HttpProblem:
-    return HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_header", detail)
+    return HttpProblem("invalid_header", detail)
 
 
 def part_of(headers: Mapping[str, str], blob: Blob) -> ByteRange | None:

@@ -32,7 +32,7 @@ class Decoder:
         self._last = b""
 
     def feed(self, text: bytes) -> bytes:
-        """The bytes that can be told by now: all but those of the last group of four. Raises Base64Error."""
+        """The bytes that are known so far: all but those of the last group of four. Raises Base64Error."""
         self._start = (self._start + text[: len(DATA_URL)])[: len(DATA_URL)]
         text = self._last + text
         breaks = _last_breaks(text)
@@ -75,7 +75,7 @@ class Encoder:
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """The characters that can be told by now: three bytes make four."""
+        """The characters that are known so far: three bytes make four."""
         start = -len(self._rest) % 3
         if len(data) < start:
             self._rest += data
@@ -121,13 +121,13 @@ def _fault_of_padding(text: bytes, offset: int) -> tuple[int, str]:
         return offset, "'=' may stand only at the end, one or two to fill up the last group of four."
     last = text[end - 4 : end]
     if pybase64.b64encode(pybase64.b64decode(last)) != last:
-        character = _told(text[offset - 1 : offset])
+        character = _described(text[offset - 1 : offset])
         return offset - 1, f"{character} has bits that the padding cuts off. Encode the bytes again."
     return end, _fault_of_character(rest)
 
 
 def _fault_of_character(rest: bytes) -> str:
-    """What is wrong with the first character of `rest`, and how to avoid it. Tools write most of these themselves."""
+    """The error in the first character of `rest`, and how to avoid it. Tools produce most of these themselves."""
     character = rest[:1]
     if character in (b"\r", b"\n"):
         if len(rest) <= MAX_LAST_BREAKS and not rest.strip(BREAKS):
@@ -137,8 +137,8 @@ def _fault_of_character(rest: bytes) -> str:
         return "it has white space. Leave that out; where it was a '+' in a URL or a form, escape that as %2B."
     if character in (b"-", b"_"):
         return "it is base64url. Use the standard alphabet: '+' for '-', '/' for '_', and '=' to fill up the end."
-    return f"{_told(character)} is not in the standard alphabet (A-Z, a-z, 0-9, +, /)."
+    return f"{_described(character)} is not in the standard alphabet (A-Z, a-z, 0-9, +, /)."
 
 
-def _told(character: bytes) -> str:
+def _described(character: bytes) -> str:
     return repr(character.decode()) if character.isascii() else f"the byte 0x{character[0]:02X}"

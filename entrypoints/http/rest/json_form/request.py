@@ -1,7 +1,6 @@
 """A request to store a blob in the JSON form: a short body is read at once, a long one while it is stored."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from http import HTTPStatus
 from io import BytesIO
 
 from litestar.types import Scope
@@ -18,7 +17,7 @@ SHORT = 256 * 1024  # bytes
 
 
 async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
-    """What is to be stored. Of a long body, all behind the start of `data` is left to those who iterate its chunks.
+    """The blob to store. Of a long body, everything after the start of `data` is read while its chunks are iterated.
 
     Raises HttpProblem 411, 415 or 501, or TOO_LARGE if the body's length tells that its blob has more than `max_bytes`,
     before a byte is read; what `body` raises, and what Scanner raises. All but the first may also be raised out of the
@@ -43,14 +42,13 @@ def check_not_encoded(headers: Mapping[str, str]) -> None:
     """Raise HttpProblem 415 for a form that is itself encoded: it would have to be decoded to be read."""
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         fault = "Send this form without Content-Encoding. To store encoded bytes and their encoding, use PUT."
-        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault)
+        raise HttpProblem("unsupported_media_type", fault)
 
 
 def _check_media_type(headers: Mapping[str, str]) -> None:
     media_type = headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
-        fault = "Send the blob as application/json, or as multipart/form-data with the fields id and file."
-        raise HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", fault)
+        raise HttpProblem("unsupported_media_type")
 
 
 async def _gathered(body: AsyncIterator[bytes]) -> bytes:

@@ -31,7 +31,7 @@ class BlobBody(msgspec.Struct):
 
 
 class StoredBody(msgspec.Struct):
-    """What is known of a blob that was just stored."""
+    """The response to a request that stored a blob."""
 
     message: str
     id: str
@@ -77,7 +77,7 @@ async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:
 
 
 def _frame(blob: Blob) -> tuple[bytes, bytes]:
-    """What stands before the data, and behind them."""
+    """The text before the data, and after it."""
     head = b'{"id":' + msgspec.json.encode(blob.id.value) + b',"data":"'
     tail = b'","size":%d,"created_at":%b' % (blob.size, msgspec.json.encode(to_the_second(blob)))
     if blob.content_encoding:

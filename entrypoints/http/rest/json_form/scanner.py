@@ -1,16 +1,15 @@
-"""The body of a POST in the JSON form, read as it comes: what `data` holds is decoded and handed on, never kept.
+"""A scanner for the body of a POST in the JSON form. It decodes `data` as it comes, and passes the bytes on.
 
-What else a body has is little. It is kept as the *frame*, which is the body as if `data` were empty; whether that is
-JSON of the right shape, the JSON library says. So here only the two ends of `data` must be found.
+The rest of a body is small. It is kept as the *frame*: the body as if `data` were empty. The JSON library decides
+whether the frame is JSON of the right shape, so the scanner only has to find both ends of `data`.
 
-A body's first fault, from its start, is the one that is told, but for those that take its end to be seen. In `data` a
-character that is not base64 is such a fault, whatever JSON may say about it.
+Reports the first error in the body, except for errors that only show at its end. In `data`, any character that is not
+base64 is an error, whatever JSON may say about it.
 """
 
 import json
 import re
 from enum import Enum, auto
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
@@ -83,7 +82,7 @@ class Scanner(BodyScanner):
         return self._place is not _Place.BEFORE
 
     def feed(self, chunk: bytes) -> bytes:
-        """What of the blob's bytes can be told by now, and was not told before."""
+        """The bytes of the blob that are known now and were not returned before."""
         data = b""
         if self._place is _Place.BEFORE:
             chunk = self._seek_data(chunk)
@@ -100,7 +99,7 @@ class Scanner(BodyScanner):
         return self.id
 
     def _seek_data(self, chunk: bytes) -> bytes:
-        """What of `chunk` stands behind the quote that opens `data`."""
+        """The part of `chunk` after the quote that opens `data`."""
         before = len(self._frame)
         self._frame += chunk[: MAX_FRAME - before]
         while member := MEMBER.match(self._frame, self._member):
@@ -117,7 +116,7 @@ class Scanner(BodyScanner):
         return b""
 
     def _enter_data(self) -> None:
-        """Refuse what is wrong already, before all of `data` is read in vain."""
+        """Refuse a body that is wrong already, before all of `data` is read."""
         blob_id = self._parse(self._frame + b'"}', _BodySoFar).id
         if blob_id is not msgspec.UNSET:
             self.id = BlobId(blob_id)
@@ -167,24 +166,24 @@ class Scanner(BodyScanner):
 
     def _parse(self, frame: bytes, shape: type[T]) -> T:
         try:
-            # Stops at the first byte that does not fit, so a body of another shape is not built up in vain.
+            # Stops at the first byte that does not fit, so a body of another shape is not built up first.
             body = msgspec.json.decode(frame, type=shape)
             json.loads(frame, object_pairs_hook=_unrepeated)
         except msgspec.ValidationError as fault:
             raise _misshapen(str(fault)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-            told = POSITION.sub(self._position, str(fault))
-            raise _refused("invalid_json", f"The body is not JSON in UTF-8: {told}. Send {EXAMPLE}") from None
+            detail = POSITION.sub(self._position, str(fault))
+            raise _refused("invalid_json", f"The body is not JSON in UTF-8: {detail}. Send {EXAMPLE}") from None
         return body
 
-    def _position(self, told: re.Match[str]) -> str:
+    def _position(self, match: re.Match[str]) -> str:
         """A position in the frame as one in the body."""
-        position = int(told[1])
+        position = int(match[1])
         behind = self._place is _Place.BEHIND and position >= self._member
         return f"(byte {position + self._length * behind})"
 
     def _too_long(self) -> Exception:
-        """What is wrong with a frame that goes on behind its limit."""
+        """The error in a frame that is longer than its limit."""
         try:
             self._parse(self._frame, NewBlobBody)
         except HttpProblem as problem:
@@ -196,7 +195,7 @@ class Scanner(BodyScanner):
             return _refused(
                 "invalid_id", f"The blob id is too long; it may have up to {MAX_ID_BYTES:,} bytes of UTF-8."
             )
-        return _misshapen(f"beside what data holds it has more than {MAX_FRAME:,} bytes")
+        return _misshapen(f"outside of data it has more than {MAX_FRAME:,} bytes")
 
 
 def least_size(length: int) -> int:
@@ -205,7 +204,7 @@ def least_size(length: int) -> int:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """What the escapes in a text stand for."""
+    """The characters that the escapes in a text stand for."""
     if b"\\\\" not in text:
         text = text.replace(b"\\/", b"/")  # some libraries write it so, and this is the fast way
     return ESCAPE.sub(_character, text)
@@ -225,7 +224,7 @@ def _is(key: bytes, name: str) -> bool:
     try:
         return bool(msgspec.json.decode(key) == name)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return False  # what is wrong with it is told in its turn
+        return False  # its own error is reported later
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -241,4 +240,4 @@ def _misshapen(fault: str) -> HttpProblem:
 
 
 def _refused(code: str, detail: str) -> HttpProblem:
-    return HttpProblem(HTTPStatus.BAD_REQUEST, code, detail)
+    return HttpProblem(code, detail)

@@ -1,7 +1,6 @@
 """A request to store a blob as `multipart/form-data`: HTML forms and all HTTP libraries can send it."""
 
 from collections.abc import AsyncIterator, Mapping
-from http import HTTPStatus
 
 from litestar.types import Scope
 
@@ -50,5 +49,5 @@ def _boundary(content_type: str) -> str:
     boundary = (parameters(content_type) or {}).get("boundary")
     if boundary is None:
         detail = "Content-Type has no valid boundary. Let your HTTP library set this header: it knows the boundary."
-        raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_header", detail)
+        raise HttpProblem("invalid_header", detail)
     return boundary

@@ -1,7 +1,5 @@
 """The body of a POST as `multipart/form-data`, read as it comes: the bytes of `file` are handed on, never kept."""
 
-from http import HTTPStatus
-
 from domain.blob import MAX_ID_BYTES, BlobId
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.multipart_form.multipart import MAX_HEAD, Event, MultipartError, MultipartParser, Part
@@ -91,8 +89,8 @@ def _shown(text: str) -> str:
 
 def _malformed(fault: str) -> HttpProblem:
     detail = f"The body is not multipart/form-data with the fields id and file: {fault}. {EXAMPLE}"
-    return HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_form", detail)
+    return HttpProblem("invalid_form", detail)
 
 
 def _no_id(fault: str) -> HttpProblem:
-    return HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_id", f"The blob id {fault}.")
+    return HttpProblem("invalid_id", f"The blob id {fault}.")

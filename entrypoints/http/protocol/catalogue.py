@@ -1,0 +1,81 @@
+"""The catalogue of problems: the HTTP status and the text of each code. Every face renders it in its own format.
+
+A text is for all problems of its code, unless a raise site knows more. Of errors on the server's side, clients see nothing
+else: the details, with paths and hosts, go to the log.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import NamedTuple
+
+from domain.errors import AlreadyExists, Kind, LeaseLost, NotFound, PreconditionFailed
+
+
+class Entry(NamedTuple):
+    status: HTTPStatus
+    text: str
+
+
+CATALOGUE: Mapping[str, Entry] = {
+    code: Entry(status, text)
+    for status, texts in {
+        HTTPStatus.BAD_REQUEST: {
+            "invalid_id": "The blob id is 1,025 bytes long in UTF-8; an id is 1 to 1,024 bytes of UTF-8 text.",
+            "invalid_parameter": "The query parameter '.txt' is not known. This request takes no parameters. "
+            "If the ? is part of the blob's id, write it as %3F.",
+            "invalid_header": "A header is malformed.",
+            "invalid_json": "The body is not JSON in UTF-8.",
+            "invalid_body": "The body has an unknown or repeated member, one of a wrong type, or lacks one.",
+            "invalid_form": "The body is not multipart/form-data with the fields id and file: it ends before its last"
+            " boundary.",
+            "invalid_base64": "data is not standard base64 (RFC 4648, section 4), at offset 4.",
+            "digest_mismatch": "The SHA-256 of the bytes that arrived differs from the one declared. Send them again.",
+            "client_gone": "The request ended before its body did, or the body is not chunked correctly.",
+            "size_mismatch": "The body ended after 6 of the 12 bytes declared. Send it again.",
+        },
+        HTTPStatus.UNAUTHORIZED: {"unauthorized": "Send the header Authorization: Bearer <token>, once."},
+        HTTPStatus.NOT_FOUND: {
+            "not_found": NotFound.text,
+            "unknown_route": "There is nothing at this path. The interface is described at /docs.",
+        },
+        HTTPStatus.METHOD_NOT_ALLOWED: {
+            "method_not_allowed": "This path does not support this method. See the header Allow.",
+        },
+        HTTPStatus.REQUEST_TIMEOUT: {
+            "request_timeout": "The body came too slowly. Send it again.",
+            "lease_lost": LeaseLost.text,
+        },
+        HTTPStatus.CONFLICT: {"already_exists": AlreadyExists.text},
+        HTTPStatus.LENGTH_REQUIRED: {
+            "length_required": "Send the body with the header Content-Length, of 0 if it is empty, or in chunks.",
+        },
+        HTTPStatus.PRECONDITION_FAILED: {"precondition_failed": PreconditionFailed.text},
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"too_large": "A blob may have up to 5,368,709,120 bytes here."},
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {
+            "unsupported_media_type": "Send the blob as application/json, or as multipart/form-data with the fields id"
+            " and file.",
+        },
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: {
+            "range_not_satisfiable": "The range starts after the end of the blob, which has 12 bytes.",
+        },
+        HTTPStatus.INTERNAL_SERVER_ERROR: {
+            "integrity": "The stored bytes of this blob are missing or damaged. Inform the operator; the log has the"
+            " details.",
+            "internal_error": "Internal error. Inform the operator; the log has the details.",
+        },
+        HTTPStatus.NOT_IMPLEMENTED: {"not_implemented": "Only Transfer-Encoding: chunked is supported."},
+        HTTPStatus.SERVICE_UNAVAILABLE: {
+            "unavailable": "The storage or the database can't be used now. Try again later.",
+            "timeout": "The storage or the database did not respond in time. Try again later.",
+            "commit_unknown": "The connection to the database was lost. Fetch the blob to see whether it was stored.",
+            "rolled_back": "Other requests were changing the same blob. Nothing was changed. Try again.",
+            "overloaded": "Too many concurrent requests. Try again later.",
+            "not_ready": "Not ready: the database (unavailable). The log has the details.",
+        },
+        HTTPStatus.INSUFFICIENT_STORAGE: {
+            "no_space": "The storage is full. Inform the operator, or try again later. Nothing was changed.",
+        },
+    }.items()
+    for code, text in texts.items()
+}
+STATUSES: Mapping[Kind, HTTPStatus] = {kind: CATALOGUE[kind.value].status for kind in Kind}
