@@ -1,7 +1,7 @@
 """The catalogue of problems: the HTTP status and the text of each code. Every face renders it in its own format.
 
-A text is for all problems of its code, unless a raise site knows more. Of errors on the server's side, clients see nothing
-else: the details, with paths and hosts, go to the log.
+A text is for all problems of its code, unless a raise site knows more. Of errors on the server's side, clients see
+nothing else: the details, with paths and hosts, go to the log.
 """
 
 from collections.abc import Mapping
