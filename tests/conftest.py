@@ -4,11 +4,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["tests.backends.fixtures"]
 
 TESTS = Path(__file__).parent
+
+# Each example has 200 ms otherwise, which a busy machine exceeds.
+hypothesis.settings.register_profile("drivebay", deadline=None)
+hypothesis.settings.load_profile("drivebay")
 
 # What takes long begins first, with the longest: else at the end one process has much to do yet, and the others have
 # nothing. What mostly waits for containers is spread among what computes.

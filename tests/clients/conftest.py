@@ -12,7 +12,7 @@ from tests.http.server import Server
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One that many tests share. Whatever the clients do, it finds no fault with itself."""
-    with Server(tmp_path_factory.mktemp("clients")) as server:
+    with Server(tmp_path_factory.mktemp("clients"), REAP_INTERVAL="2") as server:  # it idles most of the time
         yield server
         assert {line["level"] for line in server.log()} == {"info"}
 

@@ -118,7 +118,7 @@ class TestIds:
         client.post("/v1/blobs", json={"id": "d/x", "data": "AAAA"})
         assert [fetch(client, blob_id).status_code for blob_id in ("d", "d/", "d/x/", "d/x")] == [404, 404, 404, 200]
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(blob_id=valid_ids, other=valid_ids)
     def test_what_was_stored_is_found_under_its_id_and_no_other(
         self, clean_client: httpx.Client, blob_id: str, other: str
@@ -169,7 +169,7 @@ class TestDamage:
 
 
 class TestWrongBodies:
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(body=st.binary(max_size=60) | st.text(alphabet='{}[]":,ida t\\u0', max_size=60).map(str.encode))
     def test_any_is_refused_with_a_reason(self, client: httpx.Client, body: bytes) -> None:
         answer = client.post("/v1/blobs", content=body, headers=JSON)

@@ -33,7 +33,7 @@ async def stored(ids: set[str]) -> MemoryMetadata:
 
 
 @given(ids=id_sets, prefix=texts, delimiter=st.sampled_from(["", "/", "a", "//", "b/", LAST]), limit=st.integers(1, 12))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 async def test_pages_are_what_is_there(ids: set[str], prefix: str, delimiter: str, limit: int) -> None:
     listing = ListBlobs((await stored(ids)).blobs)
     listed: list[str] = []
@@ -53,7 +53,7 @@ async def test_pages_are_what_is_there(ids: set[str], prefix: str, delimiter: st
 
 
 @given(ids=id_sets, others=id_sets, limit=st.integers(1, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 async def test_what_is_there_all_the_time_is_listed_once(ids: set[str], others: set[str], limit: int) -> None:
     metadata = await stored(ids)
     coming, going = others - ids, ids & others

@@ -179,7 +179,7 @@ def new_drive() -> Drive:
 
 
 @given(plants=st.lists(st.sampled_from(PLANTS), max_size=25), deep=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 async def test_what_is_wrong_is_found_and_nothing_else(plants: list[Plant], deep: bool) -> None:
     drive = new_drive()
     planted = {fault for number, plant in enumerate(plants) if (fault := await plant(drive, number))}
@@ -308,7 +308,7 @@ class Life:
     repair=st.sampled_from([None, EVERYTHING]),
     at_once=st.integers(1, 4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 async def test_what_changes_meanwhile_is_not_taken_for_a_fault(
     before: list[tuple[int, int]],
     during: list[tuple[int, int]],

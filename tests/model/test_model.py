@@ -26,7 +26,6 @@ USUAL = settings(
     stateful_step_count=20,
     derandomize=EXAMPLES is None,
     database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 UNTIL_IT_FAILS = settings(

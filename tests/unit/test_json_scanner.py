@@ -140,7 +140,7 @@ def damaged_bodies(draw: st.DrawFn) -> bytes:
     return body[:start] + draw(rubbish) + body[draw(st.sampled_from([start, stop])) :]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(bodies() | damaged_bodies(), st.data())
 @example(rb'{"data":"\\/AA","id":"a"}', None)
 @example(b'{"data":"AA\\u003', None)

@@ -82,7 +82,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     return body
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(bodies(), st.data())
 @example(form(ID, FILE), None)
 @example(form(FILE, ID), None)
