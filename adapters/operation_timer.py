@@ -17,17 +17,29 @@ FAULTS = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.NO_SPACE, Kind.COMMIT_U
 class OperationTimer:
     """One operation. A context, which may be entered several times: inside, time and errors are the backend's.
 
-    A failure of the backend that does not name the backend or the operation gets these names here.
-    No generators here: this is on the way of each request.
+    Adds backend, operation and `subject` (the object key) to each BlobError of the backend, so adapters need not.
+    No generators here: each request passes here.
     """
 
-    __slots__ = ("_backend", "_began", "_fault", "_name", "_observer", "_of_others", "_seconds", "_since", "outcome")
+    __slots__ = (
+        "_backend",
+        "_began",
+        "_fault",
+        "_name",
+        "_observer",
+        "_of_others",
+        "_seconds",
+        "_since",
+        "_subject",
+        "outcome",
+    )
 
-    def __init__(self, observer: Observer, backend: str, name: str) -> None:
+    def __init__(self, observer: Observer, backend: str, name: str, subject: object = None) -> None:
         self.outcome = ""
         self._observer = observer
         self._backend = backend
         self._name = name
+        self._subject = subject
         self._began = self._since = perf_counter()
         self._seconds = 0.0
         self._fault = ""
@@ -41,8 +53,8 @@ class OperationTimer:
         self._seconds += perf_counter() - self._since
         if error is not None and error is not self._of_others:
             self._fault = fault(error)
-            if self._fault and isinstance(error, BlobError):
-                error.locate(self._backend, self._name)
+            if isinstance(error, BlobError):
+                error.locate(self._backend, self._name, self._subject)
 
     def end(self) -> None:
         """Report the operation to the observer. Call it once, outside of the context."""

@@ -100,10 +100,11 @@ class BlobError(Exception):
         self.reason = reason
         super().__init__(self.detail)
 
-    def locate(self, backend: str, operation: str) -> None:
-        """Add where it happened, as far as the error does not say so."""
+    def locate(self, backend: str, operation: str, subject: object = None) -> None:
+        """Add where it happened, unless the error names that itself."""
         self.backend = self.backend or backend
         self.operation = self.operation or operation
+        self.subject = subject if self.subject is None else self.subject
 
     @property
     def temporary(self) -> bool:

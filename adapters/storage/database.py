@@ -16,9 +16,9 @@ from adapters.sql.database import Database, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import CHUNKS
 from adapters.storage.chunking import rechunk
-from application.ports.blob_store import BlobStore, Stored
+from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import AlreadyExists, BlobError, CommitUnknown, Kind, RolledBack, error_class
+from domain.errors import AlreadyExists, BlobError, CommitUnknown, NotFound, RolledBack, Unavailable
 
 CHUNK = 512 * 1024
 DELETE_AT_ONCE = 64  # chunks
@@ -59,7 +59,7 @@ class DatabaseBlobStore(BlobStore):
         try:
             async for chunk in rechunk(chunks, CHUNK):
                 if not await self._insert(key, number, chunk):
-                    raise self._error(Kind.ALREADY_EXISTS, "An object is under this key already.", "put", key)
+                    raise AlreadyExists(TAKEN)
                 number += 1
                 size += len(chunk)
         except BaseException as error:
@@ -71,7 +71,7 @@ class DatabaseBlobStore(BlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        extent = await self._extent(key, "read")
+        extent = await self._extent(key)
         part = None if byte_range is None else byte_range.within(extent.size)
         yield self._read(key, extent, part or ByteRange(0, max(extent.size, 1)))
 
@@ -79,12 +79,12 @@ class DatabaseBlobStore(BlobStore):
         """Nothing to do: the database was tried when it was entered."""
 
     async def stat(self, key: ObjectKey) -> Stored:
-        extent = await self._extent(key, "stat")
+        extent = await self._extent(key)
         return Stored(extent.size, extent.modified_at)
 
     async def delete(self, key: ObjectKey) -> None:
         while True:
-            async with self._transaction("delete", key) as transaction:
+            async with self._transaction() as transaction:
                 # From the end: what is left of a delete that is cut off still has its chunk 0, by which it is listed.
                 deleted = await transaction.run(_delete_last_chunks, key)
             if deleted < DELETE_AT_ONCE:
@@ -97,11 +97,11 @@ class DatabaseBlobStore(BlobStore):
                 yield ObjectKey(last)
 
     async def _insert(self, key: ObjectKey, number: int, data: bytes) -> bool:
-        async with self._transaction("put", key) as transaction:
+        async with self._transaction() as transaction:
             return await transaction.run(_insert_chunk, key, number, data)
 
     @asynccontextmanager
-    async def _transaction(self, operation: str, key: ObjectKey) -> AsyncIterator[Transaction]:
+    async def _transaction(self) -> AsyncIterator[Transaction]:
         """A transaction that is committed at its end. An unknown or rolled back one is UNAVAILABLE to the caller.
 
         Nothing of that matters here: a put that fails deletes what it has written, and a delete can be repeated.
@@ -111,12 +111,12 @@ class DatabaseBlobStore(BlobStore):
                 yield transaction
                 await transaction.commit()
         except (CommitUnknown, RolledBack) as error:
-            raise self._error(Kind.UNAVAILABLE, error.detail, operation, key) from error
+            raise Unavailable(error.detail) from error
 
-    async def _extent(self, key: ObjectKey, operation: str) -> _Extent:
+    async def _extent(self, key: ObjectKey) -> _Extent:
         extent = await self._database.read(_select_extent, key)
         if extent is None:
-            raise self._error(Kind.NOT_FOUND, "There is no object under this key.", operation, key)
+            raise NotFound(ABSENT)
         return extent
 
     async def _read(self, key: ObjectKey, extent: _Extent, part: ByteRange) -> AsyncIterator[bytes]:
@@ -124,13 +124,10 @@ class DatabaseBlobStore(BlobStore):
         for number in range(part.start // cut, (part.stop - 1) // cut + 1):
             data = await self._database.read(_select_chunk, key, number)
             if data is None:
-                raise self._error(Kind.NOT_FOUND, "The object was deleted while it was read.", "read", key)
+                raise NotFound("The object was deleted while it was read.")
             begin = number * cut
             if piece := data[max(part.start - begin, 0) : part.stop - begin]:
                 yield piece
-
-    def _error(self, kind: Kind, detail: str, operation: str, key: ObjectKey) -> BlobError:
-        return error_class(kind)(detail, operation=operation, backend=self.backend, subject=key)
 
 
 def _insert_chunk(connection: Connection, key: ObjectKey, number: int, data: bytes) -> bool:

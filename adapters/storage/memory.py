@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from io import BytesIO
 
-from application.ports.blob_store import BlobStore, Stored
+from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import AlreadyExists, NotFound
 
@@ -26,15 +26,14 @@ class MemoryBlobStore(BlobStore):
             gathered.write(chunk)
         data = gathered.getvalue()
         if key in self._objects:
-            detail = "An object is under this key already."
-            raise AlreadyExists(detail, operation="put", backend=self.backend, subject=key)
+            raise AlreadyExists(TAKEN)
         self._objects[key] = data
         self._written[key] = self._now()
         return Stored(len(data))
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        data = self._get(key, "read")
+        data = self._get(key)
         if byte_range is not None:
             part = byte_range.within(len(data))
             data = data[part.start : part.stop]
@@ -44,7 +43,7 @@ class MemoryBlobStore(BlobStore):
         """Memory can always be used."""
 
     async def stat(self, key: ObjectKey) -> Stored:
-        return Stored(len(self._get(key, "stat")), self._written.get(key))
+        return Stored(len(self._get(key)), self._written.get(key))
 
     async def delete(self, key: ObjectKey) -> None:
         self._objects.pop(key, None)
@@ -55,12 +54,11 @@ class MemoryBlobStore(BlobStore):
         for key in keys[bisect_right(keys, after) if after else 0 :]:
             yield key
 
-    def _get(self, key: ObjectKey, operation: str) -> bytes:
+    def _get(self, key: ObjectKey) -> bytes:
         try:
             return self._objects[key]
         except KeyError:
-            detail = "There is no object under this key."
-            raise NotFound(detail, operation=operation, backend=self.backend, subject=key) from None
+            raise NotFound(ABSENT) from None
 
 
 async def _one_chunk(data: bytes) -> AsyncIterator[bytes]:

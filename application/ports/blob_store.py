@@ -9,6 +9,9 @@ from typing import Protocol
 
 from domain.blob import ByteRange, ObjectKey
 
+ABSENT = "There is no object under this key."
+TAKEN = "An object is under this key already."
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

@@ -281,7 +281,7 @@ class FailsToDeleteNothing(MemoryBlobStore):
     """A second delete is refused, so a reaper that was interrupted never gets on."""
 
     async def delete(self, key: ObjectKey) -> None:
-        self._get(key, "delete")
+        self._get(key)
         await super().delete(key)
 
 
@@ -322,15 +322,15 @@ class CallsEveryFaultAbsence(MemoryBlobStore):
             raise NotFound(error.detail, subject=key) from error
 
 
-@caught_by(BlobStoreContract.test_what_is_not_there_is_named)
-class DoesNotNameWhatIsNotThere(MemoryBlobStore):
-    """ "Not found", and nobody knows what."""
+@caught_by(BlobStoreContract.test_an_absent_object_is_not_found)
+class CannotTellAbsentFromUnavailable(MemoryBlobStore):
+    """As a store that takes each refusal of its server for an outage."""
 
-    def _get(self, key: ObjectKey, operation: str) -> bytes:
+    def _get(self, key: ObjectKey) -> bytes:
         try:
-            return super()._get(key, operation)
-        except BlobError as error:
-            raise type(error)(error.detail) from None
+            return super()._get(key)
+        except NotFound as error:
+            raise Unavailable(error.detail) from error
 
 
 @caught_by(BlobStoreContract.test_a_delete_that_comes_before_its_put_takes_nothing)
@@ -386,7 +386,7 @@ class RefusesToCutARange(MemoryBlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        if byte_range is not None and byte_range.stop > len(self._get(key, "read")):
+        if byte_range is not None and byte_range.stop > len(self._get(key)):
             raise RangeNotSatisfiable("The range ends behind the object's end.")
         async with super().open(key, byte_range) as chunks:
             yield chunks
@@ -398,7 +398,7 @@ class ReadsNothingBehindTheEnd(MemoryBlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        data = self._get(key, "read")
+        data = self._get(key)
         part = byte_range or ByteRange(0, len(data) or 1)
         yield each([piece] if (piece := data[part.start : part.stop]) else [])
 
@@ -462,7 +462,7 @@ class SharesItsPosition(MemoryBlobStore):
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        data = self._get(key, "read")
+        data = self._get(key)
         part = byte_range or ByteRange(0, len(data))
         self.position = part.start
 
@@ -488,10 +488,10 @@ class HasOneConnection(MemoryBlobStore):
         finally:
             self.writing -= 1
 
-    def _get(self, key: ObjectKey, operation: str) -> bytes:
+    def _get(self, key: ObjectKey) -> bytes:
         if self.writing:
             raise Unavailable("A transfer is under way.")
-        return super()._get(key, operation)
+        return super()._get(key)
 
 
 # Lists
@@ -554,8 +554,8 @@ class CutsNamesShort(MemoryBlobStore):
     async def put(self, key: ObjectKey, chunks: Chunks) -> Stored:
         return await super().put(self._cut(key), chunks)
 
-    def _get(self, key: ObjectKey, operation: str) -> bytes:
-        return super()._get(self._cut(key), operation)
+    def _get(self, key: ObjectKey) -> bytes:
+        return super()._get(self._cut(key))
 
     async def delete(self, key: ObjectKey) -> None:
         await super().delete(self._cut(key))

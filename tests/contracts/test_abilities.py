@@ -21,9 +21,9 @@ class LooksAgainForEachChunk(MemoryBlobStore):
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async def halves() -> AsyncIterator[bytes]:
-            half = len(self._get(key, "read")) // 2
-            yield self._get(key, "read")[:half]
-            yield self._get(key, "read")[half:]
+            half = len(self._get(key)) // 2
+            yield self._get(key)[:half]
+            yield self._get(key)[half:]
 
         yield halves()
 

@@ -49,9 +49,7 @@ def store_on(server: ScriptedServer, **more: Any) -> FtpBlobStore:
 
 async def as_user(config: FtpConfig, *commands: str) -> None:
     """Let the server do something behind the store's back."""
-    ftp = await FtpConnection(config, config.tls_context(), FtpFeatures(config.passive), "ftp", ("test", "")).open(
-        make_base=False
-    )
+    ftp = await FtpConnection(config, config.tls_context(), FtpFeatures(config.passive)).open(make_base=False)
     for command in commands:
         await ftp.ask(command, "200", "250")
     ftp.part()
@@ -329,10 +327,10 @@ class TestServersThatFail:
                 scripted(files={PATH: b"x"}) as server,
                 FtpPool(replace(server.config, max_age=0.1), "ftp") as pool,
             ):
-                async with pool.connection("test", "") as ftp:
+                async with pool.connection() as ftp:
                     ftp.stream.writer.transport.abort()
                 await asyncio.sleep(0.2)  # it grows too old
-                async with pool.connection("test", "") as ftp:
+                async with pool.connection() as ftp:
                     assert await ftp.size(PATH) == 1
                     ftp.stream.writer.transport.abort()
                     await asyncio.sleep(0)
@@ -523,7 +521,7 @@ class TestCompletion:
 
     async def test_it_is_waited_for_longer_than_for_other_replies(self) -> None:
         async with scripted() as server, store_on(server, timeout=0.2, completion_timeout=DEADLINE) as store:
-            timed = TimeoutLayer(store, 0.2, "ftp")
+            timed = TimeoutLayer(store, 0.2)
             await store.check()
             server.may_end = asyncio.Event()
             putting = asyncio.create_task(timed.put(KEY, each([b"x"])))
@@ -536,7 +534,7 @@ class TestCompletion:
         answers: dict[str, list[str | None]] = {"SIZE": ["550 Nothing there", SAY_NOTHING]}
         async with scripted(answers) as server, store_on(server, timeout=1, completion_timeout=3600) as store:
             with pytest.raises(BlobError, match=r"within 0\.2 seconds"):
-                await TimeoutLayer(store, 0.2, "ftp").put(KEY, each([b"x"]))
+                await TimeoutLayer(store, 0.2).put(KEY, each([b"x"]))
 
     @pytest.mark.parametrize(
         ("base", "size", "limit"),
@@ -551,9 +549,9 @@ class TestBaseFolder:
         """And not because of an operation's name, which is for logs and metrics."""
         async with scripted() as server, FtpPool(replace(server.config, base_path="base"), "ftp") as pool:
             with refused(Kind.UNAVAILABLE):
-                async with pool.connection("check", ""):
+                async with pool.connection():
                     pass
             assert "base" not in server.folders
-            async with pool.connection("anything", "", make_base=True):
+            async with pool.connection(make_base=True):
                 pass
             assert "base" in server.folders

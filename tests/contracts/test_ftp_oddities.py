@@ -130,7 +130,7 @@ async def test_bytes_may_be_skipped_for_longer_than_any_deadline() -> None:
     async with scripted(files={f"ab/{KEY}": data}, oddities=skipping) as server:
         server.pace = 0.1
         async with FtpBlobStore(replace(server.config, timeout=0.5)) as store:
-            timed = TimeoutLayer(store, 0.5, "ftp")
+            timed = TimeoutLayer(store, 0.5)
             assert await read(timed, KEY, ByteRange(599_990, 600_000)) == data[-10:]
 
 

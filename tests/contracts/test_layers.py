@@ -21,10 +21,10 @@ from domain.errors import BlobError, Kind
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import load
 from tests.contracts.layer import LayerContract, MakeLayer
-from tests.contracts.test_each_layer import Flaky, Patience, operations
+from tests.contracts.test_each_layer import KEY, Flaky, Patience, operations
 
 LAYERS: dict[str, MakeLayer] = {
-    "timed": lambda store: TimeoutLayer(store, 60, "memory"),
+    "timed": lambda store: TimeoutLayer(store, 60),
     "retrying": lambda store: RetryLayer(store, 3, "memory"),
     "observed": lambda store: ObserveLayer(store, "memory", UNOBSERVED),
     "bounded": lambda store: ConcurrencyLayer(store, UploadStreams(2, 60, "memory"), 2, 60, "memory"),
@@ -62,14 +62,16 @@ class TestAllOfAStorage(LayerContract):
 
         return around
 
+    @pytest.mark.parametrize("kind", [Kind.NO_SPACE, Kind.NOT_FOUND])
     @pytest.mark.parametrize("name", OPERATIONS)
-    async def test_a_failure_names_backend_and_operation(self, around: MakeLayer, name: str) -> None:
-        """Also where the storage has not said so itself."""
-        store = around(Patience(Flaky(100, Kind.NO_SPACE)))
+    async def test_a_failure_names_backend_operation_and_key(self, around: MakeLayer, name: str, kind: Kind) -> None:
+        """Adapters leave that to the layers."""
+        store = around(Patience(Flaky(100, kind)))
         with pytest.raises(BlobError) as caught:
             await operations(store)[name]()
         expected = next(layer._backend for layer in layers(store) if isinstance(layer, ObserveLayer))
-        assert (caught.value.backend, caught.value.operation) == (expected, name)
+        subject = None if name in ("check", "list") else KEY
+        assert (caught.value.backend, caught.value.operation, caught.value.subject) == (expected, name, subject)
 
 
 @pytest.mark.parametrize("storage", ["fs", "database on SQLite", "s3", "ftp"])

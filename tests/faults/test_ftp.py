@@ -199,7 +199,7 @@ class TestFtp:
     async def test_a_transfer_may_take_longer_than_any_timeout_while_it_moves(self, server: FtpServer) -> None:
         """Most of the time the bytes wait in buffers, and the end of the source is long past."""
         async with behind_proxies(server, timeout=3) as (_, data, store):
-            timed = TimeoutLayer(store, 3, "ftp")
+            timed = TimeoutLayer(store, 3)
             data.rate = 350_000  # six seconds
             await timed.put(key := ObjectKey.random(), chunked(DATA))
             data.rate = None

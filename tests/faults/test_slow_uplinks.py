@@ -33,7 +33,7 @@ async def over_an_uplink(size: int, rate: int) -> AsyncIterator[tuple[FakeS3, Pr
         proxy.rate = rate
         config = S3Config("b", "r", "a", "s", proxy.url, path_style=True, attempts=1)
         async with S3BlobStore(replace(config, read_timeout=TIMEOUT, request_timeout=TIMEOUT)) as store:
-            yield server, proxy, TimeoutLayer(store, TIMEOUT, "s3")
+            yield server, proxy, TimeoutLayer(store, TIMEOUT)
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["whole", "in parts"])

@@ -101,9 +101,8 @@ class FtpFiles(Objects):
         ftp.part()
 
     async def _log_in(self) -> FtpConnection:
-        return await FtpConnection(
-            self._config, self._config.tls_context(), FtpFeatures(self._config.passive), "ftp", ("test", "")
-        ).open(make_base=False)
+        features = FtpFeatures(self._config.passive)
+        return await FtpConnection(self._config, self._config.tls_context(), features).open(make_base=False)
 
 
 def objects_of(settings: Settings, folder: Path) -> Objects:

@@ -19,7 +19,7 @@ from typing import Self, TypeVar, TypeVarTuple
 
 from adapters.concurrency.threads import Threads
 from adapters.storage.filesystem.files import CHUNK, FileReader, FileWriter, fsync_folder, unlink_durably
-from application.ports.blob_store import BlobStore, Stored
+from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import Kind, NotFound, Reason, Unavailable, error_class
 
@@ -63,15 +63,15 @@ class FilesystemBlobStore(BlobStore):
         await asyncio.to_thread(self._threads.__exit__, kind, error, trace)
 
     async def check(self) -> None:
-        await self.run("check", "", self._prepare)
+        await self.run("check", self._prepare)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         writing = FileWriter(self.path(key), self._make_shard, self._refuse_another_folder)
         try:
             async for chunk in chunks:
                 if writing.gather(chunk) >= CHUNK:
-                    await self.run("put", key, writing.write)
-            await self.run("put", key, writing.finish)
+                    await self.run("put", writing.write)
+            await self.run("put", writing.finish)
         except BaseException:
             await self._threads.run(writing.undo)
             raise
@@ -81,18 +81,18 @@ class FilesystemBlobStore(BlobStore):
         return _Reading(self, key, byte_range)
 
     async def stat(self, key: ObjectKey) -> Stored:
-        found = await self.run("stat", key, os.stat, self.path(key))
+        found = await self.run("stat", os.stat, self.path(key))
         return Stored(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     async def delete(self, key: ObjectKey) -> None:
         with suppress(NotFound):
-            await self.run("delete", key, unlink_durably, self.path(key))
+            await self.run("delete", unlink_durably, self.path(key))
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         start = "" if after is None else after.value
-        for shard in await self.run("list", "", _names, self.base, SHARD):
+        for shard in await self.run("list", _names, self.base, SHARD):
             if shard >= start[:3]:
-                for name in await self.run("list", shard, _names, self.base / shard, OBJECT_KEY):
+                for name in await self.run("list", _names, self.base / shard, OBJECT_KEY):
                     if name > start:
                         yield ObjectKey(name)
 
@@ -100,7 +100,7 @@ class FilesystemBlobStore(BlobStore):
         """Where the object is, or would be."""
         return f"{self._prefix}{key.value[:3]}/{key.value}"
 
-    async def run(self, operation: str, subject: object, function: Callable[[*Args], T], *args: *Args) -> T:
+    async def run(self, operation: str, function: Callable[[*Args], T], *args: *Args) -> T:
         """Run a function that blocks in a thread, and say what went wrong in the port's words."""
 
         def translated() -> T:
@@ -109,9 +109,7 @@ class FilesystemBlobStore(BlobStore):
             except OSError as error:
                 kind, detail = self._explain(error, operation)
                 reason = Reason.DENIED if error.errno in FORBIDDEN else None
-                raise error_class(kind)(
-                    detail, operation=operation, backend=self.backend, subject=subject, reason=reason
-                ) from error
+                raise error_class(kind)(detail, reason=reason) from error
 
         return await self._threads.run(translated)
 
@@ -119,9 +117,9 @@ class FilesystemBlobStore(BlobStore):
         if error.errno in DISK_FULL:
             return Kind.NO_SPACE, f"The disk of {self.base} is full. Free some space on it."
         if isinstance(error, FileExistsError):
-            return Kind.ALREADY_EXISTS, "An object is under this key already."
+            return Kind.ALREADY_EXISTS, TAKEN
         if isinstance(error, FileNotFoundError) and operation != "put" and self._is_the_same_folder():
-            return Kind.NOT_FOUND, "There is no object under this key."
+            return Kind.NOT_FOUND, ABSENT
         hint = " Let this user write there." if error.errno in FORBIDDEN else ""
         return Kind.UNAVAILABLE, f"The folder {self.base} can't be used: {error.strerror}.{hint}"
 
@@ -139,7 +137,7 @@ class FilesystemBlobStore(BlobStore):
     def _prepare(self) -> None:
         parent = self.base.absolute().parent
         if not parent.is_dir():
-            raise Unavailable(f"There is no folder {parent}. Create it.", backend=self.backend)
+            raise Unavailable(f"There is no folder {parent}. Create it.")
         with suppress(FileExistsError):
             self.base.mkdir(0o700)
         fsync_folder(parent)  # whoever made it
@@ -177,7 +175,7 @@ class _Reading(AsyncIterator[bytes]):
 
     async def __aenter__(self) -> Self:
         try:
-            self._first = await self._store.run("read", self._key, self._file.open)
+            self._first = await self._store.run("read", self._file.open)
         except BaseException:
             await self.__aexit__()
             raise
@@ -185,12 +183,12 @@ class _Reading(AsyncIterator[bytes]):
 
     async def __aexit__(self, *_: object) -> None:
         if self._file.is_open:
-            await self._store.run("close", self._key, self._file.close)
+            await self._store.run("close", self._file.close)
 
     async def __anext__(self) -> bytes:
         chunk, self._first = self._first, b""
         if not chunk and self._file.is_open:
-            chunk = await self._store.run("read", self._key, self._file.read)
+            chunk = await self._store.run("read", self._file.read)
         if not chunk:
             raise StopAsyncIteration
         return chunk

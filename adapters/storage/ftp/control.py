@@ -42,21 +42,17 @@ HINTS = {
 class FtpControl(aioftp.BaseClient):
     """A connection that is logged in and stands in the base folder, for one command at a time.
 
-    Its methods raise UNAVAILABLE, TIMEOUT and NO_SPACE, and say of which `task` that was a part. After a fault or a
-    cancellation the connection is not `in_step` any more.
+    Its methods raise Unavailable, TimedOut and NoSpace. After an error or a cancellation the connection is no longer
+    `in_step`.
     """
 
-    def __init__(
-        self, config: FtpConfig, context: ssl.SSLContext | None, backend: str, task: tuple[str, object]
-    ) -> None:
+    def __init__(self, config: FtpConfig, context: ssl.SSLContext | None) -> None:
         # Without its timeouts: asyncio.wait_for, by which it has them, loses cancellations on Python 3.11.
         super().__init__(ssl=context if config.tls == "implicit" else None)
         self._config = config
         self._context = context
         self._outstanding = 0  # answers
         self._at_base = True
-        self._backend = backend
-        self.task = task
         self.refused = False
         """Whether it looks as if the server would have no more connections."""
         self.opened_at = self.used_at = time.monotonic()
@@ -216,8 +212,7 @@ class FtpControl(aioftp.BaseClient):
             raise self._error(Kind.UNAVAILABLE, f"It can't be used: {str(error) or type(error).__name__}.") from error
 
     def _error(self, kind: Kind, detail: str) -> BlobError:
-        operation, subject = self.task
-        return error_class(kind)(f"{self._place}{detail}", operation=operation, backend=self._backend, subject=subject)
+        return error_class(kind)(f"{self._place}{detail}")
 
     @property
     def _place(self) -> str:

@@ -13,6 +13,7 @@ from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import BlobError, TimedOut
 
 PATIENCE = 2  # seconds for a sign of life
+TOO_MANY = "Too many transfers to the FTP server are in progress. Try again later."
 
 
 class FtpPool:
@@ -41,22 +42,19 @@ class FtpPool:
         await asyncio.sleep(0)  # the transports close now
 
     @asynccontextmanager
-    async def connection(
-        self, operation: str, subject: object, *, make_base: bool = False
-    ) -> AsyncIterator[FtpConnection]:
+    async def connection(self, *, make_base: bool = False) -> AsyncIterator[FtpConnection]:
         """A connection that works. It is used again if it is in step when it is given back.
 
         `make_base`: whether to create the base folder if it is missing.
         Raises TIMEOUT if all are in use for too long, and what a login raises.
         """
-        task = (operation, subject)
         try:
             async with asyncio.timeout(self._config.timeout):
                 await self._turns.acquire()
         except TimeoutError:
-            raise self._too_many(task) from None
+            raise TimedOut(TOO_MANY) from None
         try:
-            connection = await self._take(task, make_base=make_base)
+            connection = await self._take(make_base=make_base)
             self._observer.connections(self._backend, +1)
             try:
                 yield connection
@@ -66,23 +64,20 @@ class FtpPool:
         finally:
             self._turns.release()
 
-    async def _take(self, task: tuple[str, object], *, make_base: bool) -> FtpConnection:
+    async def _take(self, *, make_base: bool) -> FtpConnection:
         deadline = time.monotonic() + self._config.timeout
         while True:
             if self._idle:
                 connection = self._idle.pop()
-                connection.task = task
                 if await self._works(connection):
                     return connection
             elif self._may_connect():
-                if connected := await self._connect(task, make_base=make_base):
+                if connected := await self._connect(make_base=make_base):
                     return connected
             elif not self._count and self._refusal is not None:
-                raise type(self._refusal)(
-                    self._refusal.detail, operation=task[0], backend=self._backend, subject=task[1]
-                ) from self._refusal
+                raise type(self._refusal)(self._refusal.detail) from self._refusal
             elif time.monotonic() >= deadline:
-                raise self._too_many(task)
+                raise TimedOut(TOO_MANY)
             else:
                 await self._wait(deadline)
 
@@ -112,9 +107,9 @@ class FtpPool:
         self._refused_until = time.monotonic() + self._config.back_off
         return True
 
-    async def _connect(self, task: tuple[str, object], *, make_base: bool) -> FtpConnection | None:
+    async def _connect(self, *, make_base: bool) -> FtpConnection | None:
         """A new connection; None if the server allows no more than there are."""
-        connection = FtpConnection(self._config, self._context, self._features, self._backend, task)
+        connection = FtpConnection(self._config, self._context, self._features)
         self._count += 1
         try:
             await connection.open(make_base=make_base)
@@ -153,7 +148,3 @@ class FtpPool:
         connection.part()
         self._count -= 1
         self._change.set()
-
-    def _too_many(self, task: tuple[str, object]) -> BlobError:
-        detail = "Too many transfers to the FTP server are in progress. Try again later."
-        return TimedOut(detail, operation=task[0], backend=self._backend, subject=task[1])

@@ -17,10 +17,10 @@ from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.pool import FtpPool
 from adapters.storage.ftp.stretches import Stretches
-from application.ports.blob_store import BlobStore, Stored
+from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
-from domain.errors import BlobError, Kind, error_class
+from domain.errors import AlreadyExists, BlobError, NotFound, Unavailable
 
 SHARD = re.compile(r"[0-9a-f]{2}")  # 256 folders
 # An empty folder beside them. Of a folder that is denied, some servers list nothing, as if it were empty.
@@ -43,9 +43,9 @@ class FtpBlobStore(BlobStore):
         await self._pool.__aexit__(*exc)
 
     async def check(self) -> None:
-        async with self._pool.connection("check", "", make_base=True) as ftp:
+        async with self._pool.connection(make_base=True) as ftp:
             await ftp.make_folder(MARKER)
-            await self._folders(ftp, "check")
+            await self._folders(ftp)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         """Write an object. An empty chunk ends a stretch: until there are further bytes, no connection is held."""
@@ -53,7 +53,7 @@ class FtpBlobStore(BlobStore):
         await stretches.begin()
         try:
             while not written.has_begun or await stretches.begin():
-                async with self._pool.connection("put", key) as ftp:
+                async with self._pool.connection() as ftp:
                     await self._write_stretch(ftp, key, stretches, written)
         except BaseException:
             if written.is_left:
@@ -76,7 +76,7 @@ class FtpBlobStore(BlobStore):
 
     async def _prepare(self, ftp: FtpConnection, key: ObjectKey) -> None:
         if await ftp.size(_path(key)) is not None:
-            raise self._error(Kind.ALREADY_EXISTS, "An object is under this key already.", "put", key)
+            raise AlreadyExists(TAKEN)
         if _shard(key) not in self._shards:
             await ftp.make_folder(_shard(key))
             self._shards.add(_shard(key))
@@ -96,26 +96,24 @@ class FtpBlobStore(BlobStore):
         kept = await ftp.size(_path(key))
         if kept != size:
             ftp.features.appends &= not before  # rclone without a cache replaces a file instead
-            raise self._error(Kind.UNAVAILABLE, f"The server keeps {kept} bytes of the {size} it took.", "put", key)
+            raise Unavailable(f"The server keeps {kept} bytes of the {size} it took.")
         return size
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        async with self._pool.connection("read", key) as ftp, AsyncExitStack() as stack:
-            size = await self._size(ftp, "read", key)
+        async with self._pool.connection() as ftp, AsyncExitStack() as stack:
+            size = await self._size(ftp, key)
             part = byte_range.within(size) if byte_range is not None else None
             start, stop = (part.start, part.stop) if part is not None else (0, size)
             try:
                 chunks = await stack.enter_async_context(ftp.retrieve(_path(key), start))
             except BlobError:
                 if ftp.in_step:
-                    await self._size(ftp, "read", key)  # or is it gone, since?
+                    await self._size(ftp, key)  # or is it gone, since?
                 raise
-            yield self._read(key, chunks, stop - start, whole=stop == size)
+            yield self._read(chunks, stop - start, whole=stop == size)
 
-    async def _read(
-        self, key: ObjectKey, chunks: AsyncIterator[bytes], length: int, *, whole: bool
-    ) -> AsyncIterator[bytes]:
+    async def _read(self, chunks: AsyncIterator[bytes], length: int, *, whole: bool) -> AsyncIterator[bytes]:
         async for chunk in chunks:
             if length:
                 yield chunk[:length]
@@ -125,58 +123,51 @@ class FtpBlobStore(BlobStore):
             if length < 0:
                 break
         if length:
-            raise self._error(Kind.UNAVAILABLE, "The server sent another number of bytes than it has.", "read", key)
+            raise Unavailable("The server sent another number of bytes than it has.")
 
     async def stat(self, key: ObjectKey) -> Stored:
-        async with self._pool.connection("stat", key) as ftp:
-            size = await self._size(ftp, "stat", key)
+        async with self._pool.connection() as ftp:
+            size = await self._size(ftp, key)
             return Stored(size, await ftp.modified_at(_path(key)))
 
     async def delete(self, key: ObjectKey) -> None:
-        async with self._pool.connection("delete", key) as ftp:
-            if not await ftp.delete(_path(key)) and not await self._is_absent(ftp, "delete", key):
-                raise self._denied("delete", key)
+        async with self._pool.connection() as ftp:
+            if not await ftp.delete(_path(key)) and not await self._is_absent(ftp, key):
+                raise _denied()
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         start = "" if after is None else after.value
-        async with self._pool.connection("list", "") as ftp:
-            shards = sorted(filter(SHARD.fullmatch, await self._folders(ftp, "list")))
+        async with self._pool.connection() as ftp:
+            shards = sorted(filter(SHARD.fullmatch, await self._folders(ftp)))
         for shard in shards:
             if shard >= start[:2]:
-                async with self._pool.connection("list", shard) as ftp:
+                async with self._pool.connection() as ftp:
                     names = sorted(filter(OBJECT_KEY.fullmatch, await ftp.names(shard)))
                     if not names and not await ftp.may_enter(shard):
-                        raise self._denied("list", shard)
+                        raise _denied()
                 for name in names:
                     if name > start:
                         yield ObjectKey(name)
 
-    async def _folders(self, ftp: FtpConnection, operation: str) -> list[str]:
+    async def _folders(self, ftp: FtpConnection) -> list[str]:
         names = await ftp.names()
         if MARKER not in names:
-            raise self._denied(operation, "")
+            raise _denied()
         return names
 
-    async def _size(self, ftp: FtpConnection, operation: str, key: ObjectKey) -> int:
+    async def _size(self, ftp: FtpConnection, key: ObjectKey) -> int:
         size = await ftp.size(_path(key))
         if size is not None:
             return size
-        if await self._is_absent(ftp, operation, key):
-            raise self._error(Kind.NOT_FOUND, "There is no object under this key.", operation, key)
-        raise self._denied(operation, key)
+        if await self._is_absent(ftp, key):
+            raise NotFound(ABSENT)
+        raise _denied()
 
-    async def _is_absent(self, ftp: FtpConnection, operation: str, key: ObjectKey) -> bool:
+    async def _is_absent(self, ftp: FtpConnection, key: ObjectKey) -> bool:
         """Whether an object that is not available is absent, and not denied: the server's reply is the same."""
         if await ftp.may_enter(_shard(key)):
             return await ftp.is_absent(_shard(key), key.value)
-        return _shard(key) not in await self._folders(ftp, operation)
-
-    def _denied(self, operation: str, subject: object) -> BlobError:
-        detail = "The FTP server denies it. Let this user read, write, list and delete there."
-        return self._error(Kind.UNAVAILABLE, detail, operation, subject)
-
-    def _error(self, kind: Kind, detail: str, operation: str, key: object) -> BlobError:
-        return error_class(kind)(detail, operation=operation, backend=self.backend, subject=key)
+        return _shard(key) not in await self._folders(ftp)
 
 
 @dataclass(slots=True)
@@ -197,6 +188,10 @@ async def _take_back(ftp: FtpConnection, key: ObjectKey) -> bool:
         await ftp.settle()
         return await ftp.delete(_path(key)) or await ftp.size(_path(key)) is None
     return False
+
+
+def _denied() -> BlobError:
+    return Unavailable("The FTP server denies it. Let this user read, write, list and delete there.")
 
 
 def _shard(key: ObjectKey) -> str:

@@ -56,15 +56,8 @@ class Transfer:
 class FtpTransfers(FtpControl):
     """A dialogue with data connections. `features` are those of the server, for all dialogues with it."""
 
-    def __init__(
-        self,
-        config: FtpConfig,
-        context: ssl.SSLContext | None,
-        features: FtpFeatures,
-        backend: str,
-        task: tuple[str, object],
-    ) -> None:
-        super().__init__(config, context, backend, task)
+    def __init__(self, config: FtpConfig, context: ssl.SSLContext | None, features: FtpFeatures) -> None:
+        super().__init__(config, context)
         self.features = features
         self._session: SSLSessionBoundContext | None = None
         self.has_begun = False

@@ -12,7 +12,10 @@ from domain.blob import ByteRange, ObjectKey
 
 
 class ObserveLayer(BlobStoreLayer):
-    """Reports each operation to `observer`, and the number of open streams."""
+    """Reports operations and the number of open streams to `observer`, and adds the context to errors.
+
+    Each error of the storage gets the backend, the operation and the object key. Adapters leave that to this layer.
+    """
 
     def __init__(self, store: BlobStore, backend: str, observer: Observer) -> None:
         super().__init__(store)
@@ -24,7 +27,7 @@ class ObserveLayer(BlobStoreLayer):
             await self.store.check()
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        with _Stream(self._observer, self._backend, "put") as watch:
+        with _Stream(self._observer, self._backend, "put", key) as watch:
             async with aclosing(watch.sent(chunks)) as sent:
                 with watch:
                     return await self.store.put(key, sent)
@@ -32,14 +35,14 @@ class ObserveLayer(BlobStoreLayer):
     def open(
         self, key: ObjectKey, byte_range: ByteRange | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return _Reading(self.store.open(key, byte_range), self._backend, self._observer)
+        return _Reading(self.store.open(key, byte_range), key, self._backend, self._observer)
 
     async def stat(self, key: ObjectKey) -> Stored:
-        with WholeOperationTimer(self._observer, self._backend, "stat"):
+        with WholeOperationTimer(self._observer, self._backend, "stat", key):
             return await self.store.stat(key)
 
     async def delete(self, key: ObjectKey) -> None:
-        with WholeOperationTimer(self._observer, self._backend, "delete"):
+        with WholeOperationTimer(self._observer, self._backend, "delete", key):
             await self.store.delete(key)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
@@ -53,10 +56,14 @@ class ObserveLayer(BlobStoreLayer):
 
 class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]]):
     def __init__(
-        self, reading: AbstractAsyncContextManager[AsyncIterator[bytes]], backend: str, observer: Observer
+        self,
+        reading: AbstractAsyncContextManager[AsyncIterator[bytes]],
+        key: ObjectKey,
+        backend: str,
+        observer: Observer,
     ) -> None:
         self._reading = reading
-        self._stream = _Stream(observer, backend, "read")
+        self._stream = _Stream(observer, backend, "read", key)
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         watch = self._stream.__enter__()
@@ -79,13 +86,14 @@ class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]]):
 class _Stream:
     """An object that is written or read. A context."""
 
-    def __init__(self, observer: Observer, backend: str, name: str) -> None:
+    def __init__(self, observer: Observer, backend: str, name: str, key: ObjectKey) -> None:
         self._observer = observer
         self._backend = backend
         self._name = name
+        self._key = key
 
     def __enter__(self) -> OperationTimer:
-        self._watch = OperationTimer(self._observer, self._backend, self._name)
+        self._watch = OperationTimer(self._observer, self._backend, self._name, self._key)
         self._observer.streams(self._backend, +1)
         return self._watch
 

@@ -31,7 +31,7 @@ def with_layers(
     store: BlobStore, policies: LayerSettings, backend: str, observer: Observer = UNOBSERVED
 ) -> "ConcurrencyLayer":
     """`store` with all of them that have an effect."""
-    timed = TimeoutLayer(store, policies.timeout, backend)
+    timed = TimeoutLayer(store, policies.timeout)
     observed = ObserveLayer(_retrying(timed, policies.attempts, backend, observer), backend, observer)
     streams = UploadStreams(policies.streams, policies.timeout, backend, observer)
     return ConcurrencyLayer(observed, streams, policies.senders, policies.timeout, backend)

@@ -22,40 +22,39 @@ class TimeoutLayer(BlobStoreLayer):
     off while the storage sees bytes move. The time that a sender or a reader takes does not count.
     """
 
-    def __init__(self, store: BlobStore, seconds: float, backend: str) -> None:
+    def __init__(self, store: BlobStore, seconds: float) -> None:
         super().__init__(store)
         self._seconds = seconds
-        self._backend = backend
 
     async def check(self) -> None:
-        async with self._deadline("check", ""):
+        async with self._deadline():
             await self.store.check()
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        async with self._deadline("put", key) as deadline, aclosing(self._timed_source(chunks, deadline)) as timed:
+        async with self._deadline() as deadline, aclosing(self._timed_source(chunks, deadline)) as timed:
             with reporting_to(partial(put_off, deadline, self._seconds)):
                 return await self.store.put(key, timed)
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with AsyncExitStack() as stack:
-            async with self._deadline("read", key):
+            async with self._deadline():
                 chunks = await stack.enter_async_context(self.store.open(key, byte_range))
-            yield self._timed(chunks, "read", key)
+            yield self._timed(chunks)
 
     async def stat(self, key: ObjectKey) -> Stored:
-        async with self._deadline("stat", key):
+        async with self._deadline():
             return await self.store.stat(key)
 
     async def delete(self, key: ObjectKey) -> None:
-        async with self._deadline("delete", key):
+        async with self._deadline():
             await self.store.delete(key)
 
     def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        return self._timed(self.store.keys(after), "list", "")
+        return self._timed(self.store.keys(after))
 
     @asynccontextmanager
-    async def _deadline(self, operation: str, subject: object) -> AsyncIterator[asyncio.Timeout]:
+    async def _deadline(self) -> AsyncIterator[asyncio.Timeout]:
         deadline = asyncio.timeout(self._seconds)
         try:
             async with deadline:
@@ -64,7 +63,7 @@ class TimeoutLayer(BlobStoreLayer):
             if not deadline.expired():
                 raise
             detail = f"The storage did not answer within {self._seconds:g} seconds. Try again later."
-            raise TimedOut(detail, operation=operation, backend=self._backend, subject=subject) from error
+            raise TimedOut(detail) from error
 
     async def _timed_source(self, chunks: AsyncIterable[bytes], deadline: asyncio.Timeout) -> AsyncGenerator[bytes]:
         """The deadline stands still while the sender is waited for, and goes on when that has failed."""
@@ -81,9 +80,9 @@ class TimeoutLayer(BlobStoreLayer):
                 deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
             yield chunk
 
-    async def _timed(self, items: AsyncIterator[T], operation: str, subject: object) -> AsyncIterator[T]:
+    async def _timed(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
         while True:
-            async with self._deadline(operation, subject) as deadline:
+            async with self._deadline() as deadline:
                 with reporting_to(partial(put_off, deadline, self._seconds)):
                     try:
                         item = await anext(items)

@@ -23,8 +23,9 @@ from adapters.storage.s3.features import UPLOAD_LISTS, code
 from adapters.storage.s3.part_sizes import PART
 from adapters.storage.s3.requests import S3Requests
 from adapters.storage.s3.responses import OBJECT, UPLOADS, NotS3Error, require_key
-from application.ports.blob_store import Stored
+from application.ports.blob_store import TAKEN, Stored
 from domain.blob import ObjectKey
+from domain.errors import AlreadyExists
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -60,7 +61,7 @@ class S3Uploads:
     async def put(self, key: ObjectKey, parts: AsyncIterator[bytes]) -> Stored:
         """Upload the parts. If that fails, the upload is left open, for `abort`."""
         # What the source of the parts raises is not S3's, so each request is translated, and not all of this at once.
-        with self._requests.translating("put", key):
+        with self._requests.translating():
             await self._refuse_what_is_there(key)
             # To the end: an upload that is created unseen stays open.
             created = await run_to_completion(
@@ -71,7 +72,7 @@ class S3Uploads:
         upload: _Upload = {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": created["UploadId"]}
         self._own[key.value] = created["UploadId"]
         sent, size = await self._send_all(upload, parts)
-        with self._requests.translating("put", key):
+        with self._requests.translating():
             await self._complete(upload, sent, size)
             await self._require_size(key, size)
         del self._own[key.value]
@@ -124,7 +125,7 @@ class S3Uploads:
             if code(error) != "404":
                 raise
         else:
-            raise self._requests.already_there(key)
+            raise AlreadyExists(TAKEN)
 
     async def _require_size(self, key: ObjectKey, size: int) -> None:
         """Ask for the size: no response to an upload in parts tells it. Costs one request for 5 MiB or more."""
@@ -180,7 +181,7 @@ class S3Uploads:
     async def _send(self, upload: "_Upload", number: int, part: Body) -> "CompletedPartTypeDef":
         """Upload a part whose bytes nobody else holds."""
         begun = time.monotonic()
-        with self._requests.translating("put", upload["Key"]):
+        with self._requests.translating():
             sending = self._client.upload_part(**upload, PartNumber=number, Body=part)
             sent = await self._requests.ask(sending, "ETag", body=part)
         self._is_quick = time.monotonic() - begun < QUICK

@@ -13,7 +13,8 @@ from adapters.storage.progress import progress_deadline
 from adapters.storage.s3.body import Body
 from adapters.storage.s3.features import S3Features, code
 from adapters.storage.s3.responses import NotS3Error, Response, require, require_deletion
-from domain.errors import BlobError, Kind, Reason, error_class
+from application.ports.blob_store import ABSENT, TAKEN
+from domain.errors import Kind, Reason, TimedOut, Unavailable, error_class
 
 T = TypeVar("T", bound=Response)
 
@@ -31,8 +32,8 @@ KINDS = {
     "RequestTimeout": Kind.TIMEOUT,
 }
 DETAILS = {
-    Kind.NOT_FOUND: "There is no object under this key.",
-    Kind.ALREADY_EXISTS: "An object is under this key already.",
+    Kind.NOT_FOUND: ABSENT,
+    Kind.ALREADY_EXISTS: TAKEN,
     Kind.RANGE_NOT_SATISFIABLE: "The range starts behind the object's end.",
     Kind.NO_SPACE: "The bucket's storage is full, or its quota is used up.",
 }
@@ -67,12 +68,11 @@ class S3Requests:
     """Requests about one bucket, none of which stands still for longer than `timeout` seconds."""
 
     bucket: str
-    backend: str
     timeout: float
     features: S3Features
 
     @contextmanager
-    def translating(self, operation: str, key: object) -> Iterator[None]:
+    def translating(self) -> Iterator[None]:
         """Say what went wrong in the port's words."""
         try:
             yield
@@ -80,22 +80,20 @@ class S3Requests:
             kind = KINDS.get(code(error), Kind.UNAVAILABLE)
             hint = HINTS.get(code(error), "")
             detail = DETAILS.get(kind) or f"The bucket {self.bucket} can't be used: {error}. {hint}".rstrip()
-            raise self._error(kind, detail, operation, key, REASONS.get(code(error))) from error
+            raise error_class(kind)(detail, reason=REASONS.get(code(error))) from error
         except (ConnectTimeoutError, ReadTimeoutError, TimeoutError) as error:
-            raise self._error(Kind.TIMEOUT, f"S3 did not answer in time: {error}.", operation, key) from error
+            raise TimedOut(f"S3 did not answer in time: {error}.") from error
         except SSLError as error:
-            raise self._error(
-                Kind.UNAVAILABLE, f"S3 can't be reached: {error}. {CERTIFICATE}", operation, key
-            ) from error
+            raise Unavailable(f"S3 can't be reached: {error}. {CERTIFICATE}") from error
         except NotS3Error as error:
             detail = f"The server that should be S3 is not: {error}. {PORTAL}"
-            raise self._error(Kind.UNAVAILABLE, detail, operation, key) from error
+            raise Unavailable(detail) from error
         except ResponseParserError as error:  # whose text is the whole page
             detail = f"The server that should be S3 is not: its response is not XML. {PORTAL}"
-            raise self._error(Kind.UNAVAILABLE, detail, operation, key) from error
+            raise Unavailable(detail) from error
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             detail = f"S3 can't be reached: {error}."
-            raise self._error(Kind.UNAVAILABLE, detail, operation, key, Reason.UNREACHABLE) from error
+            raise Unavailable(detail, reason=Reason.UNREACHABLE) from error
 
     async def timed(self, request: Coroutine[Any, Any, T], body: Body | None = None) -> T:
         """Send a request with a deadline, which is put off while bytes of its body move.
@@ -114,10 +112,3 @@ class S3Requests:
     async def delete(self, request: Coroutine[Any, Any, T]) -> None:
         """Send a request that deletes something, and see that S3 confirms it."""
         require_deletion(await self.timed(request))
-
-    def already_there(self, key: object) -> BlobError:
-        """The error of a put whose key is taken."""
-        return self._error(Kind.ALREADY_EXISTS, DETAILS[Kind.ALREADY_EXISTS], "put", key)
-
-    def _error(self, kind: Kind, detail: str, operation: str, key: object, reason: Reason | None = None) -> BlobError:
-        return error_class(kind)(detail, operation=operation, backend=self.backend, subject=key, reason=reason)

@@ -94,7 +94,7 @@ class S3BlobStore(BlobStore):
         self._config = config
         self._bucket = config.bucket
         self._features = S3Features(report)
-        self._requests = S3Requests(config.bucket, backend, config.request_timeout, self._features)
+        self._requests = S3Requests(config.bucket, config.request_timeout, self._features)
         self._stack = AsyncExitStack()
         self._client: S3Client
         self._uploads: S3Uploads
@@ -137,7 +137,7 @@ class S3BlobStore(BlobStore):
             self._observer.retried(self.backend, OPERATIONS[operation.name])
 
     async def check(self) -> None:
-        with self._requests.translating("check", ""):
+        with self._requests.translating():
             await self._requests.ask(self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1), *LIST)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
@@ -158,7 +158,7 @@ class S3BlobStore(BlobStore):
             whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=data, **condition)
             return await self._requests.ask(whole, "ETag", body=data)
 
-        with self._requests.translating("put", key):
+        with self._requests.translating():
             try:
                 # To the end: a request that is dropped may land after all, behind the delete of what it left.
                 await run_to_completion(self._features.write(send))
@@ -186,7 +186,7 @@ class S3BlobStore(BlobStore):
 
     async def _undo(self, key: ObjectKey, error: BaseException) -> None:
         """Clear up after a put that failed, also where it is not known how far it came."""
-        with suppress(BlobError), self._requests.translating("put", key):  # what is left now is found by the reaper
+        with suppress(BlobError), self._requests.translating():  # what is left now is found by the reaper
             await self._uploads.abort(key)
             if not isinstance(error, AlreadyExists):
                 await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
@@ -197,7 +197,7 @@ class S3BlobStore(BlobStore):
         if byte_range is not None:
             wanted["Range"] = f"bytes={byte_range.start}-{byte_range.stop - 1}"
         async with AsyncExitStack() as stack:
-            with self._requests.translating("read", key):
+            with self._requests.translating():
                 response = await self._requests.timed(self._client.get_object(**wanted))
                 body = await stack.enter_async_context(response["Body"])
                 require(response, *OBJECT)
@@ -205,7 +205,7 @@ class S3BlobStore(BlobStore):
             yield self._read(key, body)
 
     async def stat(self, key: ObjectKey) -> Stored:
-        with self._requests.translating("stat", key):
+        with self._requests.translating():
             try:
                 found = await self._requests.ask(self._client.head_object(Bucket=self._bucket, Key=key.value), *OBJECT)
             except ClientError as error:
@@ -219,18 +219,18 @@ class S3BlobStore(BlobStore):
             return _stored(found)
 
     async def delete(self, key: ObjectKey) -> None:
-        with self._requests.translating("delete", key):
+        with self._requests.translating():
             await self._uploads.abort(key)
             await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        with self._requests.translating("list", ""):
+        with self._requests.translating():
             async for name in names(self._client, self._bucket, "" if after is None else after.value, self._features):
                 if OBJECT_KEY.fullmatch(name):
                     yield ObjectKey(name)
 
     async def _read(self, key: ObjectKey, body: Any) -> AsyncIterator[bytes]:
-        with self._requests.translating("read", key):
+        with self._requests.translating():
             async for chunk in body.iter_chunks(CHUNK):
                 if chunk:
                     yield chunk
