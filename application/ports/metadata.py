@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
+from domain.errors import NotFound
 from domain.precondition import Precondition
 
 
@@ -21,8 +22,14 @@ class BlobReader(Protocol):
     """Looks into the blobs outside any unit of work. Each call sees all that was committed before it, and no more."""
 
     @abstractmethod
+    async def find(self, blob_id: BlobId) -> Blob | None:
+        """Return the current version with the time of the reading (`read_at`), or None if there is no such blob."""
+
     async def get(self, blob_id: BlobId) -> Blob:
-        """The current version, and when it was read (`read_at`). Raises NOT_FOUND."""
+        """Return what `find` returns. Raises NOT_FOUND instead of None."""
+        if (blob := await self.find(blob_id)) is None:
+            raise NotFound("There is no blob with this id.", subject=blob_id)
+        return blob
 
     @abstractmethod
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:

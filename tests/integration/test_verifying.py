@@ -244,10 +244,10 @@ class MeddledReader(BlobReader):
         self.blobs = blobs
         self.meddle = meddle
 
-    async def get(self, blob_id: BlobId) -> Blob:
+    async def find(self, blob_id: BlobId) -> Blob | None:
         await self.meddle()
         try:
-            return await self.blobs.get(blob_id)
+            return await self.blobs.find(blob_id)
         finally:
             await self.meddle()
 
@@ -488,8 +488,8 @@ async def test_the_same_bytes_stored_anew_are_not_dropped(drive: Drive) -> None:
     await a_missing_object(drive, 0)
 
     class StoredAnew(MeddledReader):
-        async def get(self, blob_id: BlobId) -> Blob:
-            found = await self.blobs.get(blob_id)
+        async def find(self, blob_id: BlobId) -> Blob | None:
+            found = await self.blobs.find(blob_id)
             await drive.put(DATA, blob_id)  # after the last look at the row, and before it is dropped
             return found
 

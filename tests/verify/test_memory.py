@@ -29,7 +29,7 @@ def key(number: int) -> ObjectKey:
 class Rows(BlobReader):
     """A row for each number that is no orphan's, made when it is asked for."""
 
-    async def get(self, blob_id: BlobId) -> Blob:
+    async def find(self, blob_id: BlobId) -> Blob:
         return self.row(int(blob_id.value))
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
