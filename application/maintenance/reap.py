@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.ports.metadata import Garbage, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import Garbage, UnitOfWorkFactory
 from application.stores import Stores
-from domain.blob import Location
+from application.uploads.lifecycle import discard_object
 from domain.errors import BlobError
 
 BATCH = 100
@@ -58,7 +58,7 @@ class Reap:
     async def __call__(self, backend: str) -> Reaped:
         if not await self.may_delete(backend):
             return NOTHING
-        expired = await self._give_up_expired_uploads(backend)
+        expired = await self._discard_expired_uploads(backend)
         due = await self._claim(backend)
         deleted: list[Garbage] = []
         faults: list[BlobError] = []
@@ -74,11 +74,11 @@ class Reap:
         await self._note(deleted)
         return Reaped(len(deleted), not faults and BATCH in (expired, len(due)), tuple(faults))
 
-    async def _give_up_expired_uploads(self, backend: str) -> int:
+    async def _discard_expired_uploads(self, backend: str) -> int:
         async with self.units() as work:
             expired = await work.uploads.remove_expired(backend, BATCH)
             for location in expired:
-                await give_up(work, location)
+                await discard_object(work, location)
             if expired:
                 await work.commit()
             return len(expired)
@@ -102,8 +102,3 @@ class Reap:
             async with self.units() as work:
                 await work.garbage.deleted(deleted, again_after=self.again)
                 await work.commit()
-
-
-async def give_up(work: UnitOfWork, location: Location) -> None:
-    """Let the object of an upload that was never published be deleted: now, and once more for what lands late."""
-    await work.garbage.add(Garbage(location, deletes=2), after=timedelta(0))

@@ -52,7 +52,7 @@ class AdoptStorage:
     async def __call__(
         self, backend: str, interval: timedelta, *, dry_run: bool = False, even_if_missing: bool = False
     ) -> Adopted:
-        store = self.mark.stores.by_name[backend]
+        store = self.mark.uploads.stores.by_name[backend]
         await store.check()
         seen = await sample(self.mark.blobs, backend, store, self.mark.new_key())
         known = await self.mark.known(backend)
@@ -81,8 +81,8 @@ class AdoptStorage:
     async def _delete_former(self, new: KnownStorage) -> None:
         if new.former is None:
             return
-        await self.mark.stores.by_name[new.backend].delete(new.former)
-        async with self.mark.units() as work:
+        await self.mark.uploads.stores.by_name[new.backend].delete(new.former)
+        async with self.mark.uploads.units() as work:
             if await work.storages.replace(new, replace(new, former=None)):
                 await work.commit()
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from application.maintenance.reap import give_up
 from application.ownership.mark import MarkStorage
 from application.ownership.markers import (
     CLAIM,
@@ -34,10 +33,10 @@ from application.ownership.markers import (
 from application.ownership.sample import is_there
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import KnownStorage
+from application.uploads.lifecycle import discard_object
 from domain.blob import Location, ObjectKey
 from domain.errors import AlreadyExists, Unavailable
 
-LEASE = timedelta(minutes=10)
 # A living database replaces the epoch once an interval. It may be late, and a replica may die just when it is its turn.
 INTERVALS = 3
 LOOKS = 4  # in one of them the row changes just between two looks; in all of them it can't be
@@ -77,7 +76,6 @@ class Ownership:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mark = mark
-        self._units = mark.units
         self._interval = interval
         self._monotonic = monotonic
         self._watches: dict[str, _Watch] = {}
@@ -162,7 +160,7 @@ class Ownership:
         return None if backend in WITHOUT_MARKERS else await self._mark.known(backend)
 
     def _store(self, backend: str) -> BlobStore:
-        return self._mark.stores.by_name[backend]
+        return self._mark.uploads.stores.by_name[backend]
 
     async def _has(self, backend: str, key: ObjectKey) -> bool:
         return await is_there(self._store(backend), key)
@@ -224,11 +222,11 @@ class Ownership:
     async def _begin(self, known: KnownStorage) -> KnownStorage | None:
         """Take the turn: name the key of the next epoch. None if it is not due, or another replica's turn."""
         begun = replace(known, next=self._mark.new_key(), interval=self._interval or known.interval)
-        async with self._units() as work:
+        async with self._mark.uploads.units() as work:
             if not await work.storages.replace_if_due(known, begun):
                 return None
             if known.next is not None:
-                await give_up(work, Location(known.backend, known.next))
+                await discard_object(work, Location(known.backend, known.next))
             await work.commit()
             return begun
 
@@ -239,7 +237,7 @@ class Ownership:
     async def _finish(self, begun: KnownStorage) -> None:
         assert begun.next is not None
         finished = replace(begun, epoch=begun.next, next=None, former=begun.epoch)
-        async with self._units() as work:
+        async with self._mark.uploads.units() as work:
             if not await work.storages.replace(begun, finished):
                 return
             await work.commit()
@@ -252,17 +250,15 @@ class Ownership:
         await self._store(known.backend).delete(known.former)
         await self.recognise(known.backend)  # on a disk that vanished just now, the delete was no delete
         removed = replace(known, former=None)
-        async with self._units() as work:
+        async with self._mark.uploads.units() as work:
             if await work.storages.replace(known, removed):
                 await work.commit()
         return removed
 
     async def _claim(self, claim: Location, begun: KnownStorage) -> bool:
         """Write the claim to succeed an epoch; return whether it is ours that is there."""
-        async with self._units() as work:
-            if not await work.uploads.renew(claim.key, LEASE):  # it is there if an earlier attempt was killed
-                await work.uploads.add(claim, LEASE)
-            await work.commit()
+        if not await self._mark.uploads.renew(claim):  # an earlier attempt that was killed has begun it
+            await self._mark.uploads.begin(claim)
         store, at = self._store(claim.backend), self._now()
         more = {"next": str(begun.next)}
         with suppress(AlreadyExists):
@@ -271,9 +267,7 @@ class Ownership:
 
     async def _withdraw(self, claim: Location) -> None:
         await self._store(claim.backend).delete(claim.key)
-        async with self._units() as work:
-            await work.uploads.remove(claim.key)
-            await work.commit()
+        await self._mark.uploads.release(claim)
 
     def _now(self) -> datetime:
         return self._mark.now()

@@ -22,6 +22,7 @@ from application.ownership.sample import ENOUGH, sample
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import KnownStorage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from application.verification.findings import Defect, Repair, Verified, VerifyOptions
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Location, ObjectKey
@@ -101,7 +102,7 @@ class Site:
         self.drive = Drive(self.metadata, stores, self.time)
         self.units = HookedUnits(self.metadata, lambda: self.hook())
         self.mark = MarkStorage(
-            self.units, self.metadata.blobs, self.metadata.known_storage, stores, ObjectKey.random, self.time
+            Uploads(self.units, stores), self.metadata.blobs, self.metadata.known_storage, ObjectKey.random, self.time
         )
         if hasattr(self, "ownership"):
             self.ownership._mark = self.mark
@@ -246,7 +247,10 @@ class TestMarkers:
         store = MemoryBlobStore()
         metadata = MemoryMetadata(time)
         mark = MarkStorage(
-            metadata, metadata.blobs, metadata.known_storage, Stores(backend, {backend: store}), ObjectKey.random
+            Uploads(metadata, Stores(backend, {backend: store})),
+            metadata.blobs,
+            metadata.known_storage,
+            ObjectKey.random,
         )
         ownership = Ownership(mark, INTERVAL)
         await ownership.open(backend)
@@ -264,7 +268,9 @@ class TestAnotherStorage:
 
     async def test_it_is_not_ready_and_becomes_so_when_it_is_back(self, site: Site, disk: MemoryBlobStore) -> None:
         async def faults() -> dict[str, str]:
-            check = CheckReady(site.metadata, site.drive.stores, ObjectKey.random, recognise=site.ownership.recognise)
+            check = CheckReady(
+                Uploads(site.metadata, site.drive.stores), ObjectKey.random, recognise=site.ownership.recognise
+            )
             return {found.part: found.reason for found in await check()}
 
         assert await faults() == {}

@@ -14,7 +14,7 @@ from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
-from application.blobs.store import StoreBlob, abandon
+from application.blobs.store import StoreBlob
 from application.maintenance.reap import Reap
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import BlobReader, Garbage
@@ -274,7 +274,7 @@ class Life:
         self.steps = iter(steps)
         self.uploads: list[Location] = []
         drive = self.drive
-        self.store = StoreBlob(drive.metadata, drive.stores, ObjectKey.random, 1000, grace=NOW)
+        self.store = StoreBlob(drive.store.uploads, ObjectKey.random, 1000, grace=NOW)
         self.delete = DeleteBlob(drive.metadata, grace=NOW)
         self.reap = Reap(drive.metadata, drive.stores, again=NOW)
 
@@ -298,7 +298,7 @@ class Life:
             await drive.active.put(location.key, each([DATA]))
             self.uploads.append(location)
         elif what == 5 and self.uploads:
-            await abandon(drive.metadata, self.uploads.pop())
+            await drive.store.uploads.discard(self.uploads.pop())
 
 
 @given(
