@@ -23,7 +23,7 @@ from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import KnownStorage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
-from application.verification.findings import Defect, Repair, Verified, VerifyOptions
+from application.verification.report import Defect, Repair, Verified, VerifyOptions
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.errors import Kind, Unavailable
@@ -338,7 +338,7 @@ class TestAnotherStorage:
         for wanted in (VerifyOptions(), VerifyOptions(repair=repair)):
             result, notes = await site.verify(wanted)
             assert (notes.findings, result.complete) == ([], False)
-            assert "its marker is missing" in result.tallies[0].unverified
+            assert "its marker is missing" in result.counts[0].unverified
         assert (len(site.metadata.blob_rows), await keys(elsewhere)) == (3, [orphan])
 
     async def test_no_row_is_dropped_if_it_vanishes_during_a_verification(
@@ -358,7 +358,7 @@ class TestAnotherStorage:
         site.mount(VanishesAtLast(disk, at_once))
         repair = Repair(NOW, drop_missing=True, even_if_most_are=True, even_if_missing=True)
         result, _ = await site.verify(VerifyOptions(repair=repair))
-        assert "its marker is missing" in result.tallies[0].not_repaired
+        assert "its marker is missing" in result.counts[0].not_repaired
         assert len(site.metadata.blob_rows) == 50
 
 
@@ -408,7 +408,7 @@ class TestCopies:
         await live(site)
         result, notes = await copy.verify(VerifyOptions(repair=Repair(NOW, even_if_most_are=True)))
         assert (Defect.ORPHAN, blob.location.key) in notes.faults
-        assert "Another database deletes in the storage disk" in result.tallies[0].not_repaired
+        assert "Another database deletes in the storage disk" in result.counts[0].not_repaired
         assert await site.drive.get() == b"stored since"
 
     async def test_a_repair_waits_until_it_is_certain(self, site: Site) -> None:
@@ -442,8 +442,8 @@ class TestCopies:
         site.mount(Slow(disk, at_once))
         site.restart()
         result, _ = await site.verify(VerifyOptions(repair=Repair(NOW)))
-        assert result.tallies[0].not_repaired
-        assert result.tallies[0].repaired[Defect.ORPHAN] < 15
+        assert result.counts[0].not_repaired
+        assert result.counts[0].repaired[Defect.ORPHAN] < 15
 
     async def test_another_process_of_the_same_database_is_told_by_its_row(self, site: Site, time: Time) -> None:
         other = Site(MemoryBlobStore(), time, site.metadata)

@@ -10,7 +10,7 @@ from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import Stored
 from application.ports.metadata import BlobReader
 from application.stores import Stores
-from application.verification.findings import Finding, VerificationListener, VerifyOptions
+from application.verification.report import Finding, VerificationListener, VerifyOptions
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from tests.contracts.metadata import blob
@@ -91,7 +91,7 @@ async def test_it_does_not_grow_with_what_is_stored(traced: None) -> None:
     count = Count()
     result = await verify(VerifyOptions(), count)
     _, peak = tracemalloc.get_traced_memory()
-    [tally] = result.tallies
+    [tally] = result.counts
     assert (tally.blobs, tally.objects) == (COUNT * 9 // 10, COUNT * 9 // 10)
     assert count.findings == result.wrong == COUNT * 2 // 10
     assert peak - before < ALLOWED, f"{peak - before:,} bytes"
