@@ -70,17 +70,17 @@ async def _try_out(steps: Checklist, store: BlobStore, key: ObjectKey) -> None:
     """Write, read and delete an object."""
     with steps.taking("write"):
         stored = await store.put(key, _chunks())
-        require(stored.size == len(PROBE), f"It keeps {stored.size:,} bytes of the {len(PROBE):,} that it was given.")
+        require(stored.size == len(PROBE), f"It keeps {stored.size:,} bytes of the {len(PROBE):,} that it received.")
     with steps.taking("read"):
-        require(await _read(store, key, None) == PROBE, "It returns other bytes than it was given.")
+        require(await _read(store, key, None) == PROBE, "It returns other bytes than it received.")
     with steps.taking("range"):
         part = PROBE[PART.start : PART.stop]
-        require(await _read(store, key, PART) == part, "It returns other bytes of a range than it was given.")
+        require(await _read(store, key, PART) == part, "It returns other bytes of a range than it received.")
     with steps.taking("stat"):
         size = (await store.stat(key)).size
-        require(size == len(PROBE), f"It tells of {size:,} bytes, and was given {len(PROBE):,}.")
+        require(size == len(PROBE), f"It reports {size:,} bytes, and received {len(PROBE):,}.")
     with steps.taking("list"):
-        require(await is_listed(store, key), "It does not list an object that it was given.")
+        require(await is_listed(store, key), "It does not list an object that it received.")
     with steps.taking("delete"):
         await store.delete(key)
         require(await _is_gone(store, key), "It keeps an object that was deleted.")

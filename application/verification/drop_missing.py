@@ -43,8 +43,8 @@ class DropMissing:
             report.forbid_repair("Not all of it could be verified.")
         elif too_many(counts.missing, counts.blobs) and not report.repair.even_if_missing:
             report.forbid_repair(
-                f"The objects of {counts.missing:,} of {counts.blobs:,} blobs are missing. Is this the right disk, bucket"
-                " or folder? If so, and they are lost, add --even-if-missing."
+                f"The objects of {counts.missing:,} of {counts.blobs:,} blobs are missing. Is this the right disk,"
+                " bucket or folder? If so, and they are lost, add --even-if-missing."
             )
         elif report.held:
             try:

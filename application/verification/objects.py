@@ -22,7 +22,7 @@ from domain.errors import BlobError, NotFound
 
 PAGE = 1000
 UNNAMED = "No blob, no upload and no garbage names this object."
-LEFTOVER = "No upload names what is left here of one that was cut off."
+LEFTOVER = "A leftover of an upload that was cut off."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ class VerifyObjects:
         if why := self._why_it_stays(orphan.stored, report.repair.older_than):
             return replace(orphan, detail=f"{orphan.detail} {why}")
         if key in await self.named(orphan.location.backend, [key]):
-            return replace(orphan, detail="It was named by nothing, and now it is. This can't be: tell the developers.")
+            return replace(
+                orphan, detail="Nothing named it, and now something does. This is a bug: report it to the developers."
+            )
         try:
             if not await self.may_delete(orphan.location.backend):
                 report.forbid_repair(taken(orphan.location.backend))
@@ -90,8 +92,8 @@ class VerifyObjects:
         if not older_than:
             return ""
         if stored is None or stored.modified_at is None:
-            return "It stays, for its age is not known."
-        return "" if self.now() - stored.modified_at > older_than else "It stays, for it is too young."
+            return "It stays, because its age is unknown."
+        return "" if self.now() - stored.modified_at > older_than else "It stays, because it is too young."
 
 
 async def _pages(report: BackendReport, store: BlobStore) -> AsyncGenerator[list[ObjectKey]]:

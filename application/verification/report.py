@@ -120,7 +120,7 @@ class VerificationListener(Protocol):
 
     @abstractmethod
     def reached(self, step: str, key: ObjectKey) -> None:
-        """Receive the progress of `step`: it has reached `key`. Keys are random, so their order shows the share done."""
+        """Receive the progress of `step`: all keys below this one are done. Keys are random, so it shows the share."""
 
 
 @dataclass(slots=True)

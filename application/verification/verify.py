@@ -17,6 +17,7 @@ from application.ports.metadata import BacklogReader, BlobReader, KnownStorage, 
 from application.stores import Stores
 from application.verification.blobs import VerifyBlobs
 from application.verification.drop_missing import DropMissing
+from application.verification.objects import VerifyObjects
 from application.verification.report import (
     BackendReport,
     Counts,
@@ -25,7 +26,6 @@ from application.verification.report import (
     Verified,
     VerifyOptions,
 )
-from application.verification.objects import VerifyObjects
 from domain.errors import BlobError
 
 AT_ONCE = 8

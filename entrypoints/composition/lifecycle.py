@@ -247,8 +247,8 @@ async def _reap_once(reap: Reap, backend: str, observer: Observer) -> bool:
         # The reaper outlives its own faults: without it, the storage would fill up unseen.
         LOG.exception("reaping failed", storage=backend)
     else:
-        observer.reaped(backend, reaped.deleted, len(reaped.faults))
-        for kept in reaped.faults:
+        observer.reaped(backend, reaped.deleted, len(reaped.errors))
+        for kept in reaped.errors:
             LOG.warning("an object could not be deleted", fault=str(kept))
         return reaped.more
     return False

@@ -105,7 +105,7 @@ class WithPoints:
         match what:
             case "reap":
                 reaped = await self._reap(self._storage)
-                return {"deleted": reaped.deleted, "faults": [str(fault) for fault in reaped.faults]}
+                return {"deleted": reaped.deleted, "faults": [str(fault) for fault in reaped.errors]}
             case "keep":
                 return (await self._ownership.keep(self._storage)).value
             case "forget":

@@ -380,7 +380,7 @@ class TestCopies:
             await work.commit()
         for _ in range(30):
             await live(site, copy, time=INTERVAL)
-            assert await copy.reap() == Reaped(0, more=False, faults=())
+            assert await copy.reap() == Reaped(0, more=False, errors=())
         assert await copy.standing() is Standing.TAKEN
         assert location.key in await site.drive.objects()
         assert await site.drive.get(BlobId("b")) == b"published"
@@ -389,7 +389,7 @@ class TestCopies:
         copy = site.copy()
         for _ in range(INTERVALS * 3 - 1):
             assert await copy.keep() is Standing.WATCHING
-            assert await copy.reap() == Reaped(0, more=False, faults=())
+            assert await copy.reap() == Reaped(0, more=False, errors=())
             site.time.pass_by(INTERVAL / 3)
         assert await copy.standing() is Standing.WATCHING
 

@@ -196,21 +196,21 @@ class TestReaping:
         await self.discard(with_one_down, "down", BATCH + 1)
         await self.discard(with_one_down, "memory", 1)
         reaped = await with_one_down.reap("down")
-        assert (reaped.deleted, reaped.more, len(reaped.faults)) == (0, False, AT_ONCE)
+        assert (reaped.deleted, reaped.more, len(reaped.errors)) == (0, False, AT_ONCE)
         assert (await with_one_down.reap("memory")).deleted == 1
 
     async def test_what_could_not_be_deleted_is_tried_more_and_more_seldom(self, with_one_down: Drive) -> None:
         await self.discard(with_one_down, "down", 1)
         tried = []
         for claims in range(200):
-            if (await with_one_down.reap("down")).faults:
+            if (await with_one_down.reap("down")).errors:
                 tried.append(claims)
             with_one_down.time.pass_by(CLAIM)
         assert tried == [0, 1, 3, 7, 15, 31, 63, 127, 191]
 
     async def test_garbage_on_a_backend_that_is_not_configured_waits(self, drive: Drive) -> None:
         await self.discard(drive, "elsewhere", 3)
-        assert await drive.reap() == Reaped(0, more=False, faults=())
+        assert await drive.reap() == Reaped(0, more=False, errors=())
         [backlog] = await drive.metadata.backlog()
         assert (backlog.backend, backlog.due) == ("elsewhere", 3)
 

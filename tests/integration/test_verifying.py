@@ -368,8 +368,8 @@ async def test_only_old_orphans_are_removed(drive: Drive) -> None:
     }
     assert result.wrong == 2
     told = {finding.location.key: finding.detail for finding in notes.findings}
-    assert told[unknown].endswith("It stays, for its age is not known.")
-    assert told[young].endswith("It stays, for it is too young.")
+    assert told[unknown].endswith("It stays, because its age is unknown.")
+    assert told[young].endswith("It stays, because it is too young.")
     result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW)))
     assert result.wrong == 0
     assert await faults(drive) == set()

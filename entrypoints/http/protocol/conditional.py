@@ -92,4 +92,5 @@ def _date(value: str | None) -> datetime | None:
 
 
 def _failed(blob: Blob) -> BlobError:
-    return PreconditionFailed(subject=blob.id)
+    detail = "The blob has changed since the version that you named. Fetch it again before you retry."
+    return PreconditionFailed(detail, subject=blob.id)
