@@ -28,8 +28,7 @@ class Precondition:
         if self.new and current is not None:
             raise AlreadyExists(subject=blob_id)
         if not self._holds(current):
-            detail = "The blob has changed since the version that you named. Fetch it again before you retry."
-            raise PreconditionFailed(detail, subject=blob_id)
+            raise PreconditionFailed(subject=blob_id)
 
     def _holds(self, current: Blob | None) -> bool:
         if current is None:

@@ -28,7 +28,7 @@ class BlobReader(Protocol):
     async def get(self, blob_id: BlobId) -> Blob:
         """Return what `find` returns. Raises NOT_FOUND instead of None."""
         if (blob := await self.find(blob_id)) is None:
-            raise NotFound("There is no blob with this id.", subject=blob_id)
+            raise NotFound(subject=blob_id)
         return blob
 
     @abstractmethod

@@ -26,6 +26,7 @@ from domain.blob import Digest, Location
 from domain.errors import AlreadyExists, BlobError, CommitUnknown, IntegrityError, LeaseLost, Unavailable
 
 T = TypeVar("T")
+Change = Callable[[UnitOfWork], Awaitable[T]]
 
 LEASE = timedelta(minutes=10)  # at least
 
@@ -62,7 +63,7 @@ class Uploads:
     waits: Sequence[float] = WAITS
     monotonic: Callable[[], float] = time.monotonic
 
-    async def begin(self, *locations: Location, check: Callable[[UnitOfWork], Awaitable[None]] | None = None) -> None:
+    async def begin(self, *locations: Location, check: Change[None] | None = None) -> None:
         """Add an upload for each location in one transaction, unless `check` raises in it."""
 
         async def add(work: UnitOfWork) -> None:
@@ -93,12 +94,7 @@ class Uploads:
         """Let the lease expire `lease` from now. Return False if the upload has ended."""
         return await self._commit(lambda work: work.uploads.renew(location.key, self.lease))
 
-    async def publish(
-        self,
-        locations: Sequence[Location],
-        change: Callable[[UnitOfWork], Awaitable[T]],
-        is_published: Callable[[UnitOfWork], Awaitable[bool]],
-    ) -> T:
+    async def publish(self, locations: Sequence[Location], change: Change[T], is_published: Change[bool]) -> T:
         """End the uploads and make `change`, which names their objects, in one transaction. Return its result.
 
         Raises what `change` raises, and LEASE_LOST if the reaper has ended an upload. If the connection is lost during
@@ -136,7 +132,7 @@ class Uploads:
                         await self.stores.holding(location).delete(location.key)
             raise
 
-    async def _commit(self, change: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    async def _commit(self, change: Change[T]) -> T:
         """Make a `change` that publishes nothing. So an unknown outcome is UNAVAILABLE to the client."""
 
         async def unit() -> T:
@@ -172,12 +168,7 @@ class Uploads:
                 await renewals.stop()
         renewals.start()
 
-    async def _publish(
-        self,
-        locations: Sequence[Location],
-        change: Callable[[UnitOfWork], Awaitable[T]],
-        is_published: Callable[[UnitOfWork], Awaitable[bool]],
-    ) -> T:
+    async def _publish(self, locations: Sequence[Location], change: Change[T], is_published: Change[bool]) -> T:
         try:
             async with self.units() as work:
                 for location in locations:
@@ -189,9 +180,7 @@ class Uploads:
             await self._find_out(locations, is_published, error)
         return result
 
-    async def _find_out(
-        self, locations: Sequence[Location], is_published: Callable[[UnitOfWork], Awaitable[bool]], error: CommitUnknown
-    ) -> None:
+    async def _find_out(self, locations: Sequence[Location], is_published: Change[bool], error: CommitUnknown) -> None:
         """Return if the commit of unknown outcome has happened.
 
         The fence decides: discarding waits for that commit. It finds the uploads, which then can't be published any
@@ -215,5 +204,4 @@ async def discard_object(work: UnitOfWork, location: Location) -> None:
 
 
 def lease_lost(location: Location) -> BlobError:
-    detail = "The upload stood still for too long and was given up. Send it again."
-    return LeaseLost(detail, backend=location.backend, subject=location.key)
+    return LeaseLost(backend=location.backend, subject=location.key)

@@ -441,7 +441,7 @@ class RaisesWhereNothingIsFound(Tampered):
     class Blobs(_Blobs):
         async def find(self, blob_id: BlobId) -> Blob | None:
             if (found := await super().find(blob_id)) is None:
-                raise NotFound("There is no blob with this id.", subject=blob_id)
+                raise NotFound(subject=blob_id)
             return found
 
 

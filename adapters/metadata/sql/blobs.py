@@ -112,7 +112,7 @@ def _date_of_insert(connection: Connection, blob_id: BlobId) -> datetime:
 def _delete_blob(connection: Connection, blob_id: BlobId, precondition: Precondition) -> Blob:
     current = _select_blob(connection, blob_id, _BY_ID_FOR_UPDATE)
     if current is None:
-        raise NotFound("There is no blob with this id.", subject=blob_id)
+        raise NotFound(subject=blob_id)
     precondition.check(blob_id, current)
     connection.execute(sa.delete(BLOBS).where(BLOBS.c.id == blob_id.value))
     return current

@@ -136,8 +136,8 @@ async def storage(
 def _failed(part: str, place: str, steps: Sequence[Step], given: Settings) -> CheckResult:
     step = steps[-1]
     assert step.error is not None
-    told = f"{place}: can't {step.name}: {step.error.detail}"
-    return CheckResult(part, State.FAILED, told, advice.to_do(part, step.name, step.error, given), steps)
+    summary = f"{place}: can't {step.name}: {step.error.detail}"
+    return CheckResult(part, State.FAILED, summary, advice.to_do(part, step.name, step.error, given), steps)
 
 
 def place_of_blobs(backend: str, given: Settings) -> str:

@@ -143,7 +143,7 @@ def _plural(word: str, count: int) -> str:
 
 def object_of(finding: Finding) -> dict[str, Any]:
     """`size` and `modified_at` are the object's where it is an orphan, and else the blob's."""
-    told: dict[str, Any] = {
+    line: dict[str, Any] = {
         "fault": finding.defect.value,
         "repaired": finding.repaired,
         "storage": finding.location.backend,

@@ -92,5 +92,4 @@ def _date(value: str | None) -> datetime | None:
 
 
 def _failed(blob: Blob) -> BlobError:
-    detail = "The blob has changed since the version that you named. Fetch it again before you retry."
-    return PreconditionFailed(detail, subject=blob.id)
+    return PreconditionFailed(subject=blob.id)
