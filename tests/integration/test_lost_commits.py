@@ -15,8 +15,10 @@ from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
+from application.ownership.mark import MarkStorage
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from domain.blob import BlobId, ObjectKey
 from domain.errors import Kind
 from tests.contracts.blob_store import each, refused
@@ -113,6 +115,23 @@ class LostCommitCases:
             await with_uploads(drive.store, units=units)(new_blob(blob_id, each([b"new"])))
         await drive.reap()
         assert await drive.get(blob_id) == b"new"
+
+
+@pytest.mark.parametrize("happens", [True, False])
+async def test_markers_are_known_or_discarded_after_an_unknown_commit(happens: bool) -> None:
+    """The database is asked whether the markers apply."""
+    metadata, disk = MemoryMetadata(), MemoryBlobStore()
+    units = LosesAnAnswer(metadata, PUBLISHING, happens=happens)
+    uploads = Uploads(units, Stores("disk", {"disk": disk}))
+    mark = MarkStorage(uploads, metadata.blobs, metadata.known_storage, ObjectKey.random)
+    if happens:
+        known, is_ours = await mark("disk", timedelta(hours=1))
+        assert is_ours
+        assert known == await metadata.known_storage("disk")
+    else:
+        with refused(Kind.UNAVAILABLE):
+            await mark("disk", timedelta(hours=1))
+        assert (len(metadata.garbage_rows), metadata.upload_rows, metadata.storage_rows) == (2, {}, {})
 
 
 class TestMemory(LostCommitCases):
