@@ -20,9 +20,10 @@ run: $(VENV)/.ready ## Serve at http://127.0.0.1:8000, data in ./data
 test: $(VENV)/.ready-dev ## Run all tests; those that need Docker only where it is
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope $(ARGS)
 
-check: $(VENV)/.ready-dev ## Check format, lint, types and the layers' imports
+check: $(VENV)/.ready-dev ## Check format, lint, language, types and the layers' imports
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo 'Not formatted: make format'; exit 1; }
 	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/python -m tests.architecture.language
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 

@@ -1,4 +1,4 @@
-"""The clock of this machine, for what people read. Decisions rest on the database's clock, and on monotonic time."""
+"""The clock of this machine, for texts only. Decisions use the database's clock, or monotonic time."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Work on many items, a few of them at once."""
+"""Bounded concurrency over many items."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 async def for_each(items: AsyncIterator[T], work: Callable[[T], Awaitable[None]], at_once: int) -> None:
-    """Call `work` with each of `items`, with up to `at_once` under way. An item is asked for when it can be begun.
+    """Call `work` with each of `items`, up to `at_once` concurrently. Items are pulled lazily, one per free slot.
 
-    Raises the first fault of the items or of the work; what else was under way is cancelled.
+    Raises the first error of the items or of the work, and cancels the rest.
     """
     turn = asyncio.Lock()
 
@@ -27,5 +27,5 @@ async def for_each(items: AsyncIterator[T], work: Callable[[T], Awaitable[None]]
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
                 group.create_task(work_on())
-    except BaseExceptionGroup as faults:
-        raise faults.exceptions[0] from None
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None

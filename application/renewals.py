@@ -1,4 +1,4 @@
-"""Renewals: something with an end that is put off again and again, in the background."""
+"""Renewals in the background, for leases and the like."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,9 +12,9 @@ from domain.errors import BlobError
 
 @dataclass(slots=True)
 class Renewals:
-    """Calls `renew` once an `interval`, from one interval after `start` until `stop`, or until the context is left.
+    """Calls `renew` every `interval`, from one interval after `start` until `stop`, or until the context is left.
 
-    One that fails is not repeated, because the next one may succeed. Until the first is due it costs a timer only.
+    A failed renewal is not repeated, because the next one may succeed. Until the first is due, the cost is a timer.
     """
 
     renew: Callable[[], Awaitable[object]]
@@ -32,7 +32,7 @@ class Renewals:
         self._timer = asyncio.get_running_loop().call_later(self.interval.total_seconds(), self._begin)
 
     async def stop(self) -> None:
-        """Stop, without a renewal in progress. It can be started again."""
+        """Stop, and cancel a renewal in progress. Renewals can be started again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

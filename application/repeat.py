@@ -1,4 +1,4 @@
-"""Repeat a unit of work that the database rolled back."""
+"""Repetition of units of work that the database has rolled back."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -12,7 +12,7 @@ ATTEMPTS = 10  # each rollback lets another transaction commit, so units that ra
 
 
 async def repeated(unit: Callable[[], Awaitable[T]]) -> T:
-    """Run `unit`, and run it again if it was rolled back for another transaction. Raises ROLLED_BACK in the end."""
+    """Run `unit`, again while it is rolled back for another transaction. Raises ROLLED_BACK after ten attempts."""
     for _ in range(ATTEMPTS - 1):
         with suppress(RolledBack):
             return await unit()

@@ -1,4 +1,4 @@
-"""The storages that are configured, by the names that rows know them by."""
+"""The configured storages, by their names in the rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from domain.errors import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Every configured storage, and the name of the `active` one, to which new blobs go."""
+    """All configured storages, and the name of the `active` one, which receives new blobs."""
 
     active: str
     by_name: Mapping[str, BlobStore]
 
     def holding(self, location: Location) -> BlobStore:
-        """The storage that holds `location`. Raises UNAVAILABLE if it is not configured any more."""
+        """Return the storage that holds `location`. Raises UNAVAILABLE if it is no longer configured."""
         try:
             return self.by_name[location.backend]
         except KeyError:

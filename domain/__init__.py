@@ -1,1 +1,1 @@
-"""What a blob is, and what can go wrong with one. Imports nothing but the standard library."""
+"""Blobs, preconditions and errors. Imports only the standard library."""

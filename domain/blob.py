@@ -1,4 +1,4 @@
-"""What a blob is: its id, where its bytes are, and what is known of them. Each value checks itself."""
+"""The definition of a blob: its id, the location of its bytes, their size and digest. Values validate themselves."""
 
 import hashlib
 import re
@@ -13,6 +13,9 @@ MAX_ID_BYTES = 1024
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 OBJECT_KEY = re.compile(r"[0-9a-f]{32}")
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
+# Ids have no control characters, so no id lies between an id and the same id followed by NEXT.
+NEXT = "\x01"
+LAST = "\U0010ffff"  # the last character of Unicode
 MICROSECOND, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 
 
@@ -20,8 +23,8 @@ MICROSECOND, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 class BlobId:
     """The name that a user gave a blob: Unicode text of 1 to 1,024 bytes in UTF-8, without control characters.
 
-    It is kept and compared byte for byte: no normalisation, no folding of case, no meaning in `/` or `..`.
-    Anything else raises INVALID_ID. Its `str` and `repr` don't show it, so that it gets into no log: ask for `value`.
+    Ids are kept and compared byte for byte: without normalisation or case folding, and `/` and `..` have no meaning.
+    Any other text raises INVALID_ID. Only `value` has the text; `str` and `repr` hide it from logs.
     """
 
     value: str = field(repr=False)
@@ -37,27 +40,27 @@ class BlobId:
             raise _invalid_id(f"is {size:,} bytes long in UTF-8")
 
 
-def _invalid_id(fault: str) -> BlobError:
+def _invalid_id(error: str) -> BlobError:
     rule = f"an id is 1 to {MAX_ID_BYTES:,} bytes of UTF-8 text without control characters"
-    return InvalidId(f"The blob id {fault}; {rule}.")
+    return InvalidId(f"The blob id {error}; {rule}.")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectKey(Loggable):
-    """The name of an object in a storage: 32 lower-case hexadecimal digits, random, never used again.
+    """The name of an object in a storage: 32 lower-case hexadecimal digits, random, and used once.
 
-    It has nothing to do with the blob's id, so nothing that a user typed ever becomes a path or a command.
+    Object keys are unrelated to blob ids, so no user input ever becomes a path or a command.
     """
 
     value: str
 
     def __post_init__(self) -> None:
         if not OBJECT_KEY.fullmatch(self.value):
-            raise ValueError(f"{self.value!r} is no object key: it takes 32 lower-case hexadecimal digits")
+            raise ValueError(f"{self.value!r} is not an object key of 32 lower-case hexadecimal digits")
 
     @classmethod
     def random(cls) -> Self:
-        """A key that nobody has: 128 bits from the operating system."""
+        """Return a new key: 128 random bits from the operating system."""
         return cls(secrets.token_hex(16))
 
     def __str__(self) -> str:
@@ -66,7 +69,7 @@ class ObjectKey(Loggable):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where the bytes of one version of a blob are: the backend's name and the object's key there."""
+    """The location of the bytes of one version of a blob: the name of a backend, and an object key there."""
 
     backend: str
     key: ObjectKey
@@ -92,7 +95,7 @@ class Draft:
     """A version of a blob that is written and not yet published.
 
     `size` is in bytes. `content_encoding`: the codings that the sender applied to the bytes, such as `gzip` (RFC 9110,
-    section 8.4). Size, digest and ranges are those of the bytes as they are stored, which are never decoded.
+    section 8.4). Size, digest and ranges refer to the bytes as stored; they are never decoded.
     """
 
     id: BlobId
@@ -104,20 +107,20 @@ class Draft:
 
     def __post_init__(self) -> None:
         if self.size < 0:
-            raise ValueError(f"a blob has no negative size: {self.size}")
+            raise ValueError(f"the size of a blob is not negative: {self.size}")
 
     @property
     def etag(self) -> str:
         """The strong validator of RFC 9110, section 8.8.3, without its quotes.
 
-        It follows only from the bytes, the content type and the content encoding, so it stays when the bytes move to
-        another backend.
+        A function of the bytes, the content type and the content encoding, so it does not change when the bytes move
+        to another backend.
         """
         encoding = f"\0{self.content_encoding}" if self.content_encoding else ""
         return hashlib.sha256(self.digest.sha256 + f"{self.content_type}{encoding}".encode()).hexdigest()[:32]
 
     def published(self, now: datetime, replaced: "Blob | None" = None) -> "Blob":
-        """This version, published at `now` by the database's clock, in place of `replaced`.
+        """Return this version as published at `now`, by the database's clock, in place of `replaced`.
 
         `created_at` is later than that of `replaced`, even if the clock has gone back.
         """
@@ -139,9 +142,9 @@ class Draft:
 class Blob(Draft):
     """One version of a blob: published, whole, and never changed.
 
-    `created_at`: when it was published, in UTC, by the database's clock. `sole`: it is known that no version before it
-    was published in the same second. `read_at`: when its row was read, by the same clock; None if that does not matter.
-    None of the three tells versions apart: their locations do.
+    `created_at`: the time of publishing, in UTC, by the database's clock. `sole`: no earlier version was published in
+    the same second, as far as is known. `read_at`: the time at which the row was read, by the same clock, if known.
+    Versions are distinguished by their locations, not by these times.
     """
 
     created_at: datetime = field(compare=False)
@@ -149,16 +152,16 @@ class Blob(Draft):
     read_at: datetime | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        Draft.__post_init__(self)  # super() does not know the class that `slots` makes
+        Draft.__post_init__(self)  # super() does not know the class that `slots` creates
         if self.created_at.tzinfo is not UTC:
             raise ValueError(f"created_at is in UTC: {self.created_at!r}")
 
     @property
     def unchanged_since(self) -> datetime:
-        """The first whole second since which, as far as its clients can tell, this has been the current version.
+        """The first whole second since which this has been the current version, as far as clients can see.
 
-        It is later than the `last_modified` of every version before this one, whether replaced or deleted. A deleted
-        version is not remembered, but the second that it would share with this one was not over while it was read.
+        Later than the `last_modified` of every earlier version, replaced or deleted. A deleted version is not
+        remembered, but while it was current, the second that it shares with this one was not over.
         """
         return _second(self.created_at) + (SECOND if self.sole else 2 * SECOND)
 
@@ -166,14 +169,14 @@ class Blob(Draft):
     def has_strong_date(self) -> bool:
         """Whether `last_modified` is the date of this version and of no other (RFC 9110, section 8.8.2.2).
 
-        It is so once `unchanged_since` is past. A version that is not `sole` never has one: while it was on its way to
-        its commit, the version before it may have been read with that date.
+        True once `unchanged_since` is past. A version that is not `sole` never has a strong date: until its commit,
+        the version before it may have been read with the same date.
         """
         return self.sole and self.read_at is not None and self.unchanged_since <= self.read_at
 
     @property
     def last_modified(self) -> datetime:
-        """The date to send to clients, in whole seconds: `unchanged_since` if it is strong.
+        """The date to send to clients, in whole seconds: `unchanged_since` if that is strong.
 
         Otherwise a date too early to satisfy any condition, and not later than the time of the reading.
         """
@@ -195,14 +198,14 @@ class ByteRange:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop:
-            raise ValueError(f"no bytes lie in the range from {self.start} up to {self.stop}")
+            raise ValueError(f"the range from {self.start} up to {self.stop} has no bytes")
 
     def within(self, size: int) -> Self:
-        """This range of an object of `size` bytes, cut at the object's end.
+        """Return this range of an object of `size` bytes, cut at the object's end.
 
-        Raises RANGE_NOT_SATISFIABLE if it starts at or behind the end (RFC 9110, section 14.1.1).
+        Raises RANGE_NOT_SATISFIABLE if it starts at or after the end (RFC 9110, section 14.1.1).
         """
         if self.start >= size:
-            fault = f"The range starts at byte {self.start:,}, and there are only {size:,}."
-            raise RangeNotSatisfiable(fault)
+            detail = f"The range starts at byte {self.start:,}, and there are only {size:,}."
+            raise RangeNotSatisfiable(detail)
         return self if self.stop <= size else type(self)(self.start, size)

@@ -25,7 +25,7 @@ from domain.redaction import without_passwords
 
 
 class Kind(Enum):
-    """Every way in which an operation on blobs fails. The value is the stable code that users see."""
+    """The kinds of errors of blob operations. The value is the stable code that users see."""
 
     NOT_FOUND = "not_found"
     ALREADY_EXISTS = "already_exists"
@@ -36,26 +36,26 @@ class Kind(Enum):
     DIGEST_MISMATCH = "digest_mismatch"
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
     INTEGRITY = "integrity"
-    """What Drivebay promised is not so: a row without its object, an object of another size."""
+    """A promise of Drivebay is broken: an object is missing, or has another size than its row says."""
     NO_SPACE = "no_space"
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
     LEASE_LOST = "lease_lost"
-    """The upload made no progress within its lease and was abandoned: see application/maintenance/reap.py."""
+    """The bytes paused for longer than the lease, and the upload was discarded: see uploads/lifecycle.py."""
     COMMIT_UNKNOWN = "commit_unknown"
-    """The connection was lost while a commit was on its way: it may have happened or not."""
+    """The connection was lost during a commit, which may have happened or not."""
     ROLLED_BACK = "rolled_back"
-    """The database undid a transaction that was in the way of another one. It may be run again at once."""
+    """The database rolled a transaction back for the sake of another one. It may be run again at once."""
 
 
 class Reason(Enum):
-    """Why a backend can't be used, as far as it says so. Advice follows from it."""
+    """Reasons for which a backend can't be used, if it names one. Advice depends on them."""
 
     UNREACHABLE = "unreachable"
     LOGIN = "login"
-    """The user, the password or a key is not accepted."""
+    """The backend rejects the user, the password or a key."""
     DENIED = "denied"
-    """The user is known, and lacks a permission."""
+    """The user lacks a permission."""
     ABSENT = "absent"
     """The bucket, the folder or the database does not exist."""
     UNSUPPORTED = "unsupported"
@@ -66,18 +66,18 @@ TEMPORARY = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.LEASE_LOST, Kind.COM
 
 
 class Loggable:
-    """A value that a log may show, because it says nothing about users or their blobs."""
+    """A value that may be logged, because it reveals nothing about users or their blobs."""
 
     __slots__ = ()
 
 
 class BlobError(Exception):
-    """An operation failed in one of the known ways.
+    """An error of a blob operation. Each subclass has a kind.
 
-    `detail` is for people: it says what is wrong and, where that helps, what to do. It never holds a blob id, and the
-    passwords of URLs are taken out of it. `operation`, `backend` and `subject` (the blob id or the object key) say
-    where, and `reason` says why, if that is known. The text of the error, which goes to the log, names the subject
-    only if that is `Loggable`. The fault underneath, if there is one, is the `__cause__`.
+    `detail` is a text for people: the problem and, where useful, its solution. It never holds a blob id, and passwords
+    in URLs are removed from it. `operation`, `backend` and `subject` (the blob id or the object key) locate the error;
+    `reason` is set if it is known. `str` is the text for the log, with the subject only if that is `Loggable`. An
+    underlying error is the `__cause__`.
     """
 
     kind: ClassVar[Kind]
@@ -101,14 +101,14 @@ class BlobError(Exception):
         super().__init__(self.detail)
 
     def locate(self, backend: str, operation: str, subject: object = None) -> None:
-        """Add where it happened, unless the error names that itself."""
+        """Set the backend, the operation and the subject, unless the error has them already."""
         self.backend = self.backend or backend
         self.operation = self.operation or operation
         self.subject = subject if self.subject is None else self.subject
 
     @property
     def temporary(self) -> bool:
-        """Whether the same operation may succeed later, with nothing changed but the time."""
+        """Whether the same operation may succeed later without any change."""
         return self.kind in TEMPORARY
 
     def __str__(self) -> str:

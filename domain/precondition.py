@@ -1,4 +1,4 @@
-"""What must hold for the current version of a blob before it may be changed (RFC 9110, section 13)."""
+"""Conditions on the current version of a blob, under which it may be changed (RFC 9110, section 13)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,11 +9,11 @@ from domain.errors import AlreadyExists, PreconditionFailed
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """`new`: the id must not be in use. `absent` and `present`: there must be no such blob, or there must be one.
+    """Conditions that must all hold. `new`: the id is not in use. `absent`, `present`: there is no such blob, or one.
 
-    `etags`, if given: the current version must have one of them. `not_etags`: it must have none of these.
-    `unmodified_since`, if given: there must be a current version, and it must have been that since then. A blob that is
-    gone was changed after any date that a client can know.
+    `etags`: the current version has one of them, if set. `not_etags`: it has none of these. `unmodified_since`: a
+    current version exists and has been current since then, if set. A deleted blob was changed after any date that a
+    client can know.
     """
 
     new: bool = False
@@ -24,7 +24,7 @@ class Precondition:
     unmodified_since: datetime | None = None
 
     def check(self, blob_id: BlobId, current: Blob | None) -> None:
-        """Raise PRECONDITION_FAILED unless `current`, the version of now, is as demanded; ALREADY_EXISTS for `new`."""
+        """Raise PRECONDITION_FAILED, or ALREADY_EXISTS for `new`, unless the `current` version meets the conditions."""
         if self.new and current is not None:
             raise AlreadyExists(subject=blob_id)
         if not self._holds(current):

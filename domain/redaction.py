@@ -1,4 +1,4 @@
-"""Secrets out of texts for people."""
+"""Removal of passwords from texts."""
 
 AUTHORITY = "://"
 # These end the part of a URL that holds user and password (RFC 3986, section 3.2).
@@ -14,7 +14,7 @@ def without_passwords(text: str) -> str:
 
 
 def _without_userinfo(text: str) -> str:
-    """`text` begins with the authority of a URL."""
+    """Remove user and password from `text`, which begins with the authority of a URL."""
     stop = next((at for at, character in enumerate(text) if character in ENDS or character.isspace()), len(text))
     _, at, host = text[:stop].rpartition("@")
     return f"...@{host}{text[stop:]}" if at else text

@@ -24,7 +24,6 @@ from application.ports.metadata import (
     common_prefix,
 )
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
-from domain.errors import NotFound
 from domain.precondition import Precondition
 
 K = TypeVar("K")
@@ -62,11 +61,9 @@ class _Blobs(BlobRepository):
         self._rows = rows
         self._now = now
 
-    async def get(self, blob_id: BlobId) -> Blob:
+    async def find(self, blob_id: BlobId) -> Blob | None:
         blob = self._rows.get(blob_id)
-        if blob is None:
-            raise NotFound(subject=blob_id)
-        return replace(blob, read_at=self._now())
+        return None if blob is None else replace(blob, read_at=self._now())
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
         found = [

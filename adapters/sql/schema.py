@@ -1,16 +1,14 @@
 """The tables' form, as the port has it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql import migrations
 from adapters.sql.database import Database
-from adapters.sql.tables import DatabaseNow
+from adapters.sql.tables import DatabaseNow, time_of
 from application.ports.schema import Revisions, Tables
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqlTables(Tables):
@@ -24,7 +22,7 @@ class SqlTables(Tables):
         return await self._database.read(migrations.revisions)
 
     async def now(self) -> datetime:
-        return EPOCH + timedelta(microseconds=await self._database.read(_select_now))
+        return time_of(await self._database.read(_select_now))
 
     def sql(self, after: str | None) -> str:
         return migrations.sql(self._dialect, after)

@@ -1,6 +1,6 @@
 """The tables. Times are whole microseconds since 1970 in UTC, so that they mean the same in every dialect."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -82,6 +83,16 @@ def _now_in_postgresql(element: DatabaseNow, compiler: SQLCompiler, **_: Any) ->
 def _now_in_mariadb(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> str:
     # Both times are without a zone, so the session's does not matter.
     return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+
+
+def time_of(microseconds: int) -> datetime:
+    """Return the time that is kept as `microseconds`."""
+    return EPOCH + microseconds * MICROSECOND
+
+
+def microseconds_of(time: datetime) -> int:
+    """Return how the tables keep `time`."""
+    return (time - EPOCH) // MICROSECOND
 
 
 def from_now(after: timedelta) -> sa.ColumnElement[int]:

@@ -7,14 +7,14 @@ object keeps other writers waiting. All chunks of an object but the last have on
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database, Transaction
 from adapters.sql.dialects import insert_or_ignore
-from adapters.sql.tables import CHUNKS
+from adapters.sql.tables import CHUNKS, time_of
 from adapters.storage.chunking import rechunk
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
@@ -23,7 +23,6 @@ from domain.errors import AlreadyExists, BlobError, CommitUnknown, NotFound, Rol
 CHUNK = 512 * 1024
 DELETE_AT_ONCE = 64  # chunks
 LIST_AT_ONCE = 1000  # keys
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class _Extent:
 
     @property
     def modified_at(self) -> datetime | None:
-        return None if self.written_at is None else EPOCH + timedelta(microseconds=self.written_at)
+        return None if self.written_at is None else time_of(self.written_at)
 
 
 class DatabaseBlobStore(BlobStore):
@@ -139,10 +138,13 @@ def _select_extent(connection: Connection, key: ObjectKey) -> _Extent | None:
     size = sa.func.length(CHUNKS.c.data)
     first = sa.select(size).where(of_key, CHUNKS.c.seq == 0).scalar_subquery()
     last = (
-        sa.select(first, CHUNKS.c.seq, size, CHUNKS.c.written_at).where(of_key).order_by(CHUNKS.c.seq.desc()).limit(1)
+        sa.select(first.label("chunk"), CHUNKS.c.seq, size.label("rest"), CHUNKS.c.written_at)
+        .where(of_key)
+        .order_by(CHUNKS.c.seq.desc())
+        .limit(1)
     )
     row = connection.execute(last).one_or_none()
-    return None if row is None else _Extent(*row)
+    return None if row is None else _Extent(row.chunk, row.seq, row.rest, row.written_at)
 
 
 def _select_chunk(connection: Connection, key: ObjectKey, number: int) -> bytes | None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from application.blobs.store import GRACE
 from application.ports.metadata import Garbage, UnitOfWorkFactory
 from application.repeat import repeated
-from application.uploads.unknown_commit import WAITS, settle
+from application.uploads.unknown_commit import WAITS, resolve
 from domain.blob import Blob, BlobId
 from domain.errors import CommitUnknown, NotFound
 from domain.precondition import ANY, Precondition
@@ -15,7 +15,7 @@ from domain.precondition import ANY, Precondition
 
 @dataclass(frozen=True, slots=True)
 class DeleteBlob:
-    """Delete a blob if `precondition` holds. Its bytes are reclaimed later, so readers that hold it finish undisturbed.
+    """Delete a blob if `precondition` holds. Its bytes are reclaimed after `grace`, so open readers can finish.
 
     Raises NOT_FOUND, PRECONDITION_FAILED, and what the ports raise.
     """
@@ -35,16 +35,16 @@ class DeleteBlob:
                 await work.commit()
                 return
             except CommitUnknown as error:
-                lost = error
-        await settle(lambda: self._see_to_it(blob), lost, self.waits)
+                unknown = error
+        await resolve(lambda: self._delete_again(blob), unknown, self.waits)
 
-    async def _see_to_it(self, blob: Blob) -> None:
-        """Once more, if the blob is still there."""
+    async def _delete_again(self, blob: Blob) -> None:
+        """Delete this version if it is still there."""
         async with self.units() as work:
             try:
-                current = await work.blobs.remove(blob.id, ANY)  # which waits for the first commit, should it be late
+                current = await work.blobs.remove(blob.id, ANY)  # waits for the first commit
             except NotFound:
                 return
-            if current.location == blob.location:  # and not a newer version
+            if current.location == blob.location:  # not a newer version
                 await work.garbage.add(Garbage(blob.location), after=self.grace)
                 await work.commit()

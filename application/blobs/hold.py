@@ -1,4 +1,4 @@
-"""Keep an object from being reaped while somebody reads it, however long that takes."""
+"""A hold on an object: the reaper keeps it while it is read, however long that takes."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,16 +8,16 @@ from application.ports.metadata import UnitOfWorkFactory
 from application.renewals import Renewals
 from domain.blob import ObjectKey
 
-RENEWALS = 3  # in a grace, so two may fail
+RENEWALS = 3  # per grace, so two may fail
 
 
 @dataclass(slots=True)
 class Hold:
-    """A reader's hold on an object. A context, to be entered as soon as the object's row was read.
+    """A reader's hold on an object: a context, entered right after the object's row was read.
 
-    An object whose blob is replaced or deleted now is kept for `grace`. A reading that takes longer renews that, so
-    many times in a grace, also while its client stalls; a shorter one costs a timer and nothing else. The hold is lost
-    if the database can't be used, or the process stands still, for a whole grace.
+    An object whose blob is replaced or deleted now is kept for `grace`. A longer read renews that, `renewals` times per
+    grace, also while its client stalls; a shorter one costs only a timer. The hold is lost if the database is down, or
+    the process frozen, for a whole grace.
     """
 
     units: UnitOfWorkFactory

@@ -1,19 +1,15 @@
-"""List blobs by their ids, a page at a time, with what lies below a delimiter as one entry."""
+"""List blobs in the order of their ids, page by page, with common prefixes as single entries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from application.ports.metadata import BlobReader
-from domain.blob import Blob
-
-# Ids have no control characters, so nothing lies between an id and this behind it.
-NEXT = "\x01"
-LAST = "\U0010ffff"
+from domain.blob import LAST, NEXT, Blob
 
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """The blobs, and the common prefixes of those that are not shown one by one; `following` begins the next page."""
+    """Blobs, and common prefixes that stand for further blobs. The next page starts at `following`; None at the end."""
 
     blobs: list[Blob]
     prefixes: list[str]
@@ -22,11 +18,11 @@ class ListPage:
 
 @dataclass(frozen=True, slots=True)
 class ListBlobs:
-    """Up to `limit` entries from `start` on, in the order of the ids' bytes.
+    """Return up to `limit` entries from `start` on, in the order of the ids' bytes.
 
-    An entry is a blob whose id begins with `prefix`; or, if it has the `delimiter` somewhere behind that, the part of
-    the id that ends with the delimiter, which stands for all blobs that begin with it. Others may put and delete
-    between two pages: what was there all the time is listed once.
+    An entry is a blob whose id begins with `prefix`. If the id contains the `delimiter` after the prefix, the entry is
+    the id up to the delimiter instead, once for all blobs that begin with it. Blobs may be stored and deleted between
+    two pages: a blob that exists all the time is listed once.
     """
 
     blobs: BlobReader
@@ -52,9 +48,9 @@ class ListBlobs:
 
 
 def end_of(prefix: str) -> str | None:
-    """The first text that comes behind all that begin with `prefix`; None if there is none."""
+    """Return the first text after all texts that begin with `prefix`; None if there is none."""
     rest = prefix.rstrip(LAST)
     if not rest:
         return None
     following = ord(rest[-1]) + 1
-    return rest[:-1] + chr(0xE000 if following == 0xD800 else following)  # surrogates are no characters
+    return rest[:-1] + chr(0xE000 if following == 0xD800 else following)  # surrogates are not characters

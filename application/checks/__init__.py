@@ -1,1 +1,1 @@
-"""Checks of the storages and the database, and readiness."""
+"""Checks of the storages and the database, and of readiness."""

@@ -1,4 +1,4 @@
-"""What a check does, step by step: how long each step took, and what went wrong in it."""
+"""The steps of a check: their times and their errors."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,16 +10,16 @@ from domain.errors import BlobError, IntegrityError
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that was tried, and the `fault` that it failed with, if it did."""
+    """A step of a check, and the `error` that it failed with, if it did."""
 
     name: str
     seconds: float
-    fault: BlobError | None = None
+    error: BlobError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Checklist:
-    """Steps that were taken on one backend, in their order. Only the last may have failed."""
+    """The steps taken on one backend, in their order. Only the last may have failed."""
 
     backend: str = ""
     taken: list[Step] = field(default_factory=list)
@@ -27,18 +27,18 @@ class Checklist:
 
     @contextmanager
     def taking(self, name: str) -> Iterator[None]:
-        """What is done inside is a step. If it fails, that is noted, and raised."""
+        """Time the body as a step. Record its error, and raise it again."""
         began = self.monotonic()
         try:
             yield
-        except BlobError as fault:
-            fault.locate(self.backend, name)
-            self.taken.append(Step(name, self.monotonic() - began, fault))
+        except BlobError as error:
+            error.locate(self.backend, name)
+            self.taken.append(Step(name, self.monotonic() - began, error))
             raise
         self.taken.append(Step(name, self.monotonic() - began))
 
 
 def require(holds: bool, otherwise: str) -> None:
-    """Raise INTEGRITY, `otherwise`."""
+    """Raise INTEGRITY with the text `otherwise` unless the condition `holds`."""
     if not holds:
         raise IntegrityError(otherwise)

@@ -1,4 +1,4 @@
-"""Find out whether a blob could be stored now: the database and the active storage each take a write."""
+"""Check whether a blob could be stored now: with a write to the database, and one to the active storage."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -7,9 +7,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import Self
 
-from application.blobs.store import abandon
-from application.ports.metadata import KeySource, UnitOfWorkFactory
-from application.stores import Stores
+from application.ports.metadata import KeySource
+from application.uploads.lifecycle import Uploads
 from domain.blob import Location
 from domain.errors import BlobError, Kind, TimedOut
 
@@ -18,16 +17,16 @@ PROBE_LEASE = timedelta(minutes=1)
 
 
 class Severity(Enum):
-    """How bad a finding is for those who ask for blobs."""
+    """The effect of a problem on clients."""
 
     DEGRADED = "degraded"
-    """Blobs are read and deleted as ever. Something else does not work."""
+    """Blobs can be read and deleted. Something else does not work."""
     NOT_READY = "not_ready"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadinessProblem:
-    """Something that is wrong with a part. `reason` is a stable word for clients, `detail` is for the log."""
+    """A problem of a part. `reason` is a stable word for clients, `detail` is for the log."""
 
     part: str
     reason: str
@@ -36,35 +35,34 @@ class ReadinessProblem:
 
     @classmethod
     def of_error(cls, part: str, error: BlobError) -> Self:
-        """A full disk takes nothing new and gives out all that it has; any other error may be one for readers too."""
+        """Take a full disk for degraded: blobs on it can be read. Other errors may affect readers too."""
         severity = Severity.DEGRADED if error.kind is Kind.NO_SPACE else Severity.NOT_READY
         return cls(part, error.kind.value, str(error), severity)
 
 
 async def any_storage(_: str) -> None:
-    """Nothing is known of it."""
+    """Recognise every storage: no markers are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReady:
-    """Try each part within `deadline`, and return what is wrong: nothing, if all is well.
+    """Try each part, for up to `deadline` each, and return the problems found.
 
-    `recognise` raises if the storage is not the one that the database knows. The probe goes the way of an upload that
-    is given up, so one that is cut off is cleaned up like any other.
+    The probe is an upload that is never published, so the reaper cleans up after one that is cut off. `uploads` should
+    have a lease of PROBE_LEASE. `recognise` raises if the storage is not the one that the database knows.
     """
 
-    units: UnitOfWorkFactory
-    stores: Stores
+    uploads: Uploads
     new_key: KeySource
     deadline: timedelta = DEADLINE
     recognise: Callable[[str], Awaitable[object]] = any_storage
 
     async def __call__(self) -> Sequence[ReadinessProblem]:
-        location = Location(self.stores.active, self.new_key())
-        if found := await self._find("database", self._reserve(location)):
-            # Where it has no room for a row, nothing may be written to the storage either.
+        location = Location(self.uploads.stores.active, self.new_key())
+        if found := await self._find("database", self.uploads.begin(location)):
+            # Without a row, nothing may be written to the storage.
             return [found, *await self._others(found)]
-        probes = (("storage", self._recognise), ("storage", self._write), ("database", self._give_up))
+        probes = (("storage", self._recognise), ("storage", self._write), ("database", self._release))
         for part, probe in probes:
             if found := await self._find(part, probe(location)):
                 return [found]
@@ -73,52 +71,45 @@ class CheckReady:
     async def _others(self, found: ReadinessProblem) -> Sequence[ReadinessProblem]:
         if found.severity is Severity.NOT_READY:
             return []
-        other = await self._find("storage", self.stores.by_name[self.stores.active].check())
+        other = await self._find("storage", self.uploads.stores.by_name[self.uploads.stores.active].check())
         return [other] if other else []
 
     async def _find(self, part: str, probe: Coroutine[None, None, None]) -> ReadinessProblem | None:
         error = await self._within_deadline(probe)
         if error:
-            error.locate(self.stores.active if part == "storage" else part, "")
+            error.locate(self.uploads.stores.active if part == "storage" else part, "")
         return ReadinessProblem.of_error(part, error) if error else None
-
-    async def _reserve(self, location: Location) -> None:
-        async with self.units() as work:
-            await work.uploads.add(location, PROBE_LEASE)
-            await work.commit()
 
     async def _recognise(self, location: Location) -> None:
         try:
             await self.recognise(location.backend)
         except BlobError:
-            await self._give_up(location)
+            await self._release(location)
             raise
 
     async def _write(self, location: Location) -> None:
-        store = self.stores.holding(location)
+        store = self.uploads.stores.holding(location)
         try:
             await store.put(location.key, _probe())
             await store.delete(location.key)
         except BlobError:
-            await abandon(self.units, location)
+            await self.uploads.discard(location)
             raise
 
-    async def _give_up(self, location: Location) -> None:
-        async with self.units() as work:
-            await work.uploads.remove(location.key)
-            await work.commit()
+    async def _release(self, location: Location) -> None:
+        await self.uploads.release(location)
 
     async def _within_deadline(self, probe: Coroutine[None, None, None]) -> BlobError | None:
         task = asyncio.create_task(probe)
-        # Not asyncio.timeout: it would wait for a cancelled probe to clean up, for as long as a dead disk hangs.
+        # asyncio.timeout would wait until a cancelled probe has cleaned up, which takes as long as a dead disk hangs.
         done, _ = await asyncio.wait({task}, timeout=self.deadline.total_seconds())
         if not done:
-            task.add_done_callback(lambda late: late.cancelled() or late.exception())  # it is told already
+            task.add_done_callback(lambda late: late.cancelled() or late.exception())  # reported already
             task.cancel()
             return TimedOut(f"It took no write within {self.deadline.total_seconds():g} s.")
         match task.exception():
-            case None | BlobError() as fault:
-                return fault
+            case None | BlobError() as error:
+                return error
             case bug:
                 raise bug
 

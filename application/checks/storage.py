@@ -1,50 +1,45 @@
-"""Find out whether a storage does all that blobs need of it, with a probe that is gone afterwards.
+"""Check that a storage does everything that blobs need, with a probe object that is deleted afterwards.
 
-The probe goes the way of an upload that is given up. So if the check is killed, or can't delete it, a reaper does.
+The probe is an upload that is never published. So if the check is killed, or can't delete it, a reaper does.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 
-from application.blobs.store import abandon
 from application.checks.checklist import Checklist, Step, require
 from application.checks.listed import is_listed
 from application.checks.readiness import any_storage
 from application.ports.blob_store import BlobStore
-from application.ports.metadata import KeySource, UnitOfWorkFactory
-from application.repeat import repeated
-from application.stores import Stores
+from application.ports.metadata import KeySource
+from application.uploads.lifecycle import Uploads
 from domain.blob import ByteRange, Location, ObjectKey
 from domain.errors import BlobError, NotFound
 
-PROBE = bytes(range(256)) * 400  # each byte there is, for servers that would rather have text
+PROBE = bytes(range(256)) * 400  # every possible byte: some servers convert text
 PART = ByteRange(1000, 2001)
-LEASE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckStorage:
-    """Take one step after the other until one fails. Returns those that were taken.
+    """Take one step after the other until one fails, and return the steps taken.
 
-    Where no row can note the probe (`write=False`) none is written: then there is one step, `reach`. `recognise` raises
-    if the storage is not the one that the database knows.
+    Without `write` there is one step, `reach`, and no probe: for a database that can't hold its upload. `recognise`
+    raises if the storage is not the one that the database knows.
     """
 
-    units: UnitOfWorkFactory
-    stores: Stores
+    uploads: Uploads
     new_key: KeySource
     recognise: Callable[[str], Awaitable[object]] = any_storage
 
     async def __call__(self, backend: str, *, write: bool = True) -> Sequence[Step]:
         steps = Checklist(backend)
         location = Location(backend, self.new_key())
-        store = self.stores.by_name[backend]
-        with suppress(BlobError):  # it is in the steps
+        store = self.uploads.stores.by_name[backend]
+        with suppress(BlobError):  # the steps have it
             with steps.taking("reach"):
                 if write:
-                    await self.recognise(backend)  # before the check, which makes a folder that is missing
+                    await self.recognise(backend)  # before the check, which creates a missing folder
                 await store.check()
             if write:
                 await self._probe(steps, store, location)
@@ -53,49 +48,39 @@ class CheckStorage:
     async def _probe(self, steps: Checklist, store: BlobStore, location: Location) -> None:
         try:
             with steps.taking("note"):
-                await repeated(lambda: self._note(location))
-            await _live(steps, store, location.key)
+                await self.uploads.begin(location)
+            await _try_out(steps, store, location.key)
             with steps.taking("forget"):
-                await repeated(lambda: self._forget(location))
+                await self.uploads.release(location)
         except BaseException as error:
-            with suppress(BlobError):  # what can't be cleared up now, the reaper finds
+            with suppress(BlobError):  # otherwise the reaper does it
                 await self._clear_up(store, location, failed=isinstance(error, BlobError))
             raise
 
     async def _clear_up(self, store: BlobStore, location: Location, *, failed: bool) -> None:
-        """After a step that `failed`, or that was interrupted: then nothing can land late."""
+        """Delete the probe. A write can only land late if a step has `failed`; an interrupted one was stopped."""
         try:
             await store.delete(location.key)
         except BlobError:
             failed = True
-        await (abandon(self.units, location) if failed else self._forget(location))
-
-    async def _note(self, location: Location) -> None:
-        async with self.units() as work:
-            await work.uploads.add(location, LEASE)
-            await work.commit()
-
-    async def _forget(self, location: Location) -> None:
-        async with self.units() as work:
-            await work.uploads.remove(location.key)
-            await work.commit()
+        await (self.uploads.discard(location) if failed else self.uploads.release(location))
 
 
-async def _live(steps: Checklist, store: BlobStore, key: ObjectKey) -> None:
-    """An object's life."""
+async def _try_out(steps: Checklist, store: BlobStore, key: ObjectKey) -> None:
+    """Write, read and delete an object."""
     with steps.taking("write"):
         stored = await store.put(key, _chunks())
-        require(stored.size == len(PROBE), f"It keeps {stored.size:,} bytes of the {len(PROBE):,} that it was given.")
+        require(stored.size == len(PROBE), f"It keeps {stored.size:,} bytes of the {len(PROBE):,} that it received.")
     with steps.taking("read"):
-        require(await _read(store, key, None) == PROBE, "It returns other bytes than it was given.")
+        require(await _read(store, key, None) == PROBE, "It returns other bytes than it received.")
     with steps.taking("range"):
         part = PROBE[PART.start : PART.stop]
-        require(await _read(store, key, PART) == part, "It returns other bytes of a range than it was given.")
+        require(await _read(store, key, PART) == part, "It returns other bytes of a range than it received.")
     with steps.taking("stat"):
         size = (await store.stat(key)).size
-        require(size == len(PROBE), f"It tells of {size:,} bytes, and was given {len(PROBE):,}.")
+        require(size == len(PROBE), f"It reports {size:,} bytes, and received {len(PROBE):,}.")
     with steps.taking("list"):
-        require(await is_listed(store, key), "It does not list an object that it was given.")
+        require(await is_listed(store, key), "It does not list an object that it received.")
     with steps.taking("delete"):
         await store.delete(key)
         require(await _is_gone(store, key), "It keeps an object that was deleted.")

@@ -1,7 +1,7 @@
-"""Adopt a storage: let this database, and no copy of it, be the one that uses it from now on.
+"""Adopt a storage: from now on this database uses it, and no copy of the database does.
 
-It is for what is done on purpose: a backup that was restored, a copy that is to go on by itself, a storage that was
-moved. The identities of all others are deleted, so another database that used the storage refuses it from then on.
+For a deliberate change: a restored backup, a copy that becomes independent, a storage that was moved. The identities of
+all other databases are deleted, so any other that used the storage refuses it afterwards.
 """
 
 from collections.abc import AsyncGenerator
@@ -24,7 +24,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """What came out. `sample`: what was looked at before. `refused`: why nothing was changed, if it was refused.
+    """The result of an adoption. `sample`: of the objects before it. `refused`: why nothing was changed, if so.
 
     `others`: the identities of other databases that were found.
     """
@@ -39,11 +39,11 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class AdoptStorage:
-    """Write new markers, and delete all identities that are there.
+    """Write new markers, and delete the identities found.
 
-    If its own identity is gone, another database may have adopted the storage. Then all objects are looked through that
-    this database does not know. Nothing is changed if it is a `dry_run`, or if objects of many blobs are missing,
-    unless `even_if_missing`. If the ports raise, call it again.
+    If its own identity is gone, another database may have adopted the storage. Then all objects are examined that this
+    database does not know. Nothing is changed in a `dry_run`, or if the objects of many blobs are missing, unless
+    `even_if_missing`. If the ports raise, call it again.
     """
 
     mark: MarkStorage
@@ -52,7 +52,7 @@ class AdoptStorage:
     async def __call__(
         self, backend: str, interval: timedelta, *, dry_run: bool = False, even_if_missing: bool = False
     ) -> Adopted:
-        store = self.mark.stores.by_name[backend]
+        store = self.mark.uploads.stores.by_name[backend]
         await store.check()
         seen = await sample(self.mark.blobs, backend, store, self.mark.new_key())
         known = await self.mark.known(backend)
@@ -66,7 +66,7 @@ class AdoptStorage:
         return outcome if dry_run else await self._adopt(outcome, store, interval)
 
     async def _adopt(self, outcome: Adopted, store: BlobStore, interval: timedelta) -> Adopted:
-        for key in outcome.others:  # before the new markers are there, so that a second attempt would find them too
+        for key in outcome.others:  # before the new markers are written, so a second attempt finds them too
             await store.delete(key)
         for _ in range(ATTEMPTS):
             known = await self.mark.known(outcome.backend)
@@ -81,8 +81,8 @@ class AdoptStorage:
     async def _delete_former(self, new: KnownStorage) -> None:
         if new.former is None:
             return
-        await self.mark.stores.by_name[new.backend].delete(new.former)
-        async with self.mark.units() as work:
+        await self.mark.uploads.stores.by_name[new.backend].delete(new.former)
+        async with self.mark.uploads.units() as work:
             if await work.storages.replace(new, replace(new, former=None)):
                 await work.commit()
 

@@ -1,15 +1,14 @@
 """Mark a storage that the database does not know yet.
 
-The markers go the way of uploads, so nothing is left of a start that is killed. Of several replicas that
-start together, one succeeds, and the others remove what they have written.
+The markers are written as uploads, so the reaper cleans up after a start that is killed. Of several replicas that
+start together one succeeds, and the others discard their markers.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from application.blobs.store import abandon
 from application.clock import utc_now
 from application.ownership.markers import EPOCH, IDENTITY, UnknownStorage, write_marker
 from application.ownership.sample import sample
@@ -20,31 +19,27 @@ from application.ports.metadata import (
     KnownStorage,
     KnownStorageReader,
     UnitOfWork,
-    UnitOfWorkFactory,
 )
-from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from domain.blob import Location
-from domain.errors import BlobError, LeaseLost
-
-LEASE = timedelta(minutes=10)
+from domain.errors import LeaseLost, PreconditionFailed
 
 
 @dataclass(frozen=True, slots=True)
 class MarkStorage:
-    """Write markers, and remember them. Return the markers that apply, and whether this call wrote them.
+    """Write markers and remember them. Return the markers that apply, and whether this call wrote them.
 
-    Raises UnknownStorage if most blobs that should be there are not: then it is no place to mark.
+    Raises UnknownStorage if most objects of the known blobs are missing, because then it is the wrong storage.
     """
 
-    units: UnitOfWorkFactory
+    uploads: Uploads
     blobs: BlobReader
     known: KnownStorageReader
-    stores: Stores
     new_key: KeySource
     now: Callable[[], datetime] = utc_now
 
     async def __call__(self, backend: str, interval: timedelta) -> tuple[KnownStorage, bool]:
-        found = await sample(self.blobs, backend, self.stores.by_name[backend], self.new_key())
+        found = await sample(self.blobs, backend, self.uploads.stores.by_name[backend], self.new_key())
         if 2 * found.missing > found.looked:
             raise UnknownStorage(backend, f"{found.missing} of {found.looked} sampled objects are missing")
         new = KnownStorage(backend, self.new_key(), self.new_key(), interval)
@@ -55,45 +50,35 @@ class MarkStorage:
         return known, False
 
     async def write(self, new: KnownStorage, old: KnownStorage | None) -> bool:
-        """Write the markers of `new`, and put it in the place of `old`. False, and nothing, if `old` does not apply."""
+        """Write the markers of `new`, and replace `old` by it. Change nothing and return False if `old` is outdated."""
         locations = [Location(new.backend, key) for key in (new.identity, new.epoch)]
-        async with self.units() as work:
-            for location in locations:
-                await work.uploads.add(location, LEASE)
-            await work.commit()
+        await self.uploads.begin(*locations)
+        store = self.uploads.stores.by_name[new.backend]
         try:
-            store = self.stores.by_name[new.backend]
-            for location, kind in zip(locations, (IDENTITY, EPOCH), strict=True):
-                await write_marker(store, location.key, kind, self.now())
-            if await self._publish(new, old):
-                return True
-        except BaseException:
-            await self._abandon(locations)
-            raise
-        await self._abandon(locations)
-        return False
+            async with self.uploads.discarded_on_error(*locations):
+                for location, kind in zip(locations, (IDENTITY, EPOCH), strict=True):
+                    await write_marker(store, location.key, kind, self.now())
+                await self.uploads.publish(locations, partial(_replace, new, old), partial(self._applies, new))
+        except PreconditionFailed:
+            return False
+        except LeaseLost as error:
+            detail = "To mark the storage took longer than the lease. Try again."
+            raise LeaseLost(detail, backend=new.backend) from error
+        return True
 
-    async def _publish(self, new: KnownStorage, old: KnownStorage | None) -> bool:
-        async with self.units() as work:
-            for key in (new.identity, new.epoch):
-                if not await work.uploads.remove(key):
-                    detail = "To mark the storage took longer than the lease. Try again."
-                    raise LeaseLost(detail, backend=new.backend)
-            if not await (work.storages.add(new) if old is None else work.storages.replace(old, new)):
-                return False
-            if old is not None:
-                await discard_epochs(work, old)
-            await work.commit()
-            return True
+    async def _applies(self, new: KnownStorage, _: UnitOfWork) -> bool:
+        return await self.known(new.backend) == new
 
-    async def _abandon(self, locations: list[Location]) -> None:
-        for location in locations:
-            with suppress(BlobError):  # the lease runs out, and the reaper does the same
-                await abandon(self.units, location)
+
+async def _replace(new: KnownStorage, old: KnownStorage | None, work: UnitOfWork) -> None:
+    if not await (work.storages.add(new) if old is None else work.storages.replace(old, new)):
+        raise PreconditionFailed("The markers have changed.", backend=new.backend)
+    if old is not None:
+        await discard_epochs(work, old)
 
 
 async def discard_epochs(work: UnitOfWork, old: KnownStorage) -> None:
-    """Let the epochs of `old` be deleted, and whatever else of it waits for that."""
+    """Make the epochs of `old` garbage, and its former marker."""
     for key, deletes in ((old.epoch, 1), (old.next, 2), (old.former, 1)):
-        if key is not None:  # what was still being written can land late
+        if key is not None:  # a write of the next epoch may land late
             await work.garbage.add(Garbage(Location(old.backend, key), deletes), timedelta(0))

@@ -1,7 +1,7 @@
 """Markers: small objects by which a database recognises a storage.
 
-The identity says which storage it is. A disk that is not mounted, another bucket and another folder do not have it. The
-epoch says which database deletes there: see ownership.py.
+The identity identifies the storage: an unmounted disk, another bucket or another folder does not have it. The epoch
+identifies the database that deletes there: see ownership.py.
 """
 
 import json
@@ -14,7 +14,7 @@ from application.ports.blob_store import BlobStore
 from domain.blob import ObjectKey
 from domain.errors import NotFound, Unavailable
 
-# The rows are where these keep their bytes, so neither is ever without the other.
+# These keep their bytes with the rows, so the two are never separated.
 WITHOUT_MARKERS = frozenset({"database", "memory"})
 IDENTITY, EPOCH, CLAIM = "storage identity", "storage epoch", "storage claim"
 LARGEST = 400  # bytes
@@ -23,7 +23,7 @@ LONGEST = timedelta(minutes=5)  # a server that starts waits for several of them
 
 
 class UnknownStorage(Unavailable):
-    """The storage is not the one that the database knows. Nothing may be stored, deleted or concluded there."""
+    """The storage is not the one that the database knows. It must not be used, and nothing follows from its state."""
 
     def __init__(self, backend: str, reason: str = "its marker is missing") -> None:
         detail = (
@@ -35,31 +35,31 @@ class UnknownStorage(Unavailable):
 
 
 def interval_for(reap_interval: float) -> timedelta:
-    """How often a database that looks for garbage every `reap_interval` seconds replaces the epoch."""
+    """Return the interval between epochs of a database that reaps every `reap_interval` seconds."""
     return timedelta(seconds=min(max(reap_interval, SHORTEST.total_seconds()), LONGEST.total_seconds()))
 
 
 async def write_marker(store: BlobStore, key: ObjectKey, kind: str, at: datetime, **more: str) -> None:
-    """Write a marker, so that people who find it know what it is."""
+    """Write a marker whose content explains it to people."""
     await store.put(key, _once(encoded(kind, key, at, **more)))
 
 
 def encoded(kind: str, key: ObjectKey, at: datetime, **more: str) -> bytes:
-    """What a marker says."""
+    """Return the content of a marker."""
     content: dict[str, Any] = {"product": "drivebay", "kind": kind, "key": key.value, "written_at": at.isoformat()}
     return json.dumps(content | more).encode() + b"\n"
 
 
 def claim_key(epoch: ObjectKey, turn: int) -> ObjectKey:
-    """The key of the claim to succeed an epoch, at the `turn`th attempt. All databases that name the epoch agree on it.
+    """Return the key of the claim to succeed an epoch, at the given attempt.
 
-    It is as good as random for everyone else.
+    The same for all databases that name the epoch, and as good as random for others.
     """
     return ObjectKey(sha256(f"{epoch} {turn}".encode()).hexdigest()[:32])
 
 
 async def is_identity(store: BlobStore, key: ObjectKey) -> bool:
-    """Whether an object is the identity marker of some database. No blob is one, as nobody knows its key beforehand."""
+    """Return whether an object is the identity of some database. No blob can be: its key is unknown to its sender."""
     try:
         if (await store.stat(key)).size > LARGEST:
             return False
@@ -68,12 +68,12 @@ async def is_identity(store: BlobStore, key: ObjectKey) -> bool:
         return False
     except (ValueError, RecursionError):
         return False
-    wanted = {"product": "drivebay", "kind": IDENTITY, "key": key.value}
-    return isinstance(content, dict) and wanted.items() <= content.items()
+    expected = {"product": "drivebay", "kind": IDENTITY, "key": key.value}
+    return isinstance(content, dict) and expected.items() <= content.items()
 
 
 async def read_marker(store: BlobStore, key: ObjectKey) -> bytes:
-    """What is written there. Raises NOT_FOUND."""
+    """Return the content of a marker. Raises NOT_FOUND."""
     async with store.open(key) as chunks:
         return b"".join([chunk async for chunk in chunks])
 

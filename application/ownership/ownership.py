@@ -1,15 +1,15 @@
-"""Ownership: which database deletes in a storage, if a copy of it may be running too.
+"""Ownership: which database deletes in a storage, if a copy of the database may be running.
 
-Two databases that are copies of each other name the same markers. So the one that deletes replaces the epoch again and
-again: it writes a new one, names that in its row, and deletes the one before. A copy that is started next to it names
-an epoch that is gone at once, or soon. It serves, and deletes nothing.
+Databases that are copies of each other name the same markers. So the one that deletes replaces the epoch regularly: it
+writes a new epoch, names it in its row, and deletes the previous one. A copy that is started next to it names an epoch
+that is missing, now or soon. The copy serves blobs and deletes nothing.
 
-- A process deletes only while the epoch that its database names is there, and after it has watched that for several
-  intervals, or has seen its own database replace the epoch. A database that is alive has replaced it by then.
-- Several copies may be watching an epoch that nobody replaces. The one that goes first writes a claim, under a key that
-  follows from the epoch, so one of them succeeds.
+- A process deletes only while the epoch that its database names exists, and only after it has watched that epoch for
+  several intervals or has seen its own database replace it. A running database has replaced it by then.
+- Several copies may watch an epoch that nobody replaces. The first one writes a claim under a key that is derived from
+  the epoch, so only one of them succeeds.
 - A crash leaves an epoch that is being written (`next`), or one that is no longer valid (`former`). The row names both.
-  The former is deleted by whoever finds it, for until then a copy might take it for valid.
+  Any process that finds the former deletes it, because a copy might consider it valid.
 """
 
 import time
@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from application.maintenance.reap import give_up
 from application.ownership.mark import MarkStorage
 from application.ownership.markers import (
     CLAIM,
@@ -34,28 +33,28 @@ from application.ownership.markers import (
 from application.ownership.sample import is_there
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import KnownStorage
+from application.uploads.lifecycle import discard_object
 from domain.blob import Location, ObjectKey
 from domain.errors import AlreadyExists, Unavailable
 
-LEASE = timedelta(minutes=10)
 # A living database replaces the epoch once an interval. It may be late, and a replica may die just when it is its turn.
 INTERVALS = 3
-LOOKS = 4  # in one of them the row changes just between two looks; in all of them it can't be
+LOOKS = 4  # the row may change between two looks, but not each time
 
 
 class Standing(Enum):
-    """Whether this database may delete in a storage."""
+    """The right of this database to delete in a storage."""
 
     OURS = "ours"
     WATCHING = "watching"
-    """Not known yet: another database may be using the storage."""
+    """Unknown yet: another database may use the storage."""
     TAKEN = "taken"
     """Another database deletes there: this one is a copy, or was restored."""
 
 
 @dataclass(slots=True)
 class _Watch:
-    """The `epoch` and the number of claims that were there `since` a time of the monotonic clock."""
+    """The `epoch` and the number of claims, unchanged `since` a time of the monotonic clock."""
 
     epoch: ObjectKey
     since: float
@@ -64,9 +63,9 @@ class _Watch:
 
 
 class Ownership:
-    """Recognition of the storages, and ownership of the ones that this database deletes in. One object per process.
+    """Recognition and ownership of the storages. One object per process.
 
-    `created`: epochs that were written at this start, and that no copy can name.
+    `created`: epochs that were written at this start, so no copy can name them.
     """
 
     def __init__(
@@ -77,7 +76,6 @@ class Ownership:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mark = mark
-        self._units = mark.units
         self._interval = interval
         self._monotonic = monotonic
         self._watches: dict[str, _Watch] = {}
@@ -102,7 +100,7 @@ class Ownership:
             await self._mark_now(backend)
 
     async def may_delete(self, backend: str) -> bool:
-        """Whether garbage may be deleted there now. Raises UnknownStorage."""
+        """Return whether garbage may be deleted there now. Raises UnknownStorage."""
         return await self.standing(backend) is Standing.OURS
 
     async def standing(self, backend: str) -> Standing:
@@ -122,7 +120,7 @@ class Ownership:
         return Standing.TAKEN
 
     async def keep(self, backend: str) -> Standing:
-        """Mark a storage that is not known, and replace its epoch if that is due. Call it several times an interval.
+        """Mark an unknown storage, and replace its epoch if that is due. Call this several times per interval.
 
         Raises UnknownStorage, or what the storage raises.
         """
@@ -141,7 +139,7 @@ class Ownership:
         return await self.standing(backend)
 
     async def pause(self, backend: str) -> timedelta:
-        """How long to wait before the next call to `keep`."""
+        """Return the time to wait before the next call to `keep`."""
         known = await self._known(backend)
         intervals = [each for each in (self._interval, known.interval if known else None) if each is not None]
         return min(intervals) / 3
@@ -149,33 +147,33 @@ class Ownership:
     async def acquire(self, backend: str, wait: Callable[[timedelta], Awaitable[None]]) -> None:
         """Wait until this database may delete there. Raises UnknownStorage, or UNAVAILABLE if it may not.
 
-        `wait` is given how long to wait before the next look.
+        `wait` receives the time until the next look.
         """
         while (standing := await self.keep(backend)) is not Standing.OURS:
             if standing is Standing.TAKEN:
                 raise Unavailable(taken(backend), backend=backend)
             await wait(await self.pause(backend))
 
-    # What is known, and what is there
+    # Queries
 
     async def _known(self, backend: str) -> KnownStorage | None:
         return None if backend in WITHOUT_MARKERS else await self._mark.known(backend)
 
     def _store(self, backend: str) -> BlobStore:
-        return self._mark.stores.by_name[backend]
+        return self._mark.uploads.stores.by_name[backend]
 
     async def _has(self, backend: str, key: ObjectKey) -> bool:
         return await is_there(self._store(backend), key)
 
     def _watch(self, known: KnownStorage) -> _Watch:
-        """The watch over a storage whose epoch is there."""
+        """Return the watch over a storage whose epoch exists."""
         watch = self._watches.get(known.backend)
         if watch is None:
             watch = _Watch(known.epoch, self._monotonic(), ours=known.epoch in self.created)
             self._watches[known.backend] = watch
         elif watch.epoch != known.epoch:
             watch.epoch = known.epoch
-            watch.ours = True  # for it was this database that replaced it
+            watch.ours = True  # because this database has replaced it
         return watch
 
     async def _has_watched_enough(self, known: KnownStorage) -> bool:
@@ -191,7 +189,7 @@ class Ownership:
             claims += 1
         return claims
 
-    # What is changed
+    # Changes
 
     async def _mark_now(self, backend: str) -> None:
         interval = self._interval
@@ -209,7 +207,7 @@ class Ownership:
             await self._finish(begun)
 
     async def _take_over(self, known: KnownStorage) -> None:
-        """Replace an epoch that nobody has replaced for long, unless another database is quicker."""
+        """Replace an epoch that nobody has replaced for several intervals, unless another database is quicker."""
         begun = await self._begin(known)
         if begun is None:
             return
@@ -222,13 +220,13 @@ class Ownership:
         await self._withdraw(claim)
 
     async def _begin(self, known: KnownStorage) -> KnownStorage | None:
-        """Take the turn: name the key of the next epoch. None if it is not due, or another replica's turn."""
+        """Name the key of the next epoch. Return None if it is not due, or if another replica was first."""
         begun = replace(known, next=self._mark.new_key(), interval=self._interval or known.interval)
-        async with self._units() as work:
+        async with self._mark.uploads.units() as work:
             if not await work.storages.replace_if_due(known, begun):
                 return None
             if known.next is not None:
-                await give_up(work, Location(known.backend, known.next))
+                await discard_object(work, Location(known.backend, known.next))
             await work.commit()
             return begun
 
@@ -239,30 +237,28 @@ class Ownership:
     async def _finish(self, begun: KnownStorage) -> None:
         assert begun.next is not None
         finished = replace(begun, epoch=begun.next, next=None, former=begun.epoch)
-        async with self._units() as work:
+        async with self._mark.uploads.units() as work:
             if not await work.storages.replace(begun, finished):
                 return
             await work.commit()
         await self._remove_former(finished)
 
     async def _remove_former(self, known: KnownStorage) -> KnownStorage:
-        """Delete what is no longer valid. Anyone may, also a copy: its row says that there is a successor."""
+        """Delete the former marker. A copy may do so too, because its row names a successor."""
         if known.former is None:
             return known
         await self._store(known.backend).delete(known.former)
-        await self.recognise(known.backend)  # on a disk that vanished just now, the delete was no delete
+        await self.recognise(known.backend)  # on a disk that has just vanished, nothing was deleted
         removed = replace(known, former=None)
-        async with self._units() as work:
+        async with self._mark.uploads.units() as work:
             if await work.storages.replace(known, removed):
                 await work.commit()
         return removed
 
     async def _claim(self, claim: Location, begun: KnownStorage) -> bool:
-        """Write the claim to succeed an epoch; return whether it is ours that is there."""
-        async with self._units() as work:
-            if not await work.uploads.renew(claim.key, LEASE):  # it is there if an earlier attempt was killed
-                await work.uploads.add(claim, LEASE)
-            await work.commit()
+        """Write the claim to succeed an epoch. Return whether the claim there is ours."""
+        if not await self._mark.uploads.renew(claim):  # an earlier attempt that was killed has begun it
+            await self._mark.uploads.begin(claim)
         store, at = self._store(claim.backend), self._now()
         more = {"next": str(begun.next)}
         with suppress(AlreadyExists):
@@ -271,16 +267,14 @@ class Ownership:
 
     async def _withdraw(self, claim: Location) -> None:
         await self._store(claim.backend).delete(claim.key)
-        async with self._units() as work:
-            await work.uploads.remove(claim.key)
-            await work.commit()
+        await self._mark.uploads.release(claim)
 
     def _now(self) -> datetime:
         return self._mark.now()
 
 
 def taken(backend: str) -> str:
-    """What to tell an operator whose database is not the one that deletes."""
+    """Return the text for an operator whose database does not own the storage."""
     return (
         f"Another database deletes in the storage {backend}: this one is a copy, or was restored from a backup. It"
         f" serves blobs, and deletes nothing. If this is the one to go on with, run drivebay adopt --storage {backend}."
@@ -288,5 +282,5 @@ def taken(backend: str) -> str:
 
 
 def not_marked(backend: str) -> str:
-    """What to tell an operator whose database has never opened the storage."""
+    """Return the text for an operator whose database has never opened the storage."""
     return f"The database does not know the storage {backend} yet. Start the server once."

@@ -1,7 +1,7 @@
-"""Sample the blobs of a storage: how many of their objects are there?
+"""Samples of the blobs of a storage: how many of their objects exist?
 
-A wrong disk, bucket or folder shows before anything is changed. Object keys are random, so the blobs whose keys follow
-a random key are a fair sample.
+A sample reveals a wrong disk, bucket or folder before anything is changed. Object keys are random, so the blobs whose
+keys follow a random key are a fair sample.
 """
 
 from collections.abc import AsyncGenerator
@@ -16,36 +16,36 @@ from domain.errors import NotFound
 
 ENOUGH = 200  # objects
 PAGE = 1000  # rows
-PAGES = 20  # that are read at most; a storage whose blobs are none of these rows has few
+PAGES = 20  # at most: a storage without a blob in so many rows has few
 AT_ONCE = 8
-HANDFUL = 5  # objects that may be missing where there are few
-TOLERATED = 20  # one of so many may be missing where there are many
+HANDFUL = 5  # objects that may be missing from a small sample
+TOLERATED = 20  # one object of so many may be missing from a large sample
 
 
 @dataclass(slots=True)
 class Sample:
-    """The number of blobs that were `looked` at, and the number of their objects that are `missing`."""
+    """The number of blobs `looked` at, and of their objects that are `missing`."""
 
     looked: int = 0
     missing: int = 0
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether so many are missing that the storage may be another one."""
+        """Whether so many objects are missing that this may be the wrong storage."""
         return too_many(self.missing, self.looked)
 
 
 def too_many(missing: int, looked: int) -> bool:
-    """Whether more than 5 % are missing; where there are few, whether more than a handful, or most of them, are."""
+    """Return whether more than 5 % are missing; of a few, more than a handful or more than half."""
     return missing * TOLERATED > looked and (missing > HANDFUL or 2 * missing > looked)
 
 
 async def sample(blobs: BlobReader, backend: str, store: BlobStore, start: ObjectKey) -> Sample:
-    """Look at the objects of some blobs on `backend`, whose keys follow `start`. Raises what `store.stat` raises."""
+    """Sample the blobs on `backend` whose keys follow `start`. Raises what `store.stat` raises."""
     result = Sample()
 
     async def look(blob: Blob) -> None:
-        there = await is_there(store, blob.location.key)  # first, because `+=` would read the count before it waits
+        there = await is_there(store, blob.location.key)  # not inside `+=`, which reads the count before the await
         result.looked += 1
         result.missing += not there
 
@@ -55,7 +55,7 @@ async def sample(blobs: BlobReader, backend: str, store: BlobStore, start: Objec
 
 
 async def is_there(store: BlobStore, key: ObjectKey) -> bool:
-    """Whether there is an object under the key."""
+    """Return whether there is an object under the key."""
     try:
         await store.stat(key)
     except NotFound:
@@ -75,7 +75,7 @@ async def _some(blobs: BlobReader, backend: str, start: ObjectKey) -> AsyncGener
 
 
 async def _rows(blobs: BlobReader, start: ObjectKey) -> AsyncGenerator[Blob]:
-    """Those after `start`, and then those from the first key up to it."""
+    """Yield the blobs after `start`, and then those from the first key up to it."""
     after: ObjectKey | None = start
     wrapped = False
     for _ in range(PAGES):

@@ -1,1 +1,1 @@
-"""What the use cases need from outside, with the promises of both sides."""
+"""Ports: the interfaces that the use cases require, with the promises of both sides."""

@@ -15,10 +15,10 @@ TAKEN = "An object is under this key already."
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a storage knows of an object: its size in bytes, and when it was written last.
+    """An object in a storage: its size in bytes, and the time of its last write.
 
-    `modified_at` is by the backend's clock, in UTC, and rounded as the backend likes. Only `stat` tells it, and it is
-    None where the backend does not.
+    `modified_at` is by the backend's clock, in UTC, with the backend's resolution. Only `stat` sets it, and only if the
+    backend has it.
     """
 
     size: int
@@ -29,18 +29,18 @@ class BlobStore(Protocol):
     """Bytes under object keys, on one backend.
 
     Callers, layers around a store included, give each key to `put` once in its life, and read a key only after its
-    `put` has returned. So a store needs neither temporary names nor renames, and may leave any mess under a key whose
-    `put` was killed, as long as `delete` clears it up.
+    `put` has returned. So a store needs neither temporary names nor renames, and may leave anything under a key whose
+    `put` was killed, as long as `delete` removes it.
 
-    Besides what is said below, every method raises UNAVAILABLE or TIMEOUT if the backend can't be used now. An absent
-    object and a backend that can't be looked into are never confused.
+    Every method also raises UNAVAILABLE or TIMEOUT if the backend can't be used now. A store never confuses a missing
+    object with a backend that can't be read.
     """
 
     @abstractmethod
     async def check(self) -> None:
-        """See to it that the backend can be used, and make what it needs of its own, such as a folder.
+        """Check that the backend can be used, and create what it needs, such as a folder. Called at the start.
 
-        Raises UNAVAILABLE, TIMEOUT or NO_SPACE, and says what to do about it. Called at the start.
+        Raises UNAVAILABLE, TIMEOUT or NO_SPACE with a solution in the text.
         """
 
     @abstractmethod
@@ -48,10 +48,10 @@ class BlobStore(Protocol):
         """Write `chunks` (of any sizes, empty ones and none at all included) under `key`, in constant memory.
 
         On return the object is whole and durable. If anything fails, the source of the chunks and a cancellation
-        included, nothing is left under the key, no write is still under way, and the fault goes to the caller.
-        Raises ALREADY_EXISTS, and leaves the object alone, if there is one, unless it has the very same bytes and may
-        be this put's own; NO_SPACE if the backend is full. An empty chunk may mean that the sender pauses: a store may
-        give up what it holds until there are further bytes.
+        included, nothing is left under the key, no write is in progress, and the error goes to the caller. Raises
+        ALREADY_EXISTS if there is an object, and does not touch it, unless it has the same bytes and may be this put's
+        own; NO_SPACE if the backend is full. An empty chunk may mean that the sender pauses: a store may release its
+        stream until further bytes arrive.
         """
 
     @abstractmethod
@@ -60,25 +60,22 @@ class BlobStore(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Read an object, or those bytes of `byte_range` that it has, in chunks that are never empty.
 
-        Entering raises NOT_FOUND, or RANGE_NOT_SATISFIABLE if the range starts at or behind the object's end.
-        Leaving frees what the reading holds, at whatever point it is left.
+        Entering raises NOT_FOUND, or RANGE_NOT_SATISFIABLE if the range starts at or after the object's end.
+        Leaving frees the resources of the read, at any point.
         """
 
     @abstractmethod
     async def stat(self, key: ObjectKey) -> Stored:
-        """What is known of the object. Raises NOT_FOUND."""
+        """Return the size and time of the object. Raises NOT_FOUND."""
 
     @abstractmethod
     async def delete(self, key: ObjectKey) -> None:
-        """See to it that nothing is under `key`, neither an object nor the rest of a killed `put`.
-
-        It succeeds if there is nothing.
-        """
+        """Remove the object under `key`, or the leftovers of a killed `put`. Succeeds if there is nothing."""
 
     @abstractmethod
     def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        """All keys behind `after`, in ascending order, in constant memory.
+        """Yield all keys after `after`, in ascending order, in constant memory.
 
-        Keys that come or go meanwhile may be listed or not. Leftovers of killed `put`s are listed, also those that
-        are no objects yet, which `stat` does not find.
+        Keys that are added or deleted during the listing may be included or not. Leftovers of killed `put`s are listed,
+        even those that `stat` does not find, because they are not objects yet.
         """

@@ -1,4 +1,4 @@
-"""Features that a server may lack, and the report that an adapter gives of them."""
+"""Features that a server may lack, and their report by an adapter."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MissingFeature:
-    """A feature that a server lacks, and a sentence for operators about what Drivebay does instead."""
+    """A feature that a server lacks, and a sentence for operators about its replacement."""
 
     name: str
     degradation: str

@@ -1,4 +1,4 @@
-"""The port to whoever watches the backends at work: metrics, traces."""
+"""The port for observing the backends: metrics, traces."""
 
 from abc import abstractmethod
 from typing import NamedTuple, Protocol
@@ -7,10 +7,10 @@ from typing import NamedTuple, Protocol
 class Operation(NamedTuple):
     """An operation on a backend that has ended.
 
-    `backend` is a storage (fs, s3, ...) or a database (sqlite, postgresql, ...). It `began` at a time of
-    `time.perf_counter`, and took the backend `seconds`: the time that a sender or a reader took does not count.
-    `fault` is the kind of error that it failed with, "bug" if it is none of the known ones; empty if it did not fail,
-    or not for the backend's sake. `outcome` is a transaction's: committed, rolled_back or failed.
+    `backend` is a storage (fs, s3, ...) or a database (sqlite, postgresql, ...). `began` is a time of
+    `time.perf_counter`. `seconds` is the time that the backend took, without that of a sender or a reader. `fault` is
+    the kind of its error, or "bug" for an unknown one; empty if the backend has not failed. `outcome` is that of a
+    transaction: committed, rolled_back or failed.
     """
 
     backend: str
@@ -22,35 +22,35 @@ class Operation(NamedTuple):
 
 
 class Observer(Protocol):
-    """Is told of what happens. It returns at once, and never fails. All that it is told has names of few values."""
+    """An observer of the backends. Its methods return at once and never fail. All names have few values."""
 
     @abstractmethod
     def ended(self, operation: Operation) -> None:
-        """An operation has ended, well or not."""
+        """Record an operation that has ended, with or without an error."""
 
     @abstractmethod
     def retried(self, backend: str, operation: str) -> None:
-        """What failed on a storage is tried once more."""
+        """Record another attempt at a failed operation on a storage."""
 
     @abstractmethod
     def streams(self, backend: str, change: int) -> None:
-        """So many more objects are being written to a storage, or read, than before."""
+        """Record a `change` in the number of objects that are being written to or read from a storage."""
 
     @abstractmethod
     def connections(self, backend: str, change: int) -> None:
-        """So many more connections to a backend are in use than before."""
+        """Record a `change` in the number of connections in use."""
 
     @abstractmethod
     def reaped(self, backend: str, deleted: int, faults: int) -> None:
-        """So many objects were deleted by the reaper, and so many it could not delete."""
+        """Record the objects that the reaper has deleted, and those that it could not delete (`faults`)."""
 
     @abstractmethod
     def withheld(self, backend: str) -> None:
-        """Nothing may be deleted in a storage now: it is another one, or another database deletes there."""
+        """Record that nothing may be deleted in a storage: it is the wrong one, or another database owns it."""
 
 
 class Unobserved(Observer):
-    """Nobody watches."""
+    """An observer that ignores everything."""
 
     def ended(self, operation: Operation) -> None:
         pass

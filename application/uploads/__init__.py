@@ -1,1 +1,1 @@
-"""The upload of a blob: its bytes, further attempts, and commits with an unknown outcome."""
+"""Uploads: their life, their bytes, repeated attempts, and commits of unknown outcome."""

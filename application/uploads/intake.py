@@ -1,4 +1,4 @@
-"""The bytes of a new blob on their way into a storage: measured, and checked against what was declared."""
+"""The bytes of an upload, measured and checked against their declared size and digest."""
 
 import asyncio
 import hashlib
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from domain.blob import Digest
 from domain.errors import BlobError, DigestMismatch, SizeMismatch, TooLarge
 
-# Below this a hop to another thread costs more than the hashing.
+# Below this size another thread costs more than the hashing.
 HASH_IN_THREAD = 64 * 1024
 
 
 @dataclass(slots=True)
 class Intake:
-    """Passes chunks on, and knows their `size` and `digest` once all have passed. To be iterated once.
+    """Incoming chunks, iterated once. Their `size` and `digest` are complete after the last one.
 
-    Raises TOO_LARGE at the byte that is one too many, SIZE_MISMATCH and DIGEST_MISMATCH when the chunks are not what
-    was declared. All are raised out of the iteration, so the storage that consumes it never finishes the object.
+    The iteration raises TOO_LARGE at the first byte too many, and SIZE_MISMATCH and DIGEST_MISMATCH if the chunks are
+    not as declared. So the storage that consumes them never finishes the object.
     """
 
     chunks: AsyncIterable[bytes]
@@ -40,7 +40,7 @@ class Intake:
                 self._sha256.update(chunk)
                 yield chunk
             else:
-                # The hash is taken beside the storage's write, and is finished before the next chunk.
+                # Hash concurrently with the storage's write, and finish before the next chunk.
                 hashing = asyncio.create_task(asyncio.to_thread(self._sha256.update, chunk))
                 try:
                     yield chunk

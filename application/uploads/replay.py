@@ -1,4 +1,4 @@
-"""The bytes of a new blob for more than one attempt to write them."""
+"""A body that is kept for further attempts to write it."""
 
 from collections.abc import AsyncGenerator, AsyncIterable
 
@@ -6,7 +6,7 @@ KEPT = 256 * 1024  # bytes
 
 
 class ReplayableBody:
-    """A source that can be read from its start as often as needed, until more than `limit` bytes were taken of it."""
+    """A source that can be read from its start repeatedly, until more than `limit` bytes were read."""
 
     def __init__(self, chunks: AsyncIterable[bytes], limit: int = KEPT) -> None:
         self._source = aiter(chunks)
@@ -14,14 +14,14 @@ class ReplayableBody:
         self._kept: list[bytes] = []
         self._size = 0
         self.can_replay = True
-        """Whether all that was taken of the source is kept, and the source can be read on."""
+        """Whether all bytes read so far are kept, and the source can be read further."""
 
     async def replay(self) -> AsyncGenerator[bytes]:
-        """The chunks from the first on. To be closed before the next replay."""
+        """Yield the chunks from the first on. Close the generator before the next replay."""
         for chunk in self._kept:
             yield chunk
         while True:
-            before, self.can_replay = self.can_replay, False  # which it stays if the source is cancelled, or fails
+            before, self.can_replay = self.can_replay, False  # and stays so if the source fails or is cancelled
             try:
                 chunk = await anext(self._source)
             except StopAsyncIteration:

@@ -1,4 +1,4 @@
-"""Further attempts at a write that failed for reasons that may pass."""
+"""Further attempts at a write that failed temporarily."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -17,17 +17,17 @@ def unreported(backend: str, error: BlobError, seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Up to `attempts` attempts, the second of which comes up to `first_wait` seconds after the first has failed."""
+    """Up to `attempts` attempts; the second starts up to `first_wait` seconds after the first has failed."""
 
     attempts: int = 1
     report: RetryReport = unreported
     first_wait: float = 0.2
 
     def waits(self) -> Iterator[float]:
-        """Seconds before each further attempt: longer and longer, and at random, so that many writers spread out."""
+        """Yield the seconds before each further attempt: increasing, and random, so that many writers spread out."""
         for doublings in range(self.attempts - 1):
             longest = min(self.first_wait * 2 ** min(doublings, 10), LONGEST_WAIT)
-            yield random.uniform(longest / 2, longest)  # noqa: S311 - nothing is secret about it
+            yield random.uniform(longest / 2, longest)  # noqa: S311 - not a secret
 
 
 ONCE = Retry()

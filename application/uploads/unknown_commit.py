@@ -1,4 +1,4 @@
-"""A commit whose answer was lost: the database is asked what became of it until it tells."""
+"""Commits of unknown outcome: the connection to the database was lost before the response."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,25 +8,25 @@ from domain.errors import BlobError
 
 T = TypeVar("T")
 
-# Seconds between the questions: together, longer than a database takes to be restarted or to hand over.
+# Seconds between the attempts: together, longer than a database takes to restart or to fail over.
 WAITS = (0.1, 0.3, 1.0, 3.0, 6.0)
-PATIENCE = 30.0  # seconds in all; the client waits for its answer meanwhile
+PATIENCE = 30.0  # seconds in all, for which the client waits for its response
 
 
-async def settle(ask: Callable[[], Awaitable[T]], lost: BlobError, waits: Sequence[float] = WAITS) -> T:
-    """What `ask` tells of the commit whose answer was `lost`. Raises `lost` if the database tells nothing in time.
+async def resolve(check: Callable[[], Awaitable[T]], error: BlobError, waits: Sequence[float] = WAITS) -> T:
+    """Return what `check` finds out about the commit that failed with `error`. Raise `error` if that takes too long.
 
-    `ask` is called again while it raises what is temporary, so it may find what an earlier call of it has changed.
+    `check` is called again after each temporary error, so it may meet the changes of its own earlier call.
     """
     try:
         async with asyncio.timeout(PATIENCE):
             for wait in (*waits, None):
                 try:
-                    return await ask()
-                except BlobError as error:
-                    if not error.temporary or wait is None:
+                    return await check()
+                except BlobError as failed:
+                    if not failed.temporary or wait is None:
                         raise
                 await asyncio.sleep(wait)
     except (BlobError, TimeoutError):
         pass
-    raise lost
+    raise error

@@ -1,8 +1,7 @@
-"""Verify blobs: each has its object, of the right size, and, if that is wanted, with the right SHA-256.
+"""Verify blobs: each has its object, of the right size, and with the right SHA-256 in a deep verification.
 
-Nothing is removed here: see drop_missing.py. A blob may be replaced or deleted while its object is looked at. So what
-looks wrong is wrong only if the blob is still there afterwards, in the same version: for as long as a blob names an
-object, nobody else touches that.
+Nothing is removed here: see drop_missing.py. A blob may be replaced or deleted while its object is verified. So a
+defect counts only if the same version is still current afterwards: no object is deleted while a blob names it.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -13,21 +12,21 @@ from application.concurrency import for_each
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import BlobReader
 from application.uploads.intake import Intake
-from application.verification.findings import BackendReport, Defect, Finding
+from application.verification.report import BackendReport, Defect, Finding
 from domain.blob import Blob, Digest, ObjectKey
 from domain.errors import BlobError, NotFound
 
 PAGE = 1000
-HELD = 10_000  # rows that one run may drop on a storage: they are held in memory
+HELD = 10_000  # rows that one run may drop on a storage, because they are held in memory
 ANY_SIZE = 2**63
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyBlobs:
-    """Look at the object of each blob, on the side that `side_of` the backend gives; None means not to look."""
+    """Verify the object of each blob. `report_on` returns the report on a backend, or None to skip its blobs."""
 
     blobs: BlobReader
-    side_of: Callable[[str], BackendReport | None]
+    report_on: Callable[[str], BackendReport | None]
     deep: bool
     at_once: int
 
@@ -43,35 +42,35 @@ class VerifyBlobs:
             after = page[-1].location.key
 
     async def _check(self, blob: Blob) -> None:
-        side = self.side_of(blob.location.backend)
-        if side is None:
+        report = self.report_on(blob.location.backend)
+        if report is None:
             return
-        side.tally.blobs += 1
-        side.tally.bytes += blob.size
-        side.watcher.reached("blobs", blob.location.key)
-        if side.store is None or side.tally.unverified:
+        report.counts.blobs += 1
+        report.counts.bytes += blob.size
+        report.listener.reached("blobs", blob.location.key)
+        if report.store is None or report.counts.unverified:
             return
-        finding = await self._look(side, side.store, blob)
+        finding = await self._verify(report, report.store, blob)
         if finding is None or not await self._is_current(blob):
             return
-        if finding.fault is Defect.MISSING:
-            side.tally.missing += 1
-            if side.repair is not None and side.repair.drop_missing:
-                if len(side.held) < HELD:
-                    side.held.append(finding)
+        if finding.defect is Defect.MISSING:
+            report.counts.missing += 1
+            if report.repair is not None and report.repair.drop_missing:
+                if len(report.held) < HELD:
+                    report.held.append(finding)
                     return
                 finding = replace(finding, detail=f"{finding.detail} Run this again to drop its row.")
-        side.tell(finding)
+        report.add(finding)
 
-    async def _look(self, side: BackendReport, store: BlobStore, blob: Blob) -> Finding | None:
+    async def _verify(self, report: BackendReport, store: BlobStore, blob: Blob) -> Finding | None:
         try:
-            wrong = await self._wrong(store, blob)
-        except BlobError as fault:
-            return Finding(Defect.UNREADABLE, blob.location, side.failed(fault), blob)
-        side.worked()
-        return wrong
+            found = await self._defect(store, blob)
+        except BlobError as error:
+            return Finding(Defect.UNREADABLE, blob.location, report.record_failure(error), blob)
+        report.record_success()
+        return found
 
-    async def _wrong(self, store: BlobStore, blob: Blob) -> Finding | None:
+    async def _defect(self, store: BlobStore, blob: Blob) -> Finding | None:
         key = blob.location.key
         try:
             size, digest = await (_read(store, key) if self.deep else _stat(store, key))
@@ -104,7 +103,7 @@ async def _read(store: BlobStore, key: ObjectKey) -> tuple[int, Digest]:
 
 
 async def _gone(store: BlobStore, blob: Blob, error: BlobError) -> Finding:
-    """An object that was not found may still be there in part: then it is none that is missing."""
+    """Distinguish a missing object from one of which parts are missing: `stat` finds the latter."""
     try:
         await store.stat(blob.location.key)
     except NotFound:

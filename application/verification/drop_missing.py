@@ -1,7 +1,7 @@
-"""Drop the rows of blobs whose objects are missing, once it is known how many those are.
+"""Drop the rows of blobs whose objects are missing, once all of them are counted.
 
-On a wrong or unmounted disk nearly all are missing, and not one row may go. So all blobs are looked at before the first
-row is dropped.
+On a wrong or unmounted disk nearly all objects are missing, and no row may be dropped. So all blobs are verified before
+the first row is dropped.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from application.ownership.sample import is_there, too_many
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import UnitOfWorkFactory
-from application.verification.findings import BackendReport, Finding
+from application.verification.report import BackendReport, Finding
 from domain.blob import Blob
 from domain.errors import BlobError, NotFound, PreconditionFailed
 from domain.precondition import Precondition
@@ -18,43 +18,43 @@ from domain.precondition import Precondition
 
 @dataclass(frozen=True, slots=True)
 class DropMissing:
-    """Drop what a side holds, unless too many are missing. Then nothing else is repaired there either.
+    """Drop the rows of the findings that a report holds. If too many are missing, forbid any repair instead.
 
-    `recognise` raises if the storage is not the one that the database knows, by now.
+    `recognise` raises if the storage is no longer the one that the database knows.
     """
 
     units: UnitOfWorkFactory
     recognise: Callable[[str], Awaitable[object]]
 
-    async def __call__(self, side: BackendReport) -> None:
-        await self._decide(side)
-        while side.repair is not None and side.store is not None and side.held:
-            found = await self._drop(side.store, side.held[-1])
-            side.held.pop()
+    async def __call__(self, report: BackendReport) -> None:
+        await self._decide(report)
+        while report.repair is not None and report.store is not None and report.held:
+            found = await self._drop(report.store, report.held[-1])
+            report.held.pop()
             if found is not None:
-                side.tell(found)
-        side.tell_held()
+                report.add(found)
+        report.add_held()
 
-    async def _decide(self, side: BackendReport) -> None:
-        if side.repair is None:
+    async def _decide(self, report: BackendReport) -> None:
+        if report.repair is None:
             return
-        tally = side.tally
-        if tally.unverified:
-            side.refuse("Not all of it could be verified.")
-        elif too_many(tally.missing, tally.blobs) and not side.repair.even_if_missing:
-            side.refuse(
-                f"The objects of {tally.missing:,} of {tally.blobs:,} blobs are missing. Is this the right disk, bucket"
-                " or folder? If so, and they are lost, add --even-if-missing."
+        counts = report.counts
+        if counts.unverified:
+            report.forbid_repair("Not all of it could be verified.")
+        elif too_many(counts.missing, counts.blobs) and not report.repair.even_if_missing:
+            report.forbid_repair(
+                f"The objects of {counts.missing:,} of {counts.blobs:,} blobs are missing. Is this the right disk,"
+                " bucket or folder? If so, and they are lost, add --even-if-missing."
             )
-        elif side.held:
+        elif report.held:
             try:
-                await self.recognise(tally.backend)
-            except BlobError as fault:
-                side.give_up(fault)
-                side.refuse(fault.detail)
+                await self.recognise(counts.backend)
+            except BlobError as error:
+                report.stop(error)
+                report.forbid_repair(error.detail)
 
     async def _drop(self, store: BlobStore, finding: Finding) -> Finding | None:
-        """Return the finding to report: none if the blob has changed, or its object is there again."""
+        """Return the finding to report, or None if the blob has changed or its object is back."""
         assert finding.blob is not None
         try:
             if await is_there(store, finding.blob.location.key):
@@ -64,7 +64,7 @@ class DropMissing:
         return replace(finding, repaired=True) if await self._remove(finding.blob) else None
 
     async def _remove(self, blob: Blob) -> bool:
-        """Remove this very version. False if there is another by now, or none."""
+        """Remove this version. Return False if another one is current, or none."""
         async with self.units() as work:
             try:
                 removed = await work.blobs.remove(blob.id, Precondition(etags=frozenset({blob.etag})))

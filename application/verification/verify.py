@@ -1,7 +1,7 @@
-"""Verify: every blob has its object, and every object has a blob, an upload, or waits to be deleted.
+"""Verify: every blob has its object, and every object has a blob or an upload, or is garbage.
 
-It may run beside servers, for any number of blobs, and changes nothing unless it is to repair. Two passes go through
-all rows and through all objects, in the order of the keys, and keep no more than a page of either.
+A verification may run next to servers, for any number of blobs, and changes nothing without a repair. One pass reads
+all rows and one lists all objects, in the order of their keys, with a page of either in memory.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from application.ports.metadata import BacklogReader, BlobReader, KnownStorage, 
 from application.stores import Stores
 from application.verification.blobs import VerifyBlobs
 from application.verification.drop_missing import DropMissing
-from application.verification.findings import (
+from application.verification.objects import VerifyObjects
+from application.verification.report import (
     BackendReport,
     Counts,
     Repair,
@@ -25,7 +26,6 @@ from application.verification.findings import (
     Verified,
     VerifyOptions,
 )
-from application.verification.objects import VerifyObjects
 from domain.errors import BlobError
 
 AT_ONCE = 8
@@ -41,16 +41,16 @@ async def wait(time: timedelta) -> None:
 
 
 async def acquired(backend: str, wait: Callable[[timedelta], Awaitable[None]]) -> None:
-    """Any storage may be repaired."""
+    """Allow every repair, without a wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Look at all that is `wanted`, and tell a watcher of each fault.
+    """Verify the backends in the `options`, and pass each finding to the `listener`.
 
-    A storage that can't be reached does not keep the others from being verified. `recognise` raises for a storage that
-    is not the one that the database knows; `acquire` waits until the database may delete there, and raises if it may
-    not; `may_delete` says whether it still may. `at_once`: how many objects are looked at, or read, at the same time.
+    The other storages are verified even if one can't be reached. `recognise` raises for a storage that is not the one
+    that the database knows. `acquire` waits until the database may delete there, and raises if it may not; `may_delete`
+    returns whether it still may. `at_once`: the number of objects that are verified concurrently.
     """
 
     units: UnitOfWorkFactory
@@ -64,63 +64,63 @@ class Verify:
     now: Callable[[], datetime] = utc_now
     at_once: int = AT_ONCE
 
-    async def __call__(self, wanted: VerifyOptions, watcher: VerificationListener) -> Verified:
-        sides: dict[str, BackendReport] = {}
+    async def __call__(self, options: VerifyOptions, listener: VerificationListener) -> Verified:
+        reports: dict[str, BackendReport] = {}
 
-        def side_of(backend: str) -> BackendReport | None:
-            if wanted.backends is not None and backend not in wanted.backends:
+        def report_on(backend: str) -> BackendReport | None:
+            if options.backends is not None and backend not in options.backends:
                 return None
-            if backend not in sides:
+            if backend not in reports:
                 store = self.stores.by_name.get(backend)
                 counts = Counts(backend, unverified="" if store else NOT_CONFIGURED)
-                sides[backend] = BackendReport(counts, store, watcher)
-            return sides[backend]
+                reports[backend] = BackendReport(counts, store, listener)
+            return reports[backend]
 
         stopped = ""
         try:
             for backend in self.stores.by_name:
-                if side := side_of(backend):
-                    await self._begin(side, wanted.repair)
-            await VerifyBlobs(self.blobs, side_of, wanted.deep, self.at_once)()
-            for side in [*sides.values()]:
-                await DropMissing(self.units, self.recognise)(side)
-                if side.store is not None and not side.tally.unverified:
-                    await self._objects(side, side.store)
-            await self._count_backlog(sides)
-        except BlobError as fault:
-            stopped = str(fault)
-        for side in sides.values():
-            side.tell_held()
-        return Verified(tuple(sides[name].tally for name in sorted(sides)), stopped)
+                if report := report_on(backend):
+                    await self._begin(report, options.repair)
+            await VerifyBlobs(self.blobs, report_on, options.deep, self.at_once)()
+            for report in [*reports.values()]:
+                await DropMissing(self.units, self.recognise)(report)
+                if report.store is not None and not report.counts.unverified:
+                    await self._objects(report, report.store)
+            await self._count_backlog(reports)
+        except BlobError as error:
+            stopped = str(error)
+        for report in reports.values():
+            report.add_held()
+        return Verified(tuple(reports[name].counts for name in sorted(reports)), stopped)
 
     @property
     def _objects(self) -> VerifyObjects:
         return VerifyObjects(self.named, self.recognise, self.may_delete, self.now, self.at_once)
 
-    async def _begin(self, side: BackendReport, repair: Repair | None) -> None:
-        assert side.store is not None
+    async def _begin(self, report: BackendReport, repair: Repair | None) -> None:
+        assert report.store is not None
         try:
-            await self.recognise(side.tally.backend)
-            await side.store.check()
-        except BlobError as fault:
-            side.give_up(fault)
+            await self.recognise(report.counts.backend)
+            await report.store.check()
+        except BlobError as error:
+            report.stop(error)
             return
         if repair is not None:
-            await self._allow(side, side.store, repair)
+            await self._allow(report, report.store, repair)
 
-    async def _allow(self, side: BackendReport, store: BlobStore, repair: Repair) -> None:
-        """Let the storage be repaired, or note why not."""
+    async def _allow(self, report: BackendReport, store: BlobStore, repair: Repair) -> None:
+        """Allow the repair of the storage, or record why not."""
         try:
-            await self.acquire(side.tally.backend, wait)
-        except BlobError as fault:
-            side.tally.not_repaired = fault.detail
+            await self.acquire(report.counts.backend, wait)
+        except BlobError as error:
+            report.counts.not_repaired = error.detail
             return
-        if repair.even_if_most_are or await self._objects.matches(side, store):
-            side.repair = repair
-        elif not side.tally.unverified:
-            side.tally.not_repaired = NO_MATCH
+        if repair.even_if_most_are or await self._objects.matches(report, store):
+            report.repair = repair
+        elif not report.counts.unverified:
+            report.counts.not_repaired = NO_MATCH
 
-    async def _count_backlog(self, sides: dict[str, BackendReport]) -> None:
+    async def _count_backlog(self, reports: dict[str, BackendReport]) -> None:
         for backlog in await self.backlog():
-            if side := sides.get(backlog.backend):
-                side.tally.uploads, side.tally.garbage = backlog.uploads, backlog.garbage
+            if report := reports.get(backlog.backend):
+                report.counts.uploads, report.counts.garbage = backlog.uploads, backlog.garbage

@@ -26,9 +26,9 @@ from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
 from application.blobs.fetch import FetchBlob
 from application.blobs.list import ListBlobs
-from application.blobs.store import StoreBlob, lease_for
+from application.blobs.store import StoreBlob
 from application.checks.database import CheckDatabase
-from application.checks.readiness import CheckReady
+from application.checks.readiness import PROBE_LEASE, CheckReady
 from application.checks.storage import CheckStorage
 from application.maintenance.reap import Reap
 from application.ownership.adopt import AdoptStorage
@@ -39,6 +39,7 @@ from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening, Tables
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads, lease_for
 from application.uploads.retry import Retry
 from application.verification.verify import Verify
 from domain.blob import ObjectKey
@@ -240,13 +241,13 @@ class Container(containers.DeclarativeContainer):
     )
 
     _grace = providers.Factory(timedelta, seconds=_given.readers_grace)
+    uploads = providers.Singleton(Uploads, metadata, stores, lease=providers.Callable(_lease, settings))
+    probes = providers.Singleton(Uploads, metadata, stores, lease=PROBE_LEASE)
     store_blob = providers.Singleton(
         StoreBlob,
-        metadata,
-        stores,
+        uploads,
         new_key=ObjectKey.random,
         max_bytes=_given.max_blob_bytes,
-        lease=providers.Callable(_lease, settings),
         grace=_grace,
         retry=providers.Callable(_retry, settings, observer),
     )
@@ -254,7 +255,7 @@ class Container(containers.DeclarativeContainer):
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
     delete_blob = providers.Singleton(DeleteBlob, metadata, grace=_grace)
     mark_storage = providers.Singleton(
-        MarkStorage, metadata, metadata.provided.blobs, metadata.provided.known_storage, stores, ObjectKey.random
+        MarkStorage, uploads, metadata.provided.blobs, metadata.provided.known_storage, ObjectKey.random
     )
     ownership = providers.Singleton(Ownership, mark_storage, providers.Callable(interval_for, _given.reap_interval))
     # The commands leave the interval as it is.
@@ -273,11 +274,11 @@ class Container(containers.DeclarativeContainer):
         may_delete=ownership_for_a_while.provided.may_delete,
     )
     check_database = providers.Singleton(
-        CheckDatabase, metadata, blobs=metadata.provided.blobs, new_key=ObjectKey.random
+        CheckDatabase, uploads, blobs=metadata.provided.blobs, new_key=ObjectKey.random
     )
     check_storage = providers.Singleton(
-        CheckStorage, metadata, stores, new_key=ObjectKey.random, recognise=ownership.provided.recognise
+        CheckStorage, uploads, new_key=ObjectKey.random, recognise=ownership.provided.recognise
     )
     check_ready = providers.Singleton(
-        CheckReady, metadata, stores, new_key=ObjectKey.random, recognise=ownership.provided.recognise
+        CheckReady, probes, new_key=ObjectKey.random, recognise=ownership.provided.recognise
     )

@@ -121,9 +121,9 @@ async def check_start(container: Container) -> Started:
 async def _try_writes(container: Container, active: str) -> BlobError | None:
     steps = await container.check_storage()(active)
     step = steps[-1]
-    if step.fault is None or step.fault.kind is Kind.NO_SPACE:
-        return step.fault
-    raise StartError(advice.about_start(active, step, step.fault, container.settings()))
+    if step.error is None or step.error.kind is Kind.NO_SPACE:
+        return step.error
+    raise StartError(advice.about_start(active, step, step.error, container.settings()))
 
 
 @asynccontextmanager
@@ -247,8 +247,8 @@ async def _reap_once(reap: Reap, backend: str, observer: Observer) -> bool:
         # The reaper outlives its own faults: without it, the storage would fill up unseen.
         LOG.exception("reaping failed", storage=backend)
     else:
-        observer.reaped(backend, reaped.deleted, len(reaped.faults))
-        for kept in reaped.faults:
+        observer.reaped(backend, reaped.deleted, len(reaped.errors))
+        for kept in reaped.errors:
             LOG.warning("an object could not be deleted", fault=str(kept))
         return reaped.more
     return False

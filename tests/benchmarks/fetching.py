@@ -14,10 +14,12 @@ from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from application.blobs.fetch import FetchBlob
-from application.blobs.store import NewBlob, StoreBlob
+from application.blobs.store import StoreBlob
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from domain.blob import BlobId, ObjectKey
 from tests.benchmarks.figures import Figures
+from tests.integration.drive import new_blob
 
 SIZE = 1024
 ROUNDS = 31
@@ -33,9 +35,9 @@ async def measure(folder: Path, figures: Figures) -> None:
     ):
         await files.check()
         stores = Stores("fs", {"fs": files})
-        store = StoreBlob(metadata, stores, ObjectKey.random, SIZE)
+        store = StoreBlob(Uploads(metadata, stores), ObjectKey.random, SIZE)
         fetch = FetchBlob(metadata.blobs, stores, metadata)
-        blobs = [(await store(NewBlob(BlobId(f"blob {number}"), _bytes()))).blob for number in range(100)]
+        blobs = [(await store(new_blob(BlobId(f"blob {number}"), _bytes()))).blob for number in range(100)]
         paths = {blob.id.value: files.path(blob.location.key) for blob in blobs}
         ids = [blob.id for blob in blobs]
         rows = sqlite3.connect(folder / "rows.db", check_same_thread=False)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from adapters.sql.schema import EPOCH
+from adapters.sql.tables import time_of
 from tests.backends.run import Backends
 from tests.check.command import check, drivebay, drivebay_apart, environment
 from tests.check.told import SECRET, fault, prepare, steps
@@ -105,7 +105,8 @@ class TestAllIsWell:
     def test_clocks_that_differ(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         prepare(tmp_path)
         for seconds, told in ((3600, "3600.0 s ahead"), (-3600, "3600.0 s behind")):
-            monkeypatch.setattr("adapters.sql.schema.EPOCH", EPOCH + timedelta(seconds=seconds))
+            shift = timedelta(seconds=seconds)
+            monkeypatch.setattr("adapters.sql.schema.time_of", lambda now, shift=shift: time_of(now) + shift)
             found = check(tmp_path).parts["database"]
             assert (found["state"], found["detail"].endswith(f", its clock {told}")) == ("ok", True), found
             assert found["to_do"].startswith("Let both machines set their clocks by NTP")

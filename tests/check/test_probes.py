@@ -13,6 +13,7 @@ from application.checks.database import CheckDatabase
 from application.checks.storage import PROBE, CheckStorage
 from application.ports.blob_store import Stored
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import Kind, Unavailable
 
@@ -122,13 +123,13 @@ async def keys(store: MemoryBlobStore) -> list[ObjectKey]:
 
 
 def checking(store: MemoryBlobStore, metadata: MemoryMetadata) -> CheckStorage:
-    return CheckStorage(metadata, Stores("memory", {"memory": store}), ObjectKey.random)
+    return CheckStorage(Uploads(metadata, Stores("memory", {"memory": store})), ObjectKey.random)
 
 
 async def test_a_storage_that_works() -> None:
     store, metadata = MemoryBlobStore(), MemoryMetadata()
     steps = await checking(store, metadata)("memory")
-    assert [(step.name, step.fault) for step in steps] == [(name, None) for name in ALL]
+    assert [(step.name, step.error) for step in steps] == [(name, None) for name in ALL]
     assert (await keys(store), metadata.upload_rows, metadata.garbage_rows) == ([], {}, {})
     assert set(PROBE) == set(range(256))
 
@@ -154,9 +155,9 @@ async def test_a_storage_that_does_not_keep_its_word(store: Any, step: str) -> N
     broken = store()
     *well, last = await checking(broken, MemoryMetadata())("memory")
     assert [each.name for each in [*well, last]] == ALL[: ALL.index(step) + 1]
-    assert not [each for each in well if each.fault]
-    assert last.fault is not None
-    assert last.fault.kind is Kind.INTEGRITY
+    assert not [each for each in well if each.error]
+    assert last.error is not None
+    assert last.error.kind is Kind.INTEGRITY
     assert await keys(broken) == []
 
 
@@ -164,7 +165,7 @@ async def test_a_storage_that_does_not_keep_its_word(store: Any, step: str) -> N
 async def test_a_storage_that_fails(step: str) -> None:
     store, metadata = Fails(step), MemoryMetadata()
     steps = await checking(store, metadata)("memory")
-    assert (steps[-1].name, steps[-1].fault) == (step, FAULT)
+    assert (steps[-1].name, steps[-1].error) == (step, FAULT)
     assert (await keys(store), metadata.upload_rows) == ([], {})
     # A write that seemed to fail may land late: the reaper sees to it.
     assert len(metadata.garbage_rows) == (step != "reach")
@@ -187,8 +188,8 @@ async def _check(store: MemoryBlobStore, metadata: MemoryMetadata) -> None:
 
 async def test_the_database_is_left_as_it_was() -> None:
     metadata = MemoryMetadata()
-    steps = await CheckDatabase(metadata, metadata.blobs, ObjectKey.random)("memory")
-    assert [(step.name, step.fault) for step in steps] == [
+    steps = await CheckDatabase(Uploads(metadata, Stores("", {})), metadata.blobs, ObjectKey.random)("memory")
+    assert [(step.name, step.error) for step in steps] == [
         (name, None) for name in ("read", "write", "change", "delete")
     ]
     assert (metadata.upload_rows, metadata.garbage_rows, metadata.blob_rows) == ({}, {}, {})

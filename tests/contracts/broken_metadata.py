@@ -62,8 +62,8 @@ class _Mangling(_Blobs):
     def mangled(self, blob_id: str) -> str:
         raise NotImplementedError
 
-    async def get(self, blob_id: BlobId) -> Blob:
-        return await super().get(BlobId(self.mangled(blob_id.value)))
+    async def find(self, blob_id: BlobId) -> Blob | None:
+        return await super().find(BlobId(self.mangled(blob_id.value)))
 
     async def put(self, draft: Draft, precondition: Precondition) -> Published:
         key = BlobId(self.mangled(draft.id.value))
@@ -220,8 +220,9 @@ class DoesNotSayWhenItWasRead(Tampered):
     """Nobody knows whether the second of a version is over."""
 
     class Blobs(_Blobs):
-        async def get(self, blob_id: BlobId) -> Blob:
-            return replace(await super().get(blob_id), read_at=None)
+        async def find(self, blob_id: BlobId) -> Blob | None:
+            found = await super().find(blob_id)
+            return found and replace(found, read_at=None)
 
 
 @caught_by(MetadataContract.test_each_version_is_later_than_the_one_before)
@@ -433,6 +434,17 @@ class DoesNotNameWhatIsNotThere(Tampered):
                 raise type(error)(error.detail) from None
 
 
+@caught_by(MetadataContract.test_a_blob_that_may_be_absent_is_looked_for)
+class RaisesWhereNothingIsFound(Tampered):
+    """A caller that asks whether there is a blob gets an error if there is none."""
+
+    class Blobs(_Blobs):
+        async def find(self, blob_id: BlobId) -> Blob | None:
+            if (found := await super().find(blob_id)) is None:
+                raise NotFound(subject=blob_id)
+            return found
+
+
 @caught_by(MetadataContract.test_create_only_refuses_what_exists)
 class UpsertsAlways(Tampered):
     """Create only is taken for a wish."""
@@ -472,8 +484,8 @@ class ReadsWhatIsCommittedAlone(Tampered):
     """Writes wait for the commit, and reads go past them."""
 
     class Blobs(_Blobs):
-        async def get(self, blob_id: BlobId) -> Blob:
-            return await _Blobs(_Changes(self._rows._committed), self._now).get(blob_id)
+        async def find(self, blob_id: BlobId) -> Blob | None:
+            return await _Blobs(_Changes(self._rows._committed), self._now).find(blob_id)
 
 
 @caught_by(MetadataContract.test_units_at_once_happen_each_by_itself)
@@ -494,10 +506,11 @@ class ReadsInTwoSteps(Tampered):
     """Two queries for one version: a replace fits in between."""
 
     class Blobs(_Blobs):
-        async def get(self, blob_id: BlobId) -> Blob:
-            first = await super().get(blob_id)
+        async def find(self, blob_id: BlobId) -> Blob | None:
+            first = await super().find(blob_id)
             await asyncio.sleep(0)
-            return replace(first, content_type=(await super().get(blob_id)).content_type)
+            second = await super().find(blob_id)
+            return first and second and replace(first, content_type=second.content_type)
 
 
 @caught_by(MetadataContract.test_a_unit_that_is_not_committed_changes_nothing)
@@ -574,10 +587,10 @@ class CachesReads(Tampered):
     """What was once read is read again."""
 
     class Blobs(_Blobs):
-        async def get(self, blob_id: BlobId) -> Blob:
-            self.read: dict[BlobId, Blob] = getattr(self, "read", {})
+        async def find(self, blob_id: BlobId) -> Blob | None:
+            self.read: dict[BlobId, Blob | None] = getattr(self, "read", {})
             if blob_id not in self.read:
-                self.read[blob_id] = await super().get(blob_id)
+                self.read[blob_id] = await super().find(blob_id)
             return self.read[blob_id]
 
 

@@ -370,6 +370,13 @@ class MetadataContract:
         between = ObjectKey(f"{int(keys[9].value, 16) + 1:032x}")
         assert await metadata.blobs.by_key(between, 1000) == versions[10:]
 
+    async def test_a_blob_that_may_be_absent_is_looked_for(self, metadata: Metadata) -> None:
+        await put(metadata, version := blob())
+        async with metadata() as work:
+            for blobs in (metadata.blobs, work.blobs):
+                assert await blobs.find(version.id) == version
+                assert await blobs.find(BlobId("nobody's")) is None
+
     async def test_what_is_not_there_is_named(self, metadata: Metadata) -> None:
         with pytest.raises(BlobError) as caught:
             await metadata.blobs.get(BlobId("nobody's"))

@@ -20,14 +20,14 @@ from sqlalchemy.util import await_only
 
 from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql import listing, unit_of_work
-from adapters.metadata.sql.unit_of_work import EPOCH, SqlMetadata, SqlUnitOfWork
+from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
 from adapters.sql.database import Database
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, MICROSECOND, STORAGES, UPLOADS, DatabaseNow
+from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, STORAGES, UPLOADS, DatabaseNow, time_of
 from application.ports.schema import Opening
 from domain.blob import BlobId
 from domain.errors import BlobError, Kind
@@ -97,7 +97,7 @@ class DatabaseContract(MetadataContract):
         def select(connection: Connection) -> int:
             return connection.scalars(sa.select(DatabaseNow())).one()
 
-        return EPOCH + await self.tables.read(select) * MICROSECOND
+        return time_of(await self.tables.read(select))
 
     async def test_many_processes_may_set_it_up_at_once(self, database: Database, another: "list[Database]") -> None:
         together = [database, *another]

@@ -13,9 +13,10 @@ from application.blobs.store import NewBlob, StoreBlob, StoredBlob
 from application.ownership.ownership import Ownership, Standing
 from application.ports.metadata import Garbage, KnownStorage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads, WrittenObject
 from application.uploads.replay import ReplayableBody
 from domain.blob import BlobId, Draft, Location, ObjectKey
-from domain.precondition import ANY, Precondition
+from domain.precondition import ANY
 from entrypoints.composition.container import Container
 from tests.contracts.broken_layers import RepeatsPuts
 
@@ -70,7 +71,7 @@ def garbage_deleted_before_the_commit(container: Container) -> None:
 
 @plant
 def leases_that_are_not_renewed(container: Container) -> None:
-    container.store_blob.add_kwargs(monotonic=lambda: 0.0)
+    container.uploads.add_kwargs(monotonic=lambda: 0.0)
 
 
 @plant
@@ -83,12 +84,13 @@ def an_answer_before_the_commit(_: Container) -> None:
     publish = StoreBlob._publish
     under_way = set()
 
-    async def answer_first(store: StoreBlob, draft: Draft, precondition: Precondition) -> StoredBlob:
+    async def answer_first(store: StoreBlob, blob_id: BlobId, written: WrittenObject, new: NewBlob) -> StoredBlob:
         async def later() -> None:
             await asyncio.sleep(LATER)
-            await publish(store, draft, precondition)
+            await publish(store, blob_id, written, new)
 
         under_way.add(asyncio.create_task(later()))
+        draft = Draft(blob_id, written.location, written.size, written.digest, new.content_type)
         return StoredBlob(draft.published(datetime.now(UTC)), replaced=False)
 
     _set(StoreBlob, "_publish", answer_first)
@@ -96,32 +98,35 @@ def an_answer_before_the_commit(_: Container) -> None:
 
 @plant
 def cleaning_up_by_the_blobs_id(_: Container) -> None:
-    write = StoreBlob._write
+    append = StoreBlob._append
 
-    async def write_or_clean_up(store: StoreBlob, location: Location, new: NewBlob, body: ReplayableBody) -> Draft:
+    async def append_or_clean_up(
+        store: StoreBlob, location: Location, new: NewBlob, body: ReplayableBody
+    ) -> WrittenObject:
         try:
-            return await write(store, location, new, body)
+            return await append(store, location, new, body)
         except BaseException:
-            assert isinstance(new.id, BlobId)
-            async with store.units() as work:
-                await work.blobs.remove(new.id, ANY)
+            assert new.source.id is not None
+            async with store.uploads.units() as work:
+                await work.blobs.remove(new.source.id, ANY)
                 await work.commit()
             raise
 
-    _set(StoreBlob, "_write", write_or_clean_up)
+    _set(StoreBlob, "_append", append_or_clean_up)
 
 
 @plant
 def objects_deleted_whatever_became_of_the_commit(_: Container) -> None:
     @asynccontextmanager
-    async def deleted_if_it_fails(store: StoreBlob, location: Location) -> AsyncIterator[None]:
+    async def deleted_on_error(uploads: Uploads, *locations: Location) -> AsyncIterator[None]:
         try:
             yield
         except BaseException:
-            await store.stores.holding(location).delete(location.key)
+            for location in locations:
+                await uploads.stores.holding(location).delete(location.key)
             raise
 
-    _set(StoreBlob, "_abandoned_if_it_fails", deleted_if_it_fails)
+    _set(Uploads, "discarded_on_error", deleted_on_error)
 
 
 @plant

@@ -62,11 +62,11 @@ def _set_times(container: Container) -> None:
     container.ownership.add_kwargs(monotonic=itertools.count(step=3600).__next__)
     if BRIEF in os.environ:
         brief = timedelta(seconds=float(os.environ[BRIEF]))
-        container.store_blob.add_kwargs(lease=brief)
+        container.uploads.add_kwargs(lease=brief)
         container.reap.add_kwargs(claim=brief, again=brief)
     else:
         hours = itertools.count(step=3600)
-        container.store_blob.add_kwargs(monotonic=hours.__next__)
+        container.uploads.add_kwargs(monotonic=hours.__next__)
 
 
 class WithPoints:
@@ -105,7 +105,7 @@ class WithPoints:
         match what:
             case "reap":
                 reaped = await self._reap(self._storage)
-                return {"deleted": reaped.deleted, "faults": [str(fault) for fault in reaped.faults]}
+                return {"deleted": reaped.deleted, "faults": [str(fault) for fault in reaped.errors]}
             case "keep":
                 return (await self._ownership.keep(self._storage)).value
             case "forget":

@@ -20,7 +20,8 @@ def configure(container: Container) -> None:
         timedelta(seconds=float(os.environ.get(name, default)))
         for name, default in (("LEASE", "600"), ("GRACE", "0.5"), ("AGAIN", "0.5"), ("CLAIM", "5"))
     )
-    container.store_blob.add_kwargs(lease=lease, grace=grace)
+    container.uploads.add_kwargs(lease=lease)
+    container.store_blob.add_kwargs(grace=grace)
     container.delete_blob.add_kwargs(grace=grace)
     container.reap.add_kwargs(again=again, claim=claim)
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,13 +12,13 @@ from sqlalchemy import event
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
-from application.blobs.store import GRACE, NewBlob, StoredBlob
+from application.blobs.store import GRACE, StoredBlob
 from application.maintenance.reap import AGAIN
 from application.stores import Stores
 from domain.errors import Kind
 from domain.precondition import Precondition
 from tests.contracts.blob_store import refused
-from tests.integration.drive import ID, Drive, Time
+from tests.integration.drive import ID, Drive, Time, new_blob, with_uploads
 
 DAY = timedelta(days=1)
 UNIX_EPOCH = 2440587.5  # as a Julian day
@@ -47,7 +46,7 @@ async def drive(tmp_path: Path, database_time: Time) -> AsyncIterator[Drive]:
     ):
         await files.check()
         drive = Drive(metadata, Stores("fs", {"fs": files}), Time())
-        drive.store = replace(drive.store, monotonic=time.monotonic)  # which never jumps
+        drive.store = with_uploads(drive.store, monotonic=time.monotonic)  # which never jumps
         yield drive
 
 
@@ -56,7 +55,7 @@ class Upload:
 
     def __init__(self, drive: Drive) -> None:
         self._sent, self._goes_on = asyncio.Event(), asyncio.Event()
-        self._storing = asyncio.create_task(drive.store(NewBlob(ID, self._bytes())))
+        self._storing = asyncio.create_task(drive.store(new_blob(ID, self._bytes())))
 
     async def _bytes(self) -> AsyncIterator[bytes]:
         yield b"new, "

@@ -19,7 +19,7 @@ from domain.blob import ObjectKey
 from domain.errors import Kind
 from tests.contracts.blob_store import MIB, chunked, pattern, refused
 from tests.faults.disks import RecordingOs
-from tests.integration.drive import Drive, Time
+from tests.integration.drive import Drive, Time, with_uploads
 
 KEY = ObjectKey("0ab" + "4" * 29)
 NEXT = ObjectKey("0ab" + "5" * 29)
@@ -71,7 +71,7 @@ def name_next(drive: Drive, *names: ObjectKey) -> None:
 
 
 async def test_all_is_durable_before_the_commit(drive: Drive, disk: RecordingOs) -> None:
-    drive.store = replace(drive.store, units=Recorded(drive.metadata, disk.calls))
+    drive.store = with_uploads(drive.store, units=Recorded(drive.metadata, disk.calls))
     name_next(drive, KEY, NEXT)
     await drive.put(DATA)
     assert disk.calls == ["commit", *PUT, "commit"]

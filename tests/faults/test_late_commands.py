@@ -11,7 +11,6 @@ import pytest
 
 from adapters.storage.s3.part_sizes import PART
 from adapters.storage.s3.store import S3Config
-from application.blobs.store import NewBlob
 from domain.blob import BlobId
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
@@ -22,6 +21,7 @@ from tests.backends.run import Backends
 from tests.contracts.blob_store import chunked, pattern
 from tests.contracts.leftovers import no_task_left
 from tests.faults.databases import DEADLINE
+from tests.integration.drive import new_blob
 from tests.proxy import Proxy, Way
 
 ID = BlobId("acknowledged")
@@ -70,7 +70,7 @@ async def test_a_late_command_of_a_failed_attempt_leaves_the_blob_whole(
             cut = data.after(0, Way.TO_SERVER, data.cut)
         severed = control.sever(f"{late} ".encode())
         async with asyncio.timeout(DEADLINE):
-            await container.store_blob()(NewBlob(ID, chunked(DATA)))
+            await container.store_blob()(new_blob(ID, chunked(DATA)))
             assert late == "STOR" or cut.is_set()
             await severed.deliver()
             assert await fetch(container) == DATA
@@ -98,6 +98,6 @@ async def test_a_late_request_to_s3_leaves_the_blob_whole(
         async with drive(given, tmp_path) as container:
             severed = proxy.sever(late)
             async with asyncio.timeout(DEADLINE):
-                await container.store_blob()(NewBlob(ID, chunked(data)))
+                await container.store_blob()(new_blob(ID, chunked(data)))
                 await severed.deliver()
                 assert await fetch(container) == data

@@ -1,14 +1,17 @@
 """The use cases put together on real adapters, with a clock that can be moved."""
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from application.blobs.fetch import FetchBlob
-from application.blobs.store import NewBlob, StoreBlob
+from application.blobs.store import IdentifiedBytes, NewBlob, StoreBlob
 from application.maintenance.reap import Reap, Reaped
 from application.ports.blob_store import BlobStore
 from application.stores import Stores
-from domain.blob import Blob, BlobId, ObjectKey
+from application.uploads.lifecycle import Uploads
+from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ObjectKey
 from domain.precondition import ANY, Precondition
 from tests.contracts.blob_store import each, keys
 from tests.contracts.metadata import Metadata
@@ -33,6 +36,18 @@ class Time:
         self.now += time
 
 
+def new_blob(
+    blob_id: BlobId, chunks: AsyncIterable[bytes], content_type: str = DEFAULT_CONTENT_TYPE, **more: Any
+) -> NewBlob:
+    """A blob to store, whose id is known before its bytes."""
+    return NewBlob(IdentifiedBytes(blob_id, chunks), content_type, **more)
+
+
+def with_uploads(store: StoreBlob, **changes: Any) -> StoreBlob:
+    """The use case with other uploads: their units of work, lease, waits or clock."""
+    return replace(store, uploads=replace(store.uploads, **changes))
+
+
 @dataclass
 class Drive:
     """The use cases put together, and a look at what lies underneath."""
@@ -42,7 +57,8 @@ class Drive:
     time: Time
 
     def __post_init__(self) -> None:
-        self.store = StoreBlob(self.metadata, self.stores, ObjectKey.random, 100_000_000, self.time.monotonic)
+        uploads = Uploads(self.metadata, self.stores, monotonic=self.time.monotonic)
+        self.store = StoreBlob(uploads, ObjectKey.random, 100_000_000)
         self.fetch = FetchBlob(self.metadata.blobs, self.stores, self.metadata)
 
     @property
@@ -50,7 +66,7 @@ class Drive:
         return self.stores.by_name[self.stores.active]
 
     async def put(self, data: bytes, blob_id: BlobId = ID, precondition: Precondition = ANY) -> Blob:
-        return (await self.store(NewBlob(blob_id, each([data]), precondition=precondition))).blob
+        return (await self.store(new_blob(blob_id, each([data]), precondition=precondition))).blob
 
     async def get(self, blob_id: BlobId = ID) -> bytes:
         async with await self.fetch(blob_id) as opened:

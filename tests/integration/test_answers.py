@@ -10,8 +10,9 @@ import pytest
 from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from application.blobs.fetch import FetchBlob, OpenBlob
-from application.blobs.store import NewBlob, StoreBlob
+from application.blobs.store import StoreBlob
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from domain.blob import BlobId, ObjectKey
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.streaming import BlobResponse
@@ -19,6 +20,7 @@ from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.json_form import response as json_form
 from tests.contracts.blob_store import each, pattern
 from tests.contracts.test_blob_stores import open_files
+from tests.integration.drive import new_blob
 
 SIZE = 6_000_000
 FORMS = pytest.mark.parametrize("form", [json_form, raw_form], ids=["json", "raw"])
@@ -54,7 +56,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[OpenBlob]:
         await files.check()
         stores = Stores("fs", {"fs": files})
         blob_id = BlobId("k5")
-        await StoreBlob(metadata, stores, ObjectKey.random, 10**9)(NewBlob(blob_id, each([pattern(SIZE)])))
+        await StoreBlob(Uploads(metadata, stores), ObjectKey.random, 10**9)(new_blob(blob_id, each([pattern(SIZE)])))
         yield await FetchBlob(metadata.blobs, stores, metadata)(blob_id)
         assert [path for path in open_files() if path.startswith(str(tmp_path))] == [], "a file is still open"
 

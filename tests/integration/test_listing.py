@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.metadata.memory import MemoryMetadata, _Blobs, _Changes
-from application.blobs.list import LAST, ListBlobs, end_of
-from domain.blob import Blob, BlobId
+from application.blobs.list import ListBlobs, end_of
+from domain.blob import LAST, Blob, BlobId
 from tests.contracts.metadata import blob, put, remove
 
 texts = st.text(st.sampled_from(f"ab/%_.- \ud7ff\ue000{LAST}"), max_size=6)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,14 +15,15 @@ from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
-from application.blobs.store import NewBlob
+from application.ownership.mark import MarkStorage
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from domain.blob import BlobId, ObjectKey
 from domain.errors import Kind
 from tests.contracts.blob_store import each, refused
 from tests.contracts.metadata import Metadata
-from tests.integration.drive import Drive, Time
+from tests.integration.drive import Drive, Time, new_blob, with_uploads
 from tests.integration.losing import DownFor, LetsOthersIn, LosesAnAnswer
 
 PUBLISHING = 2  # the first commit reserves
@@ -81,7 +81,7 @@ class LostCommitCases:
         await drive.put(b"old", blob_id)
         units = LetsOthersIn(LosesAnAnswer(drive.metadata, PUBLISHING, happens=False), drive.reap)
         with refused(Kind.COMMIT_UNKNOWN):
-            await replace(drive.store, units=units, lease=AT_ONCE)(NewBlob(blob_id, each([b"new"])))
+            await with_uploads(drive.store, units=units, lease=AT_ONCE)(new_blob(blob_id, each([b"new"])))
         assert units.acted
         assert await drive.get(blob_id) == b"old"
         assert len(await drive.objects()) == 1
@@ -93,7 +93,7 @@ class LostCommitCases:
             LosesAnAnswer(drive.metadata, PUBLISHING, happens=True), lambda: drive.put(b"newer", blob_id)
         )
         with refused(Kind.COMMIT_UNKNOWN):
-            await replace(drive.store, units=units)(NewBlob(blob_id, each([b"new"])))
+            await with_uploads(drive.store, units=units)(new_blob(blob_id, each([b"new"])))
         assert units.acted
         assert await drive.get(blob_id) == b"newer"
 
@@ -102,7 +102,7 @@ class LostCommitCases:
     ) -> None:
         down = DownFor(LosesAnAnswer(drive.metadata, PUBLISHING, happens=True), 1)
         with refused(Kind.COMMIT_UNKNOWN):
-            await replace(drive.store, units=down, waits=[])(NewBlob(blob_id, each([b"new"])))
+            await with_uploads(drive.store, units=down, waits=[])(new_blob(blob_id, each([b"new"])))
         assert down.refusals == 0, "the clean-up has no database"
         await drive.reap()
         assert await drive.get(blob_id) == b"new"
@@ -112,9 +112,26 @@ class LostCommitCases:
     ) -> None:
         units = CancelsACommit(drive.metadata, PUBLISHING)
         with pytest.raises(asyncio.CancelledError):
-            await replace(drive.store, units=units)(NewBlob(blob_id, each([b"new"])))
+            await with_uploads(drive.store, units=units)(new_blob(blob_id, each([b"new"])))
         await drive.reap()
         assert await drive.get(blob_id) == b"new"
+
+
+@pytest.mark.parametrize("happens", [True, False])
+async def test_markers_are_known_or_discarded_after_an_unknown_commit(happens: bool) -> None:
+    """The database is asked whether the markers apply."""
+    metadata, disk = MemoryMetadata(), MemoryBlobStore()
+    units = LosesAnAnswer(metadata, PUBLISHING, happens=happens)
+    uploads = Uploads(units, Stores("disk", {"disk": disk}))
+    mark = MarkStorage(uploads, metadata.blobs, metadata.known_storage, ObjectKey.random)
+    if happens:
+        known, is_ours = await mark("disk", timedelta(hours=1))
+        assert is_ours
+        assert known == await metadata.known_storage("disk")
+    else:
+        with refused(Kind.UNAVAILABLE):
+            await mark("disk", timedelta(hours=1))
+        assert (len(metadata.garbage_rows), metadata.upload_rows, metadata.storage_rows) == (2, {}, {})
 
 
 class TestMemory(LostCommitCases):

@@ -22,7 +22,8 @@ from application.ownership.sample import ENOUGH, sample
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import KnownStorage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
-from application.verification.findings import Defect, Repair, Verified, VerifyOptions
+from application.uploads.lifecycle import Uploads
+from application.verification.report import Defect, Repair, Verified, VerifyOptions
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Location, ObjectKey
 from domain.errors import Kind, Unavailable
@@ -101,7 +102,7 @@ class Site:
         self.drive = Drive(self.metadata, stores, self.time)
         self.units = HookedUnits(self.metadata, lambda: self.hook())
         self.mark = MarkStorage(
-            self.units, self.metadata.blobs, self.metadata.known_storage, stores, ObjectKey.random, self.time
+            Uploads(self.units, stores), self.metadata.blobs, self.metadata.known_storage, ObjectKey.random, self.time
         )
         if hasattr(self, "ownership"):
             self.ownership._mark = self.mark
@@ -246,7 +247,10 @@ class TestMarkers:
         store = MemoryBlobStore()
         metadata = MemoryMetadata(time)
         mark = MarkStorage(
-            metadata, metadata.blobs, metadata.known_storage, Stores(backend, {backend: store}), ObjectKey.random
+            Uploads(metadata, Stores(backend, {backend: store})),
+            metadata.blobs,
+            metadata.known_storage,
+            ObjectKey.random,
         )
         ownership = Ownership(mark, INTERVAL)
         await ownership.open(backend)
@@ -264,7 +268,9 @@ class TestAnotherStorage:
 
     async def test_it_is_not_ready_and_becomes_so_when_it_is_back(self, site: Site, disk: MemoryBlobStore) -> None:
         async def faults() -> dict[str, str]:
-            check = CheckReady(site.metadata, site.drive.stores, ObjectKey.random, recognise=site.ownership.recognise)
+            check = CheckReady(
+                Uploads(site.metadata, site.drive.stores), ObjectKey.random, recognise=site.ownership.recognise
+            )
             return {found.part: found.reason for found in await check()}
 
         assert await faults() == {}
@@ -332,7 +338,7 @@ class TestAnotherStorage:
         for wanted in (VerifyOptions(), VerifyOptions(repair=repair)):
             result, notes = await site.verify(wanted)
             assert (notes.findings, result.complete) == ([], False)
-            assert "its marker is missing" in result.tallies[0].unverified
+            assert "its marker is missing" in result.counts[0].unverified
         assert (len(site.metadata.blob_rows), await keys(elsewhere)) == (3, [orphan])
 
     async def test_no_row_is_dropped_if_it_vanishes_during_a_verification(
@@ -352,7 +358,7 @@ class TestAnotherStorage:
         site.mount(VanishesAtLast(disk, at_once))
         repair = Repair(NOW, drop_missing=True, even_if_most_are=True, even_if_missing=True)
         result, _ = await site.verify(VerifyOptions(repair=repair))
-        assert "its marker is missing" in result.tallies[0].not_repaired
+        assert "its marker is missing" in result.counts[0].not_repaired
         assert len(site.metadata.blob_rows) == 50
 
 
@@ -374,7 +380,7 @@ class TestCopies:
             await work.commit()
         for _ in range(30):
             await live(site, copy, time=INTERVAL)
-            assert await copy.reap() == Reaped(0, more=False, faults=())
+            assert await copy.reap() == Reaped(0, more=False, errors=())
         assert await copy.standing() is Standing.TAKEN
         assert location.key in await site.drive.objects()
         assert await site.drive.get(BlobId("b")) == b"published"
@@ -383,7 +389,7 @@ class TestCopies:
         copy = site.copy()
         for _ in range(INTERVALS * 3 - 1):
             assert await copy.keep() is Standing.WATCHING
-            assert await copy.reap() == Reaped(0, more=False, faults=())
+            assert await copy.reap() == Reaped(0, more=False, errors=())
             site.time.pass_by(INTERVAL / 3)
         assert await copy.standing() is Standing.WATCHING
 
@@ -402,7 +408,7 @@ class TestCopies:
         await live(site)
         result, notes = await copy.verify(VerifyOptions(repair=Repair(NOW, even_if_most_are=True)))
         assert (Defect.ORPHAN, blob.location.key) in notes.faults
-        assert "Another database deletes in the storage disk" in result.tallies[0].not_repaired
+        assert "Another database deletes in the storage disk" in result.counts[0].not_repaired
         assert await site.drive.get() == b"stored since"
 
     async def test_a_repair_waits_until_it_is_certain(self, site: Site) -> None:
@@ -436,8 +442,8 @@ class TestCopies:
         site.mount(Slow(disk, at_once))
         site.restart()
         result, _ = await site.verify(VerifyOptions(repair=Repair(NOW)))
-        assert result.tallies[0].not_repaired
-        assert result.tallies[0].repaired[Defect.ORPHAN] < 15
+        assert result.counts[0].not_repaired
+        assert result.counts[0].repaired[Defect.ORPHAN] < 15
 
     async def test_another_process_of_the_same_database_is_told_by_its_row(self, site: Site, time: Time) -> None:
         other = Site(MemoryBlobStore(), time, site.metadata)

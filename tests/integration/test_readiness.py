@@ -10,6 +10,7 @@ from application.checks.readiness import CheckReady, ReadinessProblem, Severity
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from domain.blob import ObjectKey
 from domain.errors import Kind, NoSpace, Unavailable, error_class
 from tests.integration.drive import Drive
@@ -18,10 +19,10 @@ from tests.integration.drive import Drive
 class TestReadiness:
     def check(self, drive: Drive, store: BlobStore | None = None, units: UnitOfWorkFactory | None = None) -> CheckReady:
         stores = Stores("memory", {"memory": store or drive.active})
-        return CheckReady(units or drive.metadata, stores, ObjectKey.random, timedelta(seconds=0.05))
+        return CheckReady(Uploads(units or drive.metadata, stores), ObjectKey.random, timedelta(seconds=0.05))
 
     async def test_a_drive_that_takes_writes_is_ready_and_left_as_it_was(self, any_drive: Drive) -> None:
-        assert await CheckReady(any_drive.metadata, any_drive.stores, ObjectKey.random)() == []
+        assert await CheckReady(any_drive.store.uploads, ObjectKey.random)() == []
         assert await any_drive.objects() == set()
         async with any_drive.metadata() as work:
             assert await work.uploads.remove_expired("memory", 10) == []

@@ -2,23 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.store import GRACE, LEASE, NewBlob, StoredBlob, abandon
+from application.blobs.store import GRACE, StoredBlob
 from application.maintenance.reap import AGAIN, AT_ONCE, BATCH, CLAIM, Reap, Reaped
 from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage
 from application.stores import Stores
+from application.uploads.lifecycle import LEASE
 from domain.blob import Location, ObjectKey
 from domain.errors import Kind, Unavailable
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from tests.contracts.blob_store import each, refused
-from tests.integration.drive import ID, Drive
+from tests.integration.drive import ID, Drive, new_blob, with_uploads
 from tests.integration.renewing import Renewing
 
 
@@ -36,7 +36,7 @@ class TestLeases:
                 steps.task_done()
             steps.task_done()
 
-        return asyncio.create_task(drive.store(NewBlob(ID, source())))
+        return asyncio.create_task(drive.store(new_blob(ID, source())))
 
     async def send(self, steps: "asyncio.Queue[bytes | None]", chunk: bytes | None) -> None:
         await steps.put(chunk)
@@ -77,7 +77,7 @@ class TestLeases:
         self, drive: Drive, client_timeout: float, storage_timeout: float
     ) -> None:
         given = Settings(storage="memory", client_timeout=client_timeout, storage_timeout=storage_timeout)
-        lease = Container(settings=given).store_blob().lease
+        lease = Container(settings=given).uploads().lease
 
         async def source() -> AsyncIterator[bytes]:
             yield b"it is not "
@@ -88,7 +88,7 @@ class TestLeases:
             await drive.reap()
             yield b"and holds"
 
-        await replace(drive.store, lease=lease)(NewBlob(ID, source()))
+        await with_uploads(drive.store, lease=lease)(new_blob(ID, source()))
         assert await drive.get() == b"it is not renewed, and holds"
 
     async def test_an_upload_keeps_its_lease_while_its_last_bytes_take_long(self, drive: Drive) -> None:
@@ -103,7 +103,8 @@ class TestLeases:
             return stored
 
         drive.active.put = put_slowly  # type: ignore[method-assign]  # a slow uplink
-        uploading = asyncio.create_task(replace(drive.store, units=renewals, lease=lease)(NewBlob(ID, each([b"data"]))))
+        store = with_uploads(drive.store, units=renewals, lease=lease)
+        uploading = asyncio.create_task(store(new_blob(ID, each([b"data"]))))
         for _ in range(4):
             await renewals.one()
             drive.time.pass_by(lease / 2)
@@ -128,8 +129,8 @@ class TestLeases:
             return await put(key, slowly())
 
         drive.active.put = put_slowly  # type: ignore[method-assign]  # a server that replies late
-        store = replace(drive.store, units=renewals, lease=lease)
-        uploading = asyncio.create_task(store(NewBlob(ID, each([b"first, ", b"second"]))))
+        store = with_uploads(drive.store, units=renewals, lease=lease)
+        uploading = asyncio.create_task(store(new_blob(ID, each([b"first, ", b"second"]))))
         for _ in range(4):
             await renewals.one()
             drive.time.pass_by(lease / 2)
@@ -195,21 +196,21 @@ class TestReaping:
         await self.discard(with_one_down, "down", BATCH + 1)
         await self.discard(with_one_down, "memory", 1)
         reaped = await with_one_down.reap("down")
-        assert (reaped.deleted, reaped.more, len(reaped.faults)) == (0, False, AT_ONCE)
+        assert (reaped.deleted, reaped.more, len(reaped.errors)) == (0, False, AT_ONCE)
         assert (await with_one_down.reap("memory")).deleted == 1
 
     async def test_what_could_not_be_deleted_is_tried_more_and_more_seldom(self, with_one_down: Drive) -> None:
         await self.discard(with_one_down, "down", 1)
         tried = []
         for claims in range(200):
-            if (await with_one_down.reap("down")).faults:
+            if (await with_one_down.reap("down")).errors:
                 tried.append(claims)
             with_one_down.time.pass_by(CLAIM)
         assert tried == [0, 1, 3, 7, 15, 31, 63, 127, 191]
 
     async def test_garbage_on_a_backend_that_is_not_configured_waits(self, drive: Drive) -> None:
         await self.discard(drive, "elsewhere", 3)
-        assert await drive.reap() == Reaped(0, more=False, faults=())
+        assert await drive.reap() == Reaped(0, more=False, errors=())
         [backlog] = await drive.metadata.backlog()
         assert (backlog.backend, backlog.due) == ("elsewhere", 3)
 
@@ -224,7 +225,7 @@ class TestReaping:
         async with any_drive.metadata() as work:
             await work.uploads.add(late, timedelta(hours=1))
             await work.commit()
-        assert await abandon(any_drive.metadata, late)
+        assert await any_drive.store.uploads.discard(late) == [late]
         reap = Reap(any_drive.metadata, any_drive.stores, again=timedelta(0))
         assert (await reap(late.backend)).deleted == 1
         await any_drive.active.put(late.key, each([b"late"]))

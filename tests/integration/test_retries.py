@@ -7,7 +7,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.store import NewBlob
 from application.maintenance.reap import AGAIN
 from application.ports.blob_store import Stored
 from application.ports.observer import Unobserved
@@ -19,7 +18,7 @@ from domain.errors import BlobError, Kind, Unavailable, error_class
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from tests.contracts.blob_store import Fault, chunked, each, pattern, refused
-from tests.integration.drive import ID, Drive
+from tests.integration.drive import ID, Drive, new_blob
 
 DATA = pattern(KEPT)
 
@@ -66,7 +65,7 @@ def on(drive: Drive, flaky: Flaky, attempts: int = 3) -> tuple[Drive, Reports]:
 async def test_each_attempt_has_a_key_and_a_reservation_of_its_own(drive: Drive) -> None:
     flaky = Flaky(2)
     flaky_drive, reports = on(drive, flaky)
-    stored = await flaky_drive.store(NewBlob(ID, chunked(DATA, 1000)))
+    stored = await flaky_drive.store(new_blob(ID, chunked(DATA, 1000)))
     assert len(set(flaky.put_keys)) == 3
     assert stored.blob.location.key == flaky.put_keys[-1]
     assert reports.made == [("flaky", Kind.UNAVAILABLE)] * 2
@@ -75,7 +74,7 @@ async def test_each_attempt_has_a_key_and_a_reservation_of_its_own(drive: Drive)
 
 async def test_the_objects_of_failed_attempts_are_deleted_twice(drive: Drive) -> None:
     flaky_drive, _ = on(drive, flaky := Flaky(2))
-    stored = await flaky_drive.store(NewBlob(ID, each([b"x"])))
+    stored = await flaky_drive.store(new_blob(ID, each([b"x"])))
     for _ in range(2):
         assert (await flaky_drive.reap()).deleted == 2
         assert await flaky_drive.objects() == {stored.blob.location.key}
@@ -112,13 +111,13 @@ async def test_a_key_that_is_taken_is_not_used_again(drive: Drive) -> None:
 async def test_a_body_that_is_too_long_to_be_kept_is_not_sent_again(drive: Drive) -> None:
     flaky_drive, _ = on(drive, flaky := Flaky(1))
     with refused(Kind.UNAVAILABLE):
-        await flaky_drive.store(NewBlob(ID, chunked(pattern(KEPT + 1), 1000)))
+        await flaky_drive.store(new_blob(ID, chunked(pattern(KEPT + 1), 1000)))
     assert len(flaky.put_keys) == 1
 
 
 async def test_a_long_body_is_sent_again_if_little_was_taken(drive: Drive) -> None:
     flaky_drive, _ = on(drive, Flaky(2, taken=2))
-    await flaky_drive.store(NewBlob(ID, chunked(data := pattern(3 * KEPT), 1000)))
+    await flaky_drive.store(new_blob(ID, chunked(data := pattern(3 * KEPT), 1000)))
     assert await flaky_drive.get() == data
 
 
@@ -136,7 +135,7 @@ async def test_the_fault_of_a_source_that_is_taken_for_the_storages_is_not_repea
 
     flaky_drive, _ = on(drive, flaky := Misread(0))
     with refused(Kind.UNAVAILABLE):
-        await flaky_drive.store(NewBlob(ID, failing()))
+        await flaky_drive.store(new_blob(ID, failing()))
     assert len(flaky.put_keys) == 1
 
 

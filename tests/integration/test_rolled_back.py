@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -11,7 +10,7 @@ from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.repeat import ATTEMPTS
 from domain.errors import Kind, RolledBack
 from tests.contracts.blob_store import refused
-from tests.integration.drive import ID, Drive
+from tests.integration.drive import ID, Drive, with_uploads
 
 
 class RollsBack(UnitOfWorkFactory):
@@ -42,7 +41,7 @@ class RollsBack(UnitOfWorkFactory):
 
 @pytest.mark.parametrize("times", [1, ATTEMPTS - 1])
 async def test_changes_are_repeated(any_drive: Drive, times: int) -> None:
-    any_drive.store = replace(any_drive.store, units=RollsBack(any_drive.metadata, times))
+    any_drive.store = with_uploads(any_drive.store, units=RollsBack(any_drive.metadata, times))
     assert (await any_drive.put(b"data")) == await any_drive.metadata.blobs.get(ID)
     assert await any_drive.get() == b"data"
     await DeleteBlob(RollsBack(any_drive.metadata, times))(ID)
@@ -51,7 +50,7 @@ async def test_changes_are_repeated(any_drive: Drive, times: int) -> None:
 
 
 async def test_they_are_not_repeated_for_ever(any_drive: Drive) -> None:
-    any_drive.store = replace(any_drive.store, units=RollsBack(any_drive.metadata, ATTEMPTS))
+    any_drive.store = with_uploads(any_drive.store, units=RollsBack(any_drive.metadata, ATTEMPTS))
     with refused(Kind.ROLLED_BACK):
         await any_drive.put(b"data")
     with refused(Kind.NOT_FOUND):

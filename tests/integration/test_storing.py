@@ -10,23 +10,37 @@ import pytest
 
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
-from application.blobs.store import LEASE, NewBlob
+from application.blobs.store import NewBlob
 from application.ports.blob_store import Stored
 from application.stores import Stores
+from application.uploads.lifecycle import LEASE
 from domain.blob import Blob, BlobId, Digest, ObjectKey
 from domain.errors import BlobError, Kind
 from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import Fault, each, keys, pattern, refused
 from tests.contracts.metadata import outcomes
-from tests.integration.drive import ID, Drive
+from tests.integration.drive import ID, Drive, new_blob, with_uploads
 from tests.integration.losing import DownFor, LosesAnAnswer
+
+
+class IdLast:
+    """A source whose id comes after its last byte."""
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self.id: BlobId | None = None
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+        self.id = ID
 
 
 class TestStoreAndFetch:
     @pytest.mark.parametrize("size", [0, 1, 5_000_000])
     async def test_what_was_stored_is_fetched(self, any_drive: Drive, size: int) -> None:
         data = pattern(size)
-        stored = await any_drive.store(NewBlob(ID, each([data[:100], data[100:]]), "image/png"))
+        stored = await any_drive.store(new_blob(ID, each([data[:100], data[100:]]), "image/png"))
         blob = stored.blob
         assert (blob.size, blob.content_type) == (size, "image/png")
         assert blob.digest == Digest(hashlib.sha256(data).digest())
@@ -45,23 +59,11 @@ class TestStoreAndFetch:
         assert await any_drive.get() == b"first"
         assert len(await any_drive.objects()) == 1, "refused before a byte was written"
 
-    async def test_an_id_that_comes_behind_the_bytes(self, any_drive: Drive) -> None:
-        read: list[bytes] = []
-
-        async def source() -> AsyncIterator[bytes]:
-            for chunk in (b"first", b"second"):
-                read.append(chunk)
-                yield chunk
-
-        def blob_id() -> BlobId:
-            assert read == [b"first", b"second"]
-            return ID
-
-        blob = (await any_drive.store(NewBlob(blob_id, source(), precondition=CREATE_ONLY))).blob
+    async def test_an_id_that_comes_after_the_bytes(self, any_drive: Drive) -> None:
+        blob = (await any_drive.store(NewBlob(IdLast([b"first", b"second"]), precondition=CREATE_ONLY))).blob
         assert blob.id == ID
-        read.clear()
         with refused(Kind.ALREADY_EXISTS):
-            await any_drive.store(NewBlob(blob_id, source(), precondition=CREATE_ONLY))
+            await any_drive.store(NewBlob(IdLast([b"first", b"second"]), precondition=CREATE_ONLY))
         await any_drive.reap()
         assert await any_drive.objects() == {blob.location.key}
         assert await any_drive.get() == b"firstsecond"
@@ -113,7 +115,7 @@ class TestWhatFailsLeavesTheOldVersion:
 
         await any_drive.put(b"old")
         with pytest.raises(Fault):
-            await any_drive.store(NewBlob(ID, failing()))
+            await any_drive.store(new_blob(ID, failing()))
         await self.expect_old_alone(any_drive)
 
     @pytest.mark.parametrize("before", [0, 1, 3_000_000])
@@ -126,7 +128,7 @@ class TestWhatFailsLeavesTheOldVersion:
             await asyncio.Event().wait()
 
         await any_drive.put(b"old")
-        storing = asyncio.create_task(any_drive.store(NewBlob(ID, sticking())))
+        storing = asyncio.create_task(any_drive.store(new_blob(ID, sticking())))
         await stuck.wait()
         with refused(Kind.PRECONDITION_FAILED):  # what is on its way can't be seen
             await any_drive.put(b"", precondition=Precondition(etags=frozenset({"?"})))
@@ -149,7 +151,7 @@ class TestWhatFailsLeavesTheOldVersion:
     )
     async def test_what_is_not_as_declared(self, any_drive: Drive, change: dict[str, object], kind: Kind) -> None:
         await any_drive.put(b"old")
-        new = NewBlob(ID, each([b"new"]))
+        new = new_blob(ID, each([b"new"]))
         with refused(kind):
             await any_drive.store(replace(new, **change))  # type: ignore[arg-type]  # fields of NewBlob, in the list
         await self.expect_old_alone(any_drive)
@@ -172,7 +174,7 @@ class TestWhatFailsLeavesTheOldVersion:
         key = ObjectKey.random()
         await drive.active.put(key, each([b"of an answer that was lost"]))
         with refused(Kind.UNAVAILABLE):
-            await replace(drive.store, new_key=lambda: key)(NewBlob(ID, each([b"new"])))
+            await replace(drive.store, new_key=lambda: key)(new_blob(ID, each([b"new"])))
         await drive.reap()
         assert await drive.objects() == set()
 
@@ -183,7 +185,7 @@ class TestUnknownCommits:
     async def test_one_that_happened_is_a_success(self, any_drive: Drive) -> None:
         await any_drive.put(b"old")
         units = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True)
-        stored = await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+        stored = await with_uploads(any_drive.store, units=units)(new_blob(ID, each([b"new"])))
         assert stored.replaced
         await any_drive.reap()
         assert await any_drive.get() == b"new"
@@ -193,7 +195,7 @@ class TestUnknownCommits:
         await any_drive.put(b"old")
         units = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=False)
         with pytest.raises(BlobError, match="nothing was stored"):
-            await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+            await with_uploads(any_drive.store, units=units)(new_blob(ID, each([b"new"])))
         await any_drive.reap()
         assert await any_drive.get() == b"old"
         assert len(await any_drive.objects()) == 1
@@ -203,7 +205,7 @@ class TestUnknownCommits:
         await any_drive.put(b"old")
         losing = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=happens)
         coming_back = DownFor(losing, 3)
-        storing = replace(any_drive.store, units=coming_back, waits=[0, 0, 0])(NewBlob(ID, each([b"new"])))
+        storing = with_uploads(any_drive.store, units=coming_back, waits=[0, 0, 0])(new_blob(ID, each([b"new"])))
         if happens:
             await storing
         else:
@@ -234,7 +236,7 @@ class TestUnknownCommits:
     async def test_one_that_only_reserves_has_stored_nothing(self, any_drive: Drive) -> None:
         units = LosesAnAnswer(any_drive.metadata, 1, happens=True)
         with refused(Kind.UNAVAILABLE):
-            await replace(any_drive.store, units=units)(NewBlob(ID, each([b"new"])))
+            await with_uploads(any_drive.store, units=units)(new_blob(ID, each([b"new"])))
         assert await any_drive.objects() == set()
 
     async def test_one_that_only_renews_has_stored_nothing(self, drive: Drive) -> None:
@@ -245,12 +247,12 @@ class TestUnknownCommits:
 
         units = LosesAnAnswer(drive.metadata, 2, happens=True)
         with refused(Kind.UNAVAILABLE):
-            await replace(drive.store, units=units)(NewBlob(ID, slow()))
+            await with_uploads(drive.store, units=units)(new_blob(ID, slow()))
         await drive.reap()
         assert await drive.objects() == set()
 
     async def test_one_that_stays_unknown_says_so(self, any_drive: Drive) -> None:
         down = DownFor(LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True), 100)
         with refused(Kind.COMMIT_UNKNOWN):
-            await replace(any_drive.store, units=down, waits=[0, 0])(NewBlob(ID, each([b"new"])))
+            await with_uploads(any_drive.store, units=down, waits=[0, 0])(new_blob(ID, each([b"new"])))
         assert await any_drive.get() == b"new"

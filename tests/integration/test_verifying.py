@@ -14,13 +14,13 @@ from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
-from application.blobs.store import StoreBlob, abandon
+from application.blobs.store import StoreBlob
 from application.maintenance.reap import Reap
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import BlobReader, Garbage
 from application.stores import Stores
 from application.verification import blobs as verify_blobs
-from application.verification.findings import (
+from application.verification.report import (
     PATIENCE,
     Defect,
     Finding,
@@ -57,7 +57,7 @@ class Notes(VerificationListener):
 
     @property
     def faults(self) -> set[tuple[Defect, ObjectKey]]:
-        found = {(finding.fault, finding.location.key) for finding in self.findings}
+        found = {(finding.defect, finding.location.key) for finding in self.findings}
         assert len(found) == len(self.findings), "one is told twice"
         return found
 
@@ -244,10 +244,10 @@ class MeddledReader(BlobReader):
         self.blobs = blobs
         self.meddle = meddle
 
-    async def get(self, blob_id: BlobId) -> Blob:
+    async def find(self, blob_id: BlobId) -> Blob | None:
         await self.meddle()
         try:
-            return await self.blobs.get(blob_id)
+            return await self.blobs.find(blob_id)
         finally:
             await self.meddle()
 
@@ -274,7 +274,7 @@ class Life:
         self.steps = iter(steps)
         self.uploads: list[Location] = []
         drive = self.drive
-        self.store = StoreBlob(drive.metadata, drive.stores, ObjectKey.random, 1000, grace=NOW)
+        self.store = StoreBlob(drive.store.uploads, ObjectKey.random, 1000, grace=NOW)
         self.delete = DeleteBlob(drive.metadata, grace=NOW)
         self.reap = Reap(drive.metadata, drive.stores, again=NOW)
 
@@ -298,7 +298,7 @@ class Life:
             await drive.active.put(location.key, each([DATA]))
             self.uploads.append(location)
         elif what == 5 and self.uploads:
-            await abandon(drive.metadata, self.uploads.pop())
+            await drive.store.uploads.discard(self.uploads.pop())
 
 
 @given(
@@ -368,8 +368,8 @@ async def test_only_old_orphans_are_removed(drive: Drive) -> None:
     }
     assert result.wrong == 2
     told = {finding.location.key: finding.detail for finding in notes.findings}
-    assert told[unknown].endswith("It stays, for its age is not known.")
-    assert told[young].endswith("It stays, for it is too young.")
+    assert told[unknown].endswith("It stays, because its age is unknown.")
+    assert told[young].endswith("It stays, because it is too young.")
     result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW)))
     assert result.wrong == 0
     assert await faults(drive) == set()
@@ -383,10 +383,10 @@ async def test_a_storage_of_which_most_are_orphans_is_not_repaired(drive: Drive)
     repair = Repair(NOW, drop_missing=True)
     result, notes = await verified(drive, VerifyOptions(repair=repair))
     assert (notes.faults, result.wrong, result.complete) == (planted, 4, True)
-    assert result.tallies[0].not_repaired.startswith("Nothing is there, or most of it are orphans.")
+    assert result.counts[0].not_repaired.startswith("Nothing is there, or most of it are orphans.")
     await a_blob(drive, 3)
     result, notes = await verified(drive, VerifyOptions(repair=repair))
-    assert (notes.faults, result.wrong, result.tallies[0].not_repaired) == (planted, 0, "")
+    assert (notes.faults, result.wrong, result.counts[0].not_repaired) == (planted, 0, "")
 
 
 async def test_rows_are_not_dropped_where_nothing_is_stored(drive: Drive) -> None:
@@ -410,7 +410,7 @@ async def test_rows_are_not_dropped_where_most_objects_are_missing(drive: Drive)
     assert (result.wrong, len(notes.faults)) == (31, 31)
     assert len(await drive.metadata.blobs.by_key(None, 100)) == 31
     assert orphan in await drive.objects(), "objects may be those of whoever this storage belongs to"
-    assert result.tallies[0].not_repaired.startswith("The objects of 30 of 31 blobs are missing.")
+    assert result.counts[0].not_repaired.startswith("The objects of 30 of 31 blobs are missing.")
     result, _ = await verified(drive, VerifyOptions(repair=replace(repair, even_if_most_are=True)))
     assert result.wrong == 31
     result, _ = await verified(drive, VerifyOptions(repair=replace(repair, even_if_missing=True)))
@@ -425,7 +425,7 @@ async def test_how_many_may_be_missing(drive: Drive, there: int, missing: int, d
     for number in range(missing):
         await a_missing_object(drive, there + number)
     result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
-    assert result.tallies[0].repaired[Defect.MISSING] == dropped
+    assert result.counts[0].repaired[Defect.MISSING] == dropped
     assert len(await drive.metadata.blobs.by_key(None, 1000)) == there + missing - dropped
 
 
@@ -438,7 +438,7 @@ async def test_no_row_is_dropped_if_not_all_was_looked_at(drive: Drive) -> None:
     last = (await drive.metadata.blobs.by_key(None, 1000))[-PATIENCE:]
     store.bad = frozenset(row.location.key for row in last)
     result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
-    assert result.tallies[0].unverified
+    assert result.counts[0].unverified
     assert len(await drive.metadata.blobs.by_key(None, 1000)) == 3 * PATIENCE + 1
 
 
@@ -488,8 +488,8 @@ async def test_the_same_bytes_stored_anew_are_not_dropped(drive: Drive) -> None:
     await a_missing_object(drive, 0)
 
     class StoredAnew(MeddledReader):
-        async def get(self, blob_id: BlobId) -> Blob:
-            found = await self.blobs.get(blob_id)
+        async def find(self, blob_id: BlobId) -> Blob | None:
+            found = await self.blobs.find(blob_id)
             await drive.put(DATA, blob_id)  # after the last look at the row, and before it is dropped
             return found
 
@@ -578,7 +578,7 @@ class TestWhatFails:
     ) -> None:
         failing.failing = frozenset({operation})
         result, _ = await verified(both, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
-        down, other = result.tallies
+        down, other = result.counts
         assert (down.unverified, down.wrong, down.verified) == (f"no {operation} today", 0, False)
         assert (other.found, other.verified) == ({Defect.MISSING: 1}, True)
         assert (result.wrong, result.complete, result.stopped) == (1, False, "")
@@ -590,10 +590,10 @@ class TestWhatFails:
         every = [row.location.key for row in await both.metadata.blobs.by_key(None, 1000)]
         failing.bad = frozenset(every[::2])
         result, notes = await verified(both, VerifyOptions(frozenset({"failing"})))
-        assert {finding.fault for finding in notes.findings} == {Defect.UNREADABLE}
+        assert {finding.defect for finding in notes.findings} == {Defect.UNREADABLE}
         bad = failing.bad & set(await keys(failing))
         assert {finding.location.key for finding in notes.findings} == bad
-        assert (result.wrong, result.complete, result.tallies[0].unverified) == (0, False, "")
+        assert (result.wrong, result.complete, result.counts[0].unverified) == (0, False, "")
 
     async def test_an_orphan_that_can_not_be_removed(self, both: Drive, failing: Failing) -> None:
         _, key = await an_orphan(both, 0)
@@ -607,12 +607,12 @@ class TestWhatFails:
     async def test_a_backend_that_is_not_configured(self, both: Drive) -> None:
         alone = Drive(both.metadata, Stores("memory", {"memory": both.stores.by_name["memory"]}), both.time)
         result, _ = await verified(alone, VerifyOptions(repair=EVERYTHING))
-        gone, _ = result.tallies
+        gone, _ = result.counts
         assert (gone.backend, gone.blobs, gone.found) == ("failing", 2 * PATIENCE, {})
         assert gone.unverified.startswith("It is not configured.")
         assert not result.complete
         result, _ = await verified(alone, VerifyOptions(frozenset({"memory"})))
-        assert ([tally.backend for tally in result.tallies], result.complete) == (["memory"], True)
+        assert ([tally.backend for tally in result.counts], result.complete) == (["memory"], True)
 
     async def test_a_database_that_is_lost_ends_it(self, both: Drive) -> None:
         async def down(backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
@@ -638,7 +638,7 @@ async def test_what_was_seen_is_counted(drive: Drive) -> None:
     await an_upload(drive, 1)
     await an_orphan(drive, 0)
     result, _ = await verified(drive)
-    [tally] = result.tallies
+    [tally] = result.counts
     assert (tally.blobs, tally.bytes, tally.objects) == (5, 5 * len(DATA), 12)
     assert (tally.uploads, tally.garbage, tally.found) == (1, 5, {Defect.ORPHAN: 1})
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from adapters.metadata.sql.unit_of_work import SqlBlobs
+from adapters.metadata.sql.blobs import SqlBlobs
 from application.blobs.list import ListBlobs, ListPage
 from application.ports.metadata import Published
 from domain.blob import Blob, BlobId, Draft
@@ -40,14 +40,14 @@ def lists_skip_one_between_pages() -> None:
 
 @fault
 def what_was_read_is_remembered() -> None:
-    get = SqlBlobs.get
-    remembered: dict[BlobId, Blob] = {}
+    find = SqlBlobs.find
+    remembered: dict[BlobId, Blob | None] = {}
 
-    async def remember(self: SqlBlobs, blob_id: BlobId) -> Blob:
-        found = remembered[blob_id] = remembered.get(blob_id) or await get(self, blob_id)
+    async def remember(self: SqlBlobs, blob_id: BlobId) -> Blob | None:
+        found = remembered[blob_id] = remembered.get(blob_id) or await find(self, blob_id)
         return found
 
-    put_in(SqlBlobs, "get", remember)
+    put_in(SqlBlobs, "find", remember)
 
 
 @fault

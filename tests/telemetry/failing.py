@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sa
 
-from adapters.metadata.sql.unit_of_work import SqlBlobs
+from adapters.metadata.sql.blobs import SqlBlobs
 from application.blobs.fetch import OpenBlob
 from domain.blob import BlobId
 from domain.errors import Kind, error_class
@@ -117,7 +117,7 @@ async def _no_chunks(opened: OpenBlob) -> AsyncIterator[bytes]:
 
 
 if __name__ == "__main__":
-    for method in ("get", "put", "remove"):
+    for method in ("find", "put", "remove"):
         setattr(SqlBlobs, method, _failing(getattr(SqlBlobs, method)))
     OpenBlob.__aiter__ = _no_chunks  # type: ignore[assignment]
     cli.main()

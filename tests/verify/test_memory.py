@@ -10,7 +10,7 @@ from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import Stored
 from application.ports.metadata import BlobReader
 from application.stores import Stores
-from application.verification.findings import Finding, VerificationListener, VerifyOptions
+from application.verification.report import Finding, VerificationListener, VerifyOptions
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
 from tests.contracts.metadata import blob
@@ -29,7 +29,7 @@ def key(number: int) -> ObjectKey:
 class Rows(BlobReader):
     """A row for each number that is no orphan's, made when it is asked for."""
 
-    async def get(self, blob_id: BlobId) -> Blob:
+    async def find(self, blob_id: BlobId) -> Blob:
         return self.row(int(blob_id.value))
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
@@ -91,7 +91,7 @@ async def test_it_does_not_grow_with_what_is_stored(traced: None) -> None:
     count = Count()
     result = await verify(VerifyOptions(), count)
     _, peak = tracemalloc.get_traced_memory()
-    [tally] = result.tallies
+    [tally] = result.counts
     assert (tally.blobs, tally.objects) == (COUNT * 9 // 10, COUNT * 9 // 10)
     assert count.findings == result.wrong == COUNT * 2 // 10
     assert peak - before < ALLOWED, f"{peak - before:,} bytes"

@@ -55,7 +55,7 @@ def _claim_garbage(connection: Connection, backend: str, limit: int, lease: time
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    found = [Garbage(Location(name, ObjectKey(key)), deletes) for name, key, deletes in connection.execute(due)]
+    found = [Garbage(Location(row.backend, ObjectKey(row.object_key)), row.deletes) for row in connection.execute(due)]
     if found:
         lasting = [lease // MICROSECOND * 2**claims for claims in range(DOUBLINGS + 1)]
         doubled = sa.case(dict(enumerate(lasting)), value=GARBAGE.c.claims, else_=lasting[-1])

@@ -1,4 +1,4 @@
-"""Lists of blobs in SQL, by seeks in the index of the ids: what they cost, they cost for the rows that they return."""
+"""Lists of blobs in SQL, by seeks in the index of the ids: their cost depends on the rows that they return only."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +9,12 @@ from sqlalchemy import Connection, Row
 from adapters.sql.dialects import Position
 from adapters.sql.tables import BLOBS
 from application.ports.metadata import common_prefix
-from domain.blob import MAX_ID_BYTES
+from domain.blob import LAST, MAX_ID_BYTES, NEXT
 
-# Longer than any id: put behind a text, it comes behind all ids that begin with that.
-BEHIND_ALL = "\U0010ffff" * (MAX_ID_BYTES // 4 + 1)
-# Ids have no control characters, so nothing lies between an id and this behind it.
-NEXT = "\x01"
+# Longer than any id: a text with this appended sorts after all ids that begin with the text.
+BEHIND_ALL = LAST * (MAX_ID_BYTES // 4 + 1)
 
-BlobRow = Row[*tuple[Any, ...]]  # the columns of the table, in their order, and maybe more
+BlobRow = Row[*tuple[Any, ...]]  # has the columns of the table, by name
 ID = BLOBS.c.id.type
 START, STOP, PREFIX, DELIMITER = (sa.bindparam(name, type_=ID) for name in ("start", "stop", "prefix", "delimiter"))
 LIMIT = sa.bindparam("limit", type_=sa.Integer)
@@ -42,7 +40,7 @@ def rolled_up(
 def _in_mariadb(
     connection: Connection, start: str, stop: str | None, limit: int, prefix: str, delimiter: str
 ) -> Sequence[BlobRow | str]:
-    """With a statement a seek: MariaDB seeks for constants alone. Else it reads the index from its beginning on."""
+    """Use a statement for each seek: MariaDB seeks for constants only, and otherwise reads the whole index."""
     found: list[BlobRow | str] = []
     wanted = 1
     while len(found) < limit:
@@ -54,7 +52,7 @@ def _in_mariadb(
                 continue  # has the common prefix of the one before it
             common = common_prefix(row.id, prefix, delimiter)
             found.append(common or row)
-            # Where one has none, those behind it may have none either; and where one has, many may have the same.
+            # After an id without a common prefix, others may follow; after one with it, many may share it.
             start, wanted = (row.id + NEXT, 2 * wanted) if common is None else (common + BEHIND_ALL, 1)
         if not more:
             break
@@ -62,19 +60,19 @@ def _in_mariadb(
 
 
 def _seek(start: sa.ColumnElement[str]) -> sa.ScalarSelect[Any]:
-    """The first id from `start` on."""
+    """Select the first id from `start` on."""
     blobs = BLOBS.alias()
     found = sa.select(blobs.c.id).where(blobs.c.id >= start, blobs.c.id < STOP).order_by(blobs.c.id).limit(1)
     return found.scalar_subquery()
 
 
 def _position(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
-    """Where the delimiter is behind the prefix, in characters counted from 1; 0 if it is not."""
+    """Return the position of the delimiter after the prefix, in characters counted from 1; 0 if it is absent."""
     return Position(sa.func.substr(blob_id, sa.func.length(PREFIX) + 1), DELIMITER)
 
 
 def _behind(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-    """The cursor after all ids that share the common prefix of this one, or after this one if it has none."""
+    """Return a text after all ids with the common prefix of this one; or after this one, if it has none."""
     end = sa.func.length(PREFIX) + _position(blob_id) - 1 + sa.func.length(DELIMITER)
     common = sa.func.substr(blob_id, 1, end, type_=ID)
     return sa.case(
@@ -84,10 +82,9 @@ def _behind(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
 
 
 def _rolled_up() -> sa.Select[*tuple[Any, ...]]:
-    """From each id that was found, a seek to the next that is to be: what lies between is not looked at.
+    """Seek from each id found to the next entry, without reading the rows between them.
 
-    A row has the columns of the blob, if it is one to be shown, and then the id that was found: a common prefix needs
-    that alone.
+    A row has the id found and, unless it has a common prefix, the columns of its blob.
     """
     first = sa.select(_seek(START).label("found"), sa.literal(1).label("number")).cte("seeks", recursive=True)
     following = sa.select(_seek(_behind(first.c.found)), first.c.number + 1)

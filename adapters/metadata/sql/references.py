@@ -1,6 +1,7 @@
-"""Queries over all tables: the reaper's backlog for each backend, and which of the given keys are referenced."""
+"""Queries over all tables: the backlog of each backend, and which of the given keys are still named."""
 
 from collections.abc import Sequence, Set
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -9,34 +10,35 @@ from adapters.sql.tables import BLOBS, GARBAGE, MICROSECOND, STORAGES, UPLOADS, 
 from application.ports.metadata import Backlog
 from domain.blob import ObjectKey
 
+FIGURES = ("uploads", "garbage", "due", "overdue")
+
 
 def backlog(connection: Connection) -> Sequence[Backlog]:
-    none = sa.literal(0)
-    uploads = sa.select(
-        UPLOADS.c.backend,
-        sa.func.count().label("uploads"),
-        none.label("garbage"),
-        none.label("due"),
-        none.label("overdue"),
+    is_due = GARBAGE.c.due_at <= DatabaseNow()
+    uploads = _figures(UPLOADS, uploads=sa.func.count())
+    garbage = _figures(
+        GARBAGE,
+        garbage=sa.func.count(),
+        due=sa.func.sum(sa.case((is_due, 1), else_=0)),
+        overdue=DatabaseNow() - sa.func.min(GARBAGE.c.due_at),
     )
-    garbage = sa.select(
-        GARBAGE.c.backend,
-        none,
-        sa.func.count(),
-        sa.func.sum(sa.case((GARBAGE.c.due_at <= DatabaseNow(), 1), else_=0)),
-        DatabaseNow() - sa.func.min(GARBAGE.c.due_at),
-    )
-    both = sa.union_all(uploads.group_by(UPLOADS.c.backend), garbage.group_by(GARBAGE.c.backend)).subquery()
-    name, *figures = both.c
-    found = sa.select(name, *map(sa.func.sum, figures)).group_by(name).order_by(name)
+    both = sa.union_all(uploads, garbage).subquery()
+    sums = (sa.func.sum(both.c[name]).label(name) for name in FIGURES)
+    found = connection.execute(sa.select(both.c.backend, *sums).group_by(both.c.backend).order_by(both.c.backend))
     return [
-        Backlog(backend, int(under_way), int(all_of_it), int(due), max(int(overdue), 0) * MICROSECOND)
-        for backend, under_way, all_of_it, due, overdue in connection.execute(found)
+        Backlog(row.backend, int(row.uploads), int(row.garbage), int(row.due), max(int(row.overdue), 0) * MICROSECOND)
+        for row in found
     ]
 
 
+def _figures(table: sa.Table, **figures: sa.ColumnElement[int]) -> sa.Select[*tuple[Any, ...]]:
+    """Select all figures of each backend, 0 by default: UNION matches columns by position."""
+    columns = (figures.get(name, sa.literal(0)).label(name) for name in FIGURES)
+    return sa.select(table.c.backend, *columns).group_by(table.c.backend)
+
+
 def named(connection: Connection, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
-    """In one statement, which has one snapshot in every dialect."""
+    """Look into all tables in one statement, which has one snapshot in every dialect."""
     wanted = [key.value for key in keys]
     markers = (STORAGES.c.identity, STORAGES.c.epoch, STORAGES.c.next_epoch, STORAGES.c.former)
     columns = [*(table.c.object_key for table in (BLOBS, UPLOADS, GARBAGE)), *markers]

@@ -44,7 +44,7 @@ def _delete_expired_uploads(connection: Connection, backend: str, limit: int) ->
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    found = [Location(backend, ObjectKey(key)) for backend, key in connection.execute(expired)]
+    found = [Location(row.backend, ObjectKey(row.object_key)) for row in connection.execute(expired)]
     keys = [location.key.value for location in found]
     connection.execute(sa.delete(UPLOADS).where(UPLOADS.c.object_key.in_(keys)))
     return found

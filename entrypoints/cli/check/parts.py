@@ -75,7 +75,7 @@ async def database(given: Settings, container: Container, stack: AsyncExitStack)
         return _without_tables(given, place, revisions.current)
     skew = await _skew(tables) if tables else timedelta(0)
     steps.taken.extend(await container.check_database()(given.storage))
-    if steps.taken[-1].fault is not None:
+    if steps.taken[-1].error is not None:
         return _failed("database", place, steps.taken, given)
     summary = f"{place}{f', tables of revision {revisions.current}' if revisions else ''}{_clock_difference(skew)}"
     to_do = advice.CLOCKS if abs(skew) > SKEW else ""
@@ -126,7 +126,7 @@ async def storage(
         steps = await container.check_storage()(backend, write=write)
     except BlobError:
         steps = opening.taken
-    if steps[-1].fault is not None:
+    if steps[-1].error is not None:
         return _failed(part, place, steps, given)
     if not write:
         return CheckResult(part, State.NOT_YET, place, advice.AFTER_THE_DATABASE, steps)
@@ -135,9 +135,9 @@ async def storage(
 
 def _failed(part: str, place: str, steps: Sequence[Step], given: Settings) -> CheckResult:
     step = steps[-1]
-    assert step.fault is not None
-    summary = f"{place}: can't {step.name}: {step.fault.detail}"
-    return CheckResult(part, State.FAILED, summary, advice.to_do(part, step.name, step.fault, given), steps)
+    assert step.error is not None
+    summary = f"{place}: can't {step.name}: {step.error.detail}"
+    return CheckResult(part, State.FAILED, summary, advice.to_do(part, step.name, step.error, given), steps)
 
 
 def place_of_blobs(backend: str, given: Settings) -> str:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import click
 
 from application.ports.schema import Opening
-from application.verification.findings import Repair, Verified, VerifyOptions
+from application.verification.report import Repair, Verified, VerifyOptions
 from entrypoints.cli.exit_codes import INCOMPLETE, WRONG, show_hints, tell_and_exit
 from entrypoints.cli.storage_option import chosen
 from entrypoints.cli.verify.report import JsonReport, TextReport

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 import click
 import msgspec
 
-from application.verification.findings import Counts, Defect, Finding, VerificationListener, Verified
+from application.verification.report import Counts, Defect, Finding, VerificationListener, Verified
 from domain.blob import ObjectKey
 
 TO_DO = {
@@ -67,7 +67,7 @@ class TextReport(VerificationListener):
 
     def end(self, verified: Verified) -> None:
         self._bar.clear()
-        for tally in verified.tallies:
+        for tally in verified.counts:
             _echo("\n".join(lines_of(tally)))
         if verified.stopped:
             _echo(f"It was broken off: {verified.stopped}")
@@ -94,7 +94,7 @@ class JsonReport(VerificationListener):
             "wrong": verified.wrong,
             "complete": verified.complete,
             "stopped": verified.stopped or None,
-            "storages": [summary_of(tally) for tally in verified.tallies],
+            "storages": [summary_of(tally) for tally in verified.counts],
         }
         _echo(msgspec.json.encode({"summary": summary}))
 
@@ -108,12 +108,12 @@ def line_of(finding: Finding) -> str:
     location = finding.location
     where = f"{location.backend} {location.key}"
     subject = where if finding.blob is None else f"{finding.blob.id.value} ({where})"
-    return f"{finding.fault.value}: {subject}: {finding.detail} {_outcome(finding)}"
+    return f"{finding.defect.value}: {subject}: {finding.detail} {_outcome(finding)}"
 
 
 def _outcome(finding: Finding) -> str:
     if not finding.repaired:
-        return TO_DO[finding.fault]
+        return TO_DO[finding.defect]
     if finding.blob is None:
         return "It is removed."
     return f"The row is removed: of {finding.blob.size:,} bytes with the SHA-256 {finding.blob.digest.hex}."
@@ -144,7 +144,7 @@ def _plural(word: str, count: int) -> str:
 def object_of(finding: Finding) -> dict[str, Any]:
     """`size` and `modified_at` are the object's where it is an orphan, and else the blob's."""
     line: dict[str, Any] = {
-        "fault": finding.fault.value,
+        "fault": finding.defect.value,
         "repaired": finding.repaired,
         "storage": finding.location.backend,
         "key": finding.location.key.value,

@@ -11,8 +11,8 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from msgspec import Meta
 
-from application.blobs.list import NEXT, ListBlobs
-from domain.blob import CONTROL_CHARACTER, Blob
+from application.blobs.list import ListBlobs
+from domain.blob import CONTROL_CHARACTER, NEXT, Blob
 from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import operations

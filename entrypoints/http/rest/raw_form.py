@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
 from application.blobs.fetch import OpenBlob
-from application.blobs.store import NewBlob
+from application.blobs.store import IdentifiedBytes, NewBlob
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, Digest
 from entrypoints.http.protocol import conditional, header_values, ranges
 from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, dictionary_member, is_token
@@ -35,8 +35,7 @@ def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[
     if "content-range" in headers:  # to go on with an upload, as some clients ask (RFC 9110, section 9.3.4)
         raise _invalid("Content-Range asks to store a part of a blob. A blob is stored as a whole: send all of it.")
     return NewBlob(
-        blob_id,
-        chunks,
+        IdentifiedBytes(blob_id, chunks),
         content_type=content_type(headers.get("content-type")),
         content_encoding=content_encoding(headers.get("content-encoding")),
         precondition=conditional.precondition(headers),

@@ -1,14 +1,15 @@
-"""Requests to store a blob that are read while it is stored: the id may come before the bytes, or after them."""
+"""Requests to store a blob that are read while it is stored: the id may come before or after the bytes."""
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from domain.blob import BlobId
 
 
 class BodyScanner(Protocol):
-    """Takes a body in chunks, cut anywhere. `id` is the blob's, once it was read, and None before."""
+    """Scanner of a request body in chunks, cut anywhere. `id` is None until it has been read."""
 
     id: BlobId | None
 
@@ -19,36 +20,40 @@ class BodyScanner(Protocol):
 
     @abstractmethod
     def feed(self, chunk: bytes) -> bytes:
-        """Return the blob's bytes that are known by now, and were not returned before."""
+        """Return the blob's bytes in `chunk`."""
 
     @abstractmethod
     def end(self) -> BlobId:
         """Return the blob's id, now that the body has ended."""
 
 
-async def until_data(scanner: BodyScanner, body: AsyncIterator[bytes]) -> bytes:
-    """Read up to the first of the blob's bytes, and return those that were read with it."""
+@dataclass(frozen=True, slots=True)
+class ScannedBlob:
+    """The blob in a request body. It begins with `data`, and `body` is the rest of the request.
+
+    Its bytes end only if the request is valid to its last byte.
+    """
+
+    scanner: BodyScanner
+    data: bytes
+    body: AsyncIterator[bytes]
+
+    @property
+    def id(self) -> BlobId | None:
+        return self.scanner.id
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        yield self.data
+        async for chunk in self.body:
+            yield self.scanner.feed(chunk)
+        self.scanner.end()
+
+
+async def scanned_blob(scanner: BodyScanner, body: AsyncIterator[bytes]) -> ScannedBlob:
+    """Read the request up to the first bytes of its blob."""
     async for chunk in body:
         data = scanner.feed(chunk)
         if scanner.is_in_data:
-            return data
+            return ScannedBlob(scanner, data, body)
     scanner.end()
-    raise AssertionError("a body without data was taken for whole")
-
-
-async def decoded(data: bytes, scanner: BodyScanner, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """Yield `data`, and the bytes that follow. Ends only if the body is right to its last byte."""
-    yield data
-    async for chunk in body:
-        yield scanner.feed(chunk)
-    scanner.end()
-
-
-def id_of(scanner: BodyScanner) -> BlobId | Callable[[], BlobId]:
-    """The id, or a function that returns it once all bytes were read."""
-    return scanner.id or (lambda: _read_by_now(scanner))
-
-
-def _read_by_now(scanner: BodyScanner) -> BlobId:
-    assert scanner.id is not None, "asked for before the body has ended"
-    return scanner.id
+    raise AssertionError("a body without data was accepted as complete")

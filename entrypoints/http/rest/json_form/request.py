@@ -5,23 +5,22 @@ from io import BytesIO
 
 from litestar.types import Scope
 
-from application.blobs.store import NewBlob
+from application.blobs.store import IdentifiedBytes, NewBlob
 from application.uploads.intake import too_large
 from domain.precondition import CREATE_ONLY
 from entrypoints.http.protocol.headers import check_framing, content_length, fields
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.json_form.scanner import Scanner, least_size
-from entrypoints.http.rest.scanned_bodies import decoded, id_of, until_data
+from entrypoints.http.rest.scanned_bodies import scanned_blob
 
 SHORT = 256 * 1024  # bytes
 
 
 async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
-    """The blob to store. Of a long body, everything after the start of `data` is read while its chunks are iterated.
+    """Return the blob to store. A long body is read up to the start of `data`; the rest is read with the blob's bytes.
 
-    Raises HttpProblem 411, 415 or 501, or TOO_LARGE if the body's length tells that its blob has more than `max_bytes`,
-    before a byte is read; what `body` raises, and what Scanner raises. All but the first may also be raised out of the
-    chunks.
+    Before a byte is read, raises HttpProblem 411, 415 or 501, or TOO_LARGE if the body is so long that its blob must
+    have more than `max_bytes`. Raises what `body` and Scanner raise, here or while the bytes are read.
     """
     headers = fields(scope)
     _check_media_type(headers)
@@ -33,9 +32,8 @@ async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> 
     scanner = Scanner()
     if length is not None and length <= SHORT:
         data = scanner.feed(await _gathered(body))
-        return NewBlob(scanner.end(), _each(data), precondition=CREATE_ONLY)
-    data = await until_data(scanner, body)
-    return NewBlob(id_of(scanner), decoded(data, scanner, body), precondition=CREATE_ONLY)
+        return NewBlob(IdentifiedBytes(scanner.end(), _each(data)), precondition=CREATE_ONLY)
+    return NewBlob(await scanned_blob(scanner, body), precondition=CREATE_ONLY)
 
 
 def check_not_encoded(headers: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.json_form.request import check_not_encoded
 from entrypoints.http.rest.multipart_form.scanner import MAX_FRAME, FormScanner
-from entrypoints.http.rest.scanned_bodies import decoded, id_of, until_data
+from entrypoints.http.rest.scanned_bodies import scanned_blob
 
 
 def is_form(headers: Mapping[str, str]) -> bool:
@@ -21,11 +21,11 @@ def is_form(headers: Mapping[str, str]) -> bool:
 
 
 async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
-    """The blob to store. The body is read up to the first bytes of the file, and the rest by those who iterate them.
+    """Return the blob to store. The body is read up to the first bytes of the file, the rest with the blob's bytes.
 
-    The headers Content-Type and Content-Encoding of the part `file` become the blob's. Raises HttpProblem 411, 415 or
-    501, or TOO_LARGE if the body's length shows it, before a byte is read; what `body` raises, and what FormScanner
-    raises. The last two may also be raised out of the chunks.
+    The headers Content-Type and Content-Encoding of the part `file` become the blob's. Before a byte is read, raises
+    HttpProblem 411, 415 or 501, or TOO_LARGE if the body's length shows it. Raises what `body` and FormScanner raise,
+    here or while the bytes are read.
     """
     headers = fields(scope)
     check_not_encoded(headers)
@@ -34,11 +34,10 @@ async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> 
     if length is not None and length - MAX_FRAME > max_bytes:
         raise too_large(max_bytes)
     scanner = FormScanner(_boundary(headers["content-type"]))
-    data = await until_data(scanner, body)
+    source = await scanned_blob(scanner, body)
     assert scanner.file is not None
     return NewBlob(
-        id_of(scanner),
-        decoded(data, scanner, body),
+        source,
         content_type=raw_form.content_type(scanner.file.headers.get("content-type")),
         content_encoding=raw_form.content_encoding(scanner.file.headers.get("content-encoding")),
         precondition=CREATE_ONLY,
