@@ -3,7 +3,8 @@
 import asyncio
 import multiprocessing
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 import structlog
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from entrypoints import __version__
 from entrypoints.cli.adopt import adopt
@@ -25,11 +26,11 @@ from entrypoints.composition import lifecycle, missing_features
 from entrypoints.composition.container import Container
 from entrypoints.composition.lifecycle import Started
 from entrypoints.composition.missing_features import MissingFeatures
-from entrypoints.config import settings
+from entrypoints.config import settings as config
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.config.token_file import token_path
 from entrypoints.errors import StartError
-from entrypoints.http.app import create_app
+from entrypoints.http.app import create_asgi
 from entrypoints.server import sockets, tls
 from entrypoints.server.heartbeat import Heartbeat
 from entrypoints.server.orphans import stop_with_the_parent
@@ -108,7 +109,7 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     with ExitStack() as stack:
         try:
             chosen = {"HOST": host, "PORT": port, "WORKERS": workers}
-            loaded = settings.load_all(
+            loaded = config.load_all(
                 os.environ | {name: str(value) for name, value in chosen.items() if value is not None}
             )
             given, hints = loaded.settings, loaded.hints
@@ -281,19 +282,26 @@ def _obey(parent: int) -> None:
     stop_with_the_parent(parent)
 
 
-def application(given: Settings, started: Started, parent: int, heartbeat: Heartbeat | None = None) -> Litestar:
-    """The application that a worker of the process `parent` serves. `started`: what the parent's check returned.
+def application(settings: Settings, started: Started, parent: int, heartbeat: Heartbeat | None = None) -> ASGIApp:
+    """Create what a worker of the process `parent` serves. `started`: what the parent's check returned.
 
-    The parent has seen that the backends can be used. One that takes a dead worker's place may find them down, and
-    should not end the service by dying too.
+    The parent has seen that the backends can be used. A worker that replaces a dead one may find them down, and should
+    not end the service by dying too.
     """
     _obey(parent)
     logs.configure()
-    heartbeat = heartbeat or Heartbeat()
-    app = create_app(given, patient=True, stopping=_stopping(given), started=started)
-    app.on_startup += [partial(_limit_unsent, given), heartbeat.start]
-    app.on_shutdown.append(heartbeat.stop)
-    return app
+    serving = _serving(settings, heartbeat or Heartbeat())
+    return create_asgi(settings, patient=True, shutdown=_stopping(settings), serving=serving, started=started)
+
+
+@contextmanager
+def _serving(settings: Settings, heartbeat: Heartbeat) -> Iterator[None]:
+    _limit_unsent(settings)
+    heartbeat.start()
+    try:
+        yield
+    finally:
+        heartbeat.stop()
 
 
 def _stopping(given: Settings) -> GracefulShutdown:

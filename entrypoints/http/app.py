@@ -1,8 +1,9 @@
-"""The Litestar application."""
+"""The application: the faces, mounted, and the middleware around them."""
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Router
@@ -15,25 +16,24 @@ from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.composition.lifecycle import NOTHING_KNOWN, Started
 from entrypoints.composition.missing_features import MissingFeatures
-from entrypoints.config import settings
+from entrypoints.config import settings as config
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.http.middleware.access_log import AccessLogMiddleware
 from entrypoints.http.middleware.authentication import BearerAuthenticationMiddleware
+from entrypoints.http.middleware.connection_close import ConnectionCloseMiddleware
 from entrypoints.http.middleware.cors import CorsMiddleware
-from entrypoints.http.middleware.draining import DrainingMiddleware
-from entrypoints.http.middleware.early_response import EarlyResponseMiddleware
 from entrypoints.http.middleware.head import HeadMiddleware
 from entrypoints.http.middleware.host import HostMiddleware
 from entrypoints.http.middleware.lingering_close import Lingering, LingerLimits
 from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.paced_responses import PacedResponseMiddleware
+from entrypoints.http.middleware.query import QueryMiddleware
 from entrypoints.http.middleware.raw_paths import RawPathMiddleware
 from entrypoints.http.middleware.security_headers import SecurityHeadersMiddleware
 from entrypoints.http.operations import docs, health
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
-from entrypoints.http.protocol.query import QueryMiddleware
 from entrypoints.http.rest import blobs, lists
 from entrypoints.server.shutdown import GracefulShutdown
 from entrypoints.telemetry import logs
@@ -42,53 +42,114 @@ from entrypoints.telemetry.telemetry import Telemetry
 if TYPE_CHECKING:
     from entrypoints.telemetry.metrics import Metrics
 
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+Middleware = Callable[[ASGIApp], ASGIApp]
 
-def create_app(
-    given: Settings,
+
+def create_asgi(
+    settings: Settings,
     configure: Callable[[Container], None] = lambda _: None,
     *,
     patient: bool = False,
-    stopping: GracefulShutdown | None = None,
+    shutdown: GracefulShutdown | None = None,
+    serving: AbstractContextManager[object] | None = None,
     started: Started = NOTHING_KNOWN,
-) -> Litestar:
-    """An application of its own, with nothing shared. `configure` may override what the container provides.
+) -> ASGIApp:
+    """Create an application that shares nothing with others. `configure` may override what its container provides.
 
-    At the start it raises StartError if a backend can't be used. One that is `patient` waits for it instead. It creates
-    no tables either: its parent did, and where there are none now, the database is not the parent's. `started`: what
-    the check of this server's start returned.
+    Its startup fails with StartError if a backend can't be used. A `patient` one waits for the backend instead. It
+    creates no tables either: its parent did, and where there are none now, the database is not the parent's.
+    `serving` is a context that is entered once everything else has started. `started`: what the check of this server's
+    start returned.
     """
-    stopping = stopping or GracefulShutdown()
-    watching = Telemetry(given)
+    shutdown = shutdown or GracefulShutdown()
+    telemetry = Telemetry(settings)
     opening = Opening.REQUIRE if patient else Opening.MIGRATE
     features = MissingFeatures(started.missing_features)
-    container = Container(settings=given, observer=watching.observer, opening=opening, missing_features=features)
+    container = Container(settings=settings, observer=telemetry.observer, opening=opening, missing_features=features)
     container.ownership.add_kwargs(created=started.created)
     configure(container)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with stopping.at_sigterm(), watching.running(), lifecycle.running(container, patient=patient):
-            yield
+        async with shutdown.at_sigterm(), telemetry.running(), lifecycle.running(container, patient=patient):
+            with serving or nullcontext():
+                yield
 
-    app = Litestar(
-        [_interface(given, container), _operations(container, stopping, watching.metrics)],
-        lifespan=[lifespan],
-        exception_handlers=EXCEPTION_HANDLERS,
-        openapi_config=docs.config() if given.docs else None,
-        request_max_body_size=None,  # each form has its own limit
-        logging_config=None,
-    )
-    app.asgi_handler = _wrapped(_by_raw_path(app), given, stopping, watching)
+    framework = create_litestar(settings, container, shutdown, telemetry.metrics, lifespan)
+    app: ASGIApp = framework
+    for middleware in reversed([*_middleware(framework, settings, shutdown, telemetry)]):
+        app = middleware(app)
     return app
 
 
-def _interface(given: Settings, container: Container) -> Router:
+def create_litestar(
+    settings: Settings,
+    container: Container,
+    shutdown: GracefulShutdown,
+    metrics: "Metrics | None",
+    *lifespan: Lifespan,
+) -> Litestar:
+    """Create the framework's application: the routes of all faces, without the middleware around them."""
+    return Litestar(
+        [_rest(settings, container), _operations(container, shutdown, metrics)],
+        lifespan=lifespan,
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=docs.config() if settings.docs else None,
+        request_max_body_size=None,  # each form has its own limit
+        logging_config=None,
+    )
+
+
+def _middleware(
+    app: Litestar, settings: Settings, shutdown: GracefulShutdown, telemetry: Telemetry
+) -> Iterator[Middleware]:
+    """Yield the middleware around all faces: requests pass it in this order, and responses in the reverse order.
+
+    Load shedding, authentication and the check of query parameters belong to routes, so each face has its own.
+    """
+    # Outermost: while it discards a body, the request has ended for everything else, and holds no request slot.
+    yield partial(ConnectionCloseMiddleware, shutdown=shutdown, lingering=Lingering(_linger_limits(settings)))
+    # Around the access log, whose lines have the trace id.
+    if telemetry.tracing is not None:
+        # Imported only now: a server that exports no traces starts without it.
+        from entrypoints.http.middleware.tracing import TracingMiddleware
+
+        yield partial(TracingMiddleware, tracing=telemetry.tracing)
+    # Around everything that responds: each request is logged and counted, whoever refuses it.
+    yield partial(AccessLogMiddleware, requests=telemetry.metrics)
+    # Likewise: each response has these headers.
+    yield partial(SecurityHeadersMiddleware, tls=settings.tls_certificate is not None)
+    # Before everything that refuses: pages may read errors too, and preflights have no token and no route.
+    if settings.cors_origins:
+        yield partial(CorsMiddleware, origins=settings.cors_origins)
+    # Around everything whose responses are sent in one piece, preflights excepted: they have no body.
+    yield partial(PacedResponseMiddleware, pace=_pace(settings))
+    # Before routing: no route takes a request whose host is ambiguous.
+    yield HostMiddleware
+    # Before routing: most routes know GET only.
+    yield HeadMiddleware
+    # Innermost: the path that it sets is the router's only.
+    yield partial(RawPathMiddleware, paths=[route.path for route in app.routes if not route.path_parameters])
+
+
+def _linger_limits(settings: Settings) -> LingerLimits:
+    """Return limits by which lingering clients take half of the connections, and no longer than any slow client."""
+    most = LingerLimits()
+    return LingerLimits(
+        idle=min(most.idle, settings.client_timeout),
+        total=min(most.total, settings.client_timeout),
+        connections=(settings.max_connections + 1) // 2,
+    )
+
+
+def _rest(settings: Settings, container: Container) -> Router:
     return Router(
         "/",
         route_handlers=[*blobs.ROUTES, lists.list_blobs],
         middleware=[
-            DefineMiddleware(LoadSheddingMiddleware, places=RequestSlots(given.max_requests)),
-            DefineMiddleware(BearerAuthenticationMiddleware, hashes=given.tokens),
+            DefineMiddleware(LoadSheddingMiddleware, places=RequestSlots(settings.max_requests)),
+            DefineMiddleware(BearerAuthenticationMiddleware, hashes=settings.tokens),
             QueryMiddleware,
         ],
         dependencies={
@@ -97,18 +158,18 @@ def _interface(given: Settings, container: Container) -> Router:
             "listing": _always(container.list_blobs()),
             "delete": _always(container.delete_blob()),
             "blobs": _always(container.metadata().blobs),
-            "pace": _always(_pace(given)),
+            "pace": _always(_pace(settings)),
         },
         tags=["blobs"],
     )
 
 
-def _operations(container: Container, stopping: GracefulShutdown, metrics: "Metrics | None") -> Router:
+def _operations(container: Container, shutdown: GracefulShutdown, metrics: "Metrics | None") -> Router:
     router = Router(
         "/",
         route_handlers=[health.live, health.ready],
         middleware=[QueryMiddleware],
-        dependencies={"readiness": _always(health.Readiness(container.check_ready(), stopping))},
+        dependencies={"readiness": _always(health.Readiness(container.check_ready(), shutdown))},
     )
     if metrics is not None:
         _add_metrics(router, metrics, container)
@@ -125,54 +186,19 @@ def _add_metrics(router: Router, metrics: "Metrics", container: Container) -> No
     router.register(route)
 
 
-def _by_raw_path(app: Litestar) -> ASGIApp:
-    return RawPathMiddleware(app.asgi_handler, (route.path for route in app.routes if not route.path_parameters))
+def _pace(settings: Settings) -> Pace:
+    return Pace(settings.client_timeout, settings.client_min_rate)
 
 
-def _wrapped(app: ASGIApp, given: Settings, stopping: GracefulShutdown, watching: Telemetry) -> ASGIApp:
-    """In what sees a request before its route is looked up, and its answer last. The last here is the outermost."""
-    handler = _shared(PacedResponseMiddleware(HostMiddleware(HeadMiddleware(app)), _pace(given)), given)
-    secure = SecurityHeadersMiddleware(DrainingMiddleware(handler, stopping), tls=given.tls_certificate is not None)
-    reported = _traced(AccessLogMiddleware(secure, watching.metrics), watching)
-    return EarlyResponseMiddleware(reported, Lingering(_linger_limits(given)))
-
-
-def _shared(app: ASGIApp, given: Settings) -> ASGIApp:
-    return CorsMiddleware(app, given.cors_origins) if given.cors_origins else app
-
-
-def _pace(given: Settings) -> Pace:
-    return Pace(given.client_timeout, given.client_min_rate)
-
-
-def _traced(app: ASGIApp, watching: Telemetry) -> ASGIApp:
-    if watching.tracing is None:
-        return app
-    # Imported only now: a server without tracing starts faster.
-    from entrypoints.http.middleware.tracing import TracingMiddleware
-
-    return TracingMiddleware(app, watching.tracing)
-
-
-def _linger_limits(given: Settings) -> LingerLimits:
-    """Clients that linger take half of the connections at most, and not longer than any slow client."""
-    most = LingerLimits()
-    return LingerLimits(
-        idle=min(most.idle, given.client_timeout),
-        total=min(most.total, given.client_timeout),
-        connections=(given.max_connections + 1) // 2,
-    )
-
-
-def from_environment() -> Litestar:
-    """For any ASGI server that takes a factory: the application as environment and `.env` say."""
+def from_environment() -> ASGIApp:
+    """Create the application that the environment and `.env` describe: the factory for any ASGI server."""
     logs.configure()
     try:
-        loaded = settings.load_all(os.environ)
+        loaded = config.load_all(os.environ)
         logs.show_hints(loaded.hints)
-        return create_app(lifecycle.prepare(loaded.settings))
-    except (SettingsError, StartError) as fault:
-        raise SystemExit(f"drivebay: {fault}") from None
+        return create_asgi(lifecycle.prepare(loaded.settings))
+    except (SettingsError, StartError) as error:
+        raise SystemExit(f"drivebay: {error}") from None
 
 
 def _always(dependency: Any) -> Provide:

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 from dependency_injector import providers
-from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,7 +20,7 @@ from application.ownership.ownership import Ownership
 from entrypoints.cli import main as cli
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
-from entrypoints.http.app import create_app
+from entrypoints.http.app import create_asgi
 from entrypoints.server import worker_slot
 from tests.crash import watched_io
 from tests.crash.failpoints import HEADER, PASSAGE, Passage, point
@@ -38,7 +37,7 @@ TO_PLANT = Path("planted")
 BRIEF = "BRIEF"
 
 
-def app_with_points(given: Settings, **more: Any) -> Litestar:
+def app_with_points(given: Settings, **more: Any) -> ASGIApp:
     containers: list[Container] = []
 
     def configure(container: Container) -> None:
@@ -51,10 +50,9 @@ def app_with_points(given: Settings, **more: Any) -> Litestar:
             PLANTED[TO_PLANT.read_text()](container)
         containers.append(container)
 
-    app = create_app(given, configure, **more)
+    app = create_asgi(given, configure, **more)
     [container] = containers
-    app.asgi_handler = WithPoints(app.asgi_handler, container.reap(), container.ownership(), given.storage)
-    return app
+    return WithPoints(app, container.reap(), container.ownership(), given.storage)
 
 
 def _set_times(container: Container) -> None:
@@ -167,7 +165,7 @@ def main() -> None:
     watched_io.watch()
     if TO_PLANT.exists() and (fault := TO_PLANT.read_text()) in IN_THE_PARENT_TOO:
         PLANTED[fault](Container())
-    vars(cli)["create_app"] = app_with_points
+    vars(cli)["create_asgi"] = app_with_points
     worker_slot.FIRST_PAUSE = worker_slot.LONGEST_PAUSE = 0  # workers are killed here all the time
     cli.main()
 

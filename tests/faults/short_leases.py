@@ -12,7 +12,7 @@ from functools import partial
 from entrypoints.cli import main as cli
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
-from entrypoints.http.app import create_app
+from entrypoints.http.app import create_asgi
 
 
 def configure(container: Container) -> None:
@@ -33,5 +33,5 @@ async def keep_nothing(_: Container, __: str) -> None:
 if __name__ == "__main__":
     if os.environ.get("KEEPS") == "no":
         vars(lifecycle)["_keep_forever"] = keep_nothing
-    cli.create_app = partial(create_app, configure=configure)  # type: ignore[attr-defined]  # nobody else's seam
+    cli.create_asgi = partial(create_asgi, configure=configure)  # type: ignore[attr-defined]  # nobody else's seam
     cli.main()

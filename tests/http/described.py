@@ -5,9 +5,13 @@ from threading import Lock
 from typing import Any
 
 import httpx
+from litestar import Litestar
 
+from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
-from entrypoints.http.app import create_app
+from entrypoints.http.app import create_litestar
+from entrypoints.server.shutdown import GracefulShutdown
+from entrypoints.telemetry.telemetry import Telemetry
 
 PROBLEM = "application/problem+json"
 ONE_AT_A_TIME = Lock()  # clients in several threads may want it first, and the framework can't be set up twice at once
@@ -20,7 +24,14 @@ def document() -> dict[str, Any]:
 
 @cache
 def _document() -> dict[str, Any]:
-    return create_app(Settings(storage="memory")).openapi_schema.to_schema()
+    return framework().openapi_schema.to_schema()
+
+
+def framework() -> Litestar:
+    """A new application of the framework, with all routes."""
+    settings = Settings(storage="memory")
+    metrics = Telemetry(settings).metrics
+    return create_litestar(settings, Container(settings=settings), GracefulShutdown(), metrics)
 
 
 def is_described(answer: httpx.Response) -> None:

@@ -3,20 +3,17 @@
 import time
 from typing import Any
 
-from litestar import Litestar
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from entrypoints.cli import main as cli
-from entrypoints.http.app import create_app
+from entrypoints.http.app import create_asgi
 from entrypoints.server import heartbeat
 
 SECONDS = 6  # without a heartbeat
 
 
-def application(*given: Any, **more: Any) -> Litestar:
-    app = create_app(*given, **more)
-    app.asgi_handler = _freezing(app.asgi_handler)
-    return app
+def application(*given: Any, **more: Any) -> ASGIApp:
+    return _freezing(create_asgi(*given, **more))
 
 
 def _freezing(app: ASGIApp) -> ASGIApp:
@@ -30,5 +27,5 @@ def _freezing(app: ASGIApp) -> ASGIApp:
 
 if __name__ == "__main__":
     heartbeat.STALLED_AFTER = SECONDS
-    vars(cli)["create_app"] = application
+    vars(cli)["create_asgi"] = application
     cli.main()

@@ -12,14 +12,12 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from domain.errors import Kind
-from entrypoints.config.settings import Settings
-from entrypoints.http.app import create_app
 from entrypoints.http.operations import health
 from entrypoints.http.protocol.catalogue import STATUSES
 from entrypoints.http.protocol.problems import Problem
 from entrypoints.http.rest import lists
 from entrypoints.http.rest.json_form import response as json_form
-from tests.http.described import PROBLEM, codes, document
+from tests.http.described import PROBLEM, codes, document, framework
 from tests.http.server import Server
 from tests.http.wire import TOKEN
 
@@ -58,7 +56,7 @@ def test_the_document_is_served(client: httpx.Client) -> None:
 
 
 def test_every_route_is_described() -> None:
-    routes = [route for route in create_app(Settings(storage="memory")).routes if isinstance(route, HTTPRoute)]
+    routes = [route for route in framework().routes if isinstance(route, HTTPRoute)]
     there_are = {(method, route.path_format) for route in routes for method in route.methods}
     of_its_own = {(method, path) for method, path in there_are if method == "OPTIONS" or path.startswith("/docs")}
     assert {(method, path) for method, path, _ in operations()} == there_are - of_its_own
@@ -67,7 +65,7 @@ def test_every_route_is_described() -> None:
 def test_the_parameters_in_the_document_are_those_that_a_request_may_have() -> None:
     taken = {
         (str(method), route.path_format): {*handler.opt.get("parameters", ())}
-        for route in create_app(Settings(storage="memory")).routes
+        for route in framework().routes
         if isinstance(route, HTTPRoute)
         for method, (handler, _) in route.route_handler_map.items()
     }
@@ -115,4 +113,4 @@ def test_examples_are_what_they_are_examples_of() -> None:
 
 def test_nothing_in_it_is_made_up_anew_at_each_start() -> None:
     """The framework can invent examples."""
-    assert create_app(Settings(storage="memory")).openapi_schema.to_schema() == document()
+    assert framework().openapi_schema.to_schema() == document()

@@ -111,8 +111,8 @@ def test_a_collector_that_is_down_slows_nothing_and_is_told_of_once(tmp_path: Pa
 
 def test_without_a_collector_nothing_is_imported(tmp_path: Path) -> None:
     script = (
-        "import sys; from entrypoints.http.app import create_app; from entrypoints.config.settings import Settings;"
-        "create_app(Settings(storage='memory', metrics=False));"
+        "import sys; from entrypoints.http.app import create_asgi; from entrypoints.config.settings import Settings;"
+        "create_asgi(Settings(storage='memory', metrics=False));"
         "print({'opentelemetry.trace', 'opentelemetry.sdk', 'prometheus_client', 'requests'} & set(sys.modules))"
     )
     told = subprocess.run(

@@ -8,8 +8,9 @@ import pytest
 
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
-from entrypoints.http.app import create_app
+from entrypoints.http.app import create_asgi
 from entrypoints.http.middleware.raw_paths import RawPathMiddleware
+from tests.asgi import serving
 
 SOURCES = sorted((Path(__file__).parents[2] / "entrypoints" / "http").rglob("*.py"))
 OPTIONAL = {"body", "more_body"}
@@ -45,14 +46,14 @@ def scope(method: str, path: bytes, **headers: str) -> Any:
     ],
 )
 async def test_requests_without_a_body(method: str, path: bytes, headers: dict[str, str], status: int) -> None:
-    app = create_app(Settings(storage="memory", tokens=(hashed("token"),)))
+    app = create_asgi(Settings(storage="memory", tokens=(hashed("token"),)))
     statuses: list[int] = []
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    async with app.lifespan():
+    async with serving(app):
         await app(scope(method, path, **headers), receive, send)
     assert statuses == [status]
 
@@ -68,12 +69,12 @@ async def test_responses_without_a_body() -> None:
     async def keep(message: Any) -> None:
         sent.append(message)
 
-    app = create_app(Settings(storage="memory"))
-    innermost: Any = app.asgi_handler
+    app = create_asgi(Settings(storage="memory"))
+    innermost: Any = app
     while not isinstance(innermost, RawPathMiddleware):
         innermost = innermost._app
     innermost._app = bare
-    await app.asgi_handler(scope("PUT", b"/v1/blobs/a"), receive, keep)
+    await app(scope("PUT", b"/v1/blobs/a"), receive, keep)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 

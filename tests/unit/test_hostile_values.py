@@ -18,13 +18,14 @@ import pytest
 from domain.errors import BlobError
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
-from entrypoints.http.app import create_app
+from entrypoints.http.app import create_asgi
 from entrypoints.http.middleware.tracing import carried
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.json_form.scanner import MAX_FRAME, Scanner
 from entrypoints.http.rest.multipart_form.scanner import FormScanner
 from entrypoints.http.rest.scanned_bodies import BodyScanner
 from entrypoints.telemetry.tracing import PROPAGATOR
+from tests.asgi import serving
 from tests.deadline import DeadlinePassedError, processor_time
 
 ROOT = Path(__file__).parents[2]
@@ -232,11 +233,11 @@ class App:
 
     def __init__(self) -> None:
         token = hashed("token")
-        self._app = create_app(Settings(storage="memory", tokens=(token,), cors_origins=("*",)))
+        self._app = create_asgi(Settings(storage="memory", tokens=(token,), cors_origins=("*",)))
 
     async def ask(self, method: str, asked: Iterable[tuple[bytes, dict[str, str]]]) -> None:
         """Ask for each target, with its headers. Fails if a response takes too much of the processor."""
-        async with self._app.lifespan():
+        async with serving(self._app):
             await self._ask("PUT", b"/v1/blobs/hostile", {})  # conditions are read where there is a blob
             for target, headers in asked:
                 await self._ask(method, target, headers)

@@ -11,7 +11,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from entrypoints import __version__
 from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
-from entrypoints.http.protocol.query import QueryMiddleware
+from entrypoints.http.middleware.query import QueryMiddleware
 
 MAX_REQUESTS = 64  # at the same time, in one worker; they need no token, so they take no slot of those that do
 STATIC = Path(__file__).parent / "static"
