@@ -9,10 +9,15 @@ import os
 from datetime import timedelta
 from functools import partial
 
+from dependency_injector import providers
+
+from application.uploads.lifecycle import Uploads
 from entrypoints.cli import main as cli
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.http.app import create_asgi
+
+LEASE_OF_MARKERS = timedelta(seconds=20)  # a claim that failed half-way stays for as long
 
 
 def configure(container: Container) -> None:
@@ -21,6 +26,8 @@ def configure(container: Container) -> None:
         for name, default in (("LEASE", "600"), ("GRACE", "0.5"), ("AGAIN", "0.5"), ("CLAIM", "5"))
     )
     container.uploads.add_kwargs(lease=lease)
+    of_markers = providers.Singleton(Uploads, container.metadata, container.stores, lease=LEASE_OF_MARKERS)
+    container.mark_storage.set_args(of_markers, *container.mark_storage.args[1:])
     container.store_blob.add_kwargs(grace=grace)
     container.delete_blob.add_kwargs(grace=grace)
     container.reap.add_kwargs(again=again, claim=claim)
