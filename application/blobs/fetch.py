@@ -1,11 +1,9 @@
 """Fetch a blob: its row first, then its object."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from types import TracebackType
-from typing import Self
 
 from application.blobs.hold import RENEWALS, Hold
 from application.blobs.store import GRACE
@@ -17,16 +15,15 @@ from domain.errors import BlobError, IntegrityError, NotFound
 
 @dataclass(frozen=True, slots=True)
 class OpenBlob:
-    """A blob and its bytes, or those of `byte_range`, to be iterated once and left like any context: `async with`.
+    """A blob and its bytes, or those of `byte_range`, to be iterated once.
 
     All bytes are of this one version, whatever happens to the id and however long the reading takes. Raises
-    INTEGRITY if the object turns out to be of another size than the blob.
+    INTEGRITY if the object's size differs from the blob's.
     """
 
     blob: Blob
     byte_range: ByteRange | None
     _chunks: AsyncIterator[bytes]
-    _reading: AbstractAsyncContextManager[AsyncIterator[bytes]]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         start, stop = (self.byte_range.start, self.byte_range.stop) if self.byte_range else (0, self.blob.size)
@@ -39,22 +36,10 @@ class OpenBlob:
         if position != stop:
             raise damaged(self.blob, "is longer" if position > stop else f"ends after {position:,} bytes")
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._reading.__aexit__(kind, error, trace)
-
-
-def whole(_: Blob) -> None:
-    """All of a blob."""
-
 
 @dataclass(frozen=True, slots=True)
 class FetchBlob:
-    """Open the current version of a blob, or the part of it that `choose` names when it is shown the blob.
+    """Open the current version of a blob, or the part of it that `choose` names when it is shown the blob: a context.
 
     `grace`: how long an object is kept once its blob was replaced or deleted, which a long reading renews so many times
     in a grace. Raises NOT_FOUND, what `choose` raises, and INTEGRITY if the bytes of a blob are not there.
@@ -66,11 +51,22 @@ class FetchBlob:
     grace: timedelta = GRACE
     renewals: int = RENEWALS
 
-    async def __call__(self, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None] = whole) -> OpenBlob:
+    @asynccontextmanager
+    async def __call__(
+        self, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None] = lambda _: None
+    ) -> AsyncIterator[OpenBlob]:
+        async with AsyncExitStack() as reading:
+            yield await self._open(reading, blob_id, choose)
+
+    async def _open(
+        self, reading: AsyncExitStack, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None]
+    ) -> OpenBlob:
         blob = await self.blobs.get(blob_id)
         while True:
+            byte_range = choose(blob)
             with suppress(NotFound):
-                return await self._open(blob, choose(blob))
+                chunks = await reading.enter_async_context(self._object(blob.location, byte_range))
+                return OpenBlob(blob, byte_range, chunks)
             # Replaced, and the old object reaped, between the two reads? Then there is another version by now, of
             # which another part may be wanted.
             newer = await self.blobs.get(blob_id)
@@ -78,19 +74,14 @@ class FetchBlob:
                 raise damaged(blob, "is gone")
             blob = newer
 
-    async def _open(self, blob: Blob, byte_range: ByteRange | None) -> OpenBlob:
-        """`byte_range` lies within the blob."""
-        reading = self._reading(blob.location, byte_range)
-        return OpenBlob(blob, byte_range, await reading.__aenter__(), reading)
-
     @asynccontextmanager
-    async def _reading(self, location: Location, byte_range: ByteRange | None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _object(self, location: Location, byte_range: ByteRange | None) -> AsyncIterator[AsyncIterator[bytes]]:
         store = self.stores.holding(location)
         hold = Hold(self.units, location.key, self.grace, self.renewals)
         async with hold, store.open(location.key, byte_range) as chunks:
             yield chunks
 
 
-def damaged(blob: Blob, fault: str) -> BlobError:
-    detail = f"The stored object of this blob {fault}; it should have {blob.size:,} bytes. Tell the operator."
+def damaged(blob: Blob, problem: str) -> BlobError:
+    detail = f"The stored object of this blob {problem}; it should have {blob.size:,} bytes. Tell the operator."
     return IntegrityError(detail, backend=blob.location.backend, subject=blob.location.key)

@@ -1,4 +1,4 @@
-"""The lifetime of a server: the data folder, the selected adapters, the markers, the reaper."""
+"""The lifetime of a server: the data folder, the selected adapters, the work in the background."""
 
 import asyncio
 import os
@@ -9,16 +9,13 @@ from pathlib import Path
 
 import structlog
 
-from application.maintenance.reap import Reap
-from application.ownership.markers import UnknownStorage
-from application.ownership.ownership import Ownership, Standing, taken
-from application.ports.observer import Observer
 from application.ports.schema import Tables
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind
 from entrypoints import advice
 from entrypoints.advice import SETTINGS_OF_STORAGES
 from entrypoints.background import in_background
+from entrypoints.composition import background
 from entrypoints.composition.container import Container
 from entrypoints.composition.missing_features import BackendFeature
 from entrypoints.config.settings import Settings
@@ -80,13 +77,11 @@ def _parents(settings: Settings) -> set[Path]:
 
 @asynccontextmanager
 async def running(container: Container, *, patient: bool = False) -> AsyncIterator[None]:
-    """The selected adapters opened, and the reaper at work. Raises StartError, unless it is to be `patient`."""
+    """Open the selected adapters, and work in the background inside. Raises StartError unless it is `patient`."""
     async with AsyncExitStack() as stack:
         await _open(stack, container, patient=patient)
-        await stack.enter_async_context(in_background(_check_others(container)))
-        for backend in container.stores().by_name:
-            for work in (_keep_forever(container, backend), _reap_forever(container, backend)):
-                await stack.enter_async_context(in_background(work))
+        for work in background.work(container):
+            await stack.enter_async_context(in_background(work))
         yield
 
 
@@ -176,18 +171,6 @@ async def _open(stack: AsyncExitStack, container: Container, *, patient: bool) -
         await asyncio.sleep(PAUSE)
 
 
-async def _check_others(container: Container) -> None:
-    """Warn of storages for older blobs that can't be used. The start does not wait for them, nor need them."""
-    stores = container.stores()
-    for name, store in stores.by_name.items():
-        if name != stores.active:
-            try:
-                await container.ownership().recognise(name)
-                await store.check()
-            except BlobError as fault:
-                LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(fault))
-
-
 async def enter(stack: AsyncExitStack, part: object) -> None:
     """Open a part of the container, if it is one to be opened. Raises BlobError."""
     if isinstance(part, AbstractAsyncContextManager):
@@ -199,56 +182,3 @@ async def _enter(stack: AsyncExitStack, setting: str, part: object) -> None:
         await enter(stack, part)
     except BlobError as fault:
         raise StartError(f"{setting}: {fault.detail}") from fault
-
-
-async def _keep_forever(container: Container, backend: str) -> None:
-    """Keep the markers of one storage current. A reason why nothing is deleted there is logged once."""
-    before = ""
-    while True:
-        reason, pause = await _keep_once(container.ownership(), backend)
-        if reason:
-            container.observer().withheld(backend)
-            if reason != before:
-                LOG.warning("nothing is deleted in this storage", storage=backend, reason=reason)
-        before = reason
-        await asyncio.sleep(pause)
-
-
-async def _keep_once(ownership: Ownership, backend: str) -> tuple[str, float]:
-    """Return why nothing may be deleted there, if so, and how many seconds to wait before the next time."""
-    try:
-        standing = await ownership.keep(backend)
-        reason = taken(backend) if standing is Standing.TAKEN else ""
-        return reason, (await ownership.pause(backend)).total_seconds()
-    except BlobError as fault:
-        return str(fault), PAUSE
-    except Exception:
-        # It outlives its own faults, as the reaper does.
-        LOG.exception("the markers of a storage can't be kept", storage=backend)
-        return "", PAUSE
-
-
-async def _reap_forever(container: Container, backend: str) -> None:
-    """Reap one backend again and again, and at once while there is more to do."""
-    while True:
-        if not await _reap_once(container.reap(), backend, container.observer()):
-            await asyncio.sleep(container.settings().reap_interval)
-
-
-async def _reap_once(reap: Reap, backend: str, observer: Observer) -> bool:
-    """Whether there is more to reap at once."""
-    try:
-        reaped = await reap(backend)
-    except UnknownStorage:
-        return False  # it is logged where the markers are kept
-    except BlobError as fault:
-        LOG.warning("reaping has to wait", storage=backend, fault=str(fault))
-    except Exception:
-        # The reaper outlives its own faults: without it, the storage would fill up unseen.
-        LOG.exception("reaping failed", storage=backend)
-    else:
-        observer.reaped(backend, reaped.deleted, len(reaped.errors))
-        for kept in reaped.errors:
-            LOG.warning("an object could not be deleted", fault=str(kept))
-        return reaped.more
-    return False

@@ -1,12 +1,12 @@
 """Metrics and traces, as the settings say. Modules that the settings don't need are not imported."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from application.ports.observer import UNOBSERVED, Observer, Operation
-from entrypoints.background import in_background
+from entrypoints.background import every, in_background
 from entrypoints.config.settings import Settings
 from entrypoints.telemetry import workers
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from entrypoints.telemetry.metrics import Metrics
     from entrypoints.telemetry.tracing import Tracing
 
-PUBLISHED_EVERY = 1.0  # seconds, where others than the one that is asked are to know
+PUBLISHED_EVERY = 1.0  # seconds, where several workers add up their metrics
 
 
 class Telemetry:
-    """`observer` is for the container; `running` goes from the start of the server to its end."""
+    """Metrics and traces. `observer` is for the container; `running` lasts from the start of the server to its end."""
 
     def __init__(self, given: Settings) -> None:
         self.metrics = _metrics() if given.metrics else None
@@ -32,7 +32,8 @@ class Telemetry:
             if self.tracing is not None:
                 stack.push_async_callback(self.tracing.stop)
             if self.metrics is not None and workers.folder() is not None:
-                await stack.enter_async_context(in_background(_publish_forever(self.metrics)))
+                work = every(PUBLISHED_EVERY, partial(_publish, self.metrics), "metrics can't be published")
+                await stack.enter_async_context(in_background(work))
             yield
 
 
@@ -48,10 +49,8 @@ def _tracing(endpoint: str) -> "Tracing":
     return Tracing(endpoint)
 
 
-async def _publish_forever(metrics: "Metrics") -> None:
-    while True:
-        metrics.publish()
-        await asyncio.sleep(PUBLISHED_EVERY)
+async def _publish(metrics: "Metrics") -> None:
+    metrics.publish()
 
 
 class _All(Observer):

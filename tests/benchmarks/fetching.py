@@ -43,7 +43,7 @@ async def measure(folder: Path, figures: Figures) -> None:
         rows = sqlite3.connect(folder / "rows.db", check_same_thread=False)
 
         async def drivebay(blob_id: BlobId) -> bytes:
-            async with await fetch(blob_id) as opened:
+            async with fetch(blob_id) as opened:
                 return b"".join([chunk async for chunk in opened])
 
         def read(blob_id: str) -> bytes:

@@ -13,7 +13,7 @@ from dependency_injector import providers
 
 from application.uploads.lifecycle import Uploads
 from entrypoints.cli import main as cli
-from entrypoints.composition import lifecycle
+from entrypoints.composition.background import Markers
 from entrypoints.composition.container import Container
 from entrypoints.http.app import create_asgi
 
@@ -33,12 +33,12 @@ def configure(container: Container) -> None:
     container.reap.add_kwargs(again=again, claim=claim)
 
 
-async def keep_nothing(_: Container, __: str) -> None:
+async def keep_nothing(_: Markers) -> None:
     pass
 
 
 if __name__ == "__main__":
     if os.environ.get("KEEPS") == "no":
-        vars(lifecycle)["_keep_forever"] = keep_nothing
+        Markers.keep = keep_nothing  # type: ignore[assignment,method-assign]
     cli.create_asgi = partial(create_asgi, configure=configure)  # type: ignore[attr-defined]  # nobody else's seam
     cli.main()

@@ -56,7 +56,7 @@ async def drive(given: Mapping[str, str], folder: Path) -> AsyncIterator[Contain
 
 
 async def fetch(container: Container) -> bytes:
-    async with await container.fetch_blob()(ID) as opened:
+    async with container.fetch_blob()(ID) as opened:
         return b"".join([chunk async for chunk in opened])
 
 

@@ -1,6 +1,6 @@
 """The use cases put together on real adapters, with a clock that can be moved."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from application.maintenance.reap import Reap, Reaped
 from application.ports.blob_store import BlobStore
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
-from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ObjectKey
+from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, ObjectKey
 from domain.precondition import ANY, Precondition
 from tests.contracts.blob_store import each, keys
 from tests.contracts.metadata import Metadata
@@ -68,8 +68,8 @@ class Drive:
     async def put(self, data: bytes, blob_id: BlobId = ID, precondition: Precondition = ANY) -> Blob:
         return (await self.store(new_blob(blob_id, each([data]), precondition=precondition))).blob
 
-    async def get(self, blob_id: BlobId = ID) -> bytes:
-        async with await self.fetch(blob_id) as opened:
+    async def get(self, blob_id: BlobId = ID, choose: Callable[[Blob], ByteRange | None] = lambda _: None) -> bytes:
+        async with self.fetch(blob_id, choose) as opened:
             return b"".join([chunk async for chunk in opened])
 
     async def reap(self, backend: str | None = None) -> Reaped:

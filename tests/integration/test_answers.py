@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,22 @@ import pytest
 
 from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
-from application.blobs.fetch import FetchBlob, OpenBlob
+from application.blobs.fetch import FetchBlob
 from application.blobs.store import StoreBlob
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
 from domain.blob import BlobId, ObjectKey
 from entrypoints.http.protocol.client_pace import Pace
-from entrypoints.http.protocol.streaming import BlobResponse
-from entrypoints.http.rest import raw_form
-from entrypoints.http.rest.json_form import response as json_form
+from entrypoints.http.protocol.streaming import BlobResponse, Choose, Fetched, Representation
+from entrypoints.http.rest.json_form.response import JSON
+from entrypoints.http.rest.raw_form import RAW
 from tests.contracts.blob_store import each, pattern
 from tests.contracts.test_blob_stores import open_files
 from tests.integration.drive import new_blob
 
 SIZE = 6_000_000
-FORMS = pytest.mark.parametrize("form", [json_form, raw_form], ids=["json", "raw"])
+FORMS = pytest.mark.parametrize("form", [JSON, RAW], ids=["json", "raw"])
+Fetch = Callable[[Choose], Fetched]
 
 
 class ConnectionLost(Exception):
@@ -50,48 +52,53 @@ class Client:
 
 
 @pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[OpenBlob]:
+async def fetch(tmp_path: Path) -> AsyncIterator[Fetch]:
     metadata = MemoryMetadata()
     async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as files:
         await files.check()
         stores = Stores("fs", {"fs": files})
         blob_id = BlobId("k5")
         await StoreBlob(Uploads(metadata, stores), ObjectKey.random, 10**9)(new_blob(blob_id, each([pattern(SIZE)])))
-        yield await FetchBlob(metadata.blobs, stores, metadata)(blob_id)
+        yield partial(FetchBlob(metadata.blobs, stores, metadata), blob_id)
         assert [path for path in open_files() if path.startswith(str(tmp_path))] == [], "a file is still open"
 
 
-async def answer(form: Any, opened: OpenBlob, client: Client, timeout: float = 60) -> None:
-    whole = BlobResponse(opened, form.pieces(opened), form.headers_of(opened.blob), Pace(timeout))
-    await whole({}, client.receive, client.send)  # type: ignore[arg-type]  # the scope is not used
+async def answer(form: Representation, fetch: Fetch, client: Client, timeout: float = 60) -> None:
+    scope: Any = {"headers": []}
+    await BlobResponse(fetch, form, Pace(timeout))(scope, client.receive, client.send)
+
+
+@FORMS
+async def test_a_response_that_is_not_sent_opens_no_file(fetch: Fetch, form: Representation) -> None:
+    BlobResponse(fetch, form, Pace())
 
 
 @FORMS
 @pytest.mark.parametrize("messages", [0, 1, 2])
-async def test_a_send_that_fails_closes_the_file(opened: OpenBlob, form: Any, messages: int) -> None:
+async def test_a_send_that_fails_closes_the_file(fetch: Fetch, form: Representation, messages: int) -> None:
     async def fail(_: Client) -> None:
         raise ConnectionLost
 
     with pytest.raises(ConnectionLost):
-        await answer(form, opened, Client(messages, fail))
+        await answer(form, fetch, Client(messages, fail))
 
 
 @FORMS
-async def test_nothing_more_is_read_for_a_client_that_has_left(opened: OpenBlob, form: Any) -> None:
+async def test_nothing_more_is_read_for_a_client_that_has_left(fetch: Fetch, form: Representation) -> None:
     async def leave(client: Client) -> None:
         client.gone.set()
 
     client = Client(2, leave)
-    await answer(form, opened, client)
+    await answer(form, fetch, client)
     assert len(client.sent) <= 4
     assert sum(len(message.get("body", b"")) for message in client.sent) < SIZE
 
 
 @FORMS
-async def test_a_client_that_stops_reading_is_let_go(opened: OpenBlob, form: Any) -> None:
+async def test_a_client_that_stops_reading_is_let_go(fetch: Fetch, form: Representation) -> None:
     async def stop(_: Client) -> None:
         await asyncio.Event().wait()
 
     client = Client(2, stop)
-    await answer(form, opened, client, timeout=0.05)
+    await answer(form, fetch, client, timeout=0.05)
     assert len(client.sent) == 2

@@ -15,7 +15,7 @@ from domain.errors import BlobError, Kind
 from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest import raw_form
+from entrypoints.http.rest.raw_form import RAW
 from tests.contracts.blob_store import each
 from tests.integration.drive import ID, LONG_AGO, Drive
 
@@ -89,7 +89,7 @@ class TestFetchFindsTheTruth:
         self, raced: Drive, headers: dict[str, str], part: ByteRange | None
     ) -> None:
         await raced.put(OLD)
-        async with await raced.fetch(ID, partial(raw_form.part_of, headers)) as opened:
+        async with raced.fetch(ID, partial(RAW.part, headers)) as opened:
             assert (opened.byte_range, opened.blob.size) == (part, len(NEW))
             start, stop = (part.start, part.stop) if part else (0, len(NEW))
             assert b"".join([chunk async for chunk in opened]) == NEW[start:stop]
@@ -97,12 +97,12 @@ class TestFetchFindsTheTruth:
     async def test_the_conditions_are_those_of_the_version_that_is_served(self, raced: Drive) -> None:
         await raced.put(OLD)
         with pytest.raises(HttpProblem, match="which has 3 bytes"):
-            await raced.fetch(ID, partial(raw_form.part_of, {"range": "bytes=5-"}))
+            await raced.get(choose=partial(RAW.part, {"range": "bytes=5-"}))
 
     async def test_what_is_known_of_the_version_that_is_served_is_not_sent(self, raced: Drive) -> None:
         await raced.put(OLD)
         with pytest.raises(NotModified):
-            await raced.fetch(ID, partial(raw_form.part_of, {"if-none-match": NEW_TAG}))
+            await raced.get(choose=partial(RAW.part, {"if-none-match": NEW_TAG}))
 
     async def test_a_reader_may_lose_the_race_many_times(self, drive: Drive) -> None:
         store = Interrupted()

@@ -85,7 +85,7 @@ async def long(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 @pytest.mark.parametrize("change", ["replaced", "deleted"])
 async def test_what_is_being_read_is_kept(long: LongReader, change: str) -> None:
     await long.drive.put(OLD)
-    async with await long.drive.fetch(ID) as opened:
+    async with long.drive.fetch(ID) as opened:
         chunks = aiter(opened)
         read = [await anext(chunks)]
         if change == "replaced":
@@ -105,7 +105,7 @@ async def test_what_is_being_read_is_kept(long: LongReader, change: str) -> None
 
 async def test_a_renewal_that_fails_is_made_up_for(long: LongReader) -> None:
     await long.drive.put(OLD)
-    async with await long.drive.fetch(ID) as opened:
+    async with long.drive.fetch(ID) as opened:
         await long.drive.put(b"new")
         long.renewing.refused = 2
         await long.let_pass(GRACE * 2 / 3)
@@ -117,7 +117,7 @@ async def test_a_renewal_that_fails_is_made_up_for(long: LongReader) -> None:
 
 async def test_what_is_current_is_no_garbage_for_being_read(long: LongReader) -> None:
     await long.drive.put(OLD)
-    async with await long.drive.fetch(ID) as opened:
+    async with long.drive.fetch(ID) as opened:
         await long.renewing.one()
         assert await long.drive.metadata.backlog() == []
         assert b"".join([chunk async for chunk in opened]) == OLD
@@ -135,6 +135,6 @@ async def test_an_ordinary_reading_asks_the_database_for_nothing(
 
     await long.drive.put(OLD)
     fetch = replace(long.drive.fetch, units=units, **unhurried)  # type: ignore[arg-type]  # fields of FetchBlob
-    async with await fetch(ID) as opened:
+    async with fetch(ID) as opened:
         assert b"".join([chunk async for chunk in opened]) == OLD
     assert asked == []

@@ -45,7 +45,7 @@ class TestStoreAndFetch:
         assert (blob.size, blob.content_type) == (size, "image/png")
         assert blob.digest == Digest(hashlib.sha256(data).digest())
         assert await any_drive.get() == data
-        async with await any_drive.fetch(ID) as opened:
+        async with any_drive.fetch(ID) as opened:
             assert (opened.blob, opened.blob.created_at) == (blob, blob.created_at)
 
     async def test_what_was_never_stored_is_not_found(self, any_drive: Drive) -> None:
@@ -80,7 +80,7 @@ class TestStoreAndFetch:
     async def test_racing_writers_leave_one_whole_version(self, any_drive: Drive) -> None:
         contents = [pattern(size) for size in range(1_000_000, 1_000_010)]
         await asyncio.gather(*(any_drive.put(data) for data in contents))
-        async with await any_drive.fetch(ID) as opened:
+        async with any_drive.fetch(ID) as opened:
             data = b"".join([chunk async for chunk in opened])
             assert data in contents
             assert opened.blob.size == len(data)
@@ -90,7 +90,7 @@ class TestStoreAndFetch:
     async def test_a_reader_gets_all_of_the_version_that_it_opened(self, any_drive: Drive, size: int) -> None:
         old, new = pattern(size), pattern(size + 1)
         await any_drive.put(old)
-        async with await any_drive.fetch(ID) as opened:
+        async with any_drive.fetch(ID) as opened:
             read = [await anext(chunks := aiter(opened))]
             await any_drive.put(new)
             await any_drive.reap()

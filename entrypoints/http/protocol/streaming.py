@@ -1,59 +1,97 @@
-"""A blob as an answer, in whatever form."""
+"""Blobs as responses, in any representation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from http import HTTPStatus
+from typing import Protocol
 
 import structlog
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from application.blobs.fetch import OpenBlob
+from domain.blob import Blob, ByteRange
 from entrypoints.http.protocol.client_pace import ClientTooSlow, Meter, Pace
+from entrypoints.http.protocol.conditional import NotModified
+from entrypoints.http.protocol.headers import fields
 from entrypoints.server.sockets import cut
 
 LOG = structlog.get_logger()
 Headers = Sequence[tuple[str, str]]
+Fetched = AbstractAsyncContextManager[OpenBlob]
+Choose = Callable[[Blob], ByteRange | None]
+
+
+class Representation(Protocol):
+    """One form in which blobs are sent (RFC 9110, section 3.2)."""
+
+    @abstractmethod
+    def part(self, headers: Mapping[str, str], blob: Blob) -> ByteRange | None:
+        """Return the part that a GET with these headers asks for; None is the whole.
+
+        Raises PRECONDITION_FAILED, NotModified, and HttpProblem 400 and 416.
+        """
+
+    @abstractmethod
+    def headers(self, blob: Blob, part: ByteRange | None = None) -> Headers:
+        """Return the headers of a response to GET or HEAD."""
+
+    @abstractmethod
+    def validators(self, blob: Blob) -> Headers:
+        """Return the headers of a response that says that the blob has not changed."""
+
+    @abstractmethod
+    def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
+        """Return the body, as many bytes as `headers` announces."""
 
 
 class BlobResponse:
-    """An ASGI answer of known length that is made while it is sent, and lets go of the blob when the client is gone.
+    """An ASGI response of known length. It opens the blob, sends it while it is read, and closes it.
+
+    Errors of the opening and of the first chunk are raised before anything is sent, so that they get a response of
+    their own. The reading ends when the client leaves.
 
     A file is not left to the server to send (`http.response.pathsend`): granian opens it later on, by its name, and has
     no deadline for the client. One that stops reading would keep the file open for as long as it likes.
     """
 
-    def __init__(
-        self, opened: OpenBlob, pieces: AsyncIterator[bytes], headers: Headers, pace: Pace, status: int = HTTPStatus.OK
-    ) -> None:
-        self._opened = opened
-        self._pieces = pieces
-        self._headers = headers
+    def __init__(self, fetch: Callable[[Choose], Fetched], representation: Representation, pace: Pace) -> None:
+        self._fetch = fetch
+        self._representation = representation
         self._pace = pace
-        self._status = status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        meter = Meter(self._pace)
-        gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            async with self._opened:
-                # The status waits for the first bytes, so that one that can't be read is still answered with an error.
-                piece = await anext(self._pieces, b"")
-                await send(_start(self._status, self._headers))
-                async for following in self._pieces:
-                    await meter.send(send, _body(piece, more=True), len(piece))
-                    piece = following
-                    if gone.done():
-                        return
-                await meter.send(send, _body(piece, more=False), len(piece))
+            async with self._fetch(partial(self._representation.part, fields(scope))) as opened:
+                await self._send(opened, receive, send)
+        except NotModified as known:
+            await not_modified(self._representation, known.blob)(scope, receive, send)
         except ClientTooSlow:
             cut_off(scope)
+
+    async def _send(self, opened: OpenBlob, receive: Receive, send: Send) -> None:
+        meter = Meter(self._pace)
+        chunks = self._representation.chunks(opened)
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            chunk = await anext(chunks, b"")  # may fail: the status waits for it
+            status = HTTPStatus.PARTIAL_CONTENT if opened.byte_range else HTTPStatus.OK
+            await send(_start(status, self._representation.headers(opened.blob, opened.byte_range)))
+            async for following in chunks:
+                await meter.send(send, _body(chunk, more=True), len(chunk))
+                chunk = following
+                if gone.done():
+                    return
+            await meter.send(send, _body(chunk, more=False), len(chunk))
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
 
 
 class EmptyResponse:
-    """An ASGI answer of headers alone: to HEAD, or that nothing has changed."""
+    """An ASGI response without a body."""
 
     def __init__(self, headers: Headers, status: int = HTTPStatus.OK) -> None:
         self._headers = headers
@@ -64,13 +102,18 @@ class EmptyResponse:
         await send(_body(b"", more=False))
 
 
+def not_modified(representation: Representation, blob: Blob) -> EmptyResponse:
+    """Return the response to a client that has this version of the blob already."""
+    return EmptyResponse(representation.validators(blob), HTTPStatus.NOT_MODIFIED)
+
+
 def _start(status: int, headers: Headers) -> HTTPResponseStartEvent:
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     return {"type": "http.response.start", "status": status, "headers": encoded}
 
 
-def _body(piece: bytes, *, more: bool) -> HTTPResponseBodyEvent:
-    return {"type": "http.response.body", "body": piece, "more_body": more}
+def _body(chunk: bytes, *, more: bool) -> HTTPResponseBodyEvent:
+    return {"type": "http.response.body", "body": chunk, "more_body": more}
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -19,13 +19,13 @@ from entrypoints.http.protocol.blob_paths import ROUTE, blob_id
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.headers import check_framing, fields
-from entrypoints.http.protocol.streaming import BlobResponse, EmptyResponse
+from entrypoints.http.protocol.streaming import BlobResponse, EmptyResponse, Representation, not_modified
 from entrypoints.http.rest import operations, raw_form
 from entrypoints.http.rest.json_form import request as json_request
-from entrypoints.http.rest.json_form import response as json_form
-from entrypoints.http.rest.json_form.response import StoredBody
+from entrypoints.http.rest.json_form.response import JSON, StoredBody, stored_body
 from entrypoints.http.rest.multipart_form import request as form_request
 from entrypoints.http.rest.negotiation import PARAMETERS, wants_bytes
+from entrypoints.http.rest.raw_form import RAW
 
 HttpRequest = Request[Any, Any, Any]
 Store = NamedDependency[StoreBlob]
@@ -57,7 +57,7 @@ def _stored(stored: StoredBlob) -> Response[StoredBody]:
     blob = stored.blob
     headers = {"Location": f"/v1/blobs/{quote(blob.id.value, safe='')}", "ETag": conditional.etag(blob)}
     status = HTTPStatus.OK if stored.replaced else HTTPStatus.CREATED
-    return Response(json_form.stored_body(blob), headers=headers, status_code=status)
+    return Response(stored_body(blob), headers=headers, status_code=status)
 
 
 @get(
@@ -70,13 +70,8 @@ def _stored(stored: StoredBlob) -> Response[StoredBody]:
 )
 async def fetch_blob(request: HttpRequest, fetch: NamedDependency[FetchBlob], pace: ClientPace) -> ASGIApp:
     """Fetch a blob as JSON; or as its bytes, if `alt` is `media` or Accept prefers application/octet-stream to JSON."""
-    form = raw_form if wants_bytes(request) else json_form
-    try:
-        opened = await fetch(blob_id(request.scope["raw_path"]), partial(form.part_of, fields(request.scope)))
-    except NotModified as known:
-        return EmptyResponse(form.validators(known.blob), HTTPStatus.NOT_MODIFIED)
-    status = HTTPStatus.PARTIAL_CONTENT if opened.byte_range else HTTPStatus.OK
-    return BlobResponse(opened, form.pieces(opened), form.headers_of(opened.blob, opened.byte_range), pace, status)
+    representation = _representation(request)
+    return BlobResponse(partial(fetch, blob_id(request.scope["raw_path"])), representation, pace)
 
 
 @route(
@@ -89,13 +84,17 @@ async def fetch_blob(request: HttpRequest, fetch: NamedDependency[FetchBlob], pa
 )
 async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
     """Answer as GET does to the same request without a range, but for the body."""
-    form = raw_form if wants_bytes(request) else json_form
+    representation = _representation(request)
     blob = await blobs.get(blob_id(request.scope["raw_path"]))
     try:
         conditional.check_reading(fields(request.scope), blob)
     except NotModified:
-        return EmptyResponse(form.validators(blob), HTTPStatus.NOT_MODIFIED)
-    return EmptyResponse(form.headers_of(blob))
+        return not_modified(representation, blob)
+    return EmptyResponse(representation.headers(blob))
+
+
+def _representation(request: HttpRequest) -> Representation:
+    return RAW if wants_bytes(request) else JSON
 
 
 @delete(ROUTE, operation_id="deleteBlob", summary="Delete a blob", operation_class=operations.DELETE)

@@ -1,4 +1,4 @@
-"""The raw form of a blob: its bytes as the body, what is known of it in the headers."""
+"""The raw form of a blob: its bytes as the body, everything else in the headers."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from entrypoints.http.protocol import conditional, header_values, ranges
 from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, dictionary_member, is_token
 from entrypoints.http.protocol.headers import content_length
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.protocol.streaming import Headers
+from entrypoints.http.protocol.streaming import Headers, Representation
 
 MAX_CODINGS = 255  # characters
 MAX_MEDIA_TYPE = 255  # characters: enough for everyone, and a header that no other server refuses
@@ -102,33 +102,6 @@ def _invalid(detail: str) -> HttpProblem:
     return HttpProblem("invalid_header", detail)
 
 
-def part_of(headers: Mapping[str, str], blob: Blob) -> ByteRange | None:
-    """The part that a GET asks for; None is the whole. Raises what `check_reading` raises, and HttpProblem 416."""
-    conditional.check_reading(headers, blob)
-    return ranges.wanted(headers.get("range"), blob.size) if conditional.range_still_holds(headers, blob) else None
-
-
-def headers_of(blob: Blob, part: ByteRange | None = None) -> Headers:
-    """The headers of a GET, or of the HEAD beside it."""
-    headers = [
-        ("content-type", blob.content_type),
-        ("content-length", str(blob.size if part is None else part.stop - part.start)),
-        *([("content-encoding", blob.content_encoding)] if blob.content_encoding else []),
-        *validators(blob),
-        ("accept-ranges", "bytes"),
-        ("repr-digest", f"sha-256=:{base64.b64encode(blob.digest.sha256).decode()}:"),
-        # It was made by anybody, and is served beside an interface that takes commands.
-        ("x-content-type-options", "nosniff"),
-        ("content-security-policy", "sandbox; default-src 'none'"),
-        ("content-disposition", _disposition(blob)),
-    ]
-    return headers if part is None else [*headers, ("content-range", ranges.content_range(part, blob.size))]
-
-
-def validators(blob: Blob) -> Headers:
-    return [("etag", conditional.etag(blob)), ("last-modified", conditional.last_modified(blob)), ("vary", "Accept")]
-
-
 def _disposition(blob: Blob) -> str:
     """Shown if it is harmless, or else saved; under the last segment of the id (RFC 6266, RFC 8187)."""
     kind = "inline" if _is_harmless(blob.content_type) else "attachment"
@@ -141,6 +114,37 @@ def _is_harmless(content_type: str) -> bool:
     return media_type in HARMLESS or media_type.partition("/")[0] in HARMLESS_KINDS
 
 
-async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:
-    async for chunk in opened:
-        yield chunk
+class RawForm(Representation):
+    """The bytes as the body."""
+
+    def part(self, headers: Mapping[str, str], blob: Blob) -> ByteRange | None:
+        conditional.check_reading(headers, blob)
+        return ranges.wanted(headers.get("range"), blob.size) if conditional.range_still_holds(headers, blob) else None
+
+    def headers(self, blob: Blob, part: ByteRange | None = None) -> Headers:
+        headers = [
+            ("content-type", blob.content_type),
+            ("content-length", str(blob.size if part is None else part.stop - part.start)),
+            *([("content-encoding", blob.content_encoding)] if blob.content_encoding else []),
+            *self.validators(blob),
+            ("accept-ranges", "bytes"),
+            ("repr-digest", f"sha-256=:{base64.b64encode(blob.digest.sha256).decode()}:"),
+            # Anybody may have made it, and it is served next to an interface that takes commands.
+            ("x-content-type-options", "nosniff"),
+            ("content-security-policy", "sandbox; default-src 'none'"),
+            ("content-disposition", _disposition(blob)),
+        ]
+        return headers if part is None else [*headers, ("content-range", ranges.content_range(part, blob.size))]
+
+    def validators(self, blob: Blob) -> Headers:
+        return [
+            ("etag", conditional.etag(blob)),
+            ("last-modified", conditional.last_modified(blob)),
+            ("vary", "Accept"),
+        ]
+
+    def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
+        return aiter(opened)
+
+
+RAW = RawForm()

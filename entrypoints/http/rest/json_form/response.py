@@ -10,7 +10,7 @@ from msgspec import Meta
 from application.blobs.fetch import OpenBlob
 from domain.blob import Blob, ByteRange
 from entrypoints.http.protocol import conditional
-from entrypoints.http.protocol.streaming import Headers
+from entrypoints.http.protocol.streaming import Headers, Representation
 from entrypoints.http.rest.json_form import base64_text
 
 Size = Annotated[int, Meta(ge=0)]
@@ -48,32 +48,32 @@ def to_the_second(blob: Blob) -> datetime:
     return blob.created_at.replace(microsecond=0)
 
 
-def part_of(headers: Mapping[str, str], blob: Blob) -> None:
-    """The whole, always. Raises what `check_reading` raises."""
-    conditional.check_reading(headers, blob)
+class JsonForm(Representation):
+    """The bytes in base64, in a JSON object. It has no parts."""
+
+    def part(self, headers: Mapping[str, str], blob: Blob) -> None:
+        conditional.check_reading(headers, blob)
+
+    def headers(self, blob: Blob, _: ByteRange | None = None) -> Headers:
+        head, tail = _frame(blob)
+        length = len(head) + base64_text.encoded_size(blob.size) + len(tail)
+        return [("content-type", "application/json"), ("content-length", str(length)), *self.validators(blob)]
+
+    def validators(self, blob: Blob) -> Headers:
+        return [("etag", conditional.json_etag(blob)), ("vary", "Accept")]
+
+    async def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
+        head, tail = _frame(opened.blob)
+        encoded, encoder = head, base64_text.Encoder()
+        async for chunk in opened:
+            if encoded is not head:
+                yield encoded
+                encoded = b""
+            encoded += encoder.feed(chunk)
+        yield encoded + encoder.end() + tail
 
 
-def headers_of(blob: Blob, _: ByteRange | None = None) -> Headers:
-    """The headers of a GET, or of the HEAD beside it."""
-    head, tail = _frame(blob)
-    length = len(head) + base64_text.encoded_size(blob.size) + len(tail)
-    return [("content-type", "application/json"), ("content-length", str(length)), *validators(blob)]
-
-
-def validators(blob: Blob) -> Headers:
-    return [("etag", conditional.json_etag(blob)), ("vary", "Accept")]
-
-
-async def pieces(opened: OpenBlob) -> AsyncIterator[bytes]:
-    """A blob in this form, encoded as it is read."""
-    head, tail = _frame(opened.blob)
-    piece, encoder = head, base64_text.Encoder()
-    async for chunk in opened:
-        if piece is not head:
-            yield piece
-            piece = b""
-        piece += encoder.feed(chunk)
-    yield piece + encoder.end() + tail
+JSON = JsonForm()
 
 
 def _frame(blob: Blob) -> tuple[bytes, bytes]:

@@ -1,0 +1,81 @@
+"""Background work of a server: for each storage, its markers and the reaper."""
+
+from collections.abc import Coroutine, Iterator
+from functools import partial
+
+import structlog
+
+from application.ownership.markers import UnknownStorage
+from application.ownership.ownership import Standing, taken
+from domain.errors import BlobError
+from entrypoints.background import AT_ONCE, every
+from entrypoints.composition.container import Container
+
+LOG = structlog.get_logger()
+PAUSE = 1.0  # seconds after a failure
+
+
+def work(container: Container) -> Iterator[Coroutine[None, None, None]]:
+    """Yield everything that runs in the background while the server serves."""
+    yield _check_others(container)
+    for backend in container.stores().by_name:
+        markers = Markers(container, backend)
+        yield every(PAUSE, markers.keep, "the markers of a storage can't be kept", storage=backend)
+        interval = container.settings().reap_interval
+        yield every(interval, partial(_reap, container, backend), "reaping failed", storage=backend)
+
+
+async def _check_others(container: Container) -> None:
+    """Warn of storages for older blobs that can't be used. The start does not wait for them, nor need them."""
+    stores = container.stores()
+    for name, store in stores.by_name.items():
+        if name != stores.active:
+            try:
+                await container.ownership().recognise(name)
+                await store.check()
+            except BlobError as error:
+                LOG.warning("blobs on this storage can't be read now", storage=name, fault=str(error))
+
+
+class Markers:
+    """The markers of one storage. Each reason why nothing is deleted there is logged once."""
+
+    def __init__(self, container: Container, backend: str) -> None:
+        self._container = container
+        self._backend = backend
+        self._logged = ""
+
+    async def keep(self) -> float:
+        """Keep the markers current, and return the seconds until that is due again."""
+        ownership = self._container.ownership()
+        try:
+            standing = await ownership.keep(self._backend)
+            reason, pause = "", (await ownership.pause(self._backend)).total_seconds()
+            if standing is Standing.TAKEN:
+                reason = taken(self._backend)
+        except BlobError as error:
+            reason, pause = str(error), PAUSE
+        self._report(reason)
+        return pause
+
+    def _report(self, reason: str) -> None:
+        if reason:
+            self._container.observer().withheld(self._backend)
+            if reason != self._logged:
+                LOG.warning("nothing is deleted in this storage", storage=self._backend, reason=reason)
+        self._logged = reason
+
+
+async def _reap(container: Container, backend: str) -> float | None:
+    """Reap one storage once, and return AT_ONCE if there is more to reap."""
+    try:
+        reaped = await container.reap()(backend)
+    except UnknownStorage:
+        return None  # it is logged where the markers are kept
+    except BlobError as error:
+        LOG.warning("reaping has to wait", storage=backend, fault=str(error))
+        return None
+    container.observer().reaped(backend, reaped.deleted, len(reaped.errors))
+    for kept in reaped.errors:
+        LOG.warning("an object could not be deleted", fault=str(kept))
+    return AT_ONCE if reaped.more else None
