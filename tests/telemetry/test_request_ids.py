@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 from adapters.storage.layers.stack import LayerSettings, with_layers
 from adapters.storage.memory import MemoryBlobStore
 from domain.blob import ObjectKey
+from domain.errors import Unavailable
 from entrypoints.telemetry import logs
 
 class Flaky(MemoryBlobStore):
