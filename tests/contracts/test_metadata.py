@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.metadata.sql import listing, unit_of_work
+from adapters.metadata.sql import blobs, listing
 from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
 from adapters.sql.database import Database
@@ -341,7 +341,7 @@ class ServerContract(DatabaseContract):
             await_only(another_is_first())
             return insert_or_ignore(*args)
 
-        monkeypatch.setattr(unit_of_work, "insert_or_ignore", insert_later)
+        monkeypatch.setattr(blobs, "insert_or_ignore", insert_later)
         inserted = (await publish(metadata, version := blob())).blob
         [known] = await asyncio.gather(*removing)
         assert inserted.unchanged_since > known
