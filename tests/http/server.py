@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 from urllib.parse import quote
 
 import httpx
 
 from tests import markers
 from tests.http.described import is_described
+from tests.http.forking import Forked
 from tests.http.wire import TOKEN, get
 
 DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
@@ -34,14 +35,17 @@ def free_port() -> int:
 
 
 class Server:
-    """A server with `settings` as its environment, and nothing else of ours but the path. A context: running inside."""
+    """A server with `settings` as its environment, and nothing else of ours but the path. A context: running inside.
+
+    It is `drivebay serve`, forked from a process that has imported it; or `command`, as a program.
+    """
 
     def __init__(self, folder: Path, command: list[str] | None = None, exit_code: int = 0, **settings: str) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._exit_code = exit_code
-        self._command = command or [DRIVEBAY, "serve"]
+        self._command = command
         self._environment = {
             "PATH": os.environ["PATH"],
             "PORT": str(self.port),
@@ -52,14 +56,7 @@ class Server:
 
     def __enter__(self) -> Self:
         with self._log("out") as out, self._log("err") as err:
-            self.process = subprocess.Popen(
-                [part.format(port=self.port) for part in self._command],
-                cwd=self.folder,
-                env=self._environment,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
+            self.process = self._start(out, err)
         try:
             self.wait_until_it_answers()
         except BaseException:
@@ -71,6 +68,13 @@ class Server:
     def __exit__(self, *exc: object) -> None:
         if self.process.poll() is None:
             assert self.stop() == self._exit_code, self.errors()
+
+    def _start(self, out: IO[bytes], err: IO[bytes]) -> "Forked | subprocess.Popen[bytes]":
+        where: dict[str, Any] = {"cwd": self.folder, "env": self._environment, "stdout": out, "stderr": err}
+        if self._command is None:
+            return Forked(["serve"], **where)
+        command = [part.format(port=self.port) for part in self._command]
+        return subprocess.Popen(command, **where, start_new_session=True)
 
     def stop(self) -> int:
         """Ask it to stop, and return its exit code."""
@@ -173,7 +177,7 @@ class Server:
     def _open_files(self) -> list[str]:
         return [_target(entry) for pid in self.workers() for entry in Path(f"/proc/{pid}/fd").iterdir()]
 
-    def _log(self, name: str) -> Any:
+    def _log(self, name: str) -> IO[bytes]:
         return (self.folder / f"{name}-{self.port}").open("ab")
 
     def wait_until_it_answers(self) -> None:

@@ -102,8 +102,9 @@ class TestAStartThatFails:
 
 
 class TestAStart:
-    def test_from_any_folder_with_nothing_set(self, tmp_path: Path) -> None:
-        with Server(tmp_path, AUTH_BEARER_TOKEN="") as server:
+    @pytest.mark.parametrize("command", [None, [DRIVEBAY, "serve"]], ids=["forked", "a program"])
+    def test_from_any_folder_with_nothing_set(self, tmp_path: Path, command: list[str] | None) -> None:
+        with Server(tmp_path, command, AUTH_BEARER_TOKEN="") as server:
             token = (tmp_path / "data" / "token").read_text().strip()
             assert server.output().splitlines() == [
                 f"A new token: {token}",
