@@ -18,7 +18,7 @@ from adapters.sql.tables import METADATA
 from tests.backends import mariadb, postgresql
 from tests.backends.run import Backends
 from tests.check.command import drivebay
-from tests.verify.behind import Settings, database_of
+from tests.verify.tampering import Settings, database_of
 
 pytestmark = pytest.mark.timeout(300)
 

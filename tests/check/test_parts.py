@@ -16,7 +16,7 @@ import pytest
 from adapters.sql.tables import time_of
 from tests.backends.run import Backends
 from tests.check.command import check, drivebay, drivebay_apart, environment
-from tests.check.told import SECRET, fault, prepare, steps
+from tests.check.output import SECRET, fault, prepare, steps
 from tests.http.combinations import DIAGONAL, Combination
 from tests.http.server import DRIVEBAY, Server
 

@@ -15,7 +15,7 @@ from adapters.storage.s3.store import S3Config
 from tests.backends import ceph, ftp, mariadb
 from tests.backends.ftp import FtpServer
 from tests.check.command import check
-from tests.check.told import SECRET, fault, prepare
+from tests.check.output import SECRET, fault, prepare
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.check.command import check
-from tests.check.told import fault, prepare
+from tests.check.output import fault, prepare
 from tests.unix_relay import relay
 
 pytestmark = pytest.mark.docker

@@ -162,7 +162,7 @@ class Load:
 
     async def _look_at_all(self) -> None:
         self.outcome.wrong += await self._service.come_to_rest(ROUNDS)
-        self.outcome.wrong += await self._service.underneath.damage()
+        self.outcome.wrong += await self._service.inspection.damage()
         listing = await self._service.ask("GET", "/v1/blobs?limit=1000")
         assert listing is not None
         listed = {blob["id"] for blob in listing.json()["blobs"]}

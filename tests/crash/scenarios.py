@@ -182,7 +182,7 @@ class Scenarios:
             for number in range(pieces):
                 yield case.after[number * PIECE :][:PIECE]
                 await self.service.until(partial(_has_taken, number + 1))
-                await self.service.underneath.let_pass(SLOW)
+                await self.service.inspection.let_pass(SLOW)
                 await self.service.reap()
 
         await self.service.own()
@@ -198,10 +198,10 @@ class Scenarios:
         async with self._next_to_it(fault, copied=True) as copy:
             await self.service.control("release")
             acknowledged = await doing
-            await self.service.underneath.let_pass(LONG)
+            await self.service.inspection.let_pass(LONG)
             await self.service.own()
             for _ in range(ROUNDS):
-                await copy.underneath.let_pass(LONG)
+                await copy.inspection.let_pass(LONG)
                 await copy.control("keep")
                 await copy.control("reap")
         return await self._check(case, [case.after] if acknowledged else [None])
@@ -209,11 +209,11 @@ class Scenarios:
     async def mistaken(self, fault: str = "") -> list[str]:
         """Another server of the same database is started on a folder that is not the storage. On files."""
         case = await self._prepare(Operation("reap"))
-        await self.service.underneath.advance()
+        await self.service.inspection.advance()
         with suppress(AssertionError):  # it does not start
             async with self._next_to_it(fault, copied=False) as other:
                 for _ in range(ROUNDS):
-                    await other.underneath.let_pass(LONG)
+                    await other.inspection.let_pass(LONG)
                     await other.control("reap")
         return await self._check(case, [case.before])
 
@@ -256,16 +256,16 @@ class Scenarios:
             case "reap":
                 await self.service.put(name, old)
                 await self.service.own()
-                await self.service.underneath.leave_work_for_the_reaper()
+                await self.service.inspection.leave_work_for_the_reaper()
                 return Case(name, "CONTROL", path, old, old, "reap")
             case "mark":
                 await self.service.put(name, old)
-                await self.service.underneath.forget_the_storage()
+                await self.service.inspection.forget_the_storage()
                 return Case(name, "CONTROL", path, old, old, "keep")
             case "advance":
                 await self.service.put(name, old)
                 await self.service.own()
-                await self.service.underneath.let_pass(LONG)
+                await self.service.inspection.let_pass(LONG)
                 return Case(name, "CONTROL", path, old, old, "keep")
             case "take over":
                 await self.service.put(name, old)
@@ -275,10 +275,10 @@ class Scenarios:
     async def _let_it_watch(self) -> None:
         """A process that has just started has watched the epoch for long enough, and that is due."""
         await self.service.kill_worker()
-        await self.service.underneath.advance()
+        await self.service.inspection.advance()
         for _ in range(INTERVALS + 1):
             await self.service.control("keep")
-        await self.service.underneath.let_pass(LONG)
+        await self.service.inspection.let_pass(LONG)
 
     async def _do(self, case: Case, failpoint: str) -> bool:
         """Whether the operation was acknowledged."""
@@ -302,7 +302,7 @@ class Scenarios:
     async def _check(self, case: Case, possible: list[bytes | None]) -> list[str]:
         wrong = await self._wrong(case, possible)
         wrong += await self.service.come_to_rest()
-        wrong += await self.service.underneath.damage()
+        wrong += await self.service.inspection.damage()
         return wrong + (await self._wrong(case, possible) if not wrong else [])
 
     async def _wrong(self, case: Case, possible: list[bytes | None]) -> list[str]:

@@ -22,11 +22,11 @@ from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.http.app import create_asgi
 from entrypoints.server import worker_slot
-from tests.crash import watched_io
+from tests.crash import instrumented_io
 from tests.crash.failpoints import HEADER, PASSAGE, Passage, point
+from tests.crash.instrumented import InstrumentedUnits, instrumented_stores
 from tests.crash.keys import in_few_folders
 from tests.crash.planted import IN_THE_PARENT_TOO, PLANTED
-from tests.crash.watched import WatchedUnits, watched_stores
 
 CONTROL = "/failpoints"
 PIECE = 256 * 1024  # bytes
@@ -41,8 +41,8 @@ def app_with_points(given: Settings, **more: Any) -> ASGIApp:
     containers: list[Container] = []
 
     def configure(container: Container) -> None:
-        container.metadata.override(providers.Object(WatchedUnits(container.metadata())))
-        container.stores.override(providers.Object(watched_stores(container.stores())))
+        container.metadata.override(providers.Object(InstrumentedUnits(container.metadata())))
+        container.stores.override(providers.Object(instrumented_stores(container.stores())))
         if given.storage == "ftp":
             container.store_blob.add_kwargs(new_key=in_few_folders())
         _set_times(container)
@@ -88,7 +88,7 @@ class WithPoints:
         passage = self._last = Passage.from_header(header.decode())
         passing = PASSAGE.set(passage)
         try:
-            await self._pass_on(scope, _Pieces(receive), _watched_send(send))
+            await self._pass_on(scope, _Pieces(receive), _instrumented_send(send))
         finally:
             PASSAGE.reset(passing)
             passage.ended = True
@@ -144,15 +144,15 @@ class _Pieces:
         return {"type": "http.request", "body": piece, "more_body": not self._handed_out}
 
 
-def _watched_send(send: Send) -> Send:
-    async def watched(message: Message) -> None:
+def _instrumented_send(send: Send) -> Send:
+    async def instrumented(message: Message) -> None:
         if message["type"] == "http.response.start":
             await point("answer:before")
         await send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             await point("answer:after")
 
-    return watched
+    return instrumented
 
 
 async def _answer(send: Send, body: Any) -> None:
@@ -162,7 +162,7 @@ async def _answer(send: Send, body: Any) -> None:
 
 
 def main() -> None:
-    watched_io.watch()
+    instrumented_io.instrument()
     if TO_PLANT.exists() and (fault := TO_PLANT.read_text()) in IN_THE_PARENT_TOO:
         PLANTED[fault](Container())
     vars(cli)["create_asgi"] = app_with_points

@@ -1,4 +1,4 @@
-"""A server that can be killed and started again, with its client and a look underneath."""
+"""A server that can be killed and started again, with its client and its inspection."""
 
 import asyncio
 import os
@@ -14,8 +14,8 @@ import httpx
 
 from application.ownership.ownership import Standing
 from tests.crash.failpoints import HEADER
+from tests.crash.inspection import Inspection
 from tests.crash.server import BRIEF, CONTROL, TO_PLANT
-from tests.crash.underneath import Underneath
 from tests.http.server import Server
 from tests.http.wire import TOKEN
 
@@ -40,7 +40,7 @@ class Service:
             times = {"REAP_INTERVAL": "0.2", "READERS_GRACE": f"{brief}", BRIEF: f"{brief}"}
         environment: dict[str, Any] = settings | times | {"DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
         self.server = Server(folder, COMMAND, **environment)
-        self.underneath = Underneath(environment)
+        self.inspection = Inspection(environment)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -55,7 +55,7 @@ class Service:
             verify=False,  # noqa: S501 - there is no TLS, and to read the authorities takes long
         )
         self.client = await self._stack.enter_async_context(client)
-        await self._stack.enter_async_context(self.underneath)
+        await self._stack.enter_async_context(self.inspection)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -146,7 +146,7 @@ class Service:
         for _ in range(OWNED_WITHIN):
             if await self.control("keep") == Standing.OURS.value:
                 return
-            await self.underneath.let_pass(LONG)
+            await self.inspection.let_pass(LONG)
         raise AssertionError("the storage does not become its own")
 
     async def reap(self) -> Any:
@@ -158,10 +158,10 @@ class Service:
         """Let a long time pass, and the reaper work, until nothing is left over; return what still is."""
         left: list[str] = []
         for _ in range(rounds):
-            left = await self.underneath.left_over()
+            left = await self.inspection.left_over()
             if not left:
                 break
-            await self.underneath.let_pass(LONG)
+            await self.inspection.let_pass(LONG)
             reaped = await self.reap()
             assert reaped["faults"] == []
         return left

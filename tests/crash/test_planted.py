@@ -47,7 +47,7 @@ class TestPlanted:
             wrong = await run(scenarios)
         finally:
             await scenarios.service.kill_worker()
-            await scenarios.service.underneath.clear()
+            await scenarios.service.inspection.clear()
         assert any(each.startswith(told) for each in wrong), wrong
 
     @pytest.mark.parametrize("fault", FOUND_NEXT_TO_IT)
@@ -57,7 +57,7 @@ class TestPlanted:
         try:
             wrong = await run(scenarios, fault)
         finally:
-            await scenarios.service.underneath.clear()
+            await scenarios.service.inspection.clear()
         assert any(each.startswith(told) for each in wrong), wrong
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.backends.run import Backends
 from tests.contracts.blob_store import MIB, pattern
-from tests.faults.left import PATIENCE, SHORT_LEASES, in_folder, looking, wait_until, wait_until_marked
+from tests.faults.leftovers import PATIENCE, SHORT_LEASES, in_folder, looking, wait_until, wait_until_marked
 from tests.faults.test_serving import client_of, fetch, store
 from tests.http.combinations import Combination
 from tests.http.server import Server

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.contracts.blob_store import MIB, pattern
-from tests.faults.left import SHORT_LEASES
+from tests.faults.leftovers import SHORT_LEASES
 from tests.http.server import Server
 
 UNSHARE = ["unshare", "--map-root-user", "--mount"]

@@ -13,7 +13,7 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.backends.run import Backends
-from tests.faults.left import SHORT_LEASES, in_folder, wait_until_nothing_is_left
+from tests.faults.leftovers import SHORT_LEASES, in_folder, wait_until_nothing_is_left
 from tests.http.combinations import Combination
 from tests.http.server import Server
 from tests.model.broken import FAULTS

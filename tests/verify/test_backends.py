@@ -10,8 +10,8 @@ from domain.blob import ObjectKey
 from tests.backends.run import Backends
 from tests.http.combinations import DIAGONAL, Combination
 from tests.http.server import Server
-from tests.verify.behind import Settings, keys_of_blobs, objects_of
 from tests.verify.command import Told, verify_here
+from tests.verify.tampering import Settings, keys_of_blobs, objects_of
 
 IDS = ["whole", "ganz ☺", "empty", "missing", "cut", "flipped"]
 DATA = {name: b"" if name == "empty" else f"the bytes of {name}".encode() for name in IDS}

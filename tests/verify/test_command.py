@@ -16,8 +16,8 @@ from domain.blob import ObjectKey
 from entrypoints.cli.main import main
 from tests.check.command import drivebay
 from tests.http.server import DRIVEBAY, Server
-from tests.verify.behind import Files
 from tests.verify.command import PATIENCE, verify
+from tests.verify.tampering import Files
 
 pytestmark = pytest.mark.timeout(300)
 GO_WITH_REPAIR = "--older-than, --drop-missing, --even-if-most-are and --even-if-missing go with --repair."

@@ -1,4 +1,4 @@
-"""What happens to objects behind Drivebay's back."""
+"""Tampering with objects, past the server."""
 
 import asyncio
 from abc import ABC, abstractmethod

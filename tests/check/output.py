@@ -1,4 +1,4 @@
-"""What `drivebay check` has told of a part."""
+"""What `drivebay check` says of a part."""
 
 from pathlib import Path
 from typing import Any

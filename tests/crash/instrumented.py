@@ -16,21 +16,21 @@ from tests.crash.failpoints import PASSAGE, point, step
 T = TypeVar("T")
 
 
-class WatchedStore(BlobStoreLayer):
-    """A store, watched from outside its policies."""
+class InstrumentedStore(BlobStoreLayer):
+    """A store, instrumented from outside its policies."""
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         if (passage := PASSAGE.get()) is not None:
             passage.put_keys.append(key.value)
-        async with step("store.put"), aclosing(_watched_chunks(chunks)) as watched:
-            return await self.store.put(key, watched)
+        async with step("store.put"), aclosing(_instrumented_chunks(chunks)) as instrumented:
+            return await self.store.put(key, instrumented)
 
     async def delete(self, key: ObjectKey) -> None:
         async with step("store.delete"):
             await self.store.delete(key)
 
 
-async def _watched_chunks(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+async def _instrumented_chunks(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
     source = aiter(chunks)
     while True:
         await point("chunk:before")
@@ -42,12 +42,12 @@ async def _watched_chunks(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]
         yield chunk
 
 
-def watched_stores(stores: Stores) -> Stores:
-    return Stores(stores.active, {name: WatchedStore(store) for name, store in stores.by_name.items()})
+def instrumented_stores(stores: Stores) -> Stores:
+    return Stores(stores.active, {name: InstrumentedStore(store) for name, store in stores.by_name.items()})
 
 
-class WatchedUnits(UnitOfWorkFactory):
-    """Metadata, of which the units of work are watched, and not what only reads."""
+class InstrumentedUnits(UnitOfWorkFactory):
+    """Metadata, of which the units of work are instrumented, and not what only reads."""
 
     def __init__(self, metadata: MemoryMetadata | SqlMetadata) -> None:
         self._metadata = metadata
@@ -69,34 +69,34 @@ class WatchedUnits(UnitOfWorkFactory):
         await point("unit:before")
         async with self._metadata() as work:
             await point("unit:after")
-            yield _WatchedUnit(work)
+            yield _InstrumentedUnit(work)
 
 
-class _WatchedUnit(UnitOfWork):
+class _InstrumentedUnit(UnitOfWork):
     def __init__(self, work: UnitOfWork) -> None:
         self._work = work
-        self.blobs = _watched("blobs", work.blobs)
-        self.uploads = _watched("uploads", work.uploads)
-        self.garbage = _watched("garbage", work.garbage)
-        self.storages = _watched("storages", work.storages)
+        self.blobs = _instrumented("blobs", work.blobs)
+        self.uploads = _instrumented("uploads", work.uploads)
+        self.garbage = _instrumented("garbage", work.garbage)
+        self.storages = _instrumented("storages", work.storages)
 
     async def commit(self) -> None:
         async with step("commit"):
             await self._work.commit()
 
 
-def _watched(name: str, repository: T) -> T:
-    return cast("T", _Watched(name, repository))
+def _instrumented(name: str, repository: T) -> T:
+    return cast("T", _Instrumented(name, repository))
 
 
-class _Watched:
+class _Instrumented:
     def __init__(self, name: str, repository: object) -> None:
         self._name = name
         self._repository = repository
 
     def __getattr__(self, method: str) -> Any:
-        async def watched(*args: Any, **more: Any) -> Any:
+        async def instrumented(*args: Any, **more: Any) -> Any:
             async with step(f"{self._name}.{method}"):
                 return await getattr(self._repository, method)(*args, **more)
 
-        return watched
+        return instrumented

@@ -1,4 +1,4 @@
-"""What lies in the tables and in the storage, seen past the server; and a clock that can be put forward."""
+"""The tables and the storage of a server, inspected and changed past it, and a clock that can be put forward."""
 
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -25,7 +25,7 @@ from tests.contracts.blob_store import each, keys
 from tests.crash.keys import in_few_folders
 
 
-class Underneath:
+class Inspection:
     """The database and the storage of a server with this environment, whose tables are there. A context."""
 
     def __init__(self, environment: dict[str, str]) -> None:

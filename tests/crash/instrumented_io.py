@@ -21,7 +21,7 @@ from tests.crash.failpoints import point, point_that_blocks, step, step_that_blo
 TABLE = re.compile(r"\b(?:INTO|FROM|UPDATE)\s+(\w+)")
 
 
-def watch() -> None:
+def instrument() -> None:
     """Put the points in, for all that this process and its children will ever do."""
     _keep_context_in_threads()
     for module, name in ((files, "os"), (filesystem, "os")):
@@ -29,8 +29,8 @@ def watch() -> None:
     for moment in ("before", "after"):
         event.listen(sa.Engine, f"{moment}_cursor_execute", _statement(moment))
     event.listen(sa.Engine, "commit", lambda _: point_that_blocks("sql.COMMIT:before"))
-    _watch_s3()
-    _watch_ftp()
+    _instrument_s3()
+    _instrument_ftp()
 
 
 def _keep_context_in_threads() -> None:
@@ -99,7 +99,7 @@ def _statement(moment: str) -> Callable[..., None]:
     return at_statement
 
 
-def _watch_s3() -> None:
+def _instrument_s3() -> None:
     from adapters.storage.s3 import store as s3
 
     name = "new_session"
@@ -111,24 +111,24 @@ def _watch_s3() -> None:
     async def received(event_name: str, **_: Any) -> None:
         await point(f"s3.{event_name.rpartition('.')[2]}:after")
 
-    def watched() -> Any:
+    def instrumented() -> Any:
         session = make()
         session.register("before-send.s3", before_send)
         session.register("response-received.s3", received)
         return session
 
-    setattr(s3, name, watched)
+    setattr(s3, name, instrumented)
 
 
-def _watch_ftp() -> None:
+def _instrument_ftp() -> None:
     from adapters.storage.ftp.connection import FtpConnection
 
     def stepping(method: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Awaitable[Any]]:
-        async def watched(*args: Any, **more: Any) -> Any:
+        async def instrumented(*args: Any, **more: Any) -> Any:
             async with step(name):
                 return await method(*args, **more)
 
-        return watched
+        return instrumented
 
     steps = {"_connect_for_data": "connect", "_shake_hands": "handshake", "_send": "send", "parse_response": "answer"}
     for method, told in steps.items():

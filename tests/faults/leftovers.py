@@ -1,4 +1,4 @@
-"""What is left of blobs and uploads, wherever it may be."""
+"""What is left over of blobs and uploads, wherever it may be."""
 
 import asyncio
 import sys
