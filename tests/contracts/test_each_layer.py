@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
 from adapters.storage.layers import upload_streams as stream_bounds
@@ -230,6 +231,21 @@ class TestMoreTries:
             with refused(kind):
                 await operation()
             assert flaky.tries == 1, name
+
+    @pytest.mark.parametrize("name", ["read", "stat", "delete", "list"])
+    async def test_a_repeated_error_is_logged_with_its_context(self, name: str) -> None:
+        """The log line of an attempt is written here, before an outer layer sees the error."""
+        logged: list[str] = []
+        inner = Patience(Flaky(1))
+        await inner.store.put(KEY, each([b"x"]))
+        hooks = get_on_retry_hooks()
+        set_on_retry_hooks([lambda details: logged.append(str(details.caused_by))])
+        try:
+            await operations(RetryLayer(inner, 2, "memory"))[name]()
+        finally:
+            set_on_retry_hooks(hooks)
+        key = "" if name == "list" else f" {KEY}"
+        assert logged == [f"unavailable: not now (memory {name}{key})"]
 
     async def test_a_check_is_not_repeated(self) -> None:
         with refused(Kind.UNAVAILABLE):

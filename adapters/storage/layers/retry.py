@@ -1,10 +1,11 @@
-"""More tries of what fails for reasons that may pass, over stamina."""
+"""Repeated attempts after temporary errors, over stamina."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import stamina
 
+from adapters.error_context import ErrorContext
 from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.observer import UNOBSERVED, Observer
@@ -13,13 +14,13 @@ from domain.errors import Unavailable
 
 
 class RetryLayer(BlobStoreLayer):
-    """Up to `attempts` tries, further and further apart, of what is UNAVAILABLE and can be repeated.
+    """Makes up to `attempts` attempts at an operation that is UNAVAILABLE and can be repeated, with growing pauses.
 
-    An `open` is repeated until it has been entered, and a listing goes on after the last key. What took too long is not
-    repeated: its caller has waited enough. Neither is a check, which is to say how things are.
+    `open` is repeated until it has been entered, and a listing continues after its last key. A timeout is not repeated,
+    because its caller has waited enough. A check is not repeated, because it reports the present state.
 
     A put is never repeated here. What the first attempt has sent, or its clean-up, may reach the backend after the
-    second, and would take the object away. Another attempt needs another key, which is the caller's to give.
+    second, and would delete the object. Another attempt needs another key, which only the caller can choose.
     """
 
     def __init__(self, store: BlobStore, attempts: int, backend: str, observer: Observer = UNOBSERVED) -> None:
@@ -32,32 +33,35 @@ class RetryLayer(BlobStoreLayer):
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with AsyncExitStack() as stack:
             async for attempt in self._tries():
-                with self._noted("read", attempt):
+                with self._noted(attempt, "read", key):
                     chunks = await stack.enter_async_context(self.store.open(key, byte_range))
             yield chunks
 
     async def stat(self, key: ObjectKey) -> Stored:
         async for attempt in self._tries():
-            with self._noted("stat", attempt):
+            with self._noted(attempt, "stat", key):
                 stored = await self.store.stat(key)
         return stored
 
     async def delete(self, key: ObjectKey) -> None:
         async for attempt in self._tries():
-            with self._noted("delete", attempt):
+            with self._noted(attempt, "delete", key):
                 await self.store.delete(key)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         async for attempt in self._tries():
-            with self._noted("list", attempt):
+            with self._noted(attempt, "list"):
                 async for key in self.store.keys(after):
                     after = key
                     yield key
 
-    def _noted(self, operation: str, attempt: stamina.Attempt) -> stamina.Attempt:
+    @contextmanager
+    def _noted(self, attempt: stamina.Attempt, operation: str, key: ObjectKey | None = None) -> Iterator[None]:
         if attempt.num > 1:
             self._observer.retried(self._backend, operation)
-        return attempt
+        # Before stamina logs the error: the layers around this one see only the last attempt's.
+        with attempt, ErrorContext(self._backend, operation, key):
+            yield
 
     def _tries(self) -> AsyncIterator[stamina.Attempt]:
         return aiter(
