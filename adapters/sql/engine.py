@@ -12,6 +12,7 @@ from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.concurrency.shield import run_to_completion
+from adapters.error_context import ErrorContext
 from adapters.operation_timer import WholeOperationTimer
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
@@ -27,9 +28,9 @@ Args = TypeVarTuple("Args")
 class EngineDatabase(Database):
     """A database server. A subclass makes the engine, prepares the tables, and explains the errors of its driver.
 
-    `name` is what people call the server, `errors` are how it says what is wrong, and `hints` what to do about some of
-    them, by their codes. `readers` make connections for single statements. An answer is waited for `deadline` seconds:
-    None leaves that to the driver. Getting a connection is reported to the observer as an operation, `connect`.
+    `name` is the product's name, `errors` are the exceptions of the driver, and `hints` the advice by error code.
+    `readers` make connections for single statements. A response may take `deadline` seconds; None leaves the limit to
+    the driver. Getting a connection is reported to the observer as an operation, `connect`.
 
     A server that takes no writes is not used, not even for reads: it may be a standby that lags. A subclass refuses
     it when it connects, and names in `read_only` the codes by which a server refuses writes later. Any of these throws
@@ -50,6 +51,7 @@ class EngineDatabase(Database):
         opening: Opening = Opening.MIGRATE,
         observer: Observer = UNOBSERVED,
     ) -> None:
+        self.context = ErrorContext(self.name.lower())
         self._observer = observer
         self._engine = engine
         self._opening = opening
@@ -59,19 +61,19 @@ class EngineDatabase(Database):
 
     @abstractmethod
     def examine(self, connection: Connection) -> None:
-        """See whether the server is one that will do. Raises UNAVAILABLE if not."""
+        """Raise UNAVAILABLE unless the server meets the requirements."""
 
     @abstractmethod
     def upgrade(self, connection: Connection) -> None:
-        """Bring the tables to their newest form, one process at a time."""
+        """Migrate the tables, one process at a time."""
 
     @abstractmethod
     def kind(self, error: BaseException) -> Kind | None:
-        """The meaning of an error of the driver, or None for a bug of ours."""
+        """Return the kind of an error of the driver, or None for a bug in Drivebay."""
 
     @abstractmethod
     def code(self, error: BaseException) -> object:
-        """The code that the server gave to an error."""
+        """Return the server's code of an error."""
 
     def hint(self, error: BaseException) -> str:
         """Say what to do about an error of the server; empty if there is nothing to add."""
@@ -122,49 +124,49 @@ class EngineDatabase(Database):
             await run_to_completion(self._close(connection))
 
     async def _close(self, connection: AsyncConnection) -> None:
-        """Roll back, and give the connection back. One that is lost is thrown away: then the server rolls back."""
+        """Roll back, and return the connection to the pool. A lost one is discarded: then the server rolls back."""
         with suppress(BlobError):
             async with self.answering():
                 await connection.close()
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
-        """The server has to answer in time, and what goes wrong is said in the port's words."""
-        try:
-            async with asyncio.timeout(self._deadline):
-                yield
-        except self.errors as error:
-            if (kind := self._kind(error)) is None:
-                raise self._unquoted(error) from None
-            fault = getattr(error, "orig", None) or error
-            detail = f"{self.name} can't be used: {fault.args[-1]}"
-            if hint := self.hint(fault):
-                detail = f"{detail.rstrip('.')}. {hint}"
-            raise error_class(kind)(detail, backend=self.name.lower()) from error
-        except (sa.exc.TimeoutError, TimeoutError) as error:
-            detail = f"{self.name} did not answer in time. Try again later."
-            raise TimedOut(detail, backend=self.name.lower()) from error
-        except ssl.SSLCertVerificationError as error:
-            why = error.verify_message.rstrip(".")
-            detail = f"{self.name} can't be used: its certificate is not good: {why}. {advice(error)}"
-            raise Unavailable(detail, backend=self.name.lower()) from error
-        except ssl.SSLError as error:
-            detail = f"{self.name} can't be used: TLS failed: {error}. See which versions of TLS it allows."
-            raise Unavailable(detail, backend=self.name.lower()) from error
-        except OSError as error:
-            raise Unavailable(self.unreachable(error), backend=self.name.lower()) from error
+        """Limit the time of a response. Errors name this database, and those of its driver are translated."""
+        with self.context:
+            try:
+                async with asyncio.timeout(self._deadline):
+                    yield
+            except self.errors as error:
+                if (kind := self._kind(error)) is None:
+                    raise self._unquoted(error) from None
+                original = getattr(error, "orig", None) or error
+                detail = f"{self.name} can't be used: {original.args[-1]}"
+                if hint := self.hint(original):
+                    detail = f"{detail.rstrip('.')}. {hint}"
+                raise error_class(kind)(detail) from error
+            except (sa.exc.TimeoutError, TimeoutError) as error:
+                raise TimedOut(f"{self.name} did not answer in time. Try again later.") from error
+            except ssl.SSLCertVerificationError as error:
+                why = error.verify_message.rstrip(".")
+                detail = f"{self.name} can't be used: its certificate is not good: {why}. {advice(error)}"
+                raise Unavailable(detail) from error
+            except ssl.SSLError as error:
+                detail = f"{self.name} can't be used: TLS failed: {error}. See which versions of TLS it allows."
+                raise Unavailable(detail) from error
+            except OSError as error:
+                raise Unavailable(self.unreachable(error)) from error
 
     def refusal(self) -> BlobError:
-        """The error for a server that takes no writes."""
+        """Return the error for a server that takes no writes."""
         detail = f"The {self.name} at this address is a standby, or read-only. Use the server that takes writes."
-        return Unavailable(detail, backend=self.name.lower())
+        return Unavailable(detail)
 
     def _abandon_read_only(self, context: ExceptionContext) -> None:
         if isinstance(context.sqlalchemy_exception, sa.exc.DBAPIError):
             context.is_disconnect |= self.code(context.original_exception) in self.read_only
 
     def _unquoted(self, error: Exception) -> Exception:
-        """The same error without the server's own words, which quote values and would put blob ids into the log."""
+        """Return the error without the server's text, which quotes values and would put blob ids into the log."""
         if isinstance(error, sa.exc.DBAPIError) and error.orig:
             error.args = (f"{self.name} refused a statement. Its code for that is {self.code(error.orig)}.",)
         return error
@@ -186,18 +188,18 @@ class _Transaction(Transaction):
             async with self._database.answering():
                 return await self._connection.run_sync(function, *args)
         except (BlobError, sa.exc.DBAPIError) as error:
-            # A refusal of ours means nothing to the server. After a fault it may have undone what came before.
+            # The server does not know of an error of Drivebay. After one of its own, it may have rolled back.
             self._whole = self._whole and isinstance(error, BlobError) and error.__cause__ is None
             raise
 
     async def commit(self) -> None:
-        if not self._whole:
-            detail = "The transaction can't be committed: a statement in it failed."
-            raise Unavailable(detail, backend=self._database.name.lower())
-        try:
-            await run_to_completion(self._commit())
-        except (Unavailable, TimedOut) as error:
-            raise CommitUnknown(error.detail, backend=error.backend) from error
+        with self._database.context:
+            if not self._whole:
+                raise Unavailable("The transaction can't be committed: a statement in it failed.")
+            try:
+                await run_to_completion(self._commit())
+            except (Unavailable, TimedOut) as error:
+                raise CommitUnknown(error.detail) from error
 
     async def _commit(self) -> None:
         async with self._database.answering():

@@ -151,8 +151,7 @@ class MariadbDatabase(EngineDatabase):
 
     def upgrade(self, connection: Connection) -> None:
         if not connection.scalar(sa.select(sa.func.get_lock(MIGRATION_LOCK, self._lock_timeout))):
-            detail = "Another process prepares the tables of MariaDB, and takes long. Try again later."
-            raise TimedOut(detail, backend="mariadb")
+            raise TimedOut("Another process prepares the tables of MariaDB, and takes long. Try again later.")
         # If this fails, the lock goes with the connection.
         migrations.upgrade(connection)
         connection.commit()
@@ -188,8 +187,7 @@ class MariadbDatabase(EngineDatabase):
                 raise error.__cause__ from None
             raise
         except NONSENSE as error:
-            detail = "What answers there does not speak MariaDB's protocol. Is this its address?"
-            raise Unavailable(detail, backend="mariadb") from error
+            raise Unavailable("What answers there does not speak MariaDB's protocol. Is this its address?") from error
         return connection
 
     @cached_property
@@ -213,7 +211,7 @@ class _Connection(aiomysql.Connection):  # type: ignore[misc]
         # Before the login, so that no other server learns of the password.
         if "MariaDB" not in self.server_version:
             detail = f"The server is not MariaDB, but calls itself {self.server_version}. Only MariaDB is supported."
-            raise Unavailable(detail, backend="mariadb")
+            raise Unavailable(detail)
         if self.is_required and self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise aiomysql.OperationalError(NO_TLS, "the server offers no TLS")
         await super()._request_authentication()
@@ -240,9 +238,7 @@ async def connect(*, is_required: bool = False, **options: Any) -> aiomysql.Conn
 def _check_server(connection: Connection) -> None:
     version = connection.dialect.server_version_info or ()
     if version < OLDEST:
-        detail = f"MariaDB is of version {'.'.join(map(str, version))}, and must be 10.6 or newer."
-        raise Unavailable(detail, backend="mariadb")
+        raise Unavailable(f"MariaDB is of version {'.'.join(map(str, version))}, and must be 10.6 or newer.")
     packet = connection.scalar(sa.text("SELECT @@max_allowed_packet"))
     if packet < SMALLEST_PACKET:
-        detail = f"MariaDB's max_allowed_packet is {packet:,} bytes. Set it to {SMALLEST_PACKET:,} or more."
-        raise Unavailable(detail, backend="mariadb")
+        raise Unavailable(f"MariaDB's max_allowed_packet is {packet:,} bytes. Set it to {SMALLEST_PACKET:,} or more.")

@@ -123,8 +123,7 @@ class PostgresqlDatabase(EngineDatabase):
     def examine(self, connection: Connection) -> None:
         encoding = connection.scalar(sa.text("SHOW server_encoding"))
         if encoding != "UTF8":
-            detail = f"The database has the encoding {encoding}. Create one with ENCODING 'UTF8'."
-            raise Unavailable(detail, backend="postgresql")
+            raise Unavailable(f"The database has the encoding {encoding}. Create one with ENCODING 'UTF8'.")
 
     def upgrade(self, connection: Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
@@ -143,8 +142,7 @@ class PostgresqlDatabase(EngineDatabase):
         try:
             connection = await asyncpg.connect(ssl=self._ssl, **options)
         except ClientConfigurationError as error:
-            detail = f"PostgreSQL can't be used: {error.args[0]}."
-            raise Unavailable(detail, backend="postgresql") from error
+            raise Unavailable(f"PostgreSQL can't be used: {error.args[0]}.") from error
         try:
             await self._examine_session(connection, options["timeout"])
         except BaseException:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event
 
 from adapters.concurrency.threads import Threads
+from adapters.error_context import ErrorContext
 from adapters.operation_timer import WholeOperationTimer
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
@@ -38,6 +39,7 @@ KINDS = {
     sqlite3.SQLITE_CORRUPT: Kind.UNAVAILABLE,
     sqlite3.SQLITE_NOTADB: Kind.UNAVAILABLE,
 }
+CONTEXT = ErrorContext("sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +134,16 @@ class SqliteDatabase(Database):
             raise TimedOut("Too many writes wait for the database. Try again later.") from None
 
     def translated(self, function: Callable[[], T]) -> T:
-        """Run a function, and say what went wrong in the port's words."""
-        try:
-            return function()
-        except sa.exc.DBAPIError as error:
-            kind = KINDS.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
-            if kind is None:
-                raise
-            detail = f"The database {self._config.path} can't be used: {error.orig}. Check the file and its folder."
-            raise error_class(kind)(detail, backend="sqlite") from error
+        """Run a function. All its errors name this database, and those of SQLite are translated."""
+        with CONTEXT:
+            try:
+                return function()
+            except sa.exc.DBAPIError as error:
+                kind = KINDS.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
+                if kind is None:
+                    raise
+                detail = f"The database {self._config.path} can't be used: {error.orig}. Check the file and its folder."
+                raise error_class(kind)(detail) from error
 
     def _prepare(self) -> None:
         self.file.look()
@@ -156,7 +159,7 @@ class SqliteDatabase(Database):
     def _upgrade(self) -> None:
         if self._switch_to_wal() != "wal":
             detail = f"The file system of {self._path.parent} can't hold SQLite's write-ahead log. Use a local disk."
-            raise Unavailable(detail, backend="sqlite")
+            raise Unavailable(detail)
         # Not only for its own sake: the lock lets one process at a time set up the tables.
         self._writer.exec_driver_sql("BEGIN IMMEDIATE")
         try:
@@ -249,13 +252,14 @@ class _Transaction(Transaction):
         return await self._thread.run(self._database.translated, step)
 
     async def commit(self) -> None:
-        try:
-            await self._thread.run(self._database.translated, self._commit)
-        except Unavailable as error:
-            if not self._committing:
-                raise
-            # The file was replaced, or the log may hold the commit although its sync failed.
-            raise CommitUnknown(error.detail, backend=error.backend) from error
+        with CONTEXT:
+            try:
+                await self._thread.run(self._database.translated, self._commit)
+            except Unavailable as error:
+                if not self._committing:
+                    raise
+                # The file was replaced, or the log may hold the commit although its sync failed.
+                raise CommitUnknown(error.detail) from error
 
     async def end(self) -> None:
         if self._open:

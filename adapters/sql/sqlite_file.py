@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from application.ports.schema import Opening
-from domain.errors import BlobError, Unavailable
+from domain.errors import Unavailable
 
 PRIVATE = 0o600
 SUFFIXES = ("-wal", "-shm")
@@ -33,11 +33,11 @@ class SqliteFile:
         return f"{self._path.as_uri()}?mode={'rwc' if creates else 'rw'}"
 
     def look(self) -> None:
-        """Look before the first connection. Raises UNAVAILABLE if something is missing that may not be created."""
+        """Raise UNAVAILABLE if something is missing that may not be created. Called before the first connection."""
         if self._opening is Opening.MIGRATE and not self._path.parent.is_dir():
-            raise _unavailable(f"There is no folder {self._path.parent}. Create it.")
+            raise Unavailable(f"There is no folder {self._path.parent}. Create it.")
         if self._opening is Opening.REQUIRE and not self._path.exists():
-            raise _unavailable(
+            raise Unavailable(
                 f"There is no database {self._path}. If it was moved, put it back."
                 " Otherwise `drivebay migrations upgrade` creates one."
             )
@@ -58,7 +58,7 @@ class SqliteFile:
     def verify(self) -> None:
         """Raise UNAVAILABLE if the file that was opened is not at its path any more."""
         if self._held is not None and _identity(self._path) != self._held:
-            raise _unavailable(
+            raise Unavailable(
                 f"The database {self._path} was moved or replaced while it was in use."
                 " Put the same file back, or restart Drivebay."
             )
@@ -74,7 +74,3 @@ def _identity(path: Path) -> Identity | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _unavailable(detail: str) -> BlobError:
-    return Unavailable(detail, backend="sqlite")

@@ -30,7 +30,7 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, STORAGES, UPLOADS, DatabaseNow, time_of
 from application.ports.schema import Opening
 from domain.blob import BlobId
-from domain.errors import BlobError, Kind
+from domain.errors import BlobError, CommitUnknown, Kind, Unavailable
 from domain.precondition import ANY, CREATE_ONLY
 from tests import many_blobs
 from tests.backends.mariadb import on_mariadb
@@ -134,12 +134,24 @@ class DatabaseContract(MetadataContract):
     async def test_tables_that_are_required_are_not_made(self, requiring: Database, database: Database) -> None:
         with pytest.raises(BlobError, match=r"has no tables, not those of revision .*put it back") as caught:
             await requiring.__aenter__()
-        assert caught.value.kind is Kind.UNAVAILABLE
+        assert (caught.value.kind, caught.value.backend) == (Kind.UNAVAILABLE, self.backend)
         async with database:
             pass
         async with requiring:
             assert await requiring.read(migrations.revision) == migrations.HEAD
 
+    async def test_the_database_names_itself_in_every_error(self, database: Database) -> None:
+        """Raise sites leave that to it."""
+
+        def refuse(_: Connection) -> None:
+            raise Unavailable("not now")
+
+        async with database, database.transaction() as transaction:
+            for run in (database.read, transaction.run):
+                with pytest.raises(Unavailable, match=rf"^unavailable: not now \({self.backend}\)$"):
+                    await run(refuse)
+
+    backend: str
     analyze: str
     explain: str
     reads_more: str  # a pattern: so a plan shows that more is read than is returned
@@ -182,7 +194,7 @@ class DatabaseContract(MetadataContract):
         async with database, database.transaction() as transaction:
             await transaction.run(from_the_future)
             await transaction.commit()
-        with pytest.raises(BlobError, match=r"revision 9999.*Install the newer one"):
+        with pytest.raises(BlobError, match=rf"revision 9999.*Install the newer one\. \({self.backend}\)$"):
             await another[0].__aenter__()
 
     async def test_an_epoch_is_due_when_the_clock_was_set_back(self, database: Database) -> None:
@@ -226,6 +238,7 @@ def _delete_all(connection: Connection, table: sa.Table) -> None:
 
 
 class TestSqlite(DatabaseContract):
+    backend = "sqlite"
     analyze = "ANALYZE"
     explain = "EXPLAIN QUERY PLAN"
     reads_more = r"SCAN blobs|\(id<|\(id>.*\n.*TEMP B-TREE"
@@ -311,7 +324,17 @@ class TestSqlite(DatabaseContract):
 
 
 class ServerContract(DatabaseContract):
-    """What is promised of databases in which several units write at once."""
+    """Promises of databases in which several units write at once."""
+
+    async def test_a_refused_commit_names_the_database(self, database: Database) -> None:
+        def fail(connection: Connection) -> None:
+            connection.execute(sa.text("SELECT nothing"))
+
+        async with database, database.transaction() as transaction:
+            with pytest.raises(sa.exc.DBAPIError):
+                await transaction.run(fail)
+            with pytest.raises(Unavailable, match=rf"a statement in it failed\. \({self.backend}\)$"):
+                await transaction.commit()
 
     async def test_a_blob_is_not_older_than_the_deletion_that_its_insert_waited_for(
         self, metadata: Metadata, monkeypatch: pytest.MonkeyPatch
@@ -351,6 +374,7 @@ class ServerContract(DatabaseContract):
 
 @pytest.mark.docker
 class TestPostgresql(ServerContract):
+    backend = "postgresql"
     analyze = "ANALYZE blobs"
     explain = "EXPLAIN"
     reads_more = r"on blobs.*\n(?!\s*Index Cond)|Sort Key: id"
@@ -386,7 +410,7 @@ class TestPostgresql(ServerContract):
             async with metadata() as work:
                 await work.blobs.put(blob(), CREATE_ONLY)
                 await as_operator(postgresql_server, terminate.format(postgresql_url.rpartition("/")[2]))
-                with refused(Kind.COMMIT_UNKNOWN):
+                with pytest.raises(CommitUnknown, match=rf" \({self.backend}\)$"):
                     await work.commit()
             # The next unit finds a connection that works.
             assert await put(metadata, blob(), CREATE_ONLY) is None
@@ -429,6 +453,7 @@ class TestPostgresql(ServerContract):
 class TestPgbouncer(ServerContract):
     """PostgreSQL behind a pooler by transaction. Both modes: tests/faults/test_poolers.py."""
 
+    backend = "postgresql"
     analyze = TestPostgresql.analyze
     explain = TestPostgresql.explain
     reads_more = TestPostgresql.reads_more
@@ -478,6 +503,7 @@ def name_of(url: str) -> str:
 
 @pytest.mark.docker
 class TestMariadb(ServerContract):
+    backend = "mariadb"
     analyze = "ANALYZE TABLE blobs"
     explain = "EXPLAIN"
     reads_more = r" blobs (?!range )|filesort"
@@ -546,7 +572,7 @@ class TestMariadb(ServerContract):
             async with metadata() as work:
                 await work.blobs.put(blob(), CREATE_ONLY)
                 await self.kill(mariadb_server, mariadb_url)
-                with refused(Kind.COMMIT_UNKNOWN):
+                with pytest.raises(CommitUnknown, match=rf" \({self.backend}\)$"):
                     await work.commit()
             # The next unit finds a connection that works.
             assert await put(metadata, blob(), CREATE_ONLY) is None
