@@ -49,8 +49,7 @@ class _Extent:
 class DatabaseBlobStore(BlobStore):
     """Objects in the table `chunks` of a database, which others have entered."""
 
-    def __init__(self, database: Database, backend: str = "database") -> None:
-        self.backend = backend
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:

@@ -12,10 +12,9 @@ from domain.errors import AlreadyExists, NotFound
 
 
 class MemoryBlobStore(BlobStore):
-    """Objects in a dictionary. `now` is what the port calls the backend's clock."""
+    """Objects in a dictionary. `now` is the backend's clock."""
 
-    def __init__(self, backend: str = "memory", now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.backend = backend
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._objects: dict[ObjectKey, bytes] = {}
         self._written: dict[ObjectKey, datetime] = {}

@@ -533,7 +533,7 @@ class Failing(MemoryBlobStore):
     asked = 0
 
     def fault(self, operation: str) -> BlobError:
-        return Unavailable(f"no {operation} today", operation=operation, backend=self.backend)
+        return Unavailable(f"no {operation} today", operation=operation, backend="failing")
 
     async def check(self) -> None:
         if "check" in self.failing:
@@ -560,7 +560,7 @@ class Failing(MemoryBlobStore):
 class TestWhatFails:
     @pytest.fixture
     def failing(self) -> Failing:
-        return Failing("failing")
+        return Failing()
 
     @pytest.fixture
     async def both(self, drive: Drive, failing: Failing) -> Drive:

@@ -45,11 +45,10 @@ class FilesystemBlobStore(BlobStore):
     `check` makes the folder if only the folder itself is missing, and tries whether it takes a write.
     """
 
-    def __init__(self, config: FilesystemConfig, backend: str = "fs") -> None:
-        self.backend = backend
+    def __init__(self, config: FilesystemConfig) -> None:
         self.base = config.base_path
         self._prefix = os.path.join(config.base_path, "")
-        self._threads = Threads(backend, config.threads)
+        self._threads = Threads("fs", config.threads)
         self._identity: tuple[int, int] | None = None
         self._durable_shards: set[str] = set()
 

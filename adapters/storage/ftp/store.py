@@ -31,7 +31,6 @@ class FtpBlobStore(BlobStore):
     """Files on a server. To be entered before use; `check` makes the folder for them, and tries a transfer."""
 
     def __init__(self, config: FtpConfig, backend: str = "ftp", observer: Observer = UNOBSERVED) -> None:
-        self.backend = backend
         self._pool = FtpPool(config, backend, observer)
         self._shards: set[str] = set()  # that are there
 

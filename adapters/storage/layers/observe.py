@@ -1,4 +1,4 @@
-"""A storage that is watched at work."""
+"""Reports on the operations of a storage."""
 
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -35,7 +35,7 @@ class ObserveLayer(BlobStoreLayer):
     def open(
         self, key: ObjectKey, byte_range: ByteRange | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return _Reading(self.store.open(key, byte_range), key, self._backend, self._observer)
+        return _Reading(self.store.open(key, byte_range), _Stream(self._observer, self._backend, "read", key))
 
     async def stat(self, key: ObjectKey) -> Stored:
         with WholeOperationTimer(self._observer, self._backend, "stat", key):
@@ -55,15 +55,9 @@ class ObserveLayer(BlobStoreLayer):
 
 
 class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]]):
-    def __init__(
-        self,
-        reading: AbstractAsyncContextManager[AsyncIterator[bytes]],
-        key: ObjectKey,
-        backend: str,
-        observer: Observer,
-    ) -> None:
+    def __init__(self, reading: AbstractAsyncContextManager[AsyncIterator[bytes]], stream: "_Stream") -> None:
         self._reading = reading
-        self._stream = _Stream(observer, backend, "read", key)
+        self._stream = stream
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         watch = self._stream.__enter__()
@@ -84,7 +78,7 @@ class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]]):
 
 
 class _Stream:
-    """An object that is written or read. A context."""
+    """A context in which an object is written or read."""
 
     def __init__(self, observer: Observer, backend: str, name: str, key: ObjectKey) -> None:
         self._observer = observer

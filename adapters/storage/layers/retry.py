@@ -66,10 +66,6 @@ class RetryLayer(BlobStoreLayer):
     def _tries(self) -> AsyncIterator[stamina.Attempt]:
         return aiter(
             stamina.retry_context(
-                _may_pass, attempts=self._attempts, timeout=None, wait_initial=0.1, wait_max=2, wait_jitter=0.1
+                Unavailable, attempts=self._attempts, timeout=None, wait_initial=0.1, wait_max=2, wait_jitter=0.1
             )
         )
-
-
-def _may_pass(error: Exception) -> bool:
-    return isinstance(error, Unavailable)

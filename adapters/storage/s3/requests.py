@@ -73,7 +73,7 @@ class S3Requests:
 
     @contextmanager
     def translating(self) -> Iterator[None]:
-        """Say what went wrong in the port's words."""
+        """Translate errors of the client library into BlobErrors."""
         try:
             yield
         except ClientError as error:
@@ -86,14 +86,11 @@ class S3Requests:
         except SSLError as error:
             raise Unavailable(f"S3 can't be reached: {error}. {CERTIFICATE}") from error
         except NotS3Error as error:
-            detail = f"The server that should be S3 is not: {error}. {PORTAL}"
-            raise Unavailable(detail) from error
+            raise Unavailable(f"The server that should be S3 is not: {error}. {PORTAL}") from error
         except ResponseParserError as error:  # whose text is the whole page
-            detail = f"The server that should be S3 is not: its response is not XML. {PORTAL}"
-            raise Unavailable(detail) from error
+            raise Unavailable(f"The server that should be S3 is not: its response is not XML. {PORTAL}") from error
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
-            detail = f"S3 can't be reached: {error}."
-            raise Unavailable(detail, reason=Reason.UNREACHABLE) from error
+            raise Unavailable(f"S3 can't be reached: {error}.", reason=Reason.UNREACHABLE) from error
 
     async def timed(self, request: Coroutine[Any, Any, T], body: Body | None = None) -> T:
         """Send a request with a deadline, which is put off while bytes of its body move.
