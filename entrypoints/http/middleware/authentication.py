@@ -1,4 +1,4 @@
-"""Bearer authentication (RFC 6750), before anything else is looked at."""
+"""Bearer authentication (RFC 6750), before anything else of a request is read."""
 
 import hashlib
 import hmac
@@ -10,11 +10,10 @@ from entrypoints.http.protocol.problems import HttpProblem
 
 
 class BearerAuthenticationMiddleware:
-    """ASGI middleware that lets pass who has one of the tokens whose SHA-256 are `hashes`.
+    """ASGI middleware that admits requests with a bearer token whose SHA-256 is in `hashes`.
 
-    All are compared, in constant time each.
-
-    Not a guard: the framework runs those in threads, and copies the route for each request that has one.
+    The token is compared with all of them, each in constant time. A guard would make the framework copy the route for
+    each request.
     """
 
     def __init__(self, app: ASGIApp, hashes: Sequence[bytes]) -> None:
@@ -24,11 +23,12 @@ class BearerAuthenticationMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = _bearer(scope["headers"])
         if given is None:
-            raise _unauthorized("Send the header Authorization: Bearer <token>, once.", "")
+            raise HttpProblem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
         given_hash = hashlib.sha256(given).digest()
         matches = [hmac.compare_digest(given_hash, each) for each in self._hashes]
         if not any(matches):
-            raise _unauthorized("The bearer token is not valid here.", ' error="invalid_token"')
+            headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+            raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
         await self._app(scope, receive, send)
 
 
@@ -38,8 +38,3 @@ def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
         return None
     scheme, _, token = values[0].partition(b" ")
     return token.strip() or None if scheme.lower() == b"bearer" else None
-
-
-def _unauthorized(detail: str, fault: str) -> HttpProblem:
-    headers = {"WWW-Authenticate": f"Bearer{fault}"}
-    return HttpProblem("unauthorized", detail, headers=headers)
