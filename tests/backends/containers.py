@@ -72,7 +72,7 @@ class Containers:
 
         container = DockerContainer(_build(image))
         _ask_no_environment(container.get_docker_client().client)
-        # Without health checks: nobody waits for one here, and those of ten containers take a quarter of a processor.
+        # Without health checks: nothing waits for one, and each costs a process every few seconds.
         container.with_kwargs(labels=dict([self.label]), healthcheck={"test": ["NONE"]}, **kwargs)
         self.started.append(container)
         (self.folder / "started").touch()
