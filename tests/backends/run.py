@@ -7,6 +7,7 @@ run's label was left behind, and the next run removes it.
 """
 
 import fcntl
+import secrets
 import shutil
 import tempfile
 import typing
@@ -108,7 +109,9 @@ def lives(folder: Path) -> bool:
 @contextmanager
 def a_run() -> Iterator[Backends]:
     """The backends of a run that begins here. What was started of them is removed at its end."""
-    folder = Path(tempfile.mkdtemp(prefix="drivebay-tests-"))
+    # Its name becomes a part of names of images, which take no underscore next to a hyphen.
+    folder = Path(tempfile.gettempdir()) / f"drivebay-tests-{secrets.token_hex(4)}"
+    folder.mkdir(mode=0o700)
     with closing(hold(folder)):
         backends = Backends(folder)
         try:

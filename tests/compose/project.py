@@ -82,7 +82,7 @@ def remove_left_behind() -> None:
     with engine() as client:
         names = {each.labels[LABEL] for each in client.containers.list(all=True, filters={"label": LABEL})}
     for name in names:
-        run = re.match(r"drivebay-tests-[^-]+", name)
+        run = re.match(r"drivebay-tests-[0-9a-f]+", name)
         if run and not lives(Path("/tmp") / run[0]):  # noqa: S108 - where runs make their folders
             _remove(name, ROOT)
 
