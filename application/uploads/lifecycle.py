@@ -23,7 +23,7 @@ from application.stores import Stores
 from application.uploads.intake import Intake
 from application.uploads.unknown_commit import WAITS, resolve
 from domain.blob import Digest, Location
-from domain.errors import AlreadyExists, BlobError, CommitUnknown, IntegrityError, LeaseLost, Unavailable
+from domain.errors import AlreadyExists, BlobError, CommitUnknown, IntegrityError, LeaseLost, TimedOut, Unavailable
 
 T = TypeVar("T")
 Change = Callable[[UnitOfWork], Awaitable[T]]
@@ -84,7 +84,12 @@ class Uploads:
             Renewals(partial(self.renew, location), self.lease / 3) as renewals,
             aclosing(self._renewing(location, source, renewals)) as chunks,
         ):
-            stored = await self._put(location, chunks)
+            try:
+                stored = await self._put(location, chunks)
+            except (Unavailable, TimedOut) as error:
+                if await self._has_ended(location):  # then the reaper has deleted the object during the put
+                    raise lease_lost(location) from error
+                raise
         if stored.size != source.size:
             detail = f"The storage keeps {stored.size:,} bytes of the {source.size:,} that it received."
             raise IntegrityError(detail, backend=location.backend, subject=location.key)
@@ -145,6 +150,12 @@ class Uploads:
             return await repeated(unit)
         except CommitUnknown as error:
             raise Unavailable(error.detail, backend=error.backend) from error
+
+    async def _has_ended(self, location: Location) -> bool:
+        try:
+            return not await self.renew(location)
+        except BlobError:
+            return False
 
     async def _put(self, location: Location, chunks: AsyncIterable[bytes]) -> Stored:
         try:

@@ -152,6 +152,27 @@ class TestLeases:
         assert await drive.objects() == set()
 
 
+class Frozen(MemoryBlobStore):
+    """A storage whose server is frozen in a put until the lease is over. Its object is gone, and the put fails."""
+
+    drive: Drive
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        await super().put(key, chunks)
+        self.drive.time.pass_by(LEASE * 2)
+        assert (await self.drive.reap()).deleted == 1
+        await super().put(key, each([b"a part that lands late"]))
+        raise Unavailable("the upload is gone")
+
+
+async def test_a_put_that_fails_after_the_lease_is_lost(drive: Drive) -> None:
+    store = Frozen()
+    store.drive = Drive(drive.metadata, Stores("memory", {"memory": store}), drive.time)
+    with refused(Kind.LEASE_LOST):
+        await store.drive.put(b"data")
+    assert await store.drive.objects() == set()
+
+
 class Down(MemoryBlobStore):
     async def delete(self, key: ObjectKey) -> None:
         raise Unavailable("down", backend="down", subject=key)
