@@ -22,7 +22,7 @@ from entrypoints.cli.exit_codes import show_new_token, tell_and_exit
 from entrypoints.cli.migrations import migrations
 from entrypoints.cli.settings import show
 from entrypoints.cli.verify.command import verify
-from entrypoints.composition import lifecycle, missing_features
+from entrypoints.composition import databases, lifecycle, missing_features, storages
 from entrypoints.composition.container import Container
 from entrypoints.composition.lifecycle import Started
 from entrypoints.composition.missing_features import MissingFeatures
@@ -152,7 +152,7 @@ def _log_limits(started: Started) -> None:
 
 def _within_bounds(given: Settings) -> Settings:
     """With no more connections than there may be open files. Raises StartError if those are too few for any."""
-    others = _connections_of_backends(given)
+    others = storages.connections(given)
     wanted = given.max_connections + sockets.FILES_OF_A_REQUEST * given.max_requests + others
     files = sockets.allow_files(wanted) - others
     fitting = sockets.that_fit(files, given.max_connections, given.max_requests)
@@ -163,13 +163,6 @@ def _within_bounds(given: Settings) -> Settings:
         message = f"MAX_CONNECTIONS is reduced, as so many files may not be open. {MORE_FILES}"
         LOG.warning(message, asked=given.max_connections, connections=fitting)
     return replace(given, max_connections=fitting)
-
-
-def _connections_of_backends(given: Settings) -> int:
-    """How many connections a worker may have to the database and the storages. FTP has two for each transfer."""
-    used = {"s3": given.storage_streams, "ftp": 2 * given.ftp_connections}
-    database = given.database_connections if given.database in ("postgresql", "mariadb") else 0
-    return database + sum(used.get(name, 0) for name in given.storages)
 
 
 def _shares_metrics(stack: ExitStack) -> bool:
@@ -203,30 +196,13 @@ def _banner(given: Settings, address: str, *, keeps_token: bool) -> str:
     if given.storage == "memory":
         lines.append("  data   in memory: it is gone when this stops")
     else:
-        lines.append(f"  blobs  {_place_of_blobs(given)}")
-        lines.append(f"  rows   {_place_of_rows(given)}")
+        lines.append(f"  blobs  {storages.location(given.storage, given)}")
+        lines.append(f"  rows   {databases.location(given)}")
     if keeps_token:
         lines.append(f"  token  in {token_path(given.data_dir)}")
     if not given.tls_certificate and not ip_address(address).is_loopback:
         lines.append("  note   without TLS, whoever is on the way can read tokens and blobs: see TLS_CERTIFICATE")
     return "\n".join(lines)
-
-
-def _place_of_blobs(given: Settings) -> str:
-    match given.storage:
-        case "fs":
-            return f"in {given.fs_base_path.absolute()}"
-        case "s3":
-            return f"in the bucket {given.s3_bucket}"
-        case "ftp":
-            return f"on {given.ftp_host}, by FTP"
-        case _:
-            return _place_of_rows(given)
-
-
-def _place_of_rows(given: Settings) -> str:
-    servers = {"postgresql": "in PostgreSQL", "mariadb": "in MariaDB"}
-    return servers.get(given.database) or f"in {given.sqlite_path.absolute()}"
 
 
 def _serve(given: Settings, claim: PortClaim, started: Started, *, reload: bool) -> None:

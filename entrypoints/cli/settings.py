@@ -7,11 +7,8 @@ import click
 
 from entrypoints.cli.exit_codes import show_hints, tell_and_exit
 from entrypoints.config import settings
-from entrypoints.config.settings import SECRETS, Settings, SettingsError
+from entrypoints.config.settings import DATABASE_PARTS, SECRETS, SettingsError
 from entrypoints.config.values import without_login
-
-FIELDS = {"AUTH_BEARER_TOKEN": "tokens"}  # all others have the setting's name
-PARTS = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_PORT", "DB_NAME")  # of the URL of the database
 
 
 @click.command("settings", short_help="Tell each setting's value, and where it is from.")
@@ -37,19 +34,19 @@ def show() -> None:
         loaded = settings.load_all(os.environ)
     except SettingsError as fault:
         tell_and_exit(fault)
-    given, origins = loaded.settings, loaded.origins
-    lines = [(name, value_of(name, given), _origin(name, origins)) for name in origins if name not in PARTS]
+    lines = [
+        (name, _text(name, value), _origin(name, loaded.origins)) for name, value in loaded.settings.by_name().items()
+    ]
     name_width, value_width = (max(len(line[column]) for line in lines) for column in (0, 1))
     for name, value, origin in lines:
         click.echo(f"{name:{name_width}}  {value:{value_width}}  {origin}")
     show_hints(loaded)
 
 
-def value_of(name: str, given: Settings) -> str:
-    """The value of a setting, as it would be written; of a secret, whether it is set."""
-    value = getattr(given, FIELDS.get(name, name.lower()))
+def _text(name: str, value: object) -> str:
+    """Return a value as an operator would write it; of a secret, whether it is set."""
     if name == "DATABASE_URL":
-        return _without_password(value)
+        return _without_password(str(value))
     if isinstance(value, str) and "://" in value:
         return without_login(value)
     if name in SECRETS:
@@ -77,6 +74,6 @@ def _without_password(url: str) -> str:
 
 def _origin(name: str, origins: Mapping[str, str]) -> str:
     if name == "DATABASE_URL" and not origins[name]:
-        parts = [origins[part] for part in PARTS if origins.get(part)]
+        parts = [origins[part] for part in DATABASE_PARTS if origins.get(part)]
         return ", ".join(parts) or "default"
     return origins[name] or "default"

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import structlog
 
+from adapters.storage.backends import BACKENDS
 from application.ports.schema import Tables
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind
-from entrypoints import advice
-from entrypoints.advice import SETTINGS_OF_STORAGES
 from entrypoints.background import in_background
-from entrypoints.composition import background
+from entrypoints.composition import advice, background
 from entrypoints.composition.container import Container
 from entrypoints.composition.missing_features import BackendFeature
 from entrypoints.config.settings import Settings
@@ -70,9 +69,8 @@ def needs_data_dir(settings: Settings) -> bool:
 
 
 def _parents(settings: Settings) -> set[Path]:
-    """The folders that what is stored lies in."""
-    rows = {settings.sqlite_path.parent} if settings.database == "sqlite" else set()
-    return rows | ({settings.fs_base_path.parent} if "fs" in settings.storages else set())
+    """Return the folders of what is stored: of the database file, and of the folder for blobs."""
+    return {path if name == "rows" else path.parent for name, path in settings.folders.items()}
 
 
 @asynccontextmanager
@@ -118,7 +116,7 @@ async def _try_writes(container: Container, active: str) -> BlobError | None:
     step = steps[-1]
     if step.error is None or step.error.kind is Kind.NO_SPACE:
         return step.error
-    raise StartError(advice.about_start(active, step, step.error, container.settings()))
+    raise StartError(advice.about_start(active, step, step.error))
 
 
 @asynccontextmanager
@@ -136,7 +134,7 @@ async def _open_storage(container: Container, backend: str) -> None:
     try:
         await container.ownership().open(backend)
     except BlobError as fault:
-        raise StartError(f"{SETTINGS_OF_STORAGES[backend]}: {fault.detail}") from fault
+        raise StartError(f"{BACKENDS[backend].settings}: {fault.detail}") from fault
 
 
 @asynccontextmanager
@@ -145,7 +143,7 @@ async def entered(container: Container) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         await _enter(stack, "DATABASE_URL", container.metadata())
         for name, store in container.stores().by_name.items():
-            await _enter(stack, SETTINGS_OF_STORAGES[name], store)
+            await _enter(stack, BACKENDS[name].settings, store)
         yield
 
 

@@ -1,41 +1,35 @@
 """The settings: read once at start, from the environment over files over defaults.
 
-The files are that which `DRIVEBAY_ENV_FILE` names, over `.env`. Both are read as they are.
+The files are the one that `DRIVEBAY_ENV_FILE` names, over `.env`. Nothing in them is expanded.
 
-Each has one name, and may have others that are as good: those of the two services that Drivebay grew out of. A wrong
-setting stops the start, with its name, what is wrong with it, and what is allowed.
+A setting has one usual name, and may have others that are as good: those of the two services that Drivebay grew out of.
+A wrong setting stops the start, with its name, what is wrong with it, and what is allowed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from dotenv.parser import parse_stream
 from msgspec import Meta
 
+from adapters.settings import COUNT, PORT, SECONDS, boolean, declared, host, http_url, number, path, setting
+from adapters.storage.backends import BACKENDS
 from entrypoints.config import names as setting_names
-from entrypoints.config import values as values
+from entrypoints.config import values
 from entrypoints.config.database_urls import DatabaseUrl
 from entrypoints.config.names import Source
 from entrypoints.config.origins import cors_origins
 
 T = TypeVar("T")
 
-NATURAL = values.number(int, Meta(ge=0))
-COUNT = values.number(int, Meta(ge=1))
-PORT = values.number(int, Meta(ge=1, le=65535))
-SECONDS = values.number(float, Meta(gt=0))
-PATIENCE = values.number(float, Meta(gt=0, le=24 * 3600))  # leases are longer, and may not last for ever
-WHILE = values.number(float, Meta(ge=0, le=24 * 3600))
-GRACE = values.number(int, Meta(ge=0, le=366 * 24 * 3600))
-LARGEST_S3_OBJECT = 5 * 1024**4  # bytes
-# These may be in a file: NAME_FILE.
-SECRETS = {
-    *("AUTH_BEARER_TOKEN", "SECRET_KEY", "DATABASE_URL", "DB_PASSWORD"),
-    *("S3_ACCESS_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_KEY", "S3_SECRET_ACCESS_KEY", "FTP_PASSWORD"),
-}
+NATURAL = number(int, Meta(ge=0))
+PATIENCE = number(float, Meta(gt=0, le=24 * 3600))  # leases are longer, and may not last for ever
+WHILE = number(float, Meta(ge=0, le=24 * 3600))
+GRACE = number(int, Meta(ge=0, le=366 * 24 * 3600))
+DATABASE_PARTS = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_NAME", "DB_PORT")
 
 
 class SettingsError(Exception):
@@ -44,55 +38,41 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of an operator. Sizes are in bytes, times in seconds. `tokens` are SHA-256 digests."""
+    """The settings of an operator. Sizes are in bytes, times in seconds. `tokens` are SHA-256 digests.
 
-    tokens: tuple[bytes, ...] = field(default=(), repr=False)
-    storage: str = "fs"
-    data_dir: Path = Path("data")
-    database_url: str = field(default="sqlite:///data/drivebay.db", repr=False)
-    database_connections: int = 10
-    fs_base_path: Path = Path("data/blobs")
-    fs_is_used: bool = True
-    s3_bucket: str = ""
-    s3_region: str = "us-east-1"
-    s3_access_key: str = field(default="", repr=False)
-    s3_secret_key: str = field(default="", repr=False)
-    s3_endpoint: str = ""
-    s3_force_path_style: bool = False
-    ftp_host: str = ""
-    ftp_port: int = 21
-    ftp_user: str = ""
-    ftp_password: str = field(default="", repr=False)
-    ftp_base_dir: str = ""
-    ftp_tls: values.Tls = "explicit"
-    ftp_verify: bool = True
-    ftp_ca_file: Path | None = None
-    ftp_passive: tuple[values.Passive, ...] = ("epsv", "pasv")
-    ftp_connections: int = 32
-    ftp_timeout: float = 12
-    ftp_completion_timeout: float = 60
-    storage_timeout: float = 60
-    storage_attempts: int = 3
-    storage_streams: int = 100
-    max_blob_bytes: int = 5 * 1024**3
-    client_timeout: float = 30
-    client_min_rate: int = 1000
-    min_free_bytes: int = 256 * 1024**2
-    max_requests: int = 1000
-    max_connections: int = 2000
-    drain_time: float = 0
-    stop_timeout: float = 30
-    host: str = "127.0.0.1"
-    port: int = 8000
-    workers: int = 1
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    reap_interval: float = 30
-    readers_grace: int = 600
-    metrics: bool = True
-    docs: bool = True
-    cors_origins: tuple[str, ...] = ()
-    otel_exporter_otlp_endpoint: str = ""
+    `backends` has the config of each kind of storage, by its name, whether it is used or not.
+    """
+
+    tokens: tuple[bytes, ...] = setting("AUTH_BEARER_TOKEN", "SECRET_KEY", default=(), parse=values.tokens, secret=True)
+    storage: str = setting("STORAGE", "ACTIVE_STORAGE", default="fs", parse=values.storage)
+    data_dir: Path = setting("DATA_DIR", default=Path("data"), parse=path)
+    database_url: str = field(default="sqlite:///data/drivebay.db", repr=False)  # DATABASE_URL, or its parts
+    database_connections: int = setting("DATABASE_CONNECTIONS", default=10, parse=COUNT)
+    backends: Mapping[str, Any] = field(
+        default_factory=lambda: {name: backend.config() for name, backend in BACKENDS.items()}
+    )
+    storage_timeout: float = setting("STORAGE_TIMEOUT", default=60, parse=PATIENCE)
+    storage_attempts: int = setting("STORAGE_ATTEMPTS", default=3, parse=COUNT)
+    storage_streams: int = setting("STORAGE_STREAMS", default=100, parse=COUNT)
+    max_blob_bytes: int = setting("MAX_BLOB_BYTES", default=5 * 1024**3, parse=COUNT)
+    client_timeout: float = setting("CLIENT_TIMEOUT", default=30, parse=PATIENCE)
+    client_min_rate: int = setting("CLIENT_MIN_RATE", default=1000, parse=NATURAL)
+    min_free_bytes: int = setting("MIN_FREE_BYTES", default=256 * 1024**2, parse=NATURAL)
+    max_requests: int = setting("MAX_REQUESTS", default=1000, parse=COUNT)
+    max_connections: int = setting("MAX_CONNECTIONS", default=2000, parse=COUNT)
+    drain_time: float = setting("DRAIN_TIME", default=0, parse=WHILE)
+    stop_timeout: float = setting("STOP_TIMEOUT", default=30, parse=WHILE)
+    host: str = setting("HOST", default="127.0.0.1", parse=host)
+    port: int = setting("PORT", default=8000, parse=PORT)
+    workers: int = setting("WORKERS", default=1, parse=number(int, Meta(ge=1, le=256)))
+    tls_certificate: Path | None = setting("TLS_CERTIFICATE", default=None, parse=path)
+    tls_key: Path | None = setting("TLS_KEY", default=None, parse=path)
+    reap_interval: float = setting("REAP_INTERVAL", default=30, parse=SECONDS)
+    readers_grace: int = setting("READERS_GRACE", default=600, parse=GRACE)
+    metrics: bool = setting("METRICS", default=True, parse=boolean)
+    docs: bool = setting("DOCS", default=True, parse=boolean)
+    cors_origins: tuple[str, ...] = setting("CORS_ORIGINS", default=(), parse=cors_origins)
+    otel_exporter_otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", default="", parse=http_url)
 
     @property
     def database(self) -> str:
@@ -106,7 +86,10 @@ class Settings:
     @property
     def folders(self) -> dict[str, Path]:
         """The folders on this machine that hold what is stored: of the `blobs`, of the `rows`, or neither."""
-        folders = {"blobs": self.fs_base_path} if "fs" in self.storages else {}
+        folders = {}
+        for name in self.storages:
+            if folder := BACKENDS[name].folder(self.backends[name]):
+                folders["blobs"] = folder
         return folders | ({"rows": self.sqlite_path.parent} if self.database == "sqlite" else {})
 
     @property
@@ -114,12 +97,27 @@ class Settings:
         """The storages that can be read: the one for new blobs, and those that may hold older ones."""
         if self.storage == "memory":
             return ("memory",)
-        used = {"database": True, "fs": self.fs_is_used, "s3": bool(self.s3_bucket)}
-        used["ftp"] = bool(self.ftp_host and self.ftp_user)
-        return tuple(name for name, is_used in used.items() if is_used)
+        return tuple(
+            name for name, backend in BACKENDS.items() if name == self.storage or backend.is_used(self.backends[name])
+        )
+
+    def by_name(self) -> dict[str, Any]:
+        """Return the value of each setting by its usual name."""
+        found = {"DATABASE_URL": self.database_url}
+        for group in (self, *self.backends.values()):
+            found |= {each.names[0]: getattr(group, name) for name, each in declared(group).items()}
+        return found
 
 
-DEFAULT = Settings()
+_DECLARED = [
+    each
+    for group in (Settings, *(backend.config for backend in BACKENDS.values()))
+    for each in declared(group).values()
+]
+NAMES = {"DRIVEBAY_ENV_FILE", "DATABASE_URL", *DATABASE_PARTS, *(name for each in _DECLARED for name in each.names)}
+SECRETS = {"DATABASE_URL", "DB_PASSWORD", *(name for each in _DECLARED if each.secret for name in each.names)}
+"""The names of settings that may be in a file: NAME_FILE."""
+KNOWN = NAMES | {f"{name}_FILE" for name in SECRETS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,68 +174,16 @@ class _Reading:
         self._faults: list[str] = []
         self._notes: list[str] = []
         self._skipped: set[tuple[str, str]] = set()
-        self._known = {"DRIVEBAY_ENV_FILE"}
         self.origins: dict[str, tuple[str, int] | None] = {}
         """By the first name of each setting: the one that was given, and the number of its source."""
 
     def settings(self) -> Settings:
-        self._skip_addresses_of_service("FTP_PORT", ("FTP_HOST", "FTP_USER", "FTP_PASSWORD"))
-        storage = self._get(values.storage, DEFAULT.storage, "STORAGE", "ACTIVE_STORAGE")
-        data_dir = self._get(values.path, DEFAULT.data_dir, "DATA_DIR")
-        fs_base_path = self._find(values.path, "FS_BASE_PATH", "LOCAL_STORAGE_PATH")
-        fs_default = data_dir / "blobs"
-        ftp_tls = self._get(values.ftp_tls, DEFAULT.ftp_tls, "FTP_TLS")
-        settings = Settings(
-            tokens=self._get(values.tokens, DEFAULT.tokens, "AUTH_BEARER_TOKEN", "SECRET_KEY"),
-            storage=storage,
-            data_dir=data_dir,
-            database_url=self._database_url() or f"sqlite:///{data_dir / 'drivebay.db'}",
-            database_connections=self._get(COUNT, DEFAULT.database_connections, "DATABASE_CONNECTIONS"),
-            fs_base_path=fs_base_path[0] if fs_base_path else fs_default,
-            fs_is_used=storage == "fs" or fs_base_path is not None or fs_default.is_dir(),
-            s3_bucket=self._get(str, DEFAULT.s3_bucket, "S3_BUCKET", "S3_BUCKET_NAME"),
-            s3_region=self._get(str, DEFAULT.s3_region, "S3_REGION", "S3_REGION_NAME"),
-            s3_access_key=self._get(str, DEFAULT.s3_access_key, "S3_ACCESS_KEY", "S3_ACCESS_KEY_ID"),
-            s3_secret_key=self._get(str, DEFAULT.s3_secret_key, "S3_SECRET_KEY", "S3_SECRET_ACCESS_KEY"),
-            s3_endpoint=self._get(values.s3_endpoint, DEFAULT.s3_endpoint, "S3_ENDPOINT"),
-            s3_force_path_style=self._get(values.boolean, DEFAULT.s3_force_path_style, "S3_FORCE_PATH_STYLE"),
-            ftp_host=self._get(values.host, DEFAULT.ftp_host, "FTP_HOST"),
-            ftp_port=self._get(PORT, 990 if ftp_tls == "implicit" else DEFAULT.ftp_port, "FTP_PORT"),
-            ftp_user=self._get(values.line, DEFAULT.ftp_user, "FTP_USER"),
-            ftp_password=self._get(values.line, DEFAULT.ftp_password, "FTP_PASSWORD"),
-            ftp_base_dir=self._get(values.line, DEFAULT.ftp_base_dir, "FTP_BASE_DIR"),
-            ftp_tls=ftp_tls,
-            ftp_verify=self._get(values.boolean, DEFAULT.ftp_verify, "FTP_VERIFY"),
-            ftp_ca_file=self._get(values.path, DEFAULT.ftp_ca_file, "FTP_CA_FILE"),
-            ftp_passive=self._get(values.ftp_passive, DEFAULT.ftp_passive, "FTP_PASSIVE"),
-            ftp_connections=self._get(COUNT, DEFAULT.ftp_connections, "FTP_CONNECTIONS"),
-            ftp_timeout=self._get(SECONDS, DEFAULT.ftp_timeout, "FTP_TIMEOUT"),
-            ftp_completion_timeout=self._get(SECONDS, DEFAULT.ftp_completion_timeout, "FTP_COMPLETION_TIMEOUT"),
-            storage_timeout=self._get(PATIENCE, DEFAULT.storage_timeout, "STORAGE_TIMEOUT"),
-            storage_attempts=self._get(COUNT, DEFAULT.storage_attempts, "STORAGE_ATTEMPTS"),
-            storage_streams=self._get(COUNT, DEFAULT.storage_streams, "STORAGE_STREAMS"),
-            max_blob_bytes=self._get(COUNT, DEFAULT.max_blob_bytes, "MAX_BLOB_BYTES"),
-            client_timeout=self._get(PATIENCE, DEFAULT.client_timeout, "CLIENT_TIMEOUT"),
-            client_min_rate=self._get(NATURAL, DEFAULT.client_min_rate, "CLIENT_MIN_RATE"),
-            min_free_bytes=self._get(NATURAL, DEFAULT.min_free_bytes, "MIN_FREE_BYTES"),
-            max_requests=self._get(COUNT, DEFAULT.max_requests, "MAX_REQUESTS"),
-            max_connections=self._get(COUNT, DEFAULT.max_connections, "MAX_CONNECTIONS"),
-            drain_time=self._get(WHILE, DEFAULT.drain_time, "DRAIN_TIME"),
-            stop_timeout=self._get(WHILE, DEFAULT.stop_timeout, "STOP_TIMEOUT"),
-            host=self._get(values.host, DEFAULT.host, "HOST"),
-            port=self._get(PORT, DEFAULT.port, "PORT"),
-            workers=self._get(values.number(int, Meta(ge=1, le=256)), DEFAULT.workers, "WORKERS"),
-            tls_certificate=self._get(values.path, DEFAULT.tls_certificate, "TLS_CERTIFICATE"),
-            tls_key=self._get(values.path, DEFAULT.tls_key, "TLS_KEY"),
-            reap_interval=self._get(SECONDS, DEFAULT.reap_interval, "REAP_INTERVAL"),
-            readers_grace=self._get(GRACE, DEFAULT.readers_grace, "READERS_GRACE"),
-            metrics=self._get(values.boolean, DEFAULT.metrics, "METRICS"),
-            docs=self._get(values.boolean, DEFAULT.docs, "DOCS"),
-            cors_origins=self._get(cors_origins, DEFAULT.cors_origins, "CORS_ORIGINS"),
-            otel_exporter_otlp_endpoint=self._get(
-                values.http_url, DEFAULT.otel_exporter_otlp_endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT"
-            ),
-        )
+        for backend in BACKENDS.values():
+            self._skip_addresses_of_services(backend.config)
+        found = self._read(Settings)
+        data_dir = found.get("data_dir", Settings().data_dir)
+        url = self._database_url() or f"sqlite:///{data_dir / 'drivebay.db'}"
+        settings = Settings(**found, database_url=url, backends=dict(self._backends(data_dir)))
         self._check(settings)
         if self._faults:
             raise SettingsError("\n".join([*self._faults, *self.hints()]))
@@ -245,34 +191,41 @@ class _Reading:
 
     def hints(self) -> tuple[str, ...]:
         """Return a line for each name that is close to a setting without being one, or value without effect."""
-        return tuple(sorted([*self._notes, *setting_names.hints(self._known, self._sources)]))
+        return tuple(sorted([*self._notes, *setting_names.hints(KNOWN, self._sources)]))
+
+    def _read(self, config: type) -> dict[str, Any]:
+        """Return the fields of a config class that are set."""
+        found = {name: self._find(each.parse, *each.names) for name, each in declared(config).items()}
+        return {name: value[0] for name, value in found.items() if value}
+
+    def _backends(self, data_dir: Path) -> Iterator[tuple[str, Any]]:
+        for name, backend in BACKENDS.items():
+            found = self._read(backend.config)
+            yield name, backend.complete(backend.config(**found), found.keys(), data_dir)
 
     def _check(self, settings: Settings) -> None:
         """Check settings that depend on each other."""
         if settings.storage == "memory":
             self._check_memory(settings)
-        if settings.storage == "s3" and not settings.s3_bucket:
-            self._faults.append("S3_BUCKET: not given. With STORAGE=s3, set it to the name of a bucket.")
-        if settings.storage == "s3" and settings.max_blob_bytes > LARGEST_S3_OBJECT:
+        backend, config = BACKENDS[settings.storage], settings.backends[settings.storage]
+        required = {each.names[0]: getattr(config, name) for name, each in declared(config).items() if each.required}
+        if missing := [name for name, value in required.items() if not value]:
+            self._faults.append(f"{', '.join(missing)}: not given, and needed with STORAGE={settings.storage}.")
+        largest = backend.max_object_bytes
+        if largest is not None and settings.max_blob_bytes > largest:
             self._faults.append(
-                f"MAX_BLOB_BYTES: S3 takes objects of up to 5 TiB. Set it to {LARGEST_S3_OBJECT} or less."
+                f"MAX_BLOB_BYTES: {settings.storage.upper()} takes objects of up to {largest // 1024**4} TiB."
+                f" Set it to {largest} or less."
             )
-        if settings.storage == "ftp":
-            self._check_ftp(settings)
-        if bool(settings.s3_access_key) != bool(settings.s3_secret_key):
-            self._faults.append("S3_ACCESS_KEY and S3_SECRET_KEY: only one is given. Give both, or none.")
+        for name, each in BACKENDS.items():
+            self._faults.extend(each.errors(settings.backends[name]))
         if (settings.tls_certificate is None) != (settings.tls_key is None):
             self._faults.append("TLS_CERTIFICATE and TLS_KEY: only one is given. Give both, or none.")
-
-    def _get(self, parse: Callable[[str], T], default: T, *names: str) -> T:
-        found = self._find(parse, *names)
-        return default if found is None else found[0]
 
     def _find(self, parse: Callable[[str], T], *names: str) -> tuple[T, int] | None:
         """The value in the first source that has one, and that source's number. An empty value counts as none."""
         self.origins.setdefault(names[0], None)
-        self._known.update(names, (f"{name}_FILE" for name in names if name in SECRETS))
-        for number, source in enumerate(self._sources):
+        for position, source in enumerate(self._sources):
             found: dict[str, T] = {}
             for name in names:
                 if (name, source.place) not in self._skipped and (text := source.values.get(name)):
@@ -282,8 +235,8 @@ class _Reading:
             if len(set(found.values())) > 1:
                 self._faults.append(f"{' and '.join(found)}: they are one setting, and differ. Give only one of them.")
             if found:
-                self.origins[names[0]] = next(iter(found)), number
-                return next(iter(found.values())), number
+                self.origins[names[0]] = next(iter(found)), position
+                return next(iter(found.values())), position
         return None
 
     def _parse(self, parse: Callable[[str], T], name: str, text: str, found: dict[str, T]) -> None:
@@ -301,10 +254,9 @@ class _Reading:
 
     def _find_database_url(self) -> DatabaseUrl | None:
         whole = self._find(values.database_url, "DATABASE_URL")
-        names = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_NAME", "DB_PORT")
-        parsers = {"DB_HOST": values.host}
-        self._skip_addresses_of_service("DB_PORT", names[:-1])
-        parts = {name: found for name in names if (found := self._find(parsers.get(name, str), name))}
+        parsers = {"DB_HOST": host}
+        self._skip_addresses_of_service("DB_PORT", DATABASE_PARTS[:-1])
+        parts = {name: found for name in DATABASE_PARTS if (found := self._find(parsers.get(name, str), name))}
         first_source = min((source for _, source in parts.values()), default=len(self._sources))
         if whole and whole[1] < first_source:
             return whole[0]
@@ -331,6 +283,12 @@ class _Reading:
             self._faults.append(f"DB_HOST, DB_PORT: {fault}")
             return None
 
+    def _skip_addresses_of_services(self, config: type) -> None:
+        settings = declared(config).values()
+        required = [name for each in settings if each.required for name in each.names]
+        for name in [name for each in settings for name in each.names if name.endswith("_PORT")]:
+            self._skip_addresses_of_service(name, required)
+
     def _skip_addresses_of_service(self, port: str, group: Sequence[str]) -> None:
         """Leave out a port that is the address of a Service. It is an error if the `group` is set, and no number."""
         addresses = [each for each in self._sources if setting_names.ADDRESS.match(each.values.get(port) or "")]
@@ -351,15 +309,6 @@ class _Reading:
         """Whether one of these is, in any source."""
         all_names = [*names, *(f"{name}_FILE" for name in names if name in SECRETS)]
         return any(source.values.get(name) for source in self._sources for name in all_names)
-
-    def _check_ftp(self, settings: Settings) -> None:
-        needed = {
-            "FTP_HOST": settings.ftp_host,
-            "FTP_USER": settings.ftp_user,
-            "FTP_PASSWORD": settings.ftp_password,
-        }
-        if missing := [name for name, value in needed.items() if not value]:
-            self._faults.append(f"{', '.join(missing)}: not given, and needed with STORAGE=ftp.")
 
     def _check_memory(self, settings: Settings) -> None:
         if self._find(str, "DATABASE_URL") or self._find(str, "DB_HOST"):

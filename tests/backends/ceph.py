@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from aiobotocore.config import AioConfig
 
+from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.session import new_session
-from adapters.storage.s3.store import S3Config
 from tests.backends.containers import Containers
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.storage.s3.store import S3Config
+from adapters.storage.s3.config import S3Config
 from tests.backends import ceph, clients, ftp, mariadb, pgbouncer, postgresql, promtool
 from tests.backends.ftp import FtpServer
 from tests.backends.mariadb import MariadbWithTls

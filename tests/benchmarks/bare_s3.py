@@ -9,7 +9,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.handlers import add_expect_header
 
-from adapters.storage.s3.store import S3Config
+from adapters.storage.s3.config import S3Config
 from tests.benchmarks.clients import Client, in_shares
 
 

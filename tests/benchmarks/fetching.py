@@ -12,7 +12,8 @@ from statistics import median
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from application.blobs.fetch import FetchBlob
 from application.blobs.store import StoreBlob
 from application.stores import Stores

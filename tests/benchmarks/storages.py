@@ -13,7 +13,8 @@ from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.database import DatabaseBlobStore
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.store import FtpBlobStore
 from adapters.storage.s3.store import S3BlobStore

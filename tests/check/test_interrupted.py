@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.storage.s3.store import S3Config
+from adapters.storage.s3.config import S3Config
 from tests import markers
 from tests.backends import ceph
 from tests.check.command import PATIENCE, check, drivebay, environment

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from adapters.storage.s3.store import S3Config
+from adapters.storage.s3.config import S3Config
 from tests.backends import ceph, ftp, mariadb
 from tests.backends.ftp import FtpServer
 from tests.check.command import check

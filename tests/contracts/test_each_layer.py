@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.layers import upload_streams as stream_bounds
 from adapters.storage.layers.concurrency import HEAD, ConcurrencyLayer
 from adapters.storage.layers.observe import ObserveLayer

@@ -10,8 +10,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.part_sizes import PART, PartSizes
-from adapters.storage.s3.store import S3BlobStore, S3Config
+from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import BlobStore
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import BlobError, Kind

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.features import EMPTY_UPLOAD_LISTS
 from adapters.storage.s3.part_sizes import PART
-from adapters.storage.s3.store import S3BlobStore, S3Config
+from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import Stored
 from application.ports.features import MissingFeature
 from domain.blob import ByteRange, ObjectKey

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from adapters.sql.database import Database
 from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, STORAGES, UPLOADS, DatabaseNow
-from adapters.storage.s3.store import S3Config
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import Garbage
 from domain.blob import Location, ObjectKey
@@ -31,7 +30,7 @@ class Inspection:
     def __init__(self, environment: dict[str, str]) -> None:
         self._settings = settings.load(environment, Path("no such file"))
         self._container = Container(settings=self._settings)
-        self._database: Database = self._container.providers[self._settings.database]()
+        self._database: Database = self._container.database()
         self._new_key = in_few_folders()
         self._stack = AsyncExitStack()
 
@@ -41,13 +40,7 @@ class Inspection:
             await markers.wait_until_all_are_there(self._container)
         await self._store.check()
         if self._settings.storage == "s3":
-            config = S3Config(
-                self._settings.s3_bucket,
-                access_key=self._settings.s3_access_key,
-                secret_key=self._settings.s3_secret_key,
-                endpoint=self._settings.s3_endpoint,
-            )
-            self._s3 = await self._stack.enter_async_context(ceph.client(config))
+            self._s3 = await self._stack.enter_async_context(ceph.client(self._settings.backends["s3"]))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -152,11 +145,11 @@ class Inspection:
         """The names of all that the storage holds, also of what is no object."""
         match self._settings.storage:
             case "fs":
-                return {path.name for path in self._settings.fs_base_path.rglob("*") if path.is_file()}
+                return {path.name for path in self._settings.backends["fs"].base_path.rglob("*") if path.is_file()}
             case "database":
                 return await self._keys(CHUNKS)
             case "s3":
-                pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._settings.s3_bucket)
+                pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._settings.backends["s3"].bucket)
                 return {found["Key"] async for page in pages for found in page.get("Contents", [])}
             case _:
                 return {key.value for key in await keys(self._store)}
@@ -164,7 +157,7 @@ class Inspection:
     async def _open_uploads(self) -> list[str]:
         if self._settings.storage != "s3":
             return []
-        listing: Any = await self._s3.list_multipart_uploads(Bucket=self._settings.s3_bucket)
+        listing: Any = await self._s3.list_multipart_uploads(Bucket=self._settings.backends["s3"].bucket)
         return [upload["Key"] for upload in listing.get("Uploads", [])]
 
 

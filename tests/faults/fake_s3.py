@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
-from adapters.storage.s3.store import S3BlobStore, S3Config
+from adapters.storage.s3.config import S3Config
+from adapters.storage.s3.store import S3BlobStore
 from application.ports.features import FeatureReport, unreported
 
 DATE = "Fri, 27 Oct 2023 10:00:00 GMT"

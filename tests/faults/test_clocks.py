@@ -11,7 +11,8 @@ from sqlalchemy import event
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from application.blobs.store import GRACE, StoredBlob
 from application.maintenance.reap import AGAIN
 from application.stores import Stores

@@ -11,8 +11,9 @@ import pytest
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.filesystem import files
+from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.files import CHUNK
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import ObjectKey

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.part_sizes import PART
-from adapters.storage.s3.store import S3Config
 from domain.blob import BlobId
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container

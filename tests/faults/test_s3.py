@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.part_sizes import PART
-from adapters.storage.s3.store import S3BlobStore, S3Config
+from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import Stored
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind

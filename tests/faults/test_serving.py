@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.storage.s3.store import S3Config
+from adapters.storage.s3.config import S3Config
 from tests.backends import ceph, ftp
 from tests.backends.ftp import FtpServer
 from tests.http.server import Server

@@ -9,8 +9,9 @@ import pytest
 
 from adapters.storage.layers.timeout import TimeoutLayer
 from adapters.storage.s3 import multipart
+from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.part_sizes import PART
-from adapters.storage.s3.store import S3BlobStore, S3Config
+from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import Kind

@@ -10,7 +10,8 @@ import pytest
 
 from adapters.storage.ftp.config import FtpConfig, Tls
 from adapters.storage.ftp.store import FtpBlobStore
-from adapters.storage.s3.store import S3BlobStore, S3Config
+from adapters.storage.s3.config import S3Config
+from adapters.storage.s3.store import S3BlobStore
 from domain.errors import BlobError, Kind
 from tests.faults.fake_s3 import FakeS3
 from tests.http import certificates

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from domain.blob import ObjectKey
 from entrypoints.config.token_file import kept_token
 from tests.contracts.blob_store import chunked

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from adapters.storage.s3.store import S3Config
+from adapters.storage.s3.config import S3Config
 from entrypoints.cli.main import main
 from tests.contracts.blob_store import pattern
 from tests.http.server import DRIVEBAY, PATIENCE, UVICORN, Server, free_port
@@ -110,7 +110,7 @@ class TestAStart:
                 f"A new token: {token}",
                 f"Drivebay 0.1.0 at {server.url}, described at {server.url}/docs",
                 f"  blobs  in {tmp_path}/data/blobs",
-                f"  rows   in {tmp_path}/data/drivebay.db",
+                f"  rows   SQLite, {tmp_path}/data/drivebay.db",
                 f"  token  in {tmp_path}/data/token",
             ]
             with server.client(token) as client:

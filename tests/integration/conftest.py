@@ -8,7 +8,8 @@ import pytest
 from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.stores import Stores
 from tests.integration.drive import Drive, Time

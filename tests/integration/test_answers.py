@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from adapters.metadata.memory import MemoryMetadata
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from application.blobs.fetch import FetchBlob
 from application.blobs.store import StoreBlob
 from application.stores import Stores

@@ -16,7 +16,8 @@ from adapters.sql.database import Database
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import GARBAGE, MICROSECOND
 from adapters.storage.database import CHUNK, DatabaseBlobStore
-from adapters.storage.filesystem.store import FilesystemBlobStore, FilesystemConfig
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
 from application.blobs.store import GRACE

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints import advice
+from adapters.storage.backends import BACKENDS
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.config import settings
@@ -56,7 +56,7 @@ async def test_another_place_is_refused(places: tuple[Given, Given], tmp_path: P
     await start(wrong | {"DATABASE_URL": f"sqlite:///{tmp_path}/data/another.db"})
     with pytest.raises(StartError, match=NOT_THE_ONE) as refused:
         await start(wrong)
-    assert str(refused.value).startswith(advice.SETTINGS_OF_STORAGES[right["STORAGE"]])
+    assert str(refused.value).startswith(BACKENDS[right["STORAGE"]].settings)
     await start(right)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from adapters.storage.s3.store import S3Config
+from adapters.storage.s3.config import S3Config
 from entrypoints.cli.main import main
 from tests.backends import ceph, ftp
 from tests.backends.ftp import FtpServer

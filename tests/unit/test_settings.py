@@ -66,15 +66,15 @@ class TestBothDocuments:
     def test_the_first(self, tmp_path: Path) -> None:
         settings = from_file(tmp_path, FIRST_DOCUMENT)
         assert settings.tokens == hashes("a-very-secret-key")
-        assert (settings.storage, settings.fs_base_path) == ("fs", Path("/path/to/your/storage"))
+        assert (settings.storage, settings.backends["fs"].base_path) == ("fs", Path("/path/to/your/storage"))
         assert settings.database_url == "postgresql://your_db_user:your_db_password@localhost:3306/your_db_name"
-        assert (settings.s3_bucket, settings.s3_region) == ("xxxxx", "xxxxx")
-        assert (settings.s3_access_key, settings.s3_secret_key) == ("xxxxx", "xxxxxx")
+        assert (settings.backends["s3"].bucket, settings.backends["s3"].region) == ("xxxxx", "xxxxx")
+        assert (settings.backends["s3"].access_key, settings.backends["s3"].secret_key) == ("xxxxx", "xxxxxx")
 
     def test_the_second(self, tmp_path: Path) -> None:
         settings = from_file(tmp_path, SECOND_DOCUMENT)
         assert settings.tokens == hashes("dev-secret-123")
-        assert (settings.storage, settings.fs_base_path) == ("fs", Path("storage"))
+        assert (settings.storage, settings.backends["fs"].base_path) == ("fs", Path("storage"))
         assert (settings.database, settings.sqlite_path) == ("sqlite", Path("metadata.db"))
 
 
@@ -89,7 +89,7 @@ class TestDefaults:
     def test_they_follow_the_data_folder(self) -> None:
         settings = load({"DATA_DIR": "/srv/drivebay"}, NOWHERE)
         assert settings.sqlite_path == Path("/srv/drivebay/drivebay.db")
-        assert settings.fs_base_path == Path("/srv/drivebay/blobs")
+        assert settings.backends["fs"].base_path == Path("/srv/drivebay/blobs")
 
     def test_an_empty_value_is_none(self) -> None:
         assert load({"STORAGE": "", "AUTH_BEARER_TOKEN": "", "PORT": ""}, NOWHERE) == Settings()
@@ -113,7 +113,7 @@ class TestServices:
         in_file = from_file(
             tmp_path, "DB_HOST=h\nDB_PORT=1\nDB_USER=u\nDB_NAME=n\nFTP_PORT=2", DB_PORT=self.DB, FTP_PORT=self.FTP
         )
-        assert (in_file.database_url, in_file.ftp_port) == ("postgresql://u@h:1/n", 2)
+        assert (in_file.database_url, in_file.backends["ftp"].port) == ("postgresql://u@h:1/n", 2)
 
     def test_they_are_named_where_a_number_is_missed(self) -> None:
         database = {"DB_HOST": "db", "DB_USER": "u", "DB_NAME": "n"}
@@ -172,12 +172,12 @@ class TestSources:
         assert load({"DATABASE_URL": "sqlite+aiosqlite:////abs.db"}, NOWHERE).sqlite_path == Path("/abs.db")
 
     def test_what_may_hold_older_blobs_stays_readable(self, tmp_path: Path) -> None:
-        assert load({}, NOWHERE).storages == ("database", "fs")
+        assert load({}, NOWHERE).storages == ("fs", "database")
         data = {"STORAGE": "db", "DATA_DIR": str(tmp_path)}
         assert load(data, NOWHERE).storages == ("database",)
-        assert load(data | {"FS_BASE_PATH": "elsewhere"}, NOWHERE).storages == ("database", "fs")
+        assert load(data | {"FS_BASE_PATH": "elsewhere"}, NOWHERE).storages == ("fs", "database")
         (tmp_path / "blobs").mkdir()
-        assert load(data, NOWHERE).storages == ("database", "fs")
+        assert load(data, NOWHERE).storages == ("fs", "database")
 
     def test_origins(self) -> None:
         assert load({}, NOWHERE).cors_origins == ()
@@ -189,11 +189,19 @@ class TestSources:
     def test_ftp(self) -> None:
         given = {"STORAGE": "ftp", "FTP_HOST": "h", "FTP_USER": "u", "FTP_PASSWORD": "p"}
         settings = load(given, NOWHERE)
-        assert (settings.ftp_tls, settings.ftp_port, settings.ftp_passive) == ("explicit", 21, ("epsv", "pasv"))
+        assert (settings.backends["ftp"].tls, settings.backends["ftp"].port, settings.backends["ftp"].passive) == (
+            "explicit",
+            21,
+            ("epsv", "pasv"),
+        )
         assert "ftp" in settings.storages
         implicit = load(given | {"FTP_TLS": "implicit", "FTP_PASSIVE": "PASV, epsv"}, NOWHERE)
-        assert (implicit.ftp_tls, implicit.ftp_port, implicit.ftp_passive) == ("implicit", 990, ("pasv", "epsv"))
-        assert load(given | {"FTP_TLS": "false"}, NOWHERE).ftp_tls == "none"
+        assert (implicit.backends["ftp"].tls, implicit.backends["ftp"].port, implicit.backends["ftp"].passive) == (
+            "implicit",
+            990,
+            ("pasv", "epsv"),
+        )
+        assert load(given | {"FTP_TLS": "false"}, NOWHERE).backends["ftp"].tls == "none"
 
     def test_memory_is_for_bytes_and_rows(self) -> None:
         assert load({"STORAGE": "memory"}, NOWHERE).database == "memory"
@@ -338,7 +346,7 @@ class TestFaults:
         assert "DATABASE_URL and DB_HOST" in fault(**both | {"DB_NAME": "other"})
 
     def test_half_of_s3(self) -> None:
-        assert fault(STORAGE="s3") == "S3_BUCKET: not given. With STORAGE=s3, set it to the name of a bucket."
+        assert fault(STORAGE="s3") == "S3_BUCKET: not given, and needed with STORAGE=s3."
         assert fault(S3_ACCESS_KEY="a").startswith("S3_ACCESS_KEY and S3_SECRET_KEY: only one is given.")
 
     def test_a_blob_that_s3_can_not_hold(self) -> None:

@@ -17,7 +17,7 @@ from adapters.sql.tables import BLOBS, CHUNKS
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.features import FtpFeatures
-from adapters.storage.s3.store import S3Config
+from adapters.storage.s3.config import S3Config
 from tests.backends import ceph
 from tests.contracts.blob_store import each
 

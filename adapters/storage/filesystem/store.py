@@ -11,13 +11,13 @@ import re
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, TypeVarTuple
 
 from adapters.concurrency.threads import Threads
+from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.files import CHUNK, FileReader, FileWriter, fsync_folder, unlink_durably
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
@@ -29,14 +29,6 @@ Args = TypeVarTuple("Args")
 SHARD = re.compile(r"[0-9a-f]{3}")  # 4,096 folders: 2,500 files in each at ten million blobs
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-@dataclass(frozen=True, slots=True)
-class FilesystemConfig:
-    """`base_path`: the folder for the objects, on a local disk. `threads`: how many calls may be under way at once."""
-
-    base_path: Path
-    threads: int = 16
 
 
 class FilesystemBlobStore(BlobStore):

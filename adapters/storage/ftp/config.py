@@ -1,10 +1,11 @@
 """The settings of an FTP server."""
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from adapters.settings import COUNT, PORT, SECONDS, boolean, host, line, path, setting
 from domain.errors import Unavailable
 
 MIB = 1024 * 1024
@@ -12,6 +13,25 @@ HOUR = 3600
 
 Tls = Literal["explicit", "implicit", "none"]
 Passive = Literal["epsv", "pasv"]
+TLS: dict[str, Tls] = {
+    **dict.fromkeys(["true", "yes", "on", "1", "explicit"], "explicit"),
+    "implicit": "implicit",
+    **dict.fromkeys(["false", "no", "off", "0", "none"], "none"),
+}
+
+
+def tls(text: str) -> Tls:
+    if text.lower() not in TLS:
+        raise ValueError(f"{text!r} can't be used. Allowed: true (or explicit), implicit, false.")
+    return TLS[text.lower()]
+
+
+def passive(text: str) -> tuple[Passive, ...]:
+    commands = tuple(command.strip().lower() for command in text.split(","))
+    known = tuple(name for command in commands for name in get_args(Passive) if name == command)
+    if known != commands or len(set(known)) != len(known):
+        raise ValueError(f"{text!r} can't be used. Allowed: epsv, pasv, or both with a comma in the order to try them.")
+    return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +46,18 @@ class FtpConfig:
     works; `back_off` until a server that refused one more connection is asked for it again.
     """
 
-    host: str
-    user: str
-    password: str = field(repr=False)
-    port: int = 21
-    base_path: str = ""
-    tls: Tls = "explicit"
-    verify: bool = True
-    ca_file: Path | None = None
-    passive: tuple[Passive, ...] = ("epsv", "pasv")
-    connections: int = 32
-    timeout: float = 12
-    completion_timeout: float = 60
+    host: str = setting("FTP_HOST", default="", parse=host, required=True)
+    user: str = setting("FTP_USER", default="", parse=line, required=True)
+    password: str = setting("FTP_PASSWORD", default="", parse=line, secret=True, required=True)
+    port: int = setting("FTP_PORT", default=21, parse=PORT)
+    base_path: str = setting("FTP_BASE_DIR", default="", parse=line)
+    tls: Tls = setting("FTP_TLS", default="explicit", parse=tls)
+    verify: bool = setting("FTP_VERIFY", default=True, parse=boolean)
+    ca_file: Path | None = setting("FTP_CA_FILE", default=None, parse=path)
+    passive: tuple[Passive, ...] = setting("FTP_PASSIVE", default=("epsv", "pasv"), parse=passive)
+    connections: int = setting("FTP_CONNECTIONS", default=32, parse=COUNT)
+    timeout: float = setting("FTP_TIMEOUT", default=12, parse=SECONDS)
+    completion_timeout: float = setting("FTP_COMPLETION_TIMEOUT", default=60, parse=SECONDS)
     max_age: float = 600
     max_idle: float = 1
     back_off: float = 2

@@ -7,7 +7,6 @@ aborted by `delete`.
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,10 +17,10 @@ from botocore.handlers import add_expect_header
 from adapters.concurrency.shield import run_to_completion
 from adapters.storage.chunking import PeekableChunks
 from adapters.storage.s3.body import Body
+from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.features import S3Features, code
 from adapters.storage.s3.listing import names
 from adapters.storage.s3.multipart import S3Uploads
-from adapters.storage.s3.part_sizes import PartSizes
 from adapters.storage.s3.requests import KINDS, S3Requests
 from adapters.storage.s3.responses import LIST, OBJECT, require, require_range
 from adapters.storage.s3.session import new_session
@@ -50,30 +49,6 @@ OPERATIONS = {
     "DeleteObject": "delete",
     "AbortMultipartUpload": "delete",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class S3Config:
-    """`endpoint` is AWS's own if there is none. `connections`: how many requests there may be at once.
-
-    Times are in seconds: to connect; for a response or the next bytes; and for a whole request, from when the last
-    bytes of its body moved.
-    `attempts`: how often a request is made that fails for reasons that may pass. `parts`: the sizes of the parts of
-    large objects, which also say how large an object can be.
-    """
-
-    bucket: str
-    region: str = "us-east-1"
-    access_key: str = ""
-    secret_key: str = field(default="", repr=False)
-    endpoint: str = ""
-    path_style: bool = False
-    connections: int = 64
-    connect_timeout: float = 5
-    read_timeout: float = 30
-    request_timeout: float = 60
-    attempts: int = 2
-    parts: PartSizes = field(default_factory=PartSizes)
 
 
 class S3BlobStore(BlobStore):

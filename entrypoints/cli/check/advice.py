@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from application.ports.features import MissingFeature
 from domain.errors import BlobError
-from entrypoints import advice
+from entrypoints.composition import advice
 from entrypoints.config.settings import Settings
 
 MADE_AT_THE_START = "`drivebay serve` makes it at its start, and so does `drivebay migrations upgrade` now."

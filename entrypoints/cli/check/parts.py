@@ -11,9 +11,8 @@ from application.ports.schema import Tables
 from domain.errors import BlobError
 from entrypoints.cli.check import advice
 from entrypoints.cli.check.result import CheckResult, State
-from entrypoints.composition import lifecycle
+from entrypoints.composition import databases, lifecycle, storages
 from entrypoints.composition.container import Container
-from entrypoints.config import database_urls
 from entrypoints.config.settings import Settings
 from entrypoints.config.token_file import kept_token
 
@@ -63,7 +62,7 @@ def token(given: Settings) -> CheckResult:
 async def database(given: Settings, container: Container, stack: AsyncExitStack) -> CheckResult:
     """The database, which is open in `stack` from then on; whether rows can be written is known if it is OK."""
     steps = Checklist()
-    place = place_of_rows(given)
+    place = databases.location(given)
     tables = None if given.database == "memory" else container.tables()
     try:
         with steps.taking("connect"):
@@ -116,8 +115,9 @@ async def storage(
     """A storage. Unless rows can be written (`write`), it is reached and nothing more."""
     part = f"storage {backend}"
     role = "for new blobs" if backend == given.storage else "for older blobs"
-    place = f"{role}, {place_of_blobs(backend, given)}"
-    if backend == "fs" and given.fs_base_path.parent == given.data_dir and not given.data_dir.exists():
+    place = f"{role}, {storages.location(backend, given)}"
+    folder = storages.folder(backend, given)
+    if folder and folder.parent == given.data_dir and not given.data_dir.exists():
         return CheckResult(part, State.NOT_YET, place, advice.MADE_AT_THE_START)
     opening = Checklist()
     try:
@@ -138,30 +138,3 @@ def _failed(part: str, place: str, steps: Sequence[Step], given: Settings) -> Ch
     assert step.error is not None
     summary = f"{place}: can't {step.name}: {step.error.detail}"
     return CheckResult(part, State.FAILED, summary, advice.to_do(part, step.name, step.error, given), steps)
-
-
-def place_of_blobs(backend: str, given: Settings) -> str:
-    """Where a storage is, for people."""
-    match backend:
-        case "fs":
-            return f"in {given.fs_base_path.absolute()}"
-        case "s3":
-            return f"in the bucket {given.s3_bucket} at {given.s3_endpoint.rpartition('@')[2] or 'AWS'}"
-        case "ftp":
-            return f"on {given.ftp_host}:{given.ftp_port}"
-        case "memory":
-            return "in memory"
-        case _:
-            return "in the database of the rows"
-
-
-def place_of_rows(given: Settings) -> str:
-    """Where the database is, for people."""
-    match given.database:
-        case "memory":
-            return "in memory"
-        case "sqlite":
-            return f"SQLite, {given.sqlite_path.absolute()}"
-        case kind:
-            name = {"postgresql": "PostgreSQL", "mariadb": "MariaDB"}[kind]
-            return f"{name} at {database_urls.place(given.database_url)}"

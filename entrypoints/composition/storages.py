@@ -1,0 +1,101 @@
+"""The storages that the settings name, each with the layers that it requires."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from adapters.sql import sqlite
+from adapters.sql.database import Database
+from adapters.storage.backend import Reach, Resources
+from adapters.storage.backends import BACKENDS
+from adapters.storage.layers import free_space
+from adapters.storage.layers.observe import ObserveLayer
+from application.ports.blob_store import BlobStore
+from application.ports.observer import Observer
+from application.stores import Stores
+from entrypoints.composition.missing_features import MissingFeatures
+from entrypoints.config.settings import Settings
+from entrypoints.telemetry.logs import tell_of_retry
+
+
+def make_stores(
+    settings: Settings, database: Callable[[], Database], observer: Observer, missing_features: MissingFeatures
+) -> Stores:
+    """Return the storages of these settings, not yet entered."""
+
+    def make(name: str) -> BlobStore:
+        resources = Resources(
+            database,
+            observer,
+            partial(missing_features.report, name),
+            streams=settings.storage_streams,
+            timeout=settings.storage_timeout,
+            attempts=settings.storage_attempts,
+            max_blob_bytes=settings.max_blob_bytes,
+        )
+        store = BACKENDS[name].make(settings.backends[name], resources)
+        layers = _network_layers if _is_remote(name, settings) else _local_layers
+        return _with_free_space(layers(store, name, settings, observer), name, settings)
+
+    return Stores(settings.storage, {name: make(name) for name in settings.storages})
+
+
+def attempts(name: str, settings: Settings) -> int:
+    """Return how many attempts Drivebay makes at an operation of a storage, besides those of the adapter's client."""
+    repeats = _is_remote(name, settings) and not BACKENDS[name].client_retries
+    return settings.storage_attempts if repeats else 1
+
+
+def location(name: str, settings: Settings) -> str:
+    """Return where the blobs of a storage are, for people."""
+    return BACKENDS[name].location(settings.backends[name])
+
+
+def folder(name: str, settings: Settings) -> Path | None:
+    """Return the folder on this machine that holds the objects of a storage."""
+    return BACKENDS[name].folder(settings.backends[name])
+
+
+def connections(settings: Settings) -> int:
+    """Return how many connections a worker may have to the database and the storages."""
+    database = settings.database_connections if settings.database in ("postgresql", "mariadb") else 0
+    return database + sum(
+        BACKENDS[name].connections(settings.backends[name], settings.storage_streams) for name in settings.storages
+    )
+
+
+def _is_remote(name: str, settings: Settings) -> bool:
+    reach = BACKENDS[name].reach
+    return reach is Reach.NETWORK or (reach is Reach.DATABASE and settings.database != "sqlite")
+
+
+def _local_layers(store: BlobStore, name: str, _: Settings, observer: Observer) -> BlobStore:
+    return ObserveLayer(store, name, observer)
+
+
+def _network_layers(store: BlobStore, name: str, settings: Settings, observer: Observer) -> BlobStore:
+    # Imported only where it is used: a start without it is quicker.
+    from stamina.instrumentation import set_on_retry_hooks
+
+    from adapters.storage.layers.stack import LayerSettings, with_layers
+
+    set_on_retry_hooks([tell_of_retry])
+    layers = LayerSettings(
+        timeout=settings.storage_timeout,
+        attempts=attempts(name, settings),
+        streams=BACKENDS[name].streams(settings.backends[name], settings.storage_streams),
+        senders=settings.storage_streams,
+    )
+    return with_layers(store, layers, name, observer)
+
+
+def _with_free_space(store: BlobStore, name: str, settings: Settings) -> BlobStore:
+    """Add a guard that keeps space free next to the bytes and the rows, because a delete needs some too."""
+    looks: dict[Path, Callable[[Path], int]] = {}
+    if blobs := folder(name, settings):
+        looks[blobs] = free_space.on_disk
+    if settings.database == "sqlite":
+        looks[settings.sqlite_path] = sqlite.room
+    if not looks or not settings.min_free_bytes:
+        return store
+    return free_space.FreeSpaceGuard(store, looks, settings.min_free_bytes, name)
