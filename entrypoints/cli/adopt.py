@@ -16,7 +16,7 @@ from entrypoints.cli.exit_codes import WRONG, tell_and_exit
 from entrypoints.cli.storage_option import chosen
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
-from entrypoints.config import settings
+from entrypoints.config.loading import load
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.telemetry import logs
@@ -71,17 +71,17 @@ def adopt(*, names: tuple[str, ...], dry_run: bool, even_if_missing: bool, as_js
       drivebay adopt && drivebay verify
     """
     try:
-        given = settings.load(os.environ)
-        wanted = sorted((chosen(names, given) or frozenset(given.storages)) - WITHOUT_MARKERS)
+        settings = load(os.environ)
+        wanted = sorted((chosen(names, settings) or frozenset(settings.storages)) - WITHOUT_MARKERS)
         logs.configure()
-        asyncio.run(_adopt(given, wanted, dry_run, even_if_missing, as_json))
-    except (SettingsError, StartError) as fault:
-        tell_and_exit(fault)
+        asyncio.run(_adopt(settings, wanted, dry_run, even_if_missing, as_json))
+    except (SettingsError, StartError) as error:
+        tell_and_exit(error)
 
 
-async def _adopt(given: Settings, wanted: list[str], dry_run: bool, even_if_missing: bool, as_json: bool) -> None:
-    container = Container(settings=given, opening=Opening.REQUIRE)
-    interval = interval_for(given.reap_interval)
+async def _adopt(settings: Settings, wanted: list[str], dry_run: bool, even_if_missing: bool, as_json: bool) -> None:
+    container = Container(settings=settings, opening=Opening.REQUIRE)
+    interval = interval_for(settings.reap_interval)
     failed = False
     async with lifecycle.entered(container):
         for name in wanted:
@@ -89,9 +89,9 @@ async def _adopt(given: Settings, wanted: list[str], dry_run: bool, even_if_miss
                 adopted = await container.adopt_storage()(
                     name, interval, dry_run=dry_run, even_if_missing=even_if_missing
                 )
-            except BlobError as fault:
+            except BlobError as error:
                 failed = True
-                _write(as_json, f"{name}: {fault.detail}", {"storage": name, "adopted": False, "refused": fault.detail})
+                _write(as_json, f"{name}: {error.detail}", {"storage": name, "adopted": False, "refused": error.detail})
                 continue
             failed = failed or bool(adopted.refused)
             _write(as_json, _line(adopted), _object(adopted))

@@ -6,15 +6,16 @@ from typing import NoReturn
 
 import click
 
-from entrypoints.config.settings import Loaded, SettingsError
+from entrypoints.config.loading import Loaded
+from entrypoints.config.settings import SettingsError
 from entrypoints.errors import StartError
 
 WRONG, UNUSABLE, INCOMPLETE = 1, 2, 3
 
 
-def tell_and_exit(fault: SettingsError | StartError, hints: Iterable[str] = ()) -> NoReturn:
+def tell_and_exit(error: SettingsError | StartError, hints: Iterable[str] = ()) -> NoReturn:
     """Say why nothing can begin, and what may be wrong with the names of settings, a line each, and exit."""
-    _print_lines([*str(fault).splitlines(), *hints])
+    _print_lines([*str(error).splitlines(), *hints])
     sys.exit(UNUSABLE)
 
 

@@ -26,7 +26,7 @@ from entrypoints.composition import databases, lifecycle, missing_features, stor
 from entrypoints.composition.container import Container
 from entrypoints.composition.lifecycle import Started
 from entrypoints.composition.missing_features import MissingFeatures
-from entrypoints.config import settings as config
+from entrypoints.config.loading import load_all
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.config.token_file import token_path
 from entrypoints.errors import StartError
@@ -109,20 +109,18 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     with ExitStack() as stack:
         try:
             chosen = {"HOST": host, "PORT": port, "WORKERS": workers}
-            loaded = config.load_all(
-                os.environ | {name: str(value) for name, value in chosen.items() if value is not None}
-            )
-            given, hints = loaded.settings, loaded.hints
-            if given.tls_certificate and given.tls_key:
-                tls.check(given.tls_certificate, given.tls_key)
-            ready = _within_bounds(lifecycle.prepare(given, show_new_token))
+            loaded = load_all(os.environ | {name: str(value) for name, value in chosen.items() if value is not None})
+            settings, hints = loaded.settings, loaded.hints
+            if settings.tls_certificate and settings.tls_key:
+                tls.check(settings.tls_certificate, settings.tls_key)
+            ready = _within_bounds(lifecycle.prepare(settings, show_new_token))
             claim = stack.enter_context(_claim(ready))
             started = asyncio.run(_check(ready))
             if ready.metrics and ready.workers > 1:
                 ready = replace(ready, metrics=_shares_metrics(stack))
-        except (SettingsError, StartError) as fault:
-            tell_and_exit(fault, hints)
-        click.echo(_banner(ready, claim.address, keeps_token=not given.tokens))
+        except (SettingsError, StartError) as error:
+            tell_and_exit(error, hints)
+        click.echo(_banner(ready, claim.address, keeps_token=not settings.tokens))
         logs.configure()
         logs.show_hints(hints)
         _log_limits(started)
@@ -136,10 +134,10 @@ main.add_command(migrations)
 main.add_command(show)
 
 
-async def _check(given: Settings) -> Started:
+async def _check(settings: Settings) -> Started:
     """Try all that the settings name, once, so that an error is reported here, in one line."""
     features = MissingFeatures(logged=False)
-    return await lifecycle.check_start(Container(settings=given, missing_features=features))
+    return await lifecycle.check_start(Container(settings=settings, missing_features=features))
 
 
 def _log_limits(started: Started) -> None:
@@ -150,62 +148,62 @@ def _log_limits(started: Started) -> None:
         LOG.warning("no new blobs are taken until there is space", fault=str(started.full))
 
 
-def _within_bounds(given: Settings) -> Settings:
+def _within_bounds(settings: Settings) -> Settings:
     """With no more connections than there may be open files. Raises StartError if those are too few for any."""
-    others = storages.connections(given)
-    wanted = given.max_connections + sockets.FILES_OF_A_REQUEST * given.max_requests + others
+    others = storages.connections(settings)
+    wanted = settings.max_connections + sockets.FILES_OF_A_REQUEST * settings.max_requests + others
     files = sockets.allow_files(wanted) - others
-    fitting = sockets.that_fit(files, given.max_connections, given.max_requests)
+    fitting = sockets.that_fit(files, settings.max_connections, settings.max_requests)
     if fitting < 1:
         raise StartError(f"MAX_CONNECTIONS: too few files may be open for any connection. {MORE_FILES}")
-    if fitting < given.max_connections:
+    if fitting < settings.max_connections:
         logs.configure()
         message = f"MAX_CONNECTIONS is reduced, as so many files may not be open. {MORE_FILES}"
-        LOG.warning(message, asked=given.max_connections, connections=fitting)
-    return replace(given, max_connections=fitting)
+        LOG.warning(message, asked=settings.max_connections, connections=fitting)
+    return replace(settings, max_connections=fitting)
 
 
 def _shares_metrics(stack: ExitStack) -> bool:
     """Make a folder where the workers' metrics are added up. Without one, there are no metrics."""
     try:
         stack.enter_context(metrics_of_workers.shared_folder())
-    except OSError as fault:
+    except OSError as error:
         logs.configure()
-        LOG.warning("no metrics, as their folder can't be made in TMPDIR", fault=str(fault))
+        LOG.warning("no metrics, as their folder can't be made in TMPDIR", fault=str(error))
         return False
     return True
 
 
-def _claim(given: Settings) -> PortClaim:
+def _claim(settings: Settings) -> PortClaim:
     """Raises StartError if the port is taken, or the address is not ours."""
     try:
-        return PortClaim(given.host, given.port, patience=given.drain_time + ACCEPTED_WITHIN + KILLED_AFTER)
+        return PortClaim(settings.host, settings.port, patience=settings.drain_time + ACCEPTED_WITHIN + KILLED_AFTER)
     except PortInUseError:
-        message = f"PORT: {given.port} is in use on {given.host}. Stop the program that uses it, or set another."
+        message = f"PORT: {settings.port} is in use on {settings.host}. Stop the program that uses it, or set another."
     except PermissionError:
-        message = f"PORT: this user may not listen on {given.port}. Set it to one above 1023."
+        message = f"PORT: this user may not listen on {settings.port}. Set it to one above 1023."
     except (OSError, UnicodeError):
-        message = f"HOST: {given.host!r} is no address of this machine. Try 127.0.0.1."
+        message = f"HOST: {settings.host!r} is no address of this machine. Try 127.0.0.1."
     raise StartError(message) from None
 
 
-def _banner(given: Settings, address: str, *, keeps_token: bool) -> str:
-    host = f"[{given.host}]" if ":" in given.host else given.host
-    url = f"{'https' if given.tls_certificate else 'http'}://{host}:{given.port}"
+def _banner(settings: Settings, address: str, *, keeps_token: bool) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"{'https' if settings.tls_certificate else 'http'}://{host}:{settings.port}"
     lines = [f"Drivebay {__version__} at {url}, described at {url}/docs"]
-    if given.storage == "memory":
+    if settings.storage == "memory":
         lines.append("  data   in memory: it is gone when this stops")
     else:
-        lines.append(f"  blobs  {storages.location(given.storage, given)}")
-        lines.append(f"  rows   {databases.location(given)}")
+        lines.append(f"  blobs  {storages.location(settings.storage, settings)}")
+        lines.append(f"  rows   {databases.location(settings)}")
     if keeps_token:
-        lines.append(f"  token  in {token_path(given.data_dir)}")
-    if not given.tls_certificate and not ip_address(address).is_loopback:
+        lines.append(f"  token  in {token_path(settings.data_dir)}")
+    if not settings.tls_certificate and not ip_address(address).is_loopback:
         lines.append("  note   without TLS, whoever is on the way can read tokens and blobs: see TLS_CERTIFICATE")
     return "\n".join(lines)
 
 
-def _serve(given: Settings, claim: PortClaim, started: Started, *, reload: bool) -> None:
+def _serve(settings: Settings, claim: PortClaim, started: Started, *, reload: bool) -> None:
     # Imported here, for the other commands start without it.
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
@@ -220,30 +218,30 @@ def _serve(given: Settings, claim: PortClaim, started: Started, *, reload: bool)
     server = Supervisor(
         "drivebay",
         address=claim.address,
-        port=given.port,
+        port=settings.port,
         interface=Interfaces.ASGI,
-        workers=given.workers,
+        workers=settings.workers,
         # Where HTTP/2 may come too, whoever says nothing is waited for without end: for a word to tell them by.
         http=HTTPModes.http1,
-        ssl_cert=given.tls_certificate,
-        ssl_key=given.tls_key,
+        ssl_cert=settings.tls_certificate,
+        ssl_key=settings.tls_key,
         ssl_protocol_min=SSLProtocols.tls12,
-        http1_settings=HTTP1Settings(header_read_timeout=_client_timeout(given)),
+        http1_settings=HTTP1Settings(header_read_timeout=_client_timeout(settings)),
         websockets=False,
-        backpressure=given.max_connections,
+        backpressure=settings.max_connections,
         respawn_failed_workers=True,
-        workers_kill_timeout=int(_stopping(given).longest),
+        workers_kill_timeout=int(_stopping(settings).longest),
         log_level=LogLevels.warning,
         log_dictconfig=TO_THE_ROOT_LOGGER,
         reload=reload,
         reload_paths=[ROOT / name for name in ("domain", "application", "adapters", "entrypoints")],
     )
-    server.serve(target_loader=partial(application, given, started, parent), wrap_loader=False)
+    server.serve(target_loader=partial(application, settings, started, parent), wrap_loader=False)
 
 
-def _client_timeout(given: Settings) -> int:
+def _client_timeout(settings: Settings) -> int:
     """In milliseconds, of which the kernel takes no more than 31 bits have room for."""
-    return int(min(max(given.client_timeout * 1000, 1), 2**31 - 1))
+    return int(min(max(settings.client_timeout * 1000, 1), 2**31 - 1))
 
 
 def _begin_as_a_worker(parent: int, claim: PortClaim) -> None:
@@ -280,11 +278,11 @@ def _serving(settings: Settings, heartbeat: Heartbeat) -> Iterator[None]:
         heartbeat.stop()
 
 
-def _stopping(given: Settings) -> GracefulShutdown:
-    return GracefulShutdown(given.port, given.drain_time, given.stop_timeout)
+def _stopping(settings: Settings) -> GracefulShutdown:
+    return GracefulShutdown(settings.port, settings.drain_time, settings.stop_timeout)
 
 
-def _limit_unsent(given: Settings) -> None:
+def _limit_unsent(settings: Settings) -> None:
     """Do it as soon as the worker listens, which is when the application has started."""
-    if not sockets.limit_unsent(given.port, _client_timeout(given)):
-        asyncio.get_running_loop().call_later(0.01, _limit_unsent, given)
+    if not sockets.limit_unsent(settings.port, _client_timeout(settings)):
+        asyncio.get_running_loop().call_later(0.01, _limit_unsent, settings)

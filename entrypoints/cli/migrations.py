@@ -10,7 +10,7 @@ from application.ports.schema import Opening, Revisions
 from entrypoints.cli.exit_codes import WRONG, show_hints, show_new_token, tell_and_exit
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
-from entrypoints.config import settings
+from entrypoints.config.loading import load_all
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.telemetry import logs
@@ -46,9 +46,9 @@ def status() -> None:
       2  if the database can't be used, or its tables are those of a newer Drivebay
     """
     try:
-        found = asyncio.run(_look(_given()))
-    except (SettingsError, StartError) as fault:
-        tell_and_exit(fault)
+        found = asyncio.run(_look(_settings()))
+    except (SettingsError, StartError) as error:
+        tell_and_exit(error)
     if not found.pending:
         click.echo(f"The tables have revision {found.current}, which is the newest.")
         return
@@ -70,10 +70,10 @@ def upgrade() -> None:
       2  if the database can't be used, or its tables are those of a newer Drivebay
     """
     try:
-        given = lifecycle.prepare(_given(), show_new_token)
-        before = asyncio.run(_upgrade(given))
-    except (SettingsError, StartError) as fault:
-        tell_and_exit(fault)
+        settings = lifecycle.prepare(_settings(), show_new_token)
+        before = asyncio.run(_upgrade(settings))
+    except (SettingsError, StartError) as error:
+        tell_and_exit(error)
     _list(before)
     newest = before.known[-1].name
     click.echo(f"The tables have revision {newest}{' now' if before.pending else ', which is the newest'}.")
@@ -95,33 +95,33 @@ def sql(after: str | None) -> None:
       DATABASE_URL=mariadb://host/name drivebay migrations sql --after 0002
     """
     try:
-        written = Container(settings=_given()).tables().sql(after)
-    except SettingsError as fault:
-        tell_and_exit(fault)
-    except ValueError as fault:
-        raise click.BadParameter(str(fault), param_hint="--after") from None
+        written = Container(settings=_settings()).tables().sql(after)
+    except SettingsError as error:
+        tell_and_exit(error)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--after") from None
     click.echo(written.strip())
 
 
-def _given() -> Settings:
-    loaded = settings.load_all(os.environ)
+def _settings() -> Settings:
+    loaded = load_all(os.environ)
     show_hints(loaded)
-    given = loaded.settings
-    if given.database == "memory":
+    settings = loaded.settings
+    if settings.database == "memory":
         raise SettingsError("STORAGE: with memory there are no tables. Set it to another.")
     logs.configure()
-    return given
+    return settings
 
 
-async def _look(given: Settings) -> Revisions:
-    async with lifecycle.tables(Container(settings=given, opening=Opening.INSPECT)) as tables:
+async def _look(settings: Settings) -> Revisions:
+    async with lifecycle.tables(Container(settings=settings, opening=Opening.INSPECT)) as tables:
         return await tables.revisions()
 
 
-async def _upgrade(given: Settings) -> Revisions:
+async def _upgrade(settings: Settings) -> Revisions:
     """The revisions before the upgrade."""
-    before = await _look(given)
-    async with lifecycle.tables(Container(settings=given)):
+    before = await _look(settings)
+    async with lifecycle.tables(Container(settings=settings)):
         return before
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import click
 
 from entrypoints.cli.exit_codes import show_hints, tell_and_exit
-from entrypoints.config import settings
+from entrypoints.config.loading import load_all
 from entrypoints.config.settings import DATABASE_PARTS, SECRETS, SettingsError
 from entrypoints.config.values import without_login
 
@@ -31,9 +31,9 @@ def show() -> None:
       drivebay settings | grep -v default$     what was set
     """
     try:
-        loaded = settings.load_all(os.environ)
-    except SettingsError as fault:
-        tell_and_exit(fault)
+        loaded = load_all(os.environ)
+    except SettingsError as error:
+        tell_and_exit(error)
     lines = [
         (name, _text(name, value), _origin(name, loaded.origins)) for name, value in loaded.settings.by_name().items()
     ]

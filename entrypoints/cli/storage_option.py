@@ -4,12 +4,14 @@ from entrypoints.config import values
 from entrypoints.config.settings import Settings, SettingsError
 
 
-def chosen(names: tuple[str, ...], given: Settings) -> frozenset[str]:
+def chosen(names: tuple[str, ...], settings: Settings) -> frozenset[str]:
     """Return the storages with these names. Raises SettingsError if one is not configured."""
     try:
         found = frozenset(values.storage(name) for name in names)
-    except ValueError as fault:
-        raise SettingsError(f"--storage: {fault}") from None
-    if unknown := sorted(found - {*given.storages}):
-        raise SettingsError(f"--storage: {unknown[0]} is not configured. Those that are: {', '.join(given.storages)}.")
+    except ValueError as error:
+        raise SettingsError(f"--storage: {error}") from None
+    if unknown := sorted(found - {*settings.storages}):
+        raise SettingsError(
+            f"--storage: {unknown[0]} is not configured. Those that are: {', '.join(settings.storages)}."
+        )
     return found

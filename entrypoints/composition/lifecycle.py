@@ -41,9 +41,9 @@ def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _
         return settings if settings.tokens else _with_kept_token(settings, show_new_token)
     except FileNotFoundError:
         raise StartError(f"DATA_DIR: There is no folder {folder.absolute().parent}. Create it.") from None
-    except OSError as fault:
+    except OSError as error:
         raise StartError(
-            f"DATA_DIR: The folder {folder.absolute()} can't be used: {fault.strerror or fault}. Set another."
+            f"DATA_DIR: The folder {folder.absolute()} can't be used: {error.strerror or error}. Set another."
         ) from None
 
 
@@ -133,8 +133,8 @@ async def opened(container: Container) -> AsyncIterator[None]:
 async def _open_storage(container: Container, backend: str) -> None:
     try:
         await container.ownership().open(backend)
-    except BlobError as fault:
-        raise StartError(f"{BACKENDS[backend].settings}: {fault.detail}") from fault
+    except BlobError as error:
+        raise StartError(f"{BACKENDS[backend].settings}: {error.detail}") from error
 
 
 @asynccontextmanager
@@ -154,18 +154,18 @@ async def tables(container: Container) -> AsyncIterator[Tables]:
         async with AsyncExitStack() as stack:
             await enter(stack, container.metadata())
             yield container.tables()
-    except BlobError as fault:
-        raise StartError(f"DATABASE_URL: {fault.detail}") from fault
+    except BlobError as error:
+        raise StartError(f"DATABASE_URL: {error.detail}") from error
 
 
 async def _open(stack: AsyncExitStack, container: Container, *, patient: bool) -> None:
     while True:
         try:
             return await stack.enter_async_context(opened(container))
-        except StartError as fault:
+        except StartError as error:
             if not patient:
                 raise
-            LOG.warning("the start waits for what can't be used now", fault=str(fault))
+            LOG.warning("the start waits for what can't be used now", fault=str(error))
         await asyncio.sleep(PAUSE)
 
 
@@ -178,5 +178,5 @@ async def enter(stack: AsyncExitStack, part: object) -> None:
 async def _enter(stack: AsyncExitStack, setting: str, part: object) -> None:
     try:
         await enter(stack, part)
-    except BlobError as fault:
-        raise StartError(f"{setting}: {fault.detail}") from fault
+    except BlobError as error:
+        raise StartError(f"{setting}: {error.detail}") from error

@@ -53,8 +53,8 @@ def _sort(pairs: list[tuple[str, str]], rules: Mapping[str, Rule]) -> tuple[dict
         except Ignored as reason:
             ignored.append(f"DATABASE_URL: the parameter {name} has no effect: {reason}")
             continue
-        except ValueError as fault:
-            raise ValueError(f"the parameter {name} can't be honoured: {fault}") from None
+        except ValueError as error:
+            raise ValueError(f"the parameter {name} can't be honoured: {error}") from None
         if any(honoured.get(each, text) != text for each, text in meant.items()):
             raise ValueError(f"the parameter {name} contradicts another one. Give only one of them.")
         honoured |= meant

@@ -16,7 +16,7 @@ from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.composition.lifecycle import NOTHING_KNOWN, Started
 from entrypoints.composition.missing_features import MissingFeatures
-from entrypoints.config import settings as config
+from entrypoints.config.loading import load_all
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.http.middleware.access_log import AccessLogMiddleware
@@ -194,7 +194,7 @@ def from_environment() -> ASGIApp:
     """Create the application that the environment and `.env` describe: the factory for any ASGI server."""
     logs.configure()
     try:
-        loaded = config.load_all(os.environ)
+        loaded = load_all(os.environ)
         logs.show_hints(loaded.hints)
         return create_asgi(lifecycle.prepare(loaded.settings))
     except (SettingsError, StartError) as error:

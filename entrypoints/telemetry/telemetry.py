@@ -20,9 +20,9 @@ PUBLISHED_EVERY = 1.0  # seconds, where several workers add up their metrics
 class Telemetry:
     """Metrics and traces. `observer` is for the container; `running` lasts from the start of the server to its end."""
 
-    def __init__(self, given: Settings) -> None:
-        self.metrics = _metrics() if given.metrics else None
-        self.tracing = _tracing(given.otel_exporter_otlp_endpoint) if given.otel_exporter_otlp_endpoint else None
+    def __init__(self, settings: Settings) -> None:
+        self.metrics = _metrics() if settings.metrics else None
+        self.tracing = _tracing(settings.otel_exporter_otlp_endpoint) if settings.otel_exporter_otlp_endpoint else None
         watchers = [each for each in (self.metrics, self.tracing) if each is not None]
         self.observer: Observer = _All(watchers) if len(watchers) > 1 else next(iter(watchers), UNOBSERVED)
 

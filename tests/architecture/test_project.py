@@ -12,8 +12,8 @@ from alembic.script import ScriptDirectory
 from adapters.sql import migrations
 from adapters.storage.s3.config import S3Config
 from entrypoints.composition.container import Container
-from entrypoints.config import settings
-from entrypoints.config.settings import Settings
+from entrypoints.config.loading import load
+from entrypoints.config.settings import NAMES, SECRETS, Settings
 from tests import audit
 from tests.conftest import LONG, TESTS
 
@@ -26,7 +26,7 @@ def name_of(dependency: str) -> str:
 
 
 def test_the_readme_and_the_example_have_every_setting() -> None:
-    assert set(re.findall(r"`([A-Z0-9_]+)`", README)) >= settings.NAMES
+    assert set(re.findall(r"`([A-Z0-9_]+)`", README)) >= NAMES
     example = (ROOT / ".env.example").read_text()
     assert set(re.findall(r"^# ([A-Z0-9_]+)=", example, re.MULTILINE)) == Settings().by_name().keys()
 
@@ -99,7 +99,7 @@ def test_the_container_can_make_all_that_it_provides(given: Settings) -> None:
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
 def test_the_connections_to_a_database_are_a_setting(kind: str) -> None:
-    given = settings.load({"DATABASE_URL": f"{kind}://u:p@127.0.0.1/d", "DATABASE_CONNECTIONS": "3"}, ROOT / "none")
+    given = load({"DATABASE_URL": f"{kind}://u:p@127.0.0.1/d", "DATABASE_CONNECTIONS": "3"}, ROOT / "none")
     pool = Container(settings=given).providers["database"]()._engine.pool
     assert (pool.size(), pool._max_overflow) == (3, 0)
 
@@ -109,19 +109,19 @@ def test_containers_share_nothing() -> None:
 
 
 def test_no_secret_has_a_default() -> None:
-    given = settings.load({}, dotenv=ROOT / "there is none")
-    assert {name for name, value in given.by_name().items() if value and name in settings.SECRETS} == {"DATABASE_URL"}
+    given = load({}, dotenv=ROOT / "there is none")
+    assert {name for name, value in given.by_name().items() if value and name in SECRETS} == {"DATABASE_URL"}
     assert given.database_url.startswith("sqlite:///")  # of a file: there is no password
     example = (ROOT / ".env.example").read_text()
-    assert len(settings.SECRETS) == 9
-    for name in settings.SECRETS - {"DATABASE_URL"}:
+    assert len(SECRETS) == 9
+    for name in SECRETS - {"DATABASE_URL"}:
         assert re.findall(rf"^# {name}=(.*)$", example, re.MULTILINE) in ([""], [])
 
 
 def test_no_secret_is_in_a_representation() -> None:
-    environment = dict.fromkeys(settings.SECRETS - {"SECRET_KEY", "DB_PASSWORD"}, "hidden")
+    environment = dict.fromkeys(SECRETS - {"SECRET_KEY", "DB_PASSWORD"}, "hidden")
     environment |= {"DATABASE_URL": "postgresql://user:hidden@localhost/name"}
-    assert "hidden" not in repr(settings.load(environment, dotenv=ROOT / "there is none"))
+    assert "hidden" not in repr(load(environment, dotenv=ROOT / "there is none"))
 
 
 def test_nothing_that_is_installed_has_a_secret_in_it() -> None:
@@ -165,7 +165,7 @@ def test_the_page_on_hardening_names_settings_that_there_are() -> None:
     page = (ROOT / "entrypoints" / "HARDENING.md").read_text()
     named = {name.removesuffix("_FILE") for name in re.findall(r"\b[A-Z]\w*_[A-Z_0-9]+\b", page)} - {"FTP_CA"}
     assert named
-    assert named - settings.NAMES == set()
+    assert named - NAMES == set()
 
 
 def test_what_tests_are_to_begin_first_is_there() -> None:

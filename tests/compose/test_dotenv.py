@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.config import settings
+from entrypoints.config.loading import load
 from tests.compose.project import PATIENCE, Project
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(2 * PATIENCE)]
@@ -27,8 +27,8 @@ FTP_PASSWORD=with spaces and a $
 """
 SHOW = """
 import dataclasses, json, os
-from entrypoints.config import settings
-print(json.dumps(dataclasses.asdict(settings.load(os.environ)), default=str))
+from entrypoints.config.loading import load
+print(json.dumps(dataclasses.asdict(load(os.environ)), default=str))
 """
 OF_THE_CONTAINER = ("host", "data_dir")  # which compose sets, and the folder of the storage "fs"
 
@@ -41,7 +41,7 @@ def test_each_value_arrives_as_it_is_written(
     # It waits for the database, which lets Drivebay in only if both have the same name, user and password.
     project.run("docker compose up --build --detach --wait")
     monkeypatch.chdir(tmp_path)
-    expected = asdict(settings.load({}, project.folder / ".env"))
+    expected = asdict(load({}, project.folder / ".env"))
     assert expected["database_url"].startswith("postgresql://my%20user:pa%24%24%20")
     found = json.loads(project.run(f"docker compose exec app python3 -c '{SHOW}'"))
     for name, value in json.loads(json.dumps(expected, default=str)).items():

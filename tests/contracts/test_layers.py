@@ -19,7 +19,7 @@ from application.ports.blob_store import BlobStore
 from application.ports.observer import UNOBSERVED
 from domain.errors import BlobError, Kind
 from entrypoints.composition.container import Container
-from entrypoints.config.settings import load
+from entrypoints.config.loading import load
 from tests.contracts.layer import LayerContract, MakeLayer
 from tests.contracts.test_each_layer import KEY, Flaky, Patience, operations
 
@@ -40,7 +40,6 @@ STORAGES = {
     "s3": {"STORAGE": "s3", "S3_BUCKET": "b"},
     "ftp": {"STORAGE": "ftp", "FTP_HOST": "127.0.0.1", "FTP_USER": "u", "FTP_PASSWORD": "p"},
 }
-
 
 OPERATIONS = operations(MemoryBlobStore())
 

@@ -17,7 +17,7 @@ from domain.blob import Location, ObjectKey
 from domain.errors import BlobError
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
-from entrypoints.config import settings
+from entrypoints.config.loading import load
 from tests import markers
 from tests.backends import ceph
 from tests.contracts.blob_store import each, keys
@@ -28,7 +28,7 @@ class Inspection:
     """The database and the storage of a server with this environment, whose tables are there. A context."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._settings = settings.load(environment, Path("no such file"))
+        self._settings = load(environment, Path("no such file"))
         self._container = Container(settings=self._settings)
         self._database: Database = self._container.database()
         self._new_key = in_few_folders()

@@ -12,7 +12,7 @@ from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import BlobStore
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
-from entrypoints.config import settings
+from entrypoints.config.loading import load
 from tests.contracts.blob_store import keys
 from tests.markers import wait_until_all_are_there, with_claims
 
@@ -32,7 +32,7 @@ def in_folder(folder: Path) -> dict[str, str]:
 @asynccontextmanager
 async def looking(given: Mapping[str, str]) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
     """A function that tells the rows, the objects and the open uploads that there are by these settings of a server."""
-    container = Container(settings=settings.load({"AUTH_BEARER_TOKEN": "of-nobody", **given}))
+    container = Container(settings=load({"AUTH_BEARER_TOKEN": "of-nobody", **given}))
     async with lifecycle.opened(container):
         metadata, stores = container.metadata(), container.stores()
 
@@ -48,7 +48,7 @@ async def looking(given: Mapping[str, str]) -> AsyncIterator[Callable[[], Awaita
 
 async def wait_until_marked(given: Mapping[str, str]) -> None:
     """Wait until a server that runs has marked all storages."""
-    container = Container(settings=settings.load({"AUTH_BEARER_TOKEN": "of-nobody", **given}))
+    container = Container(settings=load({"AUTH_BEARER_TOKEN": "of-nobody", **given}))
     async with lifecycle.entered(container):
         await wait_until_all_are_there(container)
 

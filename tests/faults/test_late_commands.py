@@ -14,7 +14,7 @@ from adapters.storage.s3.part_sizes import PART
 from domain.blob import BlobId
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
-from entrypoints.config.settings import load
+from entrypoints.config.loading import load
 from tests.backends import ceph, ftp
 from tests.backends.ftp import FEW_PORTS, FtpServer
 from tests.backends.run import Backends

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from entrypoints.cli import main as cli
 from entrypoints.cli.main import main
-from entrypoints.config import settings
+from entrypoints.config.loading import load
 from tests.contracts.blob_store import MIB, pattern
 from tests.http import certificates
 from tests.http.server import PATIENCE, Server, free_port
@@ -157,5 +157,5 @@ def test_a_note_where_others_can_read_what_passes(tmp_path: Path) -> None:
         ("::1", {}, False),
     ]
     for address, given, is_told in places:
-        banner = cli._banner(settings.load(given, tmp_path / "none"), address, keeps_token=False)
+        banner = cli._banner(load(given, tmp_path / "none"), address, keeps_token=False)
         assert ("without TLS" in banner) is is_told

@@ -12,7 +12,7 @@ from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind
 from entrypoints.composition.container import Container
-from entrypoints.config.settings import load
+from entrypoints.config.loading import load
 from tests.contracts.blob_store import each, read, refused
 from tests.contracts.ftp_script import SAY_NOTHING, ScriptedServer, scripted
 

@@ -12,7 +12,7 @@ import pytest
 from adapters.storage.backends import BACKENDS
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
-from entrypoints.config import settings
+from entrypoints.config.loading import load
 from entrypoints.errors import StartError
 from tests.backends import ceph
 from tests.backends.run import Backends
@@ -42,7 +42,7 @@ NO_FOLDER = r"There is no folder|there is no folder|No such file or directory"
 
 
 async def start(given: Given) -> None:
-    async with lifecycle.opened(Container(settings=settings.load(given, Path("no such file")))):
+    async with lifecycle.opened(Container(settings=load(given, Path("no such file")))):
         pass
 
 

@@ -11,7 +11,7 @@ import pytest
 from application.checks.storage import PROBE
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
-from entrypoints.config import settings
+from entrypoints.config.loading import load
 from entrypoints.errors import StartError
 from tests.faults.fake_s3 import ID, KeepingS3, Replies, Reply, error, without_conditions
 from tests.http.server import DRIVEBAY, Server
@@ -32,7 +32,7 @@ def on(server: KeepingS3, folder: Path) -> dict[str, Any]:
 
 
 def container(given: dict[str, Any]) -> Container:
-    return Container(settings=settings.load(given, Path("no such file")))
+    return Container(settings=load(given, Path("no such file")))
 
 
 async def test_a_server_without_optional_features_starts(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from entrypoints.config import database_urls
-from entrypoints.config.settings import SettingsError, load_all
+from entrypoints.config.loading import load_all
+from entrypoints.config.settings import SettingsError
 
 NOWHERE = Path("/nonexistent/.env")
 

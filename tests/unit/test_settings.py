@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.config.settings import SECRETS, Settings, SettingsError, load, load_all
+from entrypoints.config.loading import load, load_all
+from entrypoints.config.settings import SECRETS, Settings, SettingsError
 
 NOWHERE = Path("/nonexistent/.env")
 ROOT = Path(__file__).parents[2]

@@ -20,12 +20,12 @@ def about_missing(features: Sequence[MissingFeature]) -> str:
     return " ".join(f"The server lacks {feature.name}. {feature.degradation}" for feature in features)
 
 
-def to_do(part: str, step: str, fault: BlobError, given: Settings) -> str:
+def to_do(part: str, step: str, error: BlobError, settings: Settings) -> str:
     """About the `fault` of a step of the database, or of a storage."""
     if part == "database":
-        return advice.about_database(step, fault)
+        return advice.about_database(step, error)
     backend = part.removeprefix("storage ")
     if step in advice.OF_THE_DATABASE:
         return "It is the database that fails: see there."
-    first = advice.about_storage(backend, step, fault)
-    return first if backend == given.storage else f"{first} {OLDER}"
+    first = advice.about_storage(backend, step, error)
+    return first if backend == settings.storage else f"{first} {OLDER}"

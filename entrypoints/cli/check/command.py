@@ -17,8 +17,8 @@ from entrypoints.cli.check.result import CheckResult, State
 from entrypoints.cli.exit_codes import INCOMPLETE, WRONG, tell_and_exit
 from entrypoints.composition.container import Container
 from entrypoints.composition.missing_features import MissingFeatures
-from entrypoints.config import settings
-from entrypoints.config.settings import Loaded, SettingsError
+from entrypoints.config.loading import Loaded, load_all
+from entrypoints.config.settings import SettingsError
 from entrypoints.telemetry import logs
 
 
@@ -60,9 +60,9 @@ def check(*, as_json: bool) -> None:
       STORAGE=s3 S3_BUCKET=other drivebay check     try something before it goes into .env
     """
     try:
-        loaded = settings.load_all(os.environ)
-    except SettingsError as fault:
-        tell_and_exit(fault)
+        loaded = load_all(os.environ)
+    except SettingsError as error:
+        tell_and_exit(error)
     logs.configure()
     try:
         checked = asyncio.run(_check(loaded, JsonReport() if as_json else TextReport()))
@@ -86,19 +86,19 @@ async def _check(loaded: Loaded, report: Report) -> list[CheckResult]:
 
 
 async def _parts(loaded: Loaded) -> AsyncIterator[CheckResult]:
-    given = loaded.settings
+    settings = loaded.settings
     # One attempt only, to show the state as it is.
     container = Container(
-        settings=replace(given, storage_attempts=1),
+        settings=replace(settings, storage_attempts=1),
         opening=Opening.INSPECT,
         missing_features=MissingFeatures(logged=False),
     )
     yield CheckResult("settings", State.OK, "all of them can be read", " ".join(loaded.hints))
-    if (folder := parts.data_folder(given)) is not None:
+    if (folder := parts.data_folder(settings)) is not None:
         yield folder
-    yield parts.token(given)
+    yield parts.token(settings)
     async with AsyncExitStack() as stack:
-        rows = await parts.database(given, container, stack)
+        rows = await parts.database(settings, container, stack)
         yield rows
-        for backend in given.storages:
-            yield await parts.storage(backend, given, container, stack, write=rows.state is State.OK)
+        for backend in settings.storages:
+            yield await parts.storage(backend, settings, container, stack, write=rows.state is State.OK)

@@ -19,11 +19,11 @@ from entrypoints.config.token_file import kept_token
 SKEW = timedelta(seconds=2)  # that is worth a word
 
 
-def data_folder(given: Settings) -> CheckResult | None:
+def data_folder(settings: Settings) -> CheckResult | None:
     """The folder of the defaults; None if nothing goes there."""
-    if not lifecycle.needs_data_dir(given):
+    if not lifecycle.needs_data_dir(settings):
         return None
-    return _folder("data folder", given.data_dir, "DATA_DIR")
+    return _folder("data folder", settings.data_dir, "DATA_DIR")
 
 
 def _folder(part: str, folder: Path, setting: str) -> CheckResult:
@@ -35,63 +35,63 @@ def _folder(part: str, folder: Path, setting: str) -> CheckResult:
     except FileNotFoundError:
         what_to_do = f"Create it, or set {setting}."
         return CheckResult(part, State.FAILED, f"There is no folder {takes_the_write}.", what_to_do)
-    except OSError as fault:
-        summary = f"The folder {takes_the_write} takes no file: {fault.strerror}."
+    except OSError as error:
+        summary = f"The folder {takes_the_write} takes no file: {error.strerror}."
         return CheckResult(part, State.FAILED, summary, f"Let this user write there, or set {setting} to another.")
     if takes_the_write == whole:
         return CheckResult(part, State.OK, f"{whole}")
     return CheckResult(part, State.NOT_YET, f"{whole} is not there, and can be made.", advice.MADE_AT_THE_START)
 
 
-def token(given: Settings) -> CheckResult:
+def token(settings: Settings) -> CheckResult:
     """The bearer token, of which nothing is shown."""
-    if given.tokens:
-        count = len(given.tokens)
+    if settings.tokens:
+        count = len(settings.tokens)
         return CheckResult("token", State.OK, "one is set" if count == 1 else f"{count} are set")
-    path = given.data_dir.absolute() / "token"
+    path = settings.data_dir.absolute() / "token"
     if not path.exists():
         return CheckResult("token", State.NOT_YET, "None is set, and none was made.", advice.MADE_AT_THE_START)
     try:
-        kept_token(given.data_dir)
-    except OSError as fault:
-        summary = f"{path} can't be read: {fault.strerror or fault}."
+        kept_token(settings.data_dir)
+    except OSError as error:
+        summary = f"{path} can't be read: {error.strerror or error}."
         return CheckResult("token", State.FAILED, summary, "Let this user read it, or set AUTH_BEARER_TOKEN.")
     return CheckResult("token", State.OK, f"kept in {path}")
 
 
-async def database(given: Settings, container: Container, stack: AsyncExitStack) -> CheckResult:
+async def database(settings: Settings, container: Container, stack: AsyncExitStack) -> CheckResult:
     """The database, which is open in `stack` from then on; whether rows can be written is known if it is OK."""
     steps = Checklist()
-    place = databases.location(given)
-    tables = None if given.database == "memory" else container.tables()
+    place = databases.location(settings)
+    tables = None if settings.database == "memory" else container.tables()
     try:
         with steps.taking("connect"):
             await lifecycle.enter(stack, container.metadata())
             revisions = await tables.revisions() if tables else None
     except BlobError:
-        return _failed("database", place, steps.taken, given)
+        return _failed("database", place, steps.taken, settings)
     if revisions is not None and revisions.pending:
-        return _without_tables(given, place, revisions.current)
+        return _without_tables(settings, place, revisions.current)
     skew = await _skew(tables) if tables else timedelta(0)
-    steps.taken.extend(await container.check_database()(given.storage))
+    steps.taken.extend(await container.check_database()(settings.storage))
     if steps.taken[-1].error is not None:
-        return _failed("database", place, steps.taken, given)
+        return _failed("database", place, steps.taken, settings)
     summary = f"{place}{f', tables of revision {revisions.current}' if revisions else ''}{_clock_difference(skew)}"
     to_do = advice.CLOCKS if abs(skew) > SKEW else ""
     return CheckResult("database", State.OK, summary, to_do, steps.taken)
 
 
-def _without_tables(given: Settings, place: str, current: str | None) -> CheckResult:
-    if given.database == "sqlite" and not given.sqlite_path.exists() and not _waits_for_data_dir(given):
-        folder = _folder("database", given.sqlite_path.parent, "DATABASE_URL")
+def _without_tables(settings: Settings, place: str, current: str | None) -> CheckResult:
+    if settings.database == "sqlite" and not settings.sqlite_path.exists() and not _waits_for_data_dir(settings):
+        folder = _folder("database", settings.sqlite_path.parent, "DATABASE_URL")
         if folder.state is not State.OK:
             return CheckResult("database", State.FAILED, folder.summary, folder.to_do or advice.CREATE)
     has = "no tables yet" if current is None else f"tables of revision {current}, which is not the newest"
     return CheckResult("database", State.NOT_YET, f"{place}, {has}", advice.MIGRATE)
 
 
-def _waits_for_data_dir(given: Settings) -> bool:
-    return given.sqlite_path.parent == given.data_dir and not given.data_dir.exists()
+def _waits_for_data_dir(settings: Settings) -> bool:
+    return settings.sqlite_path.parent == settings.data_dir and not settings.data_dir.exists()
 
 
 async def _skew(tables: Tables) -> timedelta:
@@ -110,14 +110,14 @@ def _clock_difference(skew: timedelta) -> str:
 
 
 async def storage(
-    backend: str, given: Settings, container: Container, stack: AsyncExitStack, *, write: bool
+    backend: str, settings: Settings, container: Container, stack: AsyncExitStack, *, write: bool
 ) -> CheckResult:
     """A storage. Unless rows can be written (`write`), it is reached and nothing more."""
     part = f"storage {backend}"
-    role = "for new blobs" if backend == given.storage else "for older blobs"
-    place = f"{role}, {storages.location(backend, given)}"
-    folder = storages.folder(backend, given)
-    if folder and folder.parent == given.data_dir and not given.data_dir.exists():
+    role = "for new blobs" if backend == settings.storage else "for older blobs"
+    place = f"{role}, {storages.location(backend, settings)}"
+    folder = storages.folder(backend, settings)
+    if folder and folder.parent == settings.data_dir and not settings.data_dir.exists():
         return CheckResult(part, State.NOT_YET, place, advice.MADE_AT_THE_START)
     opening = Checklist()
     try:
@@ -127,14 +127,14 @@ async def storage(
     except BlobError:
         steps = opening.taken
     if steps[-1].error is not None:
-        return _failed(part, place, steps, given)
+        return _failed(part, place, steps, settings)
     if not write:
         return CheckResult(part, State.NOT_YET, place, advice.AFTER_THE_DATABASE, steps)
     return CheckResult(part, State.OK, place, advice.about_missing(container.missing_features().of(backend)), steps)
 
 
-def _failed(part: str, place: str, steps: Sequence[Step], given: Settings) -> CheckResult:
+def _failed(part: str, place: str, steps: Sequence[Step], settings: Settings) -> CheckResult:
     step = steps[-1]
     assert step.error is not None
     summary = f"{place}: can't {step.name}: {step.error.detail}"
-    return CheckResult(part, State.FAILED, summary, advice.to_do(part, step.name, step.error, given), steps)
+    return CheckResult(part, State.FAILED, summary, advice.to_do(part, step.name, step.error, settings), steps)

@@ -89,5 +89,5 @@ def object_of(checked: CheckResult) -> dict[str, Any]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    fault = step.error.kind.value if step.error else None
-    return {"step": step.name, "milliseconds": round(step.seconds * 1000, 3), "fault": fault}
+    error = step.error.kind.value if step.error else None
+    return {"step": step.name, "milliseconds": round(step.seconds * 1000, 3), "fault": error}

@@ -15,7 +15,7 @@ from entrypoints.cli.storage_option import chosen
 from entrypoints.cli.verify.report import JsonReport, TextReport
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
-from entrypoints.config import settings
+from entrypoints.config.loading import load_all
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.telemetry import logs
@@ -118,21 +118,21 @@ def verify(
         )
     repairing = Repair(A_DAY if older_than is None else older_than, drop_missing, even_if_most_are, even_if_missing)
     try:
-        loaded = settings.load_all(os.environ)
+        loaded = load_all(os.environ)
         show_hints(loaded)
-        given = loaded.settings
-        wanted = VerifyOptions(chosen(names, given) or None, deep, repairing if repair else None)
+        settings = loaded.settings
+        wanted = VerifyOptions(chosen(names, settings) or None, deep, repairing if repair else None)
         logs.configure()
-        verified = asyncio.run(_verify(given, wanted, JsonReport() if as_json else TextReport()))
-    except (SettingsError, StartError) as fault:
-        tell_and_exit(fault)
+        verified = asyncio.run(_verify(settings, wanted, JsonReport() if as_json else TextReport()))
+    except (SettingsError, StartError) as error:
+        tell_and_exit(error)
     except KeyboardInterrupt:
         sys.exit(INCOMPLETE)
     sys.exit(WRONG if verified.wrong else 0 if verified.complete else INCOMPLETE)
 
 
-async def _verify(given: Settings, wanted: VerifyOptions, report: TextReport | JsonReport) -> Verified:
-    container = Container(settings=given, opening=Opening.REQUIRE)
+async def _verify(settings: Settings, wanted: VerifyOptions, report: TextReport | JsonReport) -> Verified:
+    container = Container(settings=settings, opening=Opening.REQUIRE)
     async with lifecycle.entered(container):
         verified = await container.verify()(wanted, report)
         report.end(verified)

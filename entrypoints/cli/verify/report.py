@@ -132,9 +132,9 @@ def lines_of(tally: Counts) -> list[str]:
     return lines
 
 
-def _count(tally: Counts, fault: Defect) -> str:
-    removed = f" ({tally.repaired[fault]:,} removed)" if tally.repaired[fault] else ""
-    return f"{tally.found[fault]:,} {fault.value}{removed}"
+def _count(tally: Counts, defect: Defect) -> str:
+    removed = f" ({tally.repaired[defect]:,} removed)" if tally.repaired[defect] else ""
+    return f"{tally.found[defect]:,} {defect.value}{removed}"
 
 
 def _plural(word: str, count: int) -> str:
@@ -165,8 +165,8 @@ def summary_of(tally: Counts) -> dict[str, Any]:
         "objects": tally.objects,
         "uploads": tally.uploads,
         "garbage": tally.garbage,
-        "found": {fault.value: tally.found[fault] for fault in Defect},
-        "repaired": {fault.value: tally.repaired[fault] for fault in (Defect.MISSING, Defect.ORPHAN)},
+        "found": {defect.value: tally.found[defect] for defect in Defect},
+        "repaired": {defect.value: tally.repaired[defect] for defect in (Defect.MISSING, Defect.ORPHAN)},
         "not_repaired": tally.not_repaired or None,
         "unverified": tally.unverified or None,
     }
