@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := domain application adapters entrypoints tests
+FAST := tests/unit tests/architecture tests/integration tests/contracts
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check audit crash format bench up-backends down-backends lock clean
+.PHONY: help install run test test-fast check audit crash format bench up-backends down-backends lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -19,6 +20,9 @@ run: $(VENV)/.ready ## Serve at http://127.0.0.1:8000, data in ./data
 
 test: $(VENV)/.ready-dev ## Run all tests; those that need Docker only where it is
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope $(ARGS)
+
+test-fast: $(VENV)/.ready-dev ## Run the tests in FAST that need no Docker, in less than 90 seconds
+	@$(BIN)/python -m pytest $(FAST) -m 'not docker' --numprocesses 2 --dist loadscope $(ARGS)
 
 check: $(VENV)/.ready-dev ## Check format, lint, language, types and the layers' imports
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo 'Not formatted: make format'; exit 1; }

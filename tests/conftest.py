@@ -1,5 +1,6 @@
-"""What all tests share: whether there is Docker, and the backends that run in it."""
+"""Shared by all tests: whether there is Docker, the backends that run in it, and the order."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ TESTS = Path(__file__).parent
 hypothesis.settings.register_profile("drivebay", deadline=None)
 hypothesis.settings.load_profile("drivebay")
 
-# What takes long begins first, with the longest: else at the end one process has much to do yet, and the others have
-# nothing. What mostly waits for containers is spread among what computes.
+# The longest start first. Otherwise one process still has much to do at the end, and the others nothing. Tests that
+# mostly wait for containers are spread among those that compute.
 LONG = [
     "compose/test_profiles.py",
     "http/test_combinations.py",
@@ -62,6 +63,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("docker"):
             item.add_marker(pytest.mark.skip(reason=HOW_TO_GET_THEM))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector skip what lives until the end: thousands of tests, and the modules."""
+    gc.collect()
+    gc.freeze()
 
 
 def _rank(item: pytest.Item) -> int:
