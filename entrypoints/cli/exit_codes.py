@@ -1,4 +1,4 @@
-"""How the commands that look at something end: what their exit codes mean, and what is said if nothing can begin."""
+"""Exit codes of the commands, and their errors before anything begins."""
 
 import sys
 from collections.abc import Iterable
@@ -14,18 +14,18 @@ WRONG, UNUSABLE, INCOMPLETE = 1, 2, 3
 
 
 def tell_and_exit(error: SettingsError | StartError, hints: Iterable[str] = ()) -> NoReturn:
-    """Say why nothing can begin, and what may be wrong with the names of settings, a line each, and exit."""
+    """Print the error, and hints about names of settings, a line each, and exit."""
     _print_lines([*str(error).splitlines(), *hints])
     sys.exit(UNUSABLE)
 
 
 def show_hints(loaded: Loaded) -> None:
-    """Print what may be wrong with the names of settings."""
+    """Print hints about names of settings."""
     _print_lines(loaded.hints)
 
 
 def show_new_token(token: str) -> None:
-    """Print a token that was made just now. Nothing prints it again: later starts print where it is kept."""
+    """Print a new token. It is printed only once: later starts print the path of its file."""
     click.echo(f"A new token: {token}")
 
 

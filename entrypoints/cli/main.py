@@ -135,13 +135,13 @@ main.add_command(show)
 
 
 async def _check(settings: Settings) -> Started:
-    """Try all that the settings name, once, so that an error is reported here, in one line."""
+    """Try everything that the settings name once, to report an error here, in one line."""
     features = MissingFeatures(logged=False)
     return await lifecycle.check_start(Container(settings=settings, missing_features=features))
 
 
 def _log_limits(started: Started) -> None:
-    """Log what a server that has started can't do."""
+    """Log the limits of a server that has started."""
     for backend, feature in started.missing_features:
         missing_features.log(backend, feature)
     if started.full is not None:
@@ -149,7 +149,7 @@ def _log_limits(started: Started) -> None:
 
 
 def _within_bounds(settings: Settings) -> Settings:
-    """With no more connections than there may be open files. Raises StartError if those are too few for any."""
+    """Limit the connections to the open files that are allowed. Raises StartError if these are too few for one."""
     others = storages.connections(settings)
     wanted = settings.max_connections + sockets.FILES_OF_A_REQUEST * settings.max_requests + others
     files = sockets.allow_files(wanted) - others
@@ -164,7 +164,7 @@ def _within_bounds(settings: Settings) -> Settings:
 
 
 def _shares_metrics(stack: ExitStack) -> bool:
-    """Make a folder where the workers' metrics are added up. Without one, there are no metrics."""
+    """Make the folder in which the workers share their metrics. Return False if that fails: then there are none."""
     try:
         stack.enter_context(metrics_of_workers.shared_folder())
     except OSError as error:
@@ -175,7 +175,7 @@ def _shares_metrics(stack: ExitStack) -> bool:
 
 
 def _claim(settings: Settings) -> PortClaim:
-    """Raises StartError if the port is taken, or the address is not ours."""
+    """Claim the port. Raises StartError if it is in use, or the address is not one of this machine."""
     try:
         return PortClaim(settings.host, settings.port, patience=settings.drain_time + ACCEPTED_WITHIN + KILLED_AFTER)
     except PortInUseError:
@@ -204,7 +204,7 @@ def _banner(settings: Settings, address: str, *, keeps_token: bool) -> str:
 
 
 def _serve(settings: Settings, claim: PortClaim, started: Started, *, reload: bool) -> None:
-    # Imported here, for the other commands start without it.
+    # Imported here, because the other commands start faster without it.
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
@@ -212,16 +212,18 @@ def _serve(settings: Settings, claim: PortClaim, started: Started, *, reload: bo
     from entrypoints.server.supervisor import Supervisor
 
     if reload:
-        multiprocessing.set_start_method("spawn")  # a forked worker would keep the modules of before
+        multiprocessing.set_start_method("spawn")  # a forked worker would keep the old modules
     parent = os.getpid()
-    os.register_at_fork(after_in_child=partial(_begin_as_a_worker, parent, claim))  # from its first moment on
+    os.register_at_fork(
+        after_in_child=partial(_begin_as_a_worker, parent, claim)
+    )  # before any other code of the worker
     server = Supervisor(
         "drivebay",
         address=claim.address,
         port=settings.port,
         interface=Interfaces.ASGI,
         workers=settings.workers,
-        # Where HTTP/2 may come too, whoever says nothing is waited for without end: for a word to tell them by.
+        # If HTTP/2 is allowed too, granian waits for the first bytes of a connection without a timeout.
         http=HTTPModes.http1,
         ssl_cert=settings.tls_certificate,
         ssl_key=settings.tls_key,
@@ -240,7 +242,7 @@ def _serve(settings: Settings, claim: PortClaim, started: Started, *, reload: bo
 
 
 def _client_timeout(settings: Settings) -> int:
-    """In milliseconds, of which the kernel takes no more than 31 bits have room for."""
+    """Return milliseconds that fit into 31 bits, the limit of the kernel."""
     return int(min(max(settings.client_timeout * 1000, 1), 2**31 - 1))
 
 
@@ -250,14 +252,14 @@ def _begin_as_a_worker(parent: int, claim: PortClaim) -> None:
 
 
 def _obey(parent: int) -> None:
-    """Leave Ctrl-C to the parent, which stops the workers. A worker that gets a second signal would hang."""
+    """Ignore Ctrl-C: the parent stops the workers. A worker that receives a second signal would hang."""
     os.setpgid(0, 0)
     hold_sigterm()
     stop_with_the_parent(parent)
 
 
 def application(settings: Settings, started: Started, parent: int, heartbeat: Heartbeat | None = None) -> ASGIApp:
-    """Create what a worker of the process `parent` serves. `started`: what the parent's check returned.
+    """Create the ASGI application of a worker. `parent`: its process id; `started`: the result of its check.
 
     The parent has seen that the backends can be used. A worker that replaces a dead one may find them down, and should
     not end the service by dying too.
@@ -283,6 +285,6 @@ def _stopping(settings: Settings) -> GracefulShutdown:
 
 
 def _limit_unsent(settings: Settings) -> None:
-    """Do it as soon as the worker listens, which is when the application has started."""
+    """Begin once the worker listens, which is when the application has started."""
     if not sockets.limit_unsent(settings.port, _client_timeout(settings)):
         asyncio.get_running_loop().call_later(0.01, _limit_unsent, settings)

@@ -1,4 +1,4 @@
-"""`drivebay migrations`: what form the tables have, and the way to the newest."""
+"""`drivebay migrations`: the revision of the tables, and the upgrade to the newest."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from entrypoints.telemetry import logs
 
 @click.group(short_help="The tables: their revision, and the newest.")
 def migrations() -> None:
-    """Tell which form the tables in the database have, and bring them to the newest.
+    """Show the revision of the tables in the database, and upgrade them to the newest.
 
     `drivebay serve` does that by itself at its start. So this is for those who want to see it done, or who do it apart:
     with a user of the database who may change tables, where the server's may not.
@@ -35,9 +35,9 @@ def migrations() -> None:
     """
 
 
-@migrations.command(short_help="Tell what the tables have, and what is to come.")
+@migrations.command(short_help="Show the revision of the tables, and those that are pending.")
 def status() -> None:
-    """Tell the revision of the tables, and those that are still to come. Changes nothing.
+    """Show the revision of the tables, and those that are pending. Changes nothing.
 
     \b
     It exits with
@@ -60,7 +60,7 @@ def status() -> None:
 
 @migrations.command(short_help="Bring them to the newest now.")
 def upgrade() -> None:
-    """Bring the tables to the newest revision, and make what is not there: the data folder, the tables, the token.
+    """Upgrade the tables to the newest revision, and make what does not exist: the data folder, the tables, the token.
 
     Doing it twice does no harm.
 
@@ -84,7 +84,7 @@ def upgrade() -> None:
     "--after", metavar="REVISION", help="Only what comes after this one, which the tables have. All by default."
 )
 def sql(after: str | None) -> None:
-    """Write the statements that make the newest tables, in the words of the database that DATABASE_URL names.
+    """Write the statements that make the newest tables, in the SQL of the database that DATABASE_URL names.
 
     The database is not asked, and nothing is changed. The statements note the revision, so that a server finds nothing
     to do afterwards, and needs no right to change tables.
@@ -119,7 +119,7 @@ async def _look(settings: Settings) -> Revisions:
 
 
 async def _upgrade(settings: Settings) -> Revisions:
-    """The revisions before the upgrade."""
+    """Upgrade the tables, and return the revisions from before."""
     before = await _look(settings)
     async with lifecycle.tables(Container(settings=settings)):
         return before

@@ -1,4 +1,4 @@
-"""`drivebay settings`: which value rules, and where it is from."""
+"""`drivebay settings`: the value of each setting, and its source."""
 
 import os
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from entrypoints.config.settings import DATABASE_PARTS, SECRETS, SettingsError
 from entrypoints.config.values import without_login
 
 
-@click.command("settings", short_help="Tell each setting's value, and where it is from.")
+@click.command("settings", short_help="Show each setting's value, and where it is from.")
 def show() -> None:
-    """Tell the value of each setting, and where it is from. No secret is shown, only whether it is set.
+    """Show the value of each setting, and where it is from. No secret is shown, only whether it is set.
 
     They are read from the environment, over the file that DRIVEBAY_ENV_FILE names, over a file named .env in the
     current folder, over the defaults. Some have a second name, as S3_BUCKET_NAME for S3_BUCKET, and a secret may be in
@@ -65,7 +65,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _without_password(url: str) -> str:
-    """Return the URL of the database with its user, who is no secret."""
+    """Return the URL of the database without its password. The user is not a secret."""
     scheme, _, rest = url.partition("://")
     login, at, place = rest.rpartition("@")
     user, colon, _ = login.partition(":")

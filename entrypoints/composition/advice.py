@@ -18,7 +18,7 @@ def about_start(name: str, step: Step, error: BlobError) -> str:
     if step.name in OF_THE_DATABASE:
         return f"DATABASE_URL: can't write a row: {error.detail} {DATABASE.rights}."
     if step.name in REACHING:
-        return f"{backend.settings}: {error.detail}"  # which says what to do about the setting
+        return f"{backend.settings}: {error.detail}"  # which already has the advice
     return f"{backend.settings}: can't {step.name}: {error.detail} {_about(backend, step.name, error)}"
 
 

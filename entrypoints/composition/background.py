@@ -26,7 +26,7 @@ def work(container: Container) -> Iterator[Coroutine[None, None, None]]:
 
 
 async def _check_others(container: Container) -> None:
-    """Warn of storages for older blobs that can't be used. The start does not wait for them, nor need them."""
+    """Warn of storages for older blobs that can't be used. The start neither waits for them nor needs them."""
     stores = container.stores()
     for name, store in stores.by_name.items():
         if name != stores.active:
@@ -71,7 +71,7 @@ async def _reap(container: Container, backend: str) -> float | None:
     try:
         reaped = await container.reap()(backend)
     except UnknownStorage:
-        return None  # it is logged where the markers are kept
+        return None  # `Markers` logs it
     except BlobError as error:
         LOG.warning("reaping has to wait", storage=backend, fault=str(error))
         return None

@@ -50,12 +50,12 @@ def _report_retry(observer: Observer, backend: str, error: BlobError, seconds: f
 
 
 def _lease(settings: Settings) -> timedelta:
-    """Longer than an upload may stand still: for its client, for a free stream, and for the storage."""
+    """Return a lease longer than an upload may pause: for its client, for a free stream, and for the storage."""
     return lease_for(timedelta(seconds=settings.client_timeout + 2 * settings.storage_timeout))
 
 
 class Container(containers.DeclarativeContainer):
-    """Drivebay, put together. To be given its `settings`.
+    """The application's objects, made from its `settings`.
 
     Also an `observer`, if there is one, an `opening` if the tables are not to be brought to their newest form, and
     `missing_features` if some are known, or are not to be logged.

@@ -1,4 +1,4 @@
-"""The lifetime of a server: the data folder, the selected adapters, the work in the background."""
+"""The lifetime of a server: the data folder, the selected adapters, the background work."""
 
 import asyncio
 import os
@@ -55,7 +55,7 @@ def _with_kept_token(settings: Settings, show_new_token: Callable[[str], None]) 
 
 
 def _sync(folder: Path) -> None:
-    """Let the names in `folder` outlast a power cut."""
+    """Make the names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -64,7 +64,7 @@ def _sync(folder: Path) -> None:
 
 
 def needs_data_dir(settings: Settings) -> bool:
-    """Whether anything goes into the data folder."""
+    """Whether anything is stored in the data folder."""
     return not settings.tokens or settings.data_dir in _parents(settings)
 
 
@@ -75,7 +75,7 @@ def _parents(settings: Settings) -> set[Path]:
 
 @asynccontextmanager
 async def running(container: Container, *, patient: bool = False) -> AsyncIterator[None]:
-    """Open the selected adapters, and work in the background inside. Raises StartError unless it is `patient`."""
+    """Open the selected adapters, and run the background work inside. Raises StartError unless `patient`."""
     async with AsyncExitStack() as stack:
         await _open(stack, container, patient=patient)
         for work in background.work(container):
@@ -85,7 +85,7 @@ async def running(container: Container, *, patient: bool = False) -> AsyncIterat
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Results of the check at the start of a server, which its workers need not find out again.
+    """Results of the check at the start of a server, which its workers reuse.
 
     `created`: epochs of storages that were marked, which no copy of the database can know. `full`: why no new blobs are
     taken, if the disk is full.
@@ -100,7 +100,7 @@ NOTHING_KNOWN = Started()
 
 
 async def check_start(container: Container) -> Started:
-    """Open all that the settings name, and try each operation of a write once on the storage for new blobs.
+    """Open everything that the settings name, and try each operation of a write once on the storage for new blobs.
 
     Raises StartError with what to do. On a full disk blobs are still read and deleted, so it does not stop the start.
     """
@@ -121,7 +121,7 @@ async def _try_writes(container: Container, active: str) -> BlobError | None:
 
 @asynccontextmanager
 async def opened(container: Container) -> AsyncIterator[None]:
-    """The selected adapters opened. Raises StartError if one can't be, or the storage for new blobs can't be used.
+    """Open the selected adapters. Raises StartError if that fails, or if the storage for new blobs can't be used.
 
     A storage that the database does not know is marked.
     """
@@ -139,7 +139,7 @@ async def _open_storage(container: Container, backend: str) -> None:
 
 @asynccontextmanager
 async def entered(container: Container) -> AsyncIterator[None]:
-    """The selected adapters opened, whether their storages can be used or not. Raises StartError without a database."""
+    """Open the selected adapters, even if their storages can't be used. Raises StartError without a database."""
     async with AsyncExitStack() as stack:
         await _enter(stack, "DATABASE_URL", container.metadata())
         for name, store in container.stores().by_name.items():
@@ -149,7 +149,7 @@ async def entered(container: Container) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def tables(container: Container) -> AsyncIterator[Tables]:
-    """The tables, with nothing opened but their database. Raises StartError if that fails, inside too."""
+    """Open only the database of the tables. Raises StartError for its errors, also for those inside."""
     try:
         async with AsyncExitStack() as stack:
             await enter(stack, container.metadata())
@@ -170,7 +170,7 @@ async def _open(stack: AsyncExitStack, container: Container, *, patient: bool) -
 
 
 async def enter(stack: AsyncExitStack, part: object) -> None:
-    """Open a part of the container, if it is one to be opened. Raises BlobError."""
+    """Open a part of the container, if it is a context manager. Raises BlobError."""
     if isinstance(part, AbstractAsyncContextManager):
         await stack.enter_async_context(part)
 

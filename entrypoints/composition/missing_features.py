@@ -11,14 +11,14 @@ BackendFeature = tuple[str, MissingFeature]
 
 
 class MissingFeatures:
-    """Missing features by backend. Each is logged when it is reported first, unless it is `known` already."""
+    """Missing features by backend. Each is logged at its first report, unless it is `known`."""
 
     def __init__(self, known: Iterable[BackendFeature] = (), *, logged: bool = True) -> None:
         self._logged = logged
         self.found = list(known)
 
     def report(self, backend: str, feature: MissingFeature) -> None:
-        """Take a report of an adapter."""
+        """Add a missing feature that an adapter reports."""
         if (backend, feature) not in self.found:
             self.found.append((backend, feature))
             if self._logged:

@@ -16,12 +16,12 @@ class Ignored(Exception):
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 MODES = {
     **{mode: mode for mode in SSLMODES},
-    # MySQL's and MariaDB's own words
+    # of MySQL and MariaDB
     "disabled": "disable",
     "preferred": "prefer",
     "required": "require",
     "verify-identity": "verify-full",
-    # JDBC's and Prisma's
+    # of JDBC and Prisma
     "trust": "require",
     "accept-invalid-certs": "require",
     "strict": "verify-full",
@@ -31,7 +31,7 @@ LONGEST_WAIT = 3600  # seconds
 
 
 def _as(name: str) -> Rule:
-    """Honour any text as the parameter `name` of the adapter."""
+    """Return a rule that takes any text as the parameter `name` of the adapter."""
 
     def rule(value: str) -> Mapping[str, str]:
         if not value:
@@ -42,7 +42,7 @@ def _as(name: str) -> Rule:
 
 
 def _ignored(reason: str, *values: str) -> Rule:
-    """Ignore the parameter. If `values` are given, refuse all others."""
+    """Return a rule that ignores the parameter. If there are `values`, it refuses all others."""
 
     def rule(value: str) -> Mapping[str, str]:
         if values and value.lower() not in values:
@@ -122,7 +122,7 @@ def _refusing(instead: str, *names: str) -> dict[str, Rule]:
     return dict.fromkeys(names, _refused(instead))
 
 
-# By names without case, `-` and `_`. What is not here is refused too.
+# By names in lower case, without `-` and `_`. Others are refused.
 _COMMON: dict[str, Rule] = {
     **dict.fromkeys(["sslmode", "sslaccept"], _mode),
     **dict.fromkeys(["ssl", "usessl", "requiressl", "tls"], _tls),

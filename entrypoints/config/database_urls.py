@@ -9,20 +9,20 @@ from entrypoints.config.database_parameters import MARIADB, POSTGRESQL, Ignored,
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrl:
-    """A URL as the adapters take it, and a line for each parameter that was ignored."""
+    """A URL in the form of the adapters, and a line for each parameter that was ignored."""
 
     text: str
     ignored: tuple[str, ...] = ()
 
 
 def postgresql(rest: str) -> DatabaseUrl:
-    """Read what follows the scheme. Raises ValueError."""
+    """Parse the part of a URL after the scheme. Raises ValueError."""
     form = "PostgreSQL takes postgresql://user:password@host:port/name, or postgresql://user@/name?host=/folder."
     return _read("postgresql", rest, form, POSTGRESQL, socket="host")
 
 
 def mariadb(rest: str) -> DatabaseUrl:
-    """Read what follows the scheme. Raises ValueError."""
+    """Parse the part of a URL after the scheme. Raises ValueError."""
     form = "MariaDB takes mariadb://user:password@host:port/name, or mariadb://user@/name?unix_socket=/path."
     return _read("mariadb", rest, form, MARIADB, socket="unix_socket")
 
@@ -33,7 +33,7 @@ def _read(scheme: str, rest: str, form: str, rules: Mapping[str, Rule], socket: 
     _check_place(rest, form, needs_host=socket not in honoured)
     _check_tls(honoured)
     if socket in honoured:
-        # Which host it is does not matter then, but SQLAlchemy would take it for the one to connect to.
+        # SQLAlchemy would connect to this host instead of the socket.
         login, at, address = place.rpartition("@")
         place = f"{login}{at}/{address.partition('/')[2]}"
     shown = urlencode(sorted(honoured.items()), safe="/", quote_via=quote)
@@ -67,7 +67,7 @@ def _check_place(rest: str, form: str, *, needs_host: bool) -> None:
         host = (url.hostname or "").encode("idna")
         port = url.port
     except ValueError:
-        raise ValueError(form) from None  # what it complains of may be the password
+        raise ValueError(form) from None  # its message may have the password
     if (needs_host and not host) or port == 0 or url.netloc.endswith(":") or not url.path.strip("/"):
         raise ValueError(form)
     if url.netloc.count("@") > 1:  # SQLAlchemy would take the password's end for the host, and errors show that
@@ -75,9 +75,9 @@ def _check_place(rest: str, form: str, *, needs_host: bool) -> None:
 
 
 def _check_tls(honoured: dict[str, str]) -> None:
-    """Settle what the parameters of TLS mean together."""
+    """Resolve the parameters of TLS that depend on each other."""
     if honoured.pop("channel_binding", "") and honoured.get("sslmode") not in ("verify-ca", "verify-full"):
-        # The driver has no channel binding. What it is for, to know the server, a certificate does as well.
+        # The driver has no channel binding. Its purpose, to authenticate the server, a certificate serves as well.
         honoured["sslmode"] = "verify-full"
     authority, mode = honoured.get("sslrootcert"), honoured.get("sslmode")
     if authority is not None and mode is None:
@@ -92,7 +92,7 @@ def _check_tls(honoured: dict[str, str]) -> None:
 
 
 def place(url: str) -> str:
-    """Return where the server is, and the name of the database, for people."""
+    """Return the address of the server and the name of the database, for people."""
     address, _, query = url.rpartition("@")[2].removeprefix("postgresql://").removeprefix("mariadb://").partition("?")
     parameters = dict(parse_qsl(query))
     socket = parameters.get("host") or parameters.get("unix_socket")

@@ -41,7 +41,7 @@ def load(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Setting
 
 
 def load_all(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Loaded:
-    """Do as `load`, and return what else there is to say about the sources."""
+    """Return the settings as `load` does, with their sources and hints."""
     sources = [Source("the environment", environment, is_ours=False)]
     if named := environment.get("DRIVEBAY_ENV_FILE"):
         sources.append(read_file(Path(named)))
@@ -63,13 +63,13 @@ def read_file(path: Path) -> Source:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} can't be read: {error}. Mend it, or remove it.") from None
     for binding in bindings:
-        if binding.error:  # the line itself is not shown: it may have a secret in it
+        if binding.error:  # the line is not shown: it may have a secret in it
             raise SettingsError(f"{path}, line {binding.original.line}: this is no NAME=value. Is a quote missing?")
     return Source(str(path), {binding.key: binding.value for binding in bindings if binding.key}, is_ours=True)
 
 
 class _Reading:
-    """One pass over the sources, which gathers everything that is wrong before it gives up."""
+    """One pass over the sources, which collects all errors."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
@@ -77,7 +77,7 @@ class _Reading:
         self._notes: list[str] = []
         self._skipped: set[tuple[str, str]] = set()
         self.origins: dict[str, tuple[str, int] | None] = {}
-        """By the first name of each setting: the one that was given, and the number of its source."""
+        """By the usual name of each setting: the name that was used, and the number of its source."""
 
     def settings(self) -> Settings:
         for backend in BACKENDS.values():
@@ -125,7 +125,7 @@ class _Reading:
             self._errors.append("TLS_CERTIFICATE and TLS_KEY: only one is given. Give both, or none.")
 
     def _find(self, parse: Callable[[str], T], *names: str) -> tuple[T, int] | None:
-        """The value in the first source that has one, and that source's number. An empty value counts as none."""
+        """Return the value of the first source that has one, and the number of that source. An empty value is none."""
         self.origins.setdefault(names[0], None)
         for position, source in enumerate(self._sources):
             found: dict[str, T] = {}
@@ -208,7 +208,7 @@ class _Reading:
                 )
 
     def _is_set(self, names: Sequence[str]) -> bool:
-        """Whether one of these is, in any source."""
+        """Whether any source sets one of these."""
         all_names = [*names, *(f"{name}_FILE" for name in names if name in SECRETS)]
         return any(source.values.get(name) for source in self._sources for name in all_names)
 

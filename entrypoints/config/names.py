@@ -1,4 +1,4 @@
-"""Names that are not settings, but look like them. Without a word, a typo would have no effect."""
+"""Hints about names that are not settings, but look like them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 SLIP, SIMILAR = 0.9, 0.7  # of difflib's ratio
-# What Kubernetes, and Docker's links, put into NAME_PORT for a service NAME.
+# The value of NAME_PORT that Kubernetes, and Docker's links, set for a service NAME.
 ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 OTHERS = ("COMPOSE_", "DRIVEBAY_", "OTEL_")  # families of names, most of which are read by other programs
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Names and values in one place. `is_ours`: it was written for Drivebay, as the environment was not."""
+    """Names and values in one place. `is_ours`: written for Drivebay, unlike the environment."""
 
     place: str
     values: Mapping[str, str | None]
@@ -37,6 +37,6 @@ def _in_file(name: str, known: Set[str]) -> list[str]:
 
 
 def _in_environment(name: str, known: Set[str]) -> list[str]:
-    if name.startswith("AWS_"):  # which S3's client reads itself
+    if name.startswith("AWS_"):  # read by the client of S3
         return []
     return get_close_matches(name, known, n=1, cutoff=SLIP)

@@ -1,4 +1,4 @@
-"""The bearer token that Drivebay makes for itself when nobody gives it one."""
+"""The bearer token that Drivebay makes if none is set."""
 
 import os
 import secrets
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class KeptToken:
-    """A token in a file. `is_new`: the call that returned it made it, so nobody has seen it yet."""
+    """A token in a file. `is_new`: this call has made it."""
 
     text: str = field(repr=False)
     is_new: bool
@@ -35,7 +35,7 @@ def kept_token(folder: Path) -> KeptToken:
 
 def _make(path: Path) -> bool:
     """Write a new token, unless another process is first. Return whether it was written."""
-    # Written apart and linked, so that nobody ever reads half a token. The file has mode 0600 from its creation on.
+    # Written under another name and linked, so that nobody reads half a token. The mode is 0600 from creation on.
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".token-")
     try:
         with open(descriptor, "w") as file:

@@ -34,7 +34,7 @@ def _or(aliases: tuple[str, ...]) -> str:
 
 
 def tokens(text: str) -> tuple[bytes, ...]:
-    """The SHA-256 of each: what they are is not kept."""
+    """Return the SHA-256 of each. The tokens themselves are not kept."""
     tokens = tuple(token for part in text.split(",") if (token := part.strip()))
     if not tokens or not all(TOKEN.fullmatch(token) for token in tokens):
         raise ValueError("a token is visible ASCII characters without spaces; several are separated by commas.")
@@ -46,7 +46,7 @@ def hashed(token: str) -> bytes:
 
 
 def database_url(text: str) -> DatabaseUrl:
-    """A URL with the plain name of the database: the driver is chosen here, not there."""
+    """Return the URL without the name of a driver, which Drivebay chooses."""
     scheme, separator, rest = text.partition("://")
     kind = scheme.partition("+")[0]
     if separator and kind == "sqlite":

@@ -21,7 +21,7 @@ def about_missing(features: Sequence[MissingFeature]) -> str:
 
 
 def to_do(part: str, step: str, error: BlobError, settings: Settings) -> str:
-    """About the `fault` of a step of the database, or of a storage."""
+    """Return advice about the error of a step of the database, or of a storage."""
     if part == "database":
         return advice.about_database(step, error)
     backend = part.removeprefix("storage ")

@@ -27,7 +27,7 @@ from entrypoints.telemetry import logs
     "--json", "as_json", is_flag=True, help="Write a JSON object a line: each part, and a summary at the end."
 )
 def check(*, as_json: bool) -> None:
-    """Try the configuration out, as `drivebay serve` would use it, and tell what works and what to do about the rest.
+    """Try the configuration out, as `drivebay serve` would use it: report what works, and advice about the rest.
 
     \b
     What is tried:
@@ -43,7 +43,7 @@ def check(*, as_json: bool) -> None:
 
     It may run beside servers at any time. It changes nothing and leaves nothing behind, also when it is interrupted:
     the probe is noted in the database like an upload, so if all else fails the servers delete it. No secret is shown.
-    Each step is tried once: what works only now and then is seen to fail.
+    Each step is tried once, so an error that comes and goes may show.
 
     \b
     It exits with
@@ -75,7 +75,10 @@ def check(*, as_json: bool) -> None:
 async def _check(loaded: Loaded, report: Report) -> list[CheckResult]:
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):  # so that the probe is removed; in the background of a shell, too
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # to remove the probe; also when a shell started it in the background
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     all_of_it = []
     async for checked in _parts(loaded):

@@ -1,4 +1,4 @@
-"""Each part of the configuration, tried out. Nothing is left behind but folders that a start would make, too."""
+"""Checks of each part of the configuration. They leave nothing behind except folders that a start makes too."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.config.token_file import kept_token
 
-SKEW = timedelta(seconds=2)  # that is worth a word
+SKEW = timedelta(seconds=2)  # worth reporting
 
 
 def data_folder(settings: Settings) -> CheckResult | None:
-    """The folder of the defaults; None if nothing goes there."""
+    """Check DATA_DIR. Return None if nothing is stored there."""
     if not lifecycle.needs_data_dir(settings):
         return None
     return _folder("data folder", settings.data_dir, "DATA_DIR")
@@ -44,7 +44,7 @@ def _folder(part: str, folder: Path, setting: str) -> CheckResult:
 
 
 def token(settings: Settings) -> CheckResult:
-    """The bearer token, of which nothing is shown."""
+    """Check the bearer token, without showing it."""
     if settings.tokens:
         count = len(settings.tokens)
         return CheckResult("token", State.OK, "one is set" if count == 1 else f"{count} are set")
@@ -60,7 +60,7 @@ def token(settings: Settings) -> CheckResult:
 
 
 async def database(settings: Settings, container: Container, stack: AsyncExitStack) -> CheckResult:
-    """The database, which is open in `stack` from then on; whether rows can be written is known if it is OK."""
+    """Check the database, and leave it open in `stack`. If the result is OK, rows can be written."""
     steps = Checklist()
     place = databases.location(settings)
     tables = None if settings.database == "memory" else container.tables()
@@ -95,9 +95,9 @@ def _waits_for_data_dir(settings: Settings) -> bool:
 
 
 async def _skew(tables: Tables) -> timedelta:
-    """How far the database's clock is ahead of this machine's, to half of the time that asking takes."""
+    """Return how far the database's clock is ahead of this machine's. The error is half of the time of the request."""
     before = datetime.now(UTC)
-    with suppress(BlobError):  # the steps will tell
+    with suppress(BlobError):  # the steps report it
         theirs = await tables.now()
         return theirs - before - (datetime.now(UTC) - before) / 2
     return timedelta(0)
@@ -112,7 +112,7 @@ def _clock_difference(skew: timedelta) -> str:
 async def storage(
     backend: str, settings: Settings, container: Container, stack: AsyncExitStack, *, write: bool
 ) -> CheckResult:
-    """A storage. Unless rows can be written (`write`), it is reached and nothing more."""
+    """Check a storage. Unless rows can be written (`write`), only check that it can be reached."""
     part = f"storage {backend}"
     role = "for new blobs" if backend == settings.storage else "for older blobs"
     place = f"{role}, {storages.location(backend, settings)}"

@@ -26,7 +26,7 @@ class Report(Protocol):
 
 
 class TextReport:
-    """A line for each part, and below it what to do. On a terminal they are broken where it ends."""
+    """A line for each part, with the advice below it. On a terminal, lines are wrapped to its width."""
 
     def __init__(self) -> None:
         self._indent = " " * (PARTS + STATES + 4)
@@ -51,7 +51,7 @@ class TextReport:
 
 
 class JsonReport:
-    """An object a line for each part, and a last one that sums up."""
+    """JSON Lines: an object for each part, then one with the summary."""
 
     def tell(self, checked: CheckResult) -> None:
         click.echo(msgspec.json.encode(object_of(checked)))
@@ -61,7 +61,7 @@ class JsonReport:
 
 
 def durations(steps: Any) -> str:
-    """How long the steps took, in milliseconds."""
+    """Return the duration of each step, in milliseconds."""
     return ", ".join(f"{step.name} {step.seconds * 1000:.1f} ms" for step in steps)
 
 

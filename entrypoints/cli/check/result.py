@@ -8,17 +8,17 @@ from application.checks.checklist import Step
 
 
 class State(Enum):
-    """How a part is. The value is what users see."""
+    """The state of a part. Users see the value."""
 
     OK = "ok"
     NOT_YET = "not yet"
-    """Nothing is known to be wrong, and not all was tried: something that a start makes is not there."""
+    """No error is known, but not all was tried: something that a start makes does not exist yet."""
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A part, its state, what was seen, and what to do about it. `steps`: what was tried; only the last may fail."""
+    """A part, its state, a summary, and the advice. Of the `steps` that were tried, only the last may have failed."""
 
     part: str
     state: State

@@ -1,4 +1,4 @@
-"""`drivebay verify`: look at all that is stored, and mend what can be mended."""
+"""`drivebay verify`: verify all blobs and objects, and repair what can be repaired."""
 
 import asyncio
 import os

@@ -21,7 +21,7 @@ REDRAW = 0.1  # seconds
 
 
 class Bar:
-    """How far a step is, on a terminal; elsewhere nothing. The total is not known, but the keys are random."""
+    """A progress bar on a terminal, and nothing elsewhere. The total is unknown, but the keys are random."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._terminal = terminal if terminal.isatty() else None
@@ -36,7 +36,7 @@ class Bar:
             self._draw(int(key.value[:8], 16) / 16**8)
 
     def clear(self) -> None:
-        """Make room for a line of text."""
+        """Clear the bar, to print a line of text."""
         if self._terminal is not None and self._drawn:
             self._write("\r\x1b[K")
             self._drawn = 0.0
@@ -53,7 +53,7 @@ class Bar:
 
 
 class TextReport(VerificationListener):
-    """For people: a line for each fault, and some for each storage."""
+    """For people: a line for each defect, and some for each storage."""
 
     def __init__(self) -> None:
         self._bar = Bar(sys.stderr)
@@ -76,7 +76,7 @@ class TextReport(VerificationListener):
 
 
 class JsonReport(VerificationListener):
-    """For programs: a JSON object a line, one for each fault, and a last one that sums up."""
+    """JSON Lines: an object for each defect, then one with the summary."""
 
     def __init__(self) -> None:
         self._bar = Bar(sys.stderr)
@@ -100,7 +100,7 @@ class JsonReport(VerificationListener):
 
 
 def _echo(line: str | bytes) -> None:
-    # In UTF-8 wherever it goes: an id may have any letters.
+    # Always in UTF-8: an id may have any letters.
     click.echo(line.encode() if isinstance(line, str) else line)
 
 
@@ -142,7 +142,7 @@ def _plural(word: str, count: int) -> str:
 
 
 def object_of(finding: Finding) -> dict[str, Any]:
-    """`size` and `modified_at` are the object's where it is an orphan, and else the blob's."""
+    """`size` and `modified_at` are those of the object if it is an orphan, and of the blob otherwise."""
     line: dict[str, Any] = {
         "fault": finding.defect.value,
         "repaired": finding.repaired,
