@@ -4,12 +4,15 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from adapters.sql import migrations
+from adapters.storage.backend import Backend
+from adapters.storage.backends import BACKENDS
 from adapters.storage.s3.config import S3Config
 from entrypoints.composition.container import Container
 from entrypoints.config.loading import load
@@ -29,6 +32,12 @@ def test_the_readme_and_the_example_have_every_setting() -> None:
     assert set(re.findall(r"`([A-Z0-9_]+)`", README)) >= NAMES
     example = (ROOT / ".env.example").read_text()
     assert set(re.findall(r"^# ([A-Z0-9_]+)=", example, re.MULTILINE)) == Settings().by_name().keys()
+
+
+@pytest.mark.parametrize("backend", BACKENDS.values(), ids=list(BACKENDS))
+def test_the_texts_of_a_backend_name_settings_that_there_are(backend: Backend[Any]) -> None:
+    texts = [backend.settings, backend.address, backend.login, backend.place, backend.rights]
+    assert set(re.findall(r"\b[A-Z0-9]+_[A-Z_]+\b", " ".join(texts))) <= NAMES
 
 
 def test_the_readmes_map_names_what_is_there() -> None:
