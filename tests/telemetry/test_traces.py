@@ -71,7 +71,7 @@ def test_faults_are_told(tmp_path: Path, collector: Collector) -> None:
         blobs = tmp_path / "data" / "blobs"
         blobs.rename(blobs.with_name("away"))
         assert client.put("/v1/blobs/a", content=b"x", headers=traceparent("d" * 32)).status_code == 503
-        whole, parts = collector.within("d" * 32, 4)
+        whole, parts = collector.within("d" * 32, 5)
         [put] = [span for span in parts if span.name == "fs put"]
         assert (put.failed, put.attributes["error.type"]) == (True, "unavailable")
         assert (whole.failed, whole.attributes["error.type"]) == (True, "503")
