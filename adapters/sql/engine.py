@@ -145,7 +145,7 @@ class EngineDatabase(Database):
                     detail = f"{detail.rstrip('.')}. {hint}"
                 raise error_class(kind)(detail) from error
             except (sa.exc.TimeoutError, TimeoutError) as error:
-                raise TimedOut(f"{self.name} did not answer in time. Try again later.") from error
+                raise TimedOut(f"{self.name} did not respond in time. Try again later.") from error
             except ssl.SSLCertVerificationError as error:
                 why = error.verify_message.rstrip(".")
                 detail = f"{self.name} can't be used: its certificate is not good: {why}. {advice(error)}"

@@ -134,7 +134,7 @@ class TestDeadlines:
 
         store = TimeoutLayer(Patience(hang), 0.01)
         for operation in operations(store).values():
-            with pytest.raises(TimedOut, match=r"did not answer within 0.01 seconds"):
+            with pytest.raises(TimedOut, match=r"did not respond within 0.01 seconds"):
                 await operation()
 
     async def test_each_chunk_that_is_read_has_one(self) -> None:

@@ -52,7 +52,7 @@ async def as_user(config: FtpConfig, *commands: str) -> None:
     ftp = await FtpConnection(config, config.tls_context(), FtpFeatures(config.passive)).open(make_base=False)
     for command in commands:
         await ftp.ask(command, "200", "250")
-    ftp.part()
+    ftp.disconnect()
 
 
 class FtpContract(BackendContract):
@@ -221,7 +221,7 @@ class TestServersThatFail:
     async def test_one_that_does_not_answer(self) -> None:
         for silent in ("(greeting)", "PASS"):
             async with scripted({silent: [SAY_NOTHING]}) as server:
-                await self.expect(server, Kind.TIMEOUT, "did not answer in time", timeout=0.05)
+                await self.expect(server, Kind.TIMEOUT, "did not respond in time", timeout=0.05)
 
     async def test_one_that_hangs_up(self) -> None:
         for last in ("(greeting)", "USER"):

@@ -62,7 +62,7 @@ class TimeoutLayer(BlobStoreLayer):
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            detail = f"The storage did not answer within {self._seconds:g} seconds. Try again later."
+            detail = f"The storage did not respond within {self._seconds:g} seconds. Try again later."
             raise TimedOut(detail) from error
 
     async def _timed_source(self, chunks: AsyncIterable[bytes], deadline: asyncio.Timeout) -> AsyncGenerator[bytes]:
