@@ -22,17 +22,17 @@ class SqliteFile:
         self._path = path
         self._opening = opening
         self._in_memory = False
-        self._held: Identity | None = None
+        self._identity: Identity | None = None
 
     @property
     def address(self) -> str:
         """The URI for SQLite. Only the first connection may create the file."""
         if self._in_memory:
             return ":memory:"
-        creates = self._opening is Opening.MIGRATE and self._held is None
+        creates = self._opening is Opening.MIGRATE and self._identity is None
         return f"{self._path.as_uri()}?mode={'rwc' if creates else 'rw'}"
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Raise UNAVAILABLE if something is missing that may not be created. Called before the first connection."""
         if self._opening is Opening.MIGRATE and not self._path.parent.is_dir():
             raise Unavailable(f"There is no folder {self._path.parent}. Create it.")
@@ -43,12 +43,12 @@ class SqliteFile:
             )
         self._in_memory = self._opening is Opening.INSPECT and not self._path.exists()
 
-    def hold(self) -> None:
+    def record_identity(self) -> None:
         """Note which file the first connection has opened."""
         if not self._in_memory:
-            self._held = _identity(self._path)
+            self._identity = _identity_of(self._path)
 
-    def protect(self) -> None:
+    def make_private(self) -> None:
         """Let only its owner read the database, also an older Drivebay's. SQLite gives its log the same mode."""
         for path in (self._path, *map(self._with_suffix, SUFFIXES)):
             with suppress(OSError):  # it is not there, or somebody else's to decide
@@ -57,7 +57,7 @@ class SqliteFile:
 
     def verify(self) -> None:
         """Raise UNAVAILABLE if the file that was opened is not at its path any more."""
-        if self._held is not None and _identity(self._path) != self._held:
+        if self._identity is not None and _identity_of(self._path) != self._identity:
             raise Unavailable(
                 f"The database {self._path} was moved or replaced while it was in use."
                 " Put the same file back, or restart Drivebay."
@@ -67,7 +67,7 @@ class SqliteFile:
         return self._path.with_name(self._path.name + suffix)
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity_of(path: Path) -> Identity | None:
     """The device and the inode; None if nothing can be found there."""
     try:
         found = os.stat(path)

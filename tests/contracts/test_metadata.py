@@ -783,6 +783,6 @@ class TestUnreachableMariadb:
         hung_up = asyncio.Event()
         async with await asyncio.start_server(speak_mysql, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            with pytest.raises(BlobError, match=r"not MariaDB, but calls itself 8\.4\.0\. Only MariaDB"):
+            with pytest.raises(BlobError, match=r"not MariaDB, but 8\.4\.0\. Only MariaDB"):
                 await MariadbDatabase(MariadbConfig(f"mariadb://u:p@127.0.0.1:{port}/d")).__aenter__()
             await hung_up.wait()
