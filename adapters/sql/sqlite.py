@@ -52,7 +52,7 @@ class SqliteConfig:
     opening: Opening = Opening.MIGRATE
 
 
-def room(path: Path) -> int:
+def free_bytes(path: Path) -> int:
     """Return the bytes free for the database, on the disk and in the file itself. Raises OSError.
 
     Opens the file only with SQLite: closing another descriptor would drop the locks of this process.

@@ -155,7 +155,7 @@ def _within_bounds(given: Settings) -> Settings:
     others = storages.connections(given)
     wanted = given.max_connections + sockets.FILES_OF_A_REQUEST * given.max_requests + others
     files = sockets.allow_files(wanted) - others
-    fitting = sockets.that_fit(files, given.max_connections, given.max_requests)
+    fitting = sockets.max_connections(files, given.max_connections, given.max_requests)
     if fitting < 1:
         raise StartError(f"MAX_CONNECTIONS: too few files may be open for any connection. {MORE_FILES}")
     if fitting < given.max_connections:

@@ -84,7 +84,7 @@ class GracefulShutdown:
 
     async def _stop(self, port: int) -> None:
         await asyncio.sleep(self._drain)
-        if not sockets.turn_away(port):
+        if not sockets.refuse_new(port):
             LOG.info(
                 "this system can't refuse new connections early: those that arrive while the listener closes are reset"
             )

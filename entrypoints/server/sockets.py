@@ -36,7 +36,7 @@ def allow_files(count: int) -> int:
     return count if allowed == resource.RLIM_INFINITY else min(allowed - LEAST_OTHER_FILES, count)
 
 
-def that_fit(files: int, most: int, requests: int) -> int:
+def max_connections(files: int, most: int, requests: int) -> int:
     """Return the number of connections, at most `most`, that fit into `files` together with their requests.
 
     Beyond that number, the HTTP server would retry accept() in a busy loop.
@@ -68,7 +68,7 @@ def limit_unsent(port: int, milliseconds: int) -> bool:
     return listening
 
 
-def turn_away(port: int) -> bool:
+def refuse_new(port: int) -> bool:
     """Let the kernel refuse new connections to `port`, but still accept pending ones. False if it can't.
 
     Closing a listener resets pending connections, whose clients may have sent requests. A listener bound to an

@@ -58,7 +58,7 @@ def show_hints(hints: Iterable[str]) -> None:
         LOG.warning("a setting has no effect", hint=hint)
 
 
-def tell_of_retry(details: "RetryDetails") -> None:
+def on_retry(details: "RetryDetails") -> None:
     """Log a retry of the retry layer."""
     log_retry(details.caused_by, details.wait_for)
 

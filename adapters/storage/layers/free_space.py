@@ -15,7 +15,7 @@ from domain.errors import NoSpace
 FRESH = 1.0  # seconds for which a measurement is reused
 MAX_UNMEASURED = 16 * 1024**2  # bytes that are written between two measurements
 
-Looks = Mapping[Path, Callable[[Path], int]]
+Measures = Mapping[Path, Callable[[Path], int]]
 
 
 class FreeSpaceGuard(BlobStoreLayer):
@@ -25,7 +25,7 @@ class FreeSpaceGuard(BlobStoreLayer):
     second, and after each eighth of `least` was written, so that several processes may write concurrently.
     """
 
-    def __init__(self, store: BlobStore, measures: Looks, least: int, backend: str) -> None:
+    def __init__(self, store: BlobStore, measures: Measures, least: int, backend: str) -> None:
         super().__init__(store)
         self._backend = backend
         self._measures = measures
@@ -61,7 +61,7 @@ class FreeSpaceGuard(BlobStoreLayer):
         return None
 
 
-def on_disk(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
     """Return the bytes that this user can still write to the disk of `folder`. Raises OSError."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
