@@ -1,4 +1,4 @@
-"""The file of a SQLite database: who may read it, and whether it is still the one that was opened."""
+"""The file of a SQLite database: its permissions, and its identity."""
 
 import os
 from contextlib import suppress
@@ -33,7 +33,7 @@ class SqliteFile:
         return f"{self._path.as_uri()}?mode={'rwc' if creates else 'rw'}"
 
     def check(self) -> None:
-        """Raise UNAVAILABLE if something is missing that may not be created. Called before the first connection."""
+        """Raise UNAVAILABLE if something is missing that may not be created. Call this before the first connection."""
         if self._opening is Opening.MIGRATE and not self._path.parent.is_dir():
             raise Unavailable(f"There is no folder {self._path.parent}. Create it.")
         if self._opening is Opening.REQUIRE and not self._path.exists():
@@ -44,14 +44,14 @@ class SqliteFile:
         self._in_memory = self._opening is Opening.INSPECT and not self._path.exists()
 
     def record_identity(self) -> None:
-        """Note which file the first connection has opened."""
+        """Store the identity of the file that the first connection has opened."""
         if not self._in_memory:
             self._identity = _identity_of(self._path)
 
     def make_private(self) -> None:
-        """Let only its owner read the database, also an older Drivebay's. SQLite gives its log the same mode."""
+        """Make the database readable only for its owner. SQLite creates its log with the same mode."""
         for path in (self._path, *map(self._with_suffix, SUFFIXES)):
-            with suppress(OSError):  # it is not there, or somebody else's to decide
+            with suppress(OSError):  # it is missing, or belongs to another user
                 if path.stat().st_mode & 0o777 != PRIVATE:
                     path.chmod(PRIVATE)
 
@@ -68,7 +68,7 @@ class SqliteFile:
 
 
 def _identity_of(path: Path) -> Identity | None:
-    """The device and the inode; None if nothing can be found there."""
+    """Return the device and the inode, or None if the file is missing."""
     try:
         found = os.stat(path)
     except OSError:
