@@ -1,1 +1,1 @@
-"""The ports implemented, each with one library."""
+"""Implementations of the ports, each with one library."""

@@ -7,7 +7,7 @@ from domain.errors import BlobError
 
 @dataclass(frozen=True, slots=True)
 class ErrorContext:
-    """Adds itself to each BlobError that passes, as far as the error lacks it. Threads may share it."""
+    """A context manager that adds itself to each BlobError, where the error lacks it. Thread-safe."""
 
     backend: str
     operation: str = ""

@@ -1,4 +1,4 @@
-"""A timer for operations of backends."""
+"""A timer for backend operations."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from time import perf_counter
@@ -10,26 +10,26 @@ from domain.errors import BlobError, Kind
 
 T = TypeVar("T")
 
-# With the other kinds a backend refuses what it is asked, and is well.
-FAULTS = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.NO_SPACE, Kind.COMMIT_UNKNOWN, Kind.INTEGRITY})
+# The other kinds are refusals by a healthy backend.
+FAILURES = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.NO_SPACE, Kind.COMMIT_UNKNOWN, Kind.INTEGRITY})
 
 
 class OperationTimer:
-    """One operation. A context, which may be entered several times: inside, time and errors are the backend's.
+    """A timer for one operation: a context manager that can be entered repeatedly and counts time and errors inside.
 
-    Adds backend, operation and `subject` (the object key) to each BlobError of the backend, so adapters need not.
-    No generators here: each request passes here.
+    Adds the backend, the operation and `subject` (the object key) to each BlobError that is raised inside.
+    Not a generator, because every request uses it.
     """
 
     __slots__ = (
         "_backend",
         "_began",
-        "_fault",
+        "_error",
         "_name",
         "_observer",
-        "_of_others",
         "_seconds",
         "_since",
+        "_source_error",
         "_subject",
         "outcome",
     )
@@ -42,8 +42,8 @@ class OperationTimer:
         self._subject = subject
         self._began = self._since = perf_counter()
         self._seconds = 0.0
-        self._fault = ""
-        self._of_others: BaseException | None = None
+        self._error = ""
+        self._source_error: BaseException | None = None
 
     def __enter__(self) -> Self:
         self._since = perf_counter()
@@ -51,20 +51,20 @@ class OperationTimer:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         self._seconds += perf_counter() - self._since
-        if error is not None and error is not self._of_others:
-            self._fault = fault(error)
+        if error is not None and error is not self._source_error:
+            self._error = error_label(error)
             if isinstance(error, BlobError):
                 error.locate(self._backend, self._name, self._subject)
 
     def end(self) -> None:
-        """Report the operation to the observer. Call it once, outside of the context."""
-        self._of_others = None  # or the error, which holds the frames it passed, would hold itself
+        """Report the operation to the observer. Call this once, outside the context."""
+        self._source_error = None  # avoids a reference cycle through the frames of its traceback
         self._observer.ended(
-            Operation(self._backend, self._name, self._began, self._seconds, self._fault, self.outcome)
+            Operation(self._backend, self._name, self._began, self._seconds, self._error, self.outcome)
         )
 
-    async def sent(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-        """The chunks that a sender sends to the backend. Time spent waiting for the sender does not count."""
+    async def untimed(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+        """Yield the chunks of a source. Time spent waiting for the source does not count."""
         source = aiter(chunks)
         while True:
             stopped = perf_counter()
@@ -73,14 +73,14 @@ class OperationTimer:
             except StopAsyncIteration:
                 return
             except BaseException as error:
-                self._of_others = error
+                self._source_error = error
                 raise
             finally:
                 self._seconds -= perf_counter() - stopped
             yield chunk
 
-    async def taken(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
-        """The chunks that a reader takes from the backend. Time that the reader spends on each does not count."""
+    async def timed(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
+        """Yield the backend's items. Time that the consumer spends on each does not count."""
         while True:
             with self:
                 try:
@@ -91,7 +91,7 @@ class OperationTimer:
 
 
 class WholeOperationTimer(OperationTimer):
-    """A timer of a single context, which reports the operation at its end."""
+    """A timer to enter once, which reports the operation on exit."""
 
     __slots__ = ()
 
@@ -100,8 +100,8 @@ class WholeOperationTimer(OperationTimer):
         self.end()
 
 
-def fault(error: BaseException) -> str:
-    """The error that counts against the backend: none for a refusal or a cancellation."""
+def error_label(error: BaseException) -> str:
+    """Return the label of an error that counts against the backend; empty for a refusal or a cancellation."""
     if isinstance(error, BlobError):
-        return error.kind.value if error.kind in FAULTS else ""
+        return error.kind.value if error.kind in FAILURES else ""
     return "bug" if isinstance(error, Exception) else ""

@@ -1,1 +1,1 @@
-"""Threads and cancellation."""
+"""Worker threads and protection from cancellation."""

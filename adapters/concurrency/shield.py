@@ -1,4 +1,4 @@
-"""Work that must not be cancelled half-way."""
+"""Protection from cancellation."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`, and don't let a cancellation stop it: the caller gets that afterwards."""
+    """Await `work` to completion. A cancellation is raised afterwards."""
     task = asyncio.create_task(work)
     cancelled = None
     while not task.done():
@@ -17,6 +17,6 @@ async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        task.exception()  # seen, and less than the cancellation
+        task.exception()  # marks it as retrieved: the cancellation takes precedence
         raise cancelled
     return task.result()

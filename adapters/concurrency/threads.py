@@ -1,8 +1,7 @@
 """Worker threads for calls that block.
 
-Like `loop.run_in_executor`, with two differences that the adapters need: a call that has begun is never left behind (a
-caller that is cancelled waits for it to end, so that nothing is written unseen), and a call costs about half as much,
-because one queue and one wake-up are all that lies between the caller and the answer.
+Like `loop.run_in_executor`, with two differences: a cancelled caller waits for its running call to end, so that no
+write continues unobserved, and a call costs about half as much, because it takes one queue and one wake-up.
 """
 
 import asyncio
@@ -20,44 +19,41 @@ Args = TypeVarTuple("Args")
 
 
 class Threads:
-    """A fixed number of threads that run what they are given, each call in one of them.
-
-    To be entered before use, and once more after it was left, if need be.
-    """
+    """A fixed number of worker threads. Enter the context before use. It can be entered again after it exits."""
 
     def __init__(self, name: str, count: int) -> None:
         self._name = name
         self._count = count
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], None] | None] = deque()
-        # A call goes to the thread that became idle last: it is still warm, and so is what it keeps to itself.
+        # Last in, first out: the thread that became idle last has warm caches.
         self._idle: list[_Inbox] = []
         self._threads: list[threading.Thread] = []
 
     async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
-        """The outcome of `function(*args)`, run in a thread.
+        """Run `function(*args)` in a thread, and return its result.
 
-        If the caller is cancelled, it gets its CancelledError after the function has ended (or before it began). What
-        the function returns is lost then: a function that takes hold of something leaves it where its caller finds it.
+        A cancelled caller gets its CancelledError after the function has ended, or before it starts. The result is lost
+        then, so a function that opens a resource has to store it where the caller can close it.
         """
         call = _Call(lambda: function(*args))
-        self._hand_out(call)
+        self._dispatch(call)
         cancelled = None
-        while not call.over:
+        while not call.is_over:
             try:
                 await call.ended
             except asyncio.CancelledError as error:
                 cancelled = error
-                call.unwanted = True
+                call.is_cancelled = True
                 call.ended = call.loop.create_future()
-        fault = cancelled or call.error
+        failure = cancelled or call.error
         call.error = None
-        if fault is None:
+        if failure is None:
             return call.result
         try:
-            raise fault
+            raise failure
         finally:
-            del cancelled, fault  # it holds the frames it passed, so that they would make it hold itself
+            del cancelled, failure  # avoids a reference cycle through the frames of its traceback
 
     def __enter__(self) -> Self:
         self._idle = [SimpleQueue() for _ in range(self._count)]
@@ -72,13 +68,13 @@ class Threads:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let the calls that were made end, then the threads."""
+        """Wait for the calls made so far, then end the threads."""
         for _ in self._threads:
-            self._hand_out(None)
+            self._dispatch(None)
         for thread in self._threads:
             thread.join()
 
-    def _hand_out(self, call: Callable[[], None] | None) -> None:
+    def _dispatch(self, call: Callable[[], None] | None) -> None:
         with self._lock:
             if self._idle:
                 self._idle.pop().put(call)
@@ -88,7 +84,7 @@ class Threads:
     def _work(self, inbox: _Inbox) -> None:
         while (call := inbox.get()) is not None:
             call()
-            del call  # and what it holds
+            del call  # frees its arguments while the thread is idle
             with self._lock:
                 if self._waiting:
                     inbox.put(self._waiting.popleft())
@@ -97,7 +93,7 @@ class Threads:
 
 
 class _Call(Generic[T]):
-    """A function on its way to a thread, and its outcome on the way back. All but `__call__` is the loop's."""
+    """A call of a function in a thread. Only `__call__` runs in the thread, everything else in the event loop."""
 
     result: T
 
@@ -105,20 +101,20 @@ class _Call(Generic[T]):
         self.function = function
         self.loop = asyncio.get_running_loop()
         self.ended = self.loop.create_future()
-        self.over = False
-        self.unwanted = False
+        self.is_over = False
+        self.is_cancelled = False
         self.error: BaseException | None = None
 
     def __call__(self) -> None:
         try:
-            if not self.unwanted:
+            if not self.is_cancelled:
                 self.result = self.function()
-        except BaseException as error:  # noqa: BLE001 - raised again where the call was made
+        except BaseException as error:  # noqa: BLE001 - raised again in `run`
             self.error = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no caller waits any more
             self.loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
-        self.over = True
+        self.is_over = True
         if not self.ended.done():
             self.ended.set_result(None)

@@ -1,1 +1,1 @@
-"""Where the rows that name the bytes are kept."""
+"""Metadata of blobs."""

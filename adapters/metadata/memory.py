@@ -1,4 +1,4 @@
-"""The rows in the memory of the process: for tests and for trying things out. They are gone when it ends."""
+"""Metadata in memory, for tests and demos. It is lost when the process ends."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -32,7 +32,7 @@ Clock = Callable[[], datetime]
 
 
 class _Changes(Generic[K, V]):
-    """A dictionary as a unit of work sees it: what is committed, and over it the unit's own changes."""
+    """A dictionary with uncommitted changes."""
 
     def __init__(self, committed: dict[K, V]) -> None:
         self._committed = committed
@@ -117,8 +117,8 @@ class _Uploads(UploadRepository):
         return there
 
     async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
-        ours = [row for row in self._rows.values() if row[0].backend == backend]
-        expired = _due(ours, self._now(), limit)
+        rows = [row for row in self._rows.values() if row[0].backend == backend]
+        expired = _due(rows, self._now(), limit)
         for location in expired:
             self._rows.set(location.key, None)
         return expired
@@ -140,8 +140,8 @@ class _Garbage(GarbageRepository):
         return True
 
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
-        ours = [row for row in self._rows.values() if row[0].garbage.location.backend == backend]
-        due = _due(ours, self._now(), limit)
+        rows = [row for row in self._rows.values() if row[0].garbage.location.backend == backend]
+        due = _due(rows, self._now(), limit)
         for row in due:
             until = self._now() + lease * 2 ** min(row.claims, DOUBLINGS)
             self._rows.set(row.garbage.location.key, (_Claimed(row.garbage, row.claims + 1), until))
@@ -218,7 +218,7 @@ class _MemoryUnitOfWork(UnitOfWork):
 class MemoryMetadata(UnitOfWorkFactory):
     """The metadata in dictionaries: `blobs` for readers, and a factory of units of work, which take turns.
 
-    `now` is what the port calls the database's clock.
+    `now` is the database's clock.
     """
 
     def __init__(self, now: Clock = lambda: datetime.now(UTC)) -> None:

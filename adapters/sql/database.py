@@ -1,6 +1,6 @@
-"""A database that runs functions of a SQLAlchemy connection, whichever driver lies underneath.
+"""Databases that run functions of a SQLAlchemy connection, independent of the driver.
 
-So the SQL is written once, synchronously, in SQLAlchemy Core. SQLite runs it in worker threads, PostgreSQL and MariaDB
+SQL is written once, synchronously, in SQLAlchemy Core. SQLite runs it in worker threads, PostgreSQL and MariaDB
 in greenlets over asyncpg and aiomysql.
 """
 
@@ -16,13 +16,13 @@ Args = TypeVarTuple("Args")
 
 
 class Run(Protocol):
-    """Runs `function(connection, *args)` off the event loop. Raises BlobError for the faults of the database."""
+    """Runs `function(connection, *args)` off the event loop. Raises BlobError for errors of the database."""
 
     async def __call__(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T: ...
 
 
 class Transaction(Protocol):
-    """A transaction under way, in which nobody else writes what it has read for update."""
+    """An open transaction. Other transactions can't change rows that it has read for update."""
 
     @abstractmethod
     async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
@@ -30,22 +30,22 @@ class Transaction(Protocol):
 
     @abstractmethod
     async def commit(self) -> None:
-        """Commit, whole even if the caller is cancelled meanwhile. Raises COMMIT_UNKNOWN if the answer was lost."""
+        """Commit, even if the caller is cancelled. Raises COMMIT_UNKNOWN if the response was lost."""
 
 
 class Database(Protocol):
-    """A database. To be entered before use: that raises UNAVAILABLE if it can't be used.
+    """A database. Enter the context before use. Raises UNAVAILABLE on entry if it can't be used.
 
-    Its `Opening` says what entering does about the tables.
+    Its `Opening` determines whether entry migrates or checks the tables.
     """
 
     @abstractmethod
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Run a function that reads, outside any transaction: each statement sees all that was committed before it."""
+        """Run a function that reads, outside any transaction: each statement sees all earlier commits."""
 
     @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction that may write. What was not committed is rolled back when it is left."""
+        """Open a transaction, which is rolled back on exit unless it was committed."""
 
     @abstractmethod
     async def __aenter__(self) -> object: ...

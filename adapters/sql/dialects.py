@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def insert_or_ignore(connection: Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
-    """Insert a row, unless one with its primary key is there; say whether it was inserted.
+    """Insert a row unless its primary key exists. Return whether it was inserted.
 
-    It waits for another transaction that inserts the same. The transaction stays usable.
+    Waits for other transactions that insert the same key. The transaction stays usable.
     """
     if connection.dialect.name == "mariadb":
         return _insert_or_lock(connection, table, values)
@@ -35,25 +35,24 @@ def _insert(dialect: str, table: sa.Table) -> "sqlite.Insert | postgresql.Insert
 
 
 def _insert_or_lock(connection: Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
-    """Insert a row, or lock the one that is there, in MariaDB.
+    """Insert a row, or lock the existing one, in MariaDB.
 
-    INSERT IGNORE would ignore other faults too. And it, as a plain INSERT that fails, leaves a lock on the row that is
-    there, which others may share: two that go on to change the row would wait for each other. ON DUPLICATE KEY takes
-    a lock that nobody shares.
+    INSERT IGNORE would ignore other errors too. Like a plain INSERT that fails, it leaves a shared lock on the existing
+    row: two transactions that then update the row would deadlock. ON DUPLICATE KEY takes an exclusive lock.
     """
     insert = mysql.insert(table)
     first, *_ = table.primary_key
-    # It is called for any unique key: NULL is refused if the row that is there has another primary key than this.
+    # The clause applies to any unique key. NULL is refused if the existing row has another primary key.
     same = sa.and_(*(column == insert.inserted[column.name] for column in table.primary_key))
-    # The count of rows does not tell (one that was found counts as one that was inserted), but this number does.
-    # It is taken from the row, as what is constant would be evaluated for an insert too.
+    # The row count is the same in both cases, but LAST_INSERT_ID() differs. The expression uses a column, because
+    # a constant one would be evaluated for an insert too.
     remembered = sa.func.last_insert_id(sa.func.length(first)) > 0
     unchanged = {first.name: sa.func.IF(sa.and_(same, remembered), first, sa.null())}
     return connection.execute(insert.on_duplicate_key_update(unchanged), values).lastrowid == 0
 
 
 class Position(FunctionElement[int]):
-    """Where a text has another in it, in characters counted from 1; 0 if it has not. In SQLite and PostgreSQL."""
+    """The position of a substring in characters, from 1; 0 if absent. For SQLite and PostgreSQL."""
 
     type = sa.Integer()
     inherit_cache = True

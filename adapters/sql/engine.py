@@ -1,4 +1,4 @@
-"""A database server behind SQLAlchemy's asynchronous engine."""
+"""A database server over SQLAlchemy's asynchronous engine."""
 
 import asyncio
 import ssl
@@ -32,9 +32,9 @@ class EngineDatabase(Database):
     `readers` make connections for single statements. A response may take `deadline` seconds; None leaves the limit to
     the driver. Getting a connection is reported to the observer as an operation, `connect`.
 
-    A server that takes no writes is not used, not even for reads: it may be a standby that lags. A subclass refuses
-    it when it connects, and names in `read_only` the codes by which a server refuses writes later. Any of these throws
-    all pooled connections away, because the address may lead to another server by then.
+    A read-only server is not used, not even for reads: it may be a standby that lags. A subclass rejects it when it
+    connects, and lists in `read_only` the codes by which a server rejects writes later. Any of these codes discards all
+    pooled connections, because the address may have moved to another server.
     """
 
     name: str
@@ -76,11 +76,11 @@ class EngineDatabase(Database):
         """Return the server's code of an error."""
 
     def hint(self, error: BaseException) -> str:
-        """Say what to do about an error of the server; empty if there is nothing to add."""
+        """Return advice about an error of the server, or an empty string."""
         return self.hints.get(self.code(error), "")
 
     def unreachable(self, error: OSError) -> str:
-        """Describe a connection that could not be made, and say what to do."""
+        """Return the error text for a failed connection, with advice."""
         return f"{self.name} can't be reached: {error}. Is it running, and is this its address?"
 
     async def __aenter__(self) -> Self:
@@ -101,7 +101,7 @@ class EngineDatabase(Database):
         await self._engine.dispose()
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        async with self._connected(self._readers) as connection, self.answering():
+        async with self._connected(self._readers) as connection, self.translate_errors():
             return await connection.run_sync(function, *args)
 
     @asynccontextmanager
@@ -114,7 +114,7 @@ class EngineDatabase(Database):
         connection = engine.connect()
         backend = self.name.lower()
         with WholeOperationTimer(self._observer, backend, "connect"):
-            async with self.answering():
+            async with self.translate_errors():
                 await connection.start()
         self._observer.connections(backend, +1)
         try:
@@ -126,26 +126,26 @@ class EngineDatabase(Database):
     async def _close(self, connection: AsyncConnection) -> None:
         """Roll back, and return the connection to the pool. A lost one is discarded: then the server rolls back."""
         with suppress(BlobError):
-            async with self.answering():
+            async with self.translate_errors():
                 await connection.close()
 
     @asynccontextmanager
-    async def answering(self) -> AsyncIterator[None]:
-        """Limit the time of a response. Errors name this database, and those of its driver are translated."""
+    async def translate_errors(self) -> AsyncIterator[None]:
+        """Apply the deadline, translate errors of the driver, and add the context to errors."""
         with self.context:
             try:
                 async with asyncio.timeout(self._deadline):
                     yield
             except self.errors as error:
                 if (kind := self._kind(error)) is None:
-                    raise self._unquoted(error) from None
+                    raise self._without_values(error) from None
                 original = getattr(error, "orig", None) or error
                 detail = f"{self.name} can't be used: {original.args[-1]}"
                 if hint := self.hint(original):
                     detail = f"{detail.rstrip('.')}. {hint}"
                 raise error_class(kind)(detail) from error
             except (sa.exc.TimeoutError, TimeoutError) as error:
-                raise TimedOut(f"{self.name} did not answer in time. Try again later.") from error
+                raise TimedOut(f"{self.name} did not respond in time. Try again later.") from error
             except ssl.SSLCertVerificationError as error:
                 why = error.verify_message.rstrip(".")
                 detail = f"{self.name} can't be used: its certificate is not good: {why}. {advice(error)}"
@@ -165,10 +165,10 @@ class EngineDatabase(Database):
         if isinstance(context.sqlalchemy_exception, sa.exc.DBAPIError):
             context.is_disconnect |= self.code(context.original_exception) in self.read_only
 
-    def _unquoted(self, error: Exception) -> Exception:
-        """Return the error without the server's text, which quotes values and would put blob ids into the log."""
+    def _without_values(self, error: Exception) -> Exception:
+        """Return the error without the server's text, which would put blob ids into the log."""
         if isinstance(error, sa.exc.DBAPIError) and error.orig:
-            error.args = (f"{self.name} refused a statement. Its code for that is {self.code(error.orig)}.",)
+            error.args = (f"{self.name} refused a statement with the code {self.code(error.orig)}.",)
         return error
 
     def _kind(self, error: Exception) -> Kind | None:
@@ -181,20 +181,20 @@ class _Transaction(Transaction):
     def __init__(self, database: EngineDatabase, connection: AsyncConnection) -> None:
         self._database = database
         self._connection = connection
-        self._whole = True
+        self._is_intact = True
 
     async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         try:
-            async with self._database.answering():
+            async with self._database.translate_errors():
                 return await self._connection.run_sync(function, *args)
         except (BlobError, sa.exc.DBAPIError) as error:
-            # The server does not know of an error of Drivebay. After one of its own, it may have rolled back.
-            self._whole = self._whole and isinstance(error, BlobError) and error.__cause__ is None
+            # An error of the server may have rolled back the transaction, unlike an error of Drivebay.
+            self._is_intact = self._is_intact and isinstance(error, BlobError) and error.__cause__ is None
             raise
 
     async def commit(self) -> None:
         with self._database.context:
-            if not self._whole:
+            if not self._is_intact:
                 raise Unavailable("The transaction can't be committed: a statement in it failed.")
             try:
                 await run_to_completion(self._commit())
@@ -202,5 +202,5 @@ class _Transaction(Transaction):
                 raise CommitUnknown(error.detail) from error
 
     async def _commit(self) -> None:
-        async with self._database.answering():
+        async with self._database.translate_errors():
             await self._connection.commit()

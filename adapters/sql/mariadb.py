@@ -21,8 +21,8 @@ from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
 from domain.errors import Kind, TimedOut, Unavailable
 
-# By the server's numbers, and from 2000 on the client's (MariaDB's list of error codes). What is not here is a fault
-# of our own.
+# By the server's codes, and from 2000 on the client's (MariaDB's list of error codes). Any other error is a bug in
+# Drivebay.
 KINDS = {
     1020: Kind.ROLLED_BACK,  # a row has changed since it was read
     1021: Kind.NO_SPACE,  # the disk
@@ -75,10 +75,10 @@ HINTS = {
     1290: "Use the server that takes writes.",
     1698: "Check the user and the password.",
 }
-# What the driver makes of a server that says something else than a greeting.
-NONSENSE = (aiomysql.InternalError, struct.error, LookupError, ValueError, UnboundLocalError)
+# Errors of the driver after a malformed greeting.
+MALFORMED = (aiomysql.InternalError, struct.error, LookupError, ValueError, UnboundLocalError)
 OLDEST = (10, 6)  # with SKIP LOCKED
-SMALLEST_PACKET = 4 * 1024 * 1024  # bytes: a chunk, each byte of which may take two in a statement, and then some
+SMALLEST_PACKET = 4 * 1024 * 1024  # bytes: a chunk, each byte of which may take two in a statement, and the rest of it
 MIGRATION_LOCK = sa.func.concat("drivebay-", sa.func.md5(sa.func.database()))
 
 
@@ -103,7 +103,7 @@ class MariadbConfig:
 
 
 class MariadbDatabase(EngineDatabase):
-    """A database on one server: its lock for the migrations is not known to the others of a cluster."""
+    """A database on one server. The migration lock does not extend to other servers of a cluster."""
 
     name = "MariaDB"
     hints = HINTS
@@ -117,9 +117,8 @@ class MariadbDatabase(EngineDatabase):
         self._connect_timeout = float(str(url.query.get("connect_timeout", config.connect_timeout)))
         engine = create_async_engine(
             url.set(query={"charset": "utf8mb4"}),
-            # Each statement sees all that was committed before it, where REPEATABLE READ would go on to see the past
-            # that its first statement saw. And only rows are locked, not the gaps between them: there, two that insert
-            # different ids would wait for each other.
+            # Each statement sees all earlier commits, unlike under REPEATABLE READ. And only rows are locked, not the
+            # gaps between them, where two inserts of different ids would wait for each other.
             isolation_level="READ COMMITTED",
             hide_parameters=True,  # in errors, which are logged: blob ids are among them
             pool_size=config.connections,
@@ -129,21 +128,21 @@ class MariadbDatabase(EngineDatabase):
             pool_recycle=config.max_age,
             connect_args={
                 "async_creator_fn": self._connect,
-                # Strict: what does not fit is refused, in every engine. Backslashes escape, as the driver expects.
+                # Strict: values that do not fit are refused in any engine. Backslashes escape, as the driver expects.
                 "init_command": "SET sql_mode = 'TRADITIONAL', default_storage_engine = InnoDB, sql_notes = 0,"
                 f" innodb_lock_wait_timeout = {self._lock_timeout}, lock_wait_timeout = {self._lock_timeout},"
-                # Else the locks of a client that vanished without a word are held until TCP gives it up: two hours.
+                # Otherwise the locks of a client that vanished are held until TCP times out: two hours.
                 f" idle_transaction_timeout = {math.ceil(config.command_timeout)}",
             },
         )
-        # Reading has no use for AUTOCOMMIT: switching it on and off takes longer than ending the transaction.
+        # No AUTOCOMMIT for reads: switching it on and off takes longer than ending the transaction.
         super().__init__(
             engine, readers=engine, deadline=config.command_timeout, opening=config.opening, observer=observer
         )
 
     @property
     def _lock_timeout(self) -> int:
-        """Whole seconds: shorter than the deadline, so that it is the server that gives up."""
+        """Whole seconds, shorter than the deadline, so that the server times out first."""
         return max(math.ceil(self._config.command_timeout) - 1, 1)
 
     def examine(self, connection: Connection) -> None:
@@ -152,7 +151,7 @@ class MariadbDatabase(EngineDatabase):
     def upgrade(self, connection: Connection) -> None:
         if not connection.scalar(sa.select(sa.func.get_lock(MIGRATION_LOCK, self._lock_timeout))):
             raise TimedOut("Another process prepares the tables of MariaDB, and takes long. Try again later.")
-        # If this fails, the lock goes with the connection.
+        # After an error, closing the connection releases the lock.
         migrations.upgrade(connection)
         connection.commit()
         connection.execute(sa.select(sa.func.release_lock(MIGRATION_LOCK)))
@@ -183,11 +182,11 @@ class MariadbDatabase(EngineDatabase):
                     connection.close()
                     raise
         except aiomysql.OperationalError as error:
-            if isinstance(error.__cause__, OSError):  # it says more than the driver's error, which wraps it
+            if isinstance(error.__cause__, OSError):  # more specific than the driver's error
                 raise error.__cause__ from None
             raise
-        except NONSENSE as error:
-            raise Unavailable("What answers there does not speak MariaDB's protocol. Is this its address?") from error
+        except MALFORMED as error:
+            raise Unavailable("The server does not speak MariaDB's protocol. Is this its address?") from error
         return connection
 
     @cached_property
@@ -198,39 +197,39 @@ class MariadbDatabase(EngineDatabase):
         async with connection.cursor() as cursor:
             await cursor.execute("SELECT @@global.read_only")
             [[read_only]] = await cursor.fetchall()
-        if str(read_only).upper() not in ("0", "OFF"):  # in newer versions it is a word
+        if str(read_only).upper() not in ("0", "OFF"):  # newer versions return a word
             raise self.refusal()
 
 
 class _Connection(aiomysql.Connection):  # type: ignore[misc]
-    """The driver's connection, which logs in without TLS where the server offers none, unless that `is_required`."""
+    """The driver's connection, with optional TLS: without it, login fails only if TLS `is_required`."""
 
     is_required: bool
 
     async def _request_authentication(self) -> None:
-        # Before the login, so that no other server learns of the password.
+        # Before the login, so that no other server receives the password.
         if "MariaDB" not in self.server_version:
-            detail = f"The server is not MariaDB, but calls itself {self.server_version}. Only MariaDB is supported."
+            detail = f"The server is not MariaDB, but {self.server_version}. Only MariaDB is supported."
             raise Unavailable(detail)
         if self.is_required and self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise aiomysql.OperationalError(NO_TLS, "the server offers no TLS")
         await super()._request_authentication()
 
     def close(self) -> None:
-        """Close at once: a proper end of TLS waits for the server, which may be silent."""
+        """Close without waiting: a TLS shutdown would wait for the server."""
         if self._writer:
             self._writer.transport.abort()
         super().close()
 
 
 async def connect(*, is_required: bool = False, **options: Any) -> aiomysql.Connection:
-    """Connect as the driver does, but learn about missing TLS before the server learns of the password."""
+    """Connect as the driver does, but detect missing TLS before sending the password."""
     connection = _Connection(**options)
     connection.is_required = is_required
     try:
         await connection._connect()
     except BaseException:
-        connection.close()  # the driver does not, when it is cancelled
+        connection.close()  # the driver does not after a cancellation
         raise
     return connection
 

@@ -1,4 +1,4 @@
-"""A database that is watched at work."""
+"""Reports on the operations of a database."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from typing import Self, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
 
-from adapters.operation_timer import OperationTimer, WholeOperationTimer, fault
+from adapters.operation_timer import OperationTimer, WholeOperationTimer, error_label
 from adapters.sql.database import Database, Transaction
 from application.ports.observer import Observer
 
@@ -35,27 +35,27 @@ class ObservedDatabase(Database):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        watch = OperationTimer(self._observer, self._name, "transaction")
-        watch.outcome = "rolled_back"
+        timer = OperationTimer(self._observer, self._name, "transaction")
+        timer.outcome = "rolled_back"
         try:
-            with watch:
+            with timer:
                 async with self._database.transaction() as transaction:
-                    yield _Transaction(transaction, watch)
+                    yield _Transaction(transaction, timer)
         except BaseException as error:
-            watch.outcome = "failed" if fault(error) else watch.outcome
+            timer.outcome = "failed" if error_label(error) else timer.outcome
             raise
         finally:
-            watch.end()
+            timer.end()
 
 
 class _Transaction(Transaction):
-    def __init__(self, transaction: Transaction, watch: OperationTimer) -> None:
+    def __init__(self, transaction: Transaction, timer: OperationTimer) -> None:
         self._transaction = transaction
-        self._watch = watch
+        self._timer = timer
 
     async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         return await self._transaction.run(function, *args)
 
     async def commit(self) -> None:
         await self._transaction.commit()
-        self._watch.outcome = "committed"
+        self._timer.outcome = "committed"

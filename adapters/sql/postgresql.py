@@ -20,8 +20,7 @@ from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
 from domain.errors import Kind, Unavailable
 
-# By SQLSTATE, and by its class where all of a class are alike (PostgreSQL's manual, appendix A).
-# What is not here is a fault of our own.
+# By SQLSTATE, or by its class (PostgreSQL's manual, appendix A). Any other error is a bug in Drivebay.
 KINDS = {
     "08": Kind.UNAVAILABLE,  # connection exceptions
     "25006": Kind.UNAVAILABLE,  # a read-only replica
@@ -47,13 +46,13 @@ HINTS = {
     "25006": "Use the server that takes writes.",
     "53300": "Let it have more connections, or use fewer.",
 }
-# The number of rows is the result, because a single message gets no other, and two may reach two sessions of a pooler.
-# 1 is for a server that takes no writes, and 2 for another process than the one that `pid` names.
+# The result is a number of rows: a simple query returns nothing else, and a second message may reach another session of
+# a pooler. 1 stands for a read-only server, 2 for another server process than `pid`.
 SESSION_FACTS = (
     "SELECT FROM generate_series(1,"
     " current_setting('transaction_read_only')::bool::int + 2 * (pg_backend_pid() <> {pid})::int)"
 )
-# Two clients of a pooler would use one name for different statements, or find theirs in another session.
+# Clients of a pooler share sessions, so names of prepared statements would collide or be missing.
 UNNAMED = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
 NO_TLS = "rejected SSL upgrade"  # in asyncpg's error
 MIGRATION_LOCK = int.from_bytes(b"drivebay", "big")
@@ -83,8 +82,8 @@ class PostgresqlConfig:
 class PostgresqlDatabase(EngineDatabase):
     """A database whose encoding is UTF-8, in the first schema of the role's search path.
 
-    A pooler (PgBouncer) may be in between, and give each transaction to another session. So no session has a state:
-    parameters and locks are those of transactions, and behind a pooler no prepared statement has a name.
+    A pooler (PgBouncer) may run each transaction in another session. So sessions have no state: parameters and locks
+    belong to transactions, and behind a pooler prepared statements have no names.
     """
 
     name = "PostgreSQL"
@@ -115,8 +114,8 @@ class PostgresqlDatabase(EngineDatabase):
             },
         )
         event.listen(engine.sync_engine, "do_connect", self._connect_for_pooler)
-        # A pooler keeps to one session while a statement is prepared and carried out, without a transaction too,
-        # because asyncpg does not end the exchange in between.
+        # Safe behind a pooler: asyncpg prepares and executes a statement without a Sync in between, so both reach the
+        # same session.
         readers = engine.execution_options(isolation_level="AUTOCOMMIT")
         super().__init__(engine, readers=readers, opening=config.opening, observer=observer)
 
@@ -130,7 +129,7 @@ class PostgresqlDatabase(EngineDatabase):
         migrations.upgrade(connection)
 
     def _connect_for_pooler(self, dialect: Dialect, _: object, arguments: Any, options: dict[str, Any]) -> Any:
-        """Connect, and once more without prepared statements if that shows that there is a pooler."""
+        """Connect. If that detects a pooler, connect again without named statements."""
         was_pooled = self._is_pooled
         connection = dialect.connect(*arguments, **options, **(UNNAMED if was_pooled else {}))
         if was_pooled is self._is_pooled:
@@ -151,7 +150,7 @@ class PostgresqlDatabase(EngineDatabase):
         return connection
 
     async def _examine_session(self, connection: asyncpg.Connection, timeout: float) -> None:
-        """Refuse a standby, and note a pooler: it answers with another process than that of the session."""
+        """Reject a standby, and detect a pooler: another server process than that of the session responds."""
         facts = await connection.execute(SESSION_FACTS.format(pid=connection.get_server_pid()), timeout=timeout)
         is_pooled, is_read_only = divmod(int(facts.split()[-1]), 2)
         if is_read_only:
@@ -160,12 +159,12 @@ class PostgresqlDatabase(EngineDatabase):
 
     @cached_property
     def _ssl(self) -> Any:
-        """The argument `ssl` of asyncpg: a mode where that leaves something to asyncpg, or a context."""
+        """The argument `ssl` of asyncpg: a context, or a mode that asyncpg handles."""
         tls = self._tls
         if not tls.is_required:
-            return tls.mode  # only asyncpg can go on without TLS where there is none
+            return tls.mode  # asyncpg falls back to no TLS
         if tls.authority is None and tls.certificate is None and (tls.mode == "require" or _has_own_authority()):
-            return tls.mode  # it reads libpq's files in the home folder
+            return tls.mode  # asyncpg reads libpq's files in the home folder
         return replace(tls, authority=tls.authority or ("system" if tls.mode != "require" else None)).context()
 
     def kind(self, error: BaseException) -> Kind | None:
@@ -189,10 +188,10 @@ class PostgresqlDatabase(EngineDatabase):
 
 
 def connection_class(idle_timeout: float) -> type[asyncpg.Connection]:
-    """Return asyncpg's connection, changed so that a pooler may be in between.
+    """Return a subclass of asyncpg's connection that works behind a pooler.
 
-    The server ends a transaction in which nothing happens for `idle_timeout` seconds. Otherwise the locks of a client
-    that vanished without a word would be held until TCP gives it up: two hours.
+    The server ends a transaction that is idle for `idle_timeout` seconds. Otherwise the locks of a client that vanished
+    would be held until TCP times out: two hours.
     """
     limit = f"SET LOCAL idle_in_transaction_session_timeout = {idle_timeout * 1000:.0f};"  # milliseconds
 
@@ -200,8 +199,8 @@ def connection_class(idle_timeout: float) -> type[asyncpg.Connection]:
         __slots__ = ()
 
         async def execute(self, query: str, *args: Any, **options: Any) -> Any:
-            # In one message with BEGIN. A pooler refuses it at the start of a session, and in a session it would
-            # remain for other clients.
+            # In one message with BEGIN: a pooler rejects it as a startup parameter, and a session parameter would
+            # affect other clients.
             return await super().execute(f"{query}{limit}" if query.startswith("BEGIN") else query, *args, **options)
 
     return Connection

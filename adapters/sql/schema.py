@@ -1,4 +1,4 @@
-"""The tables' form, as the port has it."""
+"""The schema of a SQL database."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""SQLite: one writer in one thread, readers apart in theirs, a write-ahead log, and each commit synced to the disk."""
+"""SQLite with a write-ahead log: one writer thread, several reader threads, and a sync at each commit."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ from domain.errors import BlobError, CommitUnknown, Kind, TimedOut, Unavailable,
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
-# By SQLite's primary result codes. What is not here is a fault of our own.
+# By SQLite's primary result codes. Any other error is a bug in Drivebay.
 KINDS = {
     sqlite3.SQLITE_FULL: Kind.NO_SPACE,
     sqlite3.SQLITE_BUSY: Kind.TIMEOUT,
@@ -52,10 +52,10 @@ class SqliteConfig:
     opening: Opening = Opening.MIGRATE
 
 
-def room(path: Path) -> int:
-    """How many bytes can be added to the database: on its disk, and in its file, which does not shrink. Raises OSError.
+def free_bytes(path: Path) -> int:
+    """Return the bytes free for the database, on the disk and in the file itself. Raises OSError.
 
-    Never by opening the file in another way than SQLite's: when that is closed, the locks of this process are lost.
+    Opens the file only with SQLite: closing another descriptor would drop the locks of this process.
     """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -69,11 +69,10 @@ def room(path: Path) -> int:
 class SqliteDatabase(Database):
     """A file that any number of processes of one machine may use at once.
 
-    There is one connection for transactions. Waiting for it is a separate operation for the observer:
-    `connect`.
+    There is one connection for transactions. Waiting for it is reported as the operation `connect`.
 
-    Nothing is read or written while another file, or none, is at the path: what is committed to a file without a name
-    is lost. The same file may come back; another one needs a new start. Only its owner can read the file.
+    Raises UNAVAILABLE while the file at the path is missing or replaced: commits to an unlinked file would be lost. It
+    works again once the same file is back; another file requires a restart. Only its owner can read the file.
     """
 
     def __init__(self, config: SqliteConfig, observer: Observer = UNOBSERVED) -> None:
@@ -84,7 +83,7 @@ class SqliteDatabase(Database):
         self._engine = sa.create_engine(
             "sqlite://",
             creator=self._open,
-            isolation_level="AUTOCOMMIT",  # transactions are begun and ended below, in words
+            isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are explicit below
             hide_parameters=True,  # in errors, which are logged: blob ids are among them
             poolclass=sa.NullPool,
         )
@@ -95,11 +94,11 @@ class SqliteDatabase(Database):
         self._connections: list[Connection] = []
 
     async def __aenter__(self) -> Self:
-        self._turn = asyncio.Lock()
+        self._writer_lock = asyncio.Lock()
         self._read_threads.__enter__()
         self._write_thread.__enter__()
         try:
-            await self._write_thread.run(self.translated, self._prepare)
+            await self._write_thread.run(self.translate_errors, self._prepare)
         except BaseException:
             await self.__aexit__()
             raise
@@ -109,12 +108,12 @@ class SqliteDatabase(Database):
         await asyncio.to_thread(self._close)
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        return await self._read_threads.run(self.translated, lambda: function(self._reader(), *args))
+        return await self._read_threads.run(self.translate_errors, lambda: function(self._reader(), *args))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["_Transaction"]:
         with WholeOperationTimer(self._observer, "sqlite", "connect"):
-            await self._take_turn()
+            await self._acquire_writer()
         self._observer.connections("sqlite", +1)
         transaction = _Transaction(self, self._writer, self._write_thread)
         try:
@@ -124,17 +123,17 @@ class SqliteDatabase(Database):
                 await transaction.end()
             finally:
                 self._observer.connections("sqlite", -1)
-                self._turn.release()
+                self._writer_lock.release()
 
-    async def _take_turn(self) -> None:
+    async def _acquire_writer(self) -> None:
         try:
             async with asyncio.timeout(self._config.timeout):
-                await self._turn.acquire()
+                await self._writer_lock.acquire()
         except TimeoutError:
             raise TimedOut("Too many writes wait for the database. Try again later.") from None
 
-    def translated(self, function: Callable[[], T]) -> T:
-        """Run a function. All its errors name this database, and those of SQLite are translated."""
+    def translate_errors(self, function: Callable[[], T]) -> T:
+        """Run a function, translate errors of SQLite, and add the context to errors."""
         with CONTEXT:
             try:
                 return function()
@@ -146,12 +145,12 @@ class SqliteDatabase(Database):
                 raise error_class(kind)(detail) from error
 
     def _prepare(self) -> None:
-        self.file.look()
+        self.file.check()
         self._writer = self._connect()
-        self.file.hold()
+        self.file.record_identity()
         match self._config.opening:
             case Opening.MIGRATE:
-                self.file.protect()
+                self.file.make_private()
                 self._upgrade()
             case Opening.REQUIRE:
                 migrations.require(self._writer)
@@ -160,7 +159,7 @@ class SqliteDatabase(Database):
         if self._switch_to_wal() != "wal":
             detail = f"The file system of {self._path.parent} can't hold SQLite's write-ahead log. Use a local disk."
             raise Unavailable(detail)
-        # Not only for its own sake: the lock lets one process at a time set up the tables.
+        # The lock also lets only one process migrate the tables.
         self._writer.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             migrations.upgrade(self._writer)
@@ -170,9 +169,9 @@ class SqliteDatabase(Database):
             raise
 
     def _switch_to_wal(self) -> object:
-        """The mode of the file after it was asked to keep a write-ahead log, which it does from then on.
+        """Switch the file to a write-ahead log permanently, and return its journal mode.
 
-        For this one statement SQLite does not wait for others that do the same.
+        SQLite's busy timeout does not apply to this statement.
         """
         deadline = time.monotonic() + self._config.timeout
         while True:
@@ -201,7 +200,7 @@ class SqliteDatabase(Database):
         return sqlite3.connect(self.file.address, uri=True, timeout=self._config.timeout, check_same_thread=False)
 
     def _reader(self) -> Connection:
-        """This thread's own connection: a checkout from a pool would cost as much as the query."""
+        """Return this thread's connection: a checkout from a pool would cost as much as the query."""
         self.file.verify()
         try:
             connection: Connection = self._own.reader
@@ -217,21 +216,21 @@ class SqliteDatabase(Database):
         try:
             self.file.verify()
         except BlobError:
-            self._leave_no_log()
+            self._checkpoint_moved_file()
         while self._connections:
             self._connections.pop().close()
 
-    def _leave_no_log(self) -> None:
-        """Move all of the log into the file that was moved. SQLite does not, where it has another name.
+    def _checkpoint_moved_file(self) -> None:
+        """Checkpoint the log into the file that was moved: SQLite does not do that after a rename.
 
-        The log still has its name, and SQLite would take it for that of the file that is at the path now.
+        Otherwise SQLite would apply the log to the new file at the path.
         """
         with suppress(sa.exc.DBAPIError):
             self._writer.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class _Transaction(Transaction):
-    """BEGIN IMMEDIATE goes with the first statement, to spare a trip to the thread."""
+    """A transaction. BEGIN IMMEDIATE runs together with the first function, which saves a call in the thread."""
 
     def __init__(self, database: SqliteDatabase, connection: Connection, thread: Threads) -> None:
         self._database = database
@@ -244,17 +243,17 @@ class _Transaction(Transaction):
         def step() -> T:
             if not self._open:
                 self._database.file.verify()
-                _roll_back(self._connection)  # what an earlier transaction could not, if there is any
-                self._open = True  # from here on, whatever happens, there is something to end
+                _roll_back(self._connection)  # an earlier transaction may have failed to
+                self._open = True  # even if BEGIN fails
                 self._connection.exec_driver_sql("BEGIN IMMEDIATE")
             return function(self._connection, *args)
 
-        return await self._thread.run(self._database.translated, step)
+        return await self._thread.run(self._database.translate_errors, step)
 
     async def commit(self) -> None:
         with CONTEXT:
             try:
-                await self._thread.run(self._database.translated, self._commit)
+                await self._thread.run(self._database.translate_errors, self._commit)
             except Unavailable as error:
                 if not self._committing:
                     raise
@@ -263,8 +262,8 @@ class _Transaction(Transaction):
 
     async def end(self) -> None:
         if self._open:
-            with suppress(BlobError):  # the next one tries again, and must succeed to begin
-                await self._thread.run(self._database.translated, lambda: _roll_back(self._connection))
+            with suppress(BlobError):  # the next transaction rolls back before it begins
+                await self._thread.run(self._database.translate_errors, lambda: _roll_back(self._connection))
 
     def _commit(self) -> None:
         self._database.file.verify()
@@ -277,11 +276,11 @@ class _Transaction(Transaction):
 
 def _roll_back(connection: Connection) -> None:
     driver: Any = connection.connection.dbapi_connection
-    if driver.in_transaction:  # some errors end it by themselves
+    if driver.in_transaction:  # some errors roll back automatically
         connection.exec_driver_sql("ROLLBACK")
 
 
 def _set_up(connection: sqlite3.Connection, _: Any) -> None:
-    # With NORMAL a power cut could undo a commit whose consequences (a deleted object) it would not undo.
+    # With NORMAL a power cut could undo a commit after its consequence, the deletion of an object.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

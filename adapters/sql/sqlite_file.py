@@ -1,4 +1,4 @@
-"""The file of a SQLite database: who may read it, and whether it is still the one that was opened."""
+"""The file of a SQLite database: its permissions, and its identity."""
 
 import os
 from contextlib import suppress
@@ -22,18 +22,18 @@ class SqliteFile:
         self._path = path
         self._opening = opening
         self._in_memory = False
-        self._held: Identity | None = None
+        self._identity: Identity | None = None
 
     @property
     def address(self) -> str:
         """The URI for SQLite. Only the first connection may create the file."""
         if self._in_memory:
             return ":memory:"
-        creates = self._opening is Opening.MIGRATE and self._held is None
+        creates = self._opening is Opening.MIGRATE and self._identity is None
         return f"{self._path.as_uri()}?mode={'rwc' if creates else 'rw'}"
 
-    def look(self) -> None:
-        """Raise UNAVAILABLE if something is missing that may not be created. Called before the first connection."""
+    def check(self) -> None:
+        """Raise UNAVAILABLE if something is missing that may not be created. Call this before the first connection."""
         if self._opening is Opening.MIGRATE and not self._path.parent.is_dir():
             raise Unavailable(f"There is no folder {self._path.parent}. Create it.")
         if self._opening is Opening.REQUIRE and not self._path.exists():
@@ -43,21 +43,21 @@ class SqliteFile:
             )
         self._in_memory = self._opening is Opening.INSPECT and not self._path.exists()
 
-    def hold(self) -> None:
-        """Note which file the first connection has opened."""
+    def record_identity(self) -> None:
+        """Store the identity of the file that the first connection has opened."""
         if not self._in_memory:
-            self._held = _identity(self._path)
+            self._identity = _identity_of(self._path)
 
-    def protect(self) -> None:
-        """Let only its owner read the database, also an older Drivebay's. SQLite gives its log the same mode."""
+    def make_private(self) -> None:
+        """Make the database readable only for its owner. SQLite creates its log with the same mode."""
         for path in (self._path, *map(self._with_suffix, SUFFIXES)):
-            with suppress(OSError):  # it is not there, or somebody else's to decide
+            with suppress(OSError):  # it is missing, or belongs to another user
                 if path.stat().st_mode & 0o777 != PRIVATE:
                     path.chmod(PRIVATE)
 
     def verify(self) -> None:
         """Raise UNAVAILABLE if the file that was opened is not at its path any more."""
-        if self._held is not None and _identity(self._path) != self._held:
+        if self._identity is not None and _identity_of(self._path) != self._identity:
             raise Unavailable(
                 f"The database {self._path} was moved or replaced while it was in use."
                 " Put the same file back, or restart Drivebay."
@@ -67,8 +67,8 @@ class SqliteFile:
         return self._path.with_name(self._path.name + suffix)
 
 
-def _identity(path: Path) -> Identity | None:
-    """The device and the inode; None if nothing can be found there."""
+def _identity_of(path: Path) -> Identity | None:
+    """Return the device and the inode, or None if the file is missing."""
     try:
         found = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""The tables. Times are whole microseconds since 1970 in UTC, so that they mean the same in every dialect."""
+"""The tables. Times are whole microseconds since 1970 in UTC, in every dialect."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ METADATA = sa.MetaData(
 
 
 class Utf8(sa.TypeDecorator[str]):
-    """Text as its bytes in UTF-8: MariaDB has no collation under which 1,024 characters could be a key."""
+    """Text stored as UTF-8 bytes: MariaDB has no collation that allows a key of 1,024 characters."""
 
     impl = sa.VARBINARY
     cache_ok = True
@@ -36,7 +36,7 @@ class Utf8(sa.TypeDecorator[str]):
 
 
 class Hexadecimal(sa.TypeDecorator[bytes]):
-    """Bytes, as MariaDB is to read them in a statement: its driver takes many times as long to escape them as such."""
+    """Bytes sent as a hexadecimal literal, because MariaDB's driver is slow to escape binary data."""
 
     impl = MEDIUMBLOB
     cache_ok = True
@@ -48,7 +48,7 @@ class Hexadecimal(sa.TypeDecorator[bytes]):
         return sa.func.unhex(bindvalue)
 
 
-# Ids compare and sort by their bytes in UTF-8. That is what SQLite does unasked.
+# Ids compare and sort by their bytes in UTF-8. This is SQLite's default.
 BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql").with_variant(Utf8(1024), "mariadb")
 OBJECT_KEY = sa.Text().with_variant(Utf8(32), "mariadb")
 BACKEND = sa.Text().with_variant(Utf8(32), "mariadb")
@@ -86,17 +86,17 @@ def _now_in_mariadb(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> st
 
 
 def time_of(microseconds: int) -> datetime:
-    """Return the time that is kept as `microseconds`."""
+    """Convert a time from the form of the tables."""
     return EPOCH + microseconds * MICROSECOND
 
 
 def microseconds_of(time: datetime) -> int:
-    """Return how the tables keep `time`."""
+    """Convert a time to the form of the tables."""
     return (time - EPOCH) // MICROSECOND
 
 
 def from_now(after: timedelta) -> sa.ColumnElement[int]:
-    """The time by the database's clock, `after` from now."""
+    """Return the time by the database's clock, `after` from now."""
     return DatabaseNow() + after // MICROSECOND
 
 

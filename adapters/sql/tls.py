@@ -16,11 +16,11 @@ DATES = {9, 10}
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a connection is encrypted, and whose certificate the server must show.
+    """TLS settings of a connection, by libpq's parameters.
 
-    `mode` is one of libpq's: `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`; None if nothing was
-    said. `authority` is a PEM file with the authorities to trust, or `system` for those of this machine. `certificate`
-    and `key` are PEM files that show the server who the client is.
+    `mode` is one of libpq's: `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`; None if unset.
+    `authority` is a PEM file with the authorities to trust, or `system` for those of this machine. `certificate` and
+    `key` are PEM files that show the server who the client is.
     """
 
     mode: str | None = None
@@ -41,12 +41,12 @@ class Tls:
 
     @property
     def is_verified(self) -> bool:
-        """Whether the certificate must be signed by an authority. `require` means that if there is one, as in libpq."""
+        """Whether the certificate is verified. As in libpq, `require` does so if there is an `authority`."""
         return self.mode in ("verify-ca", "verify-full") or (self.mode == "require" and self.authority is not None)
 
     def context(self) -> ssl.SSLContext:
         """Return the context for the handshake. Raises UNAVAILABLE if a file can't be used."""
-        context = self._trusting() if self.is_verified else _trusting_anybody()
+        context = self._verifying_context() if self.is_verified else _unverified_context()
         if self.certificate is not None:
             try:
                 # An empty password, because OpenSSL would ask for one at the terminal.
@@ -55,21 +55,21 @@ class Tls:
                 raise _unusable("sslcert", self.certificate, error) from error
         return context
 
-    def _trusting(self) -> ssl.SSLContext:
+    def _verifying_context(self) -> ssl.SSLContext:
         authority = None if self.authority == "system" else self.authority
         try:
             context = ssl.create_default_context(cafile=authority)
         except OSError as error:
             raise _unusable("sslrootcert (or ssl-ca)", authority, error) from error
         if authority is not None:
-            # Authorities of databases, also those of hosting providers, often break its rules. libpq is not strict.
+            # Certificates of many database authorities violate the strict rules. libpq is not strict either.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.check_hostname = self.mode == "verify-full"
         return context
 
 
 def advice(error: ssl.SSLCertVerificationError) -> str:
-    """Say what to do about a certificate that is not good."""
+    """Return advice about an invalid certificate."""
     if error.verify_code in OTHER_NAME:
         return "Use a host name that is in the certificate."
     if error.verify_code in UNKNOWN_AUTHORITY:
@@ -79,7 +79,7 @@ def advice(error: ssl.SSLCertVerificationError) -> str:
     return "Replace it at the server."
 
 
-def _trusting_anybody() -> ssl.SSLContext:
+def _unverified_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,1 +1,1 @@
-"""Where the bytes of blobs are kept."""
+"""Storages for the content of blobs."""

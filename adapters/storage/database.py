@@ -1,7 +1,7 @@
-"""Objects as rows: each object is cut into chunks, numbered from 0, in the database that has the metadata too.
+"""Objects as rows: each object is a series of chunks, numbered from 0, in the database of the metadata.
 
 The chunks are written and deleted in short transactions, a few at a time, so that neither a slow client nor a large
-object keeps other writers waiting. All chunks of an object but the last have one size, so a range is arithmetic.
+object blocks other writers. All chunks of an object except the last have the same size, so a byte range maps to chunks.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
@@ -27,9 +27,9 @@ LIST_AT_ONCE = 1000  # keys
 
 @dataclass(frozen=True, slots=True)
 class _Extent:
-    """How an object is cut: `last` chunks of `chunk` bytes each, and one more of `rest` bytes.
+    """The chunks of an object: `last` chunks of `chunk` bytes each, and a last one of `rest` bytes.
 
-    `written_at` is that one's, in microseconds since 1970; None if it is from before these were noted.
+    `written_at`: the time of the last one, in microseconds since 1970; None for chunks of early versions.
     """
 
     chunk: int
@@ -47,7 +47,7 @@ class _Extent:
 
 
 class DatabaseBlobStore(BlobStore):
-    """Objects in the table `chunks` of a database, which others have entered."""
+    """Objects in the table `chunks` of a database. The caller opens and closes the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -62,7 +62,7 @@ class DatabaseBlobStore(BlobStore):
                 size += len(chunk)
         except BaseException as error:
             if number or not isinstance(error, AlreadyExists):
-                with suppress(BlobError):  # what is left now is found by the reaper
+                with suppress(BlobError):  # the reaper deletes what remains
                     await self.delete(key)
             raise
         return Stored(size)
@@ -74,7 +74,7 @@ class DatabaseBlobStore(BlobStore):
         yield self._read(key, extent, part or ByteRange(0, max(extent.size, 1)))
 
     async def check(self) -> None:
-        """Nothing to do: the database was tried when it was entered."""
+        """Do nothing: opening the database has checked it."""
 
     async def stat(self, key: ObjectKey) -> Stored:
         extent = await self._extent(key)
@@ -83,7 +83,7 @@ class DatabaseBlobStore(BlobStore):
     async def delete(self, key: ObjectKey) -> None:
         while True:
             async with self._transaction() as transaction:
-                # From the end: what is left of a delete that is cut off still has its chunk 0, by which it is listed.
+                # From the end: `keys` lists an object by its chunk 0, also after a delete was interrupted.
                 deleted = await transaction.run(_delete_last_chunks, key)
             if deleted < DELETE_AT_ONCE:
                 return
@@ -100,9 +100,9 @@ class DatabaseBlobStore(BlobStore):
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
-        """A transaction that is committed at its end. An unknown or rolled back one is UNAVAILABLE to the caller.
+        """Open a transaction, and commit it at the end. Raises UNAVAILABLE if it rolled back or its outcome is unknown.
 
-        Nothing of that matters here: a put that fails deletes what it has written, and a delete can be repeated.
+        Both are harmless: a failed put deletes what it has written, and a delete can be repeated.
         """
         try:
             async with self._database.transaction() as transaction:
@@ -118,14 +118,14 @@ class DatabaseBlobStore(BlobStore):
         return extent
 
     async def _read(self, key: ObjectKey, extent: _Extent, part: ByteRange) -> AsyncIterator[bytes]:
-        cut = max(extent.chunk, 1)
-        for number in range(part.start // cut, (part.stop - 1) // cut + 1):
+        size = max(extent.chunk, 1)
+        for number in range(part.start // size, (part.stop - 1) // size + 1):
             data = await self._database.read(_select_chunk, key, number)
             if data is None:
                 raise NotFound("The object was deleted while it was read.")
-            begin = number * cut
-            if piece := data[max(part.start - begin, 0) : part.stop - begin]:
-                yield piece
+            begin = number * size
+            if chunk := data[max(part.start - begin, 0) : part.stop - begin]:
+                yield chunk
 
 
 def _insert_chunk(connection: Connection, key: ObjectKey, number: int, data: bytes) -> bool:

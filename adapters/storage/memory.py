@@ -1,4 +1,4 @@
-"""Objects in the memory of the process: for tests and for trying things out. They are gone when it ends."""
+"""Objects in memory, for tests and demos. They are lost when the process ends."""
 
 from bisect import bisect_right
 from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -39,7 +39,7 @@ class MemoryBlobStore(BlobStore):
         yield _one_chunk(data)
 
     async def check(self) -> None:
-        """Memory can always be used."""
+        """Do nothing: memory is always available."""
 
     async def stat(self, key: ObjectKey) -> Stored:
         return Stored(len(self._get(key)), self._written.get(key))

@@ -1,7 +1,7 @@
-"""Deadlines that measure progress: they are put off while bytes move, however long all of them take.
+"""Deadlines that measure progress: they are extended while bytes move, however long the transfer takes.
 
-Bytes have moved once the other side's system has acknowledged them. What this process has written tells little:
-megabytes may wait in the buffers of its own system, and on a slow uplink for minutes.
+Bytes have moved once the peer has acknowledged them. Written bytes are no progress: the system's send buffer holds
+megabytes, on a slow uplink for minutes.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
-LOOKS = 8  # in the time of a deadline
+CHECKS = 8  # per deadline
 IS_MEASURED = sys.platform == "linux"
-"""Whether the system tells what was acknowledged. Where it does not, bytes count once they are written."""
+"""Whether the system reports acknowledged bytes. Elsewhere, bytes count once they are written."""
 SIOCOUTQ = 0x5411  # bytes in the send queue that are not acknowledged: man 7 tcp
 BYTES_ACKED = struct.Struct("120xQ")  # tcpi_bytes_acked in the struct tcp_info of linux/tcp.h, since Linux 4.1
 
@@ -26,18 +26,18 @@ _report: ContextVar[Callable[[float], None]] = ContextVar("report", default=lamb
 async def progress_deadline(seconds: float, moved: Callable[[], object]) -> AsyncIterator[None]:
     """Raise TimeoutError once `moved` has returned the same value for `seconds`, or up to an eighth longer.
 
-    Each change is also reported to those who wait outside: see `reporting_to`.
+    Each change also extends the outer deadlines: see `reporting_to`.
     """
     async with asyncio.timeout(seconds) as deadline:
-        looks = _Looks(deadline, seconds, moved)
+        checks = _Checks(deadline, seconds, moved)
         try:
             yield
         finally:
-            looks.end()
+            checks.end()
 
 
-class _Looks:
-    """Looks at what has moved, LOOKS times in the time of a deadline."""
+class _Checks:
+    """Periodic checks of progress, CHECKS times per deadline."""
 
     def __init__(self, deadline: asyncio.Timeout, seconds: float, moved: Callable[[], object]) -> None:
         self._deadline = deadline
@@ -47,12 +47,12 @@ class _Looks:
         self._wait()
 
     def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._seconds / LOOKS, self._look)
+        self._timer = asyncio.get_running_loop().call_later(self._seconds / CHECKS, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         seen, self._seen = self._seen, self._moved()
         if self._seen != seen:
-            put_off(self._deadline, self._seconds)
+            extend(self._deadline, self._seconds)
             report_progress()
         self._wait()
 
@@ -62,9 +62,9 @@ class _Looks:
 
 @asynccontextmanager
 async def silent_deadline(seconds: float) -> AsyncIterator[None]:
-    """Raise TimeoutError after `seconds` in which the other side works and no byte moves.
+    """Raise TimeoutError after `seconds` in which the peer works and no byte moves.
 
-    Deadlines outside, which wait for bytes to move, are put off for as long: see `reporting_to`.
+    Outer deadlines, which wait for bytes to move, are extended by as much: see `reporting_to`.
     """
     _report.get()(seconds)
     try:
@@ -75,15 +75,15 @@ async def silent_deadline(seconds: float) -> AsyncIterator[None]:
 
 
 def report_progress() -> None:
-    """Put off the deadlines outside: see `reporting_to`."""
+    """Extend the outer deadlines: see `reporting_to`."""
     _report.get()(0)
 
 
 @contextmanager
 def reporting_to(report: Callable[[float], None]) -> Iterator[None]:
-    """Call `report` each time that something inside, or in a task that is made inside, sees progress.
+    """Call `report` at each progress inside the context, and in tasks created inside.
 
-    Its argument is for how many more seconds no progress can be seen.
+    Its argument: the seconds for which no further progress is visible.
     """
     token = _report.set(report)
     try:
@@ -92,14 +92,14 @@ def reporting_to(report: Callable[[float], None]) -> Iterator[None]:
         _report.reset(token)
 
 
-def put_off(deadline: asyncio.Timeout, seconds: float, silence: float = 0) -> None:
-    """Let a deadline pass `seconds` after a `silence` from now, unless it has passed, or stands still."""
+def extend(deadline: asyncio.Timeout, seconds: float, silence: float = 0) -> None:
+    """Extend a deadline to `seconds` after a `silence` from now, unless it has expired or is suspended."""
     if deadline.when() is not None and not deadline.expired():
         deadline.reschedule(asyncio.get_running_loop().time() + seconds + silence)
 
 
 def acknowledged(transport: asyncio.BaseTransport | None) -> int:
-    """How many bytes the other side has acknowledged, or something that only changes with it; 0 if unknown."""
+    """Return the number of bytes acknowledged by the peer, or a value that changes only with it; 0 if unknown."""
     connection = _socket(transport)
     if connection is None:
         return 0
@@ -114,7 +114,7 @@ def acknowledged(transport: asyncio.BaseTransport | None) -> int:
 
 
 def unacknowledged(transport: asyncio.BaseTransport | None) -> int:
-    """How many bytes this system holds that the other side has not acknowledged; 0 if unknown."""
+    """Return the number of sent bytes that the peer has not acknowledged; 0 if unknown."""
     connection = _socket(transport)
     if connection is None or not IS_MEASURED:
         return 0
@@ -125,7 +125,7 @@ def unacknowledged(transport: asyncio.BaseTransport | None) -> int:
 
 
 def _socket(transport: asyncio.BaseTransport | None) -> socket.socket | None:
-    """The socket below a connection, unless it is being closed: its number may be another's soon."""
+    """Return the socket of a connection, unless it is closing: its descriptor may soon be reused."""
     if transport is None or transport.is_closing():
         return None
     found: socket.socket | None = transport.get_extra_info("socket")

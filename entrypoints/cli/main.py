@@ -153,7 +153,7 @@ def _within_bounds(settings: Settings) -> Settings:
     others = storages.connections(settings)
     wanted = settings.max_connections + sockets.FILES_OF_A_REQUEST * settings.max_requests + others
     files = sockets.allow_files(wanted) - others
-    fitting = sockets.that_fit(files, settings.max_connections, settings.max_requests)
+    fitting = sockets.max_connections(files, settings.max_connections, settings.max_requests)
     if fitting < 1:
         raise StartError(f"MAX_CONNECTIONS: too few files may be open for any connection. {MORE_FILES}")
     if fitting < settings.max_connections:

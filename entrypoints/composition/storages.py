@@ -15,7 +15,7 @@ from application.ports.observer import Observer
 from application.stores import Stores
 from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.settings import Settings
-from entrypoints.telemetry.logs import tell_of_retry
+from entrypoints.telemetry.logs import on_retry
 
 
 def make_stores(
@@ -79,7 +79,7 @@ def _network_layers(store: BlobStore, name: str, settings: Settings, observer: O
 
     from adapters.storage.layers.stack import LayerSettings, with_layers
 
-    set_on_retry_hooks([tell_of_retry])
+    set_on_retry_hooks([on_retry])
     layers = LayerSettings(
         timeout=settings.storage_timeout,
         attempts=attempts(name, settings),
@@ -93,9 +93,9 @@ def _with_free_space(store: BlobStore, name: str, settings: Settings) -> BlobSto
     """Add a guard that keeps space free next to the bytes and the rows, because a delete needs some too."""
     looks: dict[Path, Callable[[Path], int]] = {}
     if blobs := folder(name, settings):
-        looks[blobs] = free_space.on_disk
+        looks[blobs] = free_space.free_bytes
     if settings.database == "sqlite":
-        looks[settings.sqlite_path] = sqlite.room
+        looks[settings.sqlite_path] = sqlite.free_bytes
     if not looks or not settings.min_free_bytes:
         return store
     return free_space.FreeSpaceGuard(store, looks, settings.min_free_bytes, name)

@@ -1,16 +1,16 @@
-"""The heartbeat of a worker, by which its parent sees that the worker's event loop still runs."""
+"""The heartbeat of a worker's event loop, which its parent checks."""
 
 import asyncio
 import mmap
 
-BEAT = 1.0  # seconds between two beats, and at least between two looks at them
-STALLED_AFTER = 30  # looks without a beat
+BEAT = 1.0  # seconds between two beats, and at least between two checks
+STALLED_AFTER = 30  # checks without a beat
 
 
 class Heartbeat:
-    """A count in memory that a worker shares with its parent: create it before the fork.
+    """A counter in memory shared by a worker and its parent. Create it before the fork.
 
-    It is 0 while the worker is not judged: before its application has started, and after it has stopped serving.
+    The counter is 0, and not checked, before the application has started and after it has stopped.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Heartbeat:
         return self._count[0]
 
     def start(self) -> None:
-        """Beat from now on. Called in the event loop, as `stop` is."""
+        """Start to beat. Call this and `stop` in the event loop."""
         self._count[0] += 1
         self._next = asyncio.get_running_loop().call_later(BEAT, self.start)
 
@@ -33,22 +33,22 @@ class Heartbeat:
 
 
 class Watchdog:
-    """The parent's judgement of one worker.
+    """The parent's check of one worker.
 
-    It counts its own looks, not the time: while the machine sleeps, or is too busy to let the parent run, there are
-    none, and the worker is not blamed for it.
+    Counts its checks instead of the time, so that a worker does not count as stalled after the machine was suspended or
+    overloaded.
     """
 
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
         self._seen = 0
-        self._looked = float("-inf")
+        self._checked_at = float("-inf")
         self._missed = 0
 
     def has_stalled(self, now: float) -> bool:
-        """Look at the heartbeat, if the last look was long enough ago. `now` is a monotonic time."""
-        if now - self._looked >= BEAT:
-            self._looked = now
+        """Check the heartbeat, at most once per `BEAT`. `now` is a monotonic time."""
+        if now - self._checked_at >= BEAT:
+            self._checked_at = now
             seen, self._seen = self._seen, self._heartbeat.count
             self._missed = self._missed + 1 if self._seen and self._seen == seen else 0
         return self._missed >= STALLED_AFTER

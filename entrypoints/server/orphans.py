@@ -1,4 +1,4 @@
-"""Workers whose parent is gone: they stop, as nobody would replace them, or pass a stop on to them."""
+"""A stop of workers whose parent has died: no process would replace them or forward a SIGTERM."""
 
 import ctypes
 import os
@@ -10,16 +10,16 @@ LIBC = ctypes.CDLL(None)
 
 
 def stop_with_the_parent(parent: int) -> None:
-    """Let the kernel send this process a SIGTERM when the thread of `parent` that forked it is gone.
+    """Let the kernel send this process a SIGTERM when the thread of `parent` that forked it ends.
 
-    Elsewhere than on Linux nothing does, and the worker serves on until it is stopped.
+    Only on Linux. Elsewhere the worker continues to serve until it is stopped.
     """
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if has_lost(parent):  # before the kernel was asked; there is nothing to finish yet
+    if has_lost(parent):  # before prctl; no request is in progress yet
         os._exit(1)
 
 
 def has_lost(parent: int) -> bool:
-    """Whether the process `parent`, which started this one, is gone."""
+    """Whether the process `parent`, which started this one, has ended."""
     return os.getppid() != parent

@@ -1,8 +1,8 @@
-"""A claim on an address, which keeps other servers off it.
+"""A lock on an address, which excludes other servers.
 
-Workers share their port, and would share it with those of another server that starts at the same moment. So each server
-takes two names of Linux's abstract namespace, which the kernel frees with the last process that holds them: one is its
-parent's alone, the other is its workers' too.
+Workers share their port, and would share it with another server that starts at the same time. So each server binds two
+names in Linux's abstract namespace, which the kernel frees with the last process that holds them: one is held by the
+parent only, the other by its workers too.
 """
 
 import errno
@@ -15,14 +15,14 @@ RETRY = 0.05  # seconds
 
 
 class PortInUseError(Exception):
-    """Another program listens there, or another Drivebay is about to."""
+    """Another program listens on the port, or another Drivebay is starting on it."""
 
 
 class PortClaim:
-    """A context: the claim is kept inside. `address` is the IP address, of IPv4 if the host has any.
+    """A context manager that holds the lock. `address` is the IP address, of IPv4 if the host has any.
 
-    Raises PortInUseError, PermissionError, or OSError or UnicodeError if the host is not this machine's. The workers of
-    a parent that was killed are about to stop: they are waited for, for `patience` seconds.
+    Raises PortInUseError, PermissionError, or OSError or UnicodeError if the host is not this machine's. Waits up to
+    `patience` seconds for workers whose parent was killed, because they stop soon.
     """
 
     def __init__(self, host: str, port: int, patience: float) -> None:
@@ -46,13 +46,13 @@ class PortClaim:
         self._close()
 
     def become_a_worker(self) -> None:
-        """Leave the parent's name to the parent. For a process that it has forked."""
+        """Close the parent's name in a forked process."""
         self._parents.close()
 
     def _take(self, port: int, deadline: float) -> None:
-        if not _bound(self._parents, f"\0drivebay {self.address} {port}"):
+        if not _bind(self._parents, f"\0drivebay {self.address} {port}"):
             raise PortInUseError
-        orphans = not _bound(self._workers, f"\0drivebay workers {self.address} {port}")
+        orphans = not _bind(self._workers, f"\0drivebay workers {self.address} {port}")
         while not self._is_free():
             if not orphans or time.monotonic() > deadline:
                 raise PortInUseError
@@ -62,19 +62,19 @@ class PortClaim:
         family, kind, protocol, _, where = self._listening
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            return _bound(probe, where)
+            return _bind(probe, where)
 
     def _close(self) -> None:
         self._parents.close()
         self._workers.close()
 
 
-def _bound(bound: socket.socket, to: tuple[Any, ...] | str) -> bool:
-    """Bind the socket, or return False if the name or address is in use."""
+def _bind(unbound: socket.socket, to: tuple[Any, ...] | str) -> bool:
+    """Bind the socket. Return False if the name or address is in use."""
     try:
-        bound.bind(to)
-    except OSError as fault:
-        if fault.errno != errno.EADDRINUSE:
+        unbound.bind(to)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
             raise
         return False
     return True

@@ -1,4 +1,4 @@
-"""How a worker stops at a SIGTERM: without failing a request."""
+"""A graceful stop of a worker at a SIGTERM, without failed requests."""
 
 import asyncio
 import os
@@ -17,17 +17,17 @@ from entrypoints.server import sockets
 
 LOG = structlog.get_logger()
 TICK = 0.02  # seconds
-QUIET = 0.1  # seconds after which who has sent nothing is taken to be idle
+QUIET = 0.1  # seconds without data after which a client counts as idle
 QUIET_WITHIN = 1.0  # seconds
 ACCEPTED_WITHIN = 5.0  # seconds
-KILLED_AFTER = 2.0  # seconds after a worker should have stopped: it hangs
+KILLED_AFTER = 2.0  # seconds of delay after which a stopping worker counts as hung
 
 
 def hold_sigterm() -> None:
-    """Hold back a SIGTERM to this worker for `GracefulShutdown`. Ignore a Ctrl-C, which the parent has too.
+    """Block SIGTERM in this worker, for `GracefulShutdown`. Ignore a Ctrl-C, which the parent also receives.
 
-    A handler in the loop would miss one that comes while the loop does not run: before it starts, or as it listens.
-    The parent holds its own signals, so that none is lost between the fork and this either.
+    A handler in the event loop would miss a signal that arrives before the loop runs. The parent blocks its signals, so
+    that none is lost between the fork and this call.
     """
     signal.set_wakeup_fd(-1)  # the parent's
     if signal.SIGINT in signal.sigpending():
@@ -36,14 +36,15 @@ def hold_sigterm() -> None:
 
 
 class GracefulShutdown:
-    """A stop of this process, in steps, or that there is none yet.
+    """The stop of this process, in steps.
 
-    1. For `drain` seconds all is served as ever, but it is not ready, and each answer is the last of its connection.
-    2. New connections are refused. Those that were taken are accepted, and their requests read.
-    3. The server stops: it closes what is idle, and finishes what is under way.
-    4. After `timeout` seconds what is still under way is cut off, and cleaned up like all that breaks off.
+    1. For `drain` seconds it serves all requests, but reports that it is not ready, and each response closes its
+       connection.
+    2. It refuses new connections, accepts the pending ones, and reads their requests.
+    3. The server closes idle connections, and completes requests in progress.
+    4. After `timeout` seconds, it closes the other connections, and cleans up their requests.
 
-    A process that hangs is killed by its parent after `longest` seconds. One without a parent ends a little later.
+    The parent kills a hung process after `longest` seconds. Without a parent, the kernel kills it a little later.
     """
 
     def __init__(self, port: int | None = None, drain: float = 0, timeout: float = 30) -> None:
@@ -62,7 +63,7 @@ class GracefulShutdown:
 
     @asynccontextmanager
     async def at_sigterm(self) -> AsyncIterator[None]:
-        """It begins at a SIGTERM, which was held. The HTTP server's own way to stop is the one for SIGINT."""
+        """Begin the stop at a SIGTERM. In step 3, a SIGINT stops the HTTP server."""
         if self._port is not None:
             begin = partial(asyncio.get_running_loop().call_soon_threadsafe, self._begin, self._port)
             threading.Thread(target=_at_each_sigterm, args=(begin, self.longest), name="sigterm", daemon=True).start()
@@ -70,7 +71,7 @@ class GracefulShutdown:
             yield
         finally:
             if self._steps is not None:
-                self._steps.cancel()  # nothing is left that could be cut off
+                self._steps.cancel()  # no connection is left to close
                 with suppress(asyncio.CancelledError):
                     await self._steps
 
@@ -78,30 +79,32 @@ class GracefulShutdown:
         if self._steps is not None:
             return
         if not sockets.is_served(port):
-            raise SystemExit  # the start still waits for something
+            raise SystemExit  # the start is not complete
         self._steps = asyncio.get_running_loop().create_task(self._stop(port))
 
     async def _stop(self, port: int) -> None:
         await asyncio.sleep(self._drain)
-        if not sockets.turn_away(port):
-            LOG.info("this system turns nobody away: who connects while the listener closes is reset")
+        if not sockets.refuse_new(port):
+            LOG.info(
+                "this system can't refuse new connections early: those that arrive while the listener closes are reset"
+            )
         if sys.platform == "linux":
-            await _settled(port)
+            await _accept_pending(port)
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(self._timeout)
-        LOG.warning("requests that did not end in time are cut off")
+        LOG.warning("requests that did not end in time are aborted")
         sockets.cut_all(port)
 
 
 def _at_each_sigterm(act: Callable[[], object], longest: float) -> None:
     while signal.sigwait({signal.SIGTERM}):
-        signal.alarm(ceil(longest + KILLED_AFTER))  # the kernel's, which needs no help of what hangs
-        with suppress(RuntimeError):  # the loop is closed: it has stopped
+        signal.alarm(ceil(longest + KILLED_AFTER))  # a hung process can't stop itself
+        with suppress(RuntimeError):  # the loop is closed: the worker has stopped
             act()
 
 
-async def _settled(port: int) -> None:
-    """Wait until whoever is connected was heard, or sends nothing: what the server then closes is idle."""
+async def _accept_pending(port: int) -> None:
+    """Wait until all connections are accepted, and their clients idle or their requests read."""
     started = time.monotonic()
     while True:
         await asyncio.sleep(TICK)

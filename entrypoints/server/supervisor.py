@@ -13,7 +13,7 @@ import structlog
 from granian.server.mp import MPServer
 
 from entrypoints.server.heartbeat import Heartbeat
-from entrypoints.server.held_signals import HEEDED, HeldSignals
+from entrypoints.server.held_signals import HANDLED, HeldSignals
 from entrypoints.server.worker_slot import WorkerSlot
 
 LOG = structlog.get_logger()
@@ -23,11 +23,11 @@ CODE_CHANGED = 0  # no signal has this number
 class Supervisor(MPServer):
     """Starts the workers, replaces those that die or stall, and stops all of them at a SIGTERM, SIGHUP or Ctrl-C.
 
-    A worker that has not ended `workers_kill_timeout` seconds after its SIGTERM hangs, and is killed. A second Ctrl-C
-    is from somebody who does not want to wait: it kills them at once.
+    A worker that has not ended `workers_kill_timeout` seconds after its SIGTERM is killed. A second Ctrl-C kills all
+    workers immediately.
 
-    Of granian's parent this keeps the settings and how a worker is made. That one has a thread wait for each worker and
-    ends the service when one dies twice in a row.
+    Inherits the settings and the creation of workers from granian's parent, which ends the service when a worker dies
+    twice in a row.
     """
 
     def startup(self, *args: Any, **kwargs: Any) -> None:
@@ -41,7 +41,7 @@ class Supervisor(MPServer):
             threading.Thread(target=self._watch_code, name="code", daemon=True).start()
 
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: a signal has a handler, so that `HeldSignals` hears it."""
+        """Do nothing: `HeldSignals` only needs a handler to exist."""
 
     signal_handler_reload = signal_handler_interrupt
 
@@ -49,10 +49,10 @@ class Supervisor(MPServer):
         create = partial(self._create, spawn_target, target_loader)
         self._slots = [WorkerSlot(number + 1, partial(create, number)) for number in range(self.workers)]
         for slot in self._slots:
-            slot.look()
+            slot.check()
 
     def _create(self, target: Any, loader: Callable[..., Any], number: int, heartbeat: Heartbeat) -> BaseProcess:
-        if multiprocessing.get_start_method() == "fork":  # others have no memory in common with this process
+        if multiprocessing.get_start_method() == "fork":  # other methods share no memory with this process
             loader = partial(loader, heartbeat)
         process: BaseProcess = self._spawn_worker(number, target, loader).inner
         return process
@@ -76,7 +76,7 @@ class Supervisor(MPServer):
                 self._stop_workers()
                 self._spawn_workers(spawn_target, target_loader)
             for slot in self._slots:
-                slot.look()
+                slot.check()
 
     def _stop_workers(self) -> None:
         for slot in self._slots:
@@ -94,16 +94,16 @@ class Supervisor(MPServer):
             self._wait(None)
 
     def _drop_ended(self) -> bool:
-        """Forget the slots whose workers have ended, and return whether others are left."""
+        """Drop the slots whose workers have ended. Return whether others remain."""
         self._slots = [slot for slot in self._slots if not slot.is_empty()]
         return bool(self._slots)
 
     def _wait(self, timeout: float | None) -> set[int]:
         sentinels = [sentinel for slot in self._slots for sentinel in slot.sentinels]
-        heard = self._signals.wait(sentinels, timeout)
-        self.interrupt_signal |= bool(heard & HEEDED)
-        self.reload_signal |= CODE_CHANGED in heard
-        return heard
+        received = self._signals.wait(sentinels, timeout)
+        self.interrupt_signal |= bool(received & HANDLED)
+        self.reload_signal |= CODE_CHANGED in received
+        return received
 
     def _watch_code(self) -> None:
         import watchfiles  # for development only

@@ -1,7 +1,7 @@
-"""Exceptions in the log: where they were raised, and none of the values that they were raised for.
+"""Exceptions in the log, without values from requests.
 
-A message may quote anything: an id, a row, a header. So a message is shown only if its type is known to quote nothing
-that a client sent. All others are shown by their type and their place in the code.
+A message may quote any value: an id, a row, a header. So only messages of types that are known to quote no values from
+clients are logged. For other exceptions, the log has the type and the traceback.
 """
 
 import traceback
@@ -10,7 +10,7 @@ from types import TracebackType
 
 from domain.errors import BlobError
 
-# BlobError leaves ids out itself. The others are about files, hosts, and names in the code.
+# BlobError omits ids. The others name files, hosts and identifiers.
 QUOTE_NO_VALUES = (BlobError, OSError, TypeError, AttributeError, NameError, ImportError)
 
 
@@ -20,12 +20,12 @@ def summary(error: BaseException) -> str:
 
 
 def traceback_text(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
-    """Return the traceback of an exception and of those before it, the first one first."""
+    """Return the tracebacks of an exception and its causes, the earliest first."""
     return "\n".join(_texts(exc_info[1])).rstrip()
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """Return `error`, what it came from, what that came from, and so on."""
+    """Return `error` and its chain of causes."""
     found = [error]
     while (cause := _cause(found[-1])) is not None and cause not in found:
         found.append(cause)

@@ -1,7 +1,7 @@
-"""Log lines: for people on a terminal, JSON elsewhere. The libraries' lines come in the same form.
+"""Logging: readable lines on a terminal, JSON elsewhere, also for the libraries.
 
-No line holds a blob id, a token or a password, whoever writes it: exceptions are shown without the values in their
-messages, and URLs without user and password.
+No line contains a blob id, a token or a password: exceptions are logged without the values in their messages, and URLs
+without user and password.
 """
 
 import logging
@@ -30,9 +30,9 @@ SHARED: list[structlog.typing.Processor] = [
 
 
 def configure(stream: TextIO = sys.stderr) -> None:
-    """Send all log lines to `stream`: readable if it is a terminal, one JSON object a line if not."""
+    """Write all log lines to `stream`: readable if it is a terminal, otherwise one JSON object per line."""
     rendering = _rendering(stream)
-    # Ours go straight there, and spare the way through the standard library's logging.
+    # Drivebay's own lines bypass the standard library's logging, which is slower.
     structlog.configure(
         processors=[*SHARED, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -47,29 +47,29 @@ def configure(stream: TextIO = sys.stderr) -> None:
         )
     )
     logging.basicConfig(handlers=[libraries], level=logging.WARNING, force=True)
-    # Python itself would write these to stderr, with their messages.
+    # By default, Python writes these to stderr, with their messages.
     threading.excepthook = lambda failed: LOG.error("a thread failed", exc_info=failed.exc_value)
     sys.unraisablehook = lambda failed: LOG.error("an exception was ignored", exc_info=failed.exc_value)
 
 
 def show_hints(hints: Iterable[str]) -> None:
-    """Log what may be wrong with the names of settings."""
+    """Log hints about unknown settings."""
     for hint in hints:
         LOG.warning("a setting has no effect", hint=hint)
 
 
-def tell_of_retry(details: "RetryDetails") -> None:
-    """Log a retry by the retry layer of a storage."""
+def on_retry(details: "RetryDetails") -> None:
+    """Log a retry of the retry layer."""
     log_retry(details.caused_by, details.wait_for)
 
 
 def log_retry(error: Exception, seconds: float) -> None:
-    """Log that an operation on a storage has failed, and is repeated in so many seconds."""
+    """Log a failed operation that is repeated after `seconds`."""
     LOG.warning("trying again", fault=str(error), seconds=round(seconds, 2))
 
 
 class _Lines(structlog.WriteLogger):
-    """Writes lines, and lets them go if they can't be written: a full disk must not cost the answer too."""
+    """A logger that drops lines which can't be written, so that a full disk does not fail requests."""
 
     def msg(self, message: str) -> None:
         with suppress(OSError, ValueError):
@@ -84,7 +84,7 @@ def _rendering(stream: TextIO) -> list[structlog.typing.Processor]:
         _redact,
     ]
     if stream.isatty():
-        # Not structlog's own choice: where the package rich is installed, that shows the values of all variables.
+        # Not structlog's default, which uses rich if it is installed, and that logs the values of all variables.
         return [*private, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [*private, structlog.processors.JSONRenderer(serializer=_json)]
 
@@ -99,9 +99,9 @@ def _redacted(value: Any) -> Any:
 
 
 def _first_line(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Keep what a library's line says in general.
+    """Remove values from a library's line.
 
-    asyncio and granian write the message of an exception below it, and asyncio the arguments of a callback after `(`.
+    asyncio and granian append the message of an exception below it, and asyncio the arguments of a callback after `(`.
     """
     line["event"] = line["event"].partition("\n")[0]
     if line["logger"] == "asyncio":

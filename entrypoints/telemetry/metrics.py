@@ -1,4 +1,4 @@
-"""Metrics. No label has a value that a client can choose."""
+"""Metrics. Clients can't choose the values of labels."""
 
 from collections import Counter as Counts
 from collections.abc import Callable
@@ -24,9 +24,9 @@ reserved_files.use()
 
 
 class _Children(dict[tuple[str, ...], M], Generic[M]):
-    """The parts of a metric by the values of their labels: to find one in it takes a third of the time.
+    """A cache of a metric's children by label values, three times as fast as `labels`.
 
-    Where several processes serve, a part is kept on disk. One that can't be, as the disk is full, is not counted.
+    With several workers, children are files. If the disk is full, a new child is not counted.
     """
 
     has_warned = False
@@ -37,17 +37,17 @@ class _Children(dict[tuple[str, ...], M], Generic[M]):
     def __missing__(self, values: tuple[str, ...]) -> M:
         try:
             child = self[values] = self._make(*values)
-        except OSError as fault:
-            self._warn(fault)
+        except OSError as error:
+            self._warn(error)
             not_counted: M = NOT_COUNTED
             return not_counted
         return child
 
     @staticmethod
-    def _warn(fault: OSError) -> None:
+    def _warn(error: OSError) -> None:
         if not _Children.has_warned:
             _Children.has_warned = True
-            LOG.warning("metrics are not counted, as TMPDIR has no space for them", fault=str(fault))
+            LOG.warning("metrics are not counted because TMPDIR has no free space", fault=str(error))
 
 
 class _NotCounted:
@@ -61,9 +61,9 @@ NOT_COUNTED: Any = _NotCounted()
 
 
 class Metrics(Observer, Requests):
-    """The metrics of this process. Where several serve, prometheus_client keeps them in files, for all to be added up.
+    """The metrics of this process. With several workers, prometheus_client keeps them in files, to add them up.
 
-    What goes up and down is counted here, and shown by `publish`.
+    Gauges are counted here, and exported by `publish`.
     """
 
     def __init__(self) -> None:
@@ -72,20 +72,26 @@ class Metrics(Observer, Requests):
         self._streams: Counts[str] = Counts()
         self._connections: Counts[str] = Counts()
         http, of = ["method", "route"], ["backend", "operation"]
-        self._requests = self._counter("http_requests", "Requests that were answered, or broken off.", *http, "status")
-        self._durations = self._histogram("http_request_duration_seconds", "From the head to the last byte.", *http)
-        self._bytes_in = self._counter("http_request_bytes", "Bytes of bodies that came.", *http)
-        self._bytes_out = self._counter("http_response_bytes", "Bytes of bodies that were sent.", *http)
-        self._operations = self._histogram(
-            "backend_operation_duration_seconds", "What a storage or database took, without the clients' time.", *of
+        self._requests = self._counter("http_requests", "Requests that were completed or aborted.", *http, "status")
+        self._durations = self._histogram(
+            "http_request_duration_seconds", "Seconds from the request head to the last byte of the response.", *http
         )
-        self._errors = self._counter("backend_errors", "Operations that failed for the backend's sake.", *of, "kind")
-        self._retries = self._counter("backend_retries", "Further tries of what failed.", *of)
-        self._transactions = self._counter("transactions", "Transactions by what became of them.", "backend", "outcome")
+        self._bytes_in = self._counter("http_request_bytes", "Bytes of request bodies received.", *http)
+        self._bytes_out = self._counter("http_response_bytes", "Bytes of response bodies sent.", *http)
+        self._operations = self._histogram(
+            "backend_operation_duration_seconds",
+            "Seconds that backend operations took, without waiting for clients.",
+            *of,
+        )
+        self._errors = self._counter("backend_errors", "Backend operations that failed.", *of, "kind")
+        self._retries = self._counter("backend_retries", "Retries of backend operations.", *of)
+        self._transactions = self._counter("transactions", "Transactions by outcome.", "backend", "outcome")
         self._deleted = self._counter("reaper_deleted", "Objects that the reaper deleted.", "backend")
         self._kept = self._counter("reaper_faults", "Objects that the reaper could not delete.", "backend")
         self._withheld = self._counter(
-            "reaper_withheld", "Looks at a storage in which this database may not delete.", "backend"
+            "reaper_withheld",
+            "Runs of the reaper that deleted nothing because the storage belongs to another database.",
+            "backend",
         )
         self._now_in_flight = self._gauge("http_requests_in_flight", "Requests in progress.")
         self._now_streams = self._gauge("backend_streams", "Objects that are being written or read.", "backend")
@@ -143,7 +149,7 @@ class Metrics(Observer, Requests):
         self._withheld[backend,].inc()
 
     def publish(self) -> None:
-        """Show what goes up and down as it is now."""
+        """Export the current values of the gauges."""
         self._now_in_flight[()].set(self._in_flight)
         for backend, count in self._streams.items():
             self._now_streams[backend,].set(count)

@@ -1,4 +1,4 @@
-"""The page at /metrics: what was counted, by all processes together, and what is looked at when it is asked for."""
+"""The page at /metrics: the metrics of all workers, and values measured for each page."""
 
 import asyncio
 import os
@@ -21,23 +21,23 @@ from entrypoints.telemetry import workers
 from entrypoints.telemetry.metrics import Metrics
 
 LOG = structlog.get_logger()
-FRESH = 1.0  # seconds for which a page serves all who ask: they need no token
-BACKLOG_FRESH = 15.0  # seconds: to count it costs the database more
+FRESH = 1.0  # seconds for which a page is reused: requests for it need no token
+BACKLOG_FRESH = 15.0  # seconds: the backlog is expensive to count
 BACKLOG_WITHIN = 2.0  # seconds that a page waits for the database
 
 
 class MetricsPage:
-    """The page, rendered at most once in `FRESH` seconds. `folders`: whose disks are measured."""
+    """The page, rendered at most once in `FRESH` seconds. `folders`: the folders whose disks are measured."""
 
     def __init__(self, metrics: Metrics, backlog: BacklogReader, folders: Mapping[str, Path]) -> None:
         self._metrics = metrics
-        self._backlog = _BacklogAtTimes(backlog)
+        self._backlog = _CachedBacklog(backlog)
         self._folders = folders
         self._page: asyncio.Task[bytes] | None = None
         self._taken = float("-inf")
 
     async def text(self) -> bytes:
-        """The metrics in Prometheus's text format."""
+        """Return the metrics in Prometheus's text format."""
         stale = time.monotonic() - self._taken > FRESH
         if self._page is None or (self._page.done() and stale):
             self._page = asyncio.create_task(self._make())
@@ -59,11 +59,11 @@ class MetricsPage:
             pids = workers.living(folder)
             MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
         now = CollectorRegistry()
-        now.register(_Now([*_backlogs(backlog), *_disks(self._folders), *_processes(pids), _build()]))
+        now.register(_Measured([*_backlogs(backlog), *_disks(self._folders), *_processes(pids), _build()]))
         return generate_latest(registry) + generate_latest(now)
 
 
-class _Now(Collector):
+class _Measured(Collector):
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families
 
@@ -71,27 +71,27 @@ class _Now(Collector):
         yield from self._families
 
 
-class _BacklogAtTimes:
-    """The backlog, as it was not long ago. Nothing of a database that can't be asked."""
+class _CachedBacklog:
+    """A cache of the backlog. Empty if the database is unavailable or slow."""
 
     def __init__(self, read: BacklogReader) -> None:
         self._read = read
-        self._asking: asyncio.Task[Sequence[Backlog]] | None = None
-        self._asked = float("-inf")
+        self._reading: asyncio.Task[Sequence[Backlog]] | None = None
+        self._read_at = float("-inf")
 
     async def latest(self) -> Sequence[Backlog]:
-        stale = time.monotonic() - self._asked > BACKLOG_FRESH
-        if self._asking is None or (self._asking.done() and stale):
-            self._asking = asyncio.create_task(self._ask())
-            self._asked = time.monotonic()
-        done, _ = await asyncio.wait({self._asking}, timeout=BACKLOG_WITHIN)
-        return self._asking.result() if done else []
+        stale = time.monotonic() - self._read_at > BACKLOG_FRESH
+        if self._reading is None or (self._reading.done() and stale):
+            self._reading = asyncio.create_task(self._count())
+            self._read_at = time.monotonic()
+        done, _ = await asyncio.wait({self._reading}, timeout=BACKLOG_WITHIN)
+        return self._reading.result() if done else []
 
-    async def _ask(self) -> Sequence[Backlog]:
+    async def _count(self) -> Sequence[Backlog]:
         try:
             return await self._read()
-        except BlobError as fault:
-            LOG.warning("the backlog can't be counted", fault=str(fault))
+        except BlobError as error:
+            LOG.warning("the backlog can't be counted", fault=str(error))
             return []
 
 
@@ -111,7 +111,9 @@ def _backlogs(backlog: Sequence[Backlog]) -> Iterator[Metric]:
     for name, help_ in help_texts.items():
         yield _gauge(f"backlog_{name}", help_, {each.backend: getattr(each, name) for each in backlog}, "backend")
     overdue = {each.backend: each.overdue.total_seconds() for each in backlog}
-    yield _gauge("backlog_overdue_seconds", "How long the first of them has waited.", overdue, "backend")
+    yield _gauge(
+        "backlog_overdue_seconds", "Seconds since the oldest object to be deleted was due.", overdue, "backend"
+    )
 
 
 def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:
@@ -123,25 +125,27 @@ def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:
             continue  # an error of the storage, which is reported elsewhere
     free = {name: disk.f_bavail * disk.f_frsize for name, disk in found.items()}
     size = {name: disk.f_blocks * disk.f_frsize for name, disk in found.items()}
-    yield _gauge("disk_free_bytes", "Free space on the disk of the blobs, or of the rows.", free, "folder")
-    yield _gauge("disk_size_bytes", "The size of that disk.", size, "folder")
+    yield _gauge("disk_free_bytes", "Free bytes on the disk of the folder.", free, "folder")
+    yield _gauge("disk_size_bytes", "Size in bytes of the disk of the folder.", size, "folder")
 
 
 def _processes(pids: Sequence[int]) -> Iterator[Metric]:
-    """Statistics of the worker processes, summed up; of their start times the latest."""
+    """Statistics of the worker processes, summed up. The start time is the latest one."""
     totals: dict[str, Metric] = {}
     for pid in pids:
         for family in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
             total = totals.setdefault(family.name, family)
             if total is not family:
-                [mine], [other] = total.samples, family.samples
+                [first], [other] = total.samples, family.samples
                 joined = max if family.name == "process_start_time_seconds" else sum
-                total.samples = [mine._replace(value=joined((mine.value, other.value)))]
+                total.samples = [first._replace(value=joined((first.value, other.value)))]
     yield from totals.values()
-    yield GaugeMetricFamily("drivebay_workers", "Processes that serve.", value=len(pids))
+    yield GaugeMetricFamily("drivebay_workers", "Worker processes.", value=len(pids))
 
 
 def _build() -> Metric:
-    family = GaugeMetricFamily("drivebay_build_info", "What runs.", labels=["version", "python"])
+    family = GaugeMetricFamily(
+        "drivebay_build_info", "The version of Drivebay and of Python.", labels=["version", "python"]
+    )
     family.add_metric([__version__, sys.version.partition(" ")[0]], 1)
     return family

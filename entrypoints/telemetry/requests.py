@@ -1,4 +1,4 @@
-"""The port to whoever counts requests, and their labels."""
+"""The port for statistics of requests, and the values of labels."""
 
 from abc import abstractmethod
 from typing import Protocol
@@ -13,21 +13,21 @@ class Requests(Protocol):
 
     @abstractmethod
     def began(self) -> None:
-        """A request is under way."""
+        """Count the start of a request."""
 
     @abstractmethod
     def answered(self, method: str, route: str, status: int, seconds: float, received: int, sent: int) -> None:
-        """It has come to its end. `status` is 0 if there was no answer; `received` and `sent` are the bodies' bytes.
+        """Count the end of a request. `status` is 0 without a response; `received` and `sent` are sizes of bodies.
 
-        Of `method` and `route` there are few: see `method_of` and `route_of`.
+        `method` and `route` have few values: see `method_of` and `route_of`.
         """
 
 
 def method_of(scope: HTTPScope) -> str:
-    """The method, or _OTHER: clients may send any."""
+    """Return the method, or `_OTHER` if it is not a standard one."""
     return scope["method"] if scope["method"] in METHODS else "_OTHER"
 
 
 def route_of(scope: HTTPScope) -> str:
-    """The template of the route that has answered, or unknown."""
+    """Return the template of the request's route, or `unknown`."""
     return scope.get("path_template", "unknown")

@@ -1,4 +1,4 @@
-"""Files for metrics whose space is reserved, so that a full disk is an error instead of the end of the process.
+"""Metrics files with reserved space, so that a full disk is an error and not the end of the process.
 
 prometheus_client maps sparse files into memory. A write to a page for which the disk has no space raises SIGBUS, which
 kills the process.
@@ -16,7 +16,7 @@ AROUND_A_KEY = 32  # bytes at most: its length, its padding and its value
 
 
 class ReservedDict(MmapedDict):
-    """A file whose space is reserved before it is mapped. Raises OSError if there is none."""
+    """A metrics file that reserves its space before it is mapped. Raises OSError if the disk is full."""
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
         if not read_mode and not os.path.exists(filename):
@@ -30,13 +30,13 @@ class ReservedDict(MmapedDict):
 
 
 def use() -> None:
-    """Let prometheus_client keep its metrics in such files from now on, where several processes share them."""
+    """Let prometheus_client use these files for metrics of several processes."""
     module: Any = values
     module.MmapedDict = ReservedDict
 
 
 def _create(path: Path) -> None:
-    """Make it under another name first: other processes read those that they find, and can't read an empty one."""
+    """Create the file under a temporary name: other processes can't read an empty one."""
     unfinished = path.with_suffix(".new")
     try:
         with unfinished.open("xb") as file:
@@ -48,7 +48,7 @@ def _create(path: Path) -> None:
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    if sys.platform == "darwin":  # it has no such call
+    if sys.platform == "darwin":  # without posix_fallocate
         os.ftruncate(descriptor, size)
     else:
         os.posix_fallocate(descriptor, 0, size)

@@ -1,4 +1,4 @@
-"""Metrics and traces, as the settings say. Modules that the settings don't need are not imported."""
+"""Metrics and traces, depending on the settings. Imports only the modules that they need."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,13 +18,13 @@ PUBLISHED_EVERY = 1.0  # seconds, where several workers add up their metrics
 
 
 class Telemetry:
-    """Metrics and traces. `observer` is for the container; `running` lasts from the start of the server to its end."""
+    """Metrics and traces. `observer` is for the container. Enter `running` while the server runs."""
 
     def __init__(self, settings: Settings) -> None:
         self.metrics = _metrics() if settings.metrics else None
         self.tracing = _tracing(settings.otel_exporter_otlp_endpoint) if settings.otel_exporter_otlp_endpoint else None
-        watchers = [each for each in (self.metrics, self.tracing) if each is not None]
-        self.observer: Observer = _All(watchers) if len(watchers) > 1 else next(iter(watchers), UNOBSERVED)
+        observers = [each for each in (self.metrics, self.tracing) if each is not None]
+        self.observer: Observer = _All(observers) if len(observers) > 1 else next(iter(observers), UNOBSERVED)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -54,8 +54,8 @@ async def _publish(metrics: "Metrics") -> None:
 
 
 class _All(Observer):
-    def __init__(self, watchers: Sequence[Observer]) -> None:
-        self._watchers = watchers
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._watchers = observers
 
     def ended(self, operation: Operation) -> None:
         for each in self._watchers:

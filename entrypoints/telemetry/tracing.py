@@ -1,7 +1,6 @@
 """Traces, sent to a collector with OTLP over HTTP: a span for each request, storage operation, read and transaction.
 
-They have neither ids nor keys nor query strings. All else that OpenTelemetry leaves to its users is set by its own
-variables, OTEL_..., in the environment.
+They have no ids, keys or query strings. OpenTelemetry's own environment variables, OTEL_..., set everything else.
 """
 
 import asyncio
@@ -22,12 +21,12 @@ from entrypoints import __version__
 
 DATABASES = frozenset({"sqlite", "postgresql", "mariadb"})
 FLUSHED_WITHIN = 3.0  # seconds at the end
-SILENCE = 60.0  # seconds between two lines that say that the collector is down
+SILENCE = 60.0  # seconds between two log lines about a collector that is down
 PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Tracing(Unobserved):
-    """Spans on their way to `endpoint`: kept for a while and dropped beyond a bound, so that nobody waits for them."""
+    """Sends spans to `endpoint` in the background. Beyond a limit spans are dropped, so that no request waits."""
 
     def __init__(self, endpoint: str) -> None:
         resource = Resource.create({"service.name": "drivebay", "service.version": __version__})
@@ -38,10 +37,10 @@ class Tracing(Unobserved):
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces")))
         self.tracer = self._provider.get_tracer("drivebay", __version__)
         for name in ("exporter.otlp.proto.http.trace_exporter", "sdk._shared_internal"):
-            logging.getLogger(f"opentelemetry.{name}").addFilter(_Seldom())
+            logging.getLogger(f"opentelemetry.{name}").addFilter(_RateLimit())
 
     def ended(self, operation: Operation) -> None:
-        """A span within that of the request. What nobody asked for has none, nor has the way to a connection."""
+        """Add a span to that of the request. None for background work and for `connect`."""
         if operation.name == "connect" or not get_current_span().is_recording():
             return
         end = time.time_ns()
@@ -56,7 +55,7 @@ class Tracing(Unobserved):
         span.end(end)
 
     async def stop(self) -> None:
-        """Send what is left, if the collector takes it in time."""
+        """Send the remaining spans, within `FLUSHED_WITHIN` seconds."""
         sending = threading.Thread(target=self._provider.shutdown, name="traces-stop", daemon=True)
         sending.start()
         await asyncio.to_thread(sending.join, FLUSHED_WITHIN)
@@ -74,8 +73,8 @@ def _attributes(operation: Operation) -> Mapping[str, str]:
     return attributes
 
 
-class _Seldom(logging.Filter):
-    """Lets a line pass if there was none for a while."""
+class _RateLimit(logging.Filter):
+    """A filter that passes one line per `SILENCE` seconds."""
 
     def __init__(self) -> None:
         super().__init__()

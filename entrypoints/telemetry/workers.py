@@ -1,7 +1,7 @@
-"""The folder in which several processes that serve together keep their metrics, for any of them to add up.
+"""The shared folder for the metrics of several workers, any of which adds them up.
 
-prometheus_client looks at PROMETHEUS_MULTIPROC_DIR when it is imported, so that is to be set before. Another parent of
-several processes may set it too, to an empty folder.
+Set PROMETHEUS_MULTIPROC_DIR before the import of prometheus_client. Another process manager may set it too, to an empty
+folder.
 """
 
 import os
@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-OF_THE_LIVING = re.compile(r"gauge_livesum_(\d+)\.db")
+LIVE_GAUGES = re.compile(r"gauge_livesum_(\d+)\.db")
 
 
 @contextmanager
 def shared_folder() -> Iterator[None]:
-    """One for this process's children, that is removed at the end. Raises OSError."""
+    """Create a folder for this process's children, and remove it at the end. Raises OSError."""
     with tempfile.TemporaryDirectory(prefix="drivebay-metrics-", ignore_cleanup_errors=True) as folder:
         before = os.environ.get(VARIABLE)
         os.environ[VARIABLE] = folder
@@ -31,21 +31,21 @@ def shared_folder() -> Iterator[None]:
 
 
 def folder() -> Path | None:
-    """That of this process. None if it serves alone."""
+    """Return the folder of this process, or None if it is the only worker."""
     found = os.environ.get(VARIABLE)
     return Path(found) if found else None
 
 
 def living(folder: Path) -> list[int]:
-    """The processes that serve. What the dead have left there is removed, as far as it is of the moment."""
-    found = {int(match[1]): path for path in folder.iterdir() if (match := OF_THE_LIVING.fullmatch(path.name))}
+    """Return the ids of the live workers. Remove the gauges of dead ones."""
+    found = {int(match[1]): path for path in folder.iterdir() if (match := LIVE_GAUGES.fullmatch(path.name))}
     for pid, path in found.items():
-        if not _lives(pid):
+        if not _is_alive(pid):
             path.unlink(missing_ok=True)
-    return sorted(pid for pid in found if _lives(pid))
+    return sorted(pid for pid in found if _is_alive(pid))
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -123,7 +123,7 @@ async def _on_postgresql(url: str, script: str) -> None:
 def test_a_revision_that_is_none(tmp_path: Path) -> None:
     told = drivebay(tmp_path, "migrations", "sql", "--after", "0099")
     assert (told.code, told.out) == (2, "")
-    assert "--after: '0099' is no revision. Those that are: 0001," in told.errors
+    assert "--after: '0099' is not a revision. Choose one of: 0001," in told.errors
 
 
 def test_memory_has_no_tables(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the stores can beyond their contract. No flag says so: it is observed, each time the tests run.
+"""Abilities of the stores beyond their contract. They are observed in each test run, not declared.
 
 Nothing in Drivebay may need an ability that one of its stores has not. The table is here so that none is lost or gained
 unseen.
@@ -18,7 +18,7 @@ from tests.contracts.blob_store import MIB, PART, BlobStoreContract, chunked, pa
 
 
 class Ability(Enum):
-    """The value says what is observed."""
+    """An ability, described by its value."""
 
     EXCLUSIVE_CREATE = "of two puts at once under one key, one wins"
     LARGE_EXCLUSIVE_CREATE = "so it does where objects are so large that they go in parts"
@@ -45,7 +45,7 @@ ABILITIES: dict[str, set[Ability]] = {
 
 
 class BackendContract(BlobStoreContract):
-    """The contract, for a backend of Drivebay's own: it also has a row in `ABILITIES`."""
+    """The contract, for a backend of Drivebay: it also has a row in `ABILITIES`."""
 
     row: str
 
@@ -72,7 +72,7 @@ async def one_always_wins(store: BlobStore, sizes: Iterable[int]) -> bool:
 
 
 async def one_wins(store: BlobStore, size: int) -> bool:
-    """Whether of two puts, none of which ends before both have given all their bytes, one wins and stays."""
+    """Whether exactly one of two concurrent puts succeeds, and its object remains."""
     both = asyncio.Barrier(2)
 
     async def source(data: bytes) -> AsyncIterator[bytes]:
@@ -112,7 +112,7 @@ async def reads_outlive_deletes(store: BlobStore) -> bool:
     return found == data
 
 
-async def tells_times(store: BlobStore) -> bool:
+async def reports_times(store: BlobStore) -> bool:
     key = ObjectKey.random()
     await store.put(key, chunked(b"x"))
     found = await store.stat(key)
@@ -135,13 +135,13 @@ OBSERVED: dict[Ability, Callable[[BlobStore], Coroutine[Any, Any, bool]]] = {
     Ability.EXCLUSIVE_CREATE: exclusive_create,
     Ability.LARGE_EXCLUSIVE_CREATE: large_exclusive_create,
     Ability.READS_OUTLIVE_DELETES: reads_outlive_deletes,
-    Ability.TELLS_TIMES: tells_times,
+    Ability.TELLS_TIMES: reports_times,
     Ability.LOCAL_FILES: local_files,
 }
 
 
 def as_table() -> str:
-    """The table in Markdown, as the README of the contracts shows it."""
+    """Return the table in Markdown for the README of the contracts."""
     head = ["", *(ability.name.replace("_", " ").lower() for ability in Ability)]
     rows = [[name, *("yes" if ability in can else "no" for ability in Ability)] for name, can in ABILITIES.items()]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])

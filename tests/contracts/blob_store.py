@@ -36,11 +36,11 @@ SKEW = timedelta(seconds=5)  # of another machine's clock, whole seconds include
 
 
 class Fault(Exception):
-    """What the source of the chunks may raise: none of the store's business."""
+    """An error of the source of the chunks, which the store must not translate."""
 
 
 def pattern(size: int) -> bytes:
-    """Bytes that differ from each other at any offset and shift."""
+    """Return bytes without repetition, so that any shift is visible."""
     block = hashlib.shake_256(size.to_bytes(8, "big")).digest(min(size, 1021) or 1)
     return (block * (size // len(block) + 1))[:size]
 
@@ -69,7 +69,7 @@ async def keys(store: BlobStore, after: ObjectKey | None = None) -> list[ObjectK
 
 
 def refused(kind: Kind) -> "pytest.RaisesExc[BlobError]":
-    """What is inside raises a BlobError of this kind."""
+    """Require that the block raises a BlobError of this kind."""
     return pytest.raises(BlobError, check=lambda error: error.kind is kind)
 
 
@@ -132,7 +132,7 @@ async def cancelled_while_it_waits_for_bytes(store: BlobStore, key: ObjectKey) -
 
 
 class BlobStoreContract:
-    """What every BlobStore promises. A backend adds a subclass with a `store` fixture, and nothing else.
+    """The promises of every BlobStore. A backend adds a subclass with a `store` fixture, and nothing else.
 
     After each case the store must hold exactly the objects that the case put and did not delete, and after these are
     deleted, nothing; and no task may be under way. A backend that can hold more than its `keys` show overrides
@@ -140,7 +140,7 @@ class BlobStoreContract:
     """
 
     async def residue(self, store: BlobStore) -> list[str]:
-        """All that the backend holds, by names of its own."""
+        """Return everything in the backend, by the backend's names."""
         return [key.value for key in await keys(store)]
 
     @pytest.fixture(autouse=True)
@@ -150,7 +150,7 @@ class BlobStoreContract:
 
     @asynccontextmanager
     async def leaving_nothing(self, store: BlobStore) -> AsyncIterator[None]:
-        """A case goes inside."""
+        """A context manager around each case."""
         self.alive: set[ObjectKey] = set()
         await self.expect_no_residue(store, "before the case")
         async with no_task_left():
@@ -228,7 +228,7 @@ class BlobStoreContract:
         assert await store.stat(key) == Stored(len(first))
         assert await read(store, key) == first
 
-    async def test_a_stat_tells_when_an_object_was_written_or_nothing(self, store: BlobStore) -> None:
+    async def test_stat_returns_the_time_of_the_write_or_none(self, store: BlobStore) -> None:
         before = datetime.now(UTC)
         key = await self.put(store, pattern(MIB + 1))
         after = datetime.now(UTC)
@@ -407,7 +407,7 @@ class BlobStoreContract:
 
     @pytest.mark.parametrize("before", [0, 300 * KIB, PART + 1])
     async def test_a_delete_during_a_put_and_one_after_it_leave_nothing(self, store: BlobStore, before: int) -> None:
-        """As the reaper does to an upload whose lease is over, while its slow writer still writes."""
+        """As the reaper does after a lease has expired, while the slow writer still writes."""
         stuck, going_on = asyncio.Event(), asyncio.Event()
 
         async def source() -> AsyncIterator[bytes]:
@@ -462,7 +462,7 @@ class BlobStoreContract:
         between = ObjectKey(f"{int(made[9].value, 16) + 1:032x}")
         assert await keys(store, between) == made[10:]
 
-    async def test_keys_that_begin_alike_are_told_apart(self, store: BlobStore) -> None:
+    async def test_keys_with_a_common_prefix_are_distinct(self, store: BlobStore) -> None:
         for key in CHOSEN:
             await self.put(store, key.value.encode(), key)
         for key in CHOSEN:
@@ -474,7 +474,7 @@ class BlobStoreContract:
         assert await keys(store) == [key for key in CHOSEN if key not in gone]
 
     async def test_a_list_goes_on_inside_a_folder(self, store: BlobStore) -> None:
-        """Behind each key, and behind those that are not there."""
+        """After each key, and after keys that do not exist."""
         for key in reversed(CHOSEN):
             await self.put(store, b"", key)
         for position, key in enumerate(CHOSEN):

@@ -13,7 +13,7 @@ from tests.contracts.proof import caught_by
 
 @caught_by(LayerContract.test_no_two_puts_share_a_key)
 class RepeatsPuts(BlobStoreLayer):
-    """A put that failed is made again, with its bytes, and with its key."""
+    """Repeats a failed put with the same bytes and key."""
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         kept = [chunk async for chunk in chunks]

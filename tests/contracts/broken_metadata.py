@@ -929,7 +929,7 @@ class HoldsClaimsAgainstTheNextDelete(Tampered):
                 self._rows.set(key, (_Claimed(row.garbage, claims[row.garbage.location]), due_at))
 
 
-@caught_by(MetadataContract.test_the_backlog_is_told_for_each_backend)
+@caught_by(MetadataContract.test_the_backlog_is_counted_for_each_backend)
 class CountsWhatIsDueAlone(Tampered):
     """What waits for its grace to end takes up space too."""
 

@@ -109,7 +109,7 @@ class SharesItsBuffer(MemoryBlobStore):
             yield refilled(b"".join([chunk async for chunk in chunks]))
 
 
-@caught_by(BlobStoreContract.test_a_stat_tells_when_an_object_was_written_or_nothing)
+@caught_by(BlobStoreContract.test_stat_returns_the_time_of_the_write_or_none)
 class TellsLocalTime(MemoryBlobStore):
     """The time of another zone, taken for UTC."""
 
@@ -118,7 +118,7 @@ class TellsLocalTime(MemoryBlobStore):
         return Stored(found.size, self._written[key] + timedelta(hours=1))
 
 
-@caught_by(BlobStoreContract.test_a_stat_tells_when_an_object_was_written_or_nothing)
+@caught_by(BlobStoreContract.test_stat_returns_the_time_of_the_write_or_none)
 class TellsAccessTimes(MemoryBlobStore):
     """When it was looked at last."""
 
@@ -544,7 +544,7 @@ class KeepsThePlacesOfItsLists(MemoryBlobStore):
         self.free += 1
 
 
-@caught_by(BlobStoreContract.test_keys_that_begin_alike_are_told_apart)
+@caught_by(BlobStoreContract.test_keys_with_a_common_prefix_are_distinct)
 class CutsNamesShort(MemoryBlobStore):
     """A column, or a disk, that keeps half of a name: keys at random differ in it."""
 
@@ -561,7 +561,7 @@ class CutsNamesShort(MemoryBlobStore):
         await super().delete(self._cut(key))
 
 
-@caught_by(BlobStoreContract.test_keys_that_begin_alike_are_told_apart)
+@caught_by(BlobStoreContract.test_keys_with_a_common_prefix_are_distinct)
 class SwapsFolders(FilesystemBlobStore):
     """Objects of two folders lie in each other's: they can be read, but the list is out of order."""
 

@@ -1,4 +1,4 @@
-"""Oddities of real FTP servers and of the networks before them, by what they look like. Each is one line."""
+"""Oddities of real FTP servers and networks, one line each."""
 
 import re
 import socket
@@ -10,22 +10,22 @@ STAY_OPEN = ExitStack()  # sockets, for as long as the process
 
 
 def says(command: str, answer: str, usual: str = "") -> Oddity:
-    """Another reply to a command, where the usual one begins like this."""
+    """Replace the reply to a command if the usual one has this prefix."""
     return lambda asked, reply: answer if asked.command == command and reply.startswith(usual) else reply
 
 
 def rewrites(command: str, pattern: str, replacement: str) -> Oddity:
-    """Another wording of the replies to commands."""
+    """Change the wording of replies."""
     return lambda asked, reply: re.sub(pattern, replacement, reply) if re.fullmatch(command, asked.command) else reply
 
 
 def port(command: str, number: int) -> Oddity:
-    """Another port than that on which the server waits."""
+    """Reply with another port than that of the server."""
     return rewrites(command, r"\d+(?=\|\))", str(number))
 
 
 def of_an_empty_folder(answer: str) -> Oddity:
-    """Another reply to NLST if there is nothing to list."""
+    """Change the reply to NLST for an empty folder."""
 
     def odd(asked: Asked, reply: str) -> Answer:
         is_empty = asked.command == "NLST" and reply.startswith("1") and not asked.server.names(asked.path)
@@ -47,17 +47,17 @@ def append_replaces(asked: Asked, reply: str) -> Answer:
 
 
 def names_the_file(asked: Asked, reply: str) -> Answer:
-    """SIZE and MDTM say more than they are asked."""
+    """Add words to the replies to SIZE and MDTM."""
     return re.sub(r"^213 (.*)", rf"213 {asked.path}: \1 (in octets, or in UTC)", reply)
 
 
 def of_many_lines(asked: Asked, reply: str) -> Answer:
-    """Lines before the one that counts: with a code, another code, and none."""
+    """Add lines before the final one: with the code, another code, and none."""
     return f"{reply[:3]}-Note:\r\n199 is not the code of this reply, 17\r\n\r\n{reply}" if reply[3] == " " else reply
 
 
 def refused_port() -> int:
-    """A port on which nobody listens, and that nobody else gets."""
+    """Reserve a port on which no server listens."""
     held = STAY_OPEN.enter_context(socket.socket())
     held.bind(("127.0.0.1", 0))
     number: int = held.getsockname()[1]
@@ -65,7 +65,7 @@ def refused_port() -> int:
 
 
 def silent_port() -> int:
-    """A port that drops what is sent to it, like a firewall: its queue of connections is full."""
+    """Open a port that drops packets, like a firewall: its accept queue is full."""
     listener = STAY_OPEN.enter_context(socket.socket())
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)

@@ -1,4 +1,4 @@
-"""An FTP server in memory that replies as a test wants: with a script, or with the oddities of real servers."""
+"""An FTP server in memory with scripted replies, or the oddities of real servers."""
 
 import asyncio
 import posixpath
@@ -22,7 +22,7 @@ LONG_AGO = datetime(2023, 10, 27, 10, tzinfo=UTC)
 
 @dataclass
 class Asked:
-    """A command, and the `path` that it is about, from the root."""
+    """A command, with the absolute `path` of its argument."""
 
     server: "ScriptedServer"
     command: str
@@ -64,14 +64,14 @@ class ScriptedServer:
         return replace(CONFIG, port=self.port)
 
     def count(self, command: str) -> int:
-        """How often it was asked that."""
+        """Return how often a command was received."""
         return sum(line.split(" ")[0] == command for line in self.asked)
 
     def has_folder(self, path: str) -> bool:
         return path in self.folders or any(file.startswith(f"{path}/") for file in self.files)
 
     def names(self, folder: str) -> list[str]:
-        """What lies in a folder, files and folders."""
+        """Return the names in a folder."""
         start = f"{folder}/" if folder else ""
         inside = [path.removeprefix(start) for path in (*self.files, *self.folders) if path.startswith(start)]
         return sorted({path.partition("/")[0] for path in inside} - {""})
@@ -106,7 +106,7 @@ async def scripted(
 
 @contextmanager
 def odd_server(*oddities: Oddity) -> Iterator[ScriptedServer]:
-    """A server in a thread, so that its tasks are not among those of a test."""
+    """Run a server in a thread, so that its tasks are not among those of a test."""
     script = ScriptedServer({}, {}, oddities=oddities)
     loop = asyncio.new_event_loop()
     serving = script.serving()
@@ -171,7 +171,7 @@ class _Session:
             line = (await self._reader.readline()).decode().rstrip()
 
     async def _listen(self) -> None:
-        """Anew each time: a client that has come, and left before its transfer, is not waited for."""
+        """Listen again each time, because a client may have disconnected before its transfer."""
         if self._passive is not None:
             self._passive.close()
         arrived = self._arrived = asyncio.Queue[Streams]()
@@ -247,7 +247,7 @@ class _Session:
     async def _transfer(
         self, command: str, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> str:
-        """Returns what is to be said at the end."""
+        """Return the final reply."""
         try:
             if command in ("STOR", "APPE"):
                 await self._take(path, reader, writer, append=command == "APPE")

@@ -1,4 +1,4 @@
-"""The contract of what is put around a `BlobStore`, beside that of `BlobStore` itself."""
+"""The contract of layers, in addition to that of `BlobStore`."""
 
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
@@ -16,7 +16,7 @@ CHUNKS = (b"first", b"second", b"third")
 
 
 class FailingPuts(MemoryBlobStore):
-    """A store whose puts fail after so many chunks, and that notes their keys."""
+    """A store whose puts fail after a number of chunks. Records their keys."""
 
     def __init__(self, kind: Kind, chunks: int) -> None:
         super().__init__()
@@ -33,12 +33,12 @@ class FailingPuts(MemoryBlobStore):
 
 
 class LayerContract:
-    """What all layers promise. A subclass has a fixture `around`, which puts one layer or more around a store."""
+    """The promises of all layers. A subclass has a fixture `around`, which puts one layer or more around a store."""
 
     @pytest.mark.parametrize("kind", [Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.ALREADY_EXISTS])
     @pytest.mark.parametrize("chunks", range(len(CHUNKS) + 1))
     async def test_no_two_puts_share_a_key(self, around: MakeLayer, kind: Kind, chunks: int) -> None:
-        """What a put that failed has sent can land after its repetition, and take away what that has stored."""
+        """Requests of a failed put can arrive after its repetition, and would delete the new object."""
         failing = FailingPuts(kind, chunks)
         store = around(failing)
         given = [ObjectKey.random() for _ in range(2)]

@@ -1,4 +1,4 @@
-"""What a case may leave behind it in the event loop: nothing."""
+"""A check that a case leaves no tasks in the event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ TURNS = 10  # of the event loop, for what is just closing
 
 @asynccontextmanager
 async def no_task_left() -> AsyncIterator[None]:
-    """See that what is done inside leaves no task under way."""
+    """Require that the block leaves no pending task."""
     before = _others()
     yield
     for _ in range(TURNS):
@@ -19,5 +19,5 @@ async def no_task_left() -> AsyncIterator[None]:
 
 
 def _others() -> set["asyncio.Task[Any]"]:
-    """The tasks beside this one."""
+    """Return all tasks except the current one."""
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}

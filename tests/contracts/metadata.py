@@ -48,7 +48,7 @@ BESIDE_DELIMITERS = [
 
 
 class Metadata(UnitOfWorkFactory, Protocol):
-    """What the contract is of: units of work, and `blobs` for readers outside them."""
+    """The adapter under test: units of work, and `blobs` for readers outside them."""
 
     blobs: BlobReader
 
@@ -63,11 +63,11 @@ class Metadata(UnitOfWorkFactory, Protocol):
 
 
 class Fault(Exception):
-    """Something else went wrong inside a unit of work."""
+    """An unrelated error inside a unit of work."""
 
 
 def blob(blob_id: str = "k5", *, size: int = 12, content_type: str = "text/plain") -> Blob:
-    """A version of a blob; no two are at one location. The database has its own time for it."""
+    """Return a version of a blob with a location of its own. Its time is not that of the database."""
     location = Location("fs", ObjectKey.random())
     created_at = datetime(2023, 10, 27, 10, tzinfo=UTC)
     return Blob(BlobId(blob_id), location, size, Digest(size.to_bytes(32, "big")), content_type, created_at)
@@ -78,7 +78,7 @@ def location(backend: str = "fs") -> Location:
 
 
 def storage(backend: str = "fs", interval: timedelta = LONG) -> KnownStorage:
-    """A storage with markers that no other has."""
+    """Return a storage with unique markers."""
     return KnownStorage(backend, ObjectKey.random(), ObjectKey.random(), interval)
 
 
@@ -123,14 +123,14 @@ async def remove(metadata: Metadata, blob_id: BlobId, precondition: Precondition
 
 
 async def outcomes(*racing: object) -> list[object]:
-    """What each came to: its result, or the kind of its error."""
+    """Return the result of each, or the kind of its error."""
     ended = await asyncio.gather(*racing, return_exceptions=True)  # type: ignore[call-overload]
     return [outcome.kind if isinstance(outcome, BlobError) else outcome for outcome in ended]
 
 
 @dataclass(frozen=True)
 class There:
-    """What is there before a unit changes it."""
+    """The rows that exist before a unit changes them."""
 
     old: Blob
     gone: Blob
@@ -143,7 +143,7 @@ class There:
 
 
 def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[object]]]:
-    """One of each kind that a unit can make, in the order in which they are to be made."""
+    """Return one change of each kind, in the order in which to make them."""
     return [
         lambda: work.blobs.put(blob("new"), CREATE_ONLY),
         lambda: work.blobs.put(blob("old", size=2), ANY),
@@ -166,7 +166,7 @@ def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[objec
 
 
 async def without_a_commit(work: UnitOfWork) -> None:
-    """Its end is reached."""
+    """Return without a commit."""
 
 
 async def by_a_fault(work: UnitOfWork) -> None:
@@ -189,13 +189,13 @@ LEFT = [without_a_commit, by_a_fault, by_a_refusal, by_a_cancellation]
 
 
 class MetadataContract:
-    """What every metadata adapter promises. An adapter adds a subclass with a fixture `metadata`: an empty one.
+    """The promises of every metadata adapter. An adapter adds a subclass with a fixture `metadata`: an empty one.
 
     And `now`. No task may be under way after a case. An adapter whose tables can be looked into overrides `rows`.
     """
 
     async def rows(self, metadata: Metadata) -> list[str]:
-        """All that the tables hold, in any words that differ if they do."""
+        """Return the content of all tables, in any form that differs if the content does."""
         return []
 
     @pytest.fixture(autouse=True)
@@ -241,7 +241,7 @@ class MetadataContract:
     # Times
 
     async def now(self, metadata: Metadata) -> datetime:
-        """The time by the clock of the database."""
+        """Return the time by the database's clock."""
         raise NotImplementedError
 
     async def test_a_blob_has_the_time_of_the_database(self, metadata: Metadata) -> None:
@@ -883,7 +883,7 @@ class MetadataContract:
         assert [backlog.garbage for backlog in await metadata.backlog()] == [0]
 
     async def test_what_is_claimed_cannot_be_held(self, metadata: Metadata) -> None:
-        """Its object may be deleted already."""
+        """The object may be deleted already."""
         garbage = await self.discard(metadata, NOW)
         assert await self.claim(metadata, lease=NOW) == [garbage]
         assert not await self.hold(metadata, garbage.location.key, LONG)
@@ -929,7 +929,7 @@ class MetadataContract:
         [backlog] = await metadata.backlog()
         assert LONG <= backlog.overdue < 2 * LONG
 
-    async def test_the_backlog_is_told_for_each_backend(self, metadata: Metadata) -> None:
+    async def test_the_backlog_is_counted_for_each_backend(self, metadata: Metadata) -> None:
         assert await metadata.backlog() == []
         for after in (-LONG, -3 * LONG, LONG):
             await self.discard(metadata, after, "fs")
@@ -957,7 +957,7 @@ class MetadataContract:
     async def expect_shared_out(
         self, metadata: Metadata, take: Callable[[UnitOfWork], Awaitable[Sequence[ObjectKey]]], all_of: set[ObjectKey]
     ) -> None:
-        """Units that take at the same time, one of them not committed yet, are never given the same."""
+        """Concurrent units never claim the same objects, even before the first commits."""
 
         async def other() -> Sequence[ObjectKey]:
             async with metadata() as work:

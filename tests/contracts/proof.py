@@ -1,4 +1,4 @@
-"""What it takes to prove a suite: adapters broken on purpose, each with the case that is to catch it."""
+"""Proof of the suites: adapters broken on purpose, each with the case that catches it."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import product
@@ -29,12 +29,12 @@ def caught_by(case: Case) -> Callable[[type[T]], type[T]]:
 
 
 def broken(module: ModuleType) -> list[Any]:
-    """The broken adapters of a module, as parameters whose ids name the fault and the case."""
+    """Return the broken adapters of a module, as parameters whose ids name the fault and the case."""
     return [pytest.param(adapter, case, id=f"{adapter.__name__} - {name_of(case)}") for adapter, case in _of(module)]
 
 
 def cases(module: ModuleType) -> list[Any]:
-    """The cases that catch them, each once."""
+    """Return the cases that catch the broken adapters, each once."""
     return [pytest.param(case, id=name_of(case)) for case in dict.fromkeys(case for _, case in _of(module))]
 
 
@@ -43,12 +43,12 @@ def _of(module: ModuleType) -> list[tuple[type[object], Case]]:
 
 
 def cases_of(suite: type[object]) -> set[str]:
-    """All cases of a suite."""
+    """Return all cases of a suite."""
     return {name for name in vars(suite) if name.startswith("test_")}
 
 
 def arguments_of(case: Case) -> Iterator[dict[str, Any]]:
-    """All that a case is parametrized with, as pytest would call it."""
+    """Return all combinations of parameters of a case, as in pytest."""
     marks = [mark for mark in getattr(case, "pytestmark", []) if mark.name == "parametrize"]
     for row in product(*(_settings(mark) for mark in marks)):
         yield {name: value for setting in row for name, value in setting.items()}

@@ -76,7 +76,7 @@ class DatabaseStoreContract(BackendContract):
         assert await keys(store) == [key]
         await store.delete(key)
 
-    async def test_when_chunks_of_before_were_written_is_not_told(self, store: BlobStore) -> None:
+    async def test_old_chunks_have_no_time(self, store: BlobStore) -> None:
         key = ObjectKey.random()
         await self.put(store, b"x", key)
 

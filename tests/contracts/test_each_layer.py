@@ -134,7 +134,7 @@ class TestDeadlines:
 
         store = TimeoutLayer(Patience(hang), 0.01)
         for operation in operations(store).values():
-            with pytest.raises(TimedOut, match=r"did not answer within 0.01 seconds"):
+            with pytest.raises(TimedOut, match=r"did not respond within 0.01 seconds"):
                 await operation()
 
     async def test_each_chunk_that_is_read_has_one(self) -> None:
@@ -176,7 +176,7 @@ class TestDeadlines:
             with refused(Kind.TIMEOUT):
                 await TimeoutLayer(NeverDone(), 0.01).put(KEY, failing())
 
-    async def test_a_store_that_overhears_it_is_told_again(self) -> None:
+    async def test_a_store_that_suppresses_it_is_cancelled_again(self) -> None:
         class Deaf(MemoryBlobStore):
             async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
                 with suppress(asyncio.CancelledError):

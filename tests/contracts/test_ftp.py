@@ -52,7 +52,7 @@ async def as_user(config: FtpConfig, *commands: str) -> None:
     ftp = await FtpConnection(config, config.tls_context(), FtpFeatures(config.passive)).open(make_base=False)
     for command in commands:
         await ftp.ask(command, "200", "250")
-    ftp.part()
+    ftp.disconnect()
 
 
 class FtpContract(BackendContract):
@@ -159,7 +159,7 @@ class TestOtherWaysToConnect:
                 await FtpBlobStore(config_of(vsftpd_server, ca_file=path)).__aenter__()
 
     @pytest.mark.parametrize("change", [{"password": "wrong"}, {"user": "nobody-there"}, {"tls": "none"}])
-    async def test_who_is_not_let_in_is_told(self, vsftpd_server: FtpServer, change: dict[str, Any]) -> None:
+    async def test_a_failed_login_names_its_reason(self, vsftpd_server: FtpServer, change: dict[str, Any]) -> None:
         async with FtpBlobStore(config_of(vsftpd_server, **change)) as store:
             with pytest.raises(BlobError, match="Are FTP_USER, FTP_PASSWORD and FTP_TLS right"):
                 await store.check()
@@ -221,7 +221,7 @@ class TestServersThatFail:
     async def test_one_that_does_not_answer(self) -> None:
         for silent in ("(greeting)", "PASS"):
             async with scripted({silent: [SAY_NOTHING]}) as server:
-                await self.expect(server, Kind.TIMEOUT, "did not answer in time", timeout=0.05)
+                await self.expect(server, Kind.TIMEOUT, "did not respond in time", timeout=0.05)
 
     async def test_one_that_hangs_up(self) -> None:
         for last in ("(greeting)", "USER"):
@@ -396,7 +396,7 @@ class TestTimes:
             ("213 Friday", None),
         ],
     )
-    async def test_a_time_is_told_in_utc_or_not_at_all(self, answer: str, time: datetime | None) -> None:
+    async def test_times_are_in_utc_or_none(self, answer: str, time: datetime | None) -> None:
         async with scripted({"MDTM": [answer]}, {PATH: b"x"}) as server, store_on(server) as store:
             assert (await store.stat(KEY)).modified_at == time
             assert await read(store, KEY) == b"x"

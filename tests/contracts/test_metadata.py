@@ -293,7 +293,7 @@ class TestSqlite(DatabaseContract):
         with pytest.raises(BlobError, match=rf"There is no folder {tmp_path}/missing\. Create it"):
             await SqliteDatabase(SqliteConfig(tmp_path / "missing" / "metadata.db")).__aenter__()
 
-    async def test_a_writer_that_waits_too_long_is_told(self, tmp_path: Path) -> None:
+    async def test_a_writer_that_waits_too_long_times_out(self, tmp_path: Path) -> None:
         async with SqliteDatabase(SqliteConfig(tmp_path / "metadata.db", timeout=0.05)) as database:
             metadata = SqlMetadata(database)
             async with metadata() as work:
@@ -608,7 +608,7 @@ class TestMariadb(ServerContract):
                 await metadata.blobs.get(BlobId("b"))
             assert await metadata.blobs.get(first.id) == first
 
-    async def test_a_deadlock_is_told_to_one_and_nothing_of_it_is_committed(self, metadata: Metadata) -> None:
+    async def test_a_deadlock_rolls_back_one_of_two(self, metadata: Metadata) -> None:
         async def both(first: str, second: str, mine: asyncio.Event, theirs: asyncio.Event) -> None:
             async with metadata() as work:
                 await work.blobs.put(blob(first, content_type=first), ANY)
@@ -783,6 +783,6 @@ class TestUnreachableMariadb:
         hung_up = asyncio.Event()
         async with await asyncio.start_server(speak_mysql, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            with pytest.raises(BlobError, match=r"not MariaDB, but calls itself 8\.4\.0\. Only MariaDB"):
+            with pytest.raises(BlobError, match=r"not MariaDB, but 8\.4\.0\. Only MariaDB"):
                 await MariadbDatabase(MariadbConfig(f"mariadb://u:p@127.0.0.1:{port}/d")).__aenter__()
             await hung_up.wait()

@@ -79,7 +79,7 @@ class TestSlowClients:
                 assert await read(store, KEY) == b"0123"
             assert await read(store, KEY) == b"0123"
 
-    async def test_readers_of_what_is_gone_are_told(self) -> None:
+    async def test_readers_of_deleted_objects_fail(self) -> None:
         store = bounded(OneTransfer())
         await store.put(KEY, each([b"0123"]))
         await store.put(OTHER, each([b"x"]))

@@ -161,6 +161,6 @@ def test_only_the_first_connection_of_a_start_may_create_it(path: Path) -> None:
     file = SqliteFile(path, Opening.MIGRATE)
     assert file.address.endswith("?mode=rwc")
     path.touch()
-    file.hold()
+    file.record_identity()
     assert file.address.endswith("?mode=rw")
     assert SqliteFile(path, Opening.REQUIRE).address.endswith("?mode=rw")

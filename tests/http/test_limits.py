@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from entrypoints.server.sockets import that_fit
+from entrypoints.server.sockets import max_connections
 from tests.http.server import DRIVEBAY, PATIENCE, Server
 from tests.http.test_stopping import begin_slowly
 from tests.http.wire import AUTH, Answer, answer, ask_once, get, put, request
@@ -151,4 +151,4 @@ def test_a_start_with_too_few_files_for_any_connection_fails(tmp_path: Path) -> 
     ],
 )
 def test_connections_that_fit(files: int, most: int, requests: int, fitting: int) -> None:
-    assert that_fit(files, most, requests) == fitting
+    assert max_connections(files, most, requests) == fitting

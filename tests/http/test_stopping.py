@@ -97,7 +97,7 @@ def test_what_does_not_end_in_time_is_cut_off_and_cleaned_up(tmp_path: Path) -> 
             assert server.stop() == 0
             assert connection.recv(100) == b""
         assert server.left() | {"garbage": 0} == {"files": 0, "blobs": 0, "uploads": 0, "garbage": 0}
-        assert "requests that did not end in time are cut off" in {line["event"] for line in server.log()}
+        assert "requests that did not end in time are aborted" in {line["event"] for line in server.log()}
         assert "did not stop in time" not in server.errors()
 
 

@@ -17,7 +17,7 @@ FROZEN = [sys.executable, "-m", "tests.http.frozen", "serve"]
 
 def pauses(server: Server) -> list[float]:
     """How long each worker that has died was not replaced."""
-    return [line["pause"] for line in server.log() if line["event"] == "a worker has ended unasked"]
+    return [line["pause"] for line in server.log() if line["event"] == "a worker has ended unexpectedly"]
 
 
 def replace(server: Server, *workers: int) -> None:

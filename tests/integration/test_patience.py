@@ -47,7 +47,7 @@ async def test_no_more_often_than_is_set() -> None:
 
 async def test_a_server_that_is_silent_is_waited_for_as_long_as_is_set() -> None:
     async with scripted({"PASS": [SAY_NOTHING]}) as server, storage_on(server, STORAGE_TIMEOUT="0.05") as store:
-        with pytest.raises(BlobError, match=r"did not answer within 0\.05 seconds"):
+        with pytest.raises(BlobError, match=r"did not respond within 0\.05 seconds"):
             await store.stat(KEY)
 
 

@@ -34,7 +34,7 @@ async def main():
     logging.getLogger("library").warning("outside")
 
 logs.configure()
-set_on_retry_hooks([logs.tell_of_retry])
+set_on_retry_hooks([logs.on_retry])
 asyncio.run(main())
 """
 

@@ -93,12 +93,12 @@ class FtpFiles(Objects):
         await ftp.make_folder(key[:2])
         await ftp.delete(f"{key[:2]}/{key}")
         await ftp.store(f"{key[:2]}/{key}", each([data]))
-        ftp.part()
+        ftp.disconnect()
 
     async def remove(self, key: str) -> None:
         ftp = await self._log_in()
         assert await ftp.delete(f"{key[:2]}/{key}")
-        ftp.part()
+        ftp.disconnect()
 
     async def _log_in(self) -> FtpConnection:
         features = FtpFeatures(self._config.passive)

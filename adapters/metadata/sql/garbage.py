@@ -26,7 +26,7 @@ class SqlGarbage(GarbageRepository):
         return await self._run(_claim_garbage, backend, limit, lease)
 
     async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
-        await self._run(_note_deletes, garbage, again_after)
+        await self._run(_record_deletes, garbage, again_after)
 
 
 def _insert_garbage(connection: Connection, garbage: Garbage, after: timedelta) -> None:
@@ -60,19 +60,19 @@ def _claim_garbage(connection: Connection, backend: str, limit: int, lease: time
         lasting = [lease // MICROSECOND * 2**claims for claims in range(DOUBLINGS + 1)]
         doubled = sa.case(dict(enumerate(lasting)), value=GARBAGE.c.claims, else_=lasting[-1])
         claimed = {"due_at": DatabaseNow() + sa.cast(doubled, sa.BigInteger), "claims": GARBAGE.c.claims + 1}
-        connection.execute(sa.update(GARBAGE).where(_are_of(found)).values(claimed))
+        connection.execute(sa.update(GARBAGE).where(_matching(found)).values(claimed))
     return found
 
 
-def _note_deletes(connection: Connection, garbage: Sequence[Garbage], again_after: timedelta) -> None:
+def _record_deletes(connection: Connection, garbage: Sequence[Garbage], again_after: timedelta) -> None:
     for deletes in {each.deletes for each in garbage}:
-        these = _are_of([each for each in garbage if each.deletes == deletes])
+        matching = _matching([each for each in garbage if each.deletes == deletes])
         if deletes > 1:
             left = {"deletes": deletes - 1, "claims": 0, "due_at": from_now(again_after)}
-            connection.execute(sa.update(GARBAGE).where(these).values(left))
+            connection.execute(sa.update(GARBAGE).where(matching).values(left))
         else:
-            connection.execute(sa.delete(GARBAGE).where(these))
+            connection.execute(sa.delete(GARBAGE).where(matching))
 
 
-def _are_of(garbage: Sequence[Garbage]) -> sa.ColumnElement[bool]:
+def _matching(garbage: Sequence[Garbage]) -> sa.ColumnElement[bool]:
     return GARBAGE.c.object_key.in_([each.location.key.value for each in garbage])

@@ -1,4 +1,4 @@
-"""Lists of blobs in SQL, by seeks in the index of the ids: their cost depends on the rows that they return only."""
+"""Lists of blobs in SQL, by seeks in the index of the ids: their cost depends only on the rows returned."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from application.ports.metadata import common_prefix
 from domain.blob import LAST, MAX_ID_BYTES, NEXT
 
 # Longer than any id: a text with this appended sorts after all ids that begin with the text.
-BEHIND_ALL = LAST * (MAX_ID_BYTES // 4 + 1)
+AFTER_ALL = LAST * (MAX_ID_BYTES // 4 + 1)
 
 BlobRow = Row[*tuple[Any, ...]]  # has the columns of the table, by name
 ID = BLOBS.c.id.type
@@ -24,7 +24,7 @@ ONE_BY_ONE: sa.Select[*tuple[Any, ...]] = (
 
 
 def between(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[BlobRow]:
-    return connection.execute(ONE_BY_ONE, {"start": start, "stop": stop or BEHIND_ALL, "limit": limit}).all()
+    return connection.execute(ONE_BY_ONE, {"start": start, "stop": stop or AFTER_ALL, "limit": limit}).all()
 
 
 def rolled_up(
@@ -32,7 +32,7 @@ def rolled_up(
 ) -> Sequence[BlobRow | str]:
     if connection.dialect.name == "mariadb":
         return _in_mariadb(connection, start, stop, limit, prefix, delimiter)
-    values = {"start": start, "stop": stop or BEHIND_ALL, "limit": limit, "prefix": prefix, "delimiter": delimiter}
+    values = {"start": start, "stop": stop or AFTER_ALL, "limit": limit, "prefix": prefix, "delimiter": delimiter}
     found = connection.execute(ROLLED_UP, values)
     return [common_prefix(row.found, prefix, delimiter) or row for row in found]
 
@@ -53,7 +53,7 @@ def _in_mariadb(
             common = common_prefix(row.id, prefix, delimiter)
             found.append(common or row)
             # After an id without a common prefix, others may follow; after one with it, many may share it.
-            start, wanted = (row.id + NEXT, 2 * wanted) if common is None else (common + BEHIND_ALL, 1)
+            start, wanted = (row.id + NEXT, 2 * wanted) if common is None else (common + AFTER_ALL, 1)
         if not more:
             break
     return found
@@ -71,12 +71,12 @@ def _position(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
     return Position(sa.func.substr(blob_id, sa.func.length(PREFIX) + 1), DELIMITER)
 
 
-def _behind(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+def _after(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
     """Return a text after all ids with the common prefix of this one; or after this one, if it has none."""
     end = sa.func.length(PREFIX) + _position(blob_id) - 1 + sa.func.length(DELIMITER)
     common = sa.func.substr(blob_id, 1, end, type_=ID)
     return sa.case(
-        (_position(blob_id) > 0, common.concat(sa.literal(BEHIND_ALL, ID))),
+        (_position(blob_id) > 0, common.concat(sa.literal(AFTER_ALL, ID))),
         else_=blob_id.concat(sa.literal(NEXT, ID)),
     )
 
@@ -87,7 +87,7 @@ def _rolled_up() -> sa.Select[*tuple[Any, ...]]:
     A row has the id found and, unless it has a common prefix, the columns of its blob.
     """
     first = sa.select(_seek(START).label("found"), sa.literal(1).label("number")).cte("seeks", recursive=True)
-    following = sa.select(_seek(_behind(first.c.found)), first.c.number + 1)
+    following = sa.select(_seek(_after(first.c.found)), first.c.number + 1)
     seeks = first.union_all(following.where(first.c.found.is_not(None), first.c.number < LIMIT))
     shown = sa.case((_position(seeks.c.found) == 0, seeks.c.found))
     rows = sa.select(BLOBS, seeks.c.found).select_from(seeks.outerjoin(BLOBS, BLOBS.c.id == shown))

@@ -1,4 +1,4 @@
-"""Queries over all tables: the backlog of each backend, and which of the given keys are still named."""
+"""Queries over all tables: the backlog of each backend, and the keys that a row still references."""
 
 from collections.abc import Sequence, Set
 from typing import Any
@@ -38,7 +38,7 @@ def _figures(table: sa.Table, **figures: sa.ColumnElement[int]) -> sa.Select[*tu
 
 
 def named(connection: Connection, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
-    """Look into all tables in one statement, which has one snapshot in every dialect."""
+    """Query all tables in one statement, which uses one snapshot in every dialect."""
     wanted = [key.value for key in keys]
     markers = (STORAGES.c.identity, STORAGES.c.epoch, STORAGES.c.next_epoch, STORAGES.c.former)
     columns = [*(table.c.object_key for table in (BLOBS, UPLOADS, GARBAGE)), *markers]

@@ -1,4 +1,4 @@
-"""Storages that a SQL database knows, by their markers."""
+"""Storages registered in a SQL database, by their markers."""
 
 from typing import Any
 

@@ -30,7 +30,7 @@ class SqlUnitOfWork(UnitOfWork):
 
 
 class SqlMetadata(UnitOfWorkFactory):
-    """The metadata in a database: `blobs` for readers, and a factory of units of work. To be entered before use."""
+    """The metadata in a database: `blobs` for readers, and a factory of units of work. Enter the context before use."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,7 +1,7 @@
-"""The history of the tables, as Alembic revisions, and the way to the newest.
+"""Migrations of the tables, as Alembic revisions.
 
-MariaDB commits each change of a table by itself. So that a start that was killed between two can be repeated, so can
-every statement of a revision: IF NOT EXISTS.
+MariaDB commits each change of a table separately. So every statement of a revision can be repeated (IF NOT EXISTS), in
+case the process was killed between two.
 """
 
 from io import StringIO
@@ -20,14 +20,14 @@ HEAD = "0007"
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables to HEAD, in the caller's transaction. The caller keeps other processes from doing the same.
+    """Migrate the tables to HEAD, in the caller's transaction. The caller holds a lock against other processes.
 
-    Raises UNAVAILABLE if the tables are those of a newer Drivebay.
+    Raises UNAVAILABLE if the tables belong to a newer Drivebay.
     """
     if revision(connection) == HEAD:
         return
     revisions(connection)
-    # Only now: it takes longer to import than all else that a start does.
+    # Imported only where it is used: it takes longer than the rest of a start.
     from alembic import command
 
     command.upgrade(_config(connection=connection), HEAD)
@@ -46,7 +46,7 @@ def require(connection: Connection) -> None:
 
 
 def revision(connection: Connection) -> str | None:
-    """The revision that the tables have, or None where there are no tables."""
+    """Return the revision of the tables, or None if there are none."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
@@ -54,7 +54,7 @@ def revision(connection: Connection) -> str | None:
 
 
 def revisions(connection: Connection) -> Revisions:
-    """The revision that the tables have, and all that are known. Raises UNAVAILABLE if they are a newer Drivebay's."""
+    """Return the revision of the tables, and all revisions. Raises UNAVAILABLE if a newer Drivebay made the tables."""
     found = Revisions(revision(connection), _known())
     if found.current not in (None, *(each.name for each in found.known)):
         detail = (
@@ -66,10 +66,10 @@ def revisions(connection: Connection) -> Revisions:
 
 
 def sql(dialect: str, after: str | None) -> str:
-    """The statements from the revision `after`, or from nothing, to HEAD. Raises ValueError if there is none such."""
+    """Return the statements from the revision `after`, or from nothing, to HEAD. Raises ValueError if it is unknown."""
     names = [each.name for each in _known()]
     if after not in (None, *names):
-        raise ValueError(f"{after!r} is no revision. Those that are: {', '.join(names)}.")
+        raise ValueError(f"{after!r} is not a revision. Choose one of: {', '.join(names)}.")
     from alembic import command
 
     written = StringIO()
@@ -85,7 +85,7 @@ def _known() -> tuple[Revision, ...]:
 
 
 def _config(**attributes: Any) -> "Config":
-    """Alembic's, with what env.py needs."""
+    """Return the configuration of Alembic, with attributes for env.py."""
     from alembic.config import Config
 
     config = Config()

@@ -1,15 +1,13 @@
-"""The environment that Alembic runs. The connection, and the transaction around all of it, are the caller's.
-
-Or, offline, the statements are written."""
+"""Alembic's environment. Uses the caller's connection and transaction; offline, it writes the statements."""
 
 from alembic import context
 
 from adapters.sql.tables import METADATA
 
-given = context.config.attributes
+attributes = context.config.attributes
 if context.is_offline_mode():
-    context.configure(dialect_name=given["dialect"], output_buffer=given["written"], literal_binds=True)
+    context.configure(dialect_name=attributes["dialect"], output_buffer=attributes["written"], literal_binds=True)
 else:
-    context.configure(connection=given["connection"], target_metadata=METADATA)
+    context.configure(connection=attributes["connection"], target_metadata=METADATA)
 with context.begin_transaction():
     context.run_migrations()

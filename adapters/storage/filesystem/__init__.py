@@ -1,1 +1,1 @@
-"""Objects as files on a disk or a mounted file system."""
+"""Objects as files in a local or mounted file system."""

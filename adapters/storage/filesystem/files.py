@@ -1,4 +1,4 @@
-"""One file: being written, being read, being made durable. All of this blocks, and runs in threads."""
+"""Blocking file operations, to run in threads: write, read, make durable."""
 
 import os
 from collections.abc import Callable
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from domain.blob import ByteRange
 
-# Close to a MiB, and whole groups of three bytes, as base64 has them: their text is sent without being copied.
+# Close to a MiB, and a multiple of three bytes, so that base64 text is sent without a copy.
 CHUNK = 960 * 1024
-# Bytes between two syncs, so that the last one is short. On a disk that writes 1 MB/s, that of 5 GiB at once would take
-# more than an hour, in which the client gets nothing and may leave. On a fast disk no cost could be measured.
+# Bytes between two syncs, so that the last one is short. On a disk that writes 1 MB/s, one sync of 5 GiB would take
+# more than an hour without a response. On a fast disk the cost is not measurable.
 SYNC_EVERY = 64 * 1024**2
 
 
 class FileWriter:
-    """A new file under a name that is free. After any fault, `undo` clears up.
+    """A writer for a new file. After any error, call `undo`.
 
-    `make_folder` makes the folder for it, durably. `verify` raises if the file does not lie where it should after all.
+    `make_folder` creates its folder durably. `verify` raises if the file is not in the storage's folder after all.
     """
 
     def __init__(self, path: str, make_folder: Callable[[str], None], verify: Callable[[], None]) -> None:
@@ -28,22 +28,22 @@ class FileWriter:
         self._verify = verify
         self._file: int | None = None
         self._created = False
-        self._gathered = bytearray()  # one buffer: small chunks of their own would take many times their bytes
+        self._buffer = bytearray()  # one buffer: many small chunks would take a multiple of their size
         self._unsynced = 0
 
     def gather(self, chunk: bytes) -> int:
-        """Keep a chunk for the next write, and return how many bytes wait for it. Does not block."""
-        self._gathered += chunk
-        return len(self._gathered)
+        """Buffer a chunk, and return the size of the buffer in bytes. Does not block."""
+        self._buffer += chunk
+        return len(self._buffer)
 
     def write(self) -> None:
-        """Write what was gathered, and sync now and then. Raises FileExistsError if the name is taken."""
+        """Write the buffer, and sync every `SYNC_EVERY` bytes. Raises FileExistsError if the name is taken."""
         if self._file is None:
             self._make_folder(self._folder)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._created = True
-        rest = memoryview(self._gathered)
-        self._gathered = bytearray()
+        rest = memoryview(self._buffer)
+        self._buffer = bytearray()
         self.size += len(rest)
         self._unsynced += len(rest)
         while rest:
@@ -53,18 +53,18 @@ class FileWriter:
             os.fdatasync(self._file)  # if it fails, the put does: see `finish`
 
     def finish(self) -> None:
-        """Write the rest, and see to it that file and name outlast a power cut."""
+        """Write the rest, and make the file and its name durable."""
         self.write()
         assert self._file is not None
-        # An fsync that failed is never tried again: the kernel may have dropped the pages (LWN 752063).
+        # Never repeat an fsync that failed: the kernel may have dropped the pages (LWN 752063).
         os.fsync(self._file)
         self._close()
         fsync_folder(self._folder)
         self._verify()
 
     def undo(self) -> None:
-        """Remove the file, if it was made here."""
-        with suppress(OSError):  # what is left now is found by the reaper
+        """Remove the file, if this writer has created it."""
+        with suppress(OSError):  # the reaper deletes what remains
             self._close()
         if self._created:
             with suppress(OSError):
@@ -77,7 +77,7 @@ class FileWriter:
 
 
 class FileReader:
-    """A file, or a range of it, from `open` on. It closes itself with its last chunk; `close` does so earlier."""
+    """A reader for a file or a range of it. Closes the file after the last chunk; `close` does so earlier."""
 
     def __init__(self, path: str, byte_range: ByteRange | None) -> None:
         self._path = path
@@ -91,16 +91,16 @@ class FileReader:
         return self._file is not None
 
     def open(self) -> bytes:
-        """The first chunk: of a small file, all of it. Raises RANGE_NOT_SATISFIABLE."""
+        """Open the file, and return the first chunk. Raises RANGE_NOT_SATISFIABLE."""
         self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         self._stop = os.fstat(self._file).st_size
         if self._range is not None:
-            part = self._range.within(self._stop)
-            self._position, self._stop = part.start, part.stop
+            found = self._range.within(self._stop)
+            self._position, self._stop = found.start, found.stop
         return self.read()
 
     def read(self) -> bytes:
-        """The next chunk; an empty one at the end."""
+        """Return the next chunk; an empty one at the end."""
         if self._file is None:
             return b""
         chunk = os.pread(self._file, min(CHUNK, self._stop - self._position), self._position)
@@ -116,13 +116,13 @@ class FileReader:
 
 
 def unlink_durably(path: str) -> None:
-    """Remove a file for good: a power cut does not bring it back."""
+    """Remove a file durably."""
     os.unlink(path)
     fsync_folder(os.path.dirname(path))
 
 
 def fsync_folder(folder: str | Path) -> None:
-    """Make durable which names a folder has."""
+    """Make the entries of a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Objects as files: one file an object, named by its key, in folders named by the key's first digits.
+"""Objects as files: one file per object, named by its key, in folders named by the key's first digits.
 
 A put creates the file exclusively under its final name, writes it, and makes it durable, folders included, before it
-returns. There are no temporary names and no renames: until the blob's row is committed, nobody knows the key.
+returns. There are no temporary names and no renames, because no row names the key until the put has returned.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class FilesystemBlobStore(BlobStore):
-    """Objects as files. To be entered before use.
+    """Objects as files. Enter the context before use.
 
-    `check` makes the folder if only the folder itself is missing, and tries whether it takes a write.
+    `check` creates the folder if its parent exists, and tests a write.
     """
 
     def __init__(self, config: FilesystemConfig) -> None:
@@ -57,19 +57,19 @@ class FilesystemBlobStore(BlobStore):
         await self.run("check", self._prepare)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        writing = FileWriter(self.path(key), self._make_shard, self._refuse_another_folder)
+        writer = FileWriter(self.path(key), self._make_shard, self._require_same_folder)
         try:
             async for chunk in chunks:
-                if writing.gather(chunk) >= CHUNK:
-                    await self.run("put", writing.write)
-            await self.run("put", writing.finish)
+                if writer.gather(chunk) >= CHUNK:
+                    await self.run("put", writer.write)
+            await self.run("put", writer.finish)
         except BaseException:
-            await self._threads.run(writing.undo)
+            await self._threads.run(writer.undo)
             raise
-        return Stored(writing.size)
+        return Stored(writer.size)
 
-    def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> "_Reading":
-        return _Reading(self, key, byte_range)
+    def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> "_Read":
+        return _Read(self, key, byte_range)
 
     async def stat(self, key: ObjectKey) -> Stored:
         found = await self.run("stat", os.stat, self.path(key))
@@ -88,13 +88,13 @@ class FilesystemBlobStore(BlobStore):
                         yield ObjectKey(name)
 
     def path(self, key: ObjectKey) -> str:
-        """Where the object is, or would be."""
+        """Return the path of an object."""
         return f"{self._prefix}{key.value[:3]}/{key.value}"
 
     async def run(self, operation: str, function: Callable[[*Args], T], *args: *Args) -> T:
-        """Run a function that blocks in a thread, and say what went wrong in the port's words."""
+        """Run a blocking function in a thread, and translate each OSError into a BlobError."""
 
-        def translated() -> T:
+        def translate() -> T:
             try:
                 return function(*args)
             except OSError as error:
@@ -102,7 +102,7 @@ class FilesystemBlobStore(BlobStore):
                 reason = Reason.DENIED if error.errno in FORBIDDEN else None
                 raise error_class(kind)(detail, reason=reason) from error
 
-        return await self._threads.run(translated)
+        return await self._threads.run(translate)
 
     def _explain(self, error: OSError, operation: str) -> tuple[Kind, str]:
         if error.errno in DISK_FULL:
@@ -115,15 +115,15 @@ class FilesystemBlobStore(BlobStore):
         return Kind.UNAVAILABLE, f"The folder {self.base} can't be used: {error.strerror}.{hint}"
 
     def _is_the_same_folder(self) -> bool:
-        """Whether the folder is the one of the check: an unmounted disk must not look like one without objects."""
+        """Whether the folder is the one that `check` found: an unmounted disk must not look like an empty storage."""
         with suppress(OSError):
             return self._identity in (None, _identity(self.base))
         return False
 
-    def _refuse_another_folder(self) -> None:
-        """Nothing is written into the empty folder that a lost disk was mounted on."""
+    def _require_same_folder(self) -> None:
+        """Raise FileNotFoundError if the folder is only the empty mount point of a lost disk."""
         if not self._is_the_same_folder():
-            raise FileNotFoundError(errno.ENOENT, "the folder is not the one of the start; is its disk mounted?")
+            raise FileNotFoundError(errno.ENOENT, "the folder has changed since the start; is its disk mounted?")
 
     def _prepare(self) -> None:
         parent = self.base.absolute().parent
@@ -131,32 +131,29 @@ class FilesystemBlobStore(BlobStore):
             raise Unavailable(f"There is no folder {parent}. Create it.")
         with suppress(FileExistsError):
             self.base.mkdir(0o700)
-        fsync_folder(parent)  # whoever made it
+        fsync_folder(parent)  # another process may have created it
         with tempfile.TemporaryFile(dir=self.base) as probe:
-            probe.write(b"Does this folder take a write?")
+            probe.write(b"test")
             os.fsync(probe.fileno())
         self._identity = _identity(self.base)
 
     def _make_shard(self, shard: str) -> None:
-        """Make the folder `shard`, and make it durable, if this process has not seen to that before.
-
-        Another process may have made it, and may not have come to its fsync yet.
-        """
-        self._refuse_another_folder()
+        """Create the folder `shard` durably, once per process: another process may not have synced it yet."""
+        self._require_same_folder()
         if shard not in self._durable_shards or not os.path.isdir(shard):
             with suppress(FileExistsError):
                 os.mkdir(shard, 0o700)
             try:
                 fsync_folder(self.base)
             except OSError:
-                with suppress(OSError):  # it holds objects, so it is not new
+                with suppress(OSError):  # fails if it holds objects, and is not new
                     os.rmdir(shard)  # else the next fsync could succeed although this one has lost the folder
                 raise
             self._durable_shards.add(shard)
 
 
-class _Reading(AsyncIterator[bytes]):
-    """An object being read. A small one takes a single trip to a thread: opened, read and closed on entering."""
+class _Read(AsyncIterator[bytes]):
+    """A read in progress. A small object takes one call in a thread, which opens, reads and closes the file."""
 
     def __init__(self, store: FilesystemBlobStore, key: ObjectKey, byte_range: ByteRange | None) -> None:
         self._store = store

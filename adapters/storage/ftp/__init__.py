@@ -1,1 +1,1 @@
-"""Objects on an FTP server: the store, its pool of connections, and what one connection does."""
+"""Objects on an FTP server: the store, its connection pool, and the protocol."""

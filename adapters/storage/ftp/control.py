@@ -16,9 +16,9 @@ from adapters.storage.ftp.replies import COMPLETED, DONE, LOGGED_IN, NOT_AVAILAB
 from adapters.storage.progress import silent_deadline
 from domain.errors import BlobError, Kind, Reason, error_class
 
-LINES = 1000  # of one answer
-QUOTED = 500  # characters of a reply that an error repeats
-# By reply codes. Any other that was not expected is UNAVAILABLE.
+LINES = 1000  # of one reply
+QUOTED = 500  # characters of a reply in an error
+# By reply codes. Any other unexpected code is UNAVAILABLE.
 KINDS = {"452": Kind.NO_SPACE, "552": Kind.NO_SPACE}
 REASONS = {
     "430": Reason.LOGIN,
@@ -29,58 +29,58 @@ REASONS = {
     "502": Reason.UNSUPPORTED,
     "504": Reason.UNSUPPORTED,
 }
-CLOSING = "421"  # said at any time, and nothing after it
-# Some servers have no word of its own for one connection too many, and refuse the login.
+CLOSING = "421"  # may come at any time, and is the last reply
+# Some servers reject the login when there are too many connections.
 TOO_MANY = (CLOSING, "530")
 HINTS = {
     "430": "Are FTP_USER and FTP_PASSWORD right?",
-    "530": "Are FTP_USER, FTP_PASSWORD and FTP_TLS right?",  # also said to those who want TLS where there is none
+    "530": "Are FTP_USER, FTP_PASSWORD and FTP_TLS right?",  # also the reply to AUTH without TLS support
     CLOSING: "It has too many connections, or is about to stop.",
 }
 
 
 class FtpControl(aioftp.BaseClient):
-    """A connection that is logged in and stands in the base folder, for one command at a time.
+    """A control connection, logged in and in the base folder, for one command at a time.
 
-    Its methods raise Unavailable, TimedOut and NoSpace. After an error or a cancellation the connection is no longer
+    The methods raise Unavailable, TimedOut and NoSpace. After an error or a cancellation the connection is no longer
     `in_step`.
     """
 
     def __init__(self, config: FtpConfig, context: ssl.SSLContext | None) -> None:
-        # Without its timeouts: asyncio.wait_for, by which it has them, loses cancellations on Python 3.11.
+        # Without aioftp's timeouts: they use asyncio.wait_for, which loses cancellations on Python 3.11.
         super().__init__(ssl=context if config.tls == "implicit" else None)
         self._config = config
         self._context = context
-        self._outstanding = 0  # answers
+        self._outstanding = 0  # replies
         self._at_base = True
         self.refused = False
-        """Whether it looks as if the server would have no more connections."""
+        """Whether the server seems to reject further connections."""
         self.opened_at = self.used_at = time.monotonic()
 
     @property
     def in_step(self) -> bool:
-        """Whether the next answer will be that to the next command."""
+        """Whether the next reply will belong to the next command."""
         return not self._outstanding and self._at_base
 
-    # From login to parting
+    # Login and close
 
     async def open(self, *, make_base: bool) -> Self:
-        """Connect, log in, and enter the base folder, which is made if that is wanted. If it fails, it is closed."""
+        """Connect, log in, and enter the base folder, which `make_base` creates. Closes after an error."""
         try:
-            with self._translating():
+            with self._translate_errors():
                 async with asyncio.timeout(self._config.timeout):
                     await self.connect(self._config.host, self._config.port)
             await self._log_in()
             if self._config.base_path:
-                await self._go_to(self._config.base_path, make=make_base)
+                await self._enter_base(self._config.base_path, make=make_base)
         except BaseException:
-            self.part()
+            self.disconnect()
             raise
         return self
 
     async def _log_in(self) -> None:
         self._outstanding += 1
-        self._expect(await self._answer(), DONE)
+        self._expect(await self._reply(), DONE)
         if self._config.tls == "explicit":
             await self.ask("AUTH TLS", *LOGGED_IN, "334")
             await self._secure(self.stream.writer, self._context)
@@ -92,7 +92,7 @@ class FtpControl(aioftp.BaseClient):
             await self.ask("PROT P", *COMPLETED)
         await self.ask("TYPE I", *COMPLETED)
 
-    async def _go_to(self, base: str, *, make: bool) -> None:
+    async def _enter_base(self, base: str, *, make: bool) -> None:
         if make:
             folders = [folder for folder in base.split("/") if folder]
             for count in range(len(folders)):
@@ -101,55 +101,55 @@ class FtpControl(aioftp.BaseClient):
             raise self._error(Kind.UNAVAILABLE, f"FTP_BASE_DIR: there is no folder {base}, or it is denied.")
 
     async def make_folder(self, path: str) -> None:
-        """Make a folder, if it is not there and that is allowed."""
+        """Create a folder. Does nothing if it exists or is denied."""
         await self.ask(f"MKD {path}", *COMPLETED, "521", *NOT_AVAILABLE)
 
     async def _enter(self, folder: str) -> bool:
         code, _ = await self.ask(f"CWD {folder}", *COMPLETED, *NOT_AVAILABLE)
         return code.startswith(COMPLETED)
 
-    def part(self) -> None:
-        """Close the connection, and wait for nothing."""
+    def disconnect(self) -> None:
+        """Close the connection without waiting."""
         if self._stream is not None:
             if self.in_step and not self.stream.writer.is_closing():
                 self.stream.writer.write(b"QUIT\r\n")
             abort(self.stream.writer.transport)
 
-    # The dialogue
+    # Commands and replies
 
     async def ask(self, command: str, *expected: str) -> tuple[Code, str]:
-        """Send a command, and return the code and the text of the reply. Its code must begin like one `expected`."""
-        await self._say(command)
-        answer = await self._answer()
-        self._expect(answer, *expected)
-        return answer
+        """Send a command, and return the reply. Raises BlobError unless its code has one of the `expected` prefixes."""
+        await self._send_command(command)
+        reply = await self._reply()
+        self._expect(reply, *expected)
+        return reply
 
     async def settle(self) -> None:
-        """Wait for the answers that are outstanding after a transfer that failed."""
+        """Wait for the outstanding replies after a failed transfer."""
         while self._outstanding:
-            await self._answer()
+            await self._reply()
 
-    async def _say(self, command: str) -> None:
+    async def _send_command(self, command: str) -> None:
         self._outstanding += 1
-        with self._translating():
+        with self._translate_errors():
             check_open(self.stream.writer)
             async with asyncio.timeout(self._config.timeout):
-                # It waits for no answer if none is expected. The password is not for the log.
+                # Without expected codes, this does not wait for a reply. Keeps the password out of the log.
                 await self.command(command, censor_after=5 if command.startswith("PASS ") else None)
 
-    async def _answer(self, *, preliminary: bool = False) -> tuple[Code, str]:
-        """Return the final reply to a command; or, if that is wanted, the one that comes before a transfer."""
-        with self._translating():
+    async def _reply(self, *, preliminary: bool = False) -> tuple[Code, str]:
+        """Return the final reply to a command, or with `preliminary` the first one."""
+        with self._translate_errors():
             async with asyncio.timeout(self._config.timeout):
-                return await self._next_answer(preliminary=preliminary)
+                return await self._next_reply(preliminary=preliminary)
 
-    async def _late_answer(self, limit: float) -> tuple[Code, str]:
+    async def _late_reply(self, limit: float) -> tuple[Code, str]:
         """Return the final reply to a transfer that takes the server up to `limit` seconds to complete."""
-        with self._translating():
+        with self._translate_errors():
             async with silent_deadline(limit):
-                return await self._next_answer()
+                return await self._next_reply()
 
-    async def _next_answer(self, *, preliminary: bool = False) -> tuple[Code, str]:
+    async def _next_reply(self, *, preliminary: bool = False) -> tuple[Code, str]:
         code, lines = await self.parse_response()
         while code.startswith(PRELIMINARY) and not preliminary:
             code, lines = await self.parse_response()
@@ -158,8 +158,8 @@ class FtpControl(aioftp.BaseClient):
             self.used_at = time.monotonic()
         return code, "\n".join(lines)
 
-    def _expect(self, answer: tuple[Code, str], *expected: str) -> None:
-        code, text = answer
+    def _expect(self, reply: tuple[Code, str], *expected: str) -> None:
+        code, text = reply
         if code == CLOSING or not code.startswith(expected):
             self.refused = code in TOO_MANY
             detail = f"The server says: {code} {' '.join(text.split())[:QUOTED]} {HINTS.get(code, '')}"
@@ -168,10 +168,10 @@ class FtpControl(aioftp.BaseClient):
             raise error
 
     async def parse_response(self) -> tuple[Code, list[str]]:
-        """An answer of one line or many (RFC 959, section 4.2). Unlike the library's, it gives up on nonsense."""
+        """Return a reply (RFC 959, section 4.2). Unlike the base class, this rejects malformed and endless ones."""
         code, text = await self.parse_line()
         if not re.fullmatch(r"[1-5]\d\d", code, re.ASCII):
-            raise aioftp.AIOFTPException(f"{(code + text)[:80]!r} is no answer of an FTP server")
+            raise aioftp.AIOFTPException(f"{(code + text)[:80]!r} is not a reply of an FTP server")
         lines = [text[1:]]
         more = text.startswith("-")
         while more:
@@ -179,11 +179,11 @@ class FtpControl(aioftp.BaseClient):
             lines.append(text[1:] if following == code else following + text)
             more = following != code or text.startswith("-")
             if len(lines) > LINES:
-                raise aioftp.AIOFTPException("its answer has no end")
+                raise aioftp.AIOFTPException("its reply is too long")
         return code, lines
 
     async def parse_line(self) -> tuple[Code, str]:
-        """One line, in whatever encoding: its words are for people."""
+        """Return a line. Its text is informal, so its encoding does not matter."""
         line = (await self.stream.readline()).decode(errors="replace")
         if not line.endswith("\n"):
             raise ConnectionResetError("the server has closed the connection")
@@ -191,41 +191,41 @@ class FtpControl(aioftp.BaseClient):
 
     async def _secure(self, writer: asyncio.StreamWriter, context: ssl.SSLContext | None) -> None:
         assert context is not None
-        with self._translating():
+        with self._translate_errors():
             await writer.start_tls(
                 context, server_hostname=self._config.host, ssl_handshake_timeout=self._config.timeout
             )
 
-    # Faults
+    # Errors
 
     @contextmanager
-    def _translating(self) -> Iterator[None]:
-        """Say what went wrong in the port's words."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Translate errors of the library and the system into BlobErrors."""
         try:
             yield
         except TimeoutError as error:
-            raise self._error(Kind.TIMEOUT, "The server did not answer in time.") from error
+            raise self._error(Kind.TIMEOUT, "The server did not respond in time.") from error
         except ssl.SSLCertVerificationError as error:
             detail = f"Its certificate is not good: {error.verify_message}. FTP_CA_FILE takes its authority's."
             raise self._error(Kind.UNAVAILABLE, detail) from error
-        except (OSError, aioftp.AIOFTPException, ValueError, LookupError) as error:  # the last two come of nonsense
+        except (OSError, aioftp.AIOFTPException, ValueError, LookupError) as error:  # the last two: malformed replies
             raise self._error(Kind.UNAVAILABLE, f"It can't be used: {str(error) or type(error).__name__}.") from error
 
     def _error(self, kind: Kind, detail: str) -> BlobError:
-        return error_class(kind)(f"{self._place}{detail}")
+        return error_class(kind)(f"{self._prefix}{detail}")
 
     @property
-    def _place(self) -> str:
+    def _prefix(self) -> str:
         return f"FTP server {self._config.host}:{self._config.port}: "
 
 
 def check_open(writer: asyncio.StreamWriter) -> None:
-    """Raise ConnectionResetError if nothing can be written any more; uvloop would raise RuntimeError then."""
+    """Raise ConnectionResetError if the connection is closing: uvloop would raise RuntimeError."""
     if writer.is_closing():
         raise ConnectionResetError("the server has closed the connection")
 
 
 def abort(transport: asyncio.WriteTransport) -> None:
-    """Close a connection at once, whether or not it is closed already."""
-    with suppress(AttributeError):  # by asyncio's fault, of one whose last bytes went out after it was closed
+    """Abort a connection. Does nothing if it is closed."""
+    with suppress(AttributeError):  # a bug in asyncio, if the last bytes were sent after the close
         transport.abort()

@@ -7,10 +7,10 @@ from adapters.storage.ftp.config import Passive
 
 @dataclass(slots=True)
 class FtpFeatures:
-    """The commands that work on a server, as far as its replies have shown. Shared by all connections to it."""
+    """The known features of a server. Shared by all connections to it."""
 
     passive: tuple[Passive, ...]
-    """The commands for a data connection, in the order to try them: the one that worked last is the first."""
+    """The commands for a data connection, the one that worked last first."""
     proven: Passive | None = None
     """The one that worked the last time, unless it has failed since."""
     size: bool = True

@@ -1,4 +1,4 @@
-"""FTP connections that are used again. Each serves one operation at a time, and few servers allow many."""
+"""A pool of FTP connections. Each serves one operation at a time, and few servers allow many."""
 
 import asyncio
 import time
@@ -12,12 +12,12 @@ from adapters.storage.ftp.features import FtpFeatures
 from application.ports.observer import UNOBSERVED, Observer
 from domain.errors import BlobError, TimedOut
 
-PATIENCE = 2  # seconds for a sign of life
+PATIENCE = 2  # seconds for the reply to NOOP
 TOO_MANY = "Too many transfers to the FTP server are in progress. Try again later."
 
 
 class FtpPool:
-    """At most `config.connections` at once, and fewer while the server allows no more. To be entered before use."""
+    """At most `config.connections` connections, or as many as the server allows. Enter the context before use."""
 
     def __init__(self, config: FtpConfig, backend: str, observer: Observer = UNOBSERVED) -> None:
         self._observer = observer
@@ -43,10 +43,10 @@ class FtpPool:
 
     @asynccontextmanager
     async def connection(self, *, make_base: bool = False) -> AsyncIterator[FtpConnection]:
-        """A connection that works. It is used again if it is in step when it is given back.
+        """Hold a working connection. It returns to the pool if it is `in_step` afterwards.
 
         `make_base`: whether to create the base folder if it is missing.
-        Raises TIMEOUT if all are in use for too long, and what a login raises.
+        Raises TIMEOUT if all are in use for too long, and errors of the login.
         """
         try:
             async with asyncio.timeout(self._config.timeout):
@@ -60,7 +60,7 @@ class FtpPool:
                 yield connection
             finally:
                 self._observer.connections(self._backend, -1)
-                self._give_back(connection)
+                self._release(connection)
         finally:
             self._turns.release()
 
@@ -82,7 +82,7 @@ class FtpPool:
                 await self._wait(deadline)
 
     async def _works(self, connection: FtpConnection) -> bool:
-        """Whether an idle connection may be used. If not, it is let go."""
+        """Whether an idle connection works. Drops it if not."""
         works = False
         now = time.monotonic()
         try:
@@ -92,7 +92,7 @@ class FtpPool:
                         await connection.ask("NOOP", "200")
                 works = True
         except (BlobError, TimeoutError):
-            pass  # lost meanwhile, which is what was asked
+            pass  # the connection is lost
         finally:
             if not works:
                 self._drop(connection)
@@ -103,12 +103,12 @@ class FtpPool:
             return True
         if time.monotonic() < self._refused_until:
             return False
-        # One of them tries, and the others wait for its outcome.
+        # One task tries, and the others wait for the outcome.
         self._refused_until = time.monotonic() + self._config.back_off
         return True
 
     async def _connect(self, *, make_base: bool) -> FtpConnection | None:
-        """A new connection; None if the server allows no more than there are."""
+        """Return a new connection, or None if the server rejects one more."""
         connection = FtpConnection(self._config, self._context, self._features)
         self._count += 1
         try:
@@ -121,14 +121,14 @@ class FtpPool:
             self._refusal = error
             self._refused_until = time.monotonic() + self._config.back_off
             if not self._count:
-                raise  # there is none to wait for
+                raise  # no connection to wait for
             return None
         self._refused_until = 0
         self._change.set()
         return connection
 
     async def _wait(self, deadline: float) -> None:
-        """Wait until a connection is given back or let go, or another may be tried."""
+        """Wait until a connection is released or dropped, or another may be tried."""
         self._change.clear()
         wait = min(deadline, self._refused_until) - time.monotonic()
         try:
@@ -137,7 +137,7 @@ class FtpPool:
         except TimeoutError:
             pass
 
-    def _give_back(self, connection: FtpConnection) -> None:
+    def _release(self, connection: FtpConnection) -> None:
         if connection.in_step:
             self._idle.append(connection)
             self._change.set()
@@ -145,6 +145,6 @@ class FtpPool:
             self._drop(connection)
 
     def _drop(self, connection: FtpConnection) -> None:
-        connection.part()
+        connection.disconnect()
         self._count -= 1
         self._change.set()

@@ -1,4 +1,4 @@
-"""The meaning of replies, read leniently: servers differ in codes, lines and words.
+"""A lenient parser for replies: servers differ in codes, lines and words.
 
 A reply code is compared by its first digits, as RFC 959, section 4.2, asks of clients: "2" is any success.
 """
@@ -13,9 +13,9 @@ GO_ON = "3"
 COMPLETED = ("20", "25")
 LOGGED_IN = ("20", "23")
 INFORMATION = ("21", *COMPLETED)
-# The file or folder is absent, denied or busy: which of these, the code does not say.
+# The file or folder is absent, denied or busy. The code does not distinguish these.
 NOT_AVAILABLE = ("450", "550", "551", "553")
-NOT_FOUND = "550"  # if the folder may be entered. The others are also replies to files that are there.
+NOT_FOUND = "550"  # if the folder is accessible. Servers send the others also for files that exist.
 NOT_IMPLEMENTED = ("500", "501", "502", "504", "522")
 
 MARK = r"[!-/:-@\[-`{-~]"
@@ -27,9 +27,9 @@ TIME = re.compile(r"(?<!\d)\d{14}(?!\d)", re.ASCII)  # in UTC (RFC 3659, section
 
 
 def port_of(code: str, text: str) -> int:
-    """Return the port of a reply to EPSV or PASV. The code tells the form: some servers reply 227 to both.
+    """Return the port of a reply to EPSV or PASV. The format depends on the code: some servers reply 227 to both.
 
-    The address in a 227 is ignored: behind NAT it is private, and it might be anybody's. Raises ValueError.
+    The address in a 227 is ignored: behind NAT it is private, and it could point to another host. Raises ValueError.
     """
     if code == "229" and (found := EXTENDED.search(text)):
         port = int(found[2])
@@ -52,12 +52,12 @@ def number_in(text: str) -> int:
 
 
 def words_about(path: str, text: str) -> str:
-    """Return the text of a reply without the path, or the name at its end: there may be digits in it."""
+    """Return the text of a reply without the path or its last name, which may have digits."""
     return text.replace(path, "").replace(path.rpartition("/")[2], "")
 
 
 def time_in(text: str) -> datetime | None:
-    """Return the time among the words, if there is one. Raises ValueError if it is not a date."""
+    """Return the time in a text, or None. Raises ValueError if it is not a date."""
     found = TIME.search(text)
     return datetime.strptime(f"{found[0]}+0000", "%Y%m%d%H%M%S%z").astimezone(UTC) if found else None
 

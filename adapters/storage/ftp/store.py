@@ -2,8 +2,8 @@
 
 A file is written under its final name, in one transfer, or, if its sender pauses, in several that append (APPE). It is
 known to be whole once the server has confirmed each transfer (226) and its size. FTP has no command for an exclusive
-create, nor for a sync. The first is replaced by a look, which will do for keys that are used once; how durable a
-confirmed file is, is up to the server.
+create, nor for a sync. A check that the file is absent replaces the first, which suffices for keys that are used once.
+The durability of a confirmed file is up to the server.
 """
 
 import re
@@ -23,16 +23,16 @@ from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import AlreadyExists, BlobError, NotFound, Unavailable
 
 SHARD = re.compile(r"[0-9a-f]{2}")  # 256 folders
-# An empty folder beside them. Of a folder that is denied, some servers list nothing, as if it were empty.
+# An empty folder next to them, because some servers list a denied folder as an empty one.
 MARKER = "drivebay"
 
 
 class FtpBlobStore(BlobStore):
-    """Files on a server. To be entered before use; `check` makes the folder for them, and tries a transfer."""
+    """Objects as files. Enter the context before use. `check` creates the base folder, and tests a transfer."""
 
     def __init__(self, config: FtpConfig, backend: str = "ftp", observer: Observer = UNOBSERVED) -> None:
         self._pool = FtpPool(config, backend, observer)
-        self._shards: set[str] = set()  # that are there
+        self._shards: set[str] = set()  # known to exist
 
     async def __aenter__(self) -> Self:
         await self._pool.__aenter__()
@@ -47,7 +47,7 @@ class FtpBlobStore(BlobStore):
             await self._folders(ftp)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        """Write an object. An empty chunk ends a stretch: until there are further bytes, no connection is held."""
+        """Write an object. An empty chunk ends a transfer: until further bytes arrive, no connection is held."""
         stretches, written = Stretches(chunks), _Written()
         await stretches.begin()
         try:
@@ -55,8 +55,8 @@ class FtpBlobStore(BlobStore):
                 async with self._pool.connection() as ftp:
                     await self._write_stretch(ftp, key, stretches, written)
         except BaseException:
-            if written.is_left:
-                with suppress(BlobError):  # what is left now is found by the reaper
+            if written.needs_cleanup:
+                with suppress(BlobError):  # the reaper deletes what remains
                     await run_to_completion(self.delete(key))
             raise
         return Stored(written.size)
@@ -66,11 +66,11 @@ class FtpBlobStore(BlobStore):
     ) -> None:
         if not written.has_begun:
             await self._prepare(ftp, key)
-            written.has_begun = written.is_left = True
+            written.has_begun = written.needs_cleanup = True
         try:
             written.size = await self._write(ftp, key, stretches, written.size)
         except BaseException:
-            written.is_left = not await run_to_completion(_take_back(ftp, key))
+            written.needs_cleanup = not await run_to_completion(_clean_up(ftp, key))
             raise
 
     async def _prepare(self, ftp: FtpConnection, key: ObjectKey) -> None:
@@ -81,7 +81,7 @@ class FtpBlobStore(BlobStore):
             self._shards.add(_shard(key))
 
     async def _write(self, ftp: FtpConnection, key: ObjectKey, stretches: Stretches, before: int) -> int:
-        """Write a stretch behind `before` bytes, and return how many there are then.
+        """Write a stretch after `before` bytes, and return the new size.
 
         A server that does not append gets all later uploads in one stretch.
         """
@@ -89,7 +89,7 @@ class FtpBlobStore(BlobStore):
         try:
             size = before + await ftp.store(_path(key), stretch, append=before > 0)
         except BlobError:
-            self._shards.discard(_shard(key))  # is it there no more?
+            self._shards.discard(_shard(key))  # it may have been removed
             ftp.features.appends &= not before or ftp.has_begun
             raise
         kept = await ftp.size(_path(key))
@@ -108,7 +108,7 @@ class FtpBlobStore(BlobStore):
                 chunks = await stack.enter_async_context(ftp.retrieve(_path(key), start))
             except BlobError:
                 if ftp.in_step:
-                    await self._size(ftp, key)  # or is it gone, since?
+                    await self._size(ftp, key)  # raises NotFound if it was deleted since
                 raise
             yield self._read(chunks, stop - start, whole=stop == size)
 
@@ -122,7 +122,7 @@ class FtpBlobStore(BlobStore):
             if length < 0:
                 break
         if length:
-            raise Unavailable("The server sent another number of bytes than it has.")
+            raise Unavailable("The server sent more or fewer bytes than the size of the file.")
 
     async def stat(self, key: ObjectKey) -> Stored:
         async with self._pool.connection() as ftp:
@@ -142,7 +142,7 @@ class FtpBlobStore(BlobStore):
             if shard >= start[:2]:
                 async with self._pool.connection() as ftp:
                     names = sorted(filter(OBJECT_KEY.fullmatch, await ftp.names(shard)))
-                    if not names and not await ftp.may_enter(shard):
+                    if not names and not await ftp.is_accessible(shard):
                         raise _denied()
                 for name in names:
                     if name > start:
@@ -163,25 +163,25 @@ class FtpBlobStore(BlobStore):
         raise _denied()
 
     async def _is_absent(self, ftp: FtpConnection, key: ObjectKey) -> bool:
-        """Whether an object that is not available is absent, and not denied: the server's reply is the same."""
-        if await ftp.may_enter(_shard(key)):
+        """Whether an unavailable object is absent. Raises UNAVAILABLE if the server denies access."""
+        if await ftp.is_accessible(_shard(key)):
             return await ftp.is_absent(_shard(key), key.value)
         return _shard(key) not in await self._folders(ftp)
 
 
 @dataclass(slots=True)
 class _Written:
-    """The progress of a put. `is_left`: whether the file must be removed if the put fails."""
+    """The progress of a put. `needs_cleanup`: whether the file must be removed if the put fails."""
 
     size: int = 0
     has_begun: bool = False
-    is_left: bool = False
+    needs_cleanup: bool = False
 
 
-async def _take_back(ftp: FtpConnection, key: ObjectKey) -> bool:
-    """Remove what a put has left, and say whether that was possible on its connection.
+async def _clean_up(ftp: FtpConnection, key: ObjectKey) -> bool:
+    """Remove the file of a failed put on its own connection, and return whether that worked.
 
-    There, and not on another, because its last answer says that the server writes no more.
+    Only there the last reply proves that the server has stopped writing.
     """
     with suppress(BlobError):
         await ftp.settle()
@@ -190,7 +190,7 @@ async def _take_back(ftp: FtpConnection, key: ObjectKey) -> bool:
 
 
 def _denied() -> BlobError:
-    return Unavailable("The FTP server denies it. Let this user read, write, list and delete there.")
+    return Unavailable("The FTP server denies access. Let this user read, write, list and delete there.")
 
 
 def _shard(key: ObjectKey) -> str:

@@ -1,17 +1,17 @@
-"""The bytes of a put in stretches, between which no connection is needed."""
+"""The content of a put in stretches, between which no connection is held."""
 
 from collections.abc import AsyncIterable, AsyncIterator
 
 
 class Stretches:
-    """A source in stretches: each ends before an empty chunk, which says that nothing more is there for now."""
+    """A source of chunks, split at each empty chunk, which means that the client is idle."""
 
     def __init__(self, chunks: AsyncIterable[bytes]) -> None:
         self._source = aiter(chunks)
         self._next = b""
 
     async def begin(self) -> bool:
-        """Wait for the next bytes. False if there are none any more."""
+        """Wait for the next bytes. Return False at the end."""
         while not self._next:
             try:
                 self._next = await anext(self._source)
@@ -20,7 +20,7 @@ class Stretches:
         return True
 
     async def stretch(self, *, may_pause: bool) -> AsyncIterator[bytes]:
-        """The bytes up to the next pause, or, where none may be made, up to the end."""
+        """Yield the bytes up to the next pause, or to the end unless `may_pause`."""
         while self._next or (not may_pause and await self.begin()):
             chunk, self._next = self._next, b""
             yield chunk

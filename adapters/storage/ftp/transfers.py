@@ -19,19 +19,19 @@ from domain.errors import BlobError, Kind
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 CHUNK = 256 * 1024
-LAST = 64 * 1024  # bytes that may be on their way when a data connection is closed
-LOOK = 0.02  # seconds between two looks at how many are
-# Where many transfers begin at once, a server may find that the port which it chose has been taken meanwhile.
+LAST = 64 * 1024  # bytes that may be unacknowledged when a data connection is closed
+LOOK = 0.02  # seconds between two checks of these
+# With many concurrent transfers, another process may take the port that the server has chosen.
 PORT_TAKEN = "425"
 PORT_ATTEMPTS = 10
-UNPROVEN = 4  # a command that has not worked yet gets this part of the timeout, if another one can be tried
+UNPROVEN = 4  # a command that has not worked yet gets this disconnect of the timeout, if another one can be tried
 ALREADY_SENT = 1  # seconds to wait for bytes that were sent before a reply that has arrived
-# What the server says if its disk fails it in a transfer, whatever the reason. In an upload it is nearly always full.
+# The reply after any disk error in a transfer. In an upload, the disk is nearly always full.
 LOCAL_ERROR = "451"
 
 
 class _DataProtocol(asyncio.StreamReaderProtocol):
-    """For bytes that go one way. Under TLS a half-closed connection can't be, and asyncio warns of those that try."""
+    """A protocol that closes at EOF: TLS has no half-closed connections, and asyncio warns about attempts."""
 
     def eof_received(self) -> bool:
         super().eof_received()
@@ -40,7 +40,7 @@ class _DataProtocol(asyncio.StreamReaderProtocol):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A data connection, the first reply `code`, and how many bytes to `skip` where the server can't."""
+    """A data connection, the `code` of the first reply, and the number of bytes to `skip` without REST."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -54,24 +54,24 @@ class Transfer:
 
 
 class FtpTransfers(FtpControl):
-    """A dialogue with data connections. `features` are those of the server, for all dialogues with it."""
+    """A control connection with data connections. All connections to a server share `features`."""
 
     def __init__(self, config: FtpConfig, context: ssl.SSLContext | None, features: FtpFeatures) -> None:
         super().__init__(config, context)
         self.features = features
         self._session: SSLSessionBoundContext | None = None
         self.has_begun = False
-        """Whether the server has agreed to the last transfer that it was asked for."""
+        """Whether the server has accepted the last transfer."""
 
     @asynccontextmanager
     async def _transfer(self, command: str, *accepted: str, start: int = 0) -> AsyncIterator[Transfer]:
-        """A data connection for one command. Until its `_end` the connection is out of step.
+        """Open a data connection for one command. Until `_end`, the control connection is not `in_step`.
 
-        `accepted`: first replies other than the preliminary ones. No transfer follows those.
+        `accepted`: first replies other than the preliminary ones. No transfer follows them.
         """
         self.has_begun = False
         reader, writer = await self._connect_for_data()
-        transport = writer.transport  # TLS puts another in its place
+        transport = writer.transport  # TLS replaces it
         try:
             skip = await self._restart_at(start)
             code = await self._begin(command, writer, *accepted)
@@ -81,7 +81,7 @@ class FtpTransfers(FtpControl):
             abort(transport)
 
     async def _restart_at(self, start: int) -> int:
-        """Let the next transfer start there. Return how many bytes the caller has to skip instead."""
+        """Set the offset of the next transfer. Return the number of bytes to skip if the server can't."""
         if not start or not self.features.rest:
             return start
         code, _ = await self.ask(f"REST {start}", GO_ON, "4", "5")
@@ -89,68 +89,68 @@ class FtpTransfers(FtpControl):
         return 0 if code.startswith(GO_ON) else start
 
     async def _begin(self, command: str, writer: asyncio.StreamWriter, *accepted: str) -> str:
-        """Give the command, and meanwhile shake hands for TLS: some servers answer before that, and some after it."""
-        shaking = asyncio.create_task(self._shake_hands(writer))
+        """Send the command, concurrently with the TLS handshake: servers reply before or after it."""
+        handshake = asyncio.create_task(self._shake_hands(writer))
         try:
-            await self._say(command)
-            code, _ = answer = await self._answer(preliminary=True)
-            self._expect(answer, PRELIMINARY, *accepted)
+            await self._send_command(command)
+            code, _ = reply = await self._reply(preliminary=True)
+            self._expect(reply, PRELIMINARY, *accepted)
             self.has_begun = code.startswith(PRELIMINARY)
             if self.has_begun:
-                await shaking
+                await handshake
             elif code.startswith(DONE):
-                await asyncio.wait({shaking}, timeout=ALREADY_SENT)
+                await asyncio.wait({handshake}, timeout=ALREADY_SENT)
             return code
         finally:
-            shaking.cancel()
-            await asyncio.gather(shaking, return_exceptions=True)
+            handshake.cancel()
+            await asyncio.gather(handshake, return_exceptions=True)
 
     async def _end(self, local_error: Kind = Kind.UNAVAILABLE, limit: float | None = None) -> None:
-        """Wait for the server's word that all went well, for up to `limit` seconds, or as for any reply."""
-        answer = await (self._answer() if limit is None else self._late_answer(limit))
-        if answer[0] == LOCAL_ERROR:
-            raise self._error(local_error, f"The server says: {' '.join(answer)} Is its disk full?")
-        self._expect(answer, DONE)
+        """Wait for the final reply, for up to `limit` seconds or the usual timeout."""
+        reply = await (self._reply() if limit is None else self._late_reply(limit))
+        if reply[0] == LOCAL_ERROR:
+            raise self._error(local_error, f"The server says: {' '.join(reply)} Is its disk full?")
+        self._expect(reply, DONE)
 
     # Bytes
 
     async def _send(self, writer: asyncio.StreamWriter, chunk: bytes) -> None:
-        with self._translating():
+        with self._translate_errors():
             try:
                 check_open(writer)
-                async with self._while_it_moves(writer):
+                async with self._progress_deadline(writer):
                     writer.write(chunk)
                     await writer.drain()
             except ConnectionError:
-                await self._end(local_error=Kind.NO_SPACE)  # it is the server's to say why it takes no more
+                await self._end(local_error=Kind.NO_SPACE)  # the reply has the reason
                 raise
 
     async def _let_drain(self, writer: asyncio.StreamWriter) -> None:
-        """Wait until the server's system has the bytes, but for the last: the time for its reply begins then.
+        """Wait until the server has acknowledged nearly all bytes, before the timeout for its reply starts.
 
-        Nobody could see them move after the socket is closed.
+        After the socket is closed, progress is not visible.
         """
         if unacknowledged(writer.transport) > LAST:
-            with self._translating():
-                async with self._while_it_moves(writer):
-                    while unacknowledged(writer.transport) > LAST:  # noqa: ASYNC110 - the kernel has no event for it
+            with self._translate_errors():
+                async with self._progress_deadline(writer):
+                    while unacknowledged(writer.transport) > LAST:  # noqa: ASYNC110 - there is no event for it
                         await asyncio.sleep(LOOK)
 
-    def _while_it_moves(self, writer: asyncio.StreamWriter) -> AbstractAsyncContextManager[None]:
+    def _progress_deadline(self, writer: asyncio.StreamWriter) -> AbstractAsyncContextManager[None]:
         return progress_deadline(self._config.timeout, partial(acknowledged, writer.transport))
 
     async def _received(self, transfer: Transfer) -> AsyncIterator[bytes]:
-        """Yield the bytes behind those to skip. Each chunk that is skipped counts as progress."""
+        """Yield the bytes after those to skip. Skipped chunks count as progress."""
         skip = transfer.skip
         while chunk := await self._receive(transfer.reader):
             report_progress()
-            if wanted := chunk[skip:]:
-                yield wanted
+            if rest := chunk[skip:]:
+                yield rest
             skip = max(skip - len(chunk), 0)
         await self._end()
 
     async def _receive(self, reader: asyncio.StreamReader) -> bytes:
-        with self._translating():
+        with self._translate_errors():
             async with asyncio.timeout(self._config.timeout):
                 return await reader.read(CHUNK)
 
@@ -160,7 +160,7 @@ class FtpTransfers(FtpControl):
         Some servers then never accept the data connection, and others reset it.
         """
         received = b""
-        with self._translating():
+        with self._translate_errors():
             try:
                 async with asyncio.timeout(ALREADY_SENT):
                     while chunk := await reader.read(CHUNK):
@@ -191,13 +191,13 @@ class FtpTransfers(FtpControl):
 
     async def _connect_by(self, command: Passive, *, may_take_long: bool) -> Streams:
         port = await self._ask_for_port(command)
-        # To the address that was reached, and not to one that the server names: it might be anybody's.
+        # To the address of the control connection: the address in the reply could point to another host.
         host = self.stream.writer.get_extra_info("peername")[0]
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=CHUNK, loop=loop)
         protocol = _DataProtocol(reader, loop=loop)
         is_patient = may_take_long or command == self.features.proven
-        with self._translating():
+        with self._translate_errors():
             async with asyncio.timeout(self._config.timeout / (1 if is_patient else UNPROVEN)):
                 transport, _ = await loop.create_connection(lambda: protocol, host, port)
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
@@ -208,19 +208,19 @@ class FtpTransfers(FtpControl):
         code, text = await self.ask(command.upper(), "229", "227", *taken)
         if code in taken:
             return await self._ask_for_port(command, attempts - 1)
-        with self._translating():
+        with self._translate_errors():
             return port_of(code, text)
 
     def _no_data_connection(self, failures: Sequence[tuple[str, BlobError]]) -> BlobError:
         _, first = failures[0]
         reasons = " ".join(
-            f"{command.upper()}: {error.detail.removeprefix(self._place)}" for command, error in failures
+            f"{command.upper()}: {error.detail.removeprefix(self._prefix)}" for command, error in failures
         )
         detail = f"There is no data connection to it. {reasons} Open its passive ports, or set FTP_PASSIVE."
         return self._error(first.kind, detail)
 
     async def _shake_hands(self, writer: asyncio.StreamWriter) -> None:
-        """With the session of the control connection: from that, servers know that both are of one client."""
+        """Resume the TLS session of the control connection, by which servers recognise the client."""
         if self._context is None:
             return
         session = self.stream.writer.get_extra_info("ssl_object").session

@@ -10,7 +10,7 @@ from domain.blob import ByteRange, ObjectKey
 
 
 class BlobStoreLayer(BlobStore):
-    """A store around another, which is entered and left with it."""
+    """A store around another one, whose context it enters and exits."""
 
     def __init__(self, store: BlobStore) -> None:
         self.store = store

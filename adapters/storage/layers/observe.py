@@ -1,4 +1,4 @@
-"""Reports on the operations of a storage."""
+"""Reports and error context for the operations of a storage."""
 
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -14,7 +14,7 @@ from domain.blob import ByteRange, ObjectKey
 class ObserveLayer(BlobStoreLayer):
     """Reports operations and the number of open streams to `observer`, and adds the context to errors.
 
-    Each error of the storage gets the backend, the operation and the object key. Adapters leave that to this layer.
+    Each error of the storage gets the backend, the operation and the object key. Adapters rely on this layer for it.
     """
 
     def __init__(self, store: BlobStore, backend: str, observer: Observer) -> None:
@@ -27,15 +27,15 @@ class ObserveLayer(BlobStoreLayer):
             await self.store.check()
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        with _Stream(self._observer, self._backend, "put", key) as watch:
-            async with aclosing(watch.sent(chunks)) as sent:
-                with watch:
-                    return await self.store.put(key, sent)
+        with _Stream(self._observer, self._backend, "put", key) as timer:
+            async with aclosing(timer.untimed(chunks)) as source:
+                with timer:
+                    return await self.store.put(key, source)
 
     def open(
         self, key: ObjectKey, byte_range: ByteRange | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return _Reading(self.store.open(key, byte_range), _Stream(self._observer, self._backend, "read", key))
+        return _ObservedRead(self.store.open(key, byte_range), _Stream(self._observer, self._backend, "read", key))
 
     async def stat(self, key: ObjectKey) -> Stored:
         with WholeOperationTimer(self._observer, self._backend, "stat", key):
@@ -46,24 +46,24 @@ class ObserveLayer(BlobStoreLayer):
             await self.store.delete(key)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        watch = OperationTimer(self._observer, self._backend, "list")
+        timer = OperationTimer(self._observer, self._backend, "list")
         try:
-            async for key in watch.taken(self.store.keys(after)):
+            async for key in timer.timed(self.store.keys(after)):
                 yield key
         finally:
-            watch.end()
+            timer.end()
 
 
-class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]]):
+class _ObservedRead(AbstractAsyncContextManager[AsyncIterator[bytes]]):
     def __init__(self, reading: AbstractAsyncContextManager[AsyncIterator[bytes]], stream: "_Stream") -> None:
         self._reading = reading
         self._stream = stream
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
-        watch = self._stream.__enter__()
+        timer = self._stream.__enter__()
         try:
-            with watch:
-                return watch.taken(await self._reading.__aenter__())
+            with timer:
+                return timer.timed(await self._reading.__aenter__())
         except BaseException:
             self._stream.__exit__()
             raise
@@ -78,7 +78,7 @@ class _Reading(AbstractAsyncContextManager[AsyncIterator[bytes]]):
 
 
 class _Stream:
-    """A context in which an object is written or read."""
+    """A context manager for one open stream."""
 
     def __init__(self, observer: Observer, backend: str, name: str, key: ObjectKey) -> None:
         self._observer = observer
@@ -87,10 +87,10 @@ class _Stream:
         self._key = key
 
     def __enter__(self) -> OperationTimer:
-        self._watch = OperationTimer(self._observer, self._backend, self._name, self._key)
+        self._timer = OperationTimer(self._observer, self._backend, self._name, self._key)
         self._observer.streams(self._backend, +1)
-        return self._watch
+        return self._timer
 
     def __exit__(self, *exc: object) -> None:
         self._observer.streams(self._backend, -1)
-        self._watch.end()
+        self._timer.end()

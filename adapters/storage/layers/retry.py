@@ -1,4 +1,4 @@
-"""Repeated attempts after temporary errors, over stamina."""
+"""Retries after temporary errors, over stamina."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -14,13 +14,13 @@ from domain.errors import Unavailable
 
 
 class RetryLayer(BlobStoreLayer):
-    """Makes up to `attempts` attempts at an operation that is UNAVAILABLE and can be repeated, with growing pauses.
+    """Makes up to `attempts` attempts at an operation that fails with UNAVAILABLE, with growing pauses.
 
-    `open` is repeated until it has been entered, and a listing continues after its last key. A timeout is not repeated,
-    because its caller has waited enough. A check is not repeated, because it reports the present state.
+    `open` is repeated until it returns the first time, and a listing continues after its last key. A timeout is not
+    repeated, because the caller has waited long enough. A check is not repeated, because it reports the present state.
 
-    A put is never repeated here. What the first attempt has sent, or its clean-up, may reach the backend after the
-    second, and would delete the object. Another attempt needs another key, which only the caller can choose.
+    A put is never repeated here: requests or the clean-up of the first attempt may reach the backend after the second,
+    and would delete the object. Another attempt needs another key, which only the caller can choose.
     """
 
     def __init__(self, store: BlobStore, attempts: int, backend: str, observer: Observer = UNOBSERVED) -> None:
@@ -32,38 +32,38 @@ class RetryLayer(BlobStoreLayer):
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with AsyncExitStack() as stack:
-            async for attempt in self._tries():
-                with self._noted(attempt, "read", key):
+            async for attempt in self._retry():
+                with self._attempt(attempt, "read", key):
                     chunks = await stack.enter_async_context(self.store.open(key, byte_range))
             yield chunks
 
     async def stat(self, key: ObjectKey) -> Stored:
-        async for attempt in self._tries():
-            with self._noted(attempt, "stat", key):
+        async for attempt in self._retry():
+            with self._attempt(attempt, "stat", key):
                 stored = await self.store.stat(key)
         return stored
 
     async def delete(self, key: ObjectKey) -> None:
-        async for attempt in self._tries():
-            with self._noted(attempt, "delete", key):
+        async for attempt in self._retry():
+            with self._attempt(attempt, "delete", key):
                 await self.store.delete(key)
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        async for attempt in self._tries():
-            with self._noted(attempt, "list"):
+        async for attempt in self._retry():
+            with self._attempt(attempt, "list"):
                 async for key in self.store.keys(after):
                     after = key
                     yield key
 
     @contextmanager
-    def _noted(self, attempt: stamina.Attempt, operation: str, key: ObjectKey | None = None) -> Iterator[None]:
+    def _attempt(self, attempt: stamina.Attempt, operation: str, key: ObjectKey | None = None) -> Iterator[None]:
         if attempt.num > 1:
             self._observer.retried(self._backend, operation)
-        # Before stamina logs the error: the layers around this one see only the last attempt's.
+        # Before stamina logs the error: the outer layers see only the error of the last attempt.
         with attempt, ErrorContext(self._backend, operation, key):
             yield
 
-    def _tries(self) -> AsyncIterator[stamina.Attempt]:
+    def _retry(self) -> AsyncIterator[stamina.Attempt]:
         return aiter(
             stamina.retry_context(
                 Unavailable, attempts=self._attempts, timeout=None, wait_initial=0.1, wait_max=2, wait_jitter=0.1

@@ -1,8 +1,4 @@
-"""How patient to be with a storage, as stores around a store: each keeps the contract, and adds one promise.
-
-They are put together from the inside out: a deadline for each try, more tries, somebody who watches, and a bound on all
-of it.
-"""
+"""The layers around a remote storage, from the inside out: timeout, retry, observer, concurrency."""
 
 from dataclasses import dataclass
 
@@ -16,9 +12,9 @@ from application.ports.observer import UNOBSERVED, Observer
 
 @dataclass(frozen=True, slots=True)
 class LayerSettings:
-    """`timeout`: how many seconds to wait for the storage at any one time. `attempts`: how often to try what failed for
-    reasons that may pass, puts excepted. `streams`: how many objects may be written and read at once. `senders`: how
-    many large ones may be received at once, each of which takes memory.
+    """`timeout`: seconds to wait for the storage at any one time. `attempts`: the maximum number of attempts after
+    temporary errors, except for puts. `streams`: the maximum number of objects written and read concurrently.
+    `senders`: the maximum number of large objects received concurrently, each of which takes memory.
     """
 
     timeout: float = 60
@@ -28,16 +24,16 @@ class LayerSettings:
 
 
 def with_layers(
-    store: BlobStore, policies: LayerSettings, backend: str, observer: Observer = UNOBSERVED
+    store: BlobStore, settings: LayerSettings, backend: str, observer: Observer = UNOBSERVED
 ) -> "ConcurrencyLayer":
-    """`store` with all of them that have an effect."""
-    timed = TimeoutLayer(store, policies.timeout)
-    observed = ObserveLayer(_retrying(timed, policies.attempts, backend, observer), backend, observer)
-    streams = UploadStreams(policies.streams, policies.timeout, backend, observer)
-    return ConcurrencyLayer(observed, streams, policies.senders, policies.timeout, backend)
+    """Return `store` with all layers that have an effect."""
+    timed = TimeoutLayer(store, settings.timeout)
+    observed = ObserveLayer(_with_retry(timed, settings.attempts, backend, observer), backend, observer)
+    streams = UploadStreams(settings.streams, settings.timeout, backend, observer)
+    return ConcurrencyLayer(observed, streams, settings.senders, settings.timeout, backend)
 
 
-def _retrying(store: BlobStore, attempts: int, backend: str, observer: Observer) -> BlobStore:
+def _with_retry(store: BlobStore, attempts: int, backend: str, observer: Observer) -> BlobStore:
     if attempts == 1:
         return store
     # Imported only where it is used: a start without it is quicker.

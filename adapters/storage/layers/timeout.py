@@ -1,4 +1,4 @@
-"""A deadline for a storage."""
+"""Deadlines for a storage."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from adapters.storage.layers.base import BlobStoreLayer
-from adapters.storage.progress import put_off, reporting_to
+from adapters.storage.progress import extend, reporting_to
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import TimedOut
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class TimeoutLayer(BlobStoreLayer):
-    """A deadline of `seconds` for all that the storage is waited for: TIMEOUT when it has passed.
+    """Raises TIMEOUT when the storage takes longer than `seconds`.
 
-    For an operation as a whole if it moves no bytes, and else for each stretch between two chunks, in which it is put
-    off while the storage sees bytes move. The time that a sender or a reader takes does not count.
+    An operation without content has one deadline. A transfer has one between two chunks, which is extended while bytes
+    move. The time that the source or the consumer takes does not count.
     """
 
     def __init__(self, store: BlobStore, seconds: float) -> None:
@@ -32,7 +32,7 @@ class TimeoutLayer(BlobStoreLayer):
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         async with self._deadline() as deadline, aclosing(self._timed_source(chunks, deadline)) as timed:
-            with reporting_to(partial(put_off, deadline, self._seconds)):
+            with reporting_to(partial(extend, deadline, self._seconds)):
                 return await self.store.put(key, timed)
 
     @asynccontextmanager
@@ -62,15 +62,15 @@ class TimeoutLayer(BlobStoreLayer):
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            detail = f"The storage did not answer within {self._seconds:g} seconds. Try again later."
+            detail = f"The storage did not respond within {self._seconds:g} seconds. Try again later."
             raise TimedOut(detail) from error
 
     async def _timed_source(self, chunks: AsyncIterable[bytes], deadline: asyncio.Timeout) -> AsyncGenerator[bytes]:
-        """The deadline stands still while the sender is waited for, and goes on when that has failed."""
+        """Yield the chunks of a source, and suspend the deadline while waiting for it."""
         source = aiter(chunks)
         while True:
             if deadline.expired():
-                raise TimeoutError  # which the storage should know, but has overheard
+                raise TimeoutError  # the storage has suppressed the cancellation
             deadline.reschedule(None)
             try:
                 chunk = await anext(source)
@@ -83,7 +83,7 @@ class TimeoutLayer(BlobStoreLayer):
     async def _timed(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
         while True:
             async with self._deadline() as deadline:
-                with reporting_to(partial(put_off, deadline, self._seconds)):
+                with reporting_to(partial(extend, deadline, self._seconds)):
                     try:
                         item = await anext(items)
                     except StopAsyncIteration:

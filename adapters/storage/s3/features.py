@@ -1,4 +1,4 @@
-"""Features that some S3 servers lack. Each is tried first, and left out once the server has said that it lacks it."""
+"""Features that some S3 servers lack. Each is tried first, and not used again after the server has rejected it."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -27,18 +27,18 @@ NOT_IMPLEMENTED = {"NotImplemented", "501"}
 
 
 class S3Features:
-    """Features of one server, as far as they are known. `report` is called once for each that is missing."""
+    """The known features of one server. `report` is called once for each missing one."""
 
     def __init__(self, report: FeatureReport) -> None:
         self._report = report
         self._missing: set[MissingFeature] = set()
 
     def may_have(self, feature: MissingFeature) -> bool:
-        """Whether the server has not said that it lacks the feature."""
+        """Whether the server has not rejected the feature yet."""
         return feature not in self._missing
 
     async def write(self, send: Callable[..., Coroutine[Any, Any, T]]) -> T:
-        """Send a write that fails if something is under its key, where the server knows such a condition.
+        """Send a write that fails if the key is taken, where the server supports conditional writes.
 
         `send` is called with the condition as a keyword argument, or without one.
         """
@@ -50,24 +50,24 @@ class S3Features:
             if code(error) not in NOT_IMPLEMENTED:
                 raise
         response = await send()  # raises the error again if the server lacks something else
-        self._note(CONDITIONAL_WRITES)
+        self._mark_missing(CONDITIONAL_WRITES)
         return response
 
     def accept_missing_list(self, error: ClientError) -> None:
-        """Note what the failure of ListMultipartUploads says of the server. Raise `error` if it is another failure."""
+        """Handle an error of ListMultipartUploads that means a missing feature. Raise any other `error` again."""
         if code(error) in NOT_IMPLEMENTED:
-            self._note(UPLOAD_LISTS)
+            self._mark_missing(UPLOAD_LISTS)
         elif code(error) == "NoSuchUpload":
-            self._note(EMPTY_UPLOAD_LISTS)
+            self._mark_missing(EMPTY_UPLOAD_LISTS)
         else:
             raise error
 
-    def _note(self, feature: MissingFeature) -> None:
+    def _mark_missing(self, feature: MissingFeature) -> None:
         if feature not in self._missing:
             self._missing.add(feature)
             self._report(feature)
 
 
 def code(error: ClientError) -> str:
-    """Return the code that S3 gave to an error, or an empty string."""
+    """Return the S3 code of an error, or an empty string."""
     return str(error.response.get("Error", {}).get("Code", ""))

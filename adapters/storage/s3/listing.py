@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def names(client: "S3Client", bucket: str, after: str, features: S3Features) -> AsyncIterator[str]:
-    """Their keys behind `after`, each once, in ascending order, as S3 lists both."""
+    """Yield the keys after `after`, each once, in ascending order: both listings of S3 are sorted."""
     async with (
         aclosing(_objects(client, bucket, after)) as objects,
         aclosing(_uploads(client, bucket, after, features)) as uploads,
@@ -34,7 +34,7 @@ async def _objects(client: "S3Client", bucket: str, after: str) -> AsyncGenerato
 
 
 async def _uploads(client: "S3Client", bucket: str, after: str, features: S3Features) -> AsyncGenerator[str]:
-    # Some servers list those of `after` itself, too.
+    # Some servers also list the uploads of `after` itself.
     marker: Any = {"KeyMarker": after} if features.may_have(UPLOAD_LISTS) else {}
     while marker:
         try:

@@ -1,10 +1,9 @@
-"""A large object on its way to S3: a multipart upload, whose size is not felt in memory.
+"""Multipart uploads to S3, with bounded memory.
 
-Each put may hold one part at any time, which is either gathered or sent; part_sizes.py says how large it is. An upload
-sends others concurrently only while they and a small part for each put take HELD bytes at most, so one upload is fast,
-and many take little memory, and only after a part took less than QUICK seconds: on a slow uplink, parts that share it
-would take longer than the upload's lease. Nobody waits for either: if no other part may be held when one is complete,
-the upload sends it before it gathers the next.
+Each put holds one part, which is either gathered or sent; see part_sizes.py for its size. An upload sends further parts
+concurrently only while these and a small part for each put take at most HELD bytes, so that one upload is fast and many
+take little memory, and only after a part took less than QUICK seconds: on a slow uplink, concurrent parts would take
+longer than the upload's lease. Otherwise it sends each part before it gathers the next.
 """
 
 import asyncio
@@ -47,11 +46,11 @@ class S3Uploads:
         self._requests = requests
         self._held = 0  # bytes
         self._own: dict[str, str] = {}  # the ids of uploads in progress, by their keys
-        self._is_quick = False  # as far as is known
+        self._is_quick = False
 
     @contextmanager
-    def holding_one(self) -> Iterator[None]:
-        """For a put, large or small, as long as it may hold a part."""
+    def reserve_part(self) -> Iterator[None]:
+        """Reserve the memory of one part for a put."""
         self._held += PART
         try:
             yield
@@ -60,19 +59,19 @@ class S3Uploads:
 
     async def put(self, key: ObjectKey, parts: AsyncIterator[bytes]) -> Stored:
         """Upload the parts. If that fails, the upload is left open, for `abort`."""
-        # What the source of the parts raises is not S3's, so each request is translated, and not all of this at once.
-        with self._requests.translating():
-            await self._refuse_what_is_there(key)
-            # To the end: an upload that is created unseen stays open.
+        # Only the errors of requests are translated, not those of the source.
+        with self._requests.translate_errors():
+            await self._require_absent(key)
+            # To completion: an upload created after a cancellation would stay open.
             created = await run_to_completion(
-                self._requests.ask(
+                self._requests.send_expecting(
                     self._client.create_multipart_upload(Bucket=self._requests.bucket, Key=key.value), "UploadId"
                 )
             )
         upload: _Upload = {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": created["UploadId"]}
         self._own[key.value] = created["UploadId"]
         sent, size = await self._send_all(upload, parts)
-        with self._requests.translating():
+        with self._requests.translate_errors():
             await self._complete(upload, sent, size)
             await self._require_size(key, size)
         del self._own[key.value]
@@ -80,28 +79,26 @@ class S3Uploads:
 
     async def _complete(self, upload: "_Upload", sent: "list[CompletedPartTypeDef]", size: int) -> None:
         async def send(**condition: Any) -> None:
-            parts_are_one = self._client.complete_multipart_upload(
-                **upload, MultipartUpload={"Parts": sent}, **condition
-            )
-            # Ceph leaves the ETag out if the request is repeated. The size says whether all of the object is there.
-            require_key(await self._requests.ask(parts_are_one), upload["Key"])
+            completion = self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent}, **condition)
+            # Ceph omits the ETag if the request is repeated. The size is checked instead.
+            require_key(await self._requests.send_expecting(completion), upload["Key"])
 
         try:
-            # To the end: a request that is dropped may land after all, behind the delete of what it left.
+            # To completion: a request that is dropped may still arrive, after the delete that cleans up.
             await run_to_completion(self._requests.features.write(send))
         except ClientError as error:
-            if code(error) not in SETTLED or not await self._is_there(upload["Key"], size):
+            if code(error) not in SETTLED or not await self._exists(upload["Key"], size):
                 raise
 
     async def abort(self, key: ObjectKey) -> None:
-        """Abort what is open under the key, whoever opened it, as far as the server tells."""
+        """Abort all open uploads of the key that are known here or listed by the server."""
         own = self._own.pop(key.value, None)
         for upload_id in {*await self._open_under(key), *([] if own is None else [own])}:
             upload: _Upload = {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": upload_id}
             try:
                 await self._requests.delete(self._client.abort_multipart_upload(**upload))
             except ClientError as error:
-                if code(error) != "NoSuchUpload":  # somebody else was quicker
+                if code(error) != "NoSuchUpload":  # already aborted or completed
                     raise
 
     async def _open_under(self, key: ObjectKey) -> list[str]:
@@ -110,15 +107,15 @@ class S3Uploads:
             return []
         listing = self._client.list_multipart_uploads(Bucket=self._requests.bucket, Prefix=key.value)
         try:
-            found = (await self._requests.ask(listing, *UPLOADS)).get("Uploads", [])
+            found = (await self._requests.send_expecting(listing, *UPLOADS)).get("Uploads", [])
         except ClientError as error:
             self._requests.features.accept_missing_list(error)
             return []
-        # The prefix also finds longer keys, which are somebody else's.
+        # The prefix also matches longer keys, of other applications.
         return [upload["UploadId"] for upload in found if upload["Key"] == key.value]
 
-    async def _refuse_what_is_there(self, key: ObjectKey) -> None:
-        """Not every server heeds If-None-Match when an upload is completed. Keys are used once, so a look will do."""
+    async def _require_absent(self, key: ObjectKey) -> None:
+        """Raise AlreadyExists if the key is taken: not all servers check If-None-Match in CompleteMultipartUpload."""
         try:
             await self._head(key.value)
         except ClientError as error:
@@ -128,13 +125,13 @@ class S3Uploads:
             raise AlreadyExists(TAKEN)
 
     async def _require_size(self, key: ObjectKey, size: int) -> None:
-        """Ask for the size: no response to an upload in parts tells it. Costs one request for 5 MiB or more."""
+        """Raise NotS3Error if the object has another size: CompleteMultipartUpload does not return it."""
         kept = (await self._head(key.value))["ContentLength"]
         if kept != size:
             raise NotS3Error(f"it keeps {kept:,} bytes of the {size:,} that it took")
 
-    async def _is_there(self, key: str, size: int) -> bool:
-        """Whether an object of this size is there. Before the upload none was, so it is the upload's own."""
+    async def _exists(self, key: str, size: int) -> bool:
+        """Whether an object of this size exists. There was none before the upload, so it is the upload's."""
         try:
             return (await self._head(key))["ContentLength"] == size
         except ClientError:
@@ -142,12 +139,12 @@ class S3Uploads:
 
     async def _head(self, key: str) -> "HeadObjectOutputTypeDef":
         head = self._client.head_object(Bucket=self._requests.bucket, Key=key)
-        return await self._requests.ask(head, *OBJECT)
+        return await self._requests.send_expecting(head, *OBJECT)
 
     async def _send_all(
         self, upload: "_Upload", parts: AsyncIterator[bytes]
     ) -> "tuple[list[CompletedPartTypeDef], int]":
-        """The parts as CompleteMultipartUpload takes them, and their total size in bytes."""
+        """Return the parts as CompleteMultipartUpload takes them, and their total size in bytes."""
         sent: list[CompletedPartTypeDef] = []
         in_flight: deque[Sending] = deque()
         size = 0
@@ -158,32 +155,32 @@ class S3Uploads:
                 number = len(sent) + len(in_flight) + 1
                 sending = asyncio.create_task(self._send(upload, number, Body(part)))
                 in_flight.append(sending)
-                del part  # else it would be held while the next is gathered
+                del part  # frees it before the next one is gathered
                 if self._is_quick and self._held + length <= HELD:
                     self._held += length
-                    sending.add_done_callback(partial(self._let_go, length))
+                    sending.add_done_callback(partial(self._release, length))
                 else:
                     await asyncio.wait({sending})
                 while in_flight and in_flight[0].done():
                     sent.append(in_flight.popleft().result())
             sent += [await sending for sending in in_flight]
         except BaseException:
-            # A part that lands after its upload was aborted would stay, and be paid for.
+            # A part that arrives after the abort would stay, and be paid for.
             for sending in in_flight:
                 sending.cancel()
             await asyncio.gather(*in_flight, return_exceptions=True)
             raise
         return sent, size
 
-    def _let_go(self, length: int, _: object) -> None:
+    def _release(self, length: int, _: object) -> None:
         self._held -= length
 
     async def _send(self, upload: "_Upload", number: int, part: Body) -> "CompletedPartTypeDef":
-        """Upload a part whose bytes nobody else holds."""
+        """Upload a part."""
         begun = time.monotonic()
-        with self._requests.translating():
+        with self._requests.translate_errors():
             sending = self._client.upload_part(**upload, PartNumber=number, Body=part)
-            sent = await self._requests.ask(sending, "ETag", body=part)
+            sent = await self._requests.send_expecting(sending, "ETag", body=part)
         self._is_quick = time.monotonic() - begun < QUICK
         return {"ETag": sent["ETag"], "PartNumber": number}
 

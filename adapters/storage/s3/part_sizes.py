@@ -1,9 +1,9 @@
 """The sizes of the parts of a multipart upload.
 
 S3 takes up to 10,000 parts of an object, of 5 MiB or more, and the length of an upload is not known in advance. So the
-size of a part depends on its position. The first tenth of the parts have 5 MiB each, and every later part is larger
-than the one before it by the same number of bytes, as many as it takes for all parts to hold the largest blob. An
-upload holds one part in memory. Its bound is therefore:
+size of a part depends on its position. The first tenth of the parts have 5 MiB each, and every later part is one
+step larger than the one before it, such that all parts together hold the largest blob. An upload holds one part in
+memory, so its limit is:
 
 | MAX_BLOB_BYTES | step | parts up to 5,000 MiB | largest part |
 |---|---|---|---|
@@ -36,7 +36,7 @@ class PartSizes:
 
     @property
     def equal(self) -> int:
-        """How many parts have the least size."""
+        """The number of parts of the least size."""
         return self.count // 10
 
     @property

@@ -1,4 +1,4 @@
-"""Requests to S3: each has a deadline, and what goes wrong is said in the port's words."""
+"""Requests to S3, with deadlines and translated errors."""
 
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ KINDS = {
 DETAILS = {
     Kind.NOT_FOUND: ABSENT,
     Kind.ALREADY_EXISTS: TAKEN,
-    Kind.RANGE_NOT_SATISFIABLE: "The range starts behind the object's end.",
+    Kind.RANGE_NOT_SATISFIABLE: "The range starts after the end of the object.",
     Kind.NO_SPACE: "The bucket's storage is full, or its quota is used up.",
 }
 REASONS = {
@@ -48,7 +48,7 @@ REASONS = {
     "MethodNotAllowed": Reason.UNSUPPORTED,
     "405": Reason.UNSUPPORTED,
 }
-# What to do, likewise.
+# Advice, by the same codes.
 HINTS = {
     "NoSuchBucket": "Create it, or set the name of another.",
     "AccessDenied": "Let the owner of this key list, read, write and delete there.",
@@ -65,14 +65,14 @@ PORTAL = "Check S3_ENDPOINT, and whether a login page or a proxy replies in its 
 
 @dataclass(frozen=True, slots=True)
 class S3Requests:
-    """Requests about one bucket, none of which stands still for longer than `timeout` seconds."""
+    """Requests for one bucket. Each raises TIMEOUT after `timeout` seconds without progress."""
 
     bucket: str
     timeout: float
     features: S3Features
 
     @contextmanager
-    def translating(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """Translate errors of the client library into BlobErrors."""
         try:
             yield
@@ -82,30 +82,30 @@ class S3Requests:
             detail = DETAILS.get(kind) or f"The bucket {self.bucket} can't be used: {error}. {hint}".rstrip()
             raise error_class(kind)(detail, reason=REASONS.get(code(error))) from error
         except (ConnectTimeoutError, ReadTimeoutError, TimeoutError) as error:
-            raise TimedOut(f"S3 did not answer in time: {error}.") from error
+            raise TimedOut(f"S3 did not respond in time: {error}.") from error
         except SSLError as error:
             raise Unavailable(f"S3 can't be reached: {error}. {CERTIFICATE}") from error
         except NotS3Error as error:
             raise Unavailable(f"The server that should be S3 is not: {error}. {PORTAL}") from error
-        except ResponseParserError as error:  # whose text is the whole page
+        except ResponseParserError as error:  # its text is the whole page
             raise Unavailable(f"The server that should be S3 is not: its response is not XML. {PORTAL}") from error
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"S3 can't be reached: {error}.", reason=Reason.UNREACHABLE) from error
 
     async def timed(self, request: Coroutine[Any, Any, T], body: Body | None = None) -> T:
-        """Send a request with a deadline, which is put off while bytes of its body move.
+        """Send a request with a deadline, which is extended while its body moves.
 
-        The client's own timeouts are for each of its steps, and not for all.
+        The client has timeouts for single steps only.
         """
-        async with progress_deadline(self.timeout, body.moved if body is not None else lambda: None):
+        async with progress_deadline(self.timeout, body.progress if body is not None else lambda: None):
             return await request
 
-    async def ask(self, request: Coroutine[Any, Any, T], *members: str, body: Body | None = None) -> T:
-        """Send a request, and return its response, which must be S3's and have these members."""
+    async def send_expecting(self, request: Coroutine[Any, Any, T], *members: str, body: Body | None = None) -> T:
+        """Send a request, and return its response. Raises NotS3Error unless it has these members."""
         response = await self.timed(request, body)
         require(response, *members)
         return response
 
     async def delete(self, request: Coroutine[Any, Any, T]) -> None:
-        """Send a request that deletes something, and see that S3 confirms it."""
+        """Send a delete request. Raises NotS3Error unless S3 confirms it."""
         require_deletion(await self.timed(request))

@@ -1,4 +1,4 @@
-"""Where clients of S3 come from."""
+"""Sessions of the S3 client library."""
 
 from functools import cache
 
@@ -7,9 +7,9 @@ from botocore.loaders import Loader, create_loader
 
 
 def new_session() -> AioSession:
-    """One with nothing of another, but that what is known of S3's interface is read once for all of a process.
+    """Return a new session that shares the description of the S3 API with all sessions of the process.
 
-    That takes most of the time in which a client is made; workers have it from their parent.
+    Loading the description takes most of the time to create a client. Workers inherit it from their parent.
     """
     session = get_session()
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))

@@ -1,7 +1,6 @@
-"""Objects in an S3 bucket, of AWS or of any server that speaks S3, over aiobotocore.
+"""Objects in a bucket of AWS S3 or a compatible server, over aiobotocore.
 
-A small object is one PutObject, a larger one a multipart upload. What a killed put leaves open is found by its key, and
-aborted by `delete`.
+A small object is one PutObject, a larger one a multipart upload. `delete` aborts uploads that a killed put left open.
 """
 
 import hashlib
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1024 * 1024
 NEVER = 24 * 3600.0  # seconds
-# The requests that are made here, and the operations that they are part of.
+# Operations by their requests.
 OPERATIONS = {
     "ListObjectsV2": "list",
     "ListMultipartUploads": "list",
@@ -52,9 +51,9 @@ OPERATIONS = {
 
 
 class S3BlobStore(BlobStore):
-    """Objects in a bucket. To be entered before use; `check` says whether the bucket can be used.
+    """Objects in a bucket. Enter the context before use.
 
-    Requests that the client repeats are reported to the observer, under the operation that they belong to.
+    Requests that the client repeats are reported to the observer, by operation.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class S3BlobStore(BlobStore):
             connect_timeout=config.connect_timeout,
             read_timeout=config.read_timeout,
             retries={"mode": "standard", "total_max_attempts": config.attempts},
-            # Many servers refuse the trailers of the newer checksums.
+            # Many servers reject the trailers of the newer checksums.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             s3={"addressing_style": "path" if config.path_style else "auto"},
@@ -95,28 +94,28 @@ class S3BlobStore(BlobStore):
             config=options,
         )
         self._client = await self._stack.enter_async_context(client)
-        # A trip more for each small object; and a wait for the server's go-ahead has no timeout of its own.
+        # Expect: 100-continue would cost one more round trip per small object, and has no timeout of its own.
         self._client.meta.events.unregister("before-call.s3", add_expect_header)
-        self._client.meta.events.register("needs-retry.s3", self._tell_of_retry)
+        self._client.meta.events.register("needs-retry.s3", self._report_retry)
         for sending in ("PutObject", "UploadPart"):
-            self._client.meta.events.register(f"before-call.s3.{sending}", _wait_for_its_bytes)
+            self._client.meta.events.register(f"before-call.s3.{sending}", _disable_read_timeout)
         self._uploads = S3Uploads(self._client, self._requests)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
-    def _tell_of_retry(self, attempts: int, operation: Any, **_: Any) -> None:
-        """Called when the client has made a request, and asks whether to make it again."""
+    def _report_retry(self, attempts: int, operation: Any, **_: Any) -> None:
+        """Report a repeated request: the event follows each attempt."""
         if attempts > 1:
             self._observer.retried(self.backend, OPERATIONS[operation.name])
 
     async def check(self) -> None:
-        with self._requests.translating():
-            await self._requests.ask(self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1), *LIST)
+        with self._requests.translate_errors():
+            await self._requests.send_expecting(self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1), *LIST)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        with self._uploads.holding_one():
+        with self._uploads.reserve_part():
             async with aclosing(PeekableChunks(chunks, self._config.parts)) as parts:
                 size = await parts.first_size()
                 try:
@@ -131,22 +130,19 @@ class S3BlobStore(BlobStore):
         async def send(**condition: Any) -> object:
             data.seek(0)
             whole = self._client.put_object(Bucket=self._bucket, Key=key.value, Body=data, **condition)
-            return await self._requests.ask(whole, "ETag", body=data)
+            return await self._requests.send_expecting(whole, "ETag", body=data)
 
-        with self._requests.translating():
+        with self._requests.translate_errors():
             try:
-                # To the end: a request that is dropped may land after all, behind the delete of what it left.
+                # To completion: a request that is dropped may still arrive, after the delete that cleans up.
                 await run_to_completion(self._features.write(send))
             except ClientError as error:
-                if KINDS.get(code(error)) is not Kind.ALREADY_EXISTS or not await self._has(key, data):
+                if KINDS.get(code(error)) is not Kind.ALREADY_EXISTS or not await self._is_stored(key, data):
                     raise
         return Stored(size)
 
-    async def _has(self, key: ObjectKey, data: Body) -> bool:
-        """Whether the object under the key is the one that was sent.
-
-        Then the response to an earlier request was lost, and the request was repeated, by a client or by a proxy.
-        """
+    async def _is_stored(self, key: ObjectKey, data: Body) -> bool:
+        """Whether the object has these bytes: then a client or a proxy has repeated the put after a lost response."""
         try:
             response = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
         except ClientError:
@@ -160,33 +156,35 @@ class S3BlobStore(BlobStore):
             return bool(await body.read() == data.getbuffer())  # the ETag need not be the MD5
 
     async def _undo(self, key: ObjectKey, error: BaseException) -> None:
-        """Clear up after a put that failed, also where it is not known how far it came."""
-        with suppress(BlobError), self._requests.translating():  # what is left now is found by the reaper
+        """Clean up after a failed put."""
+        with suppress(BlobError), self._requests.translate_errors():  # the reaper deletes what remains
             await self._uploads.abort(key)
             if not isinstance(error, AlreadyExists):
                 await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     @asynccontextmanager
     async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        wanted: Any = {"Bucket": self._bucket, "Key": key.value}
+        arguments: Any = {"Bucket": self._bucket, "Key": key.value}
         if byte_range is not None:
-            wanted["Range"] = f"bytes={byte_range.start}-{byte_range.stop - 1}"
+            arguments["Range"] = f"bytes={byte_range.start}-{byte_range.stop - 1}"
         async with AsyncExitStack() as stack:
-            with self._requests.translating():
-                response = await self._requests.timed(self._client.get_object(**wanted))
+            with self._requests.translate_errors():
+                response = await self._requests.timed(self._client.get_object(**arguments))
                 body = await stack.enter_async_context(response["Body"])
                 require(response, *OBJECT)
                 require_range(response, byte_range)
             yield self._read(key, body)
 
     async def stat(self, key: ObjectKey) -> Stored:
-        with self._requests.translating():
+        with self._requests.translate_errors():
             try:
-                found = await self._requests.ask(self._client.head_object(Bucket=self._bucket, Key=key.value), *OBJECT)
+                found = await self._requests.send_expecting(
+                    self._client.head_object(Bucket=self._bucket, Key=key.value), *OBJECT
+                )
             except ClientError as error:
                 if code(error) != "404":
                     raise
-                # The bucket may be what is missing: GET has a body that tells.
+                # Or the bucket is missing: the body of a GET response says which.
                 response = await self._requests.timed(self._client.get_object(Bucket=self._bucket, Key=key.value))
                 response["Body"].close()
                 require(response, *OBJECT)
@@ -194,25 +192,25 @@ class S3BlobStore(BlobStore):
             return _stored(found)
 
     async def delete(self, key: ObjectKey) -> None:
-        with self._requests.translating():
+        with self._requests.translate_errors():
             await self._uploads.abort(key)
             await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        with self._requests.translating():
+        with self._requests.translate_errors():
             async for name in names(self._client, self._bucket, "" if after is None else after.value, self._features):
                 if OBJECT_KEY.fullmatch(name):
                     yield ObjectKey(name)
 
     async def _read(self, key: ObjectKey, body: Any) -> AsyncIterator[bytes]:
-        with self._requests.translating():
+        with self._requests.translate_errors():
             async for chunk in body.iter_chunks(CHUNK):
                 if chunk:
                     yield chunk
 
 
-def _wait_for_its_bytes(params: Any, **_: Any) -> None:
-    """Leave the time for a response to S3Requests: aiohttp's begins while the bytes wait in the system's buffers."""
+def _disable_read_timeout(params: Any, **_: Any) -> None:
+    """Disable aiohttp's read timeout, which would start before the body has left the send buffer: see S3Requests."""
     params["context"]["read_timeout"] = NEVER
 
 
