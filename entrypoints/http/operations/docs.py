@@ -88,7 +88,7 @@ def config() -> OpenAPIConfig:
         openapi_router=Router(
             "/docs",
             route_handlers=[file],
-            middleware=[DefineMiddleware(LoadSheddingMiddleware, places=RequestSlots(MAX_REQUESTS)), QueryMiddleware],
+            middleware=[DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(MAX_REQUESTS)), QueryMiddleware],
             include_in_schema=False,
         ),
         components=Components(security_schemes={"bearer": BEARER}),

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it could store a blob now. For load balancers and orchestrators: no token."""
+"""Liveness and readiness, for load balancers and orchestrators."""
 
 import asyncio
 import time
@@ -11,7 +11,9 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from application.checks.readiness import CheckReady, ReadinessProblem, Severity
-from entrypoints.http.operations import described
+from entrypoints.http.openapi.components import answer, json_of
+from entrypoints.http.openapi.operation import operation
+from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.problems import RETRY_AFTER, HttpProblem
 from entrypoints.server.shutdown import GracefulShutdown
 
@@ -61,26 +63,40 @@ class Readiness:
         return findings
 
 
+_OK = json_of("Health", {"status": "ok"})
+LIVE = operation(answers={"200": answer("It does.", _OK)} | problems("invalid_parameter", path="/health/live"))
+
+
 @get(
     "/health/live",
     operation_id="isLive",
     summary="Does the process answer?",
-    operation_class=described.LIVE,
-    tags=["operations"],
-    security=[{}],
+    operation_class=LIVE,
 )
 async def live() -> Health:
     """The process answers."""
     return Health()
 
 
+_READY = json_of("Ready", {"status": "degraded", "reasons": {"storage": "no_space"}})
+READY = operation(
+    answers={
+        "200": answer(
+            "Blobs are read, and stored: `ok`. Or they are read and deleted, but for a reason that is named, such as"
+            " `no_space`, none is stored: `degraded`.",
+            _READY,
+            required=["Cache-Control"],
+        )
+    }
+    | problems("invalid_parameter", "not_ready", "internal_error", path="/health/ready")
+)
+
+
 @get(
     "/health/ready",
     operation_id="isReady",
     summary="Can blobs be read, and stored?",
-    operation_class=described.READY,
-    tags=["operations"],
-    security=[{}],
+    operation_class=READY,
 )
 async def ready(readiness: NamedDependency[Readiness]) -> Response[Ready]:
     """The database and the storage for new blobs took a write just now, or can be read at least."""

@@ -9,7 +9,7 @@ from domain.blob import BlobId
 from domain.errors import InvalidId
 
 PREFIX = b"/v1/blobs/"
-ROUTE = "/v1/blobs/{id:str}"
+ID_PATH = "/{id:str}"  # after /v1/blobs
 
 
 def blob_id(raw_path: bytes) -> BlobId:
