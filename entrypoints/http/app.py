@@ -10,6 +10,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from application.ports.schema import Opening
+from domain.access import EVERYTHING
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.composition.lifecycle import NOTHING_KNOWN, Started
@@ -88,7 +89,10 @@ def create_litestar(
 ) -> Litestar:
     """Create the framework's application: the routes of all faces, without the middleware around them."""
     return Litestar(
-        [rest.create(settings, container), operations.create(container, shutdown, metrics)],
+        [
+            rest.create(settings, container, dict.fromkeys(settings.tokens, EVERYTHING)),
+            operations.create(container, shutdown, metrics),
+        ],
         lifespan=lifespan,
         exception_handlers=EXCEPTION_HANDLERS,  # for unknown routes: each face has its own
         openapi_config=docs.config() if settings.docs else None,

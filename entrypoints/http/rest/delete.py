@@ -10,8 +10,7 @@ from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.blob_paths import ID_PATH, blob_id
 from entrypoints.http.protocol.headers import fields
-from entrypoints.http.rest.described import CHANGING
-from entrypoints.http.rest.negotiation import HttpRequest
+from entrypoints.http.rest.described import CHANGING, HttpRequest
 
 DELETE = operation(
     takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE],
@@ -23,4 +22,5 @@ DELETE = operation(
 @delete(ID_PATH, operation_id="deleteBlob", summary="Delete a blob", operation_class=DELETE)
 async def delete_blob(request: HttpRequest, delete: NamedDependency[DeleteBlob]) -> None:
     """Delete a blob."""
-    await delete(blob_id(request.scope["raw_path"]), conditional.precondition(fields(request.scope)))
+    precondition = conditional.precondition(fields(request.scope))
+    await delete(request.auth, blob_id(request.scope["raw_path"]), precondition)

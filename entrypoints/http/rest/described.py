@@ -1,8 +1,14 @@
-"""Parts that several descriptions of REST operations share."""
+"""Parts that several REST operations share."""
 
+from typing import Any
+
+from litestar import Request
 from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Schema
 
+from domain.access import Grant
 from entrypoints.http.openapi.components import ID
+
+HttpRequest = Request[Any, Grant, Any]
 
 BYTES = OpenAPIMediaType(Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY), example="Hello World!")
 CREATED_AT = "2023-10-27T10:00:00Z"

@@ -1,10 +1,12 @@
 """The REST interface to blobs: its routes, its error format, and what all its handlers have in common."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from litestar import HttpMethod, Response, Router, route
 from litestar.middleware import DefineMiddleware
 
+from domain.access import Grant
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.http.dependencies import always
@@ -15,14 +17,14 @@ from entrypoints.http.protocol.blob_paths import ID_PATH
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.http.rest.delete import delete_blob
+from entrypoints.http.rest.described import HttpRequest
 from entrypoints.http.rest.fetch import describe_blob, fetch_blob
 from entrypoints.http.rest.lists import list_blobs
-from entrypoints.http.rest.negotiation import HttpRequest
 from entrypoints.http.rest.store import put_blob, store_blob
 
 
-def create(settings: Settings, container: Container) -> Router:
-    """Create the routes under /v1/blobs. Errors are problem details."""
+def create(settings: Settings, container: Container, grants: Mapping[bytes, Grant]) -> Router:
+    """Create the routes under /v1/blobs. Errors are problem details. `grants`: by the SHA-256 of bearer tokens."""
     return Router(
         "/v1/blobs",
         # Options come first, or the framework adds its own.
@@ -31,7 +33,7 @@ def create(settings: Settings, container: Container) -> Router:
             # Before everything that costs anything.
             DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(settings.max_requests)),
             # Before everything that reads more of the request.
-            DefineMiddleware(BearerAuthenticationMiddleware, hashes=settings.tokens),
+            DefineMiddleware(BearerAuthenticationMiddleware, grants=grants),
             QueryMiddleware,
         ],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -40,7 +42,6 @@ def create(settings: Settings, container: Container) -> Router:
             "fetch": always(container.fetch_blob()),
             "listing": always(container.list_blobs()),
             "delete": always(container.delete_blob()),
-            "blobs": always(container.metadata().blobs),
             "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
         },
         tags=["blobs"],

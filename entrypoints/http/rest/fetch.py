@@ -5,11 +5,9 @@ from functools import partial
 from litestar import HttpMethod, get, route
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import SkipValidation
 from litestar.types import ASGIApp
 
 from application.blobs.fetch import FetchBlob
-from application.ports.metadata import BlobReader
 from entrypoints.http.openapi.components import ALT, BLOB_ID, CONDITIONS, DATA, ID, RANGE, RAW_ONLY, answer, json_of
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
@@ -20,12 +18,12 @@ from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.headers import fields
 from entrypoints.http.protocol.problems import Problem
 from entrypoints.http.protocol.streaming import BlobResponse, EmptyResponse, Representation, not_modified
-from entrypoints.http.rest.described import BYTES, CREATED_AT, EVERYWHERE
+from entrypoints.http.rest.described import BYTES, CREATED_AT, EVERYWHERE, HttpRequest
 from entrypoints.http.rest.json_form.response import JSON, BlobBody
-from entrypoints.http.rest.negotiation import PARAMETERS, HttpRequest, wants_bytes
+from entrypoints.http.rest.negotiation import PARAMETERS, wants_bytes
 from entrypoints.http.rest.raw_form import RAW
 
-Blobs = NamedDependency[SkipValidation[BlobReader]]  # protocols can't be checked at run time
+Fetch = NamedDependency[FetchBlob]
 
 # No route's return type names them, and without them the framework would not describe them.
 SCHEMAS = {200: ResponseSpec(BlobBody, False), 400: ResponseSpec(Problem, False)}
@@ -64,10 +62,10 @@ FETCH = operation(
     responses=SCHEMAS,
     parameters=PARAMETERS,
 )
-async def fetch_blob(request: HttpRequest, fetch: NamedDependency[FetchBlob], pace: NamedDependency[Pace]) -> ASGIApp:
+async def fetch_blob(request: HttpRequest, fetch: Fetch, pace: NamedDependency[Pace]) -> ASGIApp:
     """Fetch a blob as JSON; or as its bytes, if `alt` is `media` or Accept prefers application/octet-stream to JSON."""
     representation = _representation(request)
-    return BlobResponse(partial(fetch, blob_id(request.scope["raw_path"])), representation, pace)
+    return BlobResponse(partial(fetch, request.auth, blob_id(request.scope["raw_path"])), representation, pace)
 
 
 HEAD = operation(
@@ -88,10 +86,10 @@ HEAD = operation(
     operation_class=HEAD,
     parameters=PARAMETERS,
 )
-async def describe_blob(request: HttpRequest, blobs: Blobs) -> ASGIApp:
+async def describe_blob(request: HttpRequest, fetch: Fetch) -> ASGIApp:
     """Answer as GET does to the same request without a range, but for the body."""
     representation = _representation(request)
-    blob = await blobs.get(blob_id(request.scope["raw_path"]))
+    blob = await fetch.stat(request.auth, blob_id(request.scope["raw_path"]))
     try:
         conditional.check_reading(fields(request.scope), blob)
     except NotModified:

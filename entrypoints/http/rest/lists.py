@@ -19,7 +19,7 @@ from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest.described import EVERYWHERE, KNOWN
+from entrypoints.http.rest.described import EVERYWHERE, KNOWN, HttpRequest
 from entrypoints.http.rest.json_form import response as json_form
 
 MAX_LIMIT = 1000
@@ -87,9 +87,12 @@ LIST = operation(
     parameters=PARAMETERS,
     dependencies={"selection": Provide(_selection, sync_to_thread=False)},
 )
-async def list_blobs(selection: NamedDependency[Selection], listing: NamedDependency[ListBlobs]) -> Response[ListBody]:
+async def list_blobs(
+    request: HttpRequest, selection: NamedDependency[Selection], listing: NamedDependency[ListBlobs]
+) -> Response[ListBody]:
     """List the blobs whose ids begin with a prefix, in the order of the ids' bytes."""
-    page = await listing(selection.prefix, selection.delimiter, selection.limit, _start(selection.cursor))
+    start = _start(selection.cursor)
+    page = await listing(request.auth, selection.prefix, selection.delimiter, selection.limit, start)
     cursor = None if page.following is None else base64.urlsafe_b64encode(page.following.encode()).decode().rstrip("=")
     return Response(ListBody([_listed(blob) for blob in page.blobs], page.prefixes, cursor))
 

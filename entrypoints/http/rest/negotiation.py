@@ -11,10 +11,8 @@ JSON = "application/json"
 BYTES = "application/octet-stream"
 PARAMETERS = ("alt",)
 
-HttpRequest = Request[Any, Any, Any]
 
-
-def wants_bytes(request: HttpRequest) -> bool:
+def wants_bytes(request: Request[Any, Any, Any]) -> bool:
     """JSON is the default, and is preferred to the bytes where a client takes both alike."""
     match request.query_params.getall("alt", []):
         case []:

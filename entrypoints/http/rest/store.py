@@ -39,11 +39,10 @@ from entrypoints.http.protocol.blob_paths import ID_PATH, blob_id
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.headers import check_framing, fields
 from entrypoints.http.rest import raw_form
-from entrypoints.http.rest.described import BYTES, CHANGING, KNOWN
+from entrypoints.http.rest.described import BYTES, CHANGING, KNOWN, HttpRequest
 from entrypoints.http.rest.json_form import request as json_request
 from entrypoints.http.rest.json_form.response import StoredBody, stored_body
 from entrypoints.http.rest.multipart_form import request as form_request
-from entrypoints.http.rest.negotiation import HttpRequest
 
 Store = NamedDependency[StoreBlob]
 ClientPace = NamedDependency[Pace]
@@ -118,7 +117,8 @@ async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Re
     """
     form = form_request if form_request.is_form(fields(request.scope)) else json_request
     body = Meter(pace).chunks(request.receive)
-    return _stored_response(await store(await form.new_blob(request.scope, body, store.max_bytes)))
+    new = await form.new_blob(request.scope, body, store.max_bytes)
+    return _stored_response(await store(request.auth, new))
 
 
 PUT = operation(
@@ -138,7 +138,8 @@ async def put_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Resp
     headers = fields(request.scope)
     check_framing(request.scope, headers)
     chunks = Meter(pace).chunks(request.receive)
-    return _stored_response(await store(raw_form.new_blob(blob_id(request.scope["raw_path"]), headers, chunks)))
+    new = raw_form.new_blob(blob_id(request.scope["raw_path"]), headers, chunks)
+    return _stored_response(await store(request.auth, new))
 
 
 def _stored_response(stored: StoredBlob) -> Response[StoredBody]:
