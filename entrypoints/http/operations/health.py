@@ -9,7 +9,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from application.checks.readiness import CheckReady, ReadinessProblem, Severity
-from entrypoints.http.openapi.components import answer, json_of
+from entrypoints.http.openapi.components import json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.problems import RETRY_AFTER, HttpProblem
@@ -58,7 +58,7 @@ class Readiness:
 
 
 _OK = json_of("Health", {"status": "ok"})
-LIVE = operation(answers={"200": answer("It does.", _OK)} | problems("invalid_parameter", path="/health/live"))
+LIVE = operation(responses={"200": response("It does.", _OK)} | problems("invalid_parameter", path="/health/live"))
 
 
 @get(
@@ -74,8 +74,8 @@ async def live() -> Health:
 
 _READY = json_of("Ready", {"status": "degraded", "reasons": {"storage": "no_space"}})
 READY = operation(
-    answers={
-        "200": answer(
+    responses={
+        "200": response(
             "Blobs are read, and stored: `ok`. Or they are read and deleted, but for a reason that is named, such as"
             " `no_space`, none is stored: `degraded`.",
             _READY,

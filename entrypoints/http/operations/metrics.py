@@ -4,15 +4,15 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType
 
-from entrypoints.http.openapi.components import answer, text
+from entrypoints.http.openapi.components import response, text
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.telemetry.prometheus_page import MetricsPage
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 METRICS = operation(
-    answers={
-        "200": answer(
+    responses={
+        "200": response(
             "In Prometheus's text format.",
             {PROMETHEUS_TEXT: OpenAPIMediaType(text(), example="drivebay_workers 1.0\n")},
             required=["Cache-Control"],

@@ -4,7 +4,7 @@ from litestar import delete
 from litestar.di import NamedDependency
 
 from application.blobs.delete import DeleteBlob
-from entrypoints.http.openapi.components import BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, answer
+from entrypoints.http.openapi.components import BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol import conditional
@@ -14,7 +14,7 @@ from entrypoints.http.rest.described import CHANGING, HttpRequest
 
 DELETE = operation(
     takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE],
-    answers={"204": answer("Deleted.")}
+    responses={"204": response("Deleted.")}
     | problems("invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *CHANGING),
 )
 

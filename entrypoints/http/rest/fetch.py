@@ -8,7 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ASGIApp
 
 from application.blobs.fetch import FetchBlob
-from entrypoints.http.openapi.components import ALT, BLOB_ID, CONDITIONS, DATA, ID, RANGE, RAW_ONLY, answer, json_of
+from entrypoints.http.openapi.components import ALT, BLOB_ID, CONDITIONS, DATA, ID, RANGE, RAW_ONLY, json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol import conditional
@@ -31,18 +31,18 @@ _BLOB = json_of("BlobBody", {"id": ID, "data": DATA, "size": 12, "created_at": C
 _OF_BLOBS = ["ETag", "Vary", "Content-Length"]
 _READING = ["invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *EVERYWHERE]
 _UNCHANGED = {
-    "304": answer("The client has this version already.", required=["ETag", "Vary"], optional=["Last-Modified"])
+    "304": response("The client has this version already.", required=["ETag", "Vary"], optional=["Last-Modified"])
 }
 FETCH = operation(
     takes=[BLOB_ID, ALT, *CONDITIONS, *RANGE],
-    answers={
-        "200": answer(
+    responses={
+        "200": response(
             "The blob: as JSON, or its bytes with the Content-Type that they were stored with.",
             _BLOB | {"*/*": BYTES},
             required=_OF_BLOBS,
             optional=[*RAW_ONLY, "Content-Encoding"],
         ),
-        "206": answer(
+        "206": response(
             "The range.",
             {"*/*": BYTES},
             required=["Content-Range", *_OF_BLOBS, *RAW_ONLY],
@@ -70,8 +70,8 @@ async def fetch_blob(request: HttpRequest, fetch: Fetch, pace: NamedDependency[P
 
 HEAD = operation(
     takes=[BLOB_ID, ALT, *CONDITIONS],
-    answers={
-        "200": answer("There is such a blob.", required=_OF_BLOBS, optional=[*RAW_ONLY, "Content-Encoding"]),
+    responses={
+        "200": response("There is such a blob.", required=_OF_BLOBS, optional=[*RAW_ONLY, "Content-Encoding"]),
         **_UNCHANGED,
     }
     | problems(*_READING, body=False),

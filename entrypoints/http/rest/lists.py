@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from application.blobs.list import ListBlobs
 from domain.blob import CONTROL_CHARACTER, NEXT, Blob
-from entrypoints.http.openapi.components import ETAG, PAGE, SHA_256, answer, json_of
+from entrypoints.http.openapi.components import ETAG, PAGE, SHA_256, json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol import conditional
@@ -57,12 +57,12 @@ class Selection(msgspec.Struct):
 
 def _selection(scope: Scope) -> Selection:
     try:
-        given = parse_qs(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict")
-        repeated = [name for name in PARAMETERS if len(given.get(name, "")) > 1]
+        found = parse_qs(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict")
+        repeated = [name for name in PARAMETERS if len(found.get(name, "")) > 1]
         if repeated:
             raise _invalid(f"{repeated[0]} is given more than once.")
         selection = msgspec.convert(
-            {name: given[name][0] for name in PARAMETERS if name in given}, Selection, strict=False
+            {name: found[name][0] for name in PARAMETERS if name in found}, Selection, strict=False
         )
         for name in ("prefix", "delimiter"):
             if CONTROL_CHARACTER.search(getattr(selection, name)):
@@ -76,7 +76,7 @@ _LISTED = {**KNOWN, "content_type": "application/octet-stream", "sha256": SHA_25
 _LIST = json_of("ListBody", {"blobs": [_LISTED], "prefixes": ["my-films/"], "next_cursor": "bXktZmlsbXMw"})
 LIST = operation(
     takes=PAGE,
-    answers={"200": answer("A page.", _LIST)} | problems("invalid_parameter", *EVERYWHERE, path="/v1/blobs"),
+    responses={"200": response("A page.", _LIST)} | problems("invalid_parameter", *EVERYWHERE, path="/v1/blobs"),
 )
 
 

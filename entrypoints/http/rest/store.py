@@ -27,9 +27,9 @@ from entrypoints.http.openapi.components import (
     IF_NONE_MATCH,
     IF_UNMODIFIED_SINCE,
     SHA_256,
-    answer,
     id_schema,
     json_of,
+    response,
     text,
 )
 from entrypoints.http.openapi.operation import operation
@@ -65,7 +65,7 @@ _FORM = OpenAPIMediaType(
 
 
 def _stored(description: str) -> OpenAPIResponse:
-    stored = answer(description, _STORED, required=["Location", "ETag"])
+    stored = response(description, _STORED, required=["Location", "ETag"])
     stored.links = {
         operation: Link(operation_id=operation, parameters={"id": "$response.body#/id"})
         for operation in ("fetchBlob", "describeBlob", "putBlob", "deleteBlob")
@@ -92,7 +92,7 @@ STORE = operation(
         },
         required=True,
     ),
-    answers={"201": _stored("Stored.")}
+    responses={"201": _stored("Stored.")}
     | problems(
         *(
             "invalid_json",
@@ -124,7 +124,7 @@ async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Re
 PUT = operation(
     takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS, CONTENT_ENCODING],
     body=RequestBody({"*/*": BYTES}, "The bytes, or nothing for the empty blob. Their Content-Type is kept."),
-    answers={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
+    responses={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
     | problems(
         *("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", "unsupported_media_type"),
         *_STORING,
