@@ -1,4 +1,4 @@
-"""The clock of this machine, for texts only. Decisions use the database's clock, or monotonic time."""
+"""The clock of this machine, for texts and the expiry of grants. All else uses the database's, or monotonic time."""
 
 from datetime import UTC, datetime
 

@@ -16,6 +16,7 @@ BlobError
   LeaseLost
   CommitUnknown
   RolledBack
+  NotGranted
 """
 
 from enum import Enum
@@ -46,6 +47,8 @@ class Kind(Enum):
     """The connection was lost during a commit, which may have happened or not."""
     ROLLED_BACK = "rolled_back"
     """The database rolled a transaction back for the sake of another one. It may be run again at once."""
+    FORBIDDEN = "forbidden"
+    """The caller's grant does not include the action."""
 
 
 class Reason(Enum):
@@ -179,6 +182,11 @@ class CommitUnknown(BlobError):
 
 class RolledBack(BlobError):
     kind = Kind.ROLLED_BACK
+
+
+class NotGranted(BlobError):
+    kind = Kind.FORBIDDEN
+    text = "The credentials do not allow this. Use credentials that do."
 
 
 _CLASSES = {each.kind: each for each in BlobError.__subclasses__()}

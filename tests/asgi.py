@@ -21,3 +21,31 @@ async def serving(app: Any) -> AsyncIterator[None]:
                 yield
     finally:
         await running
+
+
+async def exchange(
+    app: Any, method: str, path: str, *, query: bytes = b"", headers: dict[str, str] | None = None, body: bytes = b""
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a request to the application. Returns status, headers and body of the response."""
+    sent: list[Any] = []
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query,
+        "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+    }
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    start, *bodies = sent
+    received = {name.decode(): value.decode() for name, value in start["headers"]}
+    return start["status"], received, b"".join(message.get("body", b"") for message in bodies)

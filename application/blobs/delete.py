@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.authorize import authorize
 from application.blobs.store import GRACE
 from application.ports.metadata import Garbage, UnitOfWorkFactory
 from application.repeat import repeated
 from application.uploads.unknown_commit import WAITS, resolve
+from domain.access import Action, Grant
 from domain.blob import Blob, BlobId
 from domain.errors import CommitUnknown, NotFound
 from domain.precondition import ANY, Precondition
@@ -17,14 +19,15 @@ from domain.precondition import ANY, Precondition
 class DeleteBlob:
     """Delete a blob if `precondition` holds. Its bytes are reclaimed after `grace`, so open readers can finish.
 
-    Raises NOT_FOUND, PRECONDITION_FAILED, and what the ports raise.
+    Raises FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED, and what the ports raise.
     """
 
     units: UnitOfWorkFactory
     grace: timedelta = GRACE
     waits: Sequence[float] = WAITS
 
-    async def __call__(self, blob_id: BlobId, precondition: Precondition = ANY) -> None:
+    async def __call__(self, grant: Grant, blob_id: BlobId, precondition: Precondition = ANY) -> None:
+        authorize(grant, Action.DELETE, blob_id)
         await repeated(lambda: self._delete(blob_id, precondition))
 
     async def _delete(self, blob_id: BlobId, precondition: Precondition) -> None:

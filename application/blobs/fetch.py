@@ -5,10 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.authorize import authorize
 from application.blobs.hold import RENEWALS, Hold
 from application.blobs.store import GRACE
 from application.ports.metadata import BlobReader, UnitOfWorkFactory
 from application.stores import Stores
+from domain.access import Action, Grant
 from domain.blob import Blob, BlobId, ByteRange, Location
 from domain.errors import BlobError, IntegrityError, NotFound
 
@@ -42,7 +44,7 @@ class FetchBlob:
     """Open the current version of a blob, or the part of it that `choose` names when it is shown the blob: a context.
 
     `grace`: how long an object is kept once its blob was replaced or deleted, which a long reading renews so many times
-    in a grace. Raises NOT_FOUND, what `choose` raises, and INTEGRITY if the bytes of a blob are not there.
+    in a grace. Raises FORBIDDEN, NOT_FOUND, what `choose` raises, and INTEGRITY if the bytes of a blob are not there.
     """
 
     blobs: BlobReader
@@ -53,10 +55,16 @@ class FetchBlob:
 
     @asynccontextmanager
     async def __call__(
-        self, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None] = lambda _: None
+        self, grant: Grant, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None] = lambda _: None
     ) -> AsyncIterator[OpenBlob]:
+        authorize(grant, Action.READ, blob_id)
         async with AsyncExitStack() as reading:
             yield await self._open(reading, blob_id, choose)
+
+    async def stat(self, grant: Grant, blob_id: BlobId) -> Blob:
+        """Return the current version of a blob without its bytes. Raises FORBIDDEN and NOT_FOUND."""
+        authorize(grant, Action.READ, blob_id)
+        return await self.blobs.get(blob_id)
 
     async def _open(
         self, reading: AsyncExitStack, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None]

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from application.authorize import authorize
 from application.ports.metadata import BlobReader
+from domain.access import Action, Grant
 from domain.blob import LAST, NEXT, Blob
 
 
@@ -22,12 +24,13 @@ class ListBlobs:
 
     An entry is a blob whose id begins with `prefix`. If the id contains the `delimiter` after the prefix, the entry is
     the id up to the delimiter instead, once for all blobs that begin with it. Blobs may be stored and deleted between
-    two pages: a blob that exists all the time is listed once.
+    two pages: a blob that exists all the time is listed once. Raises FORBIDDEN unless `prefix` is granted.
     """
 
     blobs: BlobReader
 
-    async def __call__(self, prefix: str, delimiter: str, limit: int, start: str = "") -> ListPage:
+    async def __call__(self, grant: Grant, prefix: str, delimiter: str, limit: int, start: str = "") -> ListPage:
+        authorize(grant, Action.LIST, prefix)
         start, stop = max(start, prefix), end_of(prefix)
         if stop is not None and start >= stop:
             return ListPage([], [], None)

@@ -12,11 +12,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
+from application.authorize import authorize
 from application.ports.metadata import Garbage, KeySource, Published, UnitOfWork
 from application.uploads.intake import Intake
 from application.uploads.lifecycle import Uploads, WrittenObject
 from application.uploads.replay import KEPT, ReplayableBody
 from application.uploads.retry import ONCE, Retry
+from domain.access import Action, Grant
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Draft, Location
 from domain.errors import Unavailable
 from domain.precondition import ANY, Precondition
@@ -71,7 +73,7 @@ class StoreBlob:
 
     A write to a storage that is UNAVAILABLE is repeated as `retry` says, while the body is short enough to be kept. If
     anything fails, a cancellation included, the version before it is still there. Raises what `Uploads` and the source
-    raise, the precondition's errors, TOO_LARGE beyond `max_bytes`, SIZE_MISMATCH and DIGEST_MISMATCH.
+    raise, FORBIDDEN, the precondition's errors, TOO_LARGE beyond `max_bytes`, SIZE_MISMATCH and DIGEST_MISMATCH.
     """
 
     uploads: Uploads
@@ -80,11 +82,14 @@ class StoreBlob:
     grace: timedelta = GRACE
     retry: Retry = ONCE
 
-    async def __call__(self, new: NewBlob) -> StoredBlob:
+    async def __call__(self, grant: Grant, new: NewBlob) -> StoredBlob:
+        # Before a byte is read. If the id comes after the bytes, all that is known is that it should be a granted one.
+        authorize(grant, Action.WRITE, new.source.id or grant.prefix)
         written = await self._append_with_retries(new)
         async with self.uploads.discarded_on_error(written.location):
             blob_id = new.source.id
             assert blob_id is not None, "the source has ended without an id"
+            authorize(grant, Action.WRITE, blob_id)
             return await self._publish(blob_id, written, new)
 
     async def _append_with_retries(self, new: NewBlob) -> WrittenObject:

@@ -4,14 +4,13 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from litestar import Litestar, Router
-from litestar.di import Provide
-from litestar.middleware import DefineMiddleware
+from litestar import Litestar
 from litestar.types import ASGIApp
 
 from application.ports.schema import Opening
+from domain.access import EVERYTHING
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.composition.lifecycle import NOTHING_KNOWN, Started
@@ -20,21 +19,19 @@ from entrypoints.config.loading import load_all
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.http.middleware.access_log import AccessLogMiddleware
-from entrypoints.http.middleware.authentication import BearerAuthenticationMiddleware
 from entrypoints.http.middleware.connection_close import ConnectionCloseMiddleware
 from entrypoints.http.middleware.cors import CorsMiddleware
 from entrypoints.http.middleware.head import HeadMiddleware
 from entrypoints.http.middleware.host import HostMiddleware
 from entrypoints.http.middleware.lingering_close import Lingering, LingerLimits
-from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.paced_responses import PacedResponseMiddleware
-from entrypoints.http.middleware.query import QueryMiddleware
 from entrypoints.http.middleware.raw_paths import RawPathMiddleware
 from entrypoints.http.middleware.security_headers import SecurityHeadersMiddleware
-from entrypoints.http.operations import docs, health
+from entrypoints.http.operations import docs
+from entrypoints.http.operations import face as operations
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
-from entrypoints.http.rest import blobs, lists
+from entrypoints.http.rest import face as rest
 from entrypoints.server.shutdown import GracefulShutdown
 from entrypoints.telemetry import logs
 from entrypoints.telemetry.telemetry import Telemetry
@@ -92,9 +89,12 @@ def create_litestar(
 ) -> Litestar:
     """Create the framework's application: the routes of all faces, without the middleware around them."""
     return Litestar(
-        [_rest(settings, container), _operations(container, shutdown, metrics)],
+        [
+            rest.create(settings, container, dict.fromkeys(settings.tokens, EVERYTHING)),
+            operations.create(container, shutdown, metrics),
+        ],
         lifespan=lifespan,
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers=EXCEPTION_HANDLERS,  # for unknown routes: each face has its own
         openapi_config=docs.config() if settings.docs else None,
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
@@ -124,7 +124,7 @@ def _middleware(
     if settings.cors_origins:
         yield partial(CorsMiddleware, origins=settings.cors_origins)
     # Around everything whose responses are sent in one piece, preflights excepted: they have no body.
-    yield partial(PacedResponseMiddleware, pace=_pace(settings))
+    yield partial(PacedResponseMiddleware, pace=Pace(settings.client_timeout, settings.client_min_rate))
     # Before routing: no route takes a request whose host is ambiguous.
     yield HostMiddleware
     # Before routing: most routes know GET only.
@@ -143,53 +143,6 @@ def _linger_limits(settings: Settings) -> LingerLimits:
     )
 
 
-def _rest(settings: Settings, container: Container) -> Router:
-    return Router(
-        "/",
-        route_handlers=[*blobs.ROUTES, lists.list_blobs],
-        middleware=[
-            DefineMiddleware(LoadSheddingMiddleware, places=RequestSlots(settings.max_requests)),
-            DefineMiddleware(BearerAuthenticationMiddleware, hashes=settings.tokens),
-            QueryMiddleware,
-        ],
-        dependencies={
-            "store": _always(container.store_blob()),
-            "fetch": _always(container.fetch_blob()),
-            "listing": _always(container.list_blobs()),
-            "delete": _always(container.delete_blob()),
-            "blobs": _always(container.metadata().blobs),
-            "pace": _always(_pace(settings)),
-        },
-        tags=["blobs"],
-    )
-
-
-def _operations(container: Container, shutdown: GracefulShutdown, metrics: "Metrics | None") -> Router:
-    router = Router(
-        "/",
-        route_handlers=[health.live, health.ready],
-        middleware=[QueryMiddleware],
-        dependencies={"readiness": _always(health.Readiness(container.check_ready(), shutdown))},
-    )
-    if metrics is not None:
-        _add_metrics(router, metrics, container)
-    return router
-
-
-def _add_metrics(router: Router, metrics: "Metrics", container: Container) -> None:
-    # Imported only now: see telemetry/workers.py.
-    from entrypoints.http.operations.metrics import metrics as route
-    from entrypoints.telemetry.prometheus_page import MetricsPage
-
-    page = MetricsPage(metrics, container.metadata().backlog, container.settings().folders)
-    router.dependencies["page"] = _always(page)
-    router.register(route)
-
-
-def _pace(settings: Settings) -> Pace:
-    return Pace(settings.client_timeout, settings.client_min_rate)
-
-
 def from_environment() -> ASGIApp:
     """Create the application that the environment and `.env` describe: the factory for any ASGI server."""
     logs.configure()
@@ -199,7 +152,3 @@ def from_environment() -> ASGIApp:
         return create_asgi(lifecycle.prepare(loaded.settings))
     except (SettingsError, StartError) as error:
         raise SystemExit(f"drivebay: {error}") from None
-
-
-def _always(dependency: Any) -> Provide:
-    return Provide(lambda: dependency, sync_to_thread=False)

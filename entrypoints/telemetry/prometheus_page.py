@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from prometheus_client.registry import Collector
 from application.ports.metadata import Backlog, BacklogReader
 from domain.errors import BlobError
 from entrypoints import __version__
+from entrypoints.shared_result import SharedResult
 from entrypoints.telemetry import workers
 from entrypoints.telemetry.metrics import Metrics
 
@@ -31,24 +31,33 @@ class MetricsPage:
 
     def __init__(self, metrics: Metrics, backlog: BacklogReader, folders: Mapping[str, Path]) -> None:
         self._metrics = metrics
-        self._backlog = _CachedBacklog(backlog)
+        self._read_backlog = backlog
+        self._backlog = SharedResult(self._count, BACKLOG_FRESH)
         self._folders = folders
-        self._page: asyncio.Task[bytes] | None = None
-        self._taken = float("-inf")
+        self._page = SharedResult(self._make, FRESH)
 
     async def text(self) -> bytes:
         """Return the metrics in Prometheus's text format."""
-        stale = time.monotonic() - self._taken > FRESH
-        if self._page is None or (self._page.done() and stale):
-            self._page = asyncio.create_task(self._make())
-        return await asyncio.shield(self._page)
+        return await self._page.get()
 
     async def _make(self) -> bytes:
         self._metrics.publish()
-        backlog = await self._backlog.latest()
-        page = await asyncio.to_thread(self._render, backlog)
-        self._taken = time.monotonic()
-        return page
+        return await asyncio.to_thread(self._render, await self._latest_backlog())
+
+    async def _latest_backlog(self) -> Sequence[Backlog]:
+        """Return a recent backlog. It is empty if the database is unavailable or slow."""
+        try:
+            async with asyncio.timeout(BACKLOG_WITHIN):
+                return await self._backlog.get()
+        except TimeoutError:
+            return []
+
+    async def _count(self) -> Sequence[Backlog]:
+        try:
+            return await self._read_backlog()
+        except BlobError as error:
+            LOG.warning("the backlog can't be counted", fault=str(error))
+            return []
 
     def _render(self, backlog: Sequence[Backlog]) -> bytes:
         folder = workers.folder()
@@ -69,30 +78,6 @@ class _Measured(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._families
-
-
-class _CachedBacklog:
-    """A cache of the backlog. Empty if the database is unavailable or slow."""
-
-    def __init__(self, read: BacklogReader) -> None:
-        self._read = read
-        self._reading: asyncio.Task[Sequence[Backlog]] | None = None
-        self._read_at = float("-inf")
-
-    async def latest(self) -> Sequence[Backlog]:
-        stale = time.monotonic() - self._read_at > BACKLOG_FRESH
-        if self._reading is None or (self._reading.done() and stale):
-            self._reading = asyncio.create_task(self._count())
-            self._read_at = time.monotonic()
-        done, _ = await asyncio.wait({self._reading}, timeout=BACKLOG_WITHIN)
-        return self._reading.result() if done else []
-
-    async def _count(self) -> Sequence[Backlog]:
-        try:
-            return await self._read()
-        except BlobError as error:
-            LOG.warning("the backlog can't be counted", fault=str(error))
-            return []
 
 
 def _gauge(name: str, help_: str, values: Mapping[str, float], label: str) -> Metric:

@@ -80,7 +80,7 @@ def test_the_gate_lets_the_code_pass(copy: Path) -> None:
         ("adapters/operation_timer.py", "import prometheus_client"),
         ("adapters/storage/layers/observe.py", "from opentelemetry import trace"),
         ("adapters/concurrency/threads.py", "import entrypoints.config.settings"),
-        ("entrypoints/http/rest/blobs.py", "from adapters.metadata.memory import MemoryMetadata"),
+        ("entrypoints/http/rest/store.py", "from adapters.metadata.memory import MemoryMetadata"),
         ("entrypoints/cli/main.py", "import adapters.sql.sqlite"),
         ("entrypoints/composition/lifecycle.py", "from dependency_injector import providers"),
         ("application/maintenance/reap.py", "from application.blobs.store import StoreBlob"),

@@ -18,6 +18,7 @@ from application.blobs.fetch import FetchBlob
 from application.blobs.store import StoreBlob
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
+from domain.access import EVERYTHING
 from domain.blob import BlobId, ObjectKey
 from tests.benchmarks.figures import Figures
 from tests.integration.drive import new_blob
@@ -38,13 +39,13 @@ async def measure(folder: Path, figures: Figures) -> None:
         stores = Stores("fs", {"fs": files})
         store = StoreBlob(Uploads(metadata, stores), ObjectKey.random, SIZE)
         fetch = FetchBlob(metadata.blobs, stores, metadata)
-        blobs = [(await store(new_blob(BlobId(f"blob {number}"), _bytes()))).blob for number in range(100)]
+        blobs = [(await store(EVERYTHING, new_blob(BlobId(f"blob {number}"), _bytes()))).blob for number in range(100)]
         paths = {blob.id.value: files.path(blob.location.key) for blob in blobs}
         ids = [blob.id for blob in blobs]
         rows = sqlite3.connect(folder / "rows.db", check_same_thread=False)
 
         async def drivebay(blob_id: BlobId) -> bytes:
-            async with fetch(blob_id) as opened:
+            async with fetch(EVERYTHING, blob_id) as opened:
                 return b"".join([chunk async for chunk in opened])
 
         def read(blob_id: str) -> bytes:

@@ -27,6 +27,7 @@ from adapters.sql.database import Database
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from application.blobs.list import ListBlobs
+from domain.access import EVERYTHING
 from tests import many_blobs
 from tests.backends import postgresql
 from tests.backends.containers import docker_answers
@@ -123,7 +124,7 @@ async def _compare(
 
         async def entries(page: Page, size: int) -> int:
             prefix, start = page.among(size)
-            found = await lists[size](prefix, page.delimiter, page.entries, start)
+            found = await lists[size](EVERYTHING, prefix, page.delimiter, page.entries, start)
             return len(found.blobs) + len(found.prefixes)
 
         for page in PAGES:

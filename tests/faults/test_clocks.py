@@ -16,6 +16,7 @@ from adapters.storage.filesystem.store import FilesystemBlobStore
 from application.blobs.store import GRACE, StoredBlob
 from application.maintenance.reap import AGAIN
 from application.stores import Stores
+from domain.access import EVERYTHING
 from domain.errors import Kind
 from domain.precondition import Precondition
 from tests.contracts.blob_store import refused
@@ -56,7 +57,7 @@ class Upload:
 
     def __init__(self, drive: Drive) -> None:
         self._sent, self._goes_on = asyncio.Event(), asyncio.Event()
-        self._storing = asyncio.create_task(drive.store(new_blob(ID, self._bytes())))
+        self._storing = asyncio.create_task(drive.store(EVERYTHING, new_blob(ID, self._bytes())))
 
     async def _bytes(self) -> AsyncIterator[bytes]:
         yield b"new, "

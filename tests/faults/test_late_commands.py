@@ -11,6 +11,7 @@ import pytest
 
 from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.part_sizes import PART
+from domain.access import EVERYTHING
 from domain.blob import BlobId
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
@@ -56,7 +57,7 @@ async def drive(given: Mapping[str, str], folder: Path) -> AsyncIterator[Contain
 
 
 async def fetch(container: Container) -> bytes:
-    async with container.fetch_blob()(ID) as opened:
+    async with container.fetch_blob()(EVERYTHING, ID) as opened:
         return b"".join([chunk async for chunk in opened])
 
 
@@ -70,7 +71,7 @@ async def test_a_late_command_of_a_failed_attempt_leaves_the_blob_whole(
             cut = data.after(0, Way.TO_SERVER, data.cut)
         severed = control.sever(f"{late} ".encode())
         async with asyncio.timeout(DEADLINE):
-            await container.store_blob()(new_blob(ID, chunked(DATA)))
+            await container.store_blob()(EVERYTHING, new_blob(ID, chunked(DATA)))
             assert late == "STOR" or cut.is_set()
             await severed.deliver()
             assert await fetch(container) == DATA
@@ -98,6 +99,6 @@ async def test_a_late_request_to_s3_leaves_the_blob_whole(
         async with drive(given, tmp_path) as container:
             severed = proxy.sever(late)
             async with asyncio.timeout(DEADLINE):
-                await container.store_blob()(new_blob(ID, chunked(data)))
+                await container.store_blob()(EVERYTHING, new_blob(ID, chunked(data)))
                 await severed.deliver()
                 assert await fetch(container) == data

@@ -11,6 +11,7 @@ from application.maintenance.reap import Reap, Reaped
 from application.ports.blob_store import BlobStore
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
+from domain.access import EVERYTHING
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, ObjectKey
 from domain.precondition import ANY, Precondition
 from tests.contracts.blob_store import each, keys
@@ -66,10 +67,10 @@ class Drive:
         return self.stores.by_name[self.stores.active]
 
     async def put(self, data: bytes, blob_id: BlobId = ID, precondition: Precondition = ANY) -> Blob:
-        return (await self.store(new_blob(blob_id, each([data]), precondition=precondition))).blob
+        return (await self.store(EVERYTHING, new_blob(blob_id, each([data]), precondition=precondition))).blob
 
     async def get(self, blob_id: BlobId = ID, choose: Callable[[Blob], ByteRange | None] = lambda _: None) -> bytes:
-        async with self.fetch(blob_id, choose) as opened:
+        async with self.fetch(EVERYTHING, blob_id, choose) as opened:
             return b"".join([chunk async for chunk in opened])
 
     async def reap(self, backend: str | None = None) -> Reaped:

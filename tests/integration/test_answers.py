@@ -15,6 +15,7 @@ from application.blobs.fetch import FetchBlob
 from application.blobs.store import StoreBlob
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
+from domain.access import EVERYTHING
 from domain.blob import BlobId, ObjectKey
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.streaming import BlobResponse, Choose, Fetched, Representation
@@ -59,8 +60,9 @@ async def fetch(tmp_path: Path) -> AsyncIterator[Fetch]:
         await files.check()
         stores = Stores("fs", {"fs": files})
         blob_id = BlobId("k5")
-        await StoreBlob(Uploads(metadata, stores), ObjectKey.random, 10**9)(new_blob(blob_id, each([pattern(SIZE)])))
-        yield partial(FetchBlob(metadata.blobs, stores, metadata), blob_id)
+        store = StoreBlob(Uploads(metadata, stores), ObjectKey.random, 10**9)
+        await store(EVERYTHING, new_blob(blob_id, each([pattern(SIZE)])))
+        yield partial(FetchBlob(metadata.blobs, stores, metadata), EVERYTHING, blob_id)
         assert [path for path in open_files() if path.startswith(str(tmp_path))] == [], "a file is still open"
 
 

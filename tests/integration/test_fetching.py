@@ -10,6 +10,7 @@ import pytest
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.store import GRACE
 from application.stores import Stores
+from domain.access import EVERYTHING
 from domain.blob import DEFAULT_CONTENT_TYPE, BlobId, ByteRange, Digest, Draft, Location, ObjectKey
 from domain.errors import BlobError, Kind
 from entrypoints.http.protocol import conditional
@@ -89,7 +90,7 @@ class TestFetchFindsTheTruth:
         self, raced: Drive, headers: dict[str, str], part: ByteRange | None
     ) -> None:
         await raced.put(OLD)
-        async with raced.fetch(ID, partial(RAW.part, headers)) as opened:
+        async with raced.fetch(EVERYTHING, ID, partial(RAW.part, headers)) as opened:
             assert (opened.byte_range, opened.blob.size) == (part, len(NEW))
             start, stop = (part.start, part.stop) if part else (0, len(NEW))
             assert b"".join([chunk async for chunk in opened]) == NEW[start:stop]

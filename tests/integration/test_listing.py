@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from adapters.metadata.memory import MemoryMetadata, _Blobs, _Changes
 from application.blobs.list import ListBlobs, end_of
+from domain.access import EVERYTHING
 from domain.blob import LAST, Blob, BlobId
 from tests.contracts.metadata import blob, put, remove
 
@@ -40,7 +41,7 @@ async def test_pages_are_what_is_there(ids: set[str], prefix: str, delimiter: st
     following: str | None = ""
     for _ in range(len(ids) + 1):
         assert following is not None
-        page = await listing(prefix, delimiter, limit, following)
+        page = await listing(EVERYTHING, prefix, delimiter, limit, following)
         found = [*(blob.id.value for blob in page.blobs), *page.prefixes]
         assert len(found) <= limit
         assert len(found) == limit or page.following is None
@@ -60,7 +61,7 @@ async def test_what_is_there_all_the_time_is_listed_once(ids: set[str], others: 
     listed: list[str] = []
     following: str | None = ""
     while following is not None:
-        page = await ListBlobs(metadata.blobs)("", "", limit, following)
+        page = await ListBlobs(metadata.blobs)(EVERYTHING, "", "", limit, following)
         listed += [blob.id.value for blob in page.blobs]
         following = page.following
         if coming:
@@ -88,7 +89,7 @@ async def test_a_page_reads_one_more_than_it_shows() -> None:
     listing = ListBlobs(Counting(_Changes(metadata.blob_rows), metadata.now))
     for prefix, delimiter, shown in (("", "", 5), ("", "/", 5), ("3/", "/", 5), ("3/", "", 5), ("3/3", "/", 3)):
         read.clear()
-        page = await listing(prefix, delimiter, 5, "1")
+        page = await listing(EVERYTHING, prefix, delimiter, 5, "1")
         assert len(page.blobs) + len(page.prefixes) == shown
         assert sum(read) <= 6
 

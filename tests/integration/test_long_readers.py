@@ -23,6 +23,7 @@ from application.blobs.delete import DeleteBlob
 from application.blobs.store import GRACE
 from application.ports.metadata import UnitOfWork
 from application.stores import Stores
+from domain.access import EVERYTHING
 from domain.errors import Unavailable
 from tests.contracts.blob_store import pattern
 from tests.contracts.metadata import Metadata
@@ -86,13 +87,13 @@ async def long(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 @pytest.mark.parametrize("change", ["replaced", "deleted"])
 async def test_what_is_being_read_is_kept(long: LongReader, change: str) -> None:
     await long.drive.put(OLD)
-    async with long.drive.fetch(ID) as opened:
+    async with long.drive.fetch(EVERYTHING, ID) as opened:
         chunks = aiter(opened)
         read = [await anext(chunks)]
         if change == "replaced":
             await long.drive.put(b"new")
         else:
-            await DeleteBlob(long.drive.metadata)(ID)
+            await DeleteBlob(long.drive.metadata)(EVERYTHING, ID)
         for _ in range(5):  # the client stalls
             await long.let_pass(GRACE * 2 / 3)
             await long.renewing.one()
@@ -106,7 +107,7 @@ async def test_what_is_being_read_is_kept(long: LongReader, change: str) -> None
 
 async def test_a_renewal_that_fails_is_made_up_for(long: LongReader) -> None:
     await long.drive.put(OLD)
-    async with long.drive.fetch(ID) as opened:
+    async with long.drive.fetch(EVERYTHING, ID) as opened:
         await long.drive.put(b"new")
         long.renewing.refused = 2
         await long.let_pass(GRACE * 2 / 3)
@@ -118,7 +119,7 @@ async def test_a_renewal_that_fails_is_made_up_for(long: LongReader) -> None:
 
 async def test_what_is_current_is_no_garbage_for_being_read(long: LongReader) -> None:
     await long.drive.put(OLD)
-    async with long.drive.fetch(ID) as opened:
+    async with long.drive.fetch(EVERYTHING, ID) as opened:
         await long.renewing.one()
         assert await long.drive.metadata.backlog() == []
         assert b"".join([chunk async for chunk in opened]) == OLD
@@ -136,6 +137,6 @@ async def test_an_ordinary_reading_asks_the_database_for_nothing(
 
     await long.drive.put(OLD)
     fetch = replace(long.drive.fetch, units=units, **unhurried)  # type: ignore[arg-type]  # fields of FetchBlob
-    async with fetch(ID) as opened:
+    async with fetch(EVERYTHING, ID) as opened:
         assert b"".join([chunk async for chunk in opened]) == OLD
     assert asked == []

@@ -19,6 +19,7 @@ from application.ownership.mark import MarkStorage
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
+from domain.access import EVERYTHING
 from domain.blob import BlobId, ObjectKey
 from domain.errors import Kind
 from tests.contracts.blob_store import each, refused
@@ -70,7 +71,7 @@ class LostCommitCases:
     ) -> None:
         await drive.put(b"old", blob_id)
         units = LetsOthersIn(LosesAnAnswer(drive.metadata, 1, happens=happens), lambda: drive.put(b"newer", blob_id))
-        await DeleteBlob(units, grace=AT_ONCE)(blob_id)
+        await DeleteBlob(units, grace=AT_ONCE)(EVERYTHING, blob_id)
         assert units.acted
         await drive.reap()
         assert await drive.get(blob_id) == b"newer"
@@ -81,7 +82,7 @@ class LostCommitCases:
         await drive.put(b"old", blob_id)
         units = LetsOthersIn(LosesAnAnswer(drive.metadata, PUBLISHING, happens=False), drive.reap)
         with refused(Kind.COMMIT_UNKNOWN):
-            await with_uploads(drive.store, units=units, lease=AT_ONCE)(new_blob(blob_id, each([b"new"])))
+            await with_uploads(drive.store, units=units, lease=AT_ONCE)(EVERYTHING, new_blob(blob_id, each([b"new"])))
         assert units.acted
         assert await drive.get(blob_id) == b"old"
         assert len(await drive.objects()) == 1
@@ -93,7 +94,7 @@ class LostCommitCases:
             LosesAnAnswer(drive.metadata, PUBLISHING, happens=True), lambda: drive.put(b"newer", blob_id)
         )
         with refused(Kind.COMMIT_UNKNOWN):
-            await with_uploads(drive.store, units=units)(new_blob(blob_id, each([b"new"])))
+            await with_uploads(drive.store, units=units)(EVERYTHING, new_blob(blob_id, each([b"new"])))
         assert units.acted
         assert await drive.get(blob_id) == b"newer"
 
@@ -102,7 +103,7 @@ class LostCommitCases:
     ) -> None:
         down = DownFor(LosesAnAnswer(drive.metadata, PUBLISHING, happens=True), 1)
         with refused(Kind.COMMIT_UNKNOWN):
-            await with_uploads(drive.store, units=down, waits=[])(new_blob(blob_id, each([b"new"])))
+            await with_uploads(drive.store, units=down, waits=[])(EVERYTHING, new_blob(blob_id, each([b"new"])))
         assert down.refusals == 0, "the clean-up has no database"
         await drive.reap()
         assert await drive.get(blob_id) == b"new"
@@ -112,7 +113,7 @@ class LostCommitCases:
     ) -> None:
         units = CancelsACommit(drive.metadata, PUBLISHING)
         with pytest.raises(asyncio.CancelledError):
-            await with_uploads(drive.store, units=units)(new_blob(blob_id, each([b"new"])))
+            await with_uploads(drive.store, units=units)(EVERYTHING, new_blob(blob_id, each([b"new"])))
         await drive.reap()
         assert await drive.get(blob_id) == b"new"
 

@@ -13,6 +13,7 @@ from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage
 from application.stores import Stores
 from application.uploads.lifecycle import LEASE
+from domain.access import EVERYTHING
 from domain.blob import Location, ObjectKey
 from domain.errors import Kind, Unavailable
 from entrypoints.composition.container import Container
@@ -36,7 +37,7 @@ class TestLeases:
                 steps.task_done()
             steps.task_done()
 
-        return asyncio.create_task(drive.store(new_blob(ID, source())))
+        return asyncio.create_task(drive.store(EVERYTHING, new_blob(ID, source())))
 
     async def send(self, steps: "asyncio.Queue[bytes | None]", chunk: bytes | None) -> None:
         await steps.put(chunk)
@@ -88,7 +89,7 @@ class TestLeases:
             await drive.reap()
             yield b"and holds"
 
-        await with_uploads(drive.store, lease=lease)(new_blob(ID, source()))
+        await with_uploads(drive.store, lease=lease)(EVERYTHING, new_blob(ID, source()))
         assert await drive.get() == b"it is not renewed, and holds"
 
     async def test_an_upload_keeps_its_lease_while_its_last_bytes_take_long(self, drive: Drive) -> None:
@@ -104,7 +105,7 @@ class TestLeases:
 
         drive.active.put = put_slowly  # type: ignore[method-assign]  # a slow uplink
         store = with_uploads(drive.store, units=renewals, lease=lease)
-        uploading = asyncio.create_task(store(new_blob(ID, each([b"data"]))))
+        uploading = asyncio.create_task(store(EVERYTHING, new_blob(ID, each([b"data"]))))
         for _ in range(4):
             await renewals.one()
             drive.time.pass_by(lease / 2)
@@ -130,7 +131,7 @@ class TestLeases:
 
         drive.active.put = put_slowly  # type: ignore[method-assign]  # a server that replies late
         store = with_uploads(drive.store, units=renewals, lease=lease)
-        uploading = asyncio.create_task(store(new_blob(ID, each([b"first, ", b"second"]))))
+        uploading = asyncio.create_task(store(EVERYTHING, new_blob(ID, each([b"first, ", b"second"]))))
         for _ in range(4):
             await renewals.one()
             drive.time.pass_by(lease / 2)

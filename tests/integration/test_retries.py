@@ -13,6 +13,7 @@ from application.ports.observer import Unobserved
 from application.stores import Stores
 from application.uploads.replay import KEPT
 from application.uploads.retry import Retry
+from domain.access import EVERYTHING
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind, Unavailable, error_class
 from entrypoints.composition.container import Container
@@ -65,7 +66,7 @@ def on(drive: Drive, flaky: Flaky, attempts: int = 3) -> tuple[Drive, Reports]:
 async def test_each_attempt_has_a_key_and_a_reservation_of_its_own(drive: Drive) -> None:
     flaky = Flaky(2)
     flaky_drive, reports = on(drive, flaky)
-    stored = await flaky_drive.store(new_blob(ID, chunked(DATA, 1000)))
+    stored = await flaky_drive.store(EVERYTHING, new_blob(ID, chunked(DATA, 1000)))
     assert len(set(flaky.put_keys)) == 3
     assert stored.blob.location.key == flaky.put_keys[-1]
     assert reports.made == [("flaky", Kind.UNAVAILABLE)] * 2
@@ -74,7 +75,7 @@ async def test_each_attempt_has_a_key_and_a_reservation_of_its_own(drive: Drive)
 
 async def test_the_objects_of_failed_attempts_are_deleted_twice(drive: Drive) -> None:
     flaky_drive, _ = on(drive, flaky := Flaky(2))
-    stored = await flaky_drive.store(new_blob(ID, each([b"x"])))
+    stored = await flaky_drive.store(EVERYTHING, new_blob(ID, each([b"x"])))
     for _ in range(2):
         assert (await flaky_drive.reap()).deleted == 2
         assert await flaky_drive.objects() == {stored.blob.location.key}
@@ -111,13 +112,13 @@ async def test_a_key_that_is_taken_is_not_used_again(drive: Drive) -> None:
 async def test_a_body_that_is_too_long_to_be_kept_is_not_sent_again(drive: Drive) -> None:
     flaky_drive, _ = on(drive, flaky := Flaky(1))
     with refused(Kind.UNAVAILABLE):
-        await flaky_drive.store(new_blob(ID, chunked(pattern(KEPT + 1), 1000)))
+        await flaky_drive.store(EVERYTHING, new_blob(ID, chunked(pattern(KEPT + 1), 1000)))
     assert len(flaky.put_keys) == 1
 
 
 async def test_a_long_body_is_sent_again_if_little_was_taken(drive: Drive) -> None:
     flaky_drive, _ = on(drive, Flaky(2, taken=2))
-    await flaky_drive.store(new_blob(ID, chunked(data := pattern(3 * KEPT), 1000)))
+    await flaky_drive.store(EVERYTHING, new_blob(ID, chunked(data := pattern(3 * KEPT), 1000)))
     assert await flaky_drive.get() == data
 
 
@@ -135,7 +136,7 @@ async def test_the_fault_of_a_source_that_is_taken_for_the_storages_is_not_repea
 
     flaky_drive, _ = on(drive, flaky := Misread(0))
     with refused(Kind.UNAVAILABLE):
-        await flaky_drive.store(new_blob(ID, failing()))
+        await flaky_drive.store(EVERYTHING, new_blob(ID, failing()))
     assert len(flaky.put_keys) == 1
 
 

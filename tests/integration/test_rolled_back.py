@@ -8,6 +8,7 @@ import pytest
 from application.blobs.delete import DeleteBlob
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.repeat import ATTEMPTS
+from domain.access import EVERYTHING
 from domain.errors import Kind, RolledBack
 from tests.contracts.blob_store import refused
 from tests.integration.drive import ID, Drive, with_uploads
@@ -44,7 +45,7 @@ async def test_changes_are_repeated(any_drive: Drive, times: int) -> None:
     any_drive.store = with_uploads(any_drive.store, units=RollsBack(any_drive.metadata, times))
     assert (await any_drive.put(b"data")) == await any_drive.metadata.blobs.get(ID)
     assert await any_drive.get() == b"data"
-    await DeleteBlob(RollsBack(any_drive.metadata, times))(ID)
+    await DeleteBlob(RollsBack(any_drive.metadata, times))(EVERYTHING, ID)
     with refused(Kind.NOT_FOUND):
         await any_drive.get()
 

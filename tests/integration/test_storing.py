@@ -14,6 +14,7 @@ from application.blobs.store import NewBlob
 from application.ports.blob_store import Stored
 from application.stores import Stores
 from application.uploads.lifecycle import LEASE
+from domain.access import EVERYTHING
 from domain.blob import Blob, BlobId, Digest, ObjectKey
 from domain.errors import BlobError, Kind
 from domain.precondition import CREATE_ONLY, Precondition
@@ -40,12 +41,12 @@ class TestStoreAndFetch:
     @pytest.mark.parametrize("size", [0, 1, 5_000_000])
     async def test_what_was_stored_is_fetched(self, any_drive: Drive, size: int) -> None:
         data = pattern(size)
-        stored = await any_drive.store(new_blob(ID, each([data[:100], data[100:]]), "image/png"))
+        stored = await any_drive.store(EVERYTHING, new_blob(ID, each([data[:100], data[100:]]), "image/png"))
         blob = stored.blob
         assert (blob.size, blob.content_type) == (size, "image/png")
         assert blob.digest == Digest(hashlib.sha256(data).digest())
         assert await any_drive.get() == data
-        async with any_drive.fetch(ID) as opened:
+        async with any_drive.fetch(EVERYTHING, ID) as opened:
             assert (opened.blob, opened.blob.created_at) == (blob, blob.created_at)
 
     async def test_what_was_never_stored_is_not_found(self, any_drive: Drive) -> None:
@@ -60,12 +61,12 @@ class TestStoreAndFetch:
         assert len(await any_drive.objects()) == 1, "refused before a byte was written"
 
     async def test_an_id_that_comes_after_the_bytes(self, any_drive: Drive) -> None:
-        blob = (await any_drive.store(NewBlob(IdLast([b"first", b"second"]), precondition=CREATE_ONLY))).blob
-        assert blob.id == ID
+        stored = await any_drive.store(EVERYTHING, NewBlob(IdLast([b"first", b"second"]), precondition=CREATE_ONLY))
+        assert stored.blob.id == ID
         with refused(Kind.ALREADY_EXISTS):
-            await any_drive.store(NewBlob(IdLast([b"first", b"second"]), precondition=CREATE_ONLY))
+            await any_drive.store(EVERYTHING, NewBlob(IdLast([b"first", b"second"]), precondition=CREATE_ONLY))
         await any_drive.reap()
-        assert await any_drive.objects() == {blob.location.key}
+        assert await any_drive.objects() == {stored.blob.location.key}
         assert await any_drive.get() == b"firstsecond"
 
     async def test_one_of_many_creators_wins_and_the_rest_leaves_nothing(self, any_drive: Drive) -> None:
@@ -80,7 +81,7 @@ class TestStoreAndFetch:
     async def test_racing_writers_leave_one_whole_version(self, any_drive: Drive) -> None:
         contents = [pattern(size) for size in range(1_000_000, 1_000_010)]
         await asyncio.gather(*(any_drive.put(data) for data in contents))
-        async with any_drive.fetch(ID) as opened:
+        async with any_drive.fetch(EVERYTHING, ID) as opened:
             data = b"".join([chunk async for chunk in opened])
             assert data in contents
             assert opened.blob.size == len(data)
@@ -90,7 +91,7 @@ class TestStoreAndFetch:
     async def test_a_reader_gets_all_of_the_version_that_it_opened(self, any_drive: Drive, size: int) -> None:
         old, new = pattern(size), pattern(size + 1)
         await any_drive.put(old)
-        async with any_drive.fetch(ID) as opened:
+        async with any_drive.fetch(EVERYTHING, ID) as opened:
             read = [await anext(chunks := aiter(opened))]
             await any_drive.put(new)
             await any_drive.reap()
@@ -115,7 +116,7 @@ class TestWhatFailsLeavesTheOldVersion:
 
         await any_drive.put(b"old")
         with pytest.raises(Fault):
-            await any_drive.store(new_blob(ID, failing()))
+            await any_drive.store(EVERYTHING, new_blob(ID, failing()))
         await self.expect_old_alone(any_drive)
 
     @pytest.mark.parametrize("before", [0, 1, 3_000_000])
@@ -128,7 +129,7 @@ class TestWhatFailsLeavesTheOldVersion:
             await asyncio.Event().wait()
 
         await any_drive.put(b"old")
-        storing = asyncio.create_task(any_drive.store(new_blob(ID, sticking())))
+        storing = asyncio.create_task(any_drive.store(EVERYTHING, new_blob(ID, sticking())))
         await stuck.wait()
         with refused(Kind.PRECONDITION_FAILED):  # what is on its way can't be seen
             await any_drive.put(b"", precondition=Precondition(etags=frozenset({"?"})))
@@ -153,7 +154,7 @@ class TestWhatFailsLeavesTheOldVersion:
         await any_drive.put(b"old")
         new = new_blob(ID, each([b"new"]))
         with refused(kind):
-            await any_drive.store(replace(new, **change))  # type: ignore[arg-type]  # fields of NewBlob, in the list
+            await any_drive.store(EVERYTHING, replace(new, **change))  # type: ignore[arg-type]  # fields of NewBlob, in the list
         await self.expect_old_alone(any_drive)
 
     async def test_a_storage_that_keeps_less_than_it_was_given(self, drive: Drive) -> None:
@@ -174,7 +175,7 @@ class TestWhatFailsLeavesTheOldVersion:
         key = ObjectKey.random()
         await drive.active.put(key, each([b"of an answer that was lost"]))
         with refused(Kind.UNAVAILABLE):
-            await replace(drive.store, new_key=lambda: key)(new_blob(ID, each([b"new"])))
+            await replace(drive.store, new_key=lambda: key)(EVERYTHING, new_blob(ID, each([b"new"])))
         await drive.reap()
         assert await drive.objects() == set()
 
@@ -185,7 +186,7 @@ class TestUnknownCommits:
     async def test_one_that_happened_is_a_success(self, any_drive: Drive) -> None:
         await any_drive.put(b"old")
         units = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True)
-        stored = await with_uploads(any_drive.store, units=units)(new_blob(ID, each([b"new"])))
+        stored = await with_uploads(any_drive.store, units=units)(EVERYTHING, new_blob(ID, each([b"new"])))
         assert stored.replaced
         await any_drive.reap()
         assert await any_drive.get() == b"new"
@@ -195,7 +196,7 @@ class TestUnknownCommits:
         await any_drive.put(b"old")
         units = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=False)
         with pytest.raises(BlobError, match="nothing was stored"):
-            await with_uploads(any_drive.store, units=units)(new_blob(ID, each([b"new"])))
+            await with_uploads(any_drive.store, units=units)(EVERYTHING, new_blob(ID, each([b"new"])))
         await any_drive.reap()
         assert await any_drive.get() == b"old"
         assert len(await any_drive.objects()) == 1
@@ -205,7 +206,8 @@ class TestUnknownCommits:
         await any_drive.put(b"old")
         losing = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=happens)
         coming_back = DownFor(losing, 3)
-        storing = with_uploads(any_drive.store, units=coming_back, waits=[0, 0, 0])(new_blob(ID, each([b"new"])))
+        store = with_uploads(any_drive.store, units=coming_back, waits=[0, 0, 0])
+        storing = store(EVERYTHING, new_blob(ID, each([b"new"])))
         if happens:
             await storing
         else:
@@ -219,7 +221,7 @@ class TestUnknownCommits:
     async def test_a_delete_is_seen_to(self, any_drive: Drive, happens: bool) -> None:
         await any_drive.put(b"old")
         coming_back = DownFor(LosesAnAnswer(any_drive.metadata, 1, happens=happens), 3)
-        await DeleteBlob(coming_back, grace=timedelta(0), waits=[0, 0, 0])(ID)
+        await DeleteBlob(coming_back, grace=timedelta(0), waits=[0, 0, 0])(EVERYTHING, ID)
         assert coming_back.refusals == 0
         with refused(Kind.NOT_FOUND):
             await any_drive.get()
@@ -230,13 +232,13 @@ class TestUnknownCommits:
         await any_drive.put(b"old")
         down = DownFor(LosesAnAnswer(any_drive.metadata, 1, happens=False), 100)
         with refused(Kind.COMMIT_UNKNOWN):
-            await DeleteBlob(down, waits=[0, 0])(ID)
+            await DeleteBlob(down, waits=[0, 0])(EVERYTHING, ID)
         assert await any_drive.get() == b"old"
 
     async def test_one_that_only_reserves_has_stored_nothing(self, any_drive: Drive) -> None:
         units = LosesAnAnswer(any_drive.metadata, 1, happens=True)
         with refused(Kind.UNAVAILABLE):
-            await with_uploads(any_drive.store, units=units)(new_blob(ID, each([b"new"])))
+            await with_uploads(any_drive.store, units=units)(EVERYTHING, new_blob(ID, each([b"new"])))
         assert await any_drive.objects() == set()
 
     async def test_one_that_only_renews_has_stored_nothing(self, drive: Drive) -> None:
@@ -247,12 +249,12 @@ class TestUnknownCommits:
 
         units = LosesAnAnswer(drive.metadata, 2, happens=True)
         with refused(Kind.UNAVAILABLE):
-            await with_uploads(drive.store, units=units)(new_blob(ID, slow()))
+            await with_uploads(drive.store, units=units)(EVERYTHING, new_blob(ID, slow()))
         await drive.reap()
         assert await drive.objects() == set()
 
     async def test_one_that_stays_unknown_says_so(self, any_drive: Drive) -> None:
         down = DownFor(LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=True), 100)
         with refused(Kind.COMMIT_UNKNOWN):
-            await with_uploads(any_drive.store, units=down, waits=[0, 0])(new_blob(ID, each([b"new"])))
+            await with_uploads(any_drive.store, units=down, waits=[0, 0])(EVERYTHING, new_blob(ID, each([b"new"])))
         assert await any_drive.get() == b"new"

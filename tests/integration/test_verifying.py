@@ -30,6 +30,7 @@ from application.verification.report import (
     VerifyOptions,
 )
 from application.verification.verify import Verify
+from domain import access
 from domain.blob import Blob, BlobId, ByteRange, Location, ObjectKey
 from domain.errors import BlobError, NotFound, Unavailable
 from tests.contracts.blob_store import each, keys
@@ -287,7 +288,7 @@ class Life:
             await drive.put(DATA, blob_id)
         elif what == 2:
             with suppress(BlobError):  # there may be none
-                await self.delete(blob_id)
+                await self.delete(access.EVERYTHING, blob_id)
         elif what == 3:
             await self.reap("memory")
         elif what == 4:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from adapters.metadata.sql.blobs import SqlBlobs
 from application.blobs.list import ListBlobs, ListPage
 from application.ports.metadata import Published
+from domain.access import Grant
 from domain.blob import Blob, BlobId, Draft
 from domain.precondition import ANY, Precondition
 from entrypoints.cli import main as cli
@@ -31,8 +32,8 @@ def tags_are_of_the_size() -> None:
 def lists_skip_one_between_pages() -> None:
     listing = ListBlobs.__call__
 
-    async def skip(self: ListBlobs, prefix: str, delimiter: str, limit: int, start: str = "") -> ListPage:
-        page = await listing(self, prefix, delimiter, limit + 1, start)
+    async def skip(self: ListBlobs, grant: Grant, prefix: str, delimiter: str, limit: int, start: str = "") -> ListPage:
+        page = await listing(self, grant, prefix, delimiter, limit + 1, start)
         return page if len(page.blobs) <= limit else replace(page, blobs=page.blobs[:limit])
 
     put_in(ListBlobs, "__call__", skip)

@@ -1,4 +1,4 @@
-"""One log line a request, and the id that ties a request to its lines."""
+"""One log line per request, and the id that all lines of a request share."""
 
 import secrets
 import string
@@ -21,7 +21,7 @@ class AccessLogMiddleware:
     """ASGI middleware: logs method, route, status, duration (milliseconds), bytes in and out, and request id.
 
     Neither headers nor query strings nor blob ids are logged. The request id is the client's X-Request-ID, if that is
-    harmless, or a new one; the answer carries it.
+    harmless, or a new one; the response has it.
     """
 
     def __init__(self, app: ASGIApp, requests: Requests | None = None) -> None:
@@ -38,18 +38,18 @@ class AccessLogMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
                 await self._app(scope, exchange.receive, exchange.send)
-            except Exception as fault:
+            except Exception as error:
                 if not exchange.status:
                     raise
-                # It is too late for another answer. The server cuts the connection of one that is not whole, and the
+                # It is too late for another response. The server cuts the connection of an incomplete one, and the
                 # client, which knows its length, sees that.
-                LOG.error("an answer broke off", exc_info=fault)
+                LOG.error("an answer broke off", exc_info=error)
             finally:
                 exchange.end(scope, self._requests)
 
 
 class _Exchange:
-    """A request and its answer, counted as they pass."""
+    """A request and its response, counted as they pass."""
 
     def __init__(self, receive: Receive, send: Send, request_id: str) -> None:
         self.request_id = request_id

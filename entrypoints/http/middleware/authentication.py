@@ -2,33 +2,35 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from domain.access import Grant
 from entrypoints.http.protocol.problems import HttpProblem
 
 
 class BearerAuthenticationMiddleware:
-    """ASGI middleware that admits requests with a bearer token whose SHA-256 is in `hashes`.
+    """ASGI middleware that admits requests with a bearer token whose SHA-256 is in `grants`.
 
-    The token is compared with all of them, each in constant time. A guard would make the framework copy the route for
-    each request.
+    The token's grant becomes the scope's `auth`. The token is compared with all of them, each in constant time. A guard
+    would make the framework copy the route for each request.
     """
 
-    def __init__(self, app: ASGIApp, hashes: Sequence[bytes]) -> None:
+    def __init__(self, app: ASGIApp, grants: Mapping[bytes, Grant]) -> None:
         self._app = app
-        self._hashes = tuple(hashes)
+        self._grants = dict(grants)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = _bearer(scope["headers"])
-        if given is None:
+        token = _bearer(scope["headers"])
+        if token is None:
             raise HttpProblem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
-        given_hash = hashlib.sha256(given).digest()
-        matches = [hmac.compare_digest(given_hash, each) for each in self._hashes]
-        if not any(matches):
+        digest = hashlib.sha256(token).digest()
+        matches = [grant for each, grant in self._grants.items() if hmac.compare_digest(digest, each)]
+        if not matches:
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
+        scope["auth"] = matches[0]
         await self._app(scope, receive, send)
 
 

@@ -27,8 +27,8 @@ class ConnectionCloseMiddleware:
     Otherwise these are the responses to requests whose bodies were not read to completion, mostly because they are
     refused. The rest of such a body is discarded before the connection is closed. If the client is still sending then,
     the socket is shut down: the HTTP server would close it only when nothing refers to the request any more, and an
-    error that is part of a reference cycle refers to all that it passed. HTTP/2 can refuse a body without closing the
-    connection.
+    error that is part of a reference cycle refers to everything that it passed. HTTP/2 can refuse a body without
+    closing the connection.
     """
 
     def __init__(self, app: ASGIApp, shutdown: GracefulShutdown, lingering: Lingering) -> None:

@@ -19,7 +19,7 @@ from entrypoints.config.origins import ANY_ORIGIN
 from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, is_token
 
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
-# What a page may read of a response, next to what it always may (Content-Type, Content-Length, Last-Modified ...).
+# Response headers that a page may read, in addition to Content-Type, Content-Length, Last-Modified ...
 EXPOSED = (
     b"ETag, Location, Content-Range, Accept-Ranges, Content-Disposition, Content-Encoding, Repr-Digest, Retry-After, "
     b"X-Request-ID"
@@ -59,19 +59,19 @@ class CorsMiddleware:
         await self._app(scope, receive, sending)
 
     def _allowed(self, scope: HTTPScope) -> bytes:
-        """The value of Access-Control-Allow-Origin. Empty if there is none."""
+        """Return the value of Access-Control-Allow-Origin. Empty if there is none."""
         if self._allows_any:
             return ANY_ORIGIN.encode()
-        given = [value for name, value in scope["headers"] if name == b"origin"]
-        return given[0] if len(given) == 1 and given[0] in self._origins else b""
+        origins = [value for name, value in scope["headers"] if name == b"origin"]
+        return origins[0] if len(origins) == 1 and origins[0] in self._origins else b""
 
     def _varying(self, headers: Iterable[Header]) -> Iterable[Header]:
-        """The headers of a response that depends on the origin, whether the request names one or not."""
+        """Return the headers of a response that varies by origin, whether the request names one or not."""
         if self._allows_any:
             return headers
-        given = list(headers)
-        varies = b", ".join([*(value for key, value in given if key == b"vary"), b"Origin"])
-        return [*((key, value) for key, value in given if key != b"vary"), (b"vary", varies)]
+        present = list(headers)
+        varies = b", ".join([*(value for key, value in present if key == b"vary"), b"Origin"])
+        return [*((key, value) for key, value in present if key != b"vary"), (b"vary", varies)]
 
 
 def _is_preflight(scope: HTTPScope) -> bool:
@@ -90,8 +90,8 @@ async def _respond_to_preflight(scope: HTTPScope, send: Send, allowed: bytes) ->
         (b"access-control-max-age", MAX_AGE),
         (b"vary", b"Origin, Access-Control-Request-Headers"),
     ]
-    if wanted := _headers_wanted(scope):
-        headers.append((b"access-control-allow-headers", wanted))
+    if requested := _requested_headers(scope):
+        headers.append((b"access-control-allow-headers", requested))
     start: HTTPResponseStartEvent = {
         "type": "http.response.start",
         "status": HTTPStatus.NO_CONTENT,
@@ -102,8 +102,8 @@ async def _respond_to_preflight(scope: HTTPScope, send: Send, allowed: bytes) ->
     await send(body)
 
 
-def _headers_wanted(scope: HTTPScope) -> bytes:
-    """The headers that the page is going to send, all of which it may. Empty if they are not a list of names.
+def _requested_headers(scope: HTTPScope) -> bytes:
+    """Return the headers that the page will send: all are allowed. Empty if they are not a list of names.
 
     `*` does not stand for Authorization, and the names of later headers (`X-Meta-...`) are not known.
     """

@@ -1,4 +1,4 @@
-"""HEAD, for all that GET is for (RFC 9110, section 9.1)."""
+"""HEAD for every resource that has GET (RFC 9110, section 9.1)."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from entrypoints.http.protocol.blob_paths import PREFIX
 
 
 class HeadMiddleware:
-    """ASGI middleware that answers HEAD as GET, whose body the server leaves out. Blobs have a cheaper answer to it."""
+    """ASGI middleware that routes HEAD to GET, whose body the server omits. Blobs have a cheaper handler."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -18,7 +18,7 @@ class HeadMiddleware:
         if scope["type"] != ScopeType.HTTP or scope["method"] != "HEAD" or scope["raw_path"].startswith(PREFIX):
             await self._app(scope, receive, send)
             return
-        # A copy, for by its own the server knows that it is to leave the body out.
+        # A copy, because the server omits the body by its own scope's method.
         get = cast("HTTPScope", {**scope, "method": HttpMethod.GET})
         try:
             await self._app(get, receive, send)

@@ -1,7 +1,7 @@
 """Lingering close: after an early response, the rest of the request's body is read and discarded for a while.
 
-A server that closes a connection while the client still sends answers the client's next bytes with a reset. The reset
-makes sending fail, and can destroy the response before the client reads it (RFC 9112, section 9.6).
+If a server closes a connection while the client still sends, the client's next bytes cause a reset. The reset makes
+sending fail, and can destroy the response before the client reads it (RFC 9112, section 9.6).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ class LingerLimits:
     """Limits on lingering, so that clients without a token can't hold connections with it.
 
     `idle`: seconds without a byte. `total`: seconds per request. `size`: bytes per request. `connections`: lingering
-    connections of one worker at the same time; any further one is closed at once.
+    connections of one worker at the same time; any further one is closed immediately.
     """
 
     idle: float = 5
@@ -45,13 +45,13 @@ class Lingering:
             self._free += 1
 
     async def _discard(self, receive: Receive) -> bool:
-        left = self._limits.size
+        remaining = self._limits.size
         more = True
-        while more and left > 0:
+        while more and remaining > 0:
             async with asyncio.timeout(self._limits.idle):
                 message = await receive()
             if message["type"] != "http.request":
                 return True
-            left -= len(message.get("body", b""))
+            remaining -= len(message.get("body", b""))
             more = message.get("more_body", False)
         return not more

@@ -1,4 +1,4 @@
-"""How many requests are served at once."""
+"""A limit on concurrent requests."""
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -13,22 +13,22 @@ class RequestSlots:
 
 
 class LoadSheddingMiddleware:
-    """ASGI middleware that takes one of `places` for each request, and refuses at once where none is free.
+    """ASGI middleware that takes one of `slots` for each request, and refuses immediately if none is free.
 
-    It comes before all that costs anything, and what tells how the server is does without.
+    It comes before everything that costs anything. Health and metrics need no slot.
     """
 
-    def __init__(self, app: ASGIApp, places: RequestSlots) -> None:
+    def __init__(self, app: ASGIApp, slots: RequestSlots) -> None:
         self._app = app
-        self._places = places
+        self._slots = slots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._places.free:
-            # It is closed, for on the same connection the same worker would be asked again.
+        if not self._slots.free:
+            # Closed, because a retry on the same connection would reach the same worker.
             headers = {**RETRY_AFTER, "Connection": "close"}
             raise HttpProblem("overloaded", headers=headers)
-        self._places.free -= 1
+        self._slots.free -= 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._places.free += 1
+            self._slots.free += 1

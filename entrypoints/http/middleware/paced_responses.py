@@ -1,4 +1,4 @@
-"""Responses whose bodies are made at once, sent as slowly as their clients take them."""
+"""Bodies that exist as a whole, sent as slowly as their clients take them."""
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send

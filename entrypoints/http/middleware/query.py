@@ -17,7 +17,7 @@ UNESCAPED = " If the ? is part of the blob's id, write it as %3F."
 
 
 class QueryMiddleware:
-    """ASGI middleware that refuses parameters which are not in the route handler's `opt["parameters"]`.
+    """ASGI middleware that refuses parameters that are not in the route handler's `opt["parameters"]`.
 
     It runs after the authentication: a client without a token learns nothing about a route.
     """

@@ -1,4 +1,4 @@
-"""Paths as they were sent. No two of them are the same.
+"""Routing by the path as it was sent, so that no two paths are the same.
 
 Routers normalise a path before they match it: they decode it, join slashes, and drop one at the end. A proxy's rule for
 `/metrics` does not match `//metrics` or `/%6detrics`, so these must not lead there. And blob ids that differ would be

@@ -15,7 +15,7 @@ ALWAYS: Headers = {
     b"cross-origin-opener-policy": b"same-origin",
     b"x-frame-options": b"DENY",
 }
-# The page sets styles from its script, and shows answers that are images.
+# The page sets styles from its script, and shows responses that are images.
 PAGE = (
     b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -24,7 +24,7 @@ HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
 class SecurityHeadersMiddleware:
-    """ASGI middleware that adds what an answer does not say itself. With `tls`, also to come by TLS alone."""
+    """ASGI middleware that adds the headers that a response lacks. `tls`: also HSTS, to use TLS only."""
 
     def __init__(self, app: ASGIApp, *, tls: bool) -> None:
         self._app = app
@@ -38,13 +38,13 @@ class SecurityHeadersMiddleware:
         path = scope["path"]
         headers = self._page if path == "/docs" or path.startswith("/docs/") else self._always
 
-        async def answering(message: Message) -> None:
+        async def complete(message: Message) -> None:
             if message["type"] == "http.response.start":
-                said = {name for name, _ in message.get("headers", [])}
+                present = {name for name, _ in message.get("headers", [])}
                 message["headers"] = [
                     *message.get("headers", []),
-                    *(each for each in headers.items() if each[0] not in said),
+                    *(each for each in headers.items() if each[0] not in present),
                 ]
             await send(message)
 
-        await self._app(scope, receive, answering)
+        await self._app(scope, receive, complete)

@@ -15,7 +15,7 @@ MAX_SIZE = 512  # bytes, as many as W3C Trace Context asks for (section 3.3.1.1)
 
 
 class TracingMiddleware:
-    """ASGI middleware. The span has method, route and status, and the log lines within have its `trace_id`."""
+    """ASGI middleware that starts a span with method, route and status. Log lines within it have its `trace_id`."""
 
     def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
         self._app = app
@@ -27,7 +27,7 @@ class TracingMiddleware:
             return
         status = 0
 
-        async def answering(message: Message) -> None:
+        async def observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -43,20 +43,20 @@ class TracingMiddleware:
             trace_id = format_trace_id(span.get_span_context().trace_id)
             with structlog.contextvars.bound_contextvars(trace_id=trace_id):
                 try:
-                    await self._app(scope, receive, answering)
+                    await self._app(scope, receive, observe)
                 finally:
                     _describe(span, scope, status)
 
 
 def carried(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The headers with the client's trace."""
+    """Return the headers with the client's trace."""
     return {
         name.decode(): value.decode("latin-1") for name, value in headers if name in OURS and len(value) <= MAX_SIZE
     }
 
 
 def _describe(span: Span, scope: HTTPScope, status: int) -> None:
-    """As OpenTelemetry's conventions for HTTP say, but for the path: it has the blob's id."""
+    """Describe the request by OpenTelemetry's conventions for HTTP, without the path: it has the blob's id."""
     method, route = method_of(scope), route_of(scope)
     span.update_name(f"{method} {route}")
     span.set_attributes({"http.request.method": method, "http.route": route, "url.scheme": scope["scheme"]})

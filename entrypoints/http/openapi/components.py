@@ -1,4 +1,4 @@
-"""Components of the descriptions: the blob of all examples, parameters, and headers."""
+"""Components of the OpenAPI document: the blob of all examples, parameters, and headers."""
 
 from collections.abc import Iterable, Mapping
 from copy import copy
@@ -27,15 +27,15 @@ DATE = "Fri, 27 Oct 2023 10:00:00 GMT"
 
 NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 HTTP_DATE = r"^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$"
-TAG = '(?:W/)?"[!#-~]*"'  # of ASCII alone
+TAG = '(?:W/)?"[!#-~]*"'  # ASCII only
 # Groups of four, and a last one whose padding cuts off no bits.
 BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$"
 
 
 def text(*, format: str | None = None, **constraints: Any) -> Schema:  # noqa: A002 - the name in JSON Schema
-    """The schema of a string. `format` may be one of our own."""
+    """Return the schema of a string. `format` may be one of our own."""
     schema = Schema(type=OpenAPIType.STRING, **constraints)
-    schema.format = format  # type: ignore[assignment]  # the framework knows but a few of them
+    schema.format = format  # type: ignore[assignment]  # the framework knows only a few of them
     return schema
 
 
@@ -47,7 +47,7 @@ def id_schema() -> Schema:
 
 
 def json_of(name: str, example: Mapping[str, Any]) -> dict[str, OpenAPIMediaType]:
-    """A body in JSON, as the schema of this name says."""
+    """Return a body in JSON with the schema of this name."""
     return {"application/json": OpenAPIMediaType(Reference(f"#/components/schemas/{name}"), example=dict(example))}
 
 
@@ -179,19 +179,19 @@ RAW_ONLY = [name for name, header in HEADERS.items() if (header.description or "
 
 
 def always(header: OpenAPIHeader) -> OpenAPIHeader:
-    """The same, but never missing."""
+    """Return the same header, but required."""
     header = copy(header)
     header.required = True
     return header
 
 
-def answer(
+def response(
     description: str,
     content: dict[str, OpenAPIMediaType] | None = None,
     required: Iterable[str] = (),
     optional: Iterable[str] = (),
 ) -> OpenAPIResponse:
-    """An answer with these headers, and those which all have."""
+    """Return a response with these headers and those of all responses."""
     headers: dict[str, OpenAPIHeader | Reference] = {name: HEADERS[name] for name in optional}
     headers |= {name: always(HEADERS[name]) for name in (*required, *ALWAYS)}
     return OpenAPIResponse(description, headers, content)

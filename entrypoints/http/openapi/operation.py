@@ -1,6 +1,6 @@
 """An operation of the OpenAPI document, described next to its handler.
 
-Handlers read and respond as raw ASGI, which the framework does not see. tests/http/test_openapi.py holds that the
+Handlers read and respond as raw ASGI, which the framework does not see. tests/http/test_openapi.py verifies that the
 descriptions agree with them.
 """
 
@@ -11,15 +11,15 @@ from litestar.openapi.spec import OpenAPIResponse, Operation, Parameter, Request
 
 
 def operation(
-    answers: Mapping[str, OpenAPIResponse], takes: Sequence[Parameter] = (), body: RequestBody | None = None
+    responses: Mapping[str, OpenAPIResponse], takes: Sequence[Parameter] = (), body: RequestBody | None = None
 ) -> type[Operation]:
-    """A class of operations that says this, in the place of what the framework has found out."""
+    """Return a class of operations with this description, in place of the framework's."""
 
     @dataclass
     class Described(Operation):
         def __post_init__(self) -> None:
             self.parameters = [*takes] or None
             self.request_body = body
-            self.responses = {**answers}
+            self.responses = {**responses}
 
     return Described

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import msgspec
 from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Reference, Schema
 
-from entrypoints.http.openapi.components import HEADERS, ID, always, answer, header
+from entrypoints.http.openapi.components import HEADERS, ID, always, header, response
 from entrypoints.http.protocol.catalogue import CATALOGUE
 from entrypoints.http.protocol.problems import Problem
 
@@ -20,7 +20,7 @@ HEADERS_OF = {
 
 
 def problems(*codes: str, path: str = f"/v1/blobs/{ID}", body: bool = True) -> dict[str, OpenAPIResponse]:
-    """The problems with these codes, by status, as examples at `path`. HEAD has no `body`."""
+    """Return the problems with these codes, by status, as examples at `path`. HEAD has no `body`."""
     by_status = defaultdict(list)
     for code in codes:
         by_status[CATALOGUE[code].status].append(code)
@@ -29,13 +29,13 @@ def problems(*codes: str, path: str = f"/v1/blobs/{ID}", body: bool = True) -> d
 
 def _problem(status: HTTPStatus, codes: list[str], path: str, *, body: bool) -> OpenAPIResponse:
     texts = {code: CATALOGUE[code].text for code in codes}
-    described = answer("\n\n".join(f"`{code}`: {detail}" for code, detail in texts.items()))
+    described = response("\n\n".join(f"`{code}`: {detail}" for code, detail in texts.items()))
     described.headers = (described.headers or {}) | {
         name: always(header) for name, header in HEADERS_OF.get(status, {}).items()
     }
     if body:
-        these = Schema(properties={"status": Schema(const=int(status)), "code": Schema(enum=codes)})
-        schema = Schema(all_of=[Reference("#/components/schemas/Problem"), these])
+        constraints = Schema(properties={"status": Schema(const=int(status)), "code": Schema(enum=codes)})
+        schema = Schema(all_of=[Reference("#/components/schemas/Problem"), constraints])
         examples: dict[str, Example | Reference] = {
             code: Example(
                 value=msgspec.to_builtins(Problem("about:blank", status.phrase, int(status), detail, path, code))

@@ -13,7 +13,7 @@ from entrypoints import __version__
 from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.query import QueryMiddleware
 
-MAX_REQUESTS = 64  # at the same time, in one worker; they need no token, so they take no slot of those that do
+MAX_REQUESTS = 64  # concurrent, in one worker; requests without a token must not use up the slots of others
 STATIC = Path(__file__).parent / "static"
 PAGE = b"""<!doctype html>
 <html lang="en">
@@ -71,10 +71,10 @@ TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png", ".tx
 
 
 def config() -> OpenAPIConfig:
-    """The description's, and the routes for the page and its files."""
+    """Return the configuration of the document, and of the routes for the page and its files."""
     files = {path.name: (TYPES.get(path.suffix, "text/plain"), path.read_bytes()) for path in STATIC.iterdir()}
 
-    # A path for each, as only paths without parameters are routed.
+    # A path for each, because only paths without parameters are routed.
     @get([f"/files/{name}" for name in files], sync_to_thread=False)
     def file(request: Request[Any, Any, Any]) -> Response[bytes]:
         content_type, content = files[Path(request.scope["path"]).name]
@@ -88,7 +88,7 @@ def config() -> OpenAPIConfig:
         openapi_router=Router(
             "/docs",
             route_handlers=[file],
-            middleware=[DefineMiddleware(LoadSheddingMiddleware, places=RequestSlots(MAX_REQUESTS)), QueryMiddleware],
+            middleware=[DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(MAX_REQUESTS)), QueryMiddleware],
             include_in_schema=False,
         ),
         components=Components(security_schemes={"bearer": BEARER}),

@@ -9,13 +9,13 @@ from domain.blob import BlobId
 from domain.errors import InvalidId
 
 PREFIX = b"/v1/blobs/"
-ROUTE = "/v1/blobs/{id:str}"
+ID_PATH = "/{id:str}"  # after /v1/blobs
 
 
 def blob_id(raw_path: bytes) -> BlobId:
-    """The id in a path as it was sent. Raises INVALID_ID."""
+    """Return the id in a path as it was sent. Raises INVALID_ID."""
     try:
         return BlobId(unquote_to_bytes(raw_path.removeprefix(PREFIX)).decode())
-    except UnicodeDecodeError as fault:
-        detail = f"The blob id in the URL is not UTF-8: byte {fault.start} can't be decoded."
+    except UnicodeDecodeError as error:
+        detail = f"The blob id in the URL is not UTF-8: byte {error.start} can't be decoded."
         raise InvalidId(detail) from None

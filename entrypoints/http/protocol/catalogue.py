@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
-from domain.errors import AlreadyExists, Kind, LeaseLost, NotFound, PreconditionFailed
+from domain.errors import AlreadyExists, Kind, LeaseLost, NotFound, NotGranted, PreconditionFailed
 
 
 class Entry(NamedTuple):
@@ -34,6 +34,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "size_mismatch": "The body ended after 6 of the 12 bytes declared. Send it again.",
         },
         HTTPStatus.UNAUTHORIZED: {"unauthorized": "Send the header Authorization: Bearer <token>, once."},
+        HTTPStatus.FORBIDDEN: {"forbidden": NotGranted.text},
         HTTPStatus.NOT_FOUND: {
             "not_found": NotFound.text,
             "unknown_route": "There is nothing at this path. The interface is described at /docs.",

@@ -1,4 +1,4 @@
-"""How slow a client may be. Only the time that is spent waiting for it counts, not that of the storage."""
+"""Limits on slow clients. Only time spent waiting for the client counts, not that of the storage."""
 
 import asyncio
 import time
@@ -13,14 +13,14 @@ from entrypoints.http.protocol.problems import ClientGone, HttpProblem
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`timeout`: seconds for the next chunk. `rate`: bytes a second, on the whole, once that time is up."""
+    """`timeout`: seconds for the next chunk. `rate`: bytes a second, on average, once that time has passed."""
 
     timeout: float = 30
     rate: float = 1000
 
 
 class ClientTooSlow(Exception):
-    """The client takes its answer more slowly than it may."""
+    """The client takes its response too slowly."""
 
 
 class Meter:
@@ -32,7 +32,7 @@ class Meter:
         self._moved = 0
 
     async def chunks(self, receive: Receive) -> AsyncIterator[bytes]:
-        """A request's body as it comes. Raises ClientGone if it ends early, and HttpProblem 408."""
+        """Yield a request's body as it comes. Raises ClientGone if it ends early, and HttpProblem 408."""
         more = True
         while more:
             message = await self._receive(receive)
@@ -53,7 +53,7 @@ class Meter:
         return message
 
     async def send(self, send: Send, message: Message, size: int) -> None:
-        """Send a part of an answer, of `size` bytes. Raises ClientTooSlow."""
+        """Send a part of a response, of `size` bytes. Raises ClientTooSlow."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._pace.timeout):

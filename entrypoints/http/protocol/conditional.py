@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13): what a client knows of a blob, and what it wants to happen then."""
+"""Conditional requests (RFC 9110, section 13)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,22 +22,22 @@ class NotModified(Exception):
 
 
 def etag(blob: Blob) -> str:
-    """The validator of the bytes."""
+    """Return the validator of the bytes."""
     return f'"{blob.etag}"'
 
 
 def json_etag(blob: Blob) -> str:
-    """The validator of the JSON form: another one, as its bytes are others (RFC 9110, section 8.8.3)."""
+    """Return the validator of the JSON form, which differs because its bytes do (RFC 9110, section 8.8.3)."""
     return f'"{blob.etag}{JSON_SUFFIX}"'
 
 
 def last_modified(blob: Blob) -> str:
-    """The time of the blob, which is a validator only if it is strong: see `Blob.last_modified`."""
+    """Return the time of the blob, which is a validator only if it is strong: see `Blob.last_modified`."""
     return format_datetime(blob.last_modified, usegmt=True)
 
 
 def precondition(headers: Mapping[str, str]) -> Precondition:
-    """The precondition of a change. Raises HttpProblem 400 for invalid tags: a change must not depend on them.
+    """Return the precondition of a change. Raises HttpProblem 400 for invalid tags: a change must not depend on them.
 
     A date counts only if there are no tags to match, and what is not a date is ignored (sections 13.1.4 and 13.2.2).
     """
@@ -67,7 +67,7 @@ def check_reading(headers: Mapping[str, str], blob: Blob) -> None:
 
 
 def range_still_holds(headers: Mapping[str, str], blob: Blob) -> bool:
-    """Whether the version of which a client has a part (If-Range) is this one. It names it by tag or by date.
+    """Return whether this is the version of which the client has a part: If-Range names it by tag or by date.
 
     A date that is not strong names none (section 13.1.5), so that two versions are never joined.
     """
@@ -78,7 +78,7 @@ def range_still_holds(headers: Mapping[str, str], blob: Blob) -> bool:
 
 
 def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
-    """The tags in a list, of either form. Weak ones count only where that is allowed."""
+    """Return the tags in a list, of either form. Weak ones count only if `weak`."""
     tags = entity_tags(value)
     if tags is None:
         detail = f'{name} is not a list of entity tags of up to {MAX_SIZE:,} characters: "...", "...", or *.'
@@ -87,7 +87,7 @@ def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
 
 
 def _date(value: str | None) -> datetime | None:
-    """None if there is none, or it is no date: then the header is to be ignored."""
+    """Return None if there is no date: then ignore the header."""
     return None if value is None else http_date(value)
 
 

@@ -33,7 +33,7 @@ def is_token(text: str) -> bool:
 
 
 def tokens(value: str) -> list[str] | None:
-    """The tokens of a list, which may have empty elements (RFC 9110, section 5.6.1). None if it is not such a list."""
+    """Return the tokens of a list, which may have empty elements (RFC 9110, section 5.6.1). None if it is invalid."""
     if len(value) > MAX_SIZE:
         return None
     found = [token for each in value.split(",") if (token := each.strip(BLANKS))]
@@ -41,7 +41,7 @@ def tokens(value: str) -> list[str] | None:
 
 
 def parameters(value: str) -> dict[str, str] | None:
-    """The parameters after the first `;`, by their names in lower case, without quotes.
+    """Return the parameters after the first `;`, by their names in lower case, without quotes.
 
     None if one is malformed or repeated. In quotes a backslash stands for itself, as browsers write names of files: a
     quote closes only where the end or a `;` follows.
@@ -61,7 +61,7 @@ def parameters(value: str) -> dict[str, str] | None:
 
 
 def _parameter_value(text: str) -> tuple[str, str] | None:
-    """The value at the start of `text`, and what follows its `;`."""
+    """Return the value at the start of `text`, and the rest after its `;`."""
     if not text.startswith('"'):
         value, _, rest = text.partition(";")
         return value.rstrip(BLANKS), rest.lstrip(BLANKS)
@@ -75,7 +75,7 @@ def _parameter_value(text: str) -> tuple[str, str] | None:
 
 
 def entity_tags(value: str) -> list[EntityTag] | None:
-    """The tags of a list, which may have empty elements (RFC 9110, section 5.6.1). None if it is not such a list."""
+    """Return the tags of a list, which may have empty elements (RFC 9110, section 5.6.1). None if it is invalid."""
     tags: list[EntityTag] = []
     if len(value) > MAX_SIZE:
         return None
@@ -94,7 +94,7 @@ def entity_tags(value: str) -> list[EntityTag] | None:
 
 
 def _skip(value: str, position: int) -> tuple[int, int]:
-    """The position after the blanks and commas at `position`, and how many commas these are."""
+    """Return the position after the blanks and commas at `position`, and the number of commas."""
     commas = 0
     while position < len(value) and value[position] in " \t,":
         commas += value[position] == ","
@@ -103,7 +103,7 @@ def _skip(value: str, position: int) -> tuple[int, int]:
 
 
 def _entity_tag(value: str, start: int) -> tuple[EntityTag, int] | None:
-    """The tag at `start`, and the position after it."""
+    """Return the tag at `start`, and the position after it."""
     is_weak = value.startswith("W/", start)
     opening = start + 2 * is_weak
     closing = value.find('"', opening + 1)
@@ -114,7 +114,7 @@ def _entity_tag(value: str, start: int) -> tuple[EntityTag, int] | None:
 
 
 def http_date(value: str) -> datetime | None:
-    """A date in UTC, in one of the three forms. None if it is not a date: then its header is to be ignored."""
+    """Parse a date in one of the three forms. None if it is not a date: then ignore its header."""
     if len(value) > LONGEST_DATE or not _has_shape_of_date(value):
         return None
     try:
@@ -125,7 +125,7 @@ def http_date(value: str) -> datetime | None:
 
 
 def _has_shape_of_date(value: str) -> bool:
-    """The library's parser takes many other forms too, and one of several dates."""
+    """Return whether `value` has one of the three forms. The library takes others too, and one of several dates."""
     day, comma, rest = value.partition(", ")
     if not comma:
         return value.translate(SHAPE) in OLD_DATE_SHAPES
@@ -133,7 +133,7 @@ def _has_shape_of_date(value: str) -> bool:
 
 
 def quality(parameters: list[str]) -> float:
-    """The weight in the parameters of an element of Accept (RFC 9110, section 12.4.2): 1 if there is none."""
+    """Return the weight in the parameters of an element of Accept (RFC 9110, section 12.4.2): 1 if there is none."""
     for parameter in parameters:
         name, _, text = parameter.partition("=")
         if name.strip(BLANKS).lower() == "q":
@@ -152,7 +152,7 @@ def is_digits(text: str) -> bool:
 
 
 def dictionary_member(value: str, key: str) -> str | None:
-    """The last member with `key` in a dictionary (RFC 9651, section 3.2), without its parameters."""
+    """Return the last member with `key` in a dictionary (RFC 9651, section 3.2), without its parameters."""
     found = None
     for member in value.split(","):
         name, equals, rest = member.partition("=")

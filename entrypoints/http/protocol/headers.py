@@ -1,4 +1,4 @@
-"""The header fields of a request, as far as they say how to read it."""
+"""The header fields that decide how to read a request."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from entrypoints.http.protocol.problems import HttpProblem
 
 
 def fields(scope: Scope) -> Mapping[str, str]:
-    """The values by name, in lower case. Those of several lines are one list (RFC 9110, section 5.3)."""
+    """Return the values by lower-case name. Several lines of a name are one list (RFC 9110, section 5.3)."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1"), value.decode("latin-1")
@@ -17,12 +17,12 @@ def fields(scope: Scope) -> Mapping[str, str]:
 
 
 def is_http_1(scope: Scope) -> bool:
-    """Whether the request is HTTP/1. Later versions frame bodies differently."""
+    """Return whether the request is HTTP/1. Later versions frame bodies differently."""
     return scope["http_version"].startswith("1")
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """The Content-Length in bytes, or None. The HTTP server refuses repeated ones that differ."""
+    """Return the Content-Length in bytes, or None. The HTTP server refuses repeated ones that differ."""
     declared = headers.get("content-length")
     return None if declared is None else int(declared.partition(",")[0])
 

@@ -51,7 +51,7 @@ class HttpProblem(Exception):
 
 
 class ClientGone(Exception):
-    """The request ended before it was complete: mostly because the client went away, and nobody is left to answer."""
+    """The request ended before it was complete, mostly because the client left: then nobody receives a response."""
 
 
 def problem_response(request: Request[Any, Any, Any], problem: HttpProblem) -> Response[bytes]:

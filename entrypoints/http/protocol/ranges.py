@@ -1,4 +1,4 @@
-"""Range requests (RFC 9110, section 14): one range of bytes. Several, and other units, are answered with the whole."""
+"""Range requests (RFC 9110, section 14): one range of bytes. Several ranges and other units get the whole blob."""
 
 from domain.blob import ByteRange
 from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, is_digits
@@ -7,8 +7,8 @@ from entrypoints.http.protocol.problems import HttpProblem
 MAX_DIGITS = 30
 
 
-def wanted(header: str | None, size: int) -> ByteRange | None:
-    """The part of `size` bytes that is asked for; None is the whole. Raises HttpProblem 416."""
+def requested(header: str | None, size: int) -> ByteRange | None:
+    """Return the requested part of `size` bytes; None is the whole. Raises HttpProblem 416."""
     start, stop = _ends(header or "")
     if start is None:
         return None if stop is None else _suffix(stop, size)
@@ -24,7 +24,7 @@ def _suffix(length: int, size: int) -> ByteRange:
 
 
 def _ends(header: str) -> tuple[int | None, int | None]:
-    """The numbers in `bytes=0-9`, either of which may be missing. Both are if it is anything else than one range."""
+    """Return the numbers in `bytes=0-9`, either of which may be missing. Both are None unless it is one range."""
     if len(header) > MAX_SIZE:
         return None, None
     unit, _, range_set = header.partition("=")

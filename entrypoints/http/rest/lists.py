@@ -3,19 +3,23 @@
 import base64
 import binascii
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import parse_qs
 
 import msgspec
-from litestar import Request, Response, get
-from litestar.di import NamedDependency
+from litestar import Response, get
+from litestar.di import NamedDependency, Provide
+from litestar.types import Scope
 from msgspec import Meta
 
 from application.blobs.list import ListBlobs
 from domain.blob import CONTROL_CHARACTER, NEXT, Blob
+from entrypoints.http.openapi.components import ETAG, PAGE, SHA_256, json_of, response
+from entrypoints.http.openapi.operation import operation
+from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest import operations
+from entrypoints.http.rest.described import EVERYWHERE, KNOWN, HttpRequest
 from entrypoints.http.rest.json_form import response as json_form
 
 MAX_LIMIT = 1000
@@ -42,7 +46,7 @@ class ListBody(msgspec.Struct):
     next_cursor: str | None
 
 
-class Query(msgspec.Struct):
+class Selection(msgspec.Struct):
     """The query of a list."""
 
     prefix: str = ""
@@ -51,34 +55,46 @@ class Query(msgspec.Struct):
     cursor: str = ""
 
 
-@get(
-    "/v1/blobs",
-    operation_id="listBlobs",
-    summary="List blobs",
-    operation_class=operations.LIST,
-    parameters=PARAMETERS,
-)
-async def list_blobs(request: Request[Any, Any, Any], listing: NamedDependency[ListBlobs]) -> Response[ListBody]:
-    """List the blobs whose ids begin with a prefix, in the order of the ids' bytes."""
-    query = _query(request.scope["query_string"])
-    page = await listing(query.prefix, query.delimiter, query.limit, _start(query.cursor))
-    cursor = None if page.following is None else base64.urlsafe_b64encode(page.following.encode()).decode().rstrip("=")
-    return Response(ListBody([_listed(blob) for blob in page.blobs], page.prefixes, cursor))
-
-
-def _query(text: bytes) -> Query:
+def _selection(scope: Scope) -> Selection:
     try:
-        given = parse_qs(text.decode("ascii"), keep_blank_values=True, errors="strict")
-        repeated = [name for name in PARAMETERS if len(given.get(name, "")) > 1]
+        found = parse_qs(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict")
+        repeated = [name for name in PARAMETERS if len(found.get(name, "")) > 1]
         if repeated:
             raise _invalid(f"{repeated[0]} is given more than once.")
-        query = msgspec.convert({name: given[name][0] for name in PARAMETERS if name in given}, Query, strict=False)
+        selection = msgspec.convert(
+            {name: found[name][0] for name in PARAMETERS if name in found}, Selection, strict=False
+        )
         for name in ("prefix", "delimiter"):
-            if CONTROL_CHARACTER.search(getattr(query, name)):
+            if CONTROL_CHARACTER.search(getattr(selection, name)):
                 raise _invalid(f"{name} has a control character in it; no id has.")
-        return query
-    except (UnicodeDecodeError, ValueError) as fault:
-        raise _invalid(f"The query is not as it should be: {fault}.") from None
+        return selection
+    except (UnicodeDecodeError, ValueError) as error:
+        raise _invalid(f"The query is not as it should be: {error}.") from None
+
+
+_LISTED = {**KNOWN, "content_type": "application/octet-stream", "sha256": SHA_256, "etag": ETAG, "backend": "fs"}
+_LIST = json_of("ListBody", {"blobs": [_LISTED], "prefixes": ["my-films/"], "next_cursor": "bXktZmlsbXMw"})
+LIST = operation(
+    takes=PAGE,
+    responses={"200": response("A page.", _LIST)} | problems("invalid_parameter", *EVERYWHERE, path="/v1/blobs"),
+)
+
+
+@get(
+    operation_id="listBlobs",
+    summary="List blobs",
+    operation_class=LIST,
+    parameters=PARAMETERS,
+    dependencies={"selection": Provide(_selection, sync_to_thread=False)},
+)
+async def list_blobs(
+    request: HttpRequest, selection: NamedDependency[Selection], listing: NamedDependency[ListBlobs]
+) -> Response[ListBody]:
+    """List the blobs whose ids begin with a prefix, in the order of the ids' bytes."""
+    start = _start(selection.cursor)
+    page = await listing(request.auth, selection.prefix, selection.delimiter, selection.limit, start)
+    cursor = None if page.following is None else base64.urlsafe_b64encode(page.following.encode()).decode().rstrip("=")
+    return Response(ListBody([_listed(blob) for blob in page.blobs], page.prefixes, cursor))
 
 
 def _start(cursor: str) -> str:

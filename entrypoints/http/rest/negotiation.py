@@ -1,4 +1,4 @@
-"""Which form of a blob a client wants: JSON, or its bytes (RFC 9110, section 12.5.1)."""
+"""Choice of a blob's form, JSON or its bytes (RFC 9110, section 12.5.1)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ PARAMETERS = ("alt",)
 
 
 def wants_bytes(request: Request[Any, Any, Any]) -> bool:
-    """JSON is the default, and is preferred to the bytes where a client takes both alike."""
+    """Return whether the client wants the bytes. JSON is the default, also if it accepts both alike."""
     match request.query_params.getall("alt", []):
         case []:
             return _prefers_bytes(",".join(request.headers.getall("accept", [])))
@@ -36,7 +36,7 @@ def _prefers_bytes(accept: str) -> bool:
 
 
 def _quality(media_type: str, qualities: dict[str, float]) -> float:
-    """By the most precise of the ranges that it is in."""
+    """Return the quality of a media type by the most precise range that includes it."""
     for media_range in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
         if media_range in qualities:
             return qualities[media_range]

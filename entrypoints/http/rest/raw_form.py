@@ -15,7 +15,7 @@ from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import Headers, Representation
 
 MAX_CODINGS = 255  # characters
-MAX_MEDIA_TYPE = 255  # characters: enough for everyone, and a header that no other server refuses
+MAX_MEDIA_TYPE = 255  # characters: more than real types have, and no other server refuses the header
 # Browsers show these, and can't be made to run them.
 HARMLESS = {"text/plain", *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp"))}
 HARMLESS_KINDS = {"audio", "video"}
@@ -29,7 +29,7 @@ FORM_PUT = (
 
 
 def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> NewBlob:
-    """The blob that a PUT stores. Raises HttpProblem 400 for invalid headers, and 415 for a form."""
+    """Return the blob that a PUT stores. Raises HttpProblem 400 for invalid headers, and 415 for a form."""
     if essence(headers.get("content-type", "")) == FORM:
         raise HttpProblem("unsupported_media_type", FORM_PUT)
     if "content-range" in headers:  # to go on with an upload, as some clients ask (RFC 9110, section 9.3.4)
@@ -45,15 +45,15 @@ def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[
 
 
 def content_type(header: str | None) -> str:
-    """The media type to store. Raises HttpProblem 400."""
-    given = (header or "").strip() or DEFAULT_CONTENT_TYPE
-    if len(given) > MAX_MEDIA_TYPE or not _is_media_type(given):
+    """Return the media type to store. Raises HttpProblem 400."""
+    media_type = (header or "").strip() or DEFAULT_CONTENT_TYPE
+    if len(media_type) > MAX_MEDIA_TYPE or not _is_media_type(media_type):
         raise _invalid(f"Content-Type is no media type of up to {MAX_MEDIA_TYPE} characters, such as image/png.")
-    return given
+    return media_type
 
 
 def content_encoding(header: str | None) -> str:
-    """The codings in the order of their application, without `identity`, which is none. Raises HttpProblem 400."""
+    """Return the codings in the order of their application, without `identity`. Raises HttpProblem 400."""
     codings = header_values.tokens((header or "").lower())
     if codings is None or len(header or "") > MAX_CODINGS:
         detail = f"Content-Encoding is not a list of codings of up to {MAX_CODINGS} characters, such as gzip."
@@ -62,12 +62,12 @@ def content_encoding(header: str | None) -> str:
 
 
 def essence(content_type: str) -> str:
-    """The media type without parameters, in lower case."""
+    """Return the media type without parameters, in lower case."""
     return content_type.partition(";")[0].strip(BLANKS).lower()
 
 
 def _is_media_type(text: str) -> bool:
-    """RFC 9110, section 8.3.1. Parameters may be any visible ASCII, blanks and tabs."""
+    """Return whether this is a media type (RFC 9110, section 8.3.1). Parameters: visible ASCII, blanks and tabs."""
     media_type, _, parameters = text.partition(";")
     kind, _, subtype = media_type.rstrip(BLANKS).partition("/")
     are_visible = parameters.isascii() and parameters.replace("\t", "").isprintable()
@@ -75,7 +75,7 @@ def _is_media_type(text: str) -> bool:
 
 
 def _digest(headers: Mapping[str, str]) -> Digest | None:
-    """The SHA-256 that the sender declares (RFC 9530). Other algorithms are not checked."""
+    """Return the SHA-256 that the sender declares (RFC 9530). Other algorithms are not checked."""
     content = _sha_256("Content-Digest", headers.get("content-digest"))
     representation = _sha_256("Repr-Digest", headers.get("repr-digest"))
     if content and representation and content != representation:
@@ -103,7 +103,7 @@ def _invalid(detail: str) -> HttpProblem:
 
 
 def _disposition(blob: Blob) -> str:
-    """Shown if it is harmless, or else saved; under the last segment of the id (RFC 6266, RFC 8187)."""
+    """Return `inline` only for harmless blobs, and the last segment of the id as the name (RFC 6266, RFC 8187)."""
     kind = "inline" if _is_harmless(blob.content_type) else "attachment"
     name = blob.id.value.rstrip("/").rpartition("/")[2]
     return f"{kind}; filename*=UTF-8''{quote(name, safe='')}" if name else kind
@@ -119,7 +119,8 @@ class RawForm(Representation):
 
     def part(self, headers: Mapping[str, str], blob: Blob) -> ByteRange | None:
         conditional.check_reading(headers, blob)
-        return ranges.wanted(headers.get("range"), blob.size) if conditional.range_still_holds(headers, blob) else None
+        is_current = conditional.range_still_holds(headers, blob)
+        return ranges.requested(headers.get("range"), blob.size) if is_current else None
 
     def headers(self, blob: Blob, part: ByteRange | None = None) -> Headers:
         headers = [
@@ -129,7 +130,7 @@ class RawForm(Representation):
             *self.validators(blob),
             ("accept-ranges", "bytes"),
             ("repr-digest", f"sha-256=:{base64.b64encode(blob.digest.sha256).decode()}:"),
-            # Anybody may have made it, and it is served next to an interface that takes commands.
+            # Anybody may have stored it, and it is served from the origin of an interface that takes commands.
             ("x-content-type-options", "nosniff"),
             ("content-security-policy", "sandbox; default-src 'none'"),
             ("content-disposition", _disposition(blob)),

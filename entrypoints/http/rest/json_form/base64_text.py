@@ -16,15 +16,15 @@ DATA_URL = b"data:"
 
 
 class Base64Error(ValueError):
-    """The text is no standard base64. `offset` is that of the first character that is wrong, counted from 0."""
+    """The text is not standard base64. `offset`: of the first wrong character, counted from 0."""
 
-    def __init__(self, offset: int, fault: str) -> None:
-        super().__init__(f"at offset {offset:,}: {fault}")
+    def __init__(self, offset: int, problem: str) -> None:
+        super().__init__(f"at offset {offset:,}: {problem}")
         self.offset = offset
 
 
 class Decoder:
-    """Decodes a text that comes in pieces, cut anywhere. What it says of a text does not depend on the cuts."""
+    """Decoder of a text that comes in chunks, cut anywhere. Neither bytes nor errors depend on the cuts."""
 
     def __init__(self) -> None:
         self._decoded = 0  # characters
@@ -32,12 +32,12 @@ class Decoder:
         self._last = b""
 
     def feed(self, text: bytes) -> bytes:
-        """The bytes that are known so far: all but those of the last group of four. Raises Base64Error."""
+        """Return the bytes known so far: all except those of the last group of four. Raises Base64Error."""
         self._start = (self._start + text[: len(DATA_URL)])[: len(DATA_URL)]
         text = self._last + text
         breaks = _last_breaks(text)
         if breaks > MAX_LAST_BREAKS:
-            raise self._fault(text)
+            raise self._error(text)
         # Only when another character follows, or none, it is clear whether a group may be padded, and whether a line
         # break is one of many or the end.
         whole = max(len(text) - breaks - 1, 0) // 4 * 4
@@ -45,53 +45,53 @@ class Decoder:
         try:
             data = pybase64.b64decode(groups, validate=True)
         except binascii.Error:
-            raise self._fault(text) from None
+            raise self._error(text) from None
         if len(data) != whole // 4 * 3:
-            raise self._fault(text)
+            raise self._error(text)
         self._decoded += whole
         return data
 
     def end(self) -> bytes:
-        """The bytes of the last group. Raises Base64Error."""
+        """Return the bytes of the last group. Raises Base64Error."""
         try:
             data = pybase64.b64decode(self._last, validate=True)
         except binascii.Error:
-            raise self._fault(self._last) from None
+            raise self._error(self._last) from None
         if pybase64.b64encode(data) != self._last:
-            raise self._fault(self._last)
+            raise self._error(self._last)
         return data
 
-    def _fault(self, text: bytes) -> Base64Error:
-        offset, fault = _first_fault(text)
+    def _error(self, text: bytes) -> Base64Error:
+        offset, problem = _first_problem(text)
         if self._start.lower() == DATA_URL and self._decoded + offset == DATA_URL.index(b":"):
-            fault = "it is a data: URL. Send only what follows its comma."
-        return Base64Error(self._decoded + offset, fault)
+            problem = "it is a data: URL. Send only what follows its comma."
+        return Base64Error(self._decoded + offset, problem)
 
 
 class Encoder:
-    """Encodes bytes that come in pieces."""
+    """Encoder of bytes that come in chunks."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """The characters that are known so far: three bytes make four."""
+        """Return the characters known so far: three bytes make four."""
         start = -len(self._rest) % 3
         if len(data) < start:
             self._rest += data
             return b""
         stop = len(data) - (len(data) - start) % 3
         first, self._rest = self._rest + data[:start], data[stop:]
-        # Where the piece before has left nothing over, this does not copy: a copy takes longer than the encoding.
+        # If the previous chunk left no rest, this does not copy: a copy takes longer than the encoding.
         return pybase64.b64encode(first) + pybase64.b64encode(memoryview(data)[start:stop])
 
     def end(self) -> bytes:
-        """The last characters."""
+        """Return the last characters."""
         return pybase64.b64encode(self._rest)
 
 
 def encoded_size(size: int) -> int:
-    """How many characters `size` bytes take."""
+    """Return the number of characters that encode `size` bytes."""
     return (size + 2) // 3 * 4
 
 
@@ -103,17 +103,17 @@ def _last_breaks(text: bytes) -> int:
     return count
 
 
-def _first_fault(text: bytes) -> tuple[int, str]:
+def _first_problem(text: bytes) -> tuple[int, str]:
     foreign = FOREIGN.search(text)
     if foreign is None:
         return len(text), "it ends too early: the characters come in groups of four, filled up with '='."
     offset = foreign.start()
     if foreign[0] == b"=":
-        return _fault_of_padding(text, offset)
-    return offset, _fault_of_character(text[offset:])
+        return _padding_problem(text, offset)
+    return offset, _character_problem(text[offset:])
 
 
-def _fault_of_padding(text: bytes, offset: int) -> tuple[int, str]:
+def _padding_problem(text: bytes, offset: int) -> tuple[int, str]:
     padding = -offset % 4
     end = offset + padding
     rest = text[end:]
@@ -123,10 +123,10 @@ def _fault_of_padding(text: bytes, offset: int) -> tuple[int, str]:
     if pybase64.b64encode(pybase64.b64decode(last)) != last:
         character = _described(text[offset - 1 : offset])
         return offset - 1, f"{character} has bits that the padding cuts off. Encode the bytes again."
-    return end, _fault_of_character(rest)
+    return end, _character_problem(rest)
 
 
-def _fault_of_character(rest: bytes) -> str:
+def _character_problem(rest: bytes) -> str:
     """The error in the first character of `rest`, and how to avoid it. Tools produce most of these themselves."""
     character = rest[:1]
     if character in (b"\r", b"\n"):

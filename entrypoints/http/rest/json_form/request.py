@@ -39,8 +39,8 @@ async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> 
 def check_not_encoded(headers: Mapping[str, str]) -> None:
     """Raise HttpProblem 415 for a form that is itself encoded: it would have to be decoded to be read."""
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
-        fault = "Send this form without Content-Encoding. To store encoded bytes and their encoding, use PUT."
-        raise HttpProblem("unsupported_media_type", fault)
+        detail = "Send this form without Content-Encoding. To store encoded bytes and their encoding, use PUT."
+        raise HttpProblem("unsupported_media_type", detail)
 
 
 def _check_media_type(headers: Mapping[str, str]) -> None:
@@ -50,7 +50,7 @@ def _check_media_type(headers: Mapping[str, str]) -> None:
 
 
 async def _gathered(body: AsyncIterator[bytes]) -> bytes:
-    """All of a body, in one buffer: small chunks of their own would take many times their bytes."""
+    """Return all of a body, in one buffer: small chunks would take many times their bytes."""
     gathered = BytesIO()
     async for chunk in body:
         gathered.write(chunk)

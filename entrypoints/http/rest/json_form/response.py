@@ -77,7 +77,7 @@ JSON = JsonForm()
 
 
 def _frame(blob: Blob) -> tuple[bytes, bytes]:
-    """The text before the data, and after it."""
+    """Return the text before the data, and after it."""
     head = b'{"id":' + msgspec.json.encode(blob.id.value) + b',"data":"'
     tail = b'","size":%d,"created_at":%b' % (blob.size, msgspec.json.encode(to_the_second(blob)))
     if blob.content_encoding:

@@ -58,13 +58,13 @@ class _BodySoFar(msgspec.Struct, forbid_unknown_fields=True):
 class _Place(Enum):
     BEFORE = auto()
     DATA = auto()
-    BEHIND = auto()
+    AFTER = auto()
 
 
 class Scanner(BodyScanner):
-    """Takes a body in chunks, cut anywhere. `id` is the blob's, once it was seen, and None before.
+    """Scanner of a body in chunks, cut anywhere. `id` is the blob's id, or None until it has been read.
 
-    Raises HttpProblem 400 for what is wrong with the body, and INVALID_ID.
+    Raises HttpProblem 400 for a malformed body, and INVALID_ID.
     """
 
     def __init__(self) -> None:
@@ -78,28 +78,28 @@ class Scanner(BodyScanner):
 
     @property
     def is_in_data(self) -> bool:
-        """Whether `data` has begun. If its id is not known by then, it comes behind."""
+        """Whether `data` has begun. If its id is not known by then, it comes after."""
         return self._place is not _Place.BEFORE
 
     def feed(self, chunk: bytes) -> bytes:
-        """The bytes of the blob that are known now and were not returned before."""
+        """Return the blob's bytes that are known now and were not returned before."""
         data = b""
         if self._place is _Place.BEFORE:
             chunk = self._seek_data(chunk)
         if self._place is _Place.DATA:
             data, chunk = self._decode(chunk)
-        if self._place is _Place.BEHIND:
+        if self._place is _Place.AFTER:
             self._gather(chunk)
         return data
 
     def end(self) -> BlobId:
-        """The blob's id, now that the body has ended."""
+        """Return the blob's id, now that the body has ended."""
         self.id = BlobId(self._parse(self._frame, NewBlobBody).id)
-        assert self._place is _Place.BEHIND, "a body without data was taken for whole"
+        assert self._place is _Place.AFTER, "a body without data was accepted as complete"
         return self.id
 
     def _seek_data(self, chunk: bytes) -> bytes:
-        """The part of `chunk` after the quote that opens `data`."""
+        """Return the part of `chunk` after the quote that opens `data`."""
         before = len(self._frame)
         self._frame += chunk[: MAX_FRAME - before]
         while member := MEMBER.match(self._frame, self._member):
@@ -124,7 +124,7 @@ class Scanner(BodyScanner):
         self._place = _Place.DATA
 
     def _decode(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """The bytes that `chunk` holds of the blob, and what of it stands behind `data`, from the closing quote on."""
+        """Return the blob's bytes in `chunk`, and the part of it after `data`, from the closing quote on."""
         text = self._escape + chunk if self._escape else chunk
         end = text.find(b'"')
         if text.find(b"\\", 0, None if end < 0 else end) >= 0:
@@ -153,15 +153,15 @@ class Scanner(BodyScanner):
             data = self._base64.feed(text)
             if last:
                 data += self._base64.end()
-                self._place = _Place.BEHIND
-        except base64_text.Base64Error as fault:
-            raise _refused("invalid_base64", f"data is not standard base64 (RFC 4648, section 4), {fault}") from None
+                self._place = _Place.AFTER
+        except base64_text.Base64Error as error:
+            raise _refused("invalid_base64", f"data is not standard base64 (RFC 4648, section 4), {error}") from None
         return data
 
     def _gather(self, chunk: bytes) -> None:
-        room = MAX_FRAME - len(self._frame)
-        self._frame += chunk[:room]
-        if len(chunk) > room:
+        capacity = MAX_FRAME - len(self._frame)
+        self._frame += chunk[:capacity]
+        if len(chunk) > capacity:
             raise self._too_long()
 
     def _parse(self, frame: bytes, shape: type[T]) -> T:
@@ -169,18 +169,18 @@ class Scanner(BodyScanner):
             # Stops at the first byte that does not fit, so a body of another shape is not built up first.
             body = msgspec.json.decode(frame, type=shape)
             json.loads(frame, object_pairs_hook=_unrepeated)
-        except msgspec.ValidationError as fault:
-            raise _misshapen(str(fault)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-            detail = POSITION.sub(self._position, str(fault))
+        except msgspec.ValidationError as error:
+            raise _misshapen(str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            detail = POSITION.sub(self._position, str(error))
             raise _refused("invalid_json", f"The body is not JSON in UTF-8: {detail}. Send {EXAMPLE}") from None
         return body
 
     def _position(self, match: re.Match[str]) -> str:
         """A position in the frame as one in the body."""
         position = int(match[1])
-        behind = self._place is _Place.BEHIND and position >= self._member
-        return f"(byte {position + self._length * behind})"
+        is_after = self._place is _Place.AFTER and position >= self._member
+        return f"(byte {position + self._length * is_after})"
 
     def _too_long(self) -> Exception:
         """The error in a frame that is longer than its limit."""
@@ -189,7 +189,7 @@ class Scanner(BodyScanner):
         except HttpProblem as problem:
             if problem.code == "invalid_body" or POSITION.search(problem.detail):
                 return problem
-        # So far it is as it should be, but for its length.
+        # So far it is valid, except for its length.
         member = MEMBER.match(self._frame, self._member)
         if member and _is(member[1], "id") and not REST_OF_STRING.match(self._frame, member.end()):
             return _refused(
@@ -204,7 +204,7 @@ def least_size(length: int) -> int:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """The characters that the escapes in a text stand for."""
+    """Return the text with its escapes resolved."""
     if b"\\\\" not in text:
         text = text.replace(b"\\/", b"/")  # some libraries write it so, and this is the fast way
     return ESCAPE.sub(_character, text)
@@ -218,7 +218,7 @@ def _character(escape: re.Match[bytes]) -> bytes:
 
 
 def _is(key: bytes, name: str) -> bool:
-    """Whether a key, in its quotes, is `name`, which may be spelt with escapes."""
+    """Return whether a key, in its quotes, is `name`, which may be spelt with escapes."""
     if b"\\" not in key:
         return key == b'"%b"' % name.encode()
     try:
@@ -228,15 +228,15 @@ def _is(key: bytes, name: str) -> bool:
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """RFC 8259 leaves open what a repeated member means, and the decoder takes the last. Here nothing is guessed."""
+    """Refuse repeated members: RFC 8259 leaves their meaning open, and the decoder takes the last."""
     members = dict(pairs)
     if len(members) < len(pairs):
         raise _misshapen("it has a member more than once")
     return members
 
 
-def _misshapen(fault: str) -> HttpProblem:
-    return _refused("invalid_body", f"The body is not as it should be: {fault}. Send {EXAMPLE}")
+def _misshapen(problem: str) -> HttpProblem:
+    return _refused("invalid_body", f"The body is not as it should be: {problem}. Send {EXAMPLE}")
 
 
 def _refused(code: str, detail: str) -> HttpProblem:

@@ -1,6 +1,6 @@
 """A parser for multipart bodies (RFC 2046, section 5.1, as RFC 7578 uses it), fed with chunks that are cut anywhere.
 
-What it makes of a body does not depend on the cuts. It allows no preamble and no epilogue, which forms do not have, and
+Its events do not depend on the cuts. It allows no preamble and no epilogue, which forms do not have, and
 keeps no more than the head of one part, or the start of what may be a delimiter.
 """
 
@@ -17,7 +17,7 @@ END_OF_HEAD = b"\r\n\r\n"
 
 
 class MultipartError(ValueError):
-    """The body is not multipart, or a part is not one of a form. The text says what is wrong."""
+    """The body is not multipart, or a part is not one of a form. The text names the problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class Part:
 
     @property
     def name(self) -> str:
-        """The name of its field (RFC 7578, section 4.2). Raises MultipartError."""
+        """Return the name of the field (RFC 7578, section 4.2). Raises MultipartError."""
         disposition = self.headers.get("content-disposition", "")
-        given = parameters(disposition)
+        found = parameters(disposition)
         kind = disposition.partition(";")[0].strip(BLANKS).lower()
-        if kind != "form-data" or given is None or "name" not in given:
+        if kind != "form-data" or found is None or "name" not in found:
             raise MultipartError('a part has no valid header Content-Disposition: form-data; name="..."')
-        return given["name"]
+        return found["name"]
 
 
 class _Place(Enum):
@@ -60,7 +60,7 @@ class MultipartParser:
         self._place = _Place.START
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield what is known by now. To be iterated to the end before the next chunk."""
+        """Yield the events known by now. Iterate it to completion before the next chunk."""
         self._buffer += chunk
         while (events := self._step()) is not None:
             yield from events
@@ -71,7 +71,7 @@ class MultipartParser:
             raise MultipartError("it ends before its last boundary")
 
     def _step(self) -> Sequence[Event] | None:
-        """The events of the next step. None if that takes more bytes."""
+        """Return the events of the next step. None if that takes more bytes."""
         match self._place:
             case _Place.START:
                 return self._start()
@@ -102,7 +102,7 @@ class MultipartParser:
         return self._go_to(_Place.HEAD, 0)
 
     def _head(self) -> Sequence[Event] | None:
-        """The head begins with the line break of the delimiter, so that one without headers ends like any other."""
+        """Parse the head. It begins with the delimiter's line break, so one without headers ends like any other."""
         end = self._buffer.find(END_OF_HEAD)
         if end > MAX_HEAD or (end < 0 and len(self._buffer) >= MAX_HEAD + len(END_OF_HEAD)):
             raise MultipartError(f"the headers of a part have more than {MAX_HEAD:,} bytes")
@@ -120,7 +120,7 @@ class MultipartParser:
         return self._go_to(_Place.CONTENT, end, self._buffer[:end]) if end else None
 
     def _start_of_delimiter(self) -> int:
-        """Where a delimiter may begin whose rest is still to come. The end of the buffer if there is none."""
+        """Return the position of an incomplete delimiter. The end of the buffer if there is none."""
         start = self._buffer.rfind(b"\r", -len(self._delimiter))  # it has one only at its beginning
         return start if start >= 0 and self._delimiter.startswith(self._buffer[start:]) else len(self._buffer)
 

@@ -1,4 +1,4 @@
-"""The body of a POST as `multipart/form-data`, read as it comes: the bytes of `file` are handed on, never kept."""
+"""The body of a POST as `multipart/form-data`, read as it comes: the bytes of `file` are passed on, never kept."""
 
 from domain.blob import MAX_ID_BYTES, BlobId
 from entrypoints.http.protocol.problems import HttpProblem
@@ -9,13 +9,13 @@ FIELDS = ("id", "file")
 MAX_FRAME = 4 * MAX_HEAD  # bytes of a body next to those of `file`: two heads, three boundaries, an id
 SHOWN = 50  # characters of a name
 EXAMPLE = "Send it as curl does: -F id=my-blob -F file=@my-file"
-PLAIN_CODINGS = ("7bit", "8bit", "binary")  # RFC 2045, section 6.2: those that change nothing
+PLAIN_CODINGS = ("7bit", "8bit", "binary")  # RFC 2045, section 6.2: these change nothing
 
 
 class FormScanner(BodyScanner):
-    """Takes a body in chunks, cut anywhere. `file`: the head of that part, once it was read.
+    """Scanner of a body in chunks, cut anywhere. `file`: the head of that part, once it was read.
 
-    Raises HttpProblem 400 for what is wrong with the body, and INVALID_ID.
+    Raises HttpProblem 400 for a malformed body, and INVALID_ID.
     """
 
     def __init__(self, boundary: str) -> None:
@@ -59,7 +59,7 @@ class FormScanner(BodyScanner):
             case content:
                 self._text += content
                 if len(self._text) > MAX_ID_BYTES:
-                    raise _no_id(f"is too long; it may have up to {MAX_ID_BYTES:,} bytes of UTF-8")
+                    raise _invalid_id(f"is too long; it may have up to {MAX_ID_BYTES:,} bytes of UTF-8")
         return b""
 
     def _begin(self, part: Part) -> None:
@@ -80,17 +80,17 @@ class FormScanner(BodyScanner):
         try:
             self.id = BlobId(self._text.decode())
         except UnicodeDecodeError as error:
-            raise _no_id(f"is not UTF-8: byte {error.start} can't be decoded") from None
+            raise _invalid_id(f"is not UTF-8: byte {error.start} can't be decoded") from None
 
 
 def _shown(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def _malformed(fault: str) -> HttpProblem:
-    detail = f"The body is not multipart/form-data with the fields id and file: {fault}. {EXAMPLE}"
+def _malformed(problem: str) -> HttpProblem:
+    detail = f"The body is not multipart/form-data with the fields id and file: {problem}. {EXAMPLE}"
     return HttpProblem("invalid_form", detail)
 
 
-def _no_id(fault: str) -> HttpProblem:
-    return HttpProblem("invalid_id", f"The blob id {fault}.")
+def _invalid_id(problem: str) -> HttpProblem:
+    return HttpProblem("invalid_id", f"The blob id {problem}.")

@@ -1,0 +1,17 @@
+"""Parts that several REST operations share."""
+
+from typing import Any
+
+from litestar import Request
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Schema
+
+from domain.access import Grant
+from entrypoints.http.openapi.components import ID
+
+HttpRequest = Request[Any, Grant, Any]
+
+BYTES = OpenAPIMediaType(Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY), example="Hello World!")
+CREATED_AT = "2023-10-27T10:00:00Z"
+KNOWN = {"id": ID, "size": 12, "created_at": CREATED_AT}
+EVERYWHERE = ["unauthorized", "internal_error", "unavailable", "timeout", "overloaded"]
+CHANGING = ["no_space", "commit_unknown", "rolled_back", *EVERYWHERE]

@@ -1,0 +1,56 @@
+"""The REST interface to blobs: its routes, its error format, and what all its handlers have in common."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from litestar import HttpMethod, Response, Router, route
+from litestar.middleware import DefineMiddleware
+
+from domain.access import Grant
+from entrypoints.composition.container import Container
+from entrypoints.config.settings import Settings
+from entrypoints.http.dependencies import always
+from entrypoints.http.middleware.authentication import BearerAuthenticationMiddleware
+from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
+from entrypoints.http.middleware.query import QueryMiddleware
+from entrypoints.http.protocol.blob_paths import ID_PATH
+from entrypoints.http.protocol.client_pace import Pace
+from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
+from entrypoints.http.rest.delete import delete_blob
+from entrypoints.http.rest.described import HttpRequest
+from entrypoints.http.rest.fetch import describe_blob, fetch_blob
+from entrypoints.http.rest.lists import list_blobs
+from entrypoints.http.rest.store import put_blob, store_blob
+
+
+def create(settings: Settings, container: Container, grants: Mapping[bytes, Grant]) -> Router:
+    """Create the routes under /v1/blobs. Errors are problem details. `grants`: by the SHA-256 of bearer tokens."""
+    return Router(
+        "/v1/blobs",
+        # Options come first, or the framework adds its own.
+        route_handlers=[options, store_blob, put_blob, fetch_blob, describe_blob, delete_blob, list_blobs],
+        middleware=[
+            # Before everything that costs anything.
+            DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(settings.max_requests)),
+            # Before everything that reads more of the request.
+            DefineMiddleware(BearerAuthenticationMiddleware, grants=grants),
+            QueryMiddleware,
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
+        dependencies={
+            "store": always(container.store_blob()),
+            "fetch": always(container.fetch_blob()),
+            "listing": always(container.list_blobs()),
+            "delete": always(container.delete_blob()),
+            "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
+        },
+        tags=["blobs"],
+    )
+
+
+@route(["/", ID_PATH], http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
+def options(request: HttpRequest) -> Response[None]:
+    """List the methods of a path. The framework's own handler lists only those registered before it."""
+    template = request.scope["path_template"]
+    [methods] = (route.methods for route in request.app.routes if route.path_format == template)
+    return Response(None, headers={"Allow": ", ".join(sorted(methods))}, status_code=HTTPStatus.NO_CONTENT)

@@ -1,0 +1,149 @@
+"""Store a blob: POST under an id that is not in use, PUT under any id."""
+
+from http import HTTPStatus
+from urllib.parse import quote
+
+from litestar import Response, post, put
+from litestar.di import NamedDependency
+from litestar.openapi.spec import (
+    Link,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    RequestBody,
+    Schema,
+)
+
+from application.blobs.store import StoreBlob, StoredBlob
+from entrypoints.http.openapi.components import (
+    BASE64,
+    BLOB_ID,
+    CONTENT_ENCODING,
+    DATA,
+    DIGESTS,
+    ID,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE,
+    SHA_256,
+    id_schema,
+    json_of,
+    response,
+    text,
+)
+from entrypoints.http.openapi.operation import operation
+from entrypoints.http.openapi.problems import problems
+from entrypoints.http.protocol import conditional
+from entrypoints.http.protocol.blob_paths import ID_PATH, blob_id
+from entrypoints.http.protocol.client_pace import Meter, Pace
+from entrypoints.http.protocol.headers import check_framing, fields
+from entrypoints.http.rest import raw_form
+from entrypoints.http.rest.described import BYTES, CHANGING, KNOWN, HttpRequest
+from entrypoints.http.rest.json_form import request as json_request
+from entrypoints.http.rest.json_form.response import StoredBody, stored_body
+from entrypoints.http.rest.multipart_form import request as form_request
+
+Store = NamedDependency[StoreBlob]
+ClientPace = NamedDependency[Pace]
+
+_STORED = json_of("StoredBody", {"message": "Blob stored successfully", **KNOWN, "sha256": SHA_256})
+_BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
+_STORING = ["invalid_id", "invalid_parameter", "lease_lost", "integrity", *_BODY, *CHANGING]
+_FORM = OpenAPIMediaType(
+    Schema(
+        type=OpenAPIType.OBJECT,
+        required=["id", "file"],
+        properties={
+            "id": id_schema(),
+            "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="The bytes."),
+        },
+        additional_properties=False,
+        description="The Content-Type of `file` is kept. Its filename is not.",
+    )
+)
+
+
+def _stored(description: str) -> OpenAPIResponse:
+    stored = response(description, _STORED, required=["Location", "ETag"])
+    stored.links = {
+        operation: Link(operation_id=operation, parameters={"id": "$response.body#/id"})
+        for operation in ("fetchBlob", "describeBlob", "putBlob", "deleteBlob")
+    }
+    return stored
+
+
+STORE = operation(
+    body=RequestBody(
+        {
+            "application/json": OpenAPIMediaType(
+                Schema(
+                    type=OpenAPIType.OBJECT,
+                    required=["id", "data"],
+                    properties={
+                        "id": id_schema(),
+                        "data": text(pattern=BASE64, content_encoding="base64", description="RFC 4648, section 4."),
+                    },
+                    additional_properties=False,
+                ),
+                example={"id": ID, "data": DATA},
+            ),
+            "multipart/form-data": _FORM,
+        },
+        required=True,
+    ),
+    responses={"201": _stored("Stored.")}
+    | problems(
+        *(
+            "invalid_json",
+            "invalid_body",
+            "invalid_base64",
+            "invalid_form",
+            "invalid_header",
+            "already_exists",
+            "unsupported_media_type",
+            *_STORING,
+        ),
+        path="/v1/blobs",
+    ),
+)
+
+
+@post(operation_id="storeBlob", summary="Store a blob", operation_class=STORE)
+async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Response[StoredBody]:
+    """Store a blob under an id that is not in use yet. Members and fields may come in any order.
+
+    With `id` first, an id that is in use is refused before the bytes are read.
+    """
+    form = form_request if form_request.is_form(fields(request.scope)) else json_request
+    body = Meter(pace).chunks(request.receive)
+    new = await form.new_blob(request.scope, body, store.max_bytes)
+    return _stored_response(await store(request.auth, new))
+
+
+PUT = operation(
+    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS, CONTENT_ENCODING],
+    body=RequestBody({"*/*": BYTES}, "The bytes, or nothing for the empty blob. Their Content-Type is kept."),
+    responses={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
+    | problems(
+        *("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", "unsupported_media_type"),
+        *_STORING,
+    ),
+)
+
+
+@put(ID_PATH, operation_id="putBlob", summary="Store or replace a blob", operation_class=PUT)
+async def put_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Response[StoredBody]:
+    """Store the bytes of the body, and replace what is under the id, if that is in use."""
+    headers = fields(request.scope)
+    check_framing(request.scope, headers)
+    chunks = Meter(pace).chunks(request.receive)
+    new = raw_form.new_blob(blob_id(request.scope["raw_path"]), headers, chunks)
+    return _stored_response(await store(request.auth, new))
+
+
+def _stored_response(stored: StoredBlob) -> Response[StoredBody]:
+    blob = stored.blob
+    headers = {"Location": f"/v1/blobs/{quote(blob.id.value, safe='')}", "ETag": conditional.etag(blob)}
+    status = HTTPStatus.OK if stored.replaced else HTTPStatus.CREATED
+    return Response(stored_body(blob), headers=headers, status_code=status)
