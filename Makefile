@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := domain application adapters entrypoints tests
+SOURCES := domain application adapters entrypoints tests docker
 FAST := tests/unit tests/architecture tests/integration tests/contracts
 
 .DEFAULT_GOAL := help

@@ -6,7 +6,7 @@ The database `db` gets the values that are its own in files, read as Drivebay re
 import os
 from pathlib import Path
 
-from entrypoints.config import settings
+from entrypoints.config.loading import read_file
 
 DOTENV = Path("/project/.env")
 HANDED_OVER = Path("/run/dotenv")
@@ -21,6 +21,6 @@ def write(name: str, content: bytes) -> None:
 
 content = DOTENV.read_bytes() if DOTENV.exists() else b""
 write(".env", content)
-values = settings.read_file(HANDED_OVER / ".env").values
+values = read_file(HANDED_OVER / ".env").values
 for name in OF_THE_DATABASE:
     write(name, (values.get(name) or "").encode())

@@ -115,11 +115,11 @@ class TestHalfAServer:
 
     async def test_a_range_that_is_not_heeded(self) -> None:
         async with on_fake_s3(size=100) as (_, store):
-            await expect_refusal(store, partial(read, key=KEY, byte_range=ByteRange(50, 60)), "where bytes 50-")
+            await expect_refusal(store, partial(read, key=KEY, byte_range=ByteRange(50, 60)), "instead of bytes 50-")
         late = Reply(206, ID | FILE | {"Content-Range": "bytes 40-49/100"}, "x" * 10)
         async with on_fake_s3({"GetObject": late}) as (_, store):
-            await expect_refusal(store, partial(read, key=KEY, byte_range=ByteRange(50, 60)), "where bytes 50-")
-            await expect_refusal(store, partial(read, key=KEY), "where all bytes")
+            await expect_refusal(store, partial(read, key=KEY, byte_range=ByteRange(50, 60)), "instead of bytes 50-")
+            await expect_refusal(store, partial(read, key=KEY), "instead of all bytes")
 
 
 class TestUploadsOfOthers:
