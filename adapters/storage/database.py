@@ -68,7 +68,7 @@ class DatabaseBlobStore(BlobStore):
         return Stored(size)
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         extent = await self._extent(key)
         part = None if byte_range is None else byte_range.within(extent.size)
         yield self._read(key, extent, part or ByteRange(0, max(extent.size, 1)))
@@ -83,12 +83,12 @@ class DatabaseBlobStore(BlobStore):
     async def delete(self, key: ObjectKey) -> None:
         while True:
             async with self._transaction() as transaction:
-                # From the end: `keys` lists an object by its chunk 0, also after a delete was interrupted.
+                # From the end: `list` finds an object by its chunk 0, also after a delete was interrupted.
                 deleted = await transaction.run(_delete_last_chunks, key)
             if deleted < DELETE_AT_ONCE:
                 return
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         last = "" if after is None else after.value
         while page := await self._database.read(_select_keys, last):
             for last in page:

@@ -31,7 +31,7 @@ class MemoryBlobStore(BlobStore):
         return Stored(len(data))
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         data = self._get(key)
         if byte_range is not None:
             part = byte_range.within(len(data))
@@ -48,7 +48,7 @@ class MemoryBlobStore(BlobStore):
         self._objects.pop(key, None)
         self._written.pop(key, None)
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         keys = sorted(self._objects)
         for key in keys[bisect_right(keys, after) if after else 0 :]:
             yield key

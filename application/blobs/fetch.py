@@ -86,7 +86,7 @@ class FetchBlob:
     async def _object(self, location: Location, byte_range: ByteRange | None) -> AsyncIterator[AsyncIterator[bytes]]:
         store = self.stores.holding(location)
         hold = Hold(self.units, location.key, self.grace, self.renewals)
-        async with hold, store.open(location.key, byte_range) as chunks:
+        async with hold, store.read(location.key, byte_range) as chunks:
             yield chunks
 
 

@@ -92,7 +92,7 @@ async def _chunks() -> AsyncIterator[bytes]:
 
 
 async def _read(store: BlobStore, key: ObjectKey, part: ByteRange | None) -> bytes:
-    async with store.open(key, part) as chunks:
+    async with store.read(key, part) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 

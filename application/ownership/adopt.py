@@ -99,7 +99,7 @@ class AdoptStorage:
 
     async def _unnamed(self, backend: str, store: BlobStore) -> AsyncGenerator[ObjectKey]:
         page: list[ObjectKey] = []
-        async for key in store.keys():
+        async for key in store.list():
             page.append(key)
             if len(page) == PAGE:
                 for unnamed in await self._of(backend, page):

@@ -74,7 +74,7 @@ async def is_identity(store: BlobStore, key: ObjectKey) -> bool:
 
 async def read_marker(store: BlobStore, key: ObjectKey) -> bytes:
     """Return the content of a marker. Raises NOT_FOUND."""
-    async with store.open(key) as chunks:
+    async with store.read(key) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 

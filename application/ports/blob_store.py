@@ -55,7 +55,7 @@ class BlobStore(Protocol):
         """
 
     @abstractmethod
-    def open(
+    def read(
         self, key: ObjectKey, byte_range: ByteRange | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Read an object, or those bytes of `byte_range` that it has, in chunks that are never empty.
@@ -73,7 +73,7 @@ class BlobStore(Protocol):
         """Remove the object under `key`, or the leftovers of a killed `put`. Succeeds if there is nothing."""
 
     @abstractmethod
-    def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         """Yield all keys after `after`, in ascending order, in constant memory.
 
         Keys that are added or deleted during the listing may be included or not. Leftovers of killed `put`s are listed,

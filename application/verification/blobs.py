@@ -94,7 +94,7 @@ async def _stat(store: BlobStore, key: ObjectKey) -> tuple[int, None]:
 
 
 async def _read(store: BlobStore, key: ObjectKey) -> tuple[int, Digest]:
-    async with store.open(key) as chunks:
+    async with store.read(key) as chunks:
         intake = Intake(chunks, ANY_SIZE)
         async with aclosing(aiter(intake)) as measured:
             async for _ in measured:

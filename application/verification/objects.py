@@ -100,7 +100,7 @@ async def _pages(report: BackendReport, store: BlobStore) -> AsyncGenerator[list
     """Yield the keys of a storage in pages. If it can't be listed to its end, stop its verification."""
     page: list[ObjectKey] = []
     try:
-        async for key in store.keys():
+        async for key in store.list():
             page.append(key)
             if len(page) == PAGE:
                 yield page

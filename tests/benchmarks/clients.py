@@ -44,7 +44,7 @@ class Drivebay(Client):
 
     async def get(self, names: Sequence[str]) -> None:
         for name in names:
-            async with self._store.open(self._keys[name]) as chunks:
+            async with self._store.read(self._keys[name]) as chunks:
                 async for _ in chunks:
                     pass
 

@@ -78,7 +78,7 @@ def _resident(what: str) -> int:
 
 async def _read(store: BlobStore, key: ObjectKey) -> int:
     size = 0
-    async with store.open(key) as chunks:
+    async with store.read(key) as chunks:
         async for chunk in chunks:
             size += len(chunk)
     return size

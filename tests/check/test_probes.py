@@ -46,8 +46,8 @@ class Changes(MemoryBlobStore):
 
 class IgnoresRanges(MemoryBlobStore):
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        async with super().open(key) as chunks:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with super().read(key) as chunks:
             yield chunks
 
 
@@ -59,7 +59,7 @@ class Miscounts(MemoryBlobStore):
 class Hides(MemoryBlobStore):
     """From its list, what it has."""
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         return
         yield
 
@@ -99,18 +99,18 @@ class Fails(MemoryBlobStore):
         return await super().put(key, chunks)
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         await self._at("read" if byte_range is None else "range")
-        async with super().open(key, byte_range) as chunks:
+        async with super().read(key, byte_range) as chunks:
             yield chunks
 
     async def stat(self, key: ObjectKey) -> Stored:
         await self._at("stat")
         return await super().stat(key)
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         await self._at("list")
-        async for key in super().keys(after):
+        async for key in super().list(after):
             yield key
 
     async def delete(self, key: ObjectKey) -> None:
@@ -119,7 +119,7 @@ class Fails(MemoryBlobStore):
 
 
 async def keys(store: MemoryBlobStore) -> list[ObjectKey]:
-    return [key async for key in store.keys(None)]
+    return [key async for key in store.list(None)]
 
 
 def checking(store: MemoryBlobStore, metadata: MemoryMetadata) -> CheckStorage:

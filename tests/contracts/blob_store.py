@@ -57,7 +57,7 @@ async def each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read(store: BlobStore, key: ObjectKey, byte_range: ByteRange | None = None) -> bytes:
-    async with store.open(key, byte_range) as chunks:
+    async with store.read(key, byte_range) as chunks:
         gathered = [chunk async for chunk in chunks]
     assert all(isinstance(chunk, bytes) for chunk in gathered), "a chunk can be changed by others"
     assert all(gathered), "a chunk is empty"
@@ -65,7 +65,7 @@ async def read(store: BlobStore, key: ObjectKey, byte_range: ByteRange | None = 
 
 
 async def keys(store: BlobStore, after: ObjectKey | None = None) -> list[ObjectKey]:
-    return [key async for key in store.keys(after)]
+    return [key async for key in store.list(after)]
 
 
 def refused(kind: Kind) -> "pytest.RaisesExc[BlobError]":
@@ -81,18 +81,18 @@ async def never() -> None:
 
 
 async def left_at_once(store: BlobStore, key: ObjectKey) -> None:
-    async with store.open(key):
+    async with store.read(key):
         pass
 
 
 async def left_in_the_middle(store: BlobStore, key: ObjectKey) -> None:
-    async with store.open(key) as chunks:
+    async with store.read(key) as chunks:
         assert await anext(chunks)
 
 
 async def left_by_a_fault(store: BlobStore, key: ObjectKey) -> None:
     async def failing() -> None:
-        async with store.open(key) as chunks:
+        async with store.read(key) as chunks:
             assert await anext(chunks)
             raise Fault
 
@@ -104,7 +104,7 @@ async def left_by_a_cancellation(store: BlobStore, key: ObjectKey) -> None:
     begun = asyncio.Event()
 
     async def sticking() -> None:
-        async with store.open(key) as chunks:
+        async with store.read(key) as chunks:
             assert await anext(chunks)
             begun.set()
             await never()
@@ -120,7 +120,7 @@ async def cancelled_while_it_waits_for_bytes(store: BlobStore, key: ObjectKey) -
     begun = asyncio.Event()
 
     async def reading_on() -> None:
-        async with store.open(key) as chunks:
+        async with store.read(key) as chunks:
             async for _ in chunks:
                 begun.set()
 
@@ -135,7 +135,7 @@ class BlobStoreContract:
     """The promises of every BlobStore. A backend adds a subclass with a `store` fixture, and nothing else.
 
     After each case the store must hold exactly the objects that the case put and did not delete, and after these are
-    deleted, nothing; and no task may be under way. A backend that can hold more than its `keys` show overrides
+    deleted, nothing; and no task may be under way. A backend that can hold more than its `list` shows overrides
     `residue`.
     """
 
@@ -487,7 +487,7 @@ class BlobStoreContract:
         made = sorted([await self.put(store, b"") for _ in range(40)])
         ahead = made[30::2]
         listed = []
-        async for key in store.keys():
+        async for key in store.list():
             listed.append(key)
             if key in made[:30:2]:
                 await self.delete(store, key)
@@ -496,7 +496,7 @@ class BlobStoreContract:
         stay = made[1:30:2] + made[31::2]
         assert [key for key in listed if key in stay] == stay
         listed = []
-        async for key in store.keys():
+        async for key in store.list():
             listed.append(key)
             if len(listed) < len(made):
                 await self.put(store, b"")
@@ -505,7 +505,7 @@ class BlobStoreContract:
     async def test_a_list_can_be_left_early(self, store: BlobStore) -> None:
         made = sorted([await self.put(store, b"") for _ in range(3)])
         for _ in range(STREAMS + 1):
-            async for key in store.keys():
+            async for key in store.list():
                 assert key == made[0]
                 break
         assert await keys(store) == made

@@ -88,8 +88,8 @@ class ReadsEmptyChunks(MemoryBlobStore):
     """The end is told by an empty chunk, which HTTP takes for the end of a chunked body, and others for nothing."""
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        async with super().open(key, byte_range) as chunks:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with super().read(key, byte_range) as chunks:
             yield each([*[chunk async for chunk in chunks], b""])
 
 
@@ -98,14 +98,14 @@ class SharesItsBuffer(MemoryBlobStore):
     """Each chunk is the one buffer, filled anew."""
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async def refilled(data: bytes) -> AsyncIterator[Any]:
             buffer = bytearray()
             for start in range(0, len(data), 65_536):
                 buffer[:] = data[start : start + 65_536]
                 yield buffer
 
-        async with super().open(key, byte_range) as chunks:
+        async with super().read(key, byte_range) as chunks:
             yield refilled(b"".join([chunk async for chunk in chunks]))
 
 
@@ -374,9 +374,9 @@ class TakesTheEndForTheLastByte(MemoryBlobStore):
     """A range's end is off by one."""
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         wider = byte_range and ByteRange(byte_range.start, byte_range.stop + 1)
-        async with super().open(key, wider) as chunks:
+        async with super().read(key, wider) as chunks:
             yield chunks
 
 
@@ -385,10 +385,10 @@ class RefusesToCutARange(MemoryBlobStore):
     """A range with an end past the end is an error."""
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         if byte_range is not None and byte_range.stop > len(self._get(key)):
             raise RangeNotSatisfiable("The range ends behind the object's end.")
-        async with super().open(key, byte_range) as chunks:
+        async with super().read(key, byte_range) as chunks:
             yield chunks
 
 
@@ -397,7 +397,7 @@ class ReadsNothingBehindTheEnd(MemoryBlobStore):
     """A range behind the end is an empty answer, as it is for a slice."""
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         data = self._get(key)
         part = byte_range or ByteRange(0, len(data) or 1)
         yield each([piece] if (piece := data[part.start : part.stop]) else [])
@@ -411,10 +411,10 @@ class LeavesFilesOpen(FilesystemBlobStore):
     """A file is closed at its end, and nowhere else."""
 
     @asynccontextmanager
-    async def open(  # type: ignore[override]  # any context manager will do
+    async def read(  # type: ignore[override]  # any context manager will do
         self, key: ObjectKey, byte_range: ByteRange | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        reading = await super().open(key, byte_range).__aenter__()
+        reading = await super().read(key, byte_range).__aenter__()
         self.readings = [*getattr(self, "readings", ()), reading]
         yield reading
 
@@ -431,11 +431,11 @@ class KeepsThePlacesOfItsReadings(MemoryBlobStore):
     free: int = STREAMS
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         if not self.free:
             raise TimedOut("Too many objects are being read.")
         self.free -= 1
-        async with super().open(key, byte_range) as chunks:
+        async with super().read(key, byte_range) as chunks:
             yield self.given_back_at_the_end(chunks)
 
     async def given_back_at_the_end(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -449,9 +449,9 @@ class LeavesATaskThatReadsAhead(MemoryBlobStore):
     """The task that reads ahead ends with the bytes, and not with the reading."""
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         self.ahead = asyncio.create_task(never())
-        async with super().open(key, byte_range) as chunks:
+        async with super().read(key, byte_range) as chunks:
             yield chunks
         self.ahead.cancel()
 
@@ -461,7 +461,7 @@ class SharesItsPosition(MemoryBlobStore):
     """One open file for all, and seek before read."""
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         data = self._get(key)
         part = byte_range or ByteRange(0, len(data))
         self.position = part.start
@@ -501,7 +501,7 @@ class HasOneConnection(MemoryBlobStore):
 class ListsInTheOrderOfTheDisk(MemoryBlobStore):
     """Keys come as the folder has them."""
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         for key in sorted(self._objects, key=lambda key: key.value[::-1]):
             if after is None or key > after:
                 yield key
@@ -511,7 +511,7 @@ class ListsInTheOrderOfTheDisk(MemoryBlobStore):
 class ListsTheCursorAgain(MemoryBlobStore):
     """`after` is taken for "from"."""
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         for key in sorted(self._objects):
             if after is None or key >= after:
                 yield key
@@ -521,7 +521,7 @@ class ListsTheCursorAgain(MemoryBlobStore):
 class PagesByOffset(MemoryBlobStore):
     """OFFSET counts what is there now: after a delete the next page begins too late."""
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         offset = 0
         while page := [key for key in sorted(self._objects) if after is None or key > after][offset : offset + 10]:
             for key in page:
@@ -535,11 +535,11 @@ class KeepsThePlacesOfItsLists(MemoryBlobStore):
 
     free: int = STREAMS
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         if not self.free:
             raise TimedOut("Too many lists are under way.")
         self.free -= 1
-        async for key in super().keys(after):
+        async for key in super().list(after):
             yield key
         self.free += 1
 
@@ -583,7 +583,7 @@ class _WithLists(FilesystemBlobStore):
 class SkipsTheRestOfAFolder(_WithLists):
     """A list goes on in the folder behind that of its cursor."""
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         for shard, name in self.listed():
             if after is None or shard > after.value[:3]:
                 yield ObjectKey(name)
@@ -593,7 +593,7 @@ class SkipsTheRestOfAFolder(_WithLists):
 class ListsAFolderAgain(_WithLists):
     """A list goes on with the folder of its cursor, from the first name but the cursor."""
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         for shard, name in self.listed():
             if after is None or (shard >= after.value[:3] and name != after.value):
                 yield ObjectKey(name)

@@ -19,7 +19,7 @@ class LooksAgainForEachChunk(MemoryBlobStore):
     """Reads half, and then looks for the object once more."""
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async def halves() -> AsyncIterator[bytes]:
             half = len(self._get(key)) // 2
             yield self._get(key)[:half]

@@ -102,9 +102,9 @@ class Patience(BlobStore):
         return stored
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        await self.before("open")
-        async with self.store.open(key, byte_range) as chunks:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        await self.before("read")
+        async with self.store.read(key, byte_range) as chunks:
             yield self._read(chunks)
 
     async def _read(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -120,9 +120,9 @@ class Patience(BlobStore):
         await self.before("delete")
         await self.store.delete(key)
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         await self.before("list")
-        async for key in self.store.keys(after):
+        async for key in self.store.list(after):
             yield key
             await self.before("list")
 
@@ -156,7 +156,7 @@ class TestDeadlines:
 
         store = TimeoutLayer(MemoryBlobStore(), 0.5)
         assert await store.put(KEY, slow_sender()) == Stored(3)
-        async with store.open(KEY) as chunks:
+        async with store.read(KEY) as chunks:
             await asyncio.sleep(0.6)
             assert b"".join([chunk async for chunk in chunks]) == b"xxx"
 
@@ -289,7 +289,7 @@ class TestBounds:
     async def test_no_more_streams_than_allowed(self) -> None:
         store = bounded(MemoryBlobStore(), 2, seconds=0.01)
         await store.put(KEY, each([b"x"]))
-        async with store.open(KEY), store.open(KEY):
+        async with store.read(KEY), store.read(KEY):
             for failing in (read(store, KEY), store.put(OTHER, each([pattern(HEAD)]))):
                 with pytest.raises(BlobError, match="Too many objects") as caught:
                     await failing
@@ -300,7 +300,7 @@ class TestBounds:
     async def test_one_stream_is_left_for_short_puts(self) -> None:
         store = bounded(MemoryBlobStore())
         await store.put(KEY, each([b"x"]))
-        async with store.open(KEY):
+        async with store.read(KEY):
             puts = [store.put(ObjectKey.random(), each([b"x"])) for _ in range(20)]
             assert await asyncio.gather(*puts) == [Stored(1)] * 20
 
@@ -329,7 +329,7 @@ class TestBounds:
 
     async def wait_behind(self, store: BlobStore, leave_by_error: bool) -> bytes:
         try:
-            async with store.open(KEY):
+            async with store.read(KEY):
                 waiting = asyncio.create_task(read(store, KEY))
                 await asyncio.sleep(0)
                 if leave_by_error:
@@ -342,7 +342,7 @@ class TestBounds:
         store = bounded(MemoryBlobStore())
         await store.put(KEY, each([b"x"]))
         for turns in range(6):
-            async with store.open(KEY):
+            async with store.read(KEY):
                 waiting = asyncio.create_task(read(store, KEY))
                 await asyncio.sleep(0)
             for _ in range(turns):
@@ -390,7 +390,7 @@ class TestWhatAnObserverIsTold:
         with pytest.raises(Fault):
             await store.put(KEY, failing())
         with suppress(Fault):
-            async with store.open(OTHER) as chunks:
+            async with store.read(OTHER) as chunks:
                 assert await anext(chunks) == b"x"
                 assert told.under_way == 1
                 await asyncio.sleep(0.5)
@@ -405,7 +405,7 @@ class TestWhatAnObserverIsTold:
         store = with_layers(flaky, policies, "m", told := Told())
         await flaky.store.put(KEY, each([b"x"]))
         await store.stat(KEY)
-        async with store.open(KEY):
+        async with store.read(KEY):
             with refused(Kind.TIMEOUT):
                 await read(store, KEY)
         assert told.retries == [("m", "stat")]

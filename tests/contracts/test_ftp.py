@@ -267,7 +267,7 @@ class TestServersThatFail:
         async with (
             scripted({"(greeting)": greetings}, {PATH: pattern(1000)}) as server,
             store_on(server, back_off=0.05) as store,
-            store.open(KEY),  # which holds the only connection ...
+            store.read(KEY),  # which holds the only connection ...
         ):
             assert await read(store, KEY) == pattern(1000)  # ... so this one waits until it may try again
         assert server.count("(greeting)") == 3
@@ -277,7 +277,7 @@ class TestServersThatFail:
         async with (
             scripted({"(greeting)": greetings}, {PATH: b"x"}) as server,
             store_on(server, back_off=0.2, timeout=1) as store,
-            store.open(KEY),
+            store.read(KEY),
         ):
             for ended in await asyncio.gather(*(store.stat(KEY) for _ in range(20)), return_exceptions=True):
                 assert isinstance(ended, BlobError)
@@ -373,7 +373,7 @@ class TestServersThatFail:
         async with scripted(answers, {PATH: pattern(2 * MIB)}) as server, store_on(server) as store:
             got = b""
             with refused(Kind.UNAVAILABLE):
-                async with store.open(KEY) as chunks:
+                async with store.read(KEY) as chunks:
                     async for chunk in chunks:
                         assert chunk
                         got += chunk
@@ -411,14 +411,14 @@ class TestTimes:
 class TestCancellations:
     """At every moment: none is lost, nor anything else."""
 
-    @pytest.mark.parametrize("name", ["put", "open", "stat", "delete", "list"])
+    @pytest.mark.parametrize("name", ["put", "read", "stat", "delete", "list"])
     async def test_each_is_heard(self, name: str) -> None:
         other = ObjectKey("cd" * 16)
         files = {f"cd/{other}": pattern(MIB), "": b"drivebay\r\ncd\r\n", "cd": f"{other}\r\n".encode()}
         async with scripted(files=files) as server, store_on(server, connections=2) as store:
             operation: Callable[[], Awaitable[object]] = {
                 "put": lambda: store.put(KEY, chunked(pattern(MIB))),
-                "open": lambda: read(store, other),
+                "read": lambda: read(store, other),
                 "stat": lambda: store.stat(other),
                 "delete": lambda: store.delete(KEY),
                 "list": lambda: keys(store),
@@ -502,7 +502,7 @@ class TestConnections:
     async def test_no_more_than_allowed(self) -> None:
         files = {PATH: b"12345"}
         async with scripted(files=files) as server, store_on(server, connections=1, timeout=0.2) as store:
-            async with store.open(KEY):
+            async with store.read(KEY):
                 with pytest.raises(BlobError, match="Too many transfers") as caught:
                     await store.stat(KEY)
                 assert caught.value.kind is Kind.TIMEOUT
@@ -510,7 +510,7 @@ class TestConnections:
 
     async def test_one_that_waits_for_its_turn_gets_it(self) -> None:
         async with scripted(files={PATH: b"12345"}) as server, store_on(server, connections=1) as store:
-            async with store.open(KEY):
+            async with store.read(KEY):
                 waiting = asyncio.create_task(read(store, KEY))
                 await asyncio.sleep(0)
             assert await waiting == b"12345"

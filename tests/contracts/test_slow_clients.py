@@ -37,12 +37,12 @@ class OneTransfer(MemoryBlobStore):
         return await super().put(key, each([data]))
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         self.opened += 1
         async with asyncio.timeout(DEADLINE):
             await self.transfer.acquire()
         try:
-            async with super().open(key, byte_range) as chunks:
+            async with super().read(key, byte_range) as chunks:
                 data = b"".join([chunk async for chunk in chunks])
                 yield each(piece for piece in (*(data[at : at + 1] for at in range(10)), data[10:]) if piece)
         finally:
@@ -63,7 +63,7 @@ class TestSlowClients:
         await store.put(KEY, each([b"012345"]))
         expected = b"012345"[part.start : part.stop] if part else b"012345"
         got = b""
-        async with store.open(KEY, part) as chunks:
+        async with store.read(KEY, part) as chunks:
             async for chunk in chunks:
                 got += chunk
                 assert await read(store, KEY) == b"012345"  # while the first is read, and idle
@@ -74,7 +74,7 @@ class TestSlowClients:
         store = bounded(OneTransfer())
         await store.put(KEY, each([b"0123"]))
         async with no_task_left():
-            async with store.open(KEY) as chunks:
+            async with store.read(KEY) as chunks:
                 assert await anext(chunks) == b"0"
                 assert await read(store, KEY) == b"0123"
             assert await read(store, KEY) == b"0123"
@@ -84,7 +84,7 @@ class TestSlowClients:
         await store.put(KEY, each([b"0123"]))
         await store.put(OTHER, each([b"x"]))
         with refused(Kind.NOT_FOUND):
-            async with store.open(KEY) as chunks:
+            async with store.read(KEY) as chunks:
                 assert await anext(chunks) == b"0"
                 assert await read(store, OTHER) == b"x"
                 await store.delete(KEY)
@@ -163,7 +163,7 @@ class TestSlowClients:
 
     async def read_slowly(self, store: BlobStore) -> bytes:
         got = b""
-        async with store.open(KEY) as chunks:
+        async with store.read(KEY) as chunks:
             async for chunk in chunks:
                 got += chunk
                 await asyncio.sleep(0.02)

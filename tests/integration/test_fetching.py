@@ -38,11 +38,11 @@ class Interrupted(MemoryBlobStore):
     before_the_next_open: Callable[[], Awaitable[None]] | None = None
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         if happening := self.before_the_next_open:
             self.before_the_next_open = None
             await happening()
-        async with super().open(key, byte_range) as chunks:
+        async with super().read(key, byte_range) as chunks:
             yield chunks
 
 

@@ -70,6 +70,6 @@ async def test_a_completed_file_is_confirmed_as_late_as_is_set(wait: str) -> Non
 async def test_no_more_streams_than_are_set() -> None:
     files = {f"{KEY.value[:2]}/{KEY}": b"x"}
     few = {"STORAGE_STREAMS": "1", "STORAGE_TIMEOUT": "2"}
-    async with scripted(files=files) as server, storage_on(server, **few) as store, store.open(KEY):
+    async with scripted(files=files) as server, storage_on(server, **few) as store, store.read(KEY):
         with pytest.raises(BlobError, match="Too many objects"):
             await read(store, KEY)

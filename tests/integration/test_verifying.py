@@ -217,12 +217,12 @@ class Meddled(BlobStoreLayer):
             await self.meddle()
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         await self.meddle()
-        async with self.store.open(key, byte_range) as chunks:
-            yield self.read(key, chunks)
+        async with self.store.read(key, byte_range) as chunks:
+            yield self._meddled(key, chunks)
 
-    async def read(self, key: ObjectKey, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _meddled(self, key: ObjectKey, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """As on a backend where a reading does not outlive a delete."""
         async for chunk in chunks:
             await self.meddle()
@@ -233,8 +233,8 @@ class Meddled(BlobStoreLayer):
         await self.meddle()
         await self.store.delete(key)
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        async for key in self.store.keys(after):
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        async for key in self.store.list(after):
             await self.meddle()
             yield key
             await self.meddle()
@@ -508,7 +508,7 @@ async def a_turn() -> None:
 async def test_an_object_with_a_hole_is_damaged_and_not_missing(drive: Drive) -> None:
     class WithAHole(MemoryBlobStore):
         @asynccontextmanager
-        async def open(
+        async def read(
             self, key: ObjectKey, byte_range: ByteRange | None = None
         ) -> AsyncIterator[AsyncIterator[bytes]]:
             async def hole() -> AsyncIterator[bytes]:
@@ -551,8 +551,8 @@ class Failing(MemoryBlobStore):
             raise self.fault("delete")
         await super().delete(key)
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        async for key in super().keys(after):
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        async for key in super().list(after):
             yield key
             if "list" in self.failing:
                 raise self.fault("list")
@@ -646,7 +646,7 @@ async def test_what_was_seen_is_counted(drive: Drive) -> None:
 
 async def test_a_leftover_that_is_no_object_is_an_orphan_of_unknown_age(drive: Drive) -> None:
     class WithAnOpenUpload(MemoryBlobStore):
-        """As S3 has them: `keys` shows what `stat` does not find."""
+        """As S3 has them: `list` shows what `stat` does not find."""
 
         async def stat(self, key: ObjectKey) -> Stored:
             stored = await super().stat(key)

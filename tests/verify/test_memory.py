@@ -50,7 +50,7 @@ class Rows(BlobReader):
 
 
 class Objects(MemoryBlobStore):
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         for number in range(COUNT):
             if number % EVERY != 1:
                 yield key(number)

@@ -68,7 +68,7 @@ class FilesystemBlobStore(BlobStore):
             raise
         return Stored(writer.size)
 
-    def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> "_Read":
+    def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> "_Read":
         return _Read(self, key, byte_range)
 
     async def stat(self, key: ObjectKey) -> Stored:
@@ -79,7 +79,7 @@ class FilesystemBlobStore(BlobStore):
         with suppress(NotFound):
             await self.run("delete", unlink_durably, self.path(key))
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         start = "" if after is None else after.value
         for shard in await self.run("list", _names, self.base, SHARD):
             if shard >= start[:3]:

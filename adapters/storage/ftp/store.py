@@ -7,7 +7,7 @@ The durability of a confirmed file is up to the server.
 """
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -99,7 +99,7 @@ class FtpBlobStore(BlobStore):
         return size
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with self._pool.connection() as ftp, AsyncExitStack() as stack:
             size = await self._size(ftp, key)
             part = byte_range.within(size) if byte_range is not None else None
@@ -134,7 +134,7 @@ class FtpBlobStore(BlobStore):
             if not await ftp.delete(_path(key)) and not await self._is_absent(ftp, key):
                 raise _denied()
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         start = "" if after is None else after.value
         async with self._pool.connection() as ftp:
             shards = sorted(filter(SHARD.fullmatch, await self._folders(ftp)))
@@ -148,7 +148,7 @@ class FtpBlobStore(BlobStore):
                     if name > start:
                         yield ObjectKey(name)
 
-    async def _folders(self, ftp: FtpConnection) -> list[str]:
+    async def _folders(self, ftp: FtpConnection) -> Sequence[str]:
         names = await ftp.names()
         if MARKER not in names:
             raise _denied()

@@ -32,10 +32,10 @@ class BlobStoreLayer(BlobStore):
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         return await self.store.put(key, chunks)
 
-    def open(
+    def read(
         self, key: ObjectKey, byte_range: ByteRange | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return self.store.open(key, byte_range)
+        return self.store.read(key, byte_range)
 
     async def stat(self, key: ObjectKey) -> Stored:
         return await self.store.stat(key)
@@ -43,5 +43,5 @@ class BlobStoreLayer(BlobStore):
     async def delete(self, key: ObjectKey) -> None:
         await self.store.delete(key)
 
-    def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        return self.store.keys(after)
+    def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        return self.store.list(after)

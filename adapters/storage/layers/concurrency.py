@@ -40,7 +40,7 @@ class ConcurrencyLayer(BlobStoreLayer):
             async with self._sender_slot(key):
                 return await _LargePut(self._streams, key, source).put(self.store)
 
-    def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> "_Read":
+    def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> "_Read":
         return _Read(self.store, self._streams, key, byte_range)
 
     @asynccontextmanager
@@ -145,7 +145,7 @@ class _Read(AbstractAsyncContextManager[AsyncIterator[bytes]], AsyncIterator[byt
     async def _open(self, byte_range: ByteRange | None) -> None:
         await self._stream.acquire("read", self._key)
         try:
-            reading = self._store.open(self._key, byte_range)
+            reading = self._store.read(self._key, byte_range)
             self._chunks = await reading.__aenter__()
         except BaseException:
             self._stream.release()

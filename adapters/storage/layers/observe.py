@@ -32,10 +32,10 @@ class ObserveLayer(BlobStoreLayer):
                 with timer:
                     return await self.store.put(key, source)
 
-    def open(
+    def read(
         self, key: ObjectKey, byte_range: ByteRange | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return _ObservedRead(self.store.open(key, byte_range), _Stream(self._observer, self._backend, "read", key))
+        return _ObservedRead(self.store.read(key, byte_range), _Stream(self._observer, self._backend, "read", key))
 
     async def stat(self, key: ObjectKey) -> Stored:
         with WholeOperationTimer(self._observer, self._backend, "stat", key):
@@ -45,10 +45,10 @@ class ObserveLayer(BlobStoreLayer):
         with WholeOperationTimer(self._observer, self._backend, "delete", key):
             await self.store.delete(key)
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         timer = OperationTimer(self._observer, self._backend, "list")
         try:
-            async for key in timer.timed(self.store.keys(after)):
+            async for key in timer.timed(self.store.list(after)):
                 yield key
         finally:
             timer.end()

@@ -16,7 +16,7 @@ from domain.errors import Unavailable
 class RetryLayer(BlobStoreLayer):
     """Makes up to `attempts` attempts at an operation that fails with UNAVAILABLE, with growing pauses.
 
-    `open` is repeated until it returns the first time, and a listing continues after its last key. A timeout is not
+    `read` is repeated until it returns the first time, and a listing continues after its last key. A timeout is not
     repeated, because the caller has waited long enough. A check is not repeated, because it reports the present state.
 
     A put is never repeated here: requests or the clean-up of the first attempt may reach the backend after the second,
@@ -30,11 +30,11 @@ class RetryLayer(BlobStoreLayer):
         self._observer = observer
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with AsyncExitStack() as stack:
             async for attempt in self._retry():
                 with self._attempt(attempt, "read", key):
-                    chunks = await stack.enter_async_context(self.store.open(key, byte_range))
+                    chunks = await stack.enter_async_context(self.store.read(key, byte_range))
             yield chunks
 
     async def stat(self, key: ObjectKey) -> Stored:
@@ -48,10 +48,10 @@ class RetryLayer(BlobStoreLayer):
             with self._attempt(attempt, "delete", key):
                 await self.store.delete(key)
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         async for attempt in self._retry():
             with self._attempt(attempt, "list"):
-                async for key in self.store.keys(after):
+                async for key in self.store.list(after):
                     after = key
                     yield key
 

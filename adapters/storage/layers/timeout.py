@@ -36,10 +36,10 @@ class TimeoutLayer(BlobStoreLayer):
                 return await self.store.put(key, timed)
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         async with AsyncExitStack() as stack:
             async with self._deadline():
-                chunks = await stack.enter_async_context(self.store.open(key, byte_range))
+                chunks = await stack.enter_async_context(self.store.read(key, byte_range))
             yield self._timed(chunks)
 
     async def stat(self, key: ObjectKey) -> Stored:
@@ -50,8 +50,8 @@ class TimeoutLayer(BlobStoreLayer):
         async with self._deadline():
             await self.store.delete(key)
 
-    def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
-        return self._timed(self.store.keys(after))
+    def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+        return self._timed(self.store.list(after))
 
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[asyncio.Timeout]:

@@ -163,7 +163,7 @@ class S3BlobStore(BlobStore):
                 await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     @asynccontextmanager
-    async def open(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         arguments: Any = {"Bucket": self._bucket, "Key": key.value}
         if byte_range is not None:
             arguments["Range"] = f"bytes={byte_range.start}-{byte_range.stop - 1}"
@@ -196,7 +196,7 @@ class S3BlobStore(BlobStore):
             await self._uploads.abort(key)
             await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
-    async def keys(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
+    async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         with self._requests.translate_errors():
             async for name in names(self._client, self._bucket, "" if after is None else after.value, self._features):
                 if OBJECT_KEY.fullmatch(name):
