@@ -13,6 +13,8 @@ from functools import partial
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
+from adapters.storage.ftp.control import abort
+
 AT_ONCE = 64 * 1024  # bytes
 TICK = 0.02  # seconds between the pieces of a slow connection
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -232,7 +234,7 @@ class _Connection:
 
     def abort(self) -> None:
         for writer in self.writers:
-            writer.transport.abort()
+            abort(writer.transport)
 
 
 @dataclass(eq=False)

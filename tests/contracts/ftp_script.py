@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from threading import Thread
 
 from adapters.storage.ftp.config import FtpConfig
+from adapters.storage.ftp.control import abort
 
 HANG_UP = ""
 AS_USUAL = "as usual"
@@ -146,7 +147,7 @@ class _Session:
             if self._passive is not None:
                 self._passive.close()
             for writer in self._writers:
-                writer.transport.abort()
+                abort(writer.transport)
             await asyncio.sleep(0)  # the transports close now
 
     async def _serve(self) -> None:
@@ -178,7 +179,7 @@ class _Session:
 
         def arrive(*streams: *Streams) -> None:
             if self._is_over:  # accepted before the listener was closed, and reported after
-                streams[1].transport.abort()
+                abort(streams[1].transport)
             self._writers.append(streams[1])
             arrived.put_nowait(streams)
 
@@ -268,7 +269,7 @@ class _Session:
         try:
             received += await reader.read(1)
             if self._script.cut:
-                writer.transport.abort()
+                abort(writer.transport)
                 return
             if self._script.early_end:
                 writer.write_eof()
