@@ -46,6 +46,11 @@ def token(cluster: Project) -> str:
     return cluster.run("docker compose exec app cat /data/token").strip()
 
 
+def test_the_image_has_no_test_code(cluster: Project) -> None:
+    find = "from importlib.util import find_spec; print(*filter(find_spec, ('tests', 'pytest', 'adapters')))"
+    assert cluster.run(f'docker compose --profile cluster exec replica python3 -c "{find}"') == "adapters\n"
+
+
 @dataclass
 class Told:
     """What the clients were told. `failed`: when, and what, for each request that got no answer or a 5xx."""
