@@ -287,4 +287,4 @@ def _stopping(settings: Settings) -> GracefulShutdown:
 def _limit_unsent(settings: Settings) -> None:
     """Begin once the worker listens, which is when the application has started."""
     if not sockets.limit_unsent(settings.port, _client_timeout(settings)):
-        asyncio.get_running_loop().call_later(0.01, _limit_unsent, settings)
+        asyncio.get_running_loop().call_later(0.001, _limit_unsent, settings)

@@ -60,11 +60,10 @@ def limit_unsent(port: int, milliseconds: int) -> bool:
     """
     listening = False
     for found in _of(port):
-        if _listens(found):
-            listening = True
-            if sys.platform == "linux":  # accepted connections inherit it
-                found.setsockopt(socket.SOL_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-                found.setsockopt(socket.SOL_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        listening |= _listens(found)
+        if sys.platform == "linux":  # also of connections accepted before; later ones inherit it from the listener
+            found.setsockopt(socket.SOL_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+            found.setsockopt(socket.SOL_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     return listening
 
 
