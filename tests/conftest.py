@@ -17,7 +17,7 @@ hypothesis.settings.register_profile("drivebay", deadline=None)
 hypothesis.settings.load_profile("drivebay")
 
 # The longest start first. Otherwise one process still has much to do at the end, and the others nothing. Tests that
-# mostly wait for containers are spread among those that compute.
+# mostly wait for containers are spread among tests that compute.
 LONG = [
     "compose/test_profiles.py",
     "http/test_combinations.py",

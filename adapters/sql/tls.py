@@ -19,7 +19,7 @@ class Tls:
     """TLS settings of a connection, by libpq's parameters.
 
     `mode` is one of libpq's: `disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`; None if unset.
-    `authority` is a PEM file with the authorities to trust, or `system` for those of this machine. `certificate` and
+    `authority` is a PEM file with the authorities to trust, or `system` for the system's. `certificate` and
     `key` are PEM files that show the server who the client is.
     """
 

@@ -35,9 +35,9 @@ def migrations() -> None:
     """
 
 
-@migrations.command(short_help="Show the revision of the tables, and those that are pending.")
+@migrations.command(short_help="Show the revision of the tables, and the pending revisions.")
 def status() -> None:
-    """Show the revision of the tables, and those that are pending. Changes nothing.
+    """Show the revision of the tables, and the pending revisions. Changes nothing.
 
     \b
     It exits with

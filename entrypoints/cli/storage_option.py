@@ -11,7 +11,5 @@ def chosen(names: tuple[str, ...], settings: Settings) -> frozenset[str]:
     except ValueError as error:
         raise SettingsError(f"--storage: {error}") from None
     if unknown := sorted(found - {*settings.storages}):
-        raise SettingsError(
-            f"--storage: {unknown[0]} is not configured. Those that are: {', '.join(settings.storages)}."
-        )
+        raise SettingsError(f"--storage: {unknown[0]} is not configured. Choose from: {', '.join(settings.storages)}.")
     return found

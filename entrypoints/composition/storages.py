@@ -41,7 +41,7 @@ def make_stores(
 
 
 def attempts(name: str, settings: Settings) -> int:
-    """Return how many attempts Drivebay makes at an operation of a storage, besides those of the adapter's client."""
+    """Return how many attempts Drivebay makes at an operation of a storage, on top of its client's attempts."""
     repeats = _is_remote(name, settings) and not BACKENDS[name].client_retries
     return settings.storage_attempts if repeats else 1
 

@@ -1,6 +1,6 @@
 """The settings.
 
-A setting has one usual name, and may have others that are as good: those of the two services that Drivebay grew out of.
+A setting has one usual name, and may have aliases, from the two services that Drivebay grew out of.
 A wrong setting stops the start, with its name, what is wrong with it, and what is allowed.
 """
 

@@ -86,7 +86,7 @@ class GracefulShutdown:
         await asyncio.sleep(self._drain)
         if not sockets.refuse_new(port):
             LOG.info(
-                "this system can't refuse new connections early: those that arrive while the listener closes are reset"
+                "this system can't refuse new connections early: some that arrive while the listener closes are reset"
             )
         if sys.platform == "linux":
             await _accept_pending(port)

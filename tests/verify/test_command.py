@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
         (["--repair", "--older-than", "١d"], "'١d' is no age."),
         (["--repair", "--older-than", "5"], "'5' is no age."),
         (["--storage", "tape"], "drivebay: --storage: 'tape' is no storage. Allowed: fs (or filesystem, local),"),
-        (["--storage", "ftp"], "drivebay: --storage: ftp is not configured. Those that are: fs, database.\n"),
+        (["--storage", "ftp"], "drivebay: --storage: ftp is not configured. Choose from: fs, database.\n"),
     ],
 )
 def test_a_wrong_call_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], told: str) -> None:

@@ -24,7 +24,7 @@ LOOK = 0.02  # seconds between two checks of these
 # With many concurrent transfers, another process may take the port that the server has chosen.
 PORT_TAKEN = "425"
 PORT_ATTEMPTS = 10
-UNPROVEN = 4  # a command that has not worked yet gets this disconnect of the timeout, if another one can be tried
+UNPROVEN = 4  # divides the timeout of a command that has not worked yet, if another one can be tried
 ALREADY_SENT = 1  # seconds to wait for bytes that were sent before a reply that has arrived
 # The reply after any disk error in a transfer. In an upload, the disk is nearly always full.
 LOCAL_ERROR = "451"

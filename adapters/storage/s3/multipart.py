@@ -59,7 +59,7 @@ class S3Uploads:
 
     async def put(self, key: ObjectKey, parts: AsyncIterator[bytes]) -> Stored:
         """Upload the parts. If that fails, the upload is left open, for `abort`."""
-        # Only the errors of requests are translated, not those of the source.
+        # Only the errors of requests are translated, not errors of the source.
         with self._requests.translate_errors():
             await self._require_absent(key)
             # To completion: an upload created after a cancellation would stay open.

@@ -142,7 +142,7 @@ def _plural(word: str, count: int) -> str:
 
 
 def object_of(finding: Finding) -> dict[str, Any]:
-    """`size` and `modified_at` are those of the object if it is an orphan, and of the blob otherwise."""
+    """`size` and `modified_at` describe the object if it is an orphan, and the blob otherwise."""
     line: dict[str, Any] = {
         "fault": finding.defect.value,
         "repaired": finding.repaired,

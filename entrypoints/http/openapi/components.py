@@ -191,7 +191,7 @@ def response(
     required: Iterable[str] = (),
     optional: Iterable[str] = (),
 ) -> OpenAPIResponse:
-    """Return a response with these headers and those of all responses."""
+    """Return a response with these headers, and the headers of all responses."""
     headers: dict[str, OpenAPIHeader | Reference] = {name: HEADERS[name] for name in optional}
     headers |= {name: always(HEADERS[name]) for name in (*required, *ALWAYS)}
     return OpenAPIResponse(description, headers, content)

@@ -82,7 +82,7 @@ HEAD = operation(
     ID_PATH,
     http_method=HttpMethod.HEAD,
     operation_id="describeBlob",
-    summary="What is known of a blob",
+    summary="The metadata of a blob",
     operation_class=HEAD,
     parameters=PARAMETERS,
 )

@@ -32,7 +32,7 @@ class Decoder:
         self._last = b""
 
     def feed(self, text: bytes) -> bytes:
-        """Return the bytes known so far: all except those of the last group of four. Raises Base64Error."""
+        """Return the bytes known so far: all except the last group of four. Raises Base64Error."""
         self._start = (self._start + text[: len(DATA_URL)])[: len(DATA_URL)]
         text = self._last + text
         breaks = _last_breaks(text)
