@@ -1,4 +1,4 @@
-"""`drivebay` in processes that are forked from one which has imported all of it: a start takes a third of the time.
+"""`drivebay` in processes forked from one that has imported it: a start takes a fifth of the processor time.
 
 `python -m tests.http.forking` is that process. It reads requests from its standard input, a socket, until this is
 closed. For each it forks a waiter, and this forks the process that runs the command line. A pipe of the request gets
