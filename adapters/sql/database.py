@@ -5,11 +5,11 @@ in greenlets over asyncpg and aiomysql.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -19,6 +19,12 @@ class Run(Protocol):
     """Runs `function(connection, *args)` off the event loop. Raises BlobError for errors of the database."""
 
     async def __call__(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T: ...
+
+
+class First(Protocol):
+    """Returns the first row that a statement finds: see `Database.first`."""
+
+    async def __call__(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any: ...
 
 
 class Transaction(Protocol):
@@ -43,6 +49,13 @@ class Database(Protocol):
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Run a function that reads, outside any transaction: each statement sees all earlier commits."""
 
+    async def first(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any:
+        """Return the first row that a statement finds, its columns by name, or None. Reads as `read` does.
+
+        For statements that are made once, and find their row by a key.
+        """
+        return await self.read(first_row, statement, values)
+
     @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction, which is rolled back on exit unless it was committed."""
@@ -52,3 +65,8 @@ class Database(Protocol):
 
     @abstractmethod
     async def __aexit__(self, *exc: object) -> None: ...
+
+
+def first_row(connection: Connection, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any:
+    """Return the first row that a statement finds, or None."""
+    return connection.execute(statement, values).first()

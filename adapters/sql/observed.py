@@ -1,10 +1,10 @@
 """Reports on the operations of a database."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Self, TypeVar, TypeVarTuple
+from typing import Any, Self, TypeVar, TypeVarTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from adapters.operation_timer import OperationTimer, WholeOperationTimer, error_label
 from adapters.sql.database import Database, Transaction
@@ -32,6 +32,10 @@ class ObservedDatabase(Database):
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         with WholeOperationTimer(self._observer, self._name, "read"):
             return await self._database.read(function, *args)
+
+    async def first(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any:
+        with WholeOperationTimer(self._observer, self._name, "read"):
+            return await self._database.first(statement, values)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

@@ -265,7 +265,7 @@ class TestFaultsOfTheDisk:
 
         key = ObjectKey.random()
         await files.put(key, each([b"x"]))
-        for call in ("open", "stat", "unlink"):
+        for call in ("open", "preadv", "stat", "unlink"):
             monkeypatch.setattr(os, call, fail)
         for looking in (files.stat(key), read(files, key), files.delete(key)):
             with refused(Kind.UNAVAILABLE):

@@ -34,7 +34,7 @@ class SqlMetadata(UnitOfWorkFactory):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.blobs: BlobReader = SqlBlobs(database.read)
+        self.blobs: BlobReader = SqlBlobs(database.read, database.first)
 
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()

@@ -80,8 +80,8 @@ class FileReader:
     """A reader for a file or a range of it. Closes the file after the last chunk; `close` does so earlier."""
 
     def __init__(self, path: str, byte_range: ByteRange | None) -> None:
-        self._path = path
-        self._range = byte_range
+        self.path = path
+        self.byte_range = byte_range
         self._file: int | None = None
         self._position = 0
         self._stop = 0
@@ -92,10 +92,10 @@ class FileReader:
 
     def open(self) -> bytes:
         """Open the file, and return the first chunk. Raises RANGE_NOT_SATISFIABLE."""
-        self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         self._stop = os.fstat(self._file).st_size
-        if self._range is not None:
-            found = self._range.within(self._stop)
+        if self.byte_range is not None:
+            found = self.byte_range.within(self._stop)
             self._position, self._stop = found.start, found.stop
         return self.read()
 

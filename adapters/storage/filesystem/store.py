@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self, TypeVar, TypeVarTuple
 
 from adapters.concurrency.threads import Threads
+from adapters.storage.filesystem.cached import CachedFiles
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.files import CHUNK, FileReader, FileWriter, fsync_folder, unlink_durably
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
@@ -43,6 +44,7 @@ class FilesystemBlobStore(BlobStore):
         self._threads = Threads("fs", config.threads)
         self._identity: tuple[int, int] | None = None
         self._durable_shards: set[str] = set()
+        self.cached = CachedFiles()
 
     async def __aenter__(self) -> Self:
         self._threads.__enter__()
@@ -153,7 +155,7 @@ class FilesystemBlobStore(BlobStore):
 
 
 class _Read(AsyncIterator[bytes]):
-    """A read in progress. A small object takes one call in a thread, which opens, reads and closes the file."""
+    """A read in progress. A small object takes one call in a thread; none if the kernel has it in its cache."""
 
     def __init__(self, store: FilesystemBlobStore, key: ObjectKey, byte_range: ByteRange | None) -> None:
         self._store = store
@@ -162,6 +164,10 @@ class _Read(AsyncIterator[bytes]):
         self._first = b""
 
     async def __aenter__(self) -> Self:
+        cached = self._store.cached.read(self._file.path, self._file.byte_range)
+        if cached is not None:
+            self._first = cached
+            return self
         try:
             self._first = await self._store.run("read", self._file.open)
         except BaseException:

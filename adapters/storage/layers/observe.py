@@ -54,19 +54,27 @@ class ObserveLayer(BlobStoreLayer):
             timer.end()
 
 
-class _ObservedRead(AbstractAsyncContextManager[AsyncIterator[bytes]]):
+class _ObservedRead(AbstractAsyncContextManager[AsyncIterator[bytes]], AsyncIterator[bytes]):
     def __init__(self, reading: AbstractAsyncContextManager[AsyncIterator[bytes]], stream: "_Stream") -> None:
         self._reading = reading
         self._stream = stream
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
-        timer = self._stream.__enter__()
+        self._timer = self._stream.__enter__()
         try:
-            with timer:
-                return timer.timed(await self._reading.__aenter__())
+            with self._timer:
+                self._chunks = await self._reading.__aenter__()
         except BaseException:
             self._stream.__exit__()
             raise
+        return self
+
+    async def __anext__(self) -> bytes:
+        with self._timer:
+            chunk = await anext(self._chunks, None)
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
