@@ -1,9 +1,11 @@
 """Fetch a blob: its row first, then its object."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from types import TracebackType
+from typing import Self
 
 from application.authorize import authorize
 from application.blobs.hold import RENEWALS, Hold
@@ -14,8 +16,9 @@ from domain.access import Action, Grant
 from domain.blob import Blob, BlobId, ByteRange, Location
 from domain.errors import BlobError, IntegrityError, NotFound
 
+Choose = Callable[[Blob], ByteRange | None]
 
-@dataclass(frozen=True, slots=True)
+
 class OpenBlob:
     """A blob and its bytes, or those of `byte_range`, to be iterated once.
 
@@ -23,20 +26,43 @@ class OpenBlob:
     INTEGRITY if the object's size differs from the blob's.
     """
 
-    blob: Blob
-    byte_range: ByteRange | None
-    _chunks: AsyncIterator[bytes]
+    __slots__ = ("_chunks", "_position", "_stop", "blob", "byte_range")
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        start, stop = (self.byte_range.start, self.byte_range.stop) if self.byte_range else (0, self.blob.size)
-        position = start
-        async for chunk in self._chunks:
-            position += len(chunk)
-            if position > stop:
-                break
-            yield chunk
-        if position != stop:
-            raise damaged(self.blob, "is longer" if position > stop else f"ends after {position:,} bytes")
+    def __init__(self, blob: Blob, byte_range: ByteRange | None, chunks: AsyncIterator[bytes]) -> None:
+        self.blob = blob
+        self.byte_range = byte_range
+        self._chunks = chunks
+        self._position, self._stop = (byte_range.start, byte_range.stop) if byte_range else (0, blob.size)
+
+    @property
+    def size(self) -> int:
+        """The number of bytes to come, before the iteration."""
+        return self._stop - self._position
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if chunk := await self._next():
+            return chunk
+        raise StopAsyncIteration
+
+    async def read(self) -> bytes:
+        """Return all bytes, of a blob that is small."""
+        first = await self._next()
+        while chunk := await self._next():
+            first += chunk
+        return first
+
+    async def _next(self) -> bytes:
+        """Return the next chunk; an empty one at the end."""
+        chunk = await anext(self._chunks, b"")
+        self._position += len(chunk)
+        if self._position > self._stop:
+            raise damaged(self.blob, "is longer")
+        if not chunk and self._position != self._stop:
+            raise damaged(self.blob, f"ends after {self._position:,} bytes")
+        return chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,41 +79,56 @@ class FetchBlob:
     grace: timedelta = GRACE
     renewals: int = RENEWALS
 
-    @asynccontextmanager
-    async def __call__(
-        self, grant: Grant, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None] = lambda _: None
-    ) -> AsyncIterator[OpenBlob]:
-        authorize(grant, Action.READ, blob_id)
-        async with AsyncExitStack() as reading:
-            yield await self._open(reading, blob_id, choose)
+    def __call__(self, grant: Grant, blob_id: BlobId, choose: Choose = lambda _: None) -> "Fetching":
+        return Fetching(self, grant, blob_id, choose)
 
     async def stat(self, grant: Grant, blob_id: BlobId) -> Blob:
         """Return the current version of a blob without its bytes. Raises FORBIDDEN and NOT_FOUND."""
         authorize(grant, Action.READ, blob_id)
         return await self.blobs.get(blob_id)
 
-    async def _open(
-        self, reading: AsyncExitStack, blob_id: BlobId, choose: Callable[[Blob], ByteRange | None]
-    ) -> OpenBlob:
-        blob = await self.blobs.get(blob_id)
-        while True:
-            byte_range = choose(blob)
-            with suppress(NotFound):
-                chunks = await reading.enter_async_context(self._object(blob.location, byte_range))
-                return OpenBlob(blob, byte_range, chunks)
-            # Replaced, and the old object reaped, between the two reads? Then there is another version by now, of
-            # which another part may be wanted.
-            newer = await self.blobs.get(blob_id)
-            if newer.location == blob.location:
-                raise damaged(blob, "is gone")
-            blob = newer
 
-    @asynccontextmanager
-    async def _object(self, location: Location, byte_range: ByteRange | None) -> AsyncIterator[AsyncIterator[bytes]]:
-        store = self.stores.holding(location)
-        hold = Hold(self.units, location.key, self.grace, self.renewals)
-        async with hold, store.read(location.key, byte_range) as chunks:
-            yield chunks
+class Fetching(AbstractAsyncContextManager[OpenBlob]):
+    """A fetch in progress. Not a generator, because every request uses it."""
+
+    def __init__(self, fetch: FetchBlob, grant: Grant, blob_id: BlobId, choose: Choose) -> None:
+        self._fetch = fetch
+        self._grant = grant
+        self._id = blob_id
+        self._choose = choose
+
+    async def __aenter__(self) -> OpenBlob:
+        authorize(self._grant, Action.READ, self._id)
+        blob = await self._fetch.blobs.get(self._id)
+        while True:
+            byte_range = self._choose(blob)
+            try:
+                return OpenBlob(blob, byte_range, await self._open(blob.location, byte_range))
+            except NotFound:
+                # Replaced, and the old object reaped, between the two reads? Then there is another version by now, of
+                # which another part may be wanted.
+                newer = await self._fetch.blobs.get(self._id)
+                if newer.location == blob.location:
+                    raise damaged(blob, "is gone") from None
+                blob = newer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._reading.__aexit__(kind, error, trace)
+        finally:
+            await self._hold.__aexit__()
+
+    async def _open(self, location: Location, byte_range: ByteRange | None) -> AsyncIterator[bytes]:
+        self._reading = self._fetch.stores.holding(location).read(location.key, byte_range)
+        self._hold = Hold(self._fetch.units, location.key, self._fetch.grace, self._fetch.renewals)
+        await self._hold.__aenter__()
+        try:
+            return await self._reading.__aenter__()
+        except BaseException:
+            await self._hold.__aexit__()
+            raise
 
 
 def damaged(blob: Blob, problem: str) -> BlobError:

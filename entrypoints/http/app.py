@@ -18,6 +18,7 @@ from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.loading import load_all
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
+from entrypoints.http.direct import DirectRoutes
 from entrypoints.http.middleware.access_log import AccessLogMiddleware
 from entrypoints.http.middleware.connection_close import ConnectionCloseMiddleware
 from entrypoints.http.middleware.cors import CorsMiddleware
@@ -74,7 +75,7 @@ def create_asgi(
                 yield
 
     framework = create_litestar(settings, container, shutdown, telemetry.metrics, lifespan)
-    app: ASGIApp = framework
+    app: ASGIApp = DirectRoutes(framework)
     for middleware in reversed([*_middleware(framework, settings, shutdown, telemetry)]):
         app = middleware(app)
     return app

@@ -16,14 +16,25 @@ import structlog
 
 from domain.redaction import without_passwords
 from entrypoints.telemetry import log_exceptions
+from entrypoints.telemetry.request_lines import REQUEST_ID, TRACE_ID, RequestLine, RequestLines
 
 if TYPE_CHECKING:
     from stamina.instrumentation import RetryDetails
 
 LOG = structlog.get_logger()
+REQUEST_LINES = RequestLines()
+
+
+def _add_ids(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Add the ids of the request that a line belongs to."""
+    for variable in (REQUEST_ID, TRACE_ID):
+        if value := variable.get():
+            line[variable.name] = value
+    return line
+
 
 SHARED: list[structlog.typing.Processor] = [
-    structlog.contextvars.merge_contextvars,
+    _add_ids,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
@@ -32,6 +43,7 @@ SHARED: list[structlog.typing.Processor] = [
 def configure(stream: TextIO = sys.stderr) -> None:
     """Write all log lines to `stream`: readable if it is a terminal, otherwise one JSON object per line."""
     rendering = _rendering(stream)
+    REQUEST_LINES.stream = None if stream.isatty() else stream
     # Drivebay's own lines bypass the standard library's logging, which is slower.
     structlog.configure(
         processors=[*SHARED, *rendering],
@@ -58,6 +70,14 @@ def show_hints(hints: Iterable[str]) -> None:
         LOG.warning("a setting has no effect", hint=hint)
 
 
+def log_request(line: RequestLine) -> None:
+    """Log a request that has ended."""
+    if REQUEST_LINES.stream is None:
+        LOG.info(line.event, **{name: getattr(line, name) for name in line.__struct_fields__[:6]})
+    else:
+        REQUEST_LINES.add(line)
+
+
 def on_retry(details: "RetryDetails") -> None:
     """Log a retry of the retry layer."""
     log_retry(details.caused_by, details.wait_for)
@@ -72,6 +92,7 @@ class _Lines(structlog.WriteLogger):
     """A logger that drops lines which can't be written, so that a full disk does not fail requests."""
 
     def msg(self, message: str) -> None:
+        REQUEST_LINES.write()  # so that lines are in their order
         with suppress(OSError, ValueError):
             super().msg(message)
 

@@ -9,6 +9,7 @@ from application.ports.observer import UNOBSERVED, Observer, Operation
 from entrypoints.background import every, in_background
 from entrypoints.config.settings import Settings
 from entrypoints.telemetry import workers
+from entrypoints.telemetry.logs import REQUEST_LINES
 
 if TYPE_CHECKING:
     from entrypoints.telemetry.metrics import Metrics
@@ -29,6 +30,7 @@ class Telemetry:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.callback(REQUEST_LINES.write)
             if self.tracing is not None:
                 stack.push_async_callback(self.tracing.stop)
             if self.metrics is not None and workers.folder() is not None:

@@ -11,14 +11,14 @@ import pytest
 from adapters.metadata.memory import MemoryMetadata
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
-from application.blobs.fetch import FetchBlob
+from application.blobs.fetch import Choose, FetchBlob
 from application.blobs.store import StoreBlob
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING
 from domain.blob import BlobId, ObjectKey
 from entrypoints.http.protocol.client_pace import Pace
-from entrypoints.http.protocol.streaming import BlobResponse, Choose, Fetched, Representation
+from entrypoints.http.protocol.streaming import BlobResponse, Fetched, Representation
 from entrypoints.http.rest.json_form.response import JSON
 from entrypoints.http.rest.raw_form import RAW
 from tests.contracts.blob_store import each, pattern

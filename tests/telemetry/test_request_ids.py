@@ -12,12 +12,12 @@ from tests.http.server import Server
 SCRIPT = """
 import asyncio, logging
 from stamina.instrumentation import set_on_retry_hooks
-from structlog.contextvars import bound_contextvars
 from adapters.storage.layers.stack import LayerSettings, with_layers
 from adapters.storage.memory import MemoryBlobStore
 from domain.blob import ObjectKey
 from domain.errors import Unavailable
 from entrypoints.telemetry import logs
+from entrypoints.telemetry.request_lines import REQUEST_ID
 
 class Flaky(MemoryBlobStore):
     tries = 0
@@ -27,10 +27,11 @@ class Flaky(MemoryBlobStore):
             raise Unavailable("not now")
 
 async def main():
-    with bound_contextvars(request_id="r1"):
-        logging.getLogger("library").warning("here")
-        await asyncio.to_thread(logging.getLogger("library").warning, "in a thread")
-        await asyncio.create_task(with_layers(Flaky(), LayerSettings(), "flaky").delete(ObjectKey.random()))
+    bound = REQUEST_ID.set("r1")
+    logging.getLogger("library").warning("here")
+    await asyncio.to_thread(logging.getLogger("library").warning, "in a thread")
+    await asyncio.create_task(with_layers(Flaky(), LayerSettings(), "flaky").delete(ObjectKey.random()))
+    REQUEST_ID.reset(bound)
     logging.getLogger("library").warning("outside")
 
 logs.configure()

@@ -1,15 +1,18 @@
 """One log line per request, and the id that all lines of a request share."""
 
+import itertools
 import secrets
 import string
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
 
+from entrypoints.telemetry.logs import log_request
+from entrypoints.telemetry.request_lines import REQUEST_ID, RequestLine
 from entrypoints.telemetry.requests import Requests, method_of, route_of
 
 LOG = structlog.get_logger()
@@ -27,25 +30,27 @@ class AccessLogMiddleware:
     def __init__(self, app: ASGIApp, requests: Requests | None = None) -> None:
         self._app = app
         self._requests = requests
+        self._new_ids = _new_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send, _request_id(scope["headers"]))
+        exchange = _Exchange(receive, send, _sent_id(scope["headers"]) or next(self._new_ids))
         if self._requests is not None:
             self._requests.began()
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
-            try:
-                await self._app(scope, exchange.receive, exchange.send)
-            except Exception as error:
-                if not exchange.status:
-                    raise
-                # It is too late for another response. The server cuts the connection of an incomplete one, and the
-                # client, which knows its length, sees that.
-                LOG.error("an answer broke off", exc_info=error)
-            finally:
-                exchange.end(scope, self._requests)
+        bound = REQUEST_ID.set(exchange.request_id)
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            if not exchange.status:
+                raise
+            # It is too late for another response. The server cuts the connection of an incomplete one, and the
+            # client, which knows its length, sees that.
+            LOG.error("an answer broke off", exc_info=error)
+        finally:
+            exchange.end(scope, self._requests)
+            REQUEST_ID.reset(bound)
 
 
 class _Exchange:
@@ -76,24 +81,24 @@ class _Exchange:
 
     def end(self, scope: HTTPScope, requests: Requests | None) -> None:
         seconds = time.perf_counter() - self._started
+        method, route = method_of(scope), route_of(scope)
         if requests is not None:
-            requests.answered(method_of(scope), route_of(scope), self.status, seconds, self._received, self._sent)
-        LOG.info(
-            "request",
-            method=method_of(scope),
-            route=route_of(scope),
-            status=self.status,
-            milliseconds=round(seconds * 1000, 1),
-            bytes_in=self._received,
-            bytes_out=self._sent,
-        )
+            requests.answered(method, route, self.status, seconds, self._received, self._sent)
+        log_request(RequestLine(method, route, self.status, round(seconds * 1000, 1), self._received, self._sent))
 
 
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _sent_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the id that the client has sent, if it is harmless; otherwise an empty string."""
     for name, value in headers:
         if name == b"x-request-id" and _is_harmless(value):
             return value.decode()
-    return secrets.token_hex(8)
+    return ""
+
+
+def _new_ids() -> Iterator[str]:
+    """Yield ids that no other worker yields. A random number for each would take a system call."""
+    worker = secrets.token_hex(6)
+    return (f"{worker}{number:06x}" for number in itertools.count())
 
 
 def _is_harmless(request_id: bytes) -> bool:

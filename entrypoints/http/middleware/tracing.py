@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id
 
+from entrypoints.telemetry.request_lines import TRACE_ID
 from entrypoints.telemetry.requests import method_of, route_of
 from entrypoints.telemetry.tracing import PROPAGATOR, Tracing
 
@@ -40,12 +40,12 @@ class TracingMiddleware:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            trace_id = format_trace_id(span.get_span_context().trace_id)
-            with structlog.contextvars.bound_contextvars(trace_id=trace_id):
-                try:
-                    await self._app(scope, receive, observe)
-                finally:
-                    _describe(span, scope, status)
+            bound = TRACE_ID.set(format_trace_id(span.get_span_context().trace_id))
+            try:
+                await self._app(scope, receive, observe)
+            finally:
+                _describe(span, scope, status)
+                TRACE_ID.reset(bound)
 
 
 def carried(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

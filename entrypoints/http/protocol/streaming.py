@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
-from application.blobs.fetch import OpenBlob
+from application.blobs.fetch import Choose, OpenBlob
 from domain.blob import Blob, ByteRange
 from entrypoints.http.protocol.client_pace import ClientTooSlow, Meter, Pace
 from entrypoints.http.protocol.conditional import NotModified
@@ -19,9 +19,9 @@ from entrypoints.http.protocol.headers import fields
 from entrypoints.server.sockets import cut
 
 LOG = structlog.get_logger()
+IN_ONE_PIECE = 4 * 1024  # bytes; the server keeps that much of a response, and waits for no client
 Headers = Sequence[tuple[str, str]]
 Fetched = AbstractAsyncContextManager[OpenBlob]
-Choose = Callable[[Blob], ByteRange | None]
 
 
 class Representation(Protocol):
@@ -45,6 +45,10 @@ class Representation(Protocol):
     @abstractmethod
     def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
         """Return the body, as many bytes as `headers` announces."""
+
+    @abstractmethod
+    def whole(self, blob: Blob, data: bytes) -> bytes:
+        """Return the body for `data`, all the bytes of a small blob or of a part of it."""
 
 
 class BlobResponse:
@@ -72,13 +76,20 @@ class BlobResponse:
             cut_off(scope)
 
     async def _send(self, opened: OpenBlob, receive: Receive, send: Send) -> None:
+        if opened.size <= IN_ONE_PIECE:
+            body = self._representation.whole(opened.blob, await opened.read())
+            await send(self._start(opened))
+            await send(_body(body, more=False))
+        else:
+            await self._send_chunks(opened, receive, send)
+
+    async def _send_chunks(self, opened: OpenBlob, receive: Receive, send: Send) -> None:
         meter = Meter(self._pace)
         chunks = self._representation.chunks(opened)
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             chunk = await anext(chunks, b"")  # may fail: the status waits for it
-            status = HTTPStatus.PARTIAL_CONTENT if opened.byte_range else HTTPStatus.OK
-            await send(_start(status, self._representation.headers(opened.blob, opened.byte_range)))
+            await send(self._start(opened))
             async for following in chunks:
                 await meter.send(send, _body(chunk, more=True), len(chunk))
                 chunk = following
@@ -89,22 +100,27 @@ class BlobResponse:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
 
+    def _start(self, opened: OpenBlob) -> HTTPResponseStartEvent:
+        status = HTTPStatus.PARTIAL_CONTENT if opened.byte_range else HTTPStatus.OK
+        return _start(status, self._representation.headers(opened.blob, opened.byte_range))
 
-class EmptyResponse:
-    """An ASGI response without a body."""
 
-    def __init__(self, headers: Headers, status: int = HTTPStatus.OK) -> None:
+class ShortResponse:
+    """An ASGI response in one piece, by default without a body."""
+
+    def __init__(self, headers: Headers, status: int = HTTPStatus.OK, body: bytes = b"") -> None:
         self._headers = headers
         self._status = status
+        self._content = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send(_start(self._status, self._headers))
-        await send(_body(b"", more=False))
+        await send(_body(self._content, more=False))
 
 
-def not_modified(representation: Representation, blob: Blob) -> EmptyResponse:
+def not_modified(representation: Representation, blob: Blob) -> ShortResponse:
     """Return the response to a client that has this version of the blob already."""
-    return EmptyResponse(representation.validators(blob), HTTPStatus.NOT_MODIFIED)
+    return ShortResponse(representation.validators(blob), HTTPStatus.NOT_MODIFIED)
 
 
 def _start(status: int, headers: Headers) -> HTTPResponseStartEvent:

@@ -8,6 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ASGIApp
 
 from application.blobs.fetch import FetchBlob
+from entrypoints.http.direct import DIRECT
 from entrypoints.http.openapi.components import ALT, BLOB_ID, CONDITIONS, DATA, ID, RANGE, RAW_ONLY, json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
@@ -17,7 +18,7 @@ from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.headers import fields
 from entrypoints.http.protocol.problems import Problem
-from entrypoints.http.protocol.streaming import BlobResponse, EmptyResponse, Representation, not_modified
+from entrypoints.http.protocol.streaming import BlobResponse, ShortResponse, not_modified
 from entrypoints.http.rest.described import BYTES, CREATED_AT, EVERYWHERE, HttpRequest
 from entrypoints.http.rest.json_form.response import JSON, BlobBody
 from entrypoints.http.rest.negotiation import PARAMETERS, wants_bytes
@@ -58,13 +59,14 @@ FETCH = operation(
     ID_PATH,
     operation_id="fetchBlob",
     summary="Fetch a blob",
+    opt=DIRECT,
     operation_class=FETCH,
     responses=SCHEMAS,
     parameters=PARAMETERS,
 )
 async def fetch_blob(request: HttpRequest, fetch: Fetch, pace: NamedDependency[Pace]) -> ASGIApp:
     """Fetch a blob as JSON; or as its bytes, if `alt` is `media` or Accept prefers application/octet-stream to JSON."""
-    representation = _representation(request)
+    representation = RAW if wants_bytes(request.scope) else JSON
     return BlobResponse(partial(fetch, request.auth, blob_id(request.scope["raw_path"])), representation, pace)
 
 
@@ -83,19 +85,16 @@ HEAD = operation(
     http_method=HttpMethod.HEAD,
     operation_id="describeBlob",
     summary="The metadata of a blob",
+    opt=DIRECT,
     operation_class=HEAD,
     parameters=PARAMETERS,
 )
 async def describe_blob(request: HttpRequest, fetch: Fetch) -> ASGIApp:
     """Answer as GET does to the same request without a range, but for the body."""
-    representation = _representation(request)
+    representation = RAW if wants_bytes(request.scope) else JSON
     blob = await fetch.stat(request.auth, blob_id(request.scope["raw_path"]))
     try:
         conditional.check_reading(fields(request.scope), blob)
     except NotModified:
         return not_modified(representation, blob)
-    return EmptyResponse(representation.headers(blob))
-
-
-def _representation(request: HttpRequest) -> Representation:
-    return RAW if wants_bytes(request) else JSON
+    return ShortResponse(representation.headers(blob))

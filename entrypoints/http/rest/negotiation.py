@@ -1,8 +1,9 @@
 """Choice of a blob's form, JSON or its bytes (RFC 9110, section 12.5.1)."""
 
-from typing import Any
+from functools import lru_cache
+from urllib.parse import parse_qsl
 
-from litestar import Request
+from litestar.types import HTTPScope
 
 from entrypoints.http.protocol.header_values import MAX_SIZE, quality
 from entrypoints.http.protocol.problems import HttpProblem
@@ -10,26 +11,34 @@ from entrypoints.http.protocol.problems import HttpProblem
 JSON = "application/json"
 BYTES = "application/octet-stream"
 PARAMETERS = ("alt",)
+REMEMBERED = 128  # clients send few different ones
 
 
-def wants_bytes(request: Request[Any, Any, Any]) -> bool:
+def wants_bytes(scope: HTTPScope) -> bool:
     """Return whether the client wants the bytes. JSON is the default, also if it accepts both alike."""
-    match request.query_params.getall("alt", []):
-        case []:
-            return _prefers_bytes(",".join(request.headers.getall("accept", [])))
-        case ["media"]:
+    match _alternatives(scope["query_string"]):
+        case ():
+            return _prefers_bytes(b",".join([value for name, value in scope["headers"] if name == b"accept"]))
+        case ("media",):
             return True
-        case ["json"]:
+        case ("json",):
             return False
     detail = "alt takes media (the bytes) or json, once."
     raise HttpProblem("invalid_parameter", detail)
 
 
-def _prefers_bytes(accept: str) -> bool:
+@lru_cache(maxsize=REMEMBERED)
+def _alternatives(query: bytes) -> tuple[str, ...]:
+    parameters = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    return tuple(value for parameter, value in parameters if parameter == "alt")
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _prefers_bytes(accept: bytes) -> bool:
     if len(accept) > MAX_SIZE:
         return False  # a server may disregard the field (RFC 9110, section 12.5.1)
     qualities: dict[str, float] = {}
-    for item in filter(str.strip, accept.split(",")):
+    for item in filter(str.strip, accept.decode("latin-1").split(",")):
         media_range, *parameters = item.split(";")
         qualities[media_range.strip().lower()] = quality(parameters)
     return bool(qualities) and not 0 < _quality(JSON, qualities) >= _quality(BYTES, qualities)

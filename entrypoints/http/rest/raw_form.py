@@ -147,5 +147,8 @@ class RawForm(Representation):
     def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
         return aiter(opened)
 
+    def whole(self, blob: Blob, data: bytes) -> bytes:
+        return data
+
 
 RAW = RawForm()

@@ -3,8 +3,10 @@
 from http import HTTPStatus
 from urllib.parse import quote
 
-from litestar import Response, post, put
+import msgspec
+from litestar import post, put
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
     Link,
     OpenAPIFormat,
@@ -14,8 +16,10 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
+from litestar.types import ASGIApp
 
 from application.blobs.store import StoreBlob, StoredBlob
+from entrypoints.http.direct import DIRECT
 from entrypoints.http.openapi.components import (
     BASE64,
     BLOB_ID,
@@ -38,6 +42,8 @@ from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.blob_paths import ID_PATH, blob_id
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.headers import check_framing, fields
+from entrypoints.http.protocol.problems import Problem
+from entrypoints.http.protocol.streaming import ShortResponse
 from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.described import BYTES, CHANGING, KNOWN, HttpRequest
 from entrypoints.http.rest.json_form import request as json_request
@@ -109,8 +115,14 @@ STORE = operation(
 )
 
 
-@post(operation_id="storeBlob", summary="Store a blob", operation_class=STORE)
-async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Response[StoredBody]:
+@post(
+    operation_id="storeBlob",
+    summary="Store a blob",
+    opt=DIRECT,
+    operation_class=STORE,
+    responses={201: ResponseSpec(StoredBody, False), 400: ResponseSpec(Problem, False)},
+)
+async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> ASGIApp:
     """Store a blob under an id that is not in use yet. Members and fields may come in any order.
 
     With `id` first, an id that is in use is refused before the bytes are read.
@@ -132,8 +144,15 @@ PUT = operation(
 )
 
 
-@put(ID_PATH, operation_id="putBlob", summary="Store or replace a blob", operation_class=PUT)
-async def put_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Response[StoredBody]:
+@put(
+    ID_PATH,
+    operation_id="putBlob",
+    summary="Store or replace a blob",
+    opt=DIRECT,
+    operation_class=PUT,
+    responses={200: ResponseSpec(StoredBody, False), 400: ResponseSpec(Problem, False)},
+)
+async def put_blob(request: HttpRequest, store: Store, pace: ClientPace) -> ASGIApp:
     """Store the bytes of the body, and replace what is under the id, if that is in use."""
     headers = fields(request.scope)
     check_framing(request.scope, headers)
@@ -142,8 +161,13 @@ async def put_blob(request: HttpRequest, store: Store, pace: ClientPace) -> Resp
     return _stored_response(await store(request.auth, new))
 
 
-def _stored_response(stored: StoredBlob) -> Response[StoredBody]:
+def _stored_response(stored: StoredBlob) -> ShortResponse:
     blob = stored.blob
-    headers = {"Location": f"/v1/blobs/{quote(blob.id.value, safe='')}", "ETag": conditional.etag(blob)}
-    status = HTTPStatus.OK if stored.replaced else HTTPStatus.CREATED
-    return Response(stored_body(blob), headers=headers, status_code=status)
+    body = msgspec.json.encode(stored_body(blob))
+    headers = [
+        ("location", f"/v1/blobs/{quote(blob.id.value, safe='')}"),
+        ("etag", conditional.etag(blob)),
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+    ]
+    return ShortResponse(headers, HTTPStatus.OK if stored.replaced else HTTPStatus.CREATED, body)

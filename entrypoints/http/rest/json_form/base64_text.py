@@ -90,6 +90,11 @@ class Encoder:
         return pybase64.b64encode(self._rest)
 
 
+def encode(data: bytes) -> bytes:
+    """Return the characters of `data`."""
+    return pybase64.b64encode(data)
+
+
 def encoded_size(size: int) -> int:
     """Return the number of characters that encode `size` bytes."""
     return (size + 2) // 3 * 4

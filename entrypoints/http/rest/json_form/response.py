@@ -72,6 +72,10 @@ class JsonForm(Representation):
             encoded += encoder.feed(chunk)
         yield encoded + encoder.end() + tail
 
+    def whole(self, blob: Blob, data: bytes) -> bytes:
+        head, tail = _frame(blob)
+        return head + base64_text.encode(data) + tail
+
 
 JSON = JsonForm()
 
