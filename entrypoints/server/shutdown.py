@@ -19,6 +19,7 @@ LOG = structlog.get_logger()
 TICK = 0.02  # seconds
 QUIET = 0.1  # seconds without data after which a client counts as idle
 QUIET_WITHIN = 1.0  # seconds
+SENT_WITHIN = 1.0  # seconds that a client has for its first bytes on a new connection
 ACCEPTED_WITHIN = 5.0  # seconds
 KILLED_AFTER = 2.0  # seconds of delay after which a stopping worker counts as hung
 
@@ -104,11 +105,17 @@ def _at_each_sigterm(act: Callable[[], object], longest: float) -> None:
 
 
 async def _accept_pending(port: int) -> None:
-    """Wait until all connections are accepted, and their clients idle or their requests read."""
+    """Wait until all connections are accepted, and their clients idle or their requests read.
+
+    A client that has just connected, and is slow to send its request, is waited for too.
+    """
     started = time.monotonic()
     while True:
         await asyncio.sleep(TICK)
         now = sockets.traffic(port)
-        within = ACCEPTED_WITHIN if now.waiting else QUIET_WITHIN if now.quiet < QUIET * 1000 else 0
+        if now.waiting or now.new < SENT_WITHIN * 1000:
+            within = ACCEPTED_WITHIN
+        else:
+            within = QUIET_WITHIN if now.quiet < QUIET * 1000 else 0
         if time.monotonic() - started > within:
             break

@@ -18,7 +18,7 @@ SO_BINDTOIFINDEX = 62  # asm-generic/socket.h
 NO_INTERFACE = 2**31 - 1  # a number that no network interface has
 SYN_RECEIVED = "03"  # proc(5), /proc/net/tcp
 # Offsets in TCP_INFO (struct tcp_info). For a listener, the first is the number of connections to accept.
-UNACKED, LAST_DATA_RECEIVED = 24, 52
+UNACKED, LAST_DATA_RECEIVED, BYTES_RECEIVED, TCP_INFO_SIZE = 24, 52, 128, 136
 
 
 def allow_files(count: int) -> int:
@@ -85,23 +85,29 @@ def refuse_new(port: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """`waiting`: the number of connections to accept. `quiet`: milliseconds since a client last sent data."""
+    """`waiting`: the number of connections to accept. `quiet`: milliseconds since a client last sent data.
+
+    `new`: milliseconds since the last connection was made whose client has sent nothing yet.
+    """
 
     waiting: int
     quiet: float
+    new: float
 
 
 def traffic(port: int) -> Traffic:
     """Return the state of the connections to `port`. Only on Linux."""
-    waiting, quiet = _half_open(port), float("inf")
+    waiting, quiet, new = _half_open(port), float("inf"), float("inf")
     for found in _of(port):
         with suppress(OSError):  # not connected any more
-            info = found.getsockopt(socket.SOL_TCP, socket.TCP_INFO, 104)
+            info = found.getsockopt(socket.SOL_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
             if _listens(found):
                 waiting += _number(info, UNACKED)
-            else:
+            elif any(info[BYTES_RECEIVED:]):
                 quiet = min(quiet, _number(info, LAST_DATA_RECEIVED))
-    return Traffic(waiting, quiet)
+            else:  # the kernel counts from the beginning of the connection
+                new = min(new, _number(info, LAST_DATA_RECEIVED))
+    return Traffic(waiting, quiet, new)
 
 
 def cut(clients: Iterable[tuple[str, int | str]], port: int | str | None) -> None:
