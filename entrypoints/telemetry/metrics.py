@@ -1,5 +1,6 @@
 """Metrics. Clients can't choose the values of labels."""
 
+from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from entrypoints.telemetry.requests import Requests
 
 LOG = structlog.get_logger()
 M = TypeVar("M", bound=MetricWrapperBase)
+N = TypeVar("N", "_Counts", "_Durations")
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -51,24 +53,80 @@ class _Children(dict[tuple[str, ...], M], Generic[M]):
 
 
 class _NotCounted:
+    _buckets = ()
+
     def inc(self, amount: float = 1) -> None:
         pass
 
-    set = observe = inc
+    set = inc
+
+    @property
+    def _sum(self) -> "_NotCounted":
+        return self
 
 
 NOT_COUNTED: Any = _NotCounted()
 
 
+class _Counts:
+    """A counter by label values. It counts in plain numbers until `publish`: the library takes a lock for each."""
+
+    def __init__(self, children: _Children[Counter]) -> None:
+        self._children = children
+        self._unpublished: Counts[tuple[str, ...]] = Counts()
+
+    def add(self, labels: tuple[str, ...], amount: int = 1) -> None:
+        self._unpublished[labels] += amount
+
+    def publish(self) -> None:
+        unpublished, self._unpublished = self._unpublished, Counts()
+        for labels, amount in unpublished.items():
+            self._children[labels].inc(amount)
+
+
+class _Durations:
+    """A histogram of seconds by label values, which counts likewise."""
+
+    def __init__(self, children: _Children[Histogram]) -> None:
+        self._children = children
+        self._unpublished: dict[tuple[str, ...], _Tally] = {}
+
+    def add(self, labels: tuple[str, ...], seconds: float) -> None:
+        tally = self._unpublished.get(labels)
+        if tally is None:
+            tally = self._unpublished[labels] = _Tally()
+        tally.buckets[bisect_left(SECONDS, seconds)] += 1
+        tally.seconds += seconds
+
+    def publish(self) -> None:
+        unpublished, self._unpublished = self._unpublished, {}
+        for labels, tally in unpublished.items():
+            child: Any = self._children[labels]
+            child._sum.inc(tally.seconds)
+            for bucket, count in zip(child._buckets, tally.buckets, strict=False):
+                bucket.inc(count)
+
+
+class _Tally:
+    """Durations by the first bucket that includes them, and their sum."""
+
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(SECONDS) + 1)
+        self.seconds = 0.0
+
+
 class Metrics(Observer, Requests):
     """The metrics of this process. With several workers, prometheus_client keeps them in files, to add them up.
 
-    Gauges are counted here, and exported by `publish`.
+    Everything is counted here, and exported by `publish`.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._in_flight = 0
+        self._numbers: list[_Counts | _Durations] = []
         self._streams: Counts[str] = Counts()
         self._connections: Counts[str] = Counts()
         http, of = ["method", "route"], ["backend", "operation"]
@@ -98,12 +156,17 @@ class Metrics(Observer, Requests):
         self._now_connections = self._gauge("backend_connections", "Connections in use.", "backend")
         self.publish()
 
-    def _counter(self, name: str, help_: str, *labels: str) -> _Children[Counter]:
-        return _Children(Counter(name, help_, labels, namespace="drivebay", registry=self.registry).labels)
+    def _counter(self, name: str, help_: str, *labels: str) -> _Counts:
+        metric = Counter(name, help_, labels, namespace="drivebay", registry=self.registry)
+        return self._counted(_Counts(_Children(metric.labels)))
 
-    def _histogram(self, name: str, help_: str, *labels: str) -> _Children[Histogram]:
+    def _histogram(self, name: str, help_: str, *labels: str) -> _Durations:
         metric = Histogram(name, help_, labels, namespace="drivebay", registry=self.registry, buckets=SECONDS)
-        return _Children(metric.labels)
+        return self._counted(_Durations(_Children(metric.labels)))
+
+    def _counted(self, metric: N) -> N:
+        self._numbers.append(metric)
+        return metric
 
     def _gauge(self, name: str, help_: str, *labels: str) -> _Children[Gauge]:
         make = partial(
@@ -117,23 +180,23 @@ class Metrics(Observer, Requests):
     def answered(self, method: str, route: str, status: int, seconds: float, received: int, sent: int) -> None:
         self._in_flight -= 1
         labels = (method, route)
-        self._requests[*labels, str(status)].inc()
-        self._durations[labels].observe(seconds)
+        self._requests.add((method, route, str(status)))
+        self._durations.add(labels, seconds)
         if received:
-            self._bytes_in[labels].inc(received)
+            self._bytes_in.add(labels, received)
         if sent:
-            self._bytes_out[labels].inc(sent)
+            self._bytes_out.add(labels, sent)
 
     def ended(self, operation: Operation) -> None:
         labels = (operation.backend, operation.name)
-        self._operations[labels].observe(max(operation.seconds, 0))
+        self._operations.add(labels, max(operation.seconds, 0))
         if operation.fault:
-            self._errors[*labels, operation.fault].inc()
+            self._errors.add((*labels, operation.fault))
         if operation.outcome:
-            self._transactions[operation.backend, operation.outcome].inc()
+            self._transactions.add((operation.backend, operation.outcome))
 
     def retried(self, backend: str, operation: str) -> None:
-        self._retries[backend, operation].inc()
+        self._retries.add((backend, operation))
 
     def streams(self, backend: str, change: int) -> None:
         self._streams[backend] += change
@@ -142,14 +205,16 @@ class Metrics(Observer, Requests):
         self._connections[backend] += change
 
     def reaped(self, backend: str, deleted: int, faults: int) -> None:
-        self._deleted[backend,].inc(deleted)
-        self._kept[backend,].inc(faults)
+        self._deleted.add((backend,), deleted)
+        self._kept.add((backend,), faults)
 
     def withheld(self, backend: str) -> None:
-        self._withheld[backend,].inc()
+        self._withheld.add((backend,))
 
     def publish(self) -> None:
-        """Export the current values of the gauges."""
+        """Export the current values."""
+        for each in self._numbers:
+            each.publish()
         self._now_in_flight[()].set(self._in_flight)
         for backend, count in self._streams.items():
             self._now_streams[backend,].set(count)

@@ -35,6 +35,7 @@ class Telemetry:
                 stack.push_async_callback(self.tracing.stop)
             if self.metrics is not None and workers.folder() is not None:
                 work = every(PUBLISHED_EVERY, partial(_publish, self.metrics), "metrics can't be published")
+                stack.callback(self.metrics.publish)
                 await stack.enter_async_context(in_background(work))
             yield
 

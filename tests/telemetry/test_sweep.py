@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from entrypoints.http.protocol.streaming import IN_ONE_PIECE
 from tests.http.server import PATIENCE, Server, free_port
 from tests.http.wire import TOKEN
 from tests.telemetry.collector import Collector
@@ -61,7 +62,7 @@ def test_nothing_that_a_server_writes_has_an_id_a_token_or_a_password(tmp_path: 
             with httpx.Client(base_url=server.url, headers=auth, timeout=PATIENCE, verify=False) as client:  # noqa: S501
                 ask_all(client)
                 ask_oddly(client, server)
-                client.put(f"/v1/blobs/{ID}/{HALFWAY}", content=b"xy")
+                client.put(f"/v1/blobs/{ID}/{HALFWAY}", content=b"x" * 2 * IN_ONE_PIECE)
                 client.get(f"/v1/blobs/{ID}/{HALFWAY}?alt=media")
             metrics = scrape(server).text
         written = {"stdout": server.output(), "stderr": server.errors(), "metrics": metrics}

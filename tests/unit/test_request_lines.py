@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,14 +16,10 @@ from entrypoints.telemetry.request_lines import DELAY, REQUEST_ID, TRACE_ID, Req
 
 
 class Stream(io.StringIO):
-    """A stream that counts its writes, and may be a terminal or full."""
+    """A stream that counts its writes, and may be full."""
 
     writes = 0
-    is_terminal = False
     is_full = False
-
-    def isatty(self) -> bool:
-        return self.is_terminal
 
     def write(self, text: str) -> int:
         if self.is_full:
@@ -89,8 +87,19 @@ async def test_lines_that_cannot_be_written_are_lost_and_later_ones_are_not(stre
     assert [each["status"] for each in stream.lines] == [404]
 
 
-async def test_a_terminal_gets_each_line_at_once(stream: Stream) -> None:
-    stream.is_terminal = True
-    logs.configure(stream)
-    logs.log_request(line())
-    assert "milliseconds" in stream.getvalue()
+# In a process of its own: a logger that was used keeps its configuration.
+ON_A_TERMINAL = """
+import sys
+from entrypoints.telemetry import logs
+from entrypoints.telemetry.request_lines import RequestLine
+
+sys.stderr.isatty = lambda: True
+logs.configure()
+logs.log_request(RequestLine("GET", "/v1/blobs/{id}", 200, 1.5, 0, 1024))
+"""
+
+
+def test_a_terminal_gets_each_line_at_once() -> None:
+    ran = subprocess.run([sys.executable, "-c", ON_A_TERMINAL], capture_output=True, text=True, timeout=50, check=True)
+    assert "milliseconds" in ran.stderr
+    assert "{" not in ran.stderr.replace("/v1/blobs/{id}", "")

@@ -27,7 +27,8 @@ class CachedFiles:
     def __init__(self) -> None:
         self._works = RWF_NOWAIT != 0
         if self._works:
-            self._call = ctypes.CDLL(None, use_errno=True).syscall
+            # PyDLL keeps the interpreter lock: the call does not block, and to get the lock again may take longer.
+            self._call = ctypes.PyDLL(None, use_errno=True).syscall
             self._call.restype = ctypes.c_long
             self._call.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
             self._how = _How(os.O_RDONLY | os.O_CLOEXEC, 0, RESOLVE_CACHED)

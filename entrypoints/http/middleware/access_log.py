@@ -97,8 +97,8 @@ def _sent_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 def _new_ids() -> Iterator[str]:
     """Yield ids that no other worker yields. A random number for each would take a system call."""
-    worker = secrets.token_hex(6)
-    return (f"{worker}{number:06x}" for number in itertools.count())
+    worker = secrets.token_hex(4)
+    return (f"{worker}{number:08x}" for number in itertools.count())
 
 
 def _is_harmless(request_id: bytes) -> bool:
