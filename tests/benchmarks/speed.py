@@ -1,16 +1,17 @@
-"""How fast a store is, beside the bare client of the same storage, by turns."""
+"""The speed of a store, and of the bare client of the same storage, in turn."""
 
-from statistics import median
+from collections.abc import Iterator
 
 from tests.benchmarks.clients import Client, Drivebay, seconds
 from tests.benchmarks.figures import Figures
+from tests.benchmarks.results import Figure
 from tests.benchmarks.storages import Storage
 
 MIB = 1024 * 1024
 LARGE = 16 * MIB
 LARGE_ONES = 4  # in a round
 ROUNDS = 5
-UNBOUND_ROUNDS = 2  # where the figures are only told
+UNBOUND_ROUNDS = 2  # where the figures are only reported
 SMALL = 4 * 1024
 SMALL_ONES = 1000
 AT_ONCE = 16
@@ -31,16 +32,16 @@ async def measure(storage: Storage, figures: Figures) -> None:
 
 async def _compare_large(storage: Storage, ours: Client, bare: Client, figures: Figures) -> None:
     rounds = ROUNDS if storage.bound else UNBOUND_ROUNDS
-    times = [(*await _large(ours), *await _large(bare)) for _ in range(rounds)]  # by turns, as noise is shared then
-    our_put, our_get, bare_put, bare_get = (median(column) for column in zip(*times, strict=True))
-    for verb, our, theirs in (("put", our_put, bare_put), ("get", our_get, bare_get)):
-        rate, theirs_rate = (LARGE_ONES * LARGE / MIB / time for time in (our, theirs))
-        what = f"{storage.name}, {verb} of 16 MiB: {rate:,.0f} MiB/s, {storage.rival} {theirs_rate:,.0f} MiB/s, ratio"
-        figures.at_least(what, rate / theirs_rate, storage.bound)
+    times = [(*await _large(ours), *await _large(bare)) for _ in range(rounds)]  # in turn: noise is shared then
+    our_puts, our_gets, bare_puts, bare_gets = _rates(times, LARGE_ONES * LARGE / MIB)
+    for verb, our, theirs in (("put", our_puts, bare_puts), ("get", our_gets, bare_gets)):
+        work = f"{storage.name}, {verb} of 16 MiB"
+        figure = Figure.of_rounds(work, "MiB/s", our, storage.rival, theirs, storage.goal)
+        figures.record(figure, storage.bound)
 
 
 async def _large(client: Client) -> tuple[float, float]:
-    """How long it takes to put and to get some, one after another."""
+    """Return the seconds to put and to get some, one after another."""
     names = [f"large-{number}" for number in range(LARGE_ONES)]
     data = _data(LARGE)
     put, get = await seconds(client.put(names, data)), await seconds(client.get(names))
@@ -49,18 +50,25 @@ async def _large(client: Client) -> tuple[float, float]:
 
 
 async def _compare_small(storage: Storage, ours: Client, bare: Client, figures: Figures) -> None:
-    times = [(await _small(ours), await _small(bare)) for _ in range(SMALL_ROUNDS)]
-    rate, theirs = (SMALL_ONES / median(column) for column in zip(*times, strict=True))
-    what = f"{storage.name}, puts of 4 KiB, {AT_ONCE} at once: {rate:,.0f}/s, {storage.rival} {theirs:,.0f}/s, ratio"
-    figures.at_least(what, rate / theirs, storage.bound)
+    times = [(*await _small(ours), *await _small(bare)) for _ in range(SMALL_ROUNDS)]
+    our_puts, our_gets, bare_puts, bare_gets = _rates(times, SMALL_ONES)
+    puts, gets = f"{storage.name}, puts of 4 KiB, {AT_ONCE} at once", f"{storage.name}, gets of 4 KiB"
+    figure = Figure.of_rounds(puts, "objects/s", our_puts, storage.rival, bare_puts, storage.goal)
+    figures.record(figure, storage.bound)
+    figures.record(Figure.of_rounds(gets, "objects/s", our_gets, storage.rival, bare_gets, storage.goal))
 
 
-async def _small(client: Client) -> float:
-    """How long it takes to put all."""
+async def _small(client: Client) -> tuple[float, float]:
+    """Return the seconds to put all, some at the same time, and to get all, one after another."""
     names = [f"small-{number}" for number in range(SMALL_ONES)]
-    time = await seconds(client.put(names, _data(SMALL), AT_ONCE))
+    put, get = await seconds(client.put(names, _data(SMALL), AT_ONCE)), await seconds(client.get(names))
     await client.delete(names)
-    return time
+    return put, get
+
+
+def _rates(times: list[tuple[float, float, float, float]], amount: float) -> Iterator[list[float]]:
+    """The rates of each column."""
+    return ([amount / time for time in column] for column in zip(*times, strict=True))
 
 
 def _data(size: int) -> bytes:
