@@ -8,7 +8,7 @@ SOURCES := domain application adapters entrypoints tests docker
 FAST := tests/unit tests/architecture tests/integration tests/contracts
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check audit crash format bench up-backends down-backends lock clean
+.PHONY: help install run test test-fast check audit crash format bench bench-compare up-backends down-backends lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,9 @@ format: $(VENV)/.ready-dev ## Format the code, and mend what the linter can
 
 bench: $(VENV)/.ready-dev ## Measure speed and memory, all or the parts in ARGS, and check the bounds
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-compare: $(VENV)/.ready-dev ## Compare two results, files or revisions: make bench-compare A=v1 B=bench.json
+	@$(BIN)/python -m tests.benchmarks.compare $(or $(A),HEAD) $(or $(B),tests/benchmarks/results/latest.json)
 
 up-backends: $(VENV)/.ready-dev ## Start PostgreSQL, S3 and FTP in containers, empty, and print their settings
 	@$(BIN)/python -m tests.backends up
