@@ -60,9 +60,12 @@ class Containers:
             said = b"".join(container.get_logs()).decode(errors="replace")
             raise RuntimeError(f"{image} ended, or was not ready in time: {said[-2000:]}") from error
 
-    def start_idle(self, image: str, command: str | None = None) -> "DockerContainer":
-        """One on the network of this machine, in which commands can be run. `command`: where its own is not to wait."""
-        container = self._made(IMAGES / image, network_mode="host")
+    def start_idle(self, image: str, command: str | None = None, **options: Any) -> "DockerContainer":
+        """Start a container on the network of this machine, in which commands can be run.
+
+        `command`: required where the image's own does not wait. `options`: those of docker-py.
+        """
+        container = self._made(IMAGES / image, network_mode="host", **options)
         if command:
             container.with_command(command)
         return container.start()

@@ -1,29 +1,66 @@
-"""`make bench`: all parts or those that are named; a line for each figure, and a failure if a bound was not kept."""
+"""`make bench`: measure all parts or the named ones; print a line for each figure, and fail if a bound was not kept."""
 
+import argparse
+import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 
 import uvloop
 
 from tests.backends.containers import docker_answers
 from tests.backends.run import a_run
-from tests.benchmarks import crowds, fetching, forms, image, large, listing, memory, serving, speed, storages
+from tests.benchmarks import (
+    crowds,
+    fetching,
+    forms,
+    image,
+    large,
+    listing,
+    memory,
+    publish,
+    results,
+    serving,
+    speed,
+    storages,
+)
 from tests.benchmarks.figures import Figures
+from tests.benchmarks.peers import measure as peers
 from tests.benchmarks.storages import Storage
+
+Part = Callable[[Figures], None]
 
 
 def main() -> None:
-    """Run the parts that are the arguments."""
-    names = sys.argv[1:] or list(PARTS)
-    if unknown := set(names) - set(PARTS):
-        sys.exit(f"The parts are {', '.join(PARTS)}; there is no {', '.join(sorted(unknown))}.")
+    """Measure the parts, and write the figures that have a reference."""
+    options = _parse(sys.argv[1:])
+    names = options.parts or [*PARTS, "peers"]
+    parts: dict[str, Part] = {**PARTS, "peers": partial(_peers, against=options.against)}
+    if unknown := set(names) - set(parts):
+        sys.exit(f"The parts are {', '.join(parts)}; there is no {', '.join(sorted(unknown))}.")
+    load = os.getloadavg()[0]
     figures = Figures()
     for name in names:
-        PARTS[name](figures)
+        parts[name](figures)
+    if figures.recorded:
+        arguments = shlex.join(each for each in sys.argv[1:] if each != "--publish")
+        command = f'make bench ARGS="{arguments}"' if arguments else "make bench"
+        results.write(results.describe(command, load, figures.recorded), results.LATEST)
+        if options.publish:
+            publish.publish()
     if figures.broken:
         sys.exit(f"{figures.broken} bounds were not kept.")
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="all, if none is named")
+    parser.add_argument("--against", metavar="REVISION", help="measure an old revision of Drivebay among the peers")
+    parser.add_argument("--publish", action="store_true", help="write the results into the README, with their chart")
+    return parser.parse_args(arguments)
 
 
 def _in_a_folder(measure: Callable[[Path, Figures], Coroutine[None, None, None] | None]) -> Callable[[Figures], None]:
@@ -64,14 +101,21 @@ def _image(figures: Figures) -> None:
         image.measure(figures)
 
 
+def _peers(figures: Figures, against: str | None) -> None:
+    if _has_docker():
+        # Not in TMPDIR's usual place, which may be memory, where a flush costs nothing.
+        with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:  # noqa: S108 - ours inside
+            peers.measure(Path(folder), figures, against)
+
+
 def _has_docker() -> bool:
-    answers = docker_answers()
-    if not answers:
-        print("There is no Docker engine that answers (docker info): what runs in containers is left out.")
-    return answers
+    available = docker_answers()
+    if not available:
+        print("No Docker engine responds (docker info): parts in containers are left out, nginx, rclone and wrk too.")
+    return available
 
 
-PARTS: dict[str, Callable[[Figures], None]] = {
+PARTS: dict[str, Part] = {
     "fetching": _in_a_folder(fetching.measure),
     "serving": _in_a_folder(serving.measure),
     "crowds": _in_a_folder(crowds.measure),

@@ -21,6 +21,8 @@ from tests.http.wire import Connection, get, post
 CONNECTIONS = 16
 ROUNDS = 7
 SECONDS = 0.7  # a round
+EMPTY_HANDLER = [str(Path(sys.executable).parent / "granian"), "--interface", "asgi", "--factory", "--port", "{port}"]
+EMPTY_HANDLER += ["--no-ws", "--working-dir", str(Path(__file__).parents[2]), "tests.benchmarks.serving:empty"]
 DATA = base64.b64encode(bytes(1024)).decode()
 
 
@@ -38,9 +40,7 @@ async def measure(folder: Path, figures: Figures) -> None:
     """Print the medians, and what part each is of the empty handler's."""
     (folder / "empty").mkdir()
     (folder / "drivebay").mkdir()
-    granian = [str(Path(sys.executable).parent / "granian"), "--interface", "asgi", "--factory", "--port", "{port}"]
-    granian += ["--no-ws", "--working-dir", str(Path(__file__).parents[2]), "tests.benchmarks.serving:empty"]
-    with Server(folder / "empty", command=granian) as bare, Server(folder / "drivebay") as drivebay:
+    with Server(folder / "empty", command=EMPTY_HANDLER) as bare, Server(folder / "drivebay") as drivebay:
         ids = count()
         kinds: dict[str, tuple[int, Callable[[], bytes]]] = {
             "empty handler": (bare.port, lambda: get("/health/live")),
