@@ -6,16 +6,14 @@ from math import ceil, floor, log10
 
 from tests.benchmarks.results import Figure, Results
 
-WIDTH, LEFT, ROW, TOP = 960, 470, 26, 44
+WIDTH, LEFT, RIGHT, TOP, ROW = 960, 440, 900, 44, 26
 # The chart has its own background, so that it can be read on any page, whatever theme this has.
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328 } .small { font-size: 11px; fill: #59636e }
-  .page { fill: #ffffff } .fast { fill: #1a7f37 } .slow { fill: #9a6700 }
-  .line { stroke: #d1d9e0 } .one { stroke: #59636e } .goal { stroke: #8250df; stroke-width: 3 }
+  .page { fill: #fff } .fast { fill: #2da44e } .slow { fill: #bf8700 } .goal { stroke: #a371f7; stroke-width: 3 }
+  .line { stroke: #d1d9e0 } .one { stroke: #59636e }
   @media (prefers-color-scheme: dark) {
-    text { fill: #f0f6fc } .small { fill: #9198a1 }
-    .page { fill: #0d1117 } .fast { fill: #3fb950 } .slow { fill: #d29922 }
-    .line { stroke: #3d444d } .one { stroke: #9198a1 } .goal { stroke: #ab7df8 }
+    text, .small { fill: #c9d1d9 } .page { fill: #0d1117 } .line { stroke: #3d444d } .one { stroke: #9198a1 }
   }
 """
 
@@ -23,25 +21,24 @@ STYLE = """
 def chart(results: Results) -> str:
     """Draw the speeds as SVG. Latencies, of which less is better, are only in the table."""
     figures = [each for each in results.figures if not each.at_most]
-    ratios = [1.0, *(each.ratio for each in figures), *(each.goal for each in figures if each.goal)]
-    low, high = floor(log10(min(ratios))), ceil(log10(max(ratios)))
+    shown = [log10(ratio) for each in figures for ratio in (1, each.ratio, each.goal) if ratio]
+    low, high = min(shown) - 0.15, max(shown) + 0.15
 
     def x(ratio: float) -> float:
-        return round(LEFT + (log10(ratio) - low) / (high - low or 1) * (WIDTH - LEFT - 60), 1)
+        return round(LEFT + (log10(ratio) - low) / (high - low) * (RIGHT - LEFT), 1)
 
     bottom = TOP + ROW * len(figures)
-    lines = [_scale(x(10.0**power), 10.0**power, bottom) for power in range(low, high + 1)]
-    bars = [_bar(each, x, TOP + ROW * number) for number, each in enumerate(figures)]
-    title = f"Speed as a ratio to the reference, {results.machine}, {results.date}. Violet: the goal."
+    title = (
+        f"Speed relative to each reference, {results.machine}, {results.date}. Violet: goal. Green: reached, or faster."
+    )
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 16}" role="img">',
-            f"<title>{escape(title)}</title>",
-            f"<style>{STYLE}</style>",
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 12}" role="img">',
+            f"<title>{escape(title)}</title><style>{STYLE}</style>",
             '<rect class="page" width="100%" height="100%" rx="6"/>',
             f'<text x="12" y="20">{escape(title)}</text>',
-            *lines,
-            *bars,
+            *(_scale(x(10.0**power), 10.0**power, bottom) for power in range(ceil(low), floor(high) + 1)),
+            *(_bar(each, x, TOP + ROW * number) for number, each in enumerate(figures)),
             "</svg>\n",
         ]
     )
@@ -55,14 +52,10 @@ def _scale(x: float, ratio: float, bottom: int) -> str:
 def _bar(figure: Figure, x: Callable[[float], float], y: int) -> str:
     start, end = sorted((x(1), x(figure.ratio)))
     kind = "fast" if figure.ratio >= (figure.goal or 1) else "slow"
-    label = f"{figure.work}, against {figure.reference}"
-    parts = [
-        f'<text class="small" x="{LEFT - 10}" y="{y + 17}" text-anchor="end">{escape(label)}</text>',
-        f'<rect class="{kind}" x="{start}" y="{y + 5}" width="{max(end - start, 1):.1f}" height="{ROW - 10}" rx="2"/>',
-        f'<text class="small" x="{end + 6}" y="{y + 17}">{figure.ratio:.2f}</text>',
-    ]
-    if figure.goal:
-        parts.append(
-            f'<line class="goal" x1="{x(figure.goal)}" x2="{x(figure.goal)}" y1="{y + 3}" y2="{y + ROW - 3}"/>'
-        )
-    return "".join(parts)
+    label, width, goal = escape(f"{figure.work}, against {figure.reference}"), max(end - start, 1), x(figure.goal or 1)
+    mark = f'<line class="goal" x1="{goal}" x2="{goal}" y1="{y + 3}" y2="{y + ROW - 3}"/>' if figure.goal else ""
+    return (
+        f'<text class="small" x="{LEFT - 10}" y="{y + 17}" text-anchor="end">{label}</text>'
+        f'<rect class="{kind}" x="{start}" y="{y + 5}" width="{width:.1f}" height="{ROW - 10}" rx="2"/>'
+        f'<text class="small" x="{WIDTH - 12}" y="{y + 17}" text-anchor="end">{figure.ratio:.2f}</text>{mark}'
+    )

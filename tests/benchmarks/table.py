@@ -13,7 +13,7 @@ def table(results: Results) -> str:
     return "\n".join(
         [
             f"Measured on {results.date} on a {results.machine} machine at {results.commit}, by this command "
-            f"(load before it: {results.load}):",
+            f"(load average before it: {results.load}):",
             "",
             f"```bash\n{results.command}\n```",
             "",
@@ -32,7 +32,7 @@ def inserted(page: str, text: str) -> str:
     _, end, after = rest.partition(END)
     if not mark or not end:
         raise ValueError(f"The page lacks the lines {START!r} and {END!r}.")
-    return f"{before}{START}\n{text}\n{END}{after}"
+    return f"{before}{START}\n\n{text}\n\n{END}{after}"
 
 
 def _line(figure: Figure) -> str:

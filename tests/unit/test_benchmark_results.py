@@ -106,7 +106,7 @@ def test_the_table_has_a_line_for_each_figure() -> None:
 
 def test_the_table_replaces_only_what_is_between_the_marks() -> None:
     page = f"before\n{START}\nold\n{END}\nafter\n"
-    assert inserted(page, "new") == f"before\n{START}\nnew\n{END}\nafter\n"
+    assert inserted(page, "new") == f"before\n{START}\n\nnew\n\n{END}\nafter\n"
     with pytest.raises(ValueError, match="lacks"):
         inserted(f"before\n{START}\n", "new")
 

@@ -58,10 +58,15 @@ class Contest:
         return found | self._at_half("new get", self._raw("new", SMALL), found["new get"])
 
     def _at_half(self, name: str, url: str, top: float) -> Round:
-        """Measure latencies at half of the top rate, with pauses that are corrected from round to round."""
-        pause = self._pauses.get(name, 1.7 * CONNECTIONS / top * 1000)
+        """Measure latencies at half of the top rate.
+
+        Then a connection makes a request in twice the time that it takes at the top: that is one to two of these
+        times of pause, and the rest of latency. How many is corrected from round to round.
+        """
+        pauses = self._pauses.get(name, 1.5)
+        pause = pauses * CONNECTIONS / top * 1000
         sample = self.generators.wrk(url, least=SIZES[SMALL], pause=pause, seconds=LONGER)
-        self._pauses[name] = pause * sample.rate / (top / 2)
+        self._pauses[name] = min(2, max(1, pauses * sample.rate / (top / 2)))
         return {f"{name} p99": sample.p99, f"{name} median": sample.median}
 
     def _downloads(self) -> Round:

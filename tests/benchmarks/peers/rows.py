@@ -46,8 +46,8 @@ ROWS = [
         bound=0.25,
     ),
     Row("PUT of 256 MiB with SHA-256 and fsync", SPEED, "upload", "rclone serve webdav", "webdav upload", bound=0.7),
-    Row("durable POST of 1 KiB", RATE, "new post", "bare flushes in one thread", "flushes"),
-    Row("durable POST of 1 KiB, one connection", RATE, "lone post", "its four flushes, bare", "flush sets", 0.8),
+    Row("Durable POST of 1 KiB", RATE, "new post", "bare flushes in one thread", "flushes"),
+    Row("Durable POST of 1 KiB, one connection", RATE, "lone post", "its four flushes, bare", "flush sets", 0.8),
     Row("GET of 1 KiB, two workers", RATE, "workers get", "one worker", "new get", 1.7),
 ]
 
@@ -57,9 +57,9 @@ def of_old(revision: str) -> list[Row]:
     old = f"Drivebay at {revision}"
     return [
         Row("GET of 1 KiB", RATE, "new get", old, "old get"),
-        Row("durable POST of 1 KiB", RATE, "new post", old, "old post", 12),
+        Row("Durable POST of 1 KiB", RATE, "new post", old, "old post", 12),
         Row("GET of 1 KiB on PostgreSQL", RATE, "postgresql get", old, "old postgresql get", 2.5),
-        Row("durable POST of 1 KiB on PostgreSQL", RATE, "postgresql post", old, "old postgresql post", 2),
+        Row("Durable POST of 1 KiB on PostgreSQL", RATE, "postgresql post", old, "old postgresql post", 2),
     ]
 
 
