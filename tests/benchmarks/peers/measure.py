@@ -132,6 +132,7 @@ def measure(folder: Path, figures: Figures, against: str | None = None) -> None:
 @contextmanager
 def _contest(folder: Path, against: str | None) -> Iterator[Contest]:
     """Start all servers."""
+    source = check_out(against, folder / "source") if against else None
     for name in ("files", "uploads", "empty"):
         (folder / name).mkdir()
     for name, size in SIZES.items():
@@ -148,8 +149,7 @@ def _contest(folder: Path, against: str | None) -> Iterator[Contest]:
             "new": servers.drivebay(folder / "new"),
             "workers": servers.drivebay(folder / "workers", WORKERS="2"),
         }
-        if against:
-            source = check_out(against, folder / "source")
+        if source:
             drivebays["old"] = servers.drivebay(folder / "old", source)
             for name, version in (("postgresql", None), ("old postgresql", source)):
                 url = stack.enter_context(postgresql.database(backends.address(postgresql.start)))

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -9,17 +10,10 @@ ROOT = Path(__file__).parents[3]
 
 
 def check_out(revision: str, folder: Path) -> Path:
-    """Unpack the sources of a revision into a new folder. Raises ValueError if git does not know the revision."""
+    """Unpack the sources of a revision into a new folder. Exits if git does not know the revision."""
     packed = subprocess.run(["git", "archive", "--format=tar", revision], cwd=ROOT, capture_output=True)
     if packed.returncode:
-        raise ValueError(f"git has no revision {revision}: {packed.stderr.decode().strip()}")
+        sys.exit(f"git has no revision {revision}: {packed.stderr.decode().strip()}")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
     return folder
-
-
-def current() -> str:
-    """The commit that is measured, with a mark if files differ from it."""
-    described = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    found = subprocess.run(described, cwd=ROOT, capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
