@@ -45,7 +45,7 @@ ROWS = [
         0.9,
         bound=0.25,
     ),
-    Row("PUT of 256 MiB with SHA-256 and fsync", SPEED, "upload", "rclone serve webdav", "webdav upload", bound=0.7),
+    Row("PUT of 256 MiB with SHA-256 and fsync", SPEED, "upload", "rclone serve webdav", "webdav upload", bound=0.5),
     Row("Durable POST of 1 KiB", RATE, "new post", "bare flushes in one thread", "flushes"),
     Row("Durable POST of 1 KiB, one connection", RATE, "lone post", "its four flushes, bare", "flush sets", 0.8),
     Row("GET of 1 KiB, two workers", RATE, "workers get", "one worker", "new get", 1.7),
