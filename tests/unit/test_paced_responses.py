@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints.http.middleware.paced_responses import CHUNK, PacedResponseMiddleware
+from entrypoints.http.middleware.paced_responses import CHUNK, SHORT, PacedResponseMiddleware
 from entrypoints.http.protocol.client_pace import Pace
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -29,7 +29,7 @@ async def sent(body: bytes, method: str = "GET", pace: Pace | None = None, send:
     return messages
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5])
+@pytest.mark.parametrize("size", [SHORT + 1, SHORT + CHUNK - 1, SHORT + CHUNK, SHORT + CHUNK + 1, 5 * SHORT + 5])
 async def test_the_bytes_are_the_same_in_small_chunks(size: int) -> None:
     body = bytes(range(256)) * (size // 256) + bytes(range(size % 256))
     start, *chunks = await sent(body)
@@ -39,8 +39,13 @@ async def test_the_bytes_are_the_same_in_small_chunks(size: int) -> None:
     assert [chunk["more_body"] for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
 
 
+@pytest.mark.parametrize("size", [0, 1, SHORT])
+async def test_a_short_body_stays_in_one_piece(size: int) -> None:
+    assert len(await sent(b"x" * size)) == 2
+
+
 async def test_a_response_without_a_body_stays_as_it_is() -> None:
-    assert len(await sent(b"x" * 3 * CHUNK, "HEAD")) == 2
+    assert len(await sent(b"x" * 3 * SHORT, "HEAD")) == 2
 
 
 async def test_nothing_more_is_sent_to_a_client_that_stalls() -> None:
@@ -48,4 +53,4 @@ async def test_nothing_more_is_sent_to_a_client_that_stalls() -> None:
         if message["type"] == "http.response.body":
             await asyncio.Event().wait()
 
-    assert len(await sent(b"x" * 3 * CHUNK, pace=Pace(timeout=0.01), send=stall)) == 2
+    assert len(await sent(b"x" * 3 * SHORT, pace=Pace(timeout=0.01), send=stall)) == 2

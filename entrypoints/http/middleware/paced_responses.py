@@ -7,6 +7,7 @@ from entrypoints.http.protocol.client_pace import ClientTooSlow, Meter, Pace
 from entrypoints.http.protocol.streaming import cut_off
 
 CHUNK = 8 * 1024  # bytes; the HTTP server keeps up to 20 of them for each connection
+SHORT = 12 * CHUNK  # a body of which the HTTP server would keep all chunks anyway
 
 
 class PacedResponseMiddleware:
@@ -22,7 +23,7 @@ class PacedResponseMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def pacing(message: Message) -> None:
             body = message.get("body", b"") if message["type"] == "http.response.body" else b""
-            if len(body) > CHUNK and not message.get("more_body", False):
+            if len(body) > SHORT and not message.get("more_body", False):
                 await self._send(scope, send, body)
             else:
                 await send(message)

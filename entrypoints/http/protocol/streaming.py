@@ -19,7 +19,7 @@ from entrypoints.http.protocol.headers import fields
 from entrypoints.server.sockets import cut
 
 LOG = structlog.get_logger()
-IN_ONE_PIECE = 4 * 1024  # bytes; the server keeps that much of a response, and waits for no client
+IN_ONE_PIECE = 64 * 1024  # bytes; the server keeps that much of a response anyway, and waits for no client
 Headers = Sequence[tuple[str, str]]
 Fetched = AbstractAsyncContextManager[OpenBlob]
 
