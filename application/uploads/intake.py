@@ -1,15 +1,11 @@
 """The bytes of an upload, measured and checked against their declared size and digest."""
 
-import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass, field
 
+from application.uploads.hashing import Hashing
 from domain.blob import Digest
 from domain.errors import BlobError, DigestMismatch, SizeMismatch, TooLarge
-
-# Below this size another thread costs more than the hashing.
-HASH_IN_THREAD = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -25,27 +21,22 @@ class Intake:
     declared_size: int | None = None
     declared_digest: Digest | None = None
     size: int = 0
-    _sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    _hashing: Hashing = field(default_factory=Hashing)
 
     @property
     def digest(self) -> Digest:
-        return Digest(self._sha256.digest())
+        return Digest(self._hashing.digest())
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
         if self.declared_size is not None and self.declared_size > self.max_bytes:
             raise too_large(self.max_bytes)
-        async for chunk in self.chunks:
-            self._count(chunk)
-            if len(chunk) < HASH_IN_THREAD:
-                self._sha256.update(chunk)
+        try:
+            async for chunk in self.chunks:
+                self._count(chunk)
+                await self._hashing.add(chunk)
                 yield chunk
-            else:
-                # Hash concurrently with the storage's write, and finish before the next chunk.
-                hashing = asyncio.create_task(asyncio.to_thread(self._sha256.update, chunk))
-                try:
-                    yield chunk
-                finally:
-                    await hashing
+        finally:
+            await self._hashing.finish()
         self._check()
 
     def _count(self, chunk: bytes) -> None:

@@ -11,6 +11,7 @@ import pytest
 from adapters.storage.chunking import rechunk
 from adapters.storage.filesystem.files import FileWriter
 from adapters.storage.memory import MemoryBlobStore
+from application.uploads.intake import Intake
 from domain.blob import ObjectKey
 from entrypoints.http.rest.json_form.request import SHORT, new_blob
 from entrypoints.http.rest.json_form.scanner import Scanner
@@ -53,13 +54,20 @@ async def pieces_of_one_size(_: Path) -> object:
     return piece
 
 
+async def a_digest(_: Path) -> object:
+    intake = Intake(chunks(), len(BODY))
+    async for _chunk in intake:
+        pass
+    return intake
+
+
 async def a_blob_in_memory(_: Path) -> object:
     store = MemoryBlobStore()
     await store.put(ObjectKey.random(), chunks())
     return store
 
 
-COLLECTORS = [a_short_json_body, a_long_json_body, a_file, pieces_of_one_size, a_blob_in_memory]
+COLLECTORS = [a_short_json_body, a_long_json_body, a_file, pieces_of_one_size, a_digest, a_blob_in_memory]
 
 
 @pytest.mark.parametrize("collect", COLLECTORS, ids=lambda collect: collect.__name__)

@@ -1,17 +1,25 @@
 """Blocking file operations, to run in threads: write, read, make durable."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from adapters.storage.filesystem.write_back import start_write_back
 from domain.blob import ByteRange
 
-# Close to a MiB, and a multiple of three bytes, so that base64 text is sent without a copy.
+# Bytes that one call in a thread reads or writes, except for a last chunk: close to a MiB, and a multiple of three, so
+# that base64 text is sent without a copy.
 CHUNK = 960 * 1024
+# Smaller chunks are copied into one buffer, because many of them would take a multiple of their size.
+LARGE = 256 * 1024
+# Bytes after which the disk starts to write them, while more of them come.
+WRITE_BACK_EVERY = 8 * 1024**2
 # Bytes between two syncs, so that the last one is short. On a disk that writes 1 MB/s, one sync of 5 GiB would take
 # more than an hour without a response. On a fast disk the cost is not measurable.
 SYNC_EVERY = 64 * 1024**2
+
+Batch = Sequence[bytes | bytearray]
 
 
 class FileWriter:
@@ -28,33 +36,54 @@ class FileWriter:
         self._verify = verify
         self._file: int | None = None
         self._created = False
-        self._buffer = bytearray()  # one buffer: many small chunks would take a multiple of their size
-        self._unsynced = 0
+        self._batch: list[bytes | bytearray] = []
+        self._batch_size = 0
+        self._written_back = 0
+        self._synced = 0
 
     def gather(self, chunk: bytes) -> int:
-        """Buffer a chunk, and return the size of the buffer in bytes. Does not block."""
-        self._buffer += chunk
-        return len(self._buffer)
+        """Add a chunk to the next batch, and return the batch's size in bytes. Does not block."""
+        if len(chunk) >= LARGE:
+            self._batch.append(chunk)
+        elif self._batch and isinstance(self._batch[-1], bytearray):
+            self._batch[-1] += chunk
+        else:
+            self._batch.append(bytearray(chunk))
+        self._batch_size += len(chunk)
+        return self._batch_size
 
-    def write(self) -> None:
-        """Write the buffer, and sync every `SYNC_EVERY` bytes. Raises FileExistsError if the name is taken."""
+    def take_batch(self) -> Batch:
+        """Return the batch, and begin another one. Does not block."""
+        batch, self._batch, self._batch_size = self._batch, [], 0
+        return batch
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch, and sync every `SYNC_EVERY` bytes. Raises FileExistsError if the name is taken.
+
+        Concurrent calls are not allowed, except of `gather` and `take_batch`.
+        """
         if self._file is None:
             self._make_folder(self._folder)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._created = True
-        rest = memoryview(self._buffer)
-        self._buffer = bytearray()
-        self.size += len(rest)
-        self._unsynced += len(rest)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
-        if self._unsynced >= SYNC_EVERY:
-            self._unsynced = 0
-            os.fdatasync(self._file)  # if it fails, the put does: see `finish`
+        for chunk in batch:
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+            self.size += len(chunk)
+        self._keep_syncs_short(self._file)
+
+    def _keep_syncs_short(self, file: int) -> None:
+        if self.size - self._written_back >= WRITE_BACK_EVERY:
+            start_write_back(file, self._written_back, self.size)
+            self._written_back = self.size
+        if self.size - self._synced >= SYNC_EVERY:
+            self._synced = self.size
+            os.fdatasync(file)  # if it fails, the put does: see `finish`
 
     def finish(self) -> None:
-        """Write the rest, and make the file and its name durable."""
-        self.write()
+        """Write the last batch, and make the file and its name durable."""
+        self.write(self.take_batch())
         assert self._file is not None
         # Never repeat an fsync that failed: the kernel may have dropped the pages (LWN 752063).
         os.fsync(self._file)

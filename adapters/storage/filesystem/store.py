@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, TypeVarTuple
 
+from adapters.concurrency.shield import run_to_completion
 from adapters.concurrency.threads import Threads
 from adapters.storage.filesystem.cached import CachedFiles
 from adapters.storage.filesystem.config import FilesystemConfig
@@ -60,15 +61,25 @@ class FilesystemBlobStore(BlobStore):
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
         writer = FileWriter(self.path(key), self._make_shard, self._require_same_folder)
+        writing: asyncio.Task[None] | None = None  # of one batch, while the next one is gathered
         try:
             async for chunk in chunks:
                 if writer.gather(chunk) >= CHUNK:
-                    await self.run("put", writer.write)
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(self.run("put", writer.write, writer.take_batch()))
+            if writing is not None:
+                await writing
             await self.run("put", writer.finish)
         except BaseException:
-            await self._threads.run(writer.undo)
+            await run_to_completion(self._undo(writer, writing))
             raise
         return Stored(writer.size)
+
+    async def _undo(self, writer: FileWriter, writing: "asyncio.Task[None] | None") -> None:
+        if writing is not None:
+            await asyncio.gather(writing, return_exceptions=True)
+        await self._threads.run(writer.undo)
 
     def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> "_Read":
         return _Read(self, key, byte_range)
