@@ -29,6 +29,7 @@ from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.loading import load_all
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.config.token_file import token_path
+from entrypoints.config.values import AUTO, MAX_WORKERS
 from entrypoints.errors import StartError
 from entrypoints.http.app import create_asgi
 from entrypoints.server import sockets, tls
@@ -43,6 +44,13 @@ LOG = structlog.get_logger()
 ROOT = Path(__file__).parents[2]
 MORE_FILES = "Raise the limit (ulimit -n, LimitNOFILE=, --ulimit nofile=)."
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
+
+
+class WorkerCount(click.IntRange):
+    """A number of workers, or `auto`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == AUTO else super().convert(value, param, ctx)
 
 
 @click.group()
@@ -80,9 +88,9 @@ def main() -> None:
 @main.command(short_help="Serve the HTTP interface.")
 @click.option("--host", help="The address to listen on (HOST, 127.0.0.1).")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on (PORT, 8000).")
-@click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve (WORKERS, 1).")
+@click.option("--workers", type=WorkerCount(1, MAX_WORKERS), help="Processes, or `auto`: one per core (WORKERS, 1).")
 @click.option("--reload", is_flag=True, help="Restart when the code changes: for development.")
-def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
+def serve(host: str | None, port: int | None, workers: int | str | None, reload: bool) -> None:
     """Serve the HTTP interface until a SIGTERM or Ctrl-C, then finish the requests in progress and stop.
 
     A second Ctrl-C stops it at once.

@@ -57,7 +57,7 @@ class Settings:
     stop_timeout: float = setting("STOP_TIMEOUT", default=30, parse=WHILE)
     host: str = setting("HOST", default="127.0.0.1", parse=host)
     port: int = setting("PORT", default=8000, parse=PORT)
-    workers: int = setting("WORKERS", default=1, parse=number(int, Meta(ge=1, le=256)))
+    workers: int = setting("WORKERS", default=1, parse=values.workers)
     tls_certificate: Path | None = setting("TLS_CERTIFICATE", default=None, parse=path)
     tls_key: Path | None = setting("TLS_KEY", default=None, parse=path)
     reap_interval: float = setting("REAP_INTERVAL", default=30, parse=SECONDS)

@@ -4,12 +4,18 @@ import hashlib
 import re
 from pathlib import Path
 
-from adapters.settings import is_scheme
+from msgspec import Meta
+
+from adapters.settings import is_scheme, number
 from adapters.settings import without_login as without_login
 from adapters.storage.backends import BACKENDS
 from entrypoints.config import database_urls
+from entrypoints.config.cores import usable_cores
 from entrypoints.config.database_urls import DatabaseUrl
 
+MAX_WORKERS = 256
+AUTO = "auto"
+_workers = number(int, Meta(ge=1, le=MAX_WORKERS))
 TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
 
 
@@ -31,6 +37,11 @@ def storage(text: str) -> str:
 
 def _or(aliases: tuple[str, ...]) -> str:
     return f" (or {', '.join(aliases)})" if aliases else ""
+
+
+def workers(text: str) -> int:
+    """Return the number of workers: `auto` means one for each core."""
+    return min(usable_cores(), MAX_WORKERS) if text.strip() == AUTO else _workers(text)
 
 
 def tokens(text: str) -> tuple[bytes, ...]:

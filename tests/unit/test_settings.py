@@ -300,6 +300,7 @@ class TestFaults:
             ("PORT", "0", "'0' can't be used: Expected `int` >= 1."),
             ("PORT", "65536", "'65536' can't be used: Expected `int` <= 65535."),
             ("WORKERS", "-1", "'-1' can't be used: Expected `int` >= 1."),
+            ("WORKERS", "all", "'all' can't be used: Expected `int`, got `str`."),
             ("MAX_BLOB_BYTES", "5 GiB", "'5 GiB' can't be used: Expected `int`, got `str`."),
             ("REAP_INTERVAL", "0", "'0' can't be used: Expected `float` > 0.0."),
             ("READERS_GRACE", "-1", "'-1' can't be used: Expected `int` >= 0."),
