@@ -55,6 +55,20 @@ class Threads:
         finally:
             del cancelled, failure  # avoids a reference cycle through the frames of its traceback
 
+    def start(self, function: Callable[[], None], then: Callable[[], None]) -> None:
+        """Run `function` in a thread, and then `then` in the event loop. No cancellation stops them.
+
+        `function` must not raise.
+        """
+        loop = asyncio.get_running_loop()
+
+        def call() -> None:
+            function()
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(then)
+
+        self._dispatch(call)
+
     def __enter__(self) -> Self:
         self._idle = [SimpleQueue() for _ in range(self._count)]
         self._threads = [

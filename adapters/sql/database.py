@@ -16,7 +16,7 @@ Args = TypeVarTuple("Args")
 
 
 class Run(Protocol):
-    """Runs `function(connection, *args)` off the event loop. Raises BlobError for errors of the database."""
+    """Runs `function(connection, *args)`. Raises BlobError for errors of the database."""
 
     async def __call__(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T: ...
 
@@ -57,8 +57,12 @@ class Database(Protocol):
         return await self.read(first_row, statement, values)
 
     @abstractmethod
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Open a transaction, which is rolled back on exit unless it was committed."""
+    def transaction(self, *, quick: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction, which is rolled back on exit unless it was committed.
+
+        The functions of a `quick` one read and write few rows, so a database in this process may run them on the event
+        loop.
+        """
 
     @abstractmethod
     async def __aenter__(self) -> object: ...

@@ -105,7 +105,7 @@ class EngineDatabase(Database):
             return await connection.run_sync(function, *args)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["_Transaction"]:
+    async def transaction(self, *, quick: bool = False) -> AsyncIterator["_Transaction"]:
         async with self._connected(self._engine) as connection:
             yield _Transaction(self, connection)
 

@@ -5,8 +5,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar, TypeVarTuple
@@ -16,14 +16,15 @@ from sqlalchemy import Connection, Select, event
 
 from adapters.concurrency.threads import Threads
 from adapters.error_context import ErrorContext
-from adapters.operation_timer import WholeOperationTimer
 from adapters.sql import migrations
 from adapters.sql.database import Database, Transaction
 from adapters.sql.sqlite_file import SqliteFile
 from adapters.sql.sqlite_rows import SqliteRows
+from adapters.sql.sqlite_unit import Unit
+from adapters.sql.sqlite_writer import Writer, error_code, roll_back
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
-from domain.errors import BlobError, CommitUnknown, Kind, TimedOut, Unavailable, error_class
+from domain.errors import BlobError, Kind, Unavailable, error_class
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -70,7 +71,8 @@ def free_bytes(path: Path) -> int:
 class SqliteDatabase(Database):
     """A file that any number of processes of one machine may use at once.
 
-    There is one connection for transactions. Waiting for it is reported as the operation `connect`.
+    There is one connection for transactions, which share their commits. Waiting for it is reported as the operation
+    `connect`.
 
     Raises UNAVAILABLE while the file at the path is missing or replaced: commits to an unlinked file would be lost. It
     works again once the same file is back; another file requires a restart. Only its owner can read the file.
@@ -96,11 +98,18 @@ class SqliteDatabase(Database):
         self._rows: SqliteRows | None = None
 
     async def __aenter__(self) -> Self:
-        self._writer_lock = asyncio.Lock()
         self._read_threads.__enter__()
         self._write_thread.__enter__()
         try:
             await self._write_thread.run(self.translate_errors, self._prepare)
+            self._writer = Writer(
+                self._connection,
+                self._write_thread,
+                self._config.timeout,
+                self.file.verify,
+                self.translate_errors,
+                self._observer,
+            )
         except BaseException:
             await self.__aexit__()
             raise
@@ -122,50 +131,31 @@ class SqliteDatabase(Database):
         except sqlite3.Error:
             return await super().first(statement, values)  # waits for what is busy, and explains what is broken
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["_Transaction"]:
-        with WholeOperationTimer(self._observer, "sqlite", "connect"):
-            await self._acquire_writer()
-        self._observer.connections("sqlite", +1)
-        transaction = _Transaction(self, self._writer, self._write_thread)
-        try:
-            yield transaction
-        finally:
-            try:
-                await transaction.end()
-            finally:
-                self._observer.connections("sqlite", -1)
-                self._writer_lock.release()
-
-    async def _acquire_writer(self) -> None:
-        try:
-            async with asyncio.timeout(self._config.timeout):
-                await self._writer_lock.acquire()
-        except TimeoutError:
-            raise TimedOut("Too many writes wait for the database. Try again later.") from None
+    def transaction(self, *, quick: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        return Unit(self._writer, quick=quick)
 
     def translate_errors(self, function: Callable[[], T]) -> T:
         """Run a function, translate errors of SQLite, and add the context to errors."""
         with CONTEXT:
             try:
                 return function()
-            except sa.exc.DBAPIError as error:
-                kind = KINDS.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)
-                if kind is None:
+            except (sa.exc.DBAPIError, sqlite3.Error) as error:
+                if (kind := KINDS.get(error_code(error))) is None:
                     raise
-                detail = f"The database {self._config.path} can't be used: {error.orig}. Check the file and its folder."
+                reason = getattr(error, "orig", error)
+                detail = f"The database {self._config.path} can't be used: {reason}. Check the file and its folder."
                 raise error_class(kind)(detail) from error
 
     def _prepare(self) -> None:
         self.file.check()
-        self._writer = self._connect()
+        self._connection = self._connect()
         self.file.record_identity()
         match self._config.opening:
             case Opening.MIGRATE:
                 self.file.make_private()
                 self._upgrade()
             case Opening.REQUIRE:
-                migrations.require(self._writer)
+                migrations.require(self._connection)
         self._rows = SqliteRows(self._open())
 
     def _upgrade(self) -> None:
@@ -173,12 +163,12 @@ class SqliteDatabase(Database):
             detail = f"The file system of {self._path.parent} can't hold SQLite's write-ahead log. Use a local disk."
             raise Unavailable(detail)
         # The lock also lets only one process migrate the tables.
-        self._writer.exec_driver_sql("BEGIN IMMEDIATE")
+        self._connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
-            migrations.upgrade(self._writer)
-            self._writer.exec_driver_sql("COMMIT")
+            migrations.upgrade(self._connection)
+            self._connection.exec_driver_sql("COMMIT")
         except BaseException:
-            _roll_back(self._writer)
+            roll_back(self._connection)
             raise
 
     def _switch_to_wal(self) -> object:
@@ -189,12 +179,9 @@ class SqliteDatabase(Database):
         deadline = time.monotonic() + self._config.timeout
         while True:
             try:
-                return self._writer.exec_driver_sql("PRAGMA journal_mode = WAL").scalar()
+                return self._connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar()
             except sa.exc.OperationalError as error:
-                if (
-                    getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY
-                    or time.monotonic() > deadline
-                ):
+                if error_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
 
@@ -241,58 +228,7 @@ class SqliteDatabase(Database):
         Otherwise SQLite would apply the log to the new file at the path.
         """
         with suppress(sa.exc.DBAPIError):
-            self._writer.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-class _Transaction(Transaction):
-    """A transaction. BEGIN IMMEDIATE runs together with the first function, which saves a call in the thread."""
-
-    def __init__(self, database: SqliteDatabase, connection: Connection, thread: Threads) -> None:
-        self._database = database
-        self._connection = connection
-        self._thread = thread
-        self._open = False
-        self._committing = False
-
-    async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        def step() -> T:
-            if not self._open:
-                self._database.file.verify()
-                _roll_back(self._connection)  # an earlier transaction may have failed to
-                self._open = True  # even if BEGIN fails
-                self._connection.exec_driver_sql("BEGIN IMMEDIATE")
-            return function(self._connection, *args)
-
-        return await self._thread.run(self._database.translate_errors, step)
-
-    async def commit(self) -> None:
-        with CONTEXT:
-            try:
-                await self._thread.run(self._database.translate_errors, self._commit)
-            except Unavailable as error:
-                if not self._committing:
-                    raise
-                # The file was replaced, or the log may hold the commit although its sync failed.
-                raise CommitUnknown(error.detail) from error
-
-    async def end(self) -> None:
-        if self._open:
-            with suppress(BlobError):  # the next transaction rolls back before it begins
-                await self._thread.run(self._database.translate_errors, lambda: _roll_back(self._connection))
-
-    def _commit(self) -> None:
-        self._database.file.verify()
-        if self._open:
-            self._committing = True
-            self._connection.exec_driver_sql("COMMIT")
-            self._open = False
-            self._database.file.verify()
-
-
-def _roll_back(connection: Connection) -> None:
-    driver: Any = connection.connection.dbapi_connection
-    if driver.in_transaction:  # some errors roll back automatically
-        connection.exec_driver_sql("ROLLBACK")
+            self._connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _set_up(connection: sqlite3.Connection, _: Any) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -41,6 +42,12 @@ def _keep_context_in_threads() -> None:
         return await run(threads, copy_context().run, function, *args)
 
     setattr(Threads, name, run_in_context)
+    start, name = Threads.start, "start"
+
+    def start_in_context(threads: Threads, function: Callable[[], None], then: Callable[[], None]) -> None:
+        start(threads, partial(copy_context().run, function), then)
+
+    setattr(Threads, name, start_in_context)
 
 
 class _Os:

@@ -1,6 +1,7 @@
 """Faults in the protocol, planted on purpose in a worker: each must be found by the suite."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 from dependency_injector import providers
 
+from adapters.sql.sqlite_writer import Writer
 from adapters.storage.filesystem import files
 from application.blobs.store import NewBlob, StoreBlob, StoredBlob
 from application.ownership.ownership import Ownership, Standing
@@ -94,6 +96,24 @@ def an_answer_before_the_commit(_: Container) -> None:
         return StoredBlob(draft.published(datetime.now(UTC)), replaced=False)
 
     _set(StoreBlob, "_publish", answer_first)
+
+
+@plant
+def acknowledgements_before_the_flush(_: Container) -> None:
+    advance, commit = Writer._advance, Writer._commit
+
+    def acknowledge_first(writer: Writer) -> None:
+        group = writer._group
+        advance(writer)
+        if group.size and writer._is_taken:
+            group.end(None)
+
+    def commit_later(writer: Writer) -> None:
+        time.sleep(LATER)
+        commit(writer)
+
+    _set(Writer, "_advance", acknowledge_first)
+    _set(Writer, "_commit", commit_later)
 
 
 @plant

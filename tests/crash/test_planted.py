@@ -12,6 +12,7 @@ Run = Callable[[Scenarios], Awaitable[list[str]]]
 CREATE, REPLACE = Operation("create"), Operation("replace")
 WRITING, WRITTEN = Point("store.put:before", 1), Point("store.put:after", 1)
 PUBLISHING, PUBLISHED = Point("commit:before", 3), Point("commit:after", 3)
+FLUSHING = Point("sql.COMMIT:before", 3)
 
 # What finds each of them, and how it is told.
 FOUND_BY: dict[str, tuple[Run, str]] = {
@@ -21,6 +22,7 @@ FOUND_BY: dict[str, tuple[Run, str]] = {
     "leases_that_are_not_renewed": (lambda on: on.flow(), "refused"),
     "folders_that_are_not_synced": (lambda on: on.sync(), "not synced"),
     "an_answer_before_the_commit": (lambda on: on.die(CREATE, PUBLISHING), "lost"),
+    "acknowledgements_before_the_flush": (lambda on: on.die(CREATE, FLUSHING), "lost"),
     "epochs_that_are_not_deleted": (lambda on: on.go_well(Operation("advance")), "left"),
     "cleaning_up_by_the_blobs_id": (lambda on: on.fail(REPLACE, WRITTEN), "lost"),
     "objects_deleted_whatever_became_of_the_commit": (lambda on: on.fail(CREATE, PUBLISHED), "torn"),

@@ -135,8 +135,8 @@ class RollsBack(SqliteDatabase):
     times = 0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
-        async with super().transaction() as transaction:
+    async def transaction(self, *, quick: bool = False) -> AsyncIterator[Any]:
+        async with super().transaction(quick=quick) as transaction:
             if self.times:
                 self.times -= 1
                 transaction.commit = self._refuse  # type: ignore[method-assign]  # for this one only

@@ -45,7 +45,7 @@ class SqlMetadata(UnitOfWorkFactory):
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        async with self._database.transaction() as transaction:
+        async with self._database.transaction(quick=True) as transaction:
             yield SqlUnitOfWork(transaction)
 
     async def backlog(self) -> Sequence[Backlog]:

@@ -1,0 +1,373 @@
+"""The contract of SQLite's group commit: concurrent units of work share a COMMIT, and its outcome."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from adapters.metadata.sql.unit_of_work import SqlMetadata
+from adapters.sql import sqlite_writer
+from adapters.sql.sqlite import SqliteDatabase
+from adapters.sql.sqlite_writer import Writer
+from application.ports.metadata import UnitOfWork
+from application.repeat import repeated
+from domain.blob import Blob, BlobId
+from domain.errors import CommitUnknown, Kind, RolledBack
+from domain.precondition import ANY, CREATE_ONLY
+from tests.contracts.blob_store import refused
+from tests.contracts.metadata import LEFT, Leave, blob
+
+PATIENCE = 30  # seconds, after which a test fails instead of hanging
+TURNS = 20  # of the event loop: more than any step takes
+
+
+class Commits:
+    """The COMMITs of all databases. While they are held, each waits before it begins."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.at_each: Callable[[], object] = lambda: None
+        self._loop = asyncio.get_running_loop()
+        self._begun = asyncio.Event()
+        self._is_held = False
+        self._permits = threading.Semaphore(0)
+
+    async def until(self, count: int) -> None:
+        """Wait until so many have begun."""
+        while self.count < count:
+            self._begun.clear()
+            await in_time(asyncio.create_task(self._wait()))
+
+    def hold(self) -> None:
+        self._is_held = True
+
+    def release_one(self) -> None:
+        self._permits.release()
+
+    def release(self) -> None:
+        self._is_held = False
+        self._permits.release()
+
+    async def _wait(self) -> None:
+        await self._begun.wait()
+
+    def _at(self, _: Connection, __: object, statement: str, *___: object) -> None:
+        if statement == "COMMIT":
+            self._loop.call_soon_threadsafe(self._count)
+            if self._is_held:
+                assert self._permits.acquire(timeout=PATIENCE)
+            self.at_each()
+
+    def _count(self) -> None:
+        self.count += 1
+        self._begun.set()
+
+    @contextmanager
+    def observed(self) -> Iterator["Commits"]:
+        sa.event.listen(sa.Engine, "before_cursor_execute", self._at)
+        try:
+            yield self
+        finally:
+            self.release()
+            sa.event.remove(sa.Engine, "before_cursor_execute", self._at)
+
+
+Step = Callable[[UnitOfWork], Awaitable[object]]
+
+
+async def in_time(*tasks: "asyncio.Task[None]") -> None:
+    """Wait for tasks. Fail where they would hang."""
+    _, pending = await asyncio.wait(tasks, timeout=PATIENCE)
+    assert not pending, "it hangs"
+
+
+async def let_run() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def putting(version: Blob) -> Step:
+    return lambda work: work.blobs.put(version, CREATE_ONLY)
+
+
+class GroupCommitContract:
+    """The promises of the group commit. A subclass has a fixture `database`, open and empty."""
+
+    @asynccontextmanager
+    async def observed(self, database: SqliteDatabase) -> AsyncIterator[Commits]:
+        self.metadata = SqlMetadata(database)
+        with Commits().observed() as commits:
+            yield commits
+
+    async def commit(self, *steps: Step) -> None:
+        async with self.metadata() as work:
+            for step in steps:
+                await step(work)
+            await work.commit()
+
+    @asynccontextmanager
+    async def next_group(self, commits: Commits) -> AsyncIterator[None]:
+        """Let the units that begin inside form one group, whose COMMIT is held."""
+        before = commits.count
+        commits.hold()
+        first = asyncio.create_task(self.commit(putting(blob("first"))))
+        await commits.until(before + 1)
+        yield
+        await let_run()
+        commits.release_one()
+        await in_time(first)
+        await commits.until(before + 2)
+
+    async def found(self, *ids: str) -> list[str]:
+        """Return those of the ids that another connection finds."""
+        return [blob_id for blob_id in ids if await self.metadata.blobs.find(BlobId(blob_id))]
+
+    async def test_units_that_wait_share_one_commit(self, database: SqliteDatabase) -> None:
+        ids = [f"{number}" for number in range(30)]
+        async with self.observed(database) as commits:
+            async with self.next_group(commits):
+                units = [asyncio.create_task(self.commit(putting(blob(blob_id)))) for blob_id in ids]
+            commits.release()
+            await asyncio.gather(*units)
+            assert commits.count == 2
+            assert await self.found(*ids) == ids
+
+    async def test_nothing_is_acknowledged_before_its_commit(self, database: SqliteDatabase) -> None:
+        async with self.observed(database) as commits:
+            async with self.next_group(commits):
+                units = [asyncio.create_task(self.commit(putting(blob(blob_id)))) for blob_id in "abc"]
+            await let_run()
+            assert not any(unit.done() for unit in units)
+            assert await self.found(*"abc") == []
+            commits.release()
+            await asyncio.gather(*units)
+            assert await self.found(*"abc") == [*"abc"]
+
+    @pytest.mark.parametrize("leave", LEFT)
+    async def test_a_unit_that_is_not_committed_leaves_no_trace_in_its_group(
+        self, database: SqliteDatabase, leave: Leave
+    ) -> None:
+        async def not_committed() -> None:
+            async with self.metadata() as work:
+                await work.blobs.put(blob("lost"), ANY)
+                await work.blobs.put(blob("a", size=2), ANY)
+                await leave(work)
+
+        async with self.observed(database) as commits:
+            await self.commit(putting(blob("old")))
+            async with self.next_group(commits):
+                units = [
+                    asyncio.create_task(unit)
+                    for unit in (
+                        self.commit(putting(blob("a", size=1))),
+                        not_committed(),
+                        self.commit(putting(blob("b"))),
+                    )
+                ]
+            commits.release()
+            await asyncio.wait(units)
+            assert [units[0].exception(), units[2].exception()] == [None, None]
+            assert commits.count == 3
+            assert await self.found("a", "lost", "b") == ["a", "b"]
+            assert (await self.metadata.blobs.get(BlobId("a"))).size == 1
+
+    async def test_a_commit_that_fails_fails_each_unit(self, database: SqliteDatabase) -> None:
+        async with self.observed(database) as commits:
+            await self.refuse_at_commit()
+            async with self.next_group(commits):
+                ids = ["a", "refused", "c"]
+                units = [asyncio.create_task(self.commit(putting(blob(blob_id)))) for blob_id in ids]
+            commits.release()
+            ended = await asyncio.gather(*units, return_exceptions=True)
+            assert [type(outcome) for outcome in ended] == [sa.exc.IntegrityError] * 3
+            assert await self.found(*ids) == []
+            await self.commit(putting(blob("a")))
+
+    async def refuse_at_commit(self) -> None:
+        """Let each COMMIT fail that would add a blob "refused", by a constraint that is checked only then."""
+
+        def create(connection: Connection) -> None:
+            for statement in (
+                "CREATE TABLE checked (id TEXT REFERENCES absent (id) DEFERRABLE INITIALLY DEFERRED)",
+                "CREATE TABLE absent (id TEXT PRIMARY KEY)",
+                "CREATE TRIGGER refuse AFTER INSERT ON blobs WHEN new.id = 'refused'"
+                " BEGIN INSERT INTO checked VALUES (new.id); END",
+            ):
+                connection.exec_driver_sql(statement)
+
+        await self.change(create)
+
+    async def change(self, function: Callable[[Connection], None]) -> None:
+        database = self.metadata._database
+        async with database.transaction() as transaction:
+            await transaction.run(function)
+            await transaction.commit()
+
+    async def test_a_commit_of_unknown_outcome_is_unknown_to_each_unit(self, database: SqliteDatabase) -> None:
+        async with self.observed(database) as commits:
+            async with self.next_group(commits):
+                units = [asyncio.create_task(self.commit(putting(blob(blob_id)))) for blob_id in "abc"]
+            path = database._path
+            commits.at_each = lambda: path.rename(path.with_name("moved.db"))
+            commits.release()
+            ended = await asyncio.gather(*units, return_exceptions=True)
+            path.with_name("moved.db").rename(path)
+            assert [type(outcome) for outcome in ended] == [CommitUnknown] * 3
+            assert len({id(outcome) for outcome in ended}) == 3
+
+    async def test_what_a_refusal_is_based_on_is_durable(self, database: SqliteDatabase) -> None:
+        async with self.observed(database) as commits:
+            async with self.next_group(commits):
+                creator = asyncio.create_task(self.commit(putting(blob("a"))))
+                other = asyncio.create_task(self.commit(putting(blob("a"))))
+            await let_run()
+            assert not other.done()
+            commits.release()
+            await creator
+            with refused(Kind.ALREADY_EXISTS):
+                await other
+
+    async def test_a_refusal_that_is_based_on_a_failed_commit_is_rolled_back(self, database: SqliteDatabase) -> None:
+        async with self.observed(database) as commits:
+            await self.refuse_at_commit()
+            async with self.next_group(commits):
+                units = [asyncio.create_task(self.commit(putting(blob(blob_id)))) for blob_id in ("a", "refused")]
+                once = asyncio.create_task(self.commit(putting(blob("a"))))
+                again = asyncio.create_task(repeated(lambda: self.commit(putting(blob("a", size=2)))))
+            commits.release()
+            await asyncio.wait(units)
+            with refused(Kind.ROLLED_BACK):
+                await once
+            await again
+            assert (await self.metadata.blobs.get(BlobId("a"))).size == 2
+
+    async def test_a_unit_that_pauses_does_not_hold_up_its_group(self, database: SqliteDatabase) -> None:
+        resume = asyncio.Event()
+
+        async def pause() -> None:
+            async with self.metadata() as work:
+                await work.blobs.put(blob("paused"), ANY)
+                await resume.wait()
+                await work.blobs.put(blob("later"), ANY)
+                await work.commit()
+
+        async with self.observed(database) as commits:
+            commits.hold()
+            first = asyncio.create_task(self.commit(putting(blob("first"))))
+            await commits.until(1)
+            committed = asyncio.create_task(self.commit(putting(blob("a"))))
+            paused = asyncio.create_task(pause())
+            await let_run()
+            commits.release()
+            await in_time(first, committed)
+            resume.set()
+            with refused(Kind.ROLLED_BACK):
+                await paused
+            assert await self.found("a", "paused", "later") == ["a"]
+
+    async def test_a_unit_for_which_no_commit_waits_may_pause(self, database: SqliteDatabase) -> None:
+        async with self.observed(database):
+            async with self.metadata() as work:
+                await work.blobs.put(blob("paused"), ANY)
+                other = asyncio.create_task(self.commit(putting(blob("a"))))
+                await asyncio.wait({other}, timeout=0.3)  # longer than a unit may hold up its group
+                await work.commit()
+            await other
+            assert await self.found("a", "paused") == ["a", "paused"]
+
+    async def test_an_error_that_rolls_back_the_transaction_fails_the_group(self, database: SqliteDatabase) -> None:
+        def refuse(connection: Connection) -> None:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER refuse BEFORE INSERT ON blobs WHEN new.id = 'bad'"
+                " BEGIN SELECT RAISE(ROLLBACK, 'refused'); END"
+            )
+
+        async with self.observed(database) as commits:
+            await self.change(refuse)
+            async with self.next_group(commits):
+                once = asyncio.create_task(self.commit(putting(blob("a"))))
+                again = asyncio.create_task(repeated(lambda: self.commit(putting(blob("b")))))
+                bad = asyncio.create_task(self.commit(putting(blob("bad"))))
+                after = asyncio.create_task(self.commit(putting(blob("c"))))
+            commits.release()
+            ended = await asyncio.gather(once, again, bad, after, return_exceptions=True)
+            assert [type(outcome) for outcome in ended] == [RolledBack, type(None), sa.exc.IntegrityError, type(None)]
+            assert await self.found("a", "b", "bad", "c") == ["b", "c"]
+
+    async def test_a_cancellation_does_not_interrupt_a_shared_commit(self, database: SqliteDatabase) -> None:
+        async with self.observed(database) as commits:
+            async with self.next_group(commits):
+                units = [asyncio.create_task(self.commit(putting(blob(blob_id)))) for blob_id in "abc"]
+            for _ in range(3):
+                units[1].cancel()
+                await let_run()
+            assert not any(unit.done() for unit in units)
+            commits.release()
+            await asyncio.wait(units)
+            assert [unit.cancelled() for unit in units] == [False, True, False]
+            assert await self.found(*"abc") == [*"abc"]
+
+    async def test_a_unit_that_is_cancelled_in_the_queue_holds_up_nobody(self, database: SqliteDatabase) -> None:
+        async with self.observed(database) as commits:
+            for place in range(3):
+                async with self.next_group(commits):
+                    names = [f"{place}{number}" for number in range(3)]
+                    units = [asyncio.create_task(self.commit(putting(blob(name)))) for name in names]
+                    await let_run()
+                    units[place].cancel()
+                commits.release()
+                await in_time(*units)
+                await self.commit(lambda work: work.blobs.remove(BlobId("first"), ANY))
+                assert [unit.cancelled() for unit in units] == [number == place for number in range(3)]
+                del names[place]
+                assert await self.found(*names) == names
+
+    async def test_a_unit_that_is_cancelled_on_its_turn_holds_up_nobody(self, database: SqliteDatabase) -> None:
+        units: list[asyncio.Task[None]] = []
+
+        async def cancel_the_next(_: UnitOfWork) -> None:
+            units[1].cancel()  # it was woken, and has not run yet
+
+        async with self.observed(database) as commits:
+            async with self.next_group(commits):
+                steps = [putting(blob("a")), cancel_the_next], [putting(blob("b"))]
+                units += [asyncio.create_task(self.commit(*each)) for each in steps]
+            commits.release()
+            await in_time(*units)
+            assert [unit.cancelled() for unit in units] == [False, True]
+            assert await self.found("a", "b") == ["a"]
+
+    async def test_the_lock_of_another_process_is_not_waited_for_on_the_loop(self, database: SqliteDatabase) -> None:
+        async with self.observed(database):
+            with closing(sqlite3.connect(database._path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                unit = asyncio.create_task(self.commit(putting(blob("a"))))
+                await let_run()
+                other.execute("COMMIT")  # which a loop that waits never comes to
+            await unit
+            assert await self.found("a") == ["a"]
+
+    async def test_statements_that_wait_for_the_disk_run_in_the_thread(
+        self, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def thread(_: Connection) -> str:
+            return threading.current_thread().name
+
+        async def threads() -> list[str]:
+            async with database.transaction(quick=True) as transaction:
+                return [await transaction.run(thread) for _ in range(2)]
+
+        loop = threading.current_thread().name
+        assert await threads() == [loop, loop]
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite_writer, "SLOW", 0)
+            patch.setattr(Writer, "_has_read_disk", lambda _: True)
+            await threads()
+        assert await threads() == ["sqlite-write-0"] * 2
+        async with database.transaction() as transaction:
+            assert await transaction.run(thread) == "sqlite-write-0"
