@@ -10,6 +10,7 @@ import pytest
 
 from adapters.storage.chunking import rechunk
 from adapters.storage.filesystem.files import FileWriter
+from adapters.storage.filesystem.folders import Folders
 from adapters.storage.memory import MemoryBlobStore
 from application.uploads.intake import Intake
 from domain.blob import ObjectKey
@@ -40,7 +41,7 @@ async def a_long_json_body(_: Path) -> object:
 
 async def a_file(folder: Path) -> object:
     path = folder / ObjectKey.random().value
-    writer = FileWriter(str(path), lambda _: None, lambda: None)
+    writer = FileWriter(str(path), Folders(str(folder), lambda: None))
     async for chunk in chunks():
         writer.gather(chunk)
     writer.finish()

@@ -1,12 +1,16 @@
 """Blocking file operations, to run in threads: write, read, make durable."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.storage.filesystem.write_back import start_write_back
 from domain.blob import ByteRange
+
+if TYPE_CHECKING:
+    from adapters.storage.filesystem.folders import Folders
 
 # Bytes that one call in a thread reads or writes, except for a last chunk: close to a MiB, and a multiple of three, so
 # that base64 text is sent without a copy.
@@ -18,22 +22,19 @@ WRITE_BACK_EVERY = 8 * 1024**2
 # Bytes between two syncs, so that the last one is short. On a disk that writes 1 MB/s, one sync of 5 GiB would take
 # more than an hour without a response. On a fast disk the cost is not measurable.
 SYNC_EVERY = 64 * 1024**2
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 Batch = Sequence[bytes | bytearray]
 
 
 class FileWriter:
-    """A writer for a new file. After any error, call `undo`.
+    """A writer for a new file in one of the `folders`. After any error, call `undo`."""
 
-    `make_folder` creates its folder durably. `verify` raises if the file is not in the storage's folder after all.
-    """
-
-    def __init__(self, path: str, make_folder: Callable[[str], None], verify: Callable[[], None]) -> None:
+    def __init__(self, path: str, folders: "Folders") -> None:
         self.size = 0
         self._path = path
         self._folder = os.path.dirname(path)
-        self._make_folder = make_folder
-        self._verify = verify
+        self._folders = folders
         self._file: int | None = None
         self._created = False
         self._batch: list[bytes | bytearray] = []
@@ -63,8 +64,12 @@ class FileWriter:
         Concurrent calls are not allowed, except of `gather` and `take_batch`.
         """
         if self._file is None:
-            self._make_folder(self._folder)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._folders.make(self._folder)
+            try:
+                self._file = os.open(self._path, CREATE, 0o600)
+            except FileNotFoundError:  # the folder was removed
+                self._folders.make(self._folder, again=True)
+                self._file = os.open(self._path, CREATE, 0o600)
             self._created = True
         for chunk in batch:
             rest = memoryview(chunk)
@@ -88,8 +93,8 @@ class FileWriter:
         # Never repeat an fsync that failed: the kernel may have dropped the pages (LWN 752063).
         os.fsync(self._file)
         self._close()
-        fsync_folder(self._folder)
-        self._verify()
+        self._folders.sync(self._folder)
+        self._folders.verify()
 
     def undo(self) -> None:
         """Remove the file, if this writer has created it."""
@@ -144,10 +149,16 @@ class FileReader:
             os.close(file)
 
 
-def unlink_durably(path: str) -> None:
-    """Remove a file durably."""
-    os.unlink(path)
-    fsync_folder(os.path.dirname(path))
+def make_folder(folder: str) -> None:
+    """Create a folder unless it exists, but not durably."""
+    with suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+
+
+def remove_empty_folder(folder: str) -> None:
+    """Remove a folder unless something is in it."""
+    with suppress(OSError):
+        os.rmdir(folder)
 
 
 def fsync_folder(folder: str | Path) -> None:

@@ -20,7 +20,8 @@ from adapters.concurrency.shield import run_to_completion
 from adapters.concurrency.threads import Threads
 from adapters.storage.filesystem.cached import CachedFiles
 from adapters.storage.filesystem.config import FilesystemConfig
-from adapters.storage.filesystem.files import CHUNK, FileReader, FileWriter, fsync_folder, unlink_durably
+from adapters.storage.filesystem.files import CHUNK, FileReader, FileWriter, fsync_folder
+from adapters.storage.filesystem.folders import Folders
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import Kind, NotFound, Reason, Unavailable, error_class
@@ -44,7 +45,7 @@ class FilesystemBlobStore(BlobStore):
         self._prefix = os.path.join(config.base_path, "")
         self._threads = Threads("fs", config.threads)
         self._identity: tuple[int, int] | None = None
-        self._durable_shards: set[str] = set()
+        self._folders = Folders(str(config.base_path), self._require_same_folder)
         self.cached = CachedFiles()
 
     async def __aenter__(self) -> Self:
@@ -60,7 +61,7 @@ class FilesystemBlobStore(BlobStore):
         await self.run("check", self._prepare)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        writer = FileWriter(self.path(key), self._make_shard, self._require_same_folder)
+        writer = FileWriter(self.path(key), self._folders)
         writing: asyncio.Task[None] | None = None  # of one batch, while the next one is gathered
         try:
             async for chunk in chunks:
@@ -90,7 +91,7 @@ class FilesystemBlobStore(BlobStore):
 
     async def delete(self, key: ObjectKey) -> None:
         with suppress(NotFound):
-            await self.run("delete", unlink_durably, self.path(key))
+            await self.run("delete", self._unlink, self.path(key))
 
     async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         start = "" if after is None else after.value
@@ -148,21 +149,13 @@ class FilesystemBlobStore(BlobStore):
         with tempfile.TemporaryFile(dir=self.base) as probe:
             probe.write(b"test")
             os.fsync(probe.fileno())
-        self._identity = _identity(self.base)
+        if (identity := _identity(self.base)) != self._identity:
+            self._folders.sync_existing({self._prefix + name for name in _names(self.base, SHARD)})
+            self._identity = identity
 
-    def _make_shard(self, shard: str) -> None:
-        """Create the folder `shard` durably, once per process: another process may not have synced it yet."""
-        self._require_same_folder()
-        if shard not in self._durable_shards or not os.path.isdir(shard):
-            with suppress(FileExistsError):
-                os.mkdir(shard, 0o700)
-            try:
-                fsync_folder(self.base)
-            except OSError:
-                with suppress(OSError):  # fails if it holds objects, and is not new
-                    os.rmdir(shard)  # else the next fsync could succeed although this one has lost the folder
-                raise
-            self._durable_shards.add(shard)
+    def _unlink(self, path: str) -> None:
+        os.unlink(path)
+        self._folders.sync(os.path.dirname(path))
 
 
 class _Read(AsyncIterator[bytes]):

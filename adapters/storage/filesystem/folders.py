@@ -1,0 +1,76 @@
+"""The folders of the objects: created durably, and synced once for all writers that wait for it."""
+
+import threading
+from collections.abc import Callable, Set
+
+from adapters.storage.filesystem import files
+
+
+class Folders:
+    """The folders in `base`, for writers in any thread. `verify` raises unless `base` is still the storage's folder."""
+
+    def __init__(self, base: str, verify: Callable[[], None]) -> None:
+        self._base = base
+        self.verify = verify
+        self._durable: set[str] = set()
+        self._syncs: dict[str, SharedSync] = {}
+
+    def sync_existing(self, folders: Set[str]) -> None:
+        """Make folders durable that other processes may have created. Forget all others."""
+        files.fsync_folder(self._base)
+        self._durable = {*folders}
+
+    def make(self, folder: str, *, again: bool = False) -> None:
+        """Create a folder durably, once per process: another process may not have synced it yet.
+
+        Call it `again` if the folder is missing all the same.
+        """
+        if folder in self._durable and not again:
+            return
+        self.verify()
+        files.make_folder(folder)
+        try:
+            self.sync(self._base)
+        except OSError:
+            # If it is new, the next fsync could succeed although this one has lost the folder.
+            files.remove_empty_folder(folder)
+            raise
+        self._durable.add(folder)
+
+    def sync(self, folder: str) -> None:
+        """Make the entries durable that a folder has now."""
+        self._syncs.setdefault(folder, SharedSync(folder)).sync()
+
+
+class SharedSync:
+    """The syncs of one folder. One that began after an entry was created makes that entry durable too.
+
+    Never repeat a sync that failed: the kernel may have dropped the pages (LWN 752063). So a failure is raised for each
+    entry that existed before its end, even if a later sync succeeds.
+    """
+
+    __slots__ = ("_begun", "_error", "_failed", "_folder", "_turn")
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._turn = threading.Lock()
+        self._begun = 0
+        self._failed = 0
+        self._error = OSError()
+
+    def sync(self) -> None:
+        begun, failed = self._begun, self._failed
+        with self._turn:
+            if self._failed != failed:
+                raise OSError(*self._error.args)
+            if self._begun == begun:  # no sync has begun since
+                self._run()
+
+    def _run(self) -> None:
+        self._begun += 1
+        try:
+            files.fsync_folder(self._folder)
+        except OSError as error:
+            self._failed += 1
+            self._error = error
+            raise

@@ -1,0 +1,196 @@
+"""Folders that several writers sync at the same time, and syncs that are broken on purpose."""
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from adapters.storage.filesystem import files, folders
+from adapters.storage.filesystem.folders import Folders, SharedSync
+
+PATIENCE = 30  # seconds, after which a test fails instead of hanging
+WRITERS = 5
+
+
+class Disk:
+    """The fsyncs of folders, each of which waits until it is released; and the lock that the others wait for."""
+
+    def __init__(self) -> None:
+        self.synced: list[str] = []
+        self._began = threading.Semaphore(0)
+        self._released = threading.Semaphore(0)
+        self._failing = 0
+        self._fsync = files.fsync_folder
+
+    def fsync_folder(self, folder: str) -> None:
+        self.synced.append(folder)
+        self._began.release()
+        assert self._released.acquire(timeout=PATIENCE)
+        if self._failing:
+            self._failing -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._fsync(folder)
+
+    def wait_until_one_began(self) -> None:
+        assert self._began.acquire(timeout=PATIENCE)
+
+    def release(self, *, failing: bool = False) -> None:
+        self._failing += failing
+        self._released.release()
+
+
+class Turn:
+    """A lock that counts who comes to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._came = threading.Semaphore(0)
+
+    def __enter__(self) -> None:
+        self._came.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    def wait_until(self, came: int) -> None:
+        for _ in range(came):
+            assert self._came.acquire(timeout=PATIENCE)
+
+
+class Writers:
+    """Threads that sync one folder. The first sync has begun, and is held."""
+
+    def __init__(self, folder: Path, disk: Disk, pool: ThreadPoolExecutor) -> None:
+        self.disk = disk
+        self._path = str(folder)
+        self._folders = Folders(str(folder.parent), lambda: None)
+        self._turn = Turn()
+        shared = self._folders._syncs[self._path] = folders.SharedSync(self._path)
+        shared._turn = self._turn  # type: ignore[assignment]  # it is used like one
+        self._pool = pool
+        [self.first] = self.wait(1)
+        disk.wait_until_one_began()
+
+    def start(self) -> "Future[None]":
+        return self._pool.submit(self._folders.sync, self._path)
+
+    def wait(self, count: int) -> "list[Future[None]]":
+        """Start writers, and return once they wait."""
+        waiting = [self.start() for _ in range(count)]
+        self._turn.wait_until(count)
+        return waiting
+
+
+def outcome(writer: "Future[None]") -> int | None:
+    """Return the errno of its error, or None."""
+    try:
+        error = writer.exception(PATIENCE)
+    except TimeoutError:
+        raise AssertionError("it hangs") from None
+    assert error is None or isinstance(error, OSError)
+    return error.errno if error else None
+
+
+Case = Callable[[Writers], None]
+
+
+def writers_that_wait_share_a_sync(writers: Writers) -> None:
+    waiting = writers.wait(WRITERS)
+    for _ in range(2):
+        writers.disk.release()
+    assert [outcome(writer) for writer in (writers.first, *waiting)] == [None] * (WRITERS + 1)
+    assert len(writers.disk.synced) == 2
+
+
+def a_sync_that_began_before_the_entry_was_created_is_not_enough(writers: Writers) -> None:
+    [late] = writers.wait(1)
+    writers.disk.release()
+    assert outcome(writers.first) is None
+    writers.disk.wait_until_one_began()
+    assert not late.done()
+    writers.disk.release()
+    assert outcome(late) is None
+
+
+def a_sync_that_fails_fails_each_writer_that_waits(writers: Writers) -> None:
+    """It is not repeated: that could succeed although the entries are lost (LWN 752063)."""
+    waiting = writers.wait(WRITERS)
+    writers.disk.release(failing=True)
+    assert [outcome(writer) for writer in (writers.first, *waiting)] == [errno.EIO] * (WRITERS + 1)
+    assert len(writers.disk.synced) == 1
+    [later] = writers.wait(1)
+    writers.disk.release()
+    assert outcome(later) is None
+
+
+class SyncsForEach(SharedSync):
+    """As before."""
+
+    def sync(self) -> None:
+        with self._turn:
+            self._run()
+
+
+class JoinsTheRunningSync(SharedSync):
+    """The sync that a writer finds running began before its entry was created, and may not have seen it."""
+
+    def sync(self) -> None:
+        is_running = self._turn.locked()
+        with self._turn:
+            if not is_running:
+                self._run()
+
+
+class RepeatsAFailedSync(SharedSync):
+    """A writer that waits for a sync that fails makes another one."""
+
+    def sync(self) -> None:
+        begun = self._begun
+        with self._turn:
+            if self._begun == begun:
+                self._run()
+
+
+CAUGHT_BY: dict[type[SharedSync], Case] = {
+    SyncsForEach: writers_that_wait_share_a_sync,
+    JoinsTheRunningSync: a_sync_that_began_before_the_entry_was_created_is_not_enough,
+    RepeatsAFailedSync: a_sync_that_fails_fails_each_writer_that_waits,
+}
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk()
+    monkeypatch.setattr(files, "fsync_folder", disk.fsync_folder)
+    return disk
+
+
+@pytest.fixture
+def pool(disk: Disk) -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(WRITERS + 2) as pool:
+        yield pool
+        for _ in range(WRITERS + 2):  # in case they hang
+            disk.release()
+
+
+@pytest.mark.parametrize("case", CAUGHT_BY.values(), ids=lambda case: case.__name__)
+def test_shared_syncs(case: Case, tmp_path: Path, disk: Disk, pool: ThreadPoolExecutor) -> None:
+    case(Writers(tmp_path, disk, pool))
+
+
+@pytest.mark.parametrize("broken", CAUGHT_BY)
+def test_a_broken_one_is_caught(
+    broken: type[SharedSync], tmp_path: Path, disk: Disk, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "SharedSync", broken)
+    monkeypatch.setitem(globals(), "PATIENCE", 1)
+    with pytest.raises(AssertionError):
+        CAUGHT_BY[broken](Writers(tmp_path, disk, pool))
