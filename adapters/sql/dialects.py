@@ -1,6 +1,7 @@
 """Expressions that differ between dialects."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -21,8 +22,12 @@ def insert_or_ignore(connection: Connection, table: sa.Table, values: Mapping[st
     """
     if connection.dialect.name == "mariadb":
         return _insert_or_lock(connection, table, values)
-    insert = _insert(connection.dialect.name, table).on_conflict_do_nothing(index_elements=[*table.primary_key])
-    return connection.execute(insert, values).rowcount == 1
+    return connection.execute(_insert_unless_exists(connection.dialect.name, table), values).rowcount == 1
+
+
+@cache
+def _insert_unless_exists(dialect: str, table: sa.Table) -> sa.Insert:
+    return _insert(dialect, table).on_conflict_do_nothing(index_elements=[*table.primary_key])
 
 
 def _insert(dialect: str, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":
