@@ -69,6 +69,17 @@ class Threads:
 
         self._dispatch(call)
 
+    def start_if_idle(self, function: Callable[[], None]) -> bool:
+        """Run `function` in a thread if more than a quarter of them are idle. Return whether it runs.
+
+        `function` must not raise. Any thread may call this.
+        """
+        with self._lock:
+            if len(self._idle) <= self._count // 4:
+                return False
+            self._idle.pop().put(function)
+            return True
+
     def __enter__(self) -> Self:
         self._idle = [SimpleQueue() for _ in range(self._count)]
         self._threads = [

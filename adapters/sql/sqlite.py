@@ -1,4 +1,4 @@
-"""SQLite with a write-ahead log: one writer thread, several reader threads, and a sync at each commit."""
+"""SQLite with a write-ahead log: one connection for writes, several reader threads, and a sync at each commit."""
 
 import asyncio
 import os

@@ -259,7 +259,10 @@ class UnitOfWorkFactory(Protocol):
 
     @abstractmethod
     def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        """Open a unit. Entering it and all calls in it raise UNAVAILABLE or TIMEOUT if the database can't be used."""
+        """Open a unit. Entering it and all calls in it raise UNAVAILABLE or TIMEOUT if the database can't be used.
+
+        Leaving it without a commit raises ROLLED_BACK if it has seen changes of another unit that then failed.
+        """
 
 
 KeySource = Callable[[], ObjectKey]

@@ -1,7 +1,9 @@
 """The stores, each under the contract, and what only some of them promise."""
 
+import asyncio
 import errno
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +27,8 @@ from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind
 from tests.contracts.abilities import BackendContract
 from tests.contracts.blob_store import each, keys, pattern, read, refused
+
+POLLS = 500
 
 
 class TestMemory(BackendContract):
@@ -156,6 +160,13 @@ class TestDurability:
     """A crash of the machine can't be had in a test, so the order of the calls that guard against it is asserted."""
 
     @pytest.fixture
+    async def files(self, tmp_path: Path) -> AsyncIterator[FilesystemBlobStore]:
+        """With one thread, the file and its folder are synced one after the other."""
+        async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs", threads=1)) as store:
+            await store.check()
+            yield store
+
+    @pytest.fixture
     def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         """What is done to which path, in order; and it is done."""
         made: list[tuple[str, str]] = []
@@ -216,6 +227,70 @@ class TestDurability:
         calls.clear()
         await files.delete(key)
         assert calls == [("fsync", str(files.base / "abc"))]
+
+
+class TestSyncsAtTheSameTime:
+    """The file and its folder are synced by two threads if one is idle."""
+
+    @pytest.fixture
+    def syncs(self, monkeypatch: pytest.MonkeyPatch, files: FilesystemBlobStore) -> "Syncs":
+        syncs = Syncs()
+        monkeypatch.setattr(os, "fsync", syncs.fsync)
+        return syncs
+
+    async def test_neither_waits_for_the_other(self, files: FilesystemBlobStore, syncs: "Syncs") -> None:
+        syncs.meeting = threading.Barrier(2, timeout=30)
+        await files.put(syncs.key, each([b"x"]))
+
+    @pytest.mark.parametrize("slow", ["file", "folder"])
+    async def test_a_put_waits_for_both(self, files: FilesystemBlobStore, syncs: "Syncs", slow: str) -> None:
+        syncs.held[slow] = threading.Event()
+        putting = asyncio.create_task(files.put(syncs.key, each([b"x"])))
+        for _ in range(POLLS):
+            if syncs.ended and len(syncs.begun) == 2:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.wait({putting}, timeout=0.1)
+        assert not putting.done()
+        syncs.held[slow].set()
+        await putting
+        assert sorted(syncs.ended) == ["file", "folder"]
+
+    @pytest.mark.parametrize("failing", ["file", "folder"])
+    async def test_a_put_fails_if_either_fails(self, files: FilesystemBlobStore, syncs: "Syncs", failing: str) -> None:
+        syncs.failing = failing
+        with refused(Kind.UNAVAILABLE):
+            await files.put(syncs.key, each([b"x"]))
+        assert sorted(syncs.begun) == ["file", "folder"]
+        assert await TestFilesystem().residue(files) == []
+
+
+class Syncs:
+    """The fsyncs of an object in a folder that is durable already, and of the folder."""
+
+    def __init__(self) -> None:
+        self.key = ObjectKey("abc" + "0" * 29)
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.held: dict[str, threading.Event] = {}
+        self.failing = ""
+        self.meeting = threading.Barrier(1)
+        self._fsync = os.fsync
+
+    def fsync(self, descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if not path.name.startswith("abc"):  # the folder of all
+            self._fsync(descriptor)
+            return
+        name = "folder" if path.is_dir() else "file"
+        self.begun.append(name)
+        self.meeting.wait()
+        if name in self.held:
+            assert self.held[name].wait(30)
+        if name == self.failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._fsync(descriptor)
+        self.ended.append(name)
 
 
 class TestFaultsOfTheDisk:

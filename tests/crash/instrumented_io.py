@@ -42,12 +42,15 @@ def _keep_context_in_threads() -> None:
         return await run(threads, copy_context().run, function, *args)
 
     setattr(Threads, name, run_in_context)
-    start, name = Threads.start, "start"
+    for name in ("start", "start_if_idle"):
+        setattr(Threads, name, _in_context(getattr(Threads, name)))
 
-    def start_in_context(threads: Threads, function: Callable[[], None], then: Callable[[], None]) -> None:
-        start(threads, partial(copy_context().run, function), then)
 
-    setattr(Threads, name, start_in_context)
+def _in_context(start: Callable[..., Any]) -> Callable[..., Any]:
+    def start_in_context(threads: Threads, function: Callable[[], None], *args: Any) -> Any:
+        return start(threads, partial(copy_context().run, function), *args)
+
+    return start_in_context
 
 
 class _Os:

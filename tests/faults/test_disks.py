@@ -54,7 +54,8 @@ class Recorded(UnitOfWorkFactory):
 async def drive(tmp_path: Path) -> AsyncIterator[Drive]:
     async with (
         SqlMetadata(SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))) as metadata,
-        FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs")) as files,
+        # With one thread, the file and its folder are synced one after the other.
+        FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs", threads=1)) as files,
     ):
         await files.check()
         yield Drive(metadata, Stores("fs", {"fs": files}), Time())

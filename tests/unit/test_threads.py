@@ -76,3 +76,24 @@ async def test_what_was_left_is_entered_again() -> None:
     for _ in range(2):
         with threads:
             assert await threads.run(lambda: "done") == "done"
+
+
+async def test_a_started_call_ends_with_another_one_in_the_loop(threads: Threads) -> None:
+    ran: list[str] = []
+    ended = asyncio.Event()
+
+    def end() -> None:
+        ran.append(threading.current_thread().name)
+        ended.set()
+
+    threads.start(lambda: ran.append(threading.current_thread().name), end)
+    await ended.wait()
+    assert ran == ["test-1", threading.current_thread().name]
+
+
+def test_a_call_starts_only_if_threads_are_idle() -> None:
+    go_on = threading.Event()
+    with Threads("test", 4) as threads:
+        started = [threads.start_if_idle(go_on.wait) for _ in range(4)]  # type: ignore[arg-type]  # its result is dropped
+        go_on.set()
+    assert started == [True, True, True, False]

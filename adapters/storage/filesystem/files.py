@@ -89,12 +89,14 @@ class FileWriter:
     def finish(self) -> None:
         """Write the last batch, and make the file and its name durable."""
         self.write(self.take_batch())
+        self._folders.sync_during(self._folder, self._sync)
+        self._folders.verify()
+
+    def _sync(self) -> None:
         assert self._file is not None
         # Never repeat an fsync that failed: the kernel may have dropped the pages (LWN 752063).
         os.fsync(self._file)
         self._close()
-        self._folders.sync(self._folder)
-        self._folders.verify()
 
     def undo(self) -> None:
         """Remove the file, if this writer has created it."""

@@ -2,15 +2,24 @@
 
 import threading
 from collections.abc import Callable, Set
+from copy import copy
+from functools import partial
 
 from adapters.storage.filesystem import files
 
+Start = Callable[[Callable[[], None]], bool]
+
 
 class Folders:
-    """The folders in `base`, for writers in any thread. `verify` raises unless `base` is still the storage's folder."""
+    """The folders in `base`, for writers in any thread.
 
-    def __init__(self, base: str, verify: Callable[[], None]) -> None:
+    `verify` raises unless `base` is still the storage's folder. `start_if_idle` runs a function in another thread if
+    one is idle, and returns whether one was.
+    """
+
+    def __init__(self, base: str, verify: Callable[[], None], start_if_idle: Start = lambda _: False) -> None:
         self._base = base
+        self._start_if_idle = start_if_idle
         self.verify = verify
         self._durable: set[str] = set()
         self._syncs: dict[str, SharedSync] = {}
@@ -41,6 +50,41 @@ class Folders:
         """Make the entries durable that a folder has now."""
         self._syncs.setdefault(folder, SharedSync(folder)).sync()
 
+    def sync_during(self, folder: str, work: Callable[[], None]) -> None:
+        """Run `work`, and make the entries durable that a folder has now: at the same time if a thread is idle."""
+        sync = _Call(partial(self.sync, folder))
+        if not self._start_if_idle(sync):
+            work()
+            self.sync(folder)
+            return
+        try:
+            work()
+        finally:
+            sync.wait()
+        if sync.error is not None:
+            raise sync.error
+
+
+class _Call:
+    """A call in another thread."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.error: BaseException | None = None
+        self._function = function
+        self._running = threading.Lock()
+        self._running.acquire()
+
+    def __call__(self) -> None:
+        try:
+            self._function()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self.error = error
+        finally:
+            self._running.release()
+
+    def wait(self) -> None:
+        self._running.acquire()
+
 
 class SharedSync:
     """The syncs of one folder. One that began after an entry was created makes that entry durable too.
@@ -56,21 +100,21 @@ class SharedSync:
         self._turn = threading.Lock()
         self._begun = 0
         self._failed = 0
-        self._error = OSError()
+        self._error: BaseException = OSError()
 
     def sync(self) -> None:
         begun, failed = self._begun, self._failed
         with self._turn:
             if self._failed != failed:
-                raise OSError(*self._error.args)
-            if self._begun == begun:  # no sync has begun since
+                raise copy(self._error)
+            if self._begun == begun:  # none has begun since
                 self._run()
 
     def _run(self) -> None:
         self._begun += 1
         try:
             files.fsync_folder(self._folder)
-        except OSError as error:
+        except BaseException as error:
             self._failed += 1
             self._error = error
             raise

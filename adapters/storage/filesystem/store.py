@@ -45,7 +45,7 @@ class FilesystemBlobStore(BlobStore):
         self._prefix = os.path.join(config.base_path, "")
         self._threads = Threads("fs", config.threads)
         self._identity: tuple[int, int] | None = None
-        self._folders = Folders(str(config.base_path), self._require_same_folder)
+        self._folders = Folders(str(config.base_path), self._require_same_folder, self._threads.start_if_idle)
         self.cached = CachedFiles()
 
     async def __aenter__(self) -> Self:
