@@ -1,7 +1,7 @@
 """The folders of the objects: created durably, and synced once for all writers that wait for it."""
 
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from copy import copy
 from functools import partial
 
@@ -23,11 +23,6 @@ class Folders:
         self.verify = verify
         self._durable: set[str] = set()
         self._syncs: dict[str, SharedSync] = {}
-
-    def sync_existing(self, folders: Set[str]) -> None:
-        """Make folders durable that other processes may have created. Forget all others."""
-        files.fsync_folder(self._base)
-        self._durable = {*folders}
 
     def make(self, folder: str, *, again: bool = False) -> None:
         """Create a folder durably, once per process: another process may not have synced it yet.

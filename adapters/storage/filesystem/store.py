@@ -149,9 +149,7 @@ class FilesystemBlobStore(BlobStore):
         with tempfile.TemporaryFile(dir=self.base) as probe:
             probe.write(b"test")
             os.fsync(probe.fileno())
-        if (identity := _identity(self.base)) != self._identity:
-            self._folders.sync_existing({self._prefix + name for name in _names(self.base, SHARD)})
-            self._identity = identity
+        self._identity = _identity(self.base)
 
     def _unlink(self, path: str) -> None:
         os.unlink(path)
