@@ -23,6 +23,11 @@ class Precondition:
     not_etags: frozenset[str] = frozenset()
     unmodified_since: datetime | None = None
 
+    @property
+    def allows_absent(self) -> bool:
+        """Whether the conditions hold if there is no such blob."""
+        return not self.present and self.etags is None and self.unmodified_since is None
+
     def check(self, blob_id: BlobId, current: Blob | None) -> None:
         """Raise PRECONDITION_FAILED, or ALREADY_EXISTS for `new`, unless the `current` version meets the conditions."""
         if self.new and current is not None:
@@ -32,7 +37,7 @@ class Precondition:
 
     def _holds(self, current: Blob | None) -> bool:
         if current is None:
-            return not self.present and self.etags is None and self.unmodified_since is None
+            return self.allows_absent
         if self.absent:
             return False
         if self.unmodified_since is not None and current.unchanged_since > self.unmodified_since:

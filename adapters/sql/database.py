@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection
+
+from adapters.sql.statement import Statement
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -24,7 +26,7 @@ class Run(Protocol):
 class First(Protocol):
     """Returns the first row that a statement finds: see `Database.first`."""
 
-    async def __call__(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any: ...
+    async def __call__(self, statement: Statement, values: Mapping[str, Any]) -> Any: ...
 
 
 class Transaction(Protocol):
@@ -49,12 +51,12 @@ class Database(Protocol):
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Run a function that reads, outside any transaction: each statement sees all earlier commits."""
 
-    async def first(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any:
+    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
         """Return the first row that a statement finds, its columns by name, or None. Reads as `read` does.
 
-        For statements that are made once, and find their row by a key.
+        For statements that find their row by a key.
         """
-        return await self.read(first_row, statement, values)
+        return await self.read(statement.first, values)
 
     @abstractmethod
     def transaction(self, *, quick: bool = False) -> AbstractAsyncContextManager[Transaction]:
@@ -69,8 +71,3 @@ class Database(Protocol):
 
     @abstractmethod
     async def __aexit__(self, *exc: object) -> None: ...
-
-
-def first_row(connection: Connection, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any:
-    """Return the first row that a statement finds, or None."""
-    return connection.execute(statement, values).first()

@@ -11,6 +11,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from adapters.sql.statement import Statement
+from adapters.sql.tables import ClockTime, DatabaseNow
+
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
@@ -22,12 +25,32 @@ def insert_or_ignore(connection: Connection, table: sa.Table, values: Mapping[st
     """
     if connection.dialect.name == "mariadb":
         return _insert_or_lock(connection, table, values)
-    return connection.execute(_insert_unless_exists(connection.dialect.name, table), values).rowcount == 1
+    return _insert_or_nothing(connection.dialect.name, table).count(connection, values) == 1
+
+
+def insert_and_return(connection: Connection, column: sa.Column[Any], values: Mapping[str, Any]) -> Any:
+    """Insert a row as `insert_or_ignore` does. Return its `column` and `now`, the time by the database's clock.
+
+    That is the time after the insert and all that it waited for. Returns None if nothing was inserted.
+    """
+    table = column.table
+    if connection.dialect.name == "postgresql":
+        return _insert_or_nothing("postgresql", table, column).first(connection, values)
+    if not insert_or_ignore(connection, table, values):
+        return None
+    return _select(column).first(connection, {key.name: values[key.name] for key in table.primary_key})
 
 
 @cache
-def _insert_unless_exists(dialect: str, table: sa.Table) -> sa.Insert:
-    return _insert(dialect, table).on_conflict_do_nothing(index_elements=[*table.primary_key])
+def _insert_or_nothing(dialect: str, table: sa.Table, returned: sa.Column[Any] | None = None) -> Statement:
+    insert = _insert(dialect, table).on_conflict_do_nothing(index_elements=[*table.primary_key])
+    return Statement(insert if returned is None else insert.returning(returned, ClockTime().label("now")))
+
+
+@cache
+def _select(column: sa.Column[Any]) -> Statement:
+    same = (key == sa.bindparam(key.name) for key in column.table.primary_key)
+    return Statement(sa.select(column, DatabaseNow().label("now")).where(*same))
 
 
 def _insert(dialect: str, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar, TypeVarTuple
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection
 
 from adapters.operation_timer import OperationTimer, WholeOperationTimer, error_label
 from adapters.sql.database import Database, Transaction
+from adapters.sql.statement import Statement
 from application.ports.observer import Observer
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class ObservedDatabase(Database):
         with WholeOperationTimer(self._observer, self._name, "read"):
             return await self._database.read(function, *args)
 
-    async def first(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any:
+    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
         with WholeOperationTimer(self._observer, self._name, "read"):
             return await self._database.first(statement, values)
 

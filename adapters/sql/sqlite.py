@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Select, event
+from sqlalchemy import Connection, event
 
 from adapters.concurrency.threads import Threads
 from adapters.error_context import ErrorContext
@@ -22,6 +22,7 @@ from adapters.sql.sqlite_file import SqliteFile
 from adapters.sql.sqlite_rows import SqliteRows
 from adapters.sql.sqlite_unit import Unit
 from adapters.sql.sqlite_writer import Writer, error_code, roll_back
+from adapters.sql.statement import Statement
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
 from domain.errors import BlobError, Kind, Unavailable, error_class
@@ -121,7 +122,7 @@ class SqliteDatabase(Database):
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         return await self._read_threads.run(self.translate_errors, lambda: function(self._reader(), *args))
 
-    async def first(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any:
+    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
         """Read a row in the event loop: a trip to a thread takes ten times as long. If that fails, in a thread."""
         with CONTEXT:
             self.file.verify()

@@ -1,13 +1,14 @@
 """Single rows of SQLite, read without SQLAlchemy and without a thread: each takes microseconds."""
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-Select = sa.Select[*tuple[Any, ...]]
+from adapters.sql.statement import Statement
+
+DIALECT = sqlite.dialect(paramstyle="qmark")
 
 
 class SqliteRows:
@@ -21,29 +22,13 @@ class SqliteRows:
         self._connection = connection
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA busy_timeout = 0")
-        self._prepared: dict[Select, _Prepared] = {}
 
-    def first(self, statement: Select, values: Mapping[str, Any]) -> Any:
-        """Return the first row, its columns by name, or None. The columns' types must need no conversion."""
-        prepared = self._prepared.get(statement) or self._prepare(statement)
+    def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        """Return the first row, its columns by name, or None."""
+        compiled = statement.compiled(DIALECT, values)
         # All rows, because SQLite keeps its snapshot until a statement has ended.
-        found = self._connection.execute(prepared.sql, [values[name] for name in prepared.parameters]).fetchall()
-        return prepared.row(found[0]) if found else None
+        found = self._connection.execute(compiled.text, compiled.bind(values)).fetchall()
+        return compiled.row(found[0]) if found else None
 
     def close(self) -> None:
         self._connection.close()
-
-    def _prepare(self, statement: Select) -> "_Prepared":
-        self._prepared[statement] = prepared = _Prepared(statement)
-        return prepared
-
-
-class _Prepared:
-    """A statement as text, and the type of its rows."""
-
-    def __init__(self, statement: Select) -> None:
-        compiled = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"))
-        self.sql = str(compiled)
-        self.parameters: Sequence[str] = compiled.positiontup or ()
-        names = [(name, Any) for name in statement.selected_columns.keys()]  # noqa: SIM118 - it is no dict
-        self.row: Callable[[Sequence[Any]], Any] = NamedTuple("Row", names)._make

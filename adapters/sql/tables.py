@@ -85,6 +85,18 @@ def _now_in_mariadb(element: DatabaseNow, compiler: SQLCompiler, **_: Any) -> st
     return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
 
+class ClockTime(FunctionElement[int]):
+    """The time when a row is returned, after all that the statement waited for, in PostgreSQL."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(ClockTime, "postgresql")
+def _clock_in_postgresql(element: ClockTime, compiler: SQLCompiler, **_: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+
+
 def time_of(microseconds: int) -> datetime:
     """Convert a time from the form of the tables."""
     return EPOCH + microseconds * MICROSECOND

@@ -103,7 +103,7 @@ class StoreBlob:
         while True:
             location = Location(self.uploads.stores.active, self.new_key())
             # An early refusal saves the sender its bytes. Only publishing decides.
-            await self.uploads.begin(location, check=partial(_check, new))
+            await self.uploads.begin(location, check=None if new.precondition == ANY else partial(_check, new))
             try:
                 async with self.uploads.discarded_on_error(location):
                     return await self._append(location, new, body)

@@ -23,7 +23,7 @@ from adapters.metadata.sql import blobs, listing
 from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
 from adapters.sql.database import Database
-from adapters.sql.dialects import insert_or_ignore
+from adapters.sql.dialects import insert_and_return, insert_or_ignore
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
@@ -360,11 +360,11 @@ class ServerContract(DatabaseContract):
             removing.append(asyncio.create_task(remove_after_a_second(removable := asyncio.Event())))
             await removable.wait()
 
-        def insert_later(*args: Any) -> bool:
+        def insert_later(*args: Any) -> Any:
             await_only(another_is_first())
-            return insert_or_ignore(*args)
+            return insert_and_return(*args)
 
-        monkeypatch.setattr(blobs, "insert_or_ignore", insert_later)
+        monkeypatch.setattr(blobs, "insert_and_return", insert_later)
         inserted = (await publish(metadata, version := blob())).blob
         [known] = await asyncio.gather(*removing)
         assert inserted.unchanged_since > known

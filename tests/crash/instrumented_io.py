@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from adapters.concurrency.threads import Threads
+from adapters.sql import statement
 from adapters.storage.filesystem import files
 from adapters.storage.filesystem import store as filesystem
 from tests.crash.failpoints import point, point_that_blocks, step, step_that_blocks
@@ -29,6 +30,7 @@ def instrument() -> None:
         setattr(module, name, _Os())
     for moment in ("before", "after"):
         event.listen(sa.Engine, f"{moment}_cursor_execute", _statement(moment))
+    _instrument_statements()
     event.listen(sa.Engine, "commit", lambda _: point_that_blocks("sql.COMMIT:before"))
     _instrument_s3()
     _instrument_ftp()
@@ -101,12 +103,26 @@ def _kind(path: str, flags: int) -> str:
 
 
 def _statement(moment: str) -> Callable[..., None]:
-    def at_statement(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
-        verb, table = statement.split(maxsplit=1)[0], TABLE.search(statement)
-        name = f"{verb}({table[1]})" if table else verb
-        point_that_blocks(f"sql.{name}:{moment}")
+    def at_statement(connection: Any, cursor: Any, text: str, *more: Any) -> None:
+        point_that_blocks(f"{_name_of(text)}:{moment}")
 
     return at_statement
+
+
+def _name_of(text: str) -> str:
+    verb, table = text.split(maxsplit=1)[0], TABLE.search(text)
+    return f"sql.{verb}({table[1]})" if table else f"sql.{verb}"
+
+
+def _instrument_statements() -> None:
+    """Put points around the statements that SQLAlchemy does not execute."""
+    execute, name = statement.execute, "execute"
+
+    def instrumented(connection: Any, compiled: statement.Compiled, values: Any) -> Any:
+        with step_that_blocks(_name_of(compiled.text)):
+            return execute(connection, compiled, values)
+
+    setattr(statement, name, instrumented)
 
 
 def _instrument_s3() -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from adapters.concurrency.threads import Threads
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.statement import Statement
 from adapters.storage.filesystem.cached import LARGEST
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
@@ -107,7 +108,7 @@ class TestRowsOfSqlite:
                 assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
 
     async def test_an_error_is_that_of_a_read_in_a_thread(self, tmp_path: Path) -> None:
-        missing = sa.select(sa.table("missing", sa.column("n")))
+        missing = Statement(sa.select(sa.table("missing", sa.column("n"))))
         async with SqliteDatabase(SqliteConfig(tmp_path / "rows.db")) as database:
             with pytest.raises(sa.exc.OperationalError, match="no such table"):
                 await database.first(missing, {})

@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 
 from adapters.metadata.sql import listing
 from adapters.metadata.sql.listing import BlobRow
-from adapters.sql.database import First, Run, first_row
-from adapters.sql.dialects import insert_or_ignore
+from adapters.sql.database import First, Run
+from adapters.sql.dialects import insert_and_return
+from adapters.sql.statement import Statement
 from adapters.sql.tables import BLOBS, DatabaseNow, microseconds_of, time_of
 from application.ports.metadata import BlobRepository, Published
 from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
@@ -29,8 +30,8 @@ class SqlBlobs(BlobRepository):
         row = await self._first(_BY_ID, {"blob_id": blob_id.value})
         return None if row is None else _blob(row, time_of(row.read_at))
 
-    async def _run_first(self, statement: sa.Select[*tuple[Any, ...]], values: Mapping[str, Any]) -> Any:
-        return await self._run(first_row, statement, values)
+    async def _run_first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        return await self._run(statement.first, values)
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
         return await self._run(_blobs_between, start, stop, limit)
@@ -50,17 +51,16 @@ class SqlBlobs(BlobRepository):
         return await self._run(_delete_blob, blob_id, precondition)
 
 
-_BY_ID: sa.Select[*tuple[Any, ...]] = sa.select(BLOBS, DatabaseNow().label("read_at")).where(
-    BLOBS.c.id == sa.bindparam("blob_id")
-)
-_BY_ID_FOR_UPDATE = _BY_ID.with_for_update()
-_DATE = sa.select(BLOBS.c.created_at, DatabaseNow().label("now")).where(BLOBS.c.id == sa.bindparam("blob_id"))
+_SELECT = sa.select(BLOBS, DatabaseNow().label("read_at")).where(BLOBS.c.id == sa.bindparam("blob_id"))
+_BY_ID = Statement(_SELECT)
+_BY_ID_FOR_UPDATE = Statement(_SELECT.with_for_update())
+_UPDATE = Statement(sa.update(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))
+_UPDATE_DATE = Statement(sa.update(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))
+_DELETE = Statement(sa.delete(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))
 
 
-def _select_blob(
-    connection: Connection, blob_id: BlobId, statement: sa.Select[*tuple[Any, ...]] = _BY_ID
-) -> Blob | None:
-    row = first_row(connection, statement, {"blob_id": blob_id.value})
+def _select_for_update(connection: Connection, blob_id: BlobId) -> Blob | None:
+    row = _BY_ID_FOR_UPDATE.first(connection, {"blob_id": blob_id.value})
     return None if row is None else _blob(row, time_of(row.read_at))
 
 
@@ -84,42 +84,46 @@ def _select_blobs_by_key(connection: Connection, after: ObjectKey | None, limit:
 
 def _put_blob(connection: Connection, draft: Draft, precondition: Precondition) -> Published:
     while True:
-        current = _select_blob(connection, draft.id, _BY_ID_FOR_UPDATE)
+        # Most blobs are new: then one statement is enough.
+        if precondition.allows_absent and (date := _insert_blob(connection, draft)) is not None:
+            return Published(draft.published(date), None)
+        current = _select_for_update(connection, draft.id)
         precondition.check(draft.id, current)
         if current is not None:
             return _replace_blob(connection, draft, current)
-        if insert_or_ignore(connection, BLOBS, _values(draft) | {"sole": True}):
-            return Published(draft.published(_date_of_insert(connection, draft.id)), None)
-        # Another insert of the id has been committed since: look at its row.
+        # The row that prevented the insert has been deleted since.
 
 
 def _replace_blob(connection: Connection, draft: Draft, current: Blob) -> Published:
     assert current.read_at is not None
     blob = draft.published(current.read_at, current)
     values = _values(blob) | {"created_at": microseconds_of(blob.created_at), "sole": blob.sole}
-    connection.execute(sa.update(BLOBS).where(BLOBS.c.id == blob.id.value), values)
+    _UPDATE.count(connection, values | {"blob_id": blob.id.value})
     return Published(blob, current)
 
 
-def _date_of_insert(connection: Connection, blob_id: BlobId) -> datetime:
-    """Return the time of an insert by the database's clock, later than the deletion of an earlier version.
+def _insert_blob(connection: Connection, draft: Draft) -> datetime | None:
+    """Insert a blob unless its id is in use. Return its time by the database's clock, or None if nothing was inserted.
 
-    The insert took its time before it waited for that deletion. Within one second the difference does not matter.
+    The time is later than the deletion of an earlier version. The insert took its time before it waited for that
+    deletion. Within one second the difference does not matter.
     """
-    row = connection.execute(_DATE, {"blob_id": blob_id.value}).one()
+    row = insert_and_return(connection, BLOBS.c.created_at, _values(draft) | {"sole": True})
+    if row is None:
+        return None
     inserted, now = time_of(row.created_at), time_of(row.now)
     if inserted.replace(microsecond=0) == now.replace(microsecond=0):
         return inserted
-    connection.execute(sa.update(BLOBS).where(BLOBS.c.id == blob_id.value), {"created_at": microseconds_of(now)})
+    _UPDATE_DATE.count(connection, {"blob_id": draft.id.value, "created_at": microseconds_of(now)})
     return now
 
 
 def _delete_blob(connection: Connection, blob_id: BlobId, precondition: Precondition) -> Blob:
-    current = _select_blob(connection, blob_id, _BY_ID_FOR_UPDATE)
+    current = _select_for_update(connection, blob_id)
     if current is None:
         raise NotFound(subject=blob_id)
     precondition.check(blob_id, current)
-    connection.execute(sa.delete(BLOBS).where(BLOBS.c.id == blob_id.value))
+    _DELETE.count(connection, {"blob_id": blob_id.value})
     return current
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.database import Run
+from adapters.sql.statement import Statement
 from adapters.sql.tables import MICROSECOND, UPLOADS, DatabaseNow
 from application.ports.metadata import UploadRepository
 from domain.blob import Location, ObjectKey
@@ -18,31 +18,24 @@ class SqlUploads(UploadRepository):
         self._run = run
 
     async def add(self, location: Location, lease: timedelta) -> None:
-        await self._run(_insert_upload, location, lease)
+        values = {"object_key": location.key.value, "backend": location.backend, "lease": lease // MICROSECOND}
+        await self._run(_INSERT.count, values)
 
     async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
-        return await self._run(_changes_a_row, _RENEW, {"key": key.value, "lease": lease // MICROSECOND})
+        return await self._run(_RENEW.count, {"key": key.value, "lease": lease // MICROSECOND}) == 1
 
     async def remove(self, key: ObjectKey) -> bool:
-        return await self._run(_changes_a_row, _REMOVE, {"key": key.value})
+        return await self._run(_DELETE.count, {"key": key.value}) == 1
 
     async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
         return await self._run(_delete_expired_uploads, backend, limit)
 
 
-# Built once, because building a statement costs more than its execution.
-_KEY = UPLOADS.c.object_key == sa.bindparam("key")
-_EXPIRES_AT = DatabaseNow() + sa.bindparam("lease", type_=sa.BigInteger)
-_ADD = sa.insert(UPLOADS).values(
-    object_key=sa.bindparam("key"), expires_at=_EXPIRES_AT, backend=sa.bindparam("backend")
-)
-_RENEW = sa.update(UPLOADS).where(_KEY).values(expires_at=_EXPIRES_AT)
-_REMOVE = sa.delete(UPLOADS).where(_KEY)
-
-
-def _insert_upload(connection: Connection, location: Location, lease: timedelta) -> None:
-    values = {"key": location.key.value, "backend": location.backend, "lease": lease // MICROSECOND}
-    connection.execute(_ADD, values)
+_EXPIRY = {UPLOADS.c.expires_at: DatabaseNow() + sa.bindparam("lease", type_=sa.BigInteger)}
+_OF_KEY = UPLOADS.c.object_key == sa.bindparam("key")
+_INSERT = Statement(sa.insert(UPLOADS).values(_EXPIRY))
+_RENEW = Statement(sa.update(UPLOADS).where(_OF_KEY).values(_EXPIRY))
+_DELETE = Statement(sa.delete(UPLOADS).where(_OF_KEY))
 
 
 def _delete_expired_uploads(connection: Connection, backend: str, limit: int) -> Sequence[Location]:
@@ -57,7 +50,3 @@ def _delete_expired_uploads(connection: Connection, backend: str, limit: int) ->
     keys = [location.key.value for location in found]
     connection.execute(sa.delete(UPLOADS).where(UPLOADS.c.object_key.in_(keys)))
     return found
-
-
-def _changes_a_row(connection: Connection, statement: sa.Update | sa.Delete, values: dict[str, Any]) -> bool:
-    return connection.execute(statement, values).rowcount == 1
