@@ -51,6 +51,8 @@ class Proxy:
         """How many connections there have been."""
         self.passed = dict.fromkeys(Way, 0)
         """How many bytes have passed."""
+        self.requests = 0
+        """How many times a client has sent bytes after the server's response to the bytes before."""
 
     def _hold(self, port: int) -> int:
         name = socket.socket()
@@ -195,6 +197,8 @@ class Proxy:
             return
         if data and way is Way.TO_SERVER:
             await connection.open_to_server.wait()
+            self.requests += connection.last is not way
+        connection.last = way
         while data:
             size = len(data) if self.rate is None else max(int(self.rate * TICK), 1)
             await self._flowing[way].wait()
@@ -222,6 +226,8 @@ class _Connection:
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.writers = [client]
         self.passed = dict.fromkeys(Way, b"")  # the last of it
+        self.last = Way.TO_CLIENT
+        """The way of the last bytes."""
         self.is_severed = False
         self.open_to_server = asyncio.Event()
         self.open_to_server.set()

@@ -2,14 +2,17 @@
 
 import asyncio
 import ssl
+import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, ExceptionContext, event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import greenlet_spawn
 
 from adapters.concurrency.shield import run_to_completion
 from adapters.error_context import ErrorContext
@@ -24,13 +27,18 @@ from domain.errors import BlobError, CommitUnknown, Kind, TimedOut, Unavailable,
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
+IDLE = 1.0  # seconds
+
 
 class EngineDatabase(Database):
     """A database server. A subclass makes the engine, prepares the tables, and explains the errors of its driver.
 
     `name` is the product's name, `errors` are the exceptions of the driver, and `hints` the advice by error code.
-    `readers` make connections for single statements. A response may take `deadline` seconds; None leaves the limit to
-    the driver. Getting a connection is reported to the observer as an operation, `connect`.
+    A response may take `deadline` seconds; None leaves the limit to the driver. Getting a connection is reported to the
+    observer as an operation, `connect`.
+
+    A pooled connection that the server has closed is not used, and one that was idle for `IDLE` seconds is tried first:
+    then all that were made before it are replaced too.
 
     A read-only server is not used, not even for reads: it may be a standby that lags. A subclass rejects it when it
     connects, and lists in `read_only` the codes by which a server rejects writes later. Any of these codes discards all
@@ -45,7 +53,6 @@ class EngineDatabase(Database):
     def __init__(
         self,
         engine: AsyncEngine,
-        readers: AsyncEngine,
         deadline: float | None = None,
         *,
         opening: Opening = Opening.MIGRATE,
@@ -55,9 +62,10 @@ class EngineDatabase(Database):
         self._observer = observer
         self._engine = engine
         self._opening = opening
-        self._readers = readers
         self._deadline = deadline
         event.listen(engine.sync_engine, "handle_error", self._abandon_read_only)
+        event.listen(engine.sync_engine, "checkout", self._refuse_lost)
+        event.listen(engine.sync_engine, "checkin", _note_time)
 
     @abstractmethod
     def examine(self, connection: Connection) -> None:
@@ -74,6 +82,19 @@ class EngineDatabase(Database):
     @abstractmethod
     def code(self, error: BaseException) -> object:
         """Return the server's code of an error."""
+
+    @abstractmethod
+    def is_open(self, driver: Any) -> bool:
+        """Return whether a connection of the driver is open, as far as is known without asking the server."""
+
+    @abstractmethod
+    def switch_autocommit(self, connection: Connection, on: bool) -> None:
+        """Let each statement on a connection be a transaction, or only those after `begin`."""
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction."""
+        self.switch_autocommit(connection, on=False)
+        connection.begin()
 
     def hint(self, error: BaseException) -> str:
         """Return advice about an error of the server, or an empty string."""
@@ -101,41 +122,64 @@ class EngineDatabase(Database):
         await self._engine.dispose()
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        async with self._connected(self._readers) as connection, self.translate_errors():
-            return await connection.run_sync(function, *args)
+        def step() -> T:
+            connection = self._check_out()
+            try:
+                self.switch_autocommit(connection, on=True)
+                return function(connection, *args)
+            finally:
+                self._check_in(connection)
+
+        return await self.run(step)
 
     @asynccontextmanager
     async def transaction(self, *, quick: bool = False) -> AsyncIterator["_Transaction"]:
-        async with self._connected(self._engine) as connection:
-            yield _Transaction(self, connection)
-
-    @asynccontextmanager
-    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        connection = engine.connect()
-        backend = self.name.lower()
-        with WholeOperationTimer(self._observer, backend, "connect"):
-            async with self.translate_errors():
-                await connection.start()
-        self._observer.connections(backend, +1)
+        connection = await self.run(self._begin)
         try:
-            yield connection
+            yield _Transaction(self, connection)
         finally:
-            self._observer.connections(backend, -1)
-            await run_to_completion(self._close(connection))
+            with suppress(BlobError):
+                await run_to_completion(self.run(self._check_in, connection))
 
-    async def _close(self, connection: AsyncConnection) -> None:
-        """Roll back, and return the connection to the pool. A lost one is discarded: then the server rolls back."""
-        with suppress(BlobError):
-            async with self.translate_errors():
-                await connection.close()
+    def _begin(self) -> Connection:
+        """Begin a transaction, on a new connection if that of the pool turns out to be lost."""
+        connection = self._check_out()
+        was_pooled = "idle_since" in connection.info
+        try:
+            self.begin(connection)
+        except BaseException as error:
+            connection.invalidate(error)
+            self._check_in(connection)
+            if not was_pooled or not isinstance(error, self._engine.dialect.loaded_dbapi.Error):
+                raise
+            return self._begin()
+        return connection
 
-    @asynccontextmanager
-    async def translate_errors(self) -> AsyncIterator[None]:
-        """Apply the deadline, translate errors of the driver, and add the context to errors."""
+    def _check_out(self) -> Connection:
+        """Return a connection from the pool."""
+        with WholeOperationTimer(self._observer, self.context.backend, "connect"), self._translated_errors():
+            connection = self._engine.sync_engine.connect()
+        self._observer.connections(self.context.backend, +1)
+        return connection
+
+    def _check_in(self, connection: Connection) -> None:
+        """Return the connection to the pool. A transaction that is open is rolled back first."""
+        self._observer.connections(self.context.backend, -1)
+        with suppress(*self.errors):  # a lost connection is discarded: then the server rolls back
+            connection.close()
+
+    async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
+        """Run a function that may use connections, within the deadline, and translate its errors."""
+        with self._translated_errors():
+            async with asyncio.timeout(self._deadline):
+                return await greenlet_spawn(function, *args)
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        """Translate errors of the driver, and add the context to errors."""
         with self.context:
             try:
-                async with asyncio.timeout(self._deadline):
-                    yield
+                yield
             except self.errors as error:
                 if (kind := self._kind(error)) is None:
                     raise self._without_values(error) from None
@@ -161,6 +205,19 @@ class EngineDatabase(Database):
         detail = f"The {self.name} at this address is a standby, or read-only. Use the server that takes writes."
         return Unavailable(detail)
 
+    def _refuse_lost(self, connection: Any, record: ConnectionPoolEntry, _: object) -> None:
+        """Refuse a pooled connection that is lost. Asking the server each time would take as long as a read."""
+        idle_since = record.info.get("idle_since")
+        if idle_since is None:
+            return  # it is new
+        if not self.is_open(record.driver_connection):
+            raise sa.exc.InvalidatePoolError
+        if time.monotonic() - idle_since > IDLE:
+            try:
+                self._engine.dialect.do_ping(connection)
+            except self._engine.dialect.loaded_dbapi.Error as error:
+                raise sa.exc.InvalidatePoolError from error
+
     def _abandon_read_only(self, context: ExceptionContext) -> None:
         if isinstance(context.sqlalchemy_exception, sa.exc.DBAPIError):
             context.is_disconnect |= self.code(context.original_exception) in self.read_only
@@ -177,16 +234,19 @@ class EngineDatabase(Database):
         return self.kind(getattr(error, "orig", None) or error)
 
 
+def _note_time(_: object, record: ConnectionPoolEntry) -> None:
+    record.info["idle_since"] = time.monotonic()
+
+
 class _Transaction(Transaction):
-    def __init__(self, database: EngineDatabase, connection: AsyncConnection) -> None:
+    def __init__(self, database: EngineDatabase, connection: Connection) -> None:
         self._database = database
         self._connection = connection
         self._is_intact = True
 
     async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         try:
-            async with self._database.translate_errors():
-                return await self._connection.run_sync(function, *args)
+            return await self._database.run(function, self._connection, *args)
         except (BlobError, sa.exc.DBAPIError) as error:
             # An error of the server may have rolled back the transaction, unlike an error of Drivebay.
             self._is_intact = self._is_intact and isinstance(error, BlobError) and error.__cause__ is None
@@ -197,10 +257,6 @@ class _Transaction(Transaction):
             if not self._is_intact:
                 raise Unavailable("The transaction can't be committed: a statement in it failed.")
             try:
-                await run_to_completion(self._commit())
+                await run_to_completion(self._database.run(self._connection.commit))
             except (Unavailable, TimedOut) as error:
                 raise CommitUnknown(error.detail) from error
-
-    async def _commit(self) -> None:
-        async with self._database.translate_errors():
-            await self._connection.commit()

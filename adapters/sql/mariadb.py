@@ -107,6 +107,7 @@ class MariadbDatabase(EngineDatabase):
 
     name = "MariaDB"
     hints = HINTS
+    errors = (sa.exc.DBAPIError, aiomysql.Error)
     read_only = frozenset({1290, 1792, 1836})
 
     def __init__(self, config: MariadbConfig, observer: Observer = UNOBSERVED) -> None:
@@ -124,7 +125,8 @@ class MariadbDatabase(EngineDatabase):
             pool_size=config.connections,
             max_overflow=0,
             pool_timeout=config.pool_timeout,
-            pool_pre_ping=True,
+            pool_use_lifo=True,
+            pool_reset_on_return=None,
             pool_recycle=config.max_age,
             connect_args={
                 "async_creator_fn": self._connect,
@@ -135,10 +137,7 @@ class MariadbDatabase(EngineDatabase):
                 f" idle_transaction_timeout = {math.ceil(config.command_timeout)}",
             },
         )
-        # No AUTOCOMMIT for reads: switching it on and off takes longer than ending the transaction.
-        super().__init__(
-            engine, readers=engine, deadline=config.command_timeout, opening=config.opening, observer=observer
-        )
+        super().__init__(engine, deadline=config.command_timeout, opening=config.opening, observer=observer)
 
     @property
     def _lock_timeout(self) -> int:
@@ -155,6 +154,14 @@ class MariadbDatabase(EngineDatabase):
         migrations.upgrade(connection)
         connection.commit()
         connection.execute(sa.select(sa.func.release_lock(MIGRATION_LOCK)))
+
+    def is_open(self, driver: "_Connection") -> bool:
+        return driver.is_open
+
+    def switch_autocommit(self, connection: Connection, on: bool) -> None:
+        # A request only if the last use of the connection was of the other kind.
+        adapter: Any = connection.connection.dbapi_connection
+        adapter.autocommit(on)
 
     def kind(self, error: BaseException) -> Kind | None:
         return KINDS.get(self.code(error))
@@ -205,6 +212,10 @@ class _Connection(aiomysql.Connection):  # type: ignore[misc]
     """The driver's connection, with optional TLS: without it, login fails only if TLS `is_required`."""
 
     is_required: bool
+
+    @property
+    def is_open(self) -> bool:
+        return self._reader is not None and not self._reader.eof_received
 
     async def _request_authentication(self) -> None:
         # Before the login, so that no other server receives the password.

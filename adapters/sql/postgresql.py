@@ -12,6 +12,7 @@ from asyncpg.exceptions import ClientConfigurationError
 from sqlalchemy import Connection, Dialect, event
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_
 
 from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
@@ -101,7 +102,8 @@ class PostgresqlDatabase(EngineDatabase):
             pool_size=config.connections,
             max_overflow=0,
             pool_timeout=config.pool_timeout,
-            pool_pre_ping=True,
+            pool_use_lifo=True,
+            pool_reset_on_return=None,
             pool_recycle=config.max_age,
             connect_args={
                 "async_creator_fn": self._connect,
@@ -114,10 +116,7 @@ class PostgresqlDatabase(EngineDatabase):
             },
         )
         event.listen(engine.sync_engine, "do_connect", self._connect_for_pooler)
-        # Safe behind a pooler: asyncpg prepares and executes a statement without a Sync in between, so both reach the
-        # same session.
-        readers = engine.execution_options(isolation_level="AUTOCOMMIT")
-        super().__init__(engine, readers=readers, opening=config.opening, observer=observer)
+        super().__init__(engine, opening=config.opening, observer=observer)
 
     def examine(self, connection: Connection) -> None:
         encoding = connection.scalar(sa.text("SHOW server_encoding"))
@@ -127,6 +126,20 @@ class PostgresqlDatabase(EngineDatabase):
     def upgrade(self, connection: Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         migrations.upgrade(connection)
+
+    def is_open(self, driver: Any) -> bool:
+        return not driver.is_closed()
+
+    def switch_autocommit(self, connection: Connection, on: bool) -> None:
+        # Safe behind a pooler: asyncpg prepares and executes a statement without a Sync in between, so both reach the
+        # same session.
+        adapter: Any = connection.connection.dbapi_connection
+        adapter.autocommit = on
+
+    def begin(self, connection: Connection) -> None:
+        super().begin(connection)
+        adapter: Any = connection.connection.dbapi_connection
+        await_(adapter._start_transaction())
 
     def _connect_for_pooler(self, dialect: Dialect, _: object, arguments: Any, options: dict[str, Any]) -> Any:
         """Connect. If that detects a pooler, connect again without named statements."""

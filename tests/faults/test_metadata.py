@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
+from adapters.sql import engine
 from adapters.sql.database import Database
 from adapters.sql.tables import BLOBS
 from domain.blob import BlobId
@@ -205,6 +206,40 @@ class FaultsContract:
                     await transaction.run(write_where_that_is_forbidden)
             await use_all(database, 3)
             assert proxy.accepted == before + 3
+
+    async def test_requests_of_reads_and_writes(self, server: Server) -> None:
+        async with server.behind_a_proxy(connections=1) as (proxy, database):
+            metadata = SqlMetadata(database)
+            for name in ("a", "b"):  # the first time, statements are prepared
+                before, version = proxy.requests, blob(name)
+                async with metadata() as work:
+                    await work.uploads.remove(version.location.key)
+                    await work.blobs.put(version, CREATE_ONLY)
+                    await work.commit()
+                written, before = proxy.requests - before, proxy.requests
+                assert await metadata.blobs.get(version.id) == version
+                assert await metadata.blobs.get(version.id) == version
+                read = proxy.requests - before
+            # BEGIN or a switch, the statements, COMMIT; a switch, and a statement for each read
+            assert (written, read) == (server.requests_of_a_write, server.requests_of_two_reads)
+
+    async def test_connections_that_the_server_has_closed_are_replaced(self, server: Server) -> None:
+        async with server.behind_a_proxy(connections=3) as (proxy, database):
+            for closed in range(3, 9, 3):
+                await use_all(database, 3)
+                assert proxy.accepted == closed
+                proxy.cut()
+                await server.ask("SELECT 1")  # until the client has heard of it
+                assert not await is_there(SqlMetadata(database), "a")
+
+    async def test_an_idle_connection_that_is_lost_is_replaced(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine, "IDLE", 0.0)
+        async with server.behind_a_proxy(connections=1) as (proxy, database):
+            lost = proxy.before(server.ping, proxy.cut)
+            assert not await is_there(SqlMetadata(database), "a")
+            assert lost.is_set()
 
     async def test_a_connection_does_not_last_for_ever(self, server: Server) -> None:
         async with server.behind_a_proxy(connections=1, max_age=0) as (proxy, database):
