@@ -59,11 +59,14 @@ class Database(Protocol):
         return await self.read(statement.first, values)
 
     @abstractmethod
-    def transaction(self, *, quick: bool = False) -> AbstractAsyncContextManager[Transaction]:
+    def transaction(self, *, quick: bool = False, durable: bool = True) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction, which is rolled back on exit unless it was committed.
 
         The functions of a `quick` one read and write few rows, so a database in this process may run them on the event
         loop.
+
+        The commit of one that is not `durable` may return before it is: the next durable commit makes it so. Until
+        then a crash of the server may undo it, and the server may be up again before the caller notices.
         """
 
     @abstractmethod

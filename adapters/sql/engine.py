@@ -91,8 +91,8 @@ class EngineDatabase(Database):
     def switch_autocommit(self, connection: Connection, on: bool) -> None:
         """Let each statement on a connection be a transaction, or only those after `begin`."""
 
-    def begin(self, connection: Connection) -> None:
-        """Begin a transaction."""
+    def begin(self, connection: Connection, durable: bool) -> None:
+        """Begin a transaction. A subclass may use that it need not be `durable` at once."""
         self.switch_autocommit(connection, on=False)
         connection.begin()
 
@@ -133,26 +133,26 @@ class EngineDatabase(Database):
         return await self.run(step)
 
     @asynccontextmanager
-    async def transaction(self, *, quick: bool = False) -> AsyncIterator["_Transaction"]:
-        connection = await self.run(self._begin)
+    async def transaction(self, *, quick: bool = False, durable: bool = True) -> AsyncIterator["_Transaction"]:
+        connection = await self.run(self._begin, durable)
         try:
             yield _Transaction(self, connection)
         finally:
             with suppress(BlobError):
                 await run_to_completion(self.run(self._check_in, connection))
 
-    def _begin(self) -> Connection:
+    def _begin(self, durable: bool) -> Connection:
         """Begin a transaction, on a new connection if that of the pool turns out to be lost."""
         connection = self._check_out()
         was_pooled = "idle_since" in connection.info
         try:
-            self.begin(connection)
+            self.begin(connection, durable)
         except BaseException as error:
             connection.invalidate(error)
             self._check_in(connection)
             if not was_pooled or not isinstance(error, self._engine.dialect.loaded_dbapi.Error):
                 raise
-            return self._begin()
+            return self._begin(durable)
         return connection
 
     def _check_out(self) -> Connection:

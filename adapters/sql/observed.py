@@ -39,12 +39,12 @@ class ObservedDatabase(Database):
             return await self._database.first(statement, values)
 
     @asynccontextmanager
-    async def transaction(self, *, quick: bool = False) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, quick: bool = False, durable: bool = True) -> AsyncIterator[Transaction]:
         timer = OperationTimer(self._observer, self._name, "transaction")
         timer.outcome = "rolled_back"
         try:
             with timer:
-                async with self._database.transaction(quick=quick) as transaction:
+                async with self._database.transaction(quick=quick, durable=durable) as transaction:
                     yield _Transaction(transaction, timer)
         except BaseException as error:
             timer.outcome = "failed" if error_label(error) else timer.outcome

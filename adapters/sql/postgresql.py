@@ -55,6 +55,7 @@ SESSION_FACTS = (
 )
 # Clients of a pooler share sessions, so names of prepared statements would collide or be missing.
 UNNAMED = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+NOT_DURABLE = "SET LOCAL synchronous_commit = off;"
 NO_TLS = "rejected SSL upgrade"  # in asyncpg's error
 MIGRATION_LOCK = int.from_bytes(b"drivebay", "big")
 
@@ -136,8 +137,10 @@ class PostgresqlDatabase(EngineDatabase):
         adapter: Any = connection.connection.dbapi_connection
         adapter.autocommit = on
 
-    def begin(self, connection: Connection) -> None:
-        super().begin(connection)
+    def begin(self, connection: Connection, durable: bool) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.is_durable = durable
+        super().begin(connection, durable)
         adapter: Any = connection.connection.dbapi_connection
         await_(adapter._start_transaction())
 
@@ -203,18 +206,25 @@ class PostgresqlDatabase(EngineDatabase):
 def connection_class(idle_timeout: float) -> type[asyncpg.Connection]:
     """Return a subclass of asyncpg's connection that works behind a pooler.
 
-    The server ends a transaction that is idle for `idle_timeout` seconds. Otherwise the locks of a client that vanished
-    would be held until TCP times out: two hours.
+    Its commits return before they are durable while `is_durable` is not set. The server ends a transaction that is idle
+    for `idle_timeout` seconds. Otherwise the locks of a client that vanished would be held until TCP times out: two
+    hours.
     """
     limit = f"SET LOCAL idle_in_transaction_session_timeout = {idle_timeout * 1000:.0f};"  # milliseconds
 
     class Connection(asyncpg.Connection):  # type: ignore[misc]
-        __slots__ = ()
+        __slots__ = ("is_durable",)
+
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.is_durable = True
 
         async def execute(self, query: str, *args: Any, **options: Any) -> Any:
             # In one message with BEGIN: a pooler rejects it as a startup parameter, and a session parameter would
             # affect other clients.
-            return await super().execute(f"{query}{limit}" if query.startswith("BEGIN") else query, *args, **options)
+            if query.startswith("BEGIN"):
+                query += limit if self.is_durable else limit + NOT_DURABLE
+            return await super().execute(query, *args, **options)
 
     return Connection
 

@@ -132,7 +132,7 @@ class SqliteDatabase(Database):
         except sqlite3.Error:
             return await super().first(statement, values)  # waits for what is busy, and explains what is broken
 
-    def transaction(self, *, quick: bool = False) -> AbstractAsyncContextManager[Transaction]:
+    def transaction(self, *, quick: bool = False, durable: bool = True) -> AbstractAsyncContextManager[Transaction]:
         return Unit(self._writer, quick=quick)
 
     def translate_errors(self, function: Callable[[], T]) -> T:

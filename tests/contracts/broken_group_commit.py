@@ -28,7 +28,7 @@ class Broken(SqliteDatabase):
         self._writer._group.end(None)  # whose units may hang
         await super().__aexit__(*exc)
 
-    def transaction(self, *, quick: bool = False) -> SqliteUnit:
+    def transaction(self, *, quick: bool = False, durable: bool = True) -> SqliteUnit:
         return self.Unit(self._writer, quick=quick)
 
 

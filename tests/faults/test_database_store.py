@@ -121,6 +121,17 @@ class TestPostgresql(FaultsContract):
     def server(self, postgresql_url: str) -> Server:
         return Postgresql(postgresql_url)
 
+    async def test_a_commit_waits_until_it_is_durable_by_default(self, server: Server) -> None:
+        def waits(connection: Connection) -> object:
+            return connection.scalar(sa.text("SHOW synchronous_commit"))
+
+        async with server.database(server.url, connections=1) as database:
+            for durable in (False, True, False):
+                async with database.transaction(durable=durable) as transaction:
+                    assert await transaction.run(waits) == ("on" if durable else "off")
+                    await transaction.commit()
+                assert await database.read(waits) == "on"
+
 
 @pytest.mark.docker
 class TestMariadb(FaultsContract):
@@ -135,8 +146,8 @@ class RollsBack(SqliteDatabase):
     times = 0
 
     @asynccontextmanager
-    async def transaction(self, *, quick: bool = False) -> AsyncIterator[Any]:
-        async with super().transaction(quick=quick) as transaction:
+    async def transaction(self, *, quick: bool = False, durable: bool = True) -> AsyncIterator[Any]:
+        async with super().transaction(quick=quick, durable=durable) as transaction:
             if self.times:
                 self.times -= 1
                 transaction.commit = self._refuse  # type: ignore[method-assign]  # for this one only
