@@ -47,6 +47,9 @@ class Database(Protocol):
     Its `Opening` determines whether entry migrates or checks the tables.
     """
 
+    concurrency: int = 2
+    """How many large reads or writes of one client are quicker at once than one after another."""
+
     @abstractmethod
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Run a function that reads, outside any transaction: each statement sees all earlier commits."""

@@ -20,6 +20,7 @@ class ObservedDatabase(Database):
 
     def __init__(self, database: Database, name: str, observer: Observer) -> None:
         self._database = database
+        self.concurrency = database.concurrency
         self._name = name
         self._observer = observer
 

@@ -79,6 +79,8 @@ class SqliteDatabase(Database):
     works again once the same file is back; another file requires a restart. Only its owner can read the file.
     """
 
+    concurrency = 1  # a second thread would wait for the interpreter's lock
+
     def __init__(self, config: SqliteConfig, observer: Observer = UNOBSERVED) -> None:
         self._observer = observer
         self._config = config

@@ -4,21 +4,27 @@ The chunks are written and deleted in short transactions, a few at a time, so th
 object blocks other writers. All chunks of an object except the last have the same size, so a byte range maps to chunks.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from adapters.concurrency.pipeline import Pipeline
 from adapters.sql.database import Database, Transaction
 from adapters.sql.dialects import insert_or_ignore
+from adapters.sql.statement import Statement
 from adapters.sql.tables import CHUNKS, time_of
 from adapters.storage.chunking import rechunk
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import AlreadyExists, BlobError, CommitUnknown, NotFound, RolledBack, Unavailable
+
+T = TypeVar("T")
 
 CHUNK = 512 * 1024
 DELETE_AT_ONCE = 64  # chunks
@@ -35,7 +41,7 @@ class _Extent:
     chunk: int
     last: int
     rest: int
-    written_at: int | None
+    written_at: int | None = None
 
     @property
     def size(self) -> int:
@@ -53,40 +59,42 @@ class DatabaseBlobStore(BlobStore):
         self._database = database
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        size = number = 0
+        written = _Written()
         try:
-            async for chunk in rechunk(chunks, CHUNK):
-                if not await self._insert(key, number, chunk):
-                    raise AlreadyExists(TAKEN)
-                number += 1
-                size += len(chunk)
+            async with aclosing(written.until_end(chunks)) as source, aclosing(rechunk(source, CHUNK)) as rechunked:
+                await self._insert_all(key, rechunked, written)
         except BaseException as error:
-            if number or not isinstance(error, AlreadyExists):
+            if written.count or not isinstance(error, AlreadyExists):
                 with suppress(BlobError):  # the reaper deletes what remains
                     await self.delete(key)
             raise
-        return Stored(size)
+        return Stored(written.size)
 
     @asynccontextmanager
     async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
-        extent = await self._extent(key)
-        part = None if byte_range is None else byte_range.within(extent.size)
-        yield self._read(key, extent, part or ByteRange(0, max(extent.size, 1)))
+        first = None
+        if byte_range is None:
+            extent, first = await self._found(_select_start, key)
+            part = ByteRange(0, max(extent.size, 1))
+        else:
+            extent = await self._found(_select_extent, key)
+            part = byte_range.within(extent.size)
+        async with Pipeline[bytes]() as reading:
+            yield self._read(key, extent, part, first, reading)
 
     async def check(self) -> None:
         """Do nothing: opening the database has checked it."""
 
     async def stat(self, key: ObjectKey) -> Stored:
-        extent = await self._extent(key)
+        extent = await self._found(_select_extent, key)
         return Stored(extent.size, extent.modified_at)
 
     async def delete(self, key: ObjectKey) -> None:
-        while True:
+        remain = True
+        while remain:
             async with self._transaction() as transaction:
                 # From the end: `list` finds an object by its chunk 0, also after a delete was interrupted.
-                deleted = await transaction.run(_delete_last_chunks, key)
-            if deleted < DELETE_AT_ONCE:
-                return
+                remain = await transaction.run(_delete_last_chunks, key)
 
     async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         last = "" if after is None else after.value
@@ -94,62 +102,128 @@ class DatabaseBlobStore(BlobStore):
             for last in page:
                 yield ObjectKey(last)
 
-    async def _insert(self, key: ObjectKey, number: int, data: bytes) -> bool:
-        async with self._transaction() as transaction:
-            return await transaction.run(_insert_chunk, key, number, data)
+    async def _insert_all(self, key: ObjectKey, chunks: AsyncIterable[bytes], written: "_Written") -> None:
+        """Insert all chunks, some at the same time. The first one alone, because it may belong to another object.
+
+        The commit of the last one makes all of them durable.
+        """
+        async with Pipeline[None]() as inserting:
+            async for chunk in chunks:
+                while len(inserting) == self._database.concurrency or (written.is_last and inserting):
+                    await inserting.next()
+                number = written.count
+                if written.is_last:
+                    await self._insert(key, number, chunk, is_last=True)
+                else:
+                    inserting.start(self._insert(key, number, chunk))
+                    if number == 0:
+                        await inserting.next()
+                written.add(chunk)
+
+    async def _insert(self, key: ObjectKey, number: int, data: bytes, *, is_last: bool = False) -> None:
+        async with self._transaction(durable=is_last) as transaction:
+            if not await transaction.run(_insert_chunk, key, number, data):
+                raise AlreadyExists(TAKEN)
+            if is_last and number and await transaction.run(_count_chunks, key) != number + 1:
+                # The server was restarted.
+                raise Unavailable("The database has lost chunks of this object. Store the blob again.")
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Transaction]:
+    async def _transaction(self, *, durable: bool = True) -> AsyncIterator[Transaction]:
         """Open a transaction, and commit it at the end. Raises UNAVAILABLE if it rolled back or its outcome is unknown.
 
         Both are harmless: a failed put deletes what it has written, and a delete can be repeated.
         """
         try:
-            async with self._database.transaction() as transaction:
+            async with self._database.transaction(durable=durable) as transaction:
                 yield transaction
                 await transaction.commit()
         except (CommitUnknown, RolledBack) as error:
             raise Unavailable(error.detail) from error
 
-    async def _extent(self, key: ObjectKey) -> _Extent:
-        extent = await self._database.read(_select_extent, key)
-        if extent is None:
+    async def _found(self, select: Callable[[Connection, ObjectKey], T | None], key: ObjectKey) -> T:
+        found = await self._database.read(select, key)
+        if found is None:
             raise NotFound(ABSENT)
-        return extent
+        return found
 
-    async def _read(self, key: ObjectKey, extent: _Extent, part: ByteRange) -> AsyncIterator[bytes]:
+    async def _read(
+        self, key: ObjectKey, extent: _Extent, part: ByteRange, first: bytes | None, reading: Pipeline[bytes]
+    ) -> AsyncIterator[bytes]:
+        """Yield a part of an object. Each chunk is read while the one before is used. `first` is chunk 0, if known."""
         size = max(extent.chunk, 1)
-        for number in range(part.start // size, (part.stop - 1) // size + 1):
-            data = await self._database.read(_select_chunk, key, number)
-            if data is None:
-                raise NotFound("The object was deleted while it was read.")
+        numbers = range(part.start // size, (part.stop - 1) // size + 1)
+        unread = iter(numbers[1:])
+        for number in numbers:
+            data = first or await (reading.next() if reading else self._chunk(key, number))
+            for following in islice(unread, self._database.concurrency - 1 - len(reading)):
+                reading.start(self._chunk(key, following))
+            first = None
             begin = number * size
-            if chunk := data[max(part.start - begin, 0) : part.stop - begin]:
-                yield chunk
+            if data := data[max(part.start - begin, 0) : part.stop - begin]:
+                yield data
+
+    async def _chunk(self, key: ObjectKey, number: int) -> bytes:
+        data = await self._database.read(_select_chunk, key, number)
+        if data is None:
+            raise NotFound("The object was deleted while it was read.")
+        return data
+
+
+class _Written:
+    """The progress of a put: the `count` of chunks, their `size` in bytes, and whether the next one `is_last`."""
+
+    def __init__(self) -> None:
+        self.count = self.size = 0
+        self.is_last = False
+
+    async def until_end(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+        """Pass the bytes on. The next chunk is then the last: `rechunk` yields others before it needs more bytes."""
+        async for chunk in chunks:
+            yield chunk
+        self.is_last = True
+
+    def add(self, chunk: bytes) -> None:
+        self.count += 1
+        self.size += len(chunk)
 
 
 def _insert_chunk(connection: Connection, key: ObjectKey, number: int, data: bytes) -> bool:
     return insert_or_ignore(connection, CHUNKS, {"object_key": key.value, "seq": number, "data": data})
 
 
-def _select_extent(connection: Connection, key: ObjectKey) -> _Extent | None:
-    of_key = CHUNKS.c.object_key == key.value
-    size = sa.func.length(CHUNKS.c.data)
-    first = sa.select(size).where(of_key, CHUNKS.c.seq == 0).scalar_subquery()
-    last = (
-        sa.select(first.label("chunk"), CHUNKS.c.seq, size.label("rest"), CHUNKS.c.written_at)
-        .where(of_key)
-        .order_by(CHUNKS.c.seq.desc())
-        .limit(1)
+_KEY = CHUNKS.c.object_key == sa.bindparam("key")
+_SIZE = sa.func.length(CHUNKS.c.data)
+_LAST = sa.select(CHUNKS.c.seq, _SIZE.label("rest")).where(_KEY).order_by(CHUNKS.c.seq.desc()).limit(1)
+_EXTENT = Statement(
+    _LAST.add_columns(
+        CHUNKS.c.written_at, sa.select(_SIZE).where(_KEY, CHUNKS.c.seq == 0).scalar_subquery().label("chunk")
     )
-    row = connection.execute(last).one_or_none()
+)
+# Without the time: SQLite would read all bytes of the last chunk to find it.
+_START = Statement(sa.select(_LAST.subquery("last"), CHUNKS.c.data.label("first")).where(_KEY, CHUNKS.c.seq == 0))
+_COUNT = Statement(sa.select(sa.func.count().label("count")).where(_KEY))
+_CHUNK = Statement(sa.select(CHUNKS.c.data).where(_KEY, CHUNKS.c.seq == sa.bindparam("seq")))
+
+
+def _count_chunks(connection: Connection, key: ObjectKey) -> int:
+    count: int = _COUNT.first(connection, {"key": key.value}).count
+    return count
+
+
+def _select_extent(connection: Connection, key: ObjectKey) -> _Extent | None:
+    row = _EXTENT.first(connection, {"key": key.value})
     return None if row is None else _Extent(row.chunk, row.seq, row.rest, row.written_at)
 
 
+def _select_start(connection: Connection, key: ObjectKey) -> tuple[_Extent, bytes] | None:
+    row = _START.first(connection, {"key": key.value})
+    return None if row is None else (_Extent(len(row.first), row.seq, row.rest), row.first)
+
+
 def _select_chunk(connection: Connection, key: ObjectKey, number: int) -> bytes | None:
-    chunk = sa.select(CHUNKS.c.data).where(CHUNKS.c.object_key == key.value, CHUNKS.c.seq == number)
-    data: bytes | None = connection.scalar(chunk)
-    return data
+    row = _CHUNK.first(connection, {"key": key.value, "seq": number})
+    return None if row is None else row.data
 
 
 def _select_keys(connection: Connection, after: str) -> list[str]:
@@ -157,9 +231,11 @@ def _select_keys(connection: Connection, after: str) -> list[str]:
     return list(connection.scalars(keys.order_by(CHUNKS.c.object_key).limit(LIST_AT_ONCE)))
 
 
-def _delete_last_chunks(connection: Connection, key: ObjectKey) -> int:
+def _delete_last_chunks(connection: Connection, key: ObjectKey) -> bool:
+    """Delete chunks, and return whether some may remain. Those of a killed put may have gaps."""
     of_key = CHUNKS.c.object_key == key.value
-    last = connection.scalar(sa.select(sa.func.max(CHUNKS.c.seq)).where(of_key))
+    last: int | None = connection.scalar(sa.select(sa.func.max(CHUNKS.c.seq)).where(of_key))
     if last is None:
-        return 0
-    return connection.execute(sa.delete(CHUNKS).where(of_key, CHUNKS.c.seq > last - DELETE_AT_ONCE)).rowcount
+        return False
+    connection.execute(sa.delete(CHUNKS).where(of_key, CHUNKS.c.seq > last - DELETE_AT_ONCE))
+    return last >= DELETE_AT_ONCE

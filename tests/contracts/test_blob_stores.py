@@ -18,7 +18,7 @@ from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import CHUNKS
-from adapters.storage.database import DatabaseBlobStore
+from adapters.storage.database import CHUNK, DatabaseBlobStore
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore
@@ -80,6 +80,31 @@ class DatabaseStoreContract(BackendContract):
         assert await keys(store) == [key]
         await store.delete(key)
 
+    async def test_leftovers_with_a_gap_are_deleted(self, store: BlobStore) -> None:
+        """The chunks of an object are written concurrently, so a killed put may have left out any but the first."""
+        key = ObjectKey.random()
+        async with self.tables.transaction() as transaction:
+            await transaction.run(insert_chunks, key, 102)
+            await transaction.run(delete_chunk, key, 100)
+            await transaction.commit()
+        await store.delete(key)
+        assert await self.residue(store) == []
+
+    async def test_a_put_whose_first_chunks_are_lost_fails(self, store: BlobStore) -> None:
+        """As by a crash of the server, which may forget all that was not yet durable, and a quick restart."""
+        key = ObjectKey.random()
+
+        async def source() -> AsyncIterator[bytes]:
+            for _ in range(3):
+                yield bytes(CHUNK)
+            async with self.tables.transaction() as transaction:
+                await transaction.run(delete_chunk, key, 0)
+                await transaction.commit()
+
+        with refused(Kind.UNAVAILABLE):
+            await store.put(key, source())
+        assert await self.residue(store) == []
+
     async def test_old_chunks_have_no_time(self, store: BlobStore) -> None:
         key = ObjectKey.random()
         await self.put(store, b"x", key)
@@ -108,6 +133,10 @@ class DatabaseStoreContract(BackendContract):
 def insert_chunks(connection: Connection, key: ObjectKey, count: int) -> None:
     rows = [{"object_key": key.value, "seq": seq, "data": b"x"} for seq in range(count)]
     connection.execute(sa.insert(CHUNKS), rows)
+
+
+def delete_chunk(connection: Connection, key: ObjectKey, number: int) -> None:
+    connection.execute(sa.delete(CHUNKS).where(CHUNKS.c.object_key == key.value, CHUNKS.c.seq == number))
 
 
 def delete_chunks(connection: Connection) -> None:

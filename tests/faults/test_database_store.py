@@ -172,3 +172,27 @@ async def test_what_is_rolled_back_can_be_repeated(tmp_path: Path) -> None:
             await store.delete(key)
         await store.delete(key)
         assert await rows(database) == 0
+
+
+class RecordsCommits(SqliteDatabase):
+    """A database that records which transactions begin and commit, and whether they are durable."""
+
+    @asynccontextmanager
+    async def transaction(self, *, quick: bool = False, durable: bool = True) -> AsyncIterator[Any]:
+        self.recorded.append(("begin", durable))
+        async with super().transaction(quick=quick, durable=durable) as transaction:
+            yield transaction
+        self.recorded.append(("end", durable))
+
+    async def __aenter__(self) -> Any:
+        self.recorded: list[tuple[str, bool]] = []
+        return await super().__aenter__()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+async def test_the_last_commit_of_a_put_makes_all_chunks_durable(tmp_path: Path, count: int) -> None:
+    async with RecordsCommits(SqliteConfig(tmp_path / "rows.db")) as database:
+        await DatabaseBlobStore(database).put(ObjectKey.random(), chunked(pattern(count * CHUNK)))
+        *others, last_begins, last_ends = database.recorded
+    assert [last_begins, last_ends] == [("begin", True), ("end", True)]
+    assert sorted(others) == [("begin", False)] * (count - 1) + [("end", False)] * (count - 1)
