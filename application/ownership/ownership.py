@@ -35,7 +35,7 @@ from application.ports.blob_store import BlobStore
 from application.ports.metadata import KnownStorage
 from application.uploads.lifecycle import discard_object
 from domain.blob import Location, ObjectKey
-from domain.errors import AlreadyExists, Unavailable
+from domain.errors import AlreadyExists, NotFound, Unavailable
 
 # A living database replaces the epoch once an interval. It may be late, and a replica may die just when it is its turn.
 INTERVALS = 3
@@ -263,7 +263,9 @@ class Ownership:
         more = {"next": str(begun.next)}
         with suppress(AlreadyExists):
             await write_marker(store, claim.key, CLAIM, at, **more)
-        return await read_marker(store, claim.key) == encoded(CLAIM, claim.key, at, **more)
+        with suppress(NotFound):  # whoever wrote it has withdrawn it since
+            return await read_marker(store, claim.key) == encoded(CLAIM, claim.key, at, **more)
+        return False
 
     async def _withdraw(self, claim: Location) -> None:
         await self._store(claim.backend).delete(claim.key)

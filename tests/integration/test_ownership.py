@@ -25,7 +25,7 @@ from application.stores import Stores
 from application.uploads.lifecycle import Uploads
 from application.verification.report import Defect, Repair, Verified, VerifyOptions
 from application.verification.verify import Verify
-from domain.blob import Blob, BlobId, Location, ObjectKey
+from domain.blob import Blob, BlobId, ByteRange, Location, ObjectKey
 from domain.errors import Kind, Unavailable
 from domain.precondition import ANY
 from tests.contracts.blob_store import each, keys, refused
@@ -467,6 +467,29 @@ class TestCopies:
         await live(site, copy)
         assert [await each_.standing() for each_ in (site, copy)] == [Standing.OURS, Standing.TAKEN]
         assert (await site.known()).interval == HOUR
+
+    async def test_a_claim_that_is_withdrawn_before_it_is_read_is_nobodys(
+        self, site: Site, disk: MemoryBlobStore
+    ) -> None:
+        """Another process was quicker, and has withdrawn the claim that it wrote: the next look decides."""
+
+        class Withdrawing(Hooked):
+            @asynccontextmanager
+            async def read(
+                self, key: ObjectKey, byte_range: ByteRange | None = None
+            ) -> AsyncIterator[AsyncIterator[bytes]]:
+                await self.store.delete(key)
+                async with self.store.read(key, byte_range) as chunks:
+                    yield chunks
+
+        copy = site.copy()
+        assert await copy.keep() is Standing.WATCHING
+        site.time.pass_by(WATCHED)
+        copy.mount(Withdrawing(disk, at_once))
+        assert await copy.keep() is Standing.WATCHING
+        copy.mount(disk)
+        await live(copy)
+        assert await copy.standing() is Standing.OURS
 
     async def test_of_copies_that_take_over_at_the_same_time_one_does(self, time: Time) -> None:
         outcomes = set()
