@@ -1,6 +1,7 @@
 """Log lines of requests. They are written together a moment later: a write for each costs as much as a small read."""
 
 import asyncio
+import threading
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
@@ -32,23 +33,29 @@ class RequestLine(msgspec.Struct):
 
 
 class RequestLines:
-    """The lines that are not written yet. Without a `stream`, none are taken. Lines that can't be written are lost."""
+    """The lines that are not written yet. Without a `stream`, none are taken. Lines that can't be written are lost.
+
+    Any thread may write them, before a line of its own.
+    """
 
     def __init__(self) -> None:
         self.stream: TextIO | None = None
         self._encoder = msgspec.json.Encoder()
         self._lines = bytearray()
+        self._lock = threading.RLock()  # an object that is collected meanwhile may log too
 
     def add(self, line: RequestLine) -> None:
         """Write a line within DELAY."""
-        if not self._lines:
-            asyncio.get_running_loop().call_later(DELAY, self.write)
-        self._lines += self._encoder.encode(line)
-        self._lines += b"\n"
+        encoded = self._encoder.encode(line) + b"\n"
+        with self._lock:
+            if not self._lines:
+                asyncio.get_running_loop().call_later(DELAY, self.write)
+            self._lines += encoded
 
     def write(self) -> None:
         """Write the lines now."""
-        lines, self._lines = self._lines, bytearray()
+        with self._lock:
+            lines, self._lines = self._lines, bytearray()
         if lines and self.stream is not None:
             with suppress(OSError, ValueError):
                 self.stream.write(lines.decode())

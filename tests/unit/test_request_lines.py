@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,6 +76,28 @@ async def test_lines_are_in_their_order(stream: Stream) -> None:
     logs.log_request(line(404))
     logs.REQUEST_LINES.write()
     assert [each["event"] for each in stream.lines] == ["request", "something else", "request"]
+
+
+async def test_a_line_of_a_thread_neither_loses_nor_repeats_one(stream: Stream) -> None:
+    over = threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            logs.REQUEST_LINES.write()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    writing = asyncio.create_task(asyncio.to_thread(write))
+    try:
+        await asyncio.sleep(0)
+        for status in range(20_000):
+            logs.log_request(line(status))
+    finally:
+        over.set()
+        sys.setswitchinterval(interval)
+        await writing
+    logs.REQUEST_LINES.write()
+    assert [each["status"] for each in stream.lines] == [*range(20_000)]
 
 
 async def test_lines_that_cannot_be_written_are_lost_and_later_ones_are_not(stream: Stream) -> None:
