@@ -20,7 +20,7 @@ class Compiled:
     """A statement as text in one dialect, with conversions of values.
 
     `constants` are the values of parameters that are part of the statement. `parameters`: the name and the conversion
-    of each, in the order of the text. `columns`: the numbers and conversions of those that need one.
+    of each, in the order of the text. `columns`: the numbers and conversions of columns that need one.
     """
 
     text: str

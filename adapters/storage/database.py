@@ -232,7 +232,7 @@ def _select_keys(connection: Connection, after: str) -> list[str]:
 
 
 def _delete_last_chunks(connection: Connection, key: ObjectKey) -> bool:
-    """Delete chunks, and return whether some may remain. Those of a killed put may have gaps."""
+    """Delete chunks, and return whether some may remain. The chunks of a killed put may have gaps."""
     of_key = CHUNKS.c.object_key == key.value
     last: int | None = connection.scalar(sa.select(sa.func.max(CHUNKS.c.seq)).where(of_key))
     if last is None:

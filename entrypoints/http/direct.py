@@ -24,8 +24,8 @@ DIRECT = {"direct": True}
 class DirectRoutes:
     """An ASGI application that calls handlers with `opt=DIRECT` itself, and leaves all others to the framework.
 
-    Their middleware, dependencies and exception handlers are those of the framework's routes. Dependencies are made
-    once. It comes after RawPathMiddleware, whose paths are exact.
+    It takes middleware, dependencies and exception handlers from the framework's routes, and makes dependencies once.
+    It comes after RawPathMiddleware, whose paths are exact.
     """
 
     def __init__(self, framework: Litestar) -> None:

@@ -63,7 +63,7 @@ class Containers:
     def start_idle(self, image: str, command: str | None = None, **options: Any) -> "DockerContainer":
         """Start a container on the network of this machine, in which commands can be run.
 
-        `command`: required where the image's own does not wait. `options`: those of docker-py.
+        `command`: required where the image's own does not wait. `options`: keywords of docker-py.
         """
         container = self._made(IMAGES / image, network_mode="host", **options)
         if command:

@@ -124,7 +124,7 @@ class GroupCommitContract:
         await commits.until(before + 2)
 
     async def found(self, *ids: str) -> list[str]:
-        """Return those of the ids that another connection finds."""
+        """Return the ids that another connection finds."""
         return [blob_id for blob_id in ids if await self.metadata.blobs.find(BlobId(blob_id))]
 
     async def test_units_that_wait_share_one_commit(self, database: SqliteDatabase) -> None:

@@ -34,7 +34,7 @@ class CachedFiles:
             self._how = _How(os.O_RDONLY | os.O_CLOEXEC, 0, RESOLVE_CACHED)
 
     def read(self, path: str, byte_range: ByteRange | None) -> bytes | None:
-        """Return the bytes of the file, or those of a range of it. Raises RANGE_NOT_SATISFIABLE.
+        """Return the bytes of the file, or of a range of it. Raises RANGE_NOT_SATISFIABLE.
 
         None if they are too many, not in the cache, or can't be read: then read the file in a thread.
         """
