@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.backends import postgresql
 from tests.backends.containers import Containers
-from tests.backends.postgresql import PASSWORD, as_operator
+from tests.backends.postgresql import PASSWORD
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,7 @@ class Pgbouncer:
 
     async def held(self, name: str) -> list[tuple[Any, ...]]:
         """Return the busy sessions in a database, and the locks in it. Idle sessions are the pooler's, and remain."""
-        busy = f"SELECT state, query FROM pg_stat_activity WHERE datname = '{name}' AND state <> 'idle'"  # noqa: S608
-        locks = f"SELECT mode, '' FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE datname = '{name}'"  # noqa: S608
-        return [tuple(row) for row in await as_operator(self.server, f"{busy} UNION ALL {locks}")]
+        return await postgresql.held(self.server, name, idle=False)
 
 
 def start(containers: Containers) -> Pgbouncer:
@@ -42,5 +40,5 @@ def start(containers: Containers) -> Pgbouncer:
         server.replace(f":{server.rpartition(':')[2]}", f":{container.get_exposed_port(port)}") for port in (6432, 6433)
     )
     for url in (transaction, session):
-        asyncio.run(as_operator(url, "SELECT 1"))
+        asyncio.run(postgresql.as_operator(url, "SELECT 1"))
     return Pgbouncer(server, transaction, session)

@@ -108,3 +108,14 @@ async def as_operator(server: str, statement: str) -> list[asyncpg.Record]:
         return rows
     finally:
         await connection.close()
+
+
+async def held(server: str, name: str, *, idle: bool) -> list[tuple[Any, ...]]:
+    """Return the sessions that clients have in a database, without or with the idle ones, and the locks of clients.
+
+    The server's own workers come and go there: an autovacuum holds locks too.
+    """
+    clients = f"FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = '{name}'"
+    sessions = f"SELECT state, query {clients}" + ("" if idle else " AND state <> 'idle'")
+    locks = f"SELECT mode, '' FROM pg_locks WHERE pid IN (SELECT pid {clients})"  # noqa: S608 - our own name
+    return [tuple(row) for row in await as_operator(server, f"{sessions} UNION ALL {locks}")]

@@ -35,7 +35,7 @@ from domain.precondition import ANY, CREATE_ONLY
 from tests import many_blobs
 from tests.backends.mariadb import on_mariadb
 from tests.backends.pgbouncer import Pgbouncer
-from tests.backends.postgresql import as_operator
+from tests.backends.postgresql import as_operator, held
 from tests.contracts.blob_store import refused
 from tests.contracts.metadata import (
     LONG,
@@ -390,9 +390,7 @@ class TestPostgresql(ServerContract):
         await self.expect_none_open(postgresql_server, class_postgresql_url)
 
     async def expect_none_open(self, server: str, url: str) -> None:
-        of_clients = f"datname = '{name_of(url)}' AND backend_type = 'client backend'"
-        left = f"SELECT state, query FROM pg_stat_activity WHERE {of_clients}"  # noqa: S608 - our own name
-        assert await as_operator(server, left) == [], "a connection is still open"
+        assert await held(server, name_of(url), idle=True) == [], "a connection is still open"
 
     @pytest.fixture
     def another(self, postgresql_url: str) -> list[Database]:

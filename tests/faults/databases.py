@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from adapters.sql.engine import EngineDatabase
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
+from tests.backends import postgresql
 from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import as_operator
 from tests.proxy import Proxy
@@ -80,11 +81,7 @@ class Postgresql(Server):
         return [tuple(row) for row in await as_operator(self.address, query)]
 
     async def held(self) -> list[tuple[Any, ...]]:
-        sessions = f"SELECT state, query FROM pg_stat_activity WHERE datname = '{self.name}'"  # noqa: S608 - our own name
-        locks = (
-            f"SELECT l.mode, '' FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE datname = '{self.name}'"  # noqa: S608
-        )
-        return await self.ask(f"{sessions} UNION ALL {locks}")
+        return await postgresql.held(self.address, self.name, idle=True)
 
 
 class Mariadb(Server):
