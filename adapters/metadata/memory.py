@@ -16,6 +16,7 @@ from application.ports.metadata import (
     Garbage,
     GarbageRepository,
     KnownStorage,
+    ObjectRepository,
     Published,
     StorageRepository,
     UnitOfWork,
@@ -182,6 +183,17 @@ class _Storages(StorageRepository):
         return True
 
 
+class _Objects(ObjectRepository):
+    def __init__(self, objects: _Changes[ObjectKey, bytes]) -> None:
+        self._objects = objects
+
+    async def add(self, key: ObjectKey, data: bytes) -> bool:
+        if self._objects.get(key) is not None:
+            return False
+        self._objects.set(key, data)
+        return True
+
+
 def _markers(known: KnownStorage) -> tuple[ObjectKey | None, ...]:
     return known.identity, known.epoch, known.next, known.former
 
@@ -204,11 +216,13 @@ class _MemoryUnitOfWork(UnitOfWork):
             _Changes(metadata.upload_rows),
             _Changes(metadata.garbage_rows),
             _Changes(metadata.storage_rows),
+            _Changes(metadata.objects),
         )
         self.blobs = _Blobs(self._changes[0], metadata.now)
         self.uploads = _Uploads(self._changes[1], metadata.now)
         self.garbage = _Garbage(self._changes[2], metadata.now)
         self.storages = _Storages(self._changes[3], metadata.now)
+        self.objects = _Objects(self._changes[4])
 
     async def commit(self) -> None:
         for changes in self._changes:
@@ -218,7 +232,7 @@ class _MemoryUnitOfWork(UnitOfWork):
 class MemoryMetadata(UnitOfWorkFactory):
     """The metadata in dictionaries: `blobs` for readers, and a factory of units of work, which take turns.
 
-    `now` is the database's clock.
+    `now` is the database's clock. `objects` are the bytes of small ones, for a storage in memory.
     """
 
     def __init__(self, now: Clock = lambda: datetime.now(UTC)) -> None:
@@ -227,6 +241,7 @@ class MemoryMetadata(UnitOfWorkFactory):
         self.upload_rows: dict[ObjectKey, tuple[Location, datetime]] = {}
         self.garbage_rows: dict[ObjectKey, tuple[_Claimed, datetime]] = {}
         self.storage_rows: dict[str, tuple[KnownStorage, datetime]] = {}
+        self.objects: dict[ObjectKey, bytes] = {}
         self.blobs: BlobReader = _Blobs(_Changes(self.blob_rows), now)
         self._turn = asyncio.Lock()
 

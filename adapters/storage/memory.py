@@ -6,17 +6,20 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from io import BytesIO
 
+from adapters.storage.chunking import one_chunk
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import AlreadyExists, NotFound
 
 
 class MemoryBlobStore(BlobStore):
-    """Objects in a dictionary. `now` is the backend's clock."""
+    """Objects in a dictionary. `now` is the backend's clock. `objects` are known already, without their times."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, now: Callable[[], datetime] = lambda: datetime.now(UTC), objects: dict[ObjectKey, bytes] | None = None
+    ) -> None:
         self._now = now
-        self._objects: dict[ObjectKey, bytes] = {}
+        self._objects = {} if objects is None else objects
         self._written: dict[ObjectKey, datetime] = {}
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
@@ -36,7 +39,7 @@ class MemoryBlobStore(BlobStore):
         if byte_range is not None:
             part = byte_range.within(len(data))
             data = data[part.start : part.stop]
-        yield _one_chunk(data)
+        yield one_chunk(data)
 
     async def check(self) -> None:
         """Do nothing: memory is always available."""
@@ -58,8 +61,3 @@ class MemoryBlobStore(BlobStore):
             return self._objects[key]
         except KeyError:
             raise NotFound(ABSENT) from None
-
-
-async def _one_chunk(data: bytes) -> AsyncIterator[bytes]:
-    if data:
-        yield data

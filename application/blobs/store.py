@@ -15,9 +15,10 @@ from typing import Protocol
 from application.authorize import authorize
 from application.ports.metadata import Garbage, KeySource, Published, UnitOfWork
 from application.uploads.intake import Intake
-from application.uploads.lifecycle import Uploads, WrittenObject
+from application.uploads.lifecycle import Change, Uploads, WrittenObject
 from application.uploads.replay import KEPT, ReplayableBody
 from application.uploads.retry import ONCE, Retry
+from application.uploads.small_blobs import BACKEND, SmallBlobs
 from domain.access import Action, Grant
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Draft, Location
 from domain.errors import Unavailable
@@ -71,6 +72,8 @@ class StoredBlob:
 class StoreBlob:
     """Store bytes under an id, and return the blob once it is durable and visible.
 
+    `small`: where the bytes of small blobs are stored, if not like those of the others.
+
     A write to a storage that is UNAVAILABLE is repeated as `retry` says, while the body is short enough to be kept. If
     anything fails, a cancellation included, the version before it is still there. Raises what `Uploads` and the source
     raise, FORBIDDEN, the precondition's errors, TOO_LARGE beyond `max_bytes`, SIZE_MISMATCH and DIGEST_MISMATCH.
@@ -81,24 +84,32 @@ class StoreBlob:
     max_bytes: int
     grace: timedelta = GRACE
     retry: Retry = ONCE
+    small: SmallBlobs | None = None
 
     async def __call__(self, grant: Grant, new: NewBlob) -> StoredBlob:
         # Before a byte is read. If the id comes after the bytes, all that is known is that it should be a granted one.
         authorize(grant, Action.WRITE, new.source.id or grant.prefix)
-        written = await self._append_with_retries(new)
+        body = ReplayableBody(new.source, KEPT if self.retry.attempts > 1 else 0)
+        if self.small and (new.size or 0) <= self.small.max_bytes and await body.fits(self.small.max_bytes):
+            return await self._store_small(self.small, grant, new, body)
+        written = await self._append_with_retries(new, body)
         async with self.uploads.discarded_on_error(written.location):
-            blob_id = new.source.id
-            assert blob_id is not None, "the source has ended without an id"
-            authorize(grant, Action.WRITE, blob_id)
-            return await self._publish(blob_id, written, new)
+            return await self._publish(_id_of(new, grant), written, new)
 
-    async def _append_with_retries(self, new: NewBlob) -> WrittenObject:
+    async def _store_small(self, small: SmallBlobs, grant: Grant, new: NewBlob, body: ReplayableBody) -> StoredBlob:
+        async with aclosing(body.replay()) as replayed:
+            intake = Intake(replayed, self.max_bytes, new.size, new.digest)
+            data = b"".join([chunk async for chunk in intake])
+        written = WrittenObject(Location(BACKEND, self.new_key()), intake.size, intake.digest)
+        put, is_current = self._publishing(_id_of(new, grant), written, new)
+        return _stored(await small.publish(written.location.key, data, put, is_current))
+
+    async def _append_with_retries(self, new: NewBlob, body: ReplayableBody) -> WrittenObject:
         """Begin and append until an attempt succeeds, each time under a new key.
 
         Requests of a failed attempt, those of its clean-up included, may reach the storage at any time later. They
         never concern the key of another attempt.
         """
-        body = ReplayableBody(new.source, KEPT if self.retry.attempts > 1 else 0)
         waits = self.retry.waits()
         while True:
             location = Location(self.uploads.stores.active, self.new_key())
@@ -119,6 +130,13 @@ class StoreBlob:
             return await self.uploads.append(location, Intake(replayed, self.max_bytes, new.size, new.digest))
 
     async def _publish(self, blob_id: BlobId, written: WrittenObject, new: NewBlob) -> StoredBlob:
+        put, is_current = self._publishing(blob_id, written, new)
+        return _stored(await self.uploads.publish([written.location], put, is_current))
+
+    def _publishing(
+        self, blob_id: BlobId, written: WrittenObject, new: NewBlob
+    ) -> tuple[Change[Published], Change[bool]]:
+        """Return the change that publishes the object, and the one that finds out whether it was published."""
         draft = Draft(
             blob_id,
             written.location,
@@ -127,16 +145,25 @@ class StoreBlob:
             new.content_type,
             content_encoding=new.content_encoding,
         )
-        published = await self.uploads.publish(
-            [written.location], partial(self._put, draft, new.precondition), partial(_is_current, draft)
-        )
-        return StoredBlob(published.blob, published.replaced is not None)
+        return partial(self._put, draft, new.precondition), partial(_is_current, draft)
 
     async def _put(self, draft: Draft, precondition: Precondition, work: UnitOfWork) -> Published:
         published = await work.blobs.put(draft, precondition)
         if published.replaced is not None:
             await work.garbage.add(Garbage(published.replaced.location), after=self.grace)
         return published
+
+
+def _id_of(new: NewBlob, grant: Grant) -> BlobId:
+    """Return the id, now that the bytes have ended. Raises FORBIDDEN if it is not granted."""
+    blob_id = new.source.id
+    assert blob_id is not None, "the source has ended without an id"
+    authorize(grant, Action.WRITE, blob_id)
+    return blob_id
+
+
+def _stored(published: Published) -> StoredBlob:
+    return StoredBlob(published.blob, published.replaced is not None)
 
 
 async def _check(new: NewBlob, work: UnitOfWork) -> None:

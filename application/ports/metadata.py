@@ -153,6 +153,18 @@ class GarbageRepository(Protocol):
         """Record that each object was deleted once. Remove it, or let it be due again if deletes are left."""
 
 
+class ObjectRepository(Protocol):
+    """Small objects of the storage that keeps its bytes in this database."""
+
+    @abstractmethod
+    async def add(self, key: ObjectKey, data: bytes) -> bool:
+        """Add an object, with all its bytes: up to 256 KiB. Return False if there is one, and do not touch it.
+
+        The storage reads and deletes it as one of its own, once the unit is committed. Of several concurrent units that
+        add one key, each waits for those before it: False means that one has committed, True that none will.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """The reaper's backlog on one backend.
@@ -244,6 +256,7 @@ class UnitOfWork(Protocol):
     uploads: UploadRepository
     garbage: GarbageRepository
     storages: StorageRepository
+    objects: ObjectRepository
 
     @abstractmethod
     async def commit(self) -> None:

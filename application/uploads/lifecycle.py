@@ -21,7 +21,7 @@ from application.renewals import Renewals
 from application.repeat import repeated
 from application.stores import Stores
 from application.uploads.intake import Intake
-from application.uploads.unknown_commit import WAITS, resolve
+from application.uploads.unknown_commit import WAITS, require_published
 from domain.blob import Digest, Location
 from domain.errors import AlreadyExists, BlobError, CommitUnknown, IntegrityError, LeaseLost, TimedOut, Unavailable
 
@@ -188,25 +188,16 @@ class Uploads:
                 result = await change(work)
                 await work.commit()
         except CommitUnknown as error:
-            await self._find_out(locations, is_published, error)
+            prevent = partial(self._prevent, locations)
+            await require_published(self.units, prevent, is_published, error, self.waits, locations[0].key)
         return result
 
-    async def _find_out(self, locations: Sequence[Location], is_published: Change[bool], error: CommitUnknown) -> None:
-        """Return if the commit of unknown outcome has happened.
+    async def _prevent(self, locations: Sequence[Location]) -> bool:
+        """Wait for the commit that publishes the uploads. Return whether it has failed, and can't happen any more.
 
-        The fence decides: discarding waits for that commit. It finds the uploads, which then can't be published any
-        more; or it does not, and then either the commit has removed them or the reaper.
+        If the uploads are found, they are discarded. If not, either the commit has removed them or the reaper.
         """
-        if await resolve(lambda: self.discard(*locations), error, self.waits):
-            detail = "The connection to the database was lost, and nothing was stored. Store the blob again."
-            raise Unavailable(detail, backend=error.backend, subject=locations[0].key) from error
-
-        async def look() -> bool:
-            async with self.units() as work:
-                return await is_published(work)
-
-        if not await resolve(look, error, self.waits):
-            raise error
+        return bool(await self.discard(*locations))
 
 
 async def discard_object(work: UnitOfWork, location: Location) -> None:

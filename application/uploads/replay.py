@@ -16,6 +16,18 @@ class ReplayableBody:
         self.can_replay = True
         """Whether all bytes read so far are kept, and the source can be read further."""
 
+    async def fits(self, size: int) -> bool:
+        """Read the source until its end, or until there are more than `size` bytes. Return whether it has ended.
+
+        For a body that was not read yet. `replay` then yields its bytes from the first on.
+        """
+        async for chunk in self._source:
+            self._kept.append(chunk)
+            self._size += len(chunk)
+            if self._size > size:
+                return False
+        return True
+
     async def replay(self) -> AsyncGenerator[bytes]:
         """Yield the chunks from the first on. Close the generator before the next replay."""
         for chunk in self._kept:

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from domain.errors import BlobError
+from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
+from domain.blob import ObjectKey
+from domain.errors import BlobError, CommitUnknown, Unavailable
 
 T = TypeVar("T")
 
@@ -30,3 +32,28 @@ async def resolve(check: Callable[[], Awaitable[T]], error: BlobError, waits: Se
     except (BlobError, TimeoutError):
         pass
     raise error
+
+
+async def require_published(
+    units: UnitOfWorkFactory,
+    prevent: Callable[[], Awaitable[bool]],
+    is_published: Callable[[UnitOfWork], Awaitable[bool]],
+    error: CommitUnknown,
+    waits: Sequence[float],
+    subject: ObjectKey,
+) -> None:
+    """Return if the commit that failed with `error` has published its object, whose key is the `subject`.
+
+    `prevent` waits for that commit, and returns whether it has not happened and never will: then UNAVAILABLE is raised.
+    Otherwise `is_published` decides, and `error` is raised if it is false: the object was replaced or reaped since.
+    """
+    if await resolve(prevent, error, waits):
+        detail = "The connection to the database was lost, and nothing was stored. Store the blob again."
+        raise Unavailable(detail, backend=error.backend, subject=subject) from error
+
+    async def look() -> bool:
+        async with units() as work:
+            return await is_published(work)
+
+    if not await resolve(look, error, waits):
+        raise error

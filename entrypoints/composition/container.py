@@ -84,6 +84,7 @@ class Container(containers.DeclarativeContainer):
         max_bytes=_settings.max_blob_bytes,
         grace=_grace,
         retry=providers.Callable(_retry, settings, observer),
+        small=providers.Callable(storages.make_small_blobs, settings, metadata),
     )
     fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores, metadata, grace=_grace)
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)

@@ -1,9 +1,11 @@
 """The storages that the settings name, each with the layers that it requires."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from adapters.error_context import ErrorContext
 from adapters.sql import sqlite
 from adapters.sql.database import Database
 from adapters.storage.backend import Reach, Resources
@@ -11,8 +13,10 @@ from adapters.storage.backends import BACKENDS
 from adapters.storage.layers import free_space
 from adapters.storage.layers.observe import ObserveLayer
 from application.ports.blob_store import BlobStore
+from application.ports.metadata import UnitOfWorkFactory
 from application.ports.observer import Observer
 from application.stores import Stores
+from application.uploads.small_blobs import BACKEND, SmallBlobs, unlimited
 from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.settings import Settings
 from entrypoints.telemetry.logs import on_retry
@@ -38,6 +42,14 @@ def make_stores(
         return _with_free_space(layers(store, name, settings, observer), name, settings)
 
     return Stores(settings.storage, {name: make(name) for name in settings.storages})
+
+
+def make_small_blobs(settings: Settings, units: UnitOfWorkFactory) -> SmallBlobs | None:
+    """Return the small blobs of these settings; None if they are stored like the others."""
+    if settings.small_blobs != "database":
+        return None
+    grace = timedelta(seconds=settings.readers_grace)
+    return SmallBlobs(units, settings.small_blob_bytes, grace, require_space=_space_for_rows(settings))
 
 
 def attempts(name: str, settings: Settings) -> int:
@@ -91,11 +103,26 @@ def _network_layers(store: BlobStore, name: str, settings: Settings, observer: O
 
 def _with_free_space(store: BlobStore, name: str, settings: Settings) -> BlobStore:
     """Add a guard that keeps space free next to the bytes and the rows, because a delete needs some too."""
-    looks: dict[Path, Callable[[Path], int]] = {}
+    looks = _looks_at_rows(settings)
     if blobs := folder(name, settings):
         looks[blobs] = free_space.free_bytes
-    if settings.database == "sqlite":
-        looks[settings.sqlite_path] = sqlite.free_bytes
     if not looks or not settings.min_free_bytes:
         return store
-    return free_space.FreeSpaceGuard(store, looks, settings.min_free_bytes, name)
+    return free_space.FreeSpaceGuard(store, free_space.FreeSpace(looks, settings.min_free_bytes), name)
+
+
+def _space_for_rows(settings: Settings) -> Callable[[int], Awaitable[None]]:
+    measures = _looks_at_rows(settings)
+    if not measures or not settings.min_free_bytes:
+        return unlimited
+    space = free_space.FreeSpace(measures, settings.min_free_bytes)
+
+    async def require(size: int) -> None:
+        with ErrorContext(BACKEND, "put"):
+            await space.require(size)
+
+    return require
+
+
+def _looks_at_rows(settings: Settings) -> dict[Path, Callable[[Path], int]]:
+    return {settings.sqlite_path: sqlite.free_bytes} if settings.database == "sqlite" else {}

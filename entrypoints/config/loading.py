@@ -215,5 +215,7 @@ class _Reading:
     def _check_memory(self, settings: Settings) -> None:
         if self._find(str, "DATABASE_URL") or self._find(str, "DB_HOST"):
             self._errors.append("DATABASE_URL: STORAGE=memory keeps the metadata in memory too. Give only one of them.")
+        if settings.small_blobs == "database":
+            self._errors.append("SMALL_BLOBS: STORAGE=memory has no database. Give only one of them.")
         if settings.workers > 1:
             self._errors.append("WORKERS: with STORAGE=memory each worker has blobs of its own. Set it to 1.")

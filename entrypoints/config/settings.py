@@ -19,6 +19,7 @@ from entrypoints.config.origins import cors_origins
 T = TypeVar("T")
 
 NATURAL = number(int, Meta(ge=0))
+SMALL = number(int, Meta(ge=1, le=256 * 1024))  # such a blob is held in memory
 PATIENCE = number(float, Meta(gt=0, le=24 * 3600))  # leases are longer, and may not last for ever
 WHILE = number(float, Meta(ge=0, le=24 * 3600))
 GRACE = number(int, Meta(ge=0, le=366 * 24 * 3600))
@@ -47,6 +48,8 @@ class Settings:
     storage_timeout: float = setting("STORAGE_TIMEOUT", default=60, parse=PATIENCE)
     storage_attempts: int = setting("STORAGE_ATTEMPTS", default=3, parse=COUNT)
     storage_streams: int = setting("STORAGE_STREAMS", default=100, parse=COUNT)
+    small_blobs: str = setting("SMALL_BLOBS", default="storage", parse=values.small_blobs)
+    small_blob_bytes: int = setting("SMALL_BLOB_BYTES", default=16 * 1024, parse=SMALL)
     max_blob_bytes: int = setting("MAX_BLOB_BYTES", default=5 * 1024**3, parse=COUNT)
     client_timeout: float = setting("CLIENT_TIMEOUT", default=30, parse=PATIENCE)
     client_min_rate: int = setting("CLIENT_MIN_RATE", default=1000, parse=NATURAL)

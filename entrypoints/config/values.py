@@ -15,6 +15,7 @@ from entrypoints.config.database_urls import DatabaseUrl
 
 MAX_WORKERS = 256
 AUTO = "auto"
+PLACES_OF_SMALL_BLOBS = ("storage", "database")
 _workers = number(int, Meta(ge=1, le=MAX_WORKERS))
 TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
 
@@ -37,6 +38,12 @@ def storage(text: str) -> str:
 
 def _or(aliases: tuple[str, ...]) -> str:
     return f" (or {', '.join(aliases)})" if aliases else ""
+
+
+def small_blobs(text: str) -> str:
+    if (place := text.strip().lower()) not in PLACES_OF_SMALL_BLOBS:
+        raise ValueError(f"{text!r} can't be used. Allowed: {', '.join(PLACES_OF_SMALL_BLOBS)}.")
+    return place
 
 
 def workers(text: str) -> int:

@@ -15,6 +15,7 @@ from adapters.metadata.memory import (
     _due,
     _Garbage,
     _MemoryUnitOfWork,
+    _Objects,
     _Storages,
     _Uploads,
 )
@@ -33,6 +34,7 @@ class Tampered(MemoryMetadata):
     Uploads: type[_Uploads] = _Uploads
     GarbageRows: type[_Garbage] = _Garbage
     Storages: type[_Storages] = _Storages
+    Objects: type[_Objects] = _Objects
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,11 +42,12 @@ class Tampered(MemoryMetadata):
 
     def begin(self) -> _MemoryUnitOfWork:
         work = _MemoryUnitOfWork(self)
-        blobs, uploads, garbage, storages = work._changes
+        blobs, uploads, garbage, storages, objects = work._changes
         work.blobs = self.Blobs(blobs, self.now)
         work.uploads = self.Uploads(uploads, self.now)
         work.garbage = self.GarbageRows(garbage, self.now)
         work.storages = self.Storages(storages, self.now)
+        work.objects = self.Objects(objects)
         return work
 
     @asynccontextmanager
@@ -558,15 +561,14 @@ class SplitsItsCommit(Tampered):
 
     class Work(_MemoryUnitOfWork):
         async def commit(self) -> None:
-            blobs, uploads, garbage, storages = self._changes
+            blobs = self._changes[0]
             for blob_id, blob in [*blobs._changed.items()]:
                 one = _Changes(blobs._committed)
                 one.set(blob_id, blob)
                 one.apply()
                 await asyncio.sleep(0)
-            uploads.apply()
-            garbage.apply()
-            storages.apply()
+            for changes in self._changes[1:]:
+                changes.apply()
 
     def begin(self) -> _MemoryUnitOfWork:
         return self.Work(self)
@@ -1021,3 +1023,61 @@ class DoesNotNoteTheTurn(Tampered):
     class Storages(_Storages):
         async def replace_if_due(self, known: KnownStorage, new: KnownStorage) -> bool:
             return await self.replace(known, new)
+
+
+# Small objects
+
+
+@caught_by(MetadataContract.test_a_small_object_is_read_as_it_was_added)
+class EndsObjectsAtAZero(Tampered):
+    """Bytes kept as text of C."""
+
+    class Objects(_Objects):
+        async def add(self, key: ObjectKey, data: bytes) -> bool:
+            return await super().add(key, data.partition(b"\0")[0])
+
+
+@caught_by(MetadataContract.test_a_small_object_is_never_changed)
+class ReplacesObjects(Tampered):
+    """An upsert, where an insert should be."""
+
+    class Objects(_Objects):
+        async def add(self, key: ObjectKey, data: bytes) -> bool:
+            is_new = self._objects.get(key) is None
+            self._objects.set(key, data)
+            return is_new
+
+
+@caught_by(MetadataContract.test_a_small_object_appears_with_its_commit)
+class WritesObjectsAtOnce(Tampered):
+    """A store that is written to beside the transaction."""
+
+    class Objects(_Objects):
+        async def add(self, key: ObjectKey, data: bytes) -> bool:
+            added = await super().add(key, data)
+            self._objects.apply()
+            return added
+
+
+class _AddsObjectsByTheSide(Tampered):
+    """Units that take no turns."""
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        yield self.begin()
+
+
+@caught_by(MetadataContract.test_a_small_object_is_awaited_by_who_adds_it_too)
+class LooksAtCommittedObjectsOnly(_AddsObjectsByTheSide):
+    """A select before the insert, which does not wait for a row that is not committed."""
+
+
+@caught_by(MetadataContract.test_a_small_object_is_added_by_one)
+class AddsObjectsForEach(_AddsObjectsByTheSide):
+    """A select before the insert: of those that look first, each finds nothing."""
+
+    class Objects(_Objects):
+        async def add(self, key: ObjectKey, data: bytes) -> bool:
+            added = await super().add(key, data)
+            await asyncio.sleep(0)
+            return added

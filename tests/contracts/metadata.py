@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pytest
 
+from application.ports.blob_store import BlobStore
 from application.ports.metadata import (
     Backlog,
     BlobReader,
@@ -24,7 +25,7 @@ from application.repeat import repeated
 from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
 from domain.errors import BlobError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
-from tests.contracts.blob_store import never, refused
+from tests.contracts.blob_store import keys, never, pattern, read, refused
 from tests.contracts.leftovers import no_task_left
 from tests.ids import NASTY
 
@@ -122,6 +123,16 @@ async def remove(metadata: Metadata, blob_id: BlobId, precondition: Precondition
     return await repeated(unit)
 
 
+async def add_object(metadata: Metadata, key: ObjectKey, data: bytes) -> bool:
+    async def unit() -> bool:
+        async with metadata() as work:
+            added = await work.objects.add(key, data)
+            await work.commit()
+            return added
+
+    return await repeated(unit)
+
+
 async def outcomes(*racing: object) -> list[object]:
     """Return the result of each, or the kind of its error."""
     ended = await asyncio.gather(*racing, return_exceptions=True)  # type: ignore[call-overload]
@@ -159,6 +170,7 @@ def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[objec
         lambda: work.storages.add(storage("another")),
         lambda: work.storages.replace_if_due(there.storage, there.storage),
         lambda: work.storages.replace(there.storage, storage()),
+        lambda: work.objects.add(ObjectKey.random(), b"small"),
     ]
 
 
@@ -191,12 +203,16 @@ LEFT = [without_a_commit, by_a_fault, by_a_refusal, by_a_cancellation]
 class MetadataContract:
     """The promises of every metadata adapter. An adapter adds a subclass with a fixture `metadata`: an empty one.
 
-    And `now`. No task may be under way after a case. An adapter whose tables can be looked into overrides `rows`.
+    And `now` and `store`. No task may be under way after a case. An adapter with tables overrides `rows`.
     """
 
     async def rows(self, metadata: Metadata) -> list[str]:
         """Return the content of all tables, in any form that differs if the content does."""
         return []
+
+    def store(self, metadata: Metadata) -> BlobStore:
+        """Return the storage that has the small objects."""
+        raise NotImplementedError
 
     @pytest.fixture(autouse=True)
     async def _nothing_is_left(self) -> AsyncIterator[None]:
@@ -559,7 +575,7 @@ class MetadataContract:
 
         there = await self.begin(metadata)
         rows = await self.rows(metadata)
-        for steps in range(15):  # none of the fourteen, up to all of them
+        for steps in range(16):  # none of the fifteen, up to all of them
             leaving = asyncio.create_task(unit(steps))
             await asyncio.wait({leaving})
             assert leaving.cancelled() or isinstance(leaving.exception(), Fault | BlobError | None)
@@ -573,7 +589,8 @@ class MetadataContract:
             await work.commit()
         replaced = [published.replaced for published in found[:2] if isinstance(published, Published)]
         assert [*replaced, *found[2:6]] == [None, there.old, there.gone, None, True, True]
-        assert found[-3:] == [True, True, True]
+        assert found[-4:] == [True] * 4
+        assert len(await keys(self.store(metadata))) == 1
         assert await metadata.known_storage("another") is not None
         assert await metadata.known_storage("fs") not in (None, there.storage)
         assert (await metadata.blobs.get(BlobId("new"))).id == BlobId("new")
@@ -1048,3 +1065,63 @@ class MetadataContract:
         added = await metadata.known_storage("s3")
         assert added is not None
         assert not await swap(metadata, added, storage("s3"), if_due=True)
+
+    # Small objects
+
+    @pytest.mark.parametrize("size", [0, 1, 16 * 1024, 256 * 1024])
+    async def test_a_small_object_is_read_as_it_was_added(self, metadata: Metadata, size: int) -> None:
+        key, store = ObjectKey.random(), self.store(metadata)
+        assert await add_object(metadata, key, pattern(size))
+        assert await read(store, key) == pattern(size)
+        assert (await store.stat(key)).size == size
+        assert await keys(store) == [key]
+        await store.delete(key)
+        assert await keys(store) == []
+
+    async def test_a_small_object_is_never_changed(self, metadata: Metadata) -> None:
+        key = ObjectKey.random()
+        assert await add_object(metadata, key, b"first")
+        assert not await add_object(metadata, key, b"second")
+        async with metadata() as work:
+            assert not await work.objects.add(key, b"third")
+            assert await work.objects.add(ObjectKey.random(), b"other"), "the unit stays usable"
+        assert await read(self.store(metadata), key) == b"first"
+        await self.store(metadata).delete(key)
+
+    async def test_a_small_object_appears_with_its_commit(self, metadata: Metadata) -> None:
+        key = ObjectKey.random()
+        async with metadata() as work:
+            assert await work.objects.add(key, b"small")
+            assert await keys(self.store(metadata)) == []
+            await work.commit()
+        assert await read(self.store(metadata), key) == b"small"
+        await self.store(metadata).delete(key)
+
+    @pytest.mark.parametrize("commits", [True, False])
+    async def test_a_small_object_is_awaited_by_who_adds_it_too(self, metadata: Metadata, commits: bool) -> None:
+        key, events = ObjectKey.random(), list[str]()
+
+        async def add_again() -> bool:
+            async with metadata() as work:
+                added = await work.objects.add(key, b"second")
+                events.append("second")
+                return added
+
+        async with metadata() as work:
+            assert await work.objects.add(key, b"first")
+            waiting = asyncio.create_task(add_again())
+            await asyncio.wait({waiting}, timeout=0.2)  # as long as it would take if it did not wait
+            events.append("first")
+            if commits:
+                await work.commit()
+        assert await waiting is not commits
+        assert events == ["first", "second"]
+        await self.store(metadata).delete(key)
+
+    async def test_a_small_object_is_added_by_one(self, metadata: Metadata) -> None:
+        key = ObjectKey.random()
+        racing = [add_object(metadata, key, bytes([number])) for number in range(10)]
+        added = await asyncio.gather(*racing)
+        assert sorted(added) == [False] * 9 + [True]
+        assert await read(self.store(metadata), key) == bytes([added.index(True)])
+        await self.store(metadata).delete(key)

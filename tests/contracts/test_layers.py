@@ -8,7 +8,7 @@ import pytest
 
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.layers.concurrency import ConcurrencyLayer
-from adapters.storage.layers.free_space import FreeSpaceGuard
+from adapters.storage.layers.free_space import FreeSpace, FreeSpaceGuard
 from adapters.storage.layers.observe import ObserveLayer
 from adapters.storage.layers.retry import RetryLayer
 from adapters.storage.layers.stack import LayerSettings, with_layers
@@ -28,7 +28,7 @@ LAYERS: dict[str, MakeLayer] = {
     "retrying": lambda store: RetryLayer(store, 3, "memory"),
     "observed": lambda store: ObserveLayer(store, "memory", UNOBSERVED),
     "bounded": lambda store: ConcurrencyLayer(store, UploadStreams(2, 60, "memory"), 2, 60, "memory"),
-    "with room": lambda store: FreeSpaceGuard(store, {}, 0, "memory"),
+    "with room": lambda store: FreeSpaceGuard(store, FreeSpace({}, 0), "memory"),
     "policies": lambda store: with_layers(store, LayerSettings(), "memory"),
 }
 STORAGES = {

@@ -28,6 +28,9 @@ from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, STORAGES, UPLOADS, DatabaseNow, time_of
+from adapters.storage.database import DatabaseBlobStore
+from adapters.storage.memory import MemoryBlobStore
+from application.ports.blob_store import BlobStore
 from application.ports.schema import Opening
 from domain.blob import BlobId
 from domain.errors import BlobError, CommitUnknown, Kind, Unavailable
@@ -53,7 +56,7 @@ from tests.contracts.metadata import (
 from tests.ids import NASTY
 
 POLLS = 300
-ROWS = (BLOBS, UPLOADS, GARBAGE, STORAGES)
+ROWS = (BLOBS, UPLOADS, GARBAGE, STORAGES, CHUNKS)
 
 
 class TestMemory(MetadataContract):
@@ -68,7 +71,11 @@ class TestMemory(MetadataContract):
     async def rows(self, metadata: Metadata) -> list[str]:
         assert isinstance(metadata, MemoryMetadata)
         tables = (metadata.blob_rows, metadata.upload_rows, metadata.garbage_rows, metadata.storage_rows)
-        return [repr(table) for table in tables]
+        return [repr(table) for table in (*tables, metadata.objects)]
+
+    def store(self, metadata: Metadata) -> BlobStore:
+        assert isinstance(metadata, MemoryMetadata)
+        return MemoryBlobStore(objects=metadata.objects)
 
 
 class DatabaseContract(MetadataContract):
@@ -92,6 +99,9 @@ class DatabaseContract(MetadataContract):
             return [repr(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
 
         return [row for table in ROWS for row in await self.tables.read(all_of, table)]
+
+    def store(self, metadata: Metadata) -> BlobStore:
+        return DatabaseBlobStore(self.tables)
 
     async def now(self, metadata: Metadata) -> datetime:
         def select(connection: Connection) -> int:

@@ -79,6 +79,7 @@ class _InstrumentedUnit(UnitOfWork):
         self.uploads = _instrumented("uploads", work.uploads)
         self.garbage = _instrumented("garbage", work.garbage)
         self.storages = _instrumented("storages", work.storages)
+        self.objects = _instrumented("objects", work.objects)
 
     async def commit(self) -> None:
         async with step("commit"):

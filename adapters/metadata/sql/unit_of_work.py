@@ -8,6 +8,7 @@ from adapters.metadata.sql import references
 from adapters.metadata.sql import storages as sql_storages
 from adapters.metadata.sql.blobs import SqlBlobs
 from adapters.metadata.sql.garbage import SqlGarbage
+from adapters.metadata.sql.objects import SqlObjects
 from adapters.metadata.sql.storages import SqlStorages
 from adapters.metadata.sql.uploads import SqlUploads
 from adapters.sql.database import Database, Transaction
@@ -24,6 +25,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.uploads = SqlUploads(transaction.run)
         self.garbage = SqlGarbage(transaction.run)
         self.storages = SqlStorages(transaction.run)
+        self.objects = SqlObjects(transaction.run)
 
     async def commit(self) -> None:
         await self._transaction.commit()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from adapters.error_context import ErrorContext
 from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
@@ -18,16 +19,14 @@ MAX_UNMEASURED = 16 * 1024**2  # bytes that are written between two measurements
 Measures = Mapping[Path, Callable[[Path], int]]
 
 
-class FreeSpaceGuard(BlobStoreLayer):
-    """Makes `put` raise NO_SPACE, also half-way, while a path has less than `least` bytes free.
+class FreeSpace:
+    """The space on some disks, of which `least` bytes are kept free.
 
     `measures`: for each path, a function that returns its free bytes or raises OSError. It is called at most once a
     second, and after each eighth of `least` was written, so that several processes may write concurrently.
     """
 
-    def __init__(self, store: BlobStore, measures: Measures, least: int, backend: str) -> None:
-        super().__init__(store)
-        self._backend = backend
+    def __init__(self, measures: Measures, least: int) -> None:
         self._measures = measures
         self._least = least
         self._max_unmeasured = min(least // 8, MAX_UNMEASURED)
@@ -35,23 +34,15 @@ class FreeSpaceGuard(BlobStoreLayer):
         self._measured_at = float("-inf")
         self._full: Path | None = None
 
-    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        await self._require_space(0, key)
-        return await super().put(key, self._checked(key, chunks))
-
-    async def _checked(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            await self._require_space(len(chunk), key)
-            yield chunk
-
-    async def _require_space(self, size: int, key: ObjectKey) -> None:
+    async def require(self, size: int) -> None:
+        """Take note that `size` bytes will be written. Raises NO_SPACE while a path has less than the least."""
         self._unmeasured += size
         if self._unmeasured > self._max_unmeasured or time.monotonic() - self._measured_at > FRESH:
             self._unmeasured, self._measured_at = 0, time.monotonic()
             self._full = await asyncio.to_thread(self._find_full)
         if self._full is not None:
             detail = f"{self._full} has less than the {self._least:,} bytes free of MIN_FREE_BYTES. Free some space."
-            raise NoSpace(detail, operation="put", backend=self._backend, subject=key)
+            raise NoSpace(detail)
 
     def _find_full(self) -> Path | None:
         for path, measure in self._measures.items():
@@ -59,6 +50,28 @@ class FreeSpaceGuard(BlobStoreLayer):
                 if measure(path) < self._least:
                     return path
         return None
+
+
+class FreeSpaceGuard(BlobStoreLayer):
+    """Makes `put` raise NO_SPACE, also half-way, while there is not enough free `space`."""
+
+    def __init__(self, store: BlobStore, space: FreeSpace, backend: str) -> None:
+        super().__init__(store)
+        self._space = space
+        self._backend = backend
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        await self._require(0, key)
+        return await super().put(key, self._checked(key, chunks))
+
+    async def _checked(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            await self._require(len(chunk), key)
+            yield chunk
+
+    async def _require(self, size: int, key: ObjectKey) -> None:
+        with ErrorContext(self._backend, "put", key):
+            await self._space.require(size)
 
 
 def free_bytes(folder: Path) -> int:
