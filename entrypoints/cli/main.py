@@ -203,6 +203,8 @@ def _banner(settings: Settings, address: str, *, keeps_token: bool) -> str:
         lines.append("  data   in memory: it is gone when this stops")
     else:
         lines.append(f"  blobs  {storages.location(settings.storage, settings)}")
+        if settings.small_blobs == "database":
+            lines.append(f"         up to {settings.small_blob_bytes:,} bytes in the database of the rows")
         lines.append(f"  rows   {databases.location(settings)}")
     if keeps_token:
         lines.append(f"  token  in {token_path(settings.data_dir)}")

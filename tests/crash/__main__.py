@@ -40,9 +40,9 @@ def _on(name: str, backends: Backends, given: argparse.Namespace) -> list[str]:
     """What is wrong on one backend, told in a line."""
     backend, began, ran, wrong = BACKENDS[name], time.monotonic(), 0, list[str]()
     if given.points:
-        with _folder() as folder, backend.combination.settings(backends) as settings:
+        with _folder() as folder, backend.settings(backends) as settings:
             ran, wrong = asyncio.run(_at_each_point(folder, settings, backend))
-    with _folder() as folder, backend.combination.settings(backends) as settings:
+    with _folder() as folder, backend.settings(backends) as settings:
         outcome = asyncio.run(_at_random(folder, settings, backend, given))
     outcome.wrong += wrong
     lost, torn = outcome.count("lost"), outcome.count("torn")

@@ -23,7 +23,7 @@ def _marks(backend: Backend) -> list[pytest.MarkDecorator]:
 
 @pytest.fixture(scope="class")
 def settings(backend: Backend, backends: Backends) -> Iterator[dict[str, str]]:
-    with backend.combination.settings(backends) as settings:
+    with backend.settings(backends) as settings:
         yield settings
 
 

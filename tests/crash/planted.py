@@ -157,6 +157,30 @@ def puts_repeated_under_one_key(container: Container) -> None:
 
 
 @plant
+def small_objects_added_after_the_commit(container: Container) -> None:
+    metadata = container.metadata()
+
+    def change(work: UnitOfWork) -> None:
+        commit, later = work.commit, list[tuple[ObjectKey, bytes]]()
+
+        async def note(key: ObjectKey, data: bytes) -> bool:
+            later.append((key, data))
+            return True
+
+        async def commit_in_two_steps() -> None:
+            await commit()
+            async with metadata() as second:
+                for key, data in later:
+                    await second.objects.add(key, data)
+                await second.commit()
+
+        _set(work.objects, "add", note)
+        _set(work, "commit", commit_in_two_steps)
+
+    _change_units(container, change)
+
+
+@plant
 def a_copy_that_deletes(_: Container) -> None:
     async def yes(ownership: Ownership, backend: str) -> bool:
         return True

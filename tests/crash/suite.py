@@ -1,9 +1,11 @@
 """What is done on each backend."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
+from tests.backends.run import Backends
 from tests.crash.failpoints import CRASH, DIE
 from tests.crash.scenarios import (
     KINDS,
@@ -21,15 +23,22 @@ CRASHES = 25  # of so many deaths, one takes the parent along
 
 @dataclass(frozen=True)
 class Backend:
-    """`large`: the size in bytes of an object that the storage has in several parts."""
+    """`large`: the size in bytes of an object that the storage has in several parts. `more`: further settings."""
 
     combination: Combination
     large: int
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def settings(self, backends: Backends) -> Iterator[dict[str, str]]:
+        with self.combination.settings(backends) as settings:
+            yield settings | dict(self.more)
 
 
 BACKENDS = {
     "fs": Backend(Combination("SQLite", "fs"), 2_500_000),
     "database": Backend(Combination("SQLite", "database"), 1_300_000),
+    "small": Backend(Combination("SQLite", "database"), 1_300_000, {"SMALL_BLOBS": "database"}),
     "postgresql": Backend(Combination("PostgreSQL", "database"), 1_300_000),
     "s3": Backend(Combination("PostgreSQL", "s3"), 11_000_000),
     "ftp": Backend(Combination("MariaDB", "ftp"), 1_000_000),

@@ -29,6 +29,21 @@ class TestFiles:
         assert await run(others[:3] + others[3::20] + faults[::5]) == []
 
 
+@on("small")
+@pytest.mark.asyncio(loop_scope="class")
+@pytest.mark.timeout(600)
+class TestSmallBlobs:
+    async def test_a_death_at_each_point_of_a_replacement(self, planned: list[Scenario]) -> None:
+        deaths = [scenario for scenario in planned if scenario.name.startswith(DEATHS)]
+        small = [scenario for scenario in deaths if "large" not in scenario.name]
+        assert len(small) > 15
+        assert await run(small) == []
+
+    async def test_some_of_all_else(self, planned: list[Scenario]) -> None:
+        others = [scenario for scenario in planned if not scenario.name.startswith(DEATHS)]
+        assert await run(others[:3] + others[3::29]) == []
+
+
 @on("database", "postgresql", "s3", "ftp")
 @pytest.mark.asyncio(loop_scope="class")
 @pytest.mark.timeout(600)

@@ -29,6 +29,11 @@ FOUND_BY: dict[str, tuple[Run, str]] = {
     "puts_repeated_under_one_key": (lambda on: on.refuse(CREATE, WRITING), "repeated"),
 }
 
+FOUND_IN_SMALL_BLOBS: dict[str, tuple[Run, str]] = {
+    "small_objects_added_after_the_commit": (lambda on: on.die(CREATE, Point("commit:after", 1)), "torn"),
+    "acknowledgements_before_the_flush": (lambda on: on.die(CREATE, Point("sql.COMMIT:before", 1)), "lost"),
+}
+
 # These are planted in a server that is started next to the service.
 FOUND_NEXT_TO_IT: dict[str, tuple[Callable[[Scenarios, str], Awaitable[list[str]]], str]] = {
     "a_copy_that_deletes": (Scenarios.copied, "torn"),
@@ -42,15 +47,7 @@ FOUND_NEXT_TO_IT: dict[str, tuple[Callable[[Scenarios, str], Awaitable[list[str]
 class TestPlanted:
     @pytest.mark.parametrize("fault", FOUND_BY)
     async def test_it_is_found(self, scenarios: Scenarios, fault: str) -> None:
-        run, told = FOUND_BY[fault]
-        assert await run(scenarios) == []
-        await scenarios.service.plant(fault)
-        try:
-            wrong = await run(scenarios)
-        finally:
-            await scenarios.service.kill_worker()
-            await scenarios.service.inspection.clear()
-        assert any(each.startswith(told) for each in wrong), wrong
+        await expect_found(scenarios, fault, *FOUND_BY[fault])
 
     @pytest.mark.parametrize("fault", FOUND_NEXT_TO_IT)
     async def test_it_is_found_in_another_server(self, scenarios: Scenarios, fault: str) -> None:
@@ -63,5 +60,25 @@ class TestPlanted:
         assert any(each.startswith(told) for each in wrong), wrong
 
 
+@on("small")
+@pytest.mark.asyncio(loop_scope="class")
+@pytest.mark.timeout(300)
+class TestPlantedInSmallBlobs:
+    @pytest.mark.parametrize("fault", FOUND_IN_SMALL_BLOBS)
+    async def test_it_is_found(self, scenarios: Scenarios, fault: str) -> None:
+        await expect_found(scenarios, fault, *FOUND_IN_SMALL_BLOBS[fault])
+
+
+async def expect_found(scenarios: Scenarios, fault: str, run: Run, told: str) -> None:
+    assert await run(scenarios) == []
+    await scenarios.service.plant(fault)
+    try:
+        wrong = await run(scenarios)
+    finally:
+        await scenarios.service.kill_worker()
+        await scenarios.service.inspection.clear()
+    assert any(each.startswith(told) for each in wrong), wrong
+
+
 def test_there_is_a_scenario_for_each() -> None:
-    assert FOUND_BY.keys() | FOUND_NEXT_TO_IT.keys() == PLANTED.keys()
+    assert FOUND_BY.keys() | FOUND_IN_SMALL_BLOBS.keys() | FOUND_NEXT_TO_IT.keys() == PLANTED.keys()

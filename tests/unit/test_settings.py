@@ -302,6 +302,8 @@ class TestFaults:
             ("WORKERS", "-1", "'-1' can't be used: Expected `int` >= 1."),
             ("WORKERS", "all", "'all' can't be used: Expected `int`, got `str`."),
             ("MAX_BLOB_BYTES", "5 GiB", "'5 GiB' can't be used: Expected `int`, got `str`."),
+            ("SMALL_BLOBS", "s3", "'s3' can't be used. Allowed: storage, database."),
+            ("SMALL_BLOB_BYTES", "262145", "'262145' can't be used: Expected `int` <= 262144."),
             ("REAP_INTERVAL", "0", "'0' can't be used: Expected `float` > 0.0."),
             ("READERS_GRACE", "-1", "'-1' can't be used: Expected `int` >= 0."),
             ("AUTH_BEARER_TOKEN", "two words", "a token is visible ASCII characters without spaces"),
@@ -373,6 +375,7 @@ class TestFaults:
 
     def test_memory_with_what_would_outlive_it(self) -> None:
         assert fault(STORAGE="memory", DATABASE_URL="sqlite:///a.db").startswith("DATABASE_URL: STORAGE=memory")
+        assert fault(STORAGE="memory", SMALL_BLOBS="database").startswith("SMALL_BLOBS: STORAGE=memory")
         assert fault(STORAGE="memory", WORKERS="2").startswith("WORKERS: with STORAGE=memory")
 
     def test_a_line_that_is_none(self, tmp_path: Path) -> None:
