@@ -224,7 +224,11 @@ class TestHints:
                 ("S3_SECRETKEY", "S3_SECRET_KEY or SECRET_KEY"),
             ],
             *[("AUTH_TOKEN", "AUTH_BEARER_TOKEN"), ("S3ENDPOINT", "S3_ENDPOINT")],
-            *[("PORT_", "PORT"), ("MAX_BLOB_BYTE", "MAX_BLOB_BYTES or SMALL_BLOB_BYTES"), ("OTEL_EXPORTER_OTLP_ENDPOIN", OTEL)],
+            *[
+                ("PORT_", "PORT"),
+                ("MAX_BLOB_BYTE", "MAX_BLOB_BYTES or SMALL_BLOB_BYTES"),
+                ("OTEL_EXPORTER_OTLP_ENDPOIN", OTEL),
+            ],
         ],
     )
     def test_a_name_in_the_file_that_is_close_to_a_setting(self, tmp_path: Path, name: str, meant: str) -> None:
