@@ -7,10 +7,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count, product
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from tests.backends import postgresql
+from tests.backends import ftp, postgresql
 from tests.backends.run import a_run
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.peers import flushes, rows, servers
@@ -21,6 +22,7 @@ from tests.benchmarks.serving import EMPTY_HANDLER
 from tests.http.server import Server
 from tests.http.wire import TOKEN
 
+NOT_READ = {"ftp", "ftp small"}
 MIB = 1024 * 1024
 ROUNDS = 5
 SIZES = {"1k": 1024, "64k": 64 * 1024, "256m": 256 * MIB}
@@ -49,7 +51,7 @@ class Contest:
         """Measure what is compared with each other one after another."""
         found = {"empty": self._rate(f"{self.peers['empty']}/health/live", 0)}
         found["json"] = self._rate(self._json, SIZES[SMALL])
-        for name in self.drivebays:
+        for name in self.drivebays.keys() - NOT_READ:
             found[f"{name} get"] = self._rate(self._raw(name, SMALL), SIZES[SMALL])
         found["new get of 64k"] = self._rate(self._raw("new", MEDIUM), SIZES[MEDIUM])
         for size, peer in product((MEDIUM, SMALL), ("rclone", "nginx")):
@@ -148,7 +150,11 @@ def _contest(folder: Path, against: str | None) -> Iterator[Contest]:
         drivebays = {
             "new": servers.drivebay(folder / "new"),
             "workers": servers.drivebay(folder / "workers", WORKERS="2"),
+            "small": servers.drivebay(folder / "small", SMALL_BLOBS="database"),
         }
+        on_ftp: dict[str, Any] = {**ftp.settings(backends.address(ftp.start_vsftpd))}
+        for name, place in (("ftp", "storage"), ("ftp small", "database")):
+            drivebays[name] = servers.drivebay(folder / name, **on_ftp, SMALL_BLOBS=place, FTP_BASE_DIR=place)
         if source:
             drivebays["old"] = servers.drivebay(folder / "old", source)
             for name, version in (("postgresql", None), ("old postgresql", source)):
