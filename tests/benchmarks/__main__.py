@@ -20,6 +20,7 @@ from tests.benchmarks import (
     image,
     large,
     listing,
+    many_rows,
     memory,
     publish,
     results,
@@ -103,9 +104,19 @@ def _image(figures: Figures) -> None:
 
 def _peers(figures: Figures, against: str | None) -> None:
     if _has_docker():
-        # Not in TMPDIR's usual place, which may be memory, where a flush costs nothing.
-        with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:  # noqa: S108 - ours inside
+        with _on_disk() as folder:
             peers.measure(Path(folder), figures, against)
+
+
+def _rows(figures: Figures) -> None:
+    if _has_docker():
+        with _on_disk() as folder, a_run() as backends:
+            many_rows.measure(Path(folder), backends, figures)
+
+
+def _on_disk() -> tempfile.TemporaryDirectory[str]:
+    """Not in TMPDIR's usual place, which may be memory, where a flush costs nothing."""
+    return tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp"))  # noqa: S108 - ours inside
 
 
 def _has_docker() -> bool:
@@ -124,6 +135,7 @@ PARTS: dict[str, Part] = {
     "stores": _stores,
     "large": _large,
     "image": _image,
+    "rows": _rows,
 }
 
 if __name__ == "__main__":

@@ -68,19 +68,23 @@ class LoadGenerators:
         seconds: int = 1,
         post: tuple[str, str] = ("", ""),
         pause: float = 0,
+        step: int = 0,
     ) -> Sample:
         """Send requests on each connection, one after another, from one thread.
 
         If no response comes in `seconds`, which a busy machine may cause, they are sent for longer.
 
         `post`: the prefix of the ids, and the data in base64, of blobs to create. `pause`: milliseconds that each
-        connection waits before a request, on average. `least`: the bytes that a response has.
+        connection waits before a request, on average. `step`: requests go to 1,000 ids, each a number of eight digits
+        so far behind the one before; those of new blobs begin with them. `least`: the bytes that a response has.
         """
         command = ["wrk", "--threads", "1", "--connections", f"{connections}", "--timeout", "10s"]
         command += ["--header", AUTHORIZATION, "--script", f"{self.folder / SCRIPT.name}"]
         prefix, data = post
         for duration in (seconds, LONG):
-            output = self.run(*command, "--duration", f"{duration}s", url, "--", prefix, data, f"{pause:.3f}")
+            output = self.run(
+                *command, "--duration", f"{duration}s", url, "--", prefix, data, f"{pause:.3f}", f"{step}"
+            )
             if (sample := parse_wrk(output, least)).requests:
                 return sample
             prefix = prefix and f"{prefix}more-"  # some of these blobs may exist by now
