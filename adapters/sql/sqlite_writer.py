@@ -18,7 +18,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -33,6 +33,9 @@ from domain.errors import BlobError, RolledBack, TimedOut
 T = TypeVar("T")
 
 SLOW = 0.005  # seconds: statements that read the disk for longer must not run on the event loop
+# Seconds between two attempts to get the lock from another process. SQLite itself waits for up to a tenth of a second:
+# then a process whose groups follow each other closely would keep the lock for many of them.
+LOCK_POLL = 0.0005
 PAUSE = 1.0  # seconds after one of them in which all run in the thread
 READER = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
@@ -58,7 +61,6 @@ class Writer:
         self.verify = verify
         self.translate = translate
         self._timeout = timeout
-        self._busy_timeout = timeout  # of the connection, in seconds
         self._observer = observer
         self._is_in_use = False
         self._group = Group()
@@ -66,6 +68,7 @@ class Writer:
         self._queue: deque[_Waiter] = deque()
         self._quick_from = 0.0
         self._reads = resource.getrusage(READER).ru_inblock
+        self.execute("PRAGMA busy_timeout = 0")  # `begin` waits for the lock, which all other statements have
 
     async def enter(self, *, quick: bool) -> Group:
         """Wait for the connection, and take it for a unit of the group that is returned. Raises TIMEOUT."""
@@ -118,14 +121,18 @@ class Writer:
 
     def begin(self, *, patient: bool) -> bool:
         """Begin a transaction. If another process has the lock, wait for it if `patient`; otherwise return False."""
-        self._set_busy_timeout(self._timeout if patient else 0)
-        try:
-            self.connection.exec_driver_sql("BEGIN IMMEDIATE")
-        except sa.exc.OperationalError as error:
-            if patient or error_code(error) != sqlite3.SQLITE_BUSY:
-                raise
-            return False
-        return True
+        deadline = perf_counter() + self._timeout
+        while True:
+            try:
+                self.connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except sa.exc.OperationalError as error:
+                if error_code(error) != sqlite3.SQLITE_BUSY or (patient and perf_counter() > deadline):
+                    raise
+            else:
+                return True
+            if not patient:
+                return False
+            sleep(LOCK_POLL)
 
     def execute(self, statement: str) -> None:
         """Execute a statement without the overhead of SQLAlchemy."""
@@ -141,11 +148,6 @@ class Writer:
     @property
     def _driver(self) -> Any:
         return self.connection.connection.dbapi_connection
-
-    def _set_busy_timeout(self, seconds: float) -> None:
-        if seconds != self._busy_timeout:
-            self.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
-            self._busy_timeout = seconds
 
     @property
     def _has_place(self) -> bool:

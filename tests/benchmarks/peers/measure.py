@@ -90,7 +90,7 @@ class Contest:
         sets = flushes.sets_per_second(self.folder / f"flushes-{number}", seconds=1)
         found = {"flush sets": sets, "flushes": sets * flushes.FLUSHES}
         found["lone post"] = self._post("new", f"alone-{number}-", connections=1)
-        for name in [each for each in self.drivebays if each != "workers"]:
+        for name in self.drivebays:
             found[f"{name} post"] = self._post(name, f"many-{number}-")
         return found
 

@@ -49,6 +49,7 @@ ROWS = [
     Row("Durable POST of 1 KiB", RATE, "new post", "bare flushes in one thread", "flushes"),
     Row("Durable POST of 1 KiB, one connection", RATE, "lone post", "its four flushes, bare", "flush sets", 0.8),
     Row("GET of 1 KiB, two workers", RATE, "workers get", "one worker", "new get", 1.7),
+    Row("Durable POST of 1 KiB, two workers", RATE, "workers post", "one worker", "new post"),
     Row("GET of 1 KiB, SMALL_BLOBS=database", RATE, "small get", "without it", "new get"),
     Row("Durable POST of 1 KiB, SMALL_BLOBS=database", RATE, "small post", "without it", "new post"),
     Row("POST of 1 KiB, STORAGE=ftp, SMALL_BLOBS=database", RATE, "ftp small post", "without it", "ftp post", 10),
