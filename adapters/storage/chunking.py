@@ -5,12 +5,6 @@ from io import BytesIO
 from itertools import repeat
 
 
-async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
-    """Yield the bytes, unless there are none."""
-    if data:
-        yield data
-
-
 async def rechunk(chunks: AsyncIterable[bytes], sizes: int | Iterable[int]) -> AsyncGenerator[bytes]:
     """Yield the same bytes in chunks of one size, or of each of `sizes` in turn.
 

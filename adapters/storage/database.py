@@ -19,7 +19,7 @@ from adapters.sql.database import Database, Transaction
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.statement import Statement
 from adapters.sql.tables import CHUNKS, time_of
-from adapters.storage.chunking import one_chunk, rechunk
+from adapters.storage.chunking import rechunk
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import AlreadyExists, BlobError, CommitUnknown, NotFound, RolledBack, Unavailable
@@ -27,7 +27,6 @@ from domain.errors import AlreadyExists, BlobError, CommitUnknown, NotFound, Rol
 T = TypeVar("T")
 
 CHUNK = 512 * 1024
-SMALL = 64 * 1024  # bytes: up to this size, an object is read in one trip
 DELETE_AT_ONCE = 64  # chunks
 LIST_AT_ONCE = 1000  # keys
 
@@ -75,9 +74,6 @@ class DatabaseBlobStore(BlobStore):
     async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         first = None
         if byte_range is None:
-            if (row := await self._database.first(_SMALL, {"key": key.value})) is not None:
-                yield one_chunk(row.data)
-                return
             extent, first = await self._found(_select_start, key)
             part = ByteRange(0, max(extent.size, 1))
         else:
@@ -206,15 +202,6 @@ _EXTENT = Statement(
 )
 # Without the time: SQLite would read all bytes of the last chunk to find it.
 _START = Statement(sa.select(_LAST.subquery("last"), CHUNKS.c.data.label("first")).where(_KEY, CHUNKS.c.seq == 0))
-_OTHERS = CHUNKS.alias()
-_SMALL = Statement(
-    sa.select(CHUNKS.c.data).where(
-        _KEY,
-        CHUNKS.c.seq == 0,
-        _SIZE <= SMALL,
-        ~sa.exists().where(_OTHERS.c.object_key == CHUNKS.c.object_key, _OTHERS.c.seq == 1),
-    )
-)
 _COUNT = Statement(sa.select(sa.func.count().label("count")).where(_KEY))
 _CHUNK = Statement(sa.select(CHUNKS.c.data).where(_KEY, CHUNKS.c.seq == sa.bindparam("seq")))
 

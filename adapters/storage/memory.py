@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from io import BytesIO
 
-from adapters.storage.chunking import one_chunk
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import AlreadyExists, NotFound
@@ -39,7 +38,7 @@ class MemoryBlobStore(BlobStore):
         if byte_range is not None:
             part = byte_range.within(len(data))
             data = data[part.start : part.stop]
-        yield one_chunk(data)
+        yield _one_chunk(data)
 
     async def check(self) -> None:
         """Do nothing: memory is always available."""
@@ -61,3 +60,8 @@ class MemoryBlobStore(BlobStore):
             return self._objects[key]
         except KeyError:
             raise NotFound(ABSENT) from None
+
+
+async def _one_chunk(data: bytes) -> AsyncIterator[bytes]:
+    if data:
+        yield data

@@ -10,7 +10,7 @@ from typing import Self
 from application.authorize import authorize
 from application.blobs.hold import RENEWALS, Hold
 from application.blobs.store import GRACE
-from application.ports.metadata import BlobReader, UnitOfWorkFactory
+from application.ports.metadata import BlobAndBytesReader, BlobReader, UnitOfWorkFactory
 from application.stores import Stores
 from domain.access import Action, Grant
 from domain.blob import Blob, BlobId, ByteRange, Location
@@ -69,6 +69,7 @@ class OpenBlob:
 class FetchBlob:
     """Open the current version of a blob, or the part of it that `choose` names when it is shown the blob: a context.
 
+    `together`: a reader of rows with their bytes, for servers whose small blobs may be on DATABASE.
     `grace`: how long an object is kept once its blob was replaced or deleted, which a long reading renews so many times
     in a grace. Raises FORBIDDEN, NOT_FOUND, what `choose` raises, and INTEGRITY if the bytes of a blob are not there.
     """
@@ -78,6 +79,7 @@ class FetchBlob:
     units: UnitOfWorkFactory
     grace: timedelta = GRACE
     renewals: int = RENEWALS
+    together: BlobAndBytesReader | None = None
 
     def __call__(self, grant: Grant, blob_id: BlobId, choose: Choose = lambda _: None) -> "Fetching":
         return Fetching(self, grant, blob_id, choose)
@@ -96,12 +98,16 @@ class Fetching(AbstractAsyncContextManager[OpenBlob]):
         self._grant = grant
         self._id = blob_id
         self._choose = choose
+        self._reading: AbstractAsyncContextManager[AsyncIterator[bytes]] | None = None
 
     async def __aenter__(self) -> OpenBlob:
         authorize(self._grant, Action.READ, self._id)
-        blob = await self._fetch.blobs.get(self._id)
+        blob, data = await self._find()
         while True:
             byte_range = self._choose(blob)
+            if data is not None:
+                part = data[byte_range.start : byte_range.stop] if byte_range else data
+                return OpenBlob(blob, byte_range, _OneChunk(part))
             try:
                 return OpenBlob(blob, byte_range, await self._open(blob.location, byte_range))
             except NotFound:
@@ -115,10 +121,19 @@ class Fetching(AbstractAsyncContextManager[OpenBlob]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
+        if self._reading is None:
+            return None
         try:
             return await self._reading.__aexit__(kind, error, trace)
         finally:
             await self._hold.__aexit__()
+
+    async def _find(self) -> tuple[Blob, bytes | None]:
+        if self._fetch.together is None:
+            return await self._fetch.blobs.get(self._id), None
+        if (found := await self._fetch.together(self._id)) is None:
+            raise NotFound(subject=self._id)
+        return found
 
     async def _open(self, location: Location, byte_range: ByteRange | None) -> AsyncIterator[bytes]:
         self._reading = self._fetch.stores.holding(location).read(location.key, byte_range)
@@ -129,6 +144,17 @@ class Fetching(AbstractAsyncContextManager[OpenBlob]):
         except BaseException:
             await self._hold.__aexit__()
             raise
+
+
+class _OneChunk(AsyncIterator[bytes]):
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def __anext__(self) -> bytes:
+        data, self._data = self._data, b""
+        if data:
+            return data
+        raise StopAsyncIteration
 
 
 def damaged(blob: Blob, problem: str) -> BlobError:

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Protocol
 
 from application.authorize import authorize
-from application.ports.metadata import Garbage, KeySource, Published, UnitOfWork
+from application.ports.metadata import DATABASE, Garbage, KeySource, Published, UnitOfWork
 from application.uploads.intake import Intake
 from application.uploads.lifecycle import Change, Uploads, WrittenObject
 from application.uploads.replay import KEPT, ReplayableBody
 from application.uploads.retry import ONCE, Retry
-from application.uploads.small_blobs import BACKEND, SmallBlobs
+from application.uploads.small_blobs import SmallBlobs
 from domain.access import Action, Grant
 from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Draft, Location
 from domain.errors import Unavailable
@@ -100,7 +100,7 @@ class StoreBlob:
         async with aclosing(body.replay()) as replayed:
             intake = Intake(replayed, self.max_bytes, new.size, new.digest)
             data = b"".join([chunk async for chunk in intake])
-        written = WrittenObject(Location(BACKEND, self.new_key()), intake.size, intake.digest)
+        written = WrittenObject(Location(DATABASE, self.new_key()), intake.size, intake.digest)
         put, is_current = self._publishing(_id_of(new, grant), written, new)
         return _stored(await small.publish(written.location.key, data, put, is_current))
 

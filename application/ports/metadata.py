@@ -227,6 +227,15 @@ class StorageRepository(Protocol):
         """
 
 
+DATABASE = "database"
+"""The name of the storage that keeps its bytes in the database of the rows."""
+
+BlobAndBytesReader = Callable[[BlobId], Awaitable[tuple[Blob, bytes | None] | None]]
+"""Returns what `BlobReader.find` does and, read at the same moment, the bytes of the blob.
+
+Those are None unless the blob is on DATABASE, has up to 64 KiB, and its object has the blob's size.
+"""
+
 KnownStorageReader = Callable[[str], Awaitable[KnownStorage | None]]
 """Returns the markers of the storage with this name, outside any unit of work; None if it has none yet."""
 

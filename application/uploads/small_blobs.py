@@ -18,8 +18,6 @@ from domain.errors import CommitUnknown, Unavailable
 
 T = TypeVar("T")
 
-BACKEND = "database"
-
 
 async def unlimited(size: int) -> None:
     """Allow any number of bytes."""

@@ -33,7 +33,7 @@ from application.verification.verify import Verify
 from domain.blob import ObjectKey
 from domain.errors import BlobError
 from entrypoints.composition import storages
-from entrypoints.composition.databases import make_database, make_metadata
+from entrypoints.composition.databases import make_database, make_metadata, reader_of_bytes
 from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.settings import Settings
 from entrypoints.telemetry.logs import log_retry
@@ -86,7 +86,14 @@ class Container(containers.DeclarativeContainer):
         retry=providers.Callable(_retry, settings, observer),
         small=providers.Callable(storages.make_small_blobs, settings, metadata),
     )
-    fetch_blob = providers.Singleton(FetchBlob, metadata.provided.blobs, stores, metadata, grace=_grace)
+    fetch_blob = providers.Singleton(
+        FetchBlob,
+        metadata.provided.blobs,
+        stores,
+        metadata,
+        grace=_grace,
+        together=providers.Callable(reader_of_bytes, settings, metadata),
+    )
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
     delete_blob = providers.Singleton(DeleteBlob, metadata, grace=_grace)
     mark_storage = providers.Singleton(

@@ -9,6 +9,7 @@ from adapters.metadata.memory import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.observed import ObservedDatabase
+from application.ports.metadata import DATABASE, BlobAndBytesReader
 from application.ports.observer import Observer
 from application.ports.schema import Opening
 from entrypoints.config import database_urls
@@ -42,6 +43,13 @@ def make_metadata(
     if settings.database == "memory":
         return MemoryMetadata()
     return SqlMetadata(ObservedDatabase(database(), settings.database, observer))
+
+
+def reader_of_bytes(settings: Settings, metadata: MemoryMetadata | SqlMetadata) -> BlobAndBytesReader | None:
+    """Return the reader of rows with their bytes, if new blobs may be on DATABASE."""
+    if DATABASE in (settings.storage, settings.small_blobs) and isinstance(metadata, SqlMetadata):
+        return metadata.find_with_bytes
+    return None
 
 
 def location(settings: Settings) -> str:

@@ -13,10 +13,10 @@ from adapters.storage.backends import BACKENDS
 from adapters.storage.layers import free_space
 from adapters.storage.layers.observe import ObserveLayer
 from application.ports.blob_store import BlobStore
-from application.ports.metadata import UnitOfWorkFactory
+from application.ports.metadata import DATABASE, UnitOfWorkFactory
 from application.ports.observer import Observer
 from application.stores import Stores
-from application.uploads.small_blobs import BACKEND, SmallBlobs, unlimited
+from application.uploads.small_blobs import SmallBlobs, unlimited
 from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.settings import Settings
 from entrypoints.telemetry.logs import on_retry
@@ -118,7 +118,7 @@ def _space_for_rows(settings: Settings) -> Callable[[int], Awaitable[None]]:
     space = free_space.FreeSpace(measures, settings.min_free_bytes)
 
     async def require(size: int) -> None:
-        with ErrorContext(BACKEND, "put"):
+        with ErrorContext(DATABASE, "put"):
             await space.require(size)
 
     return require

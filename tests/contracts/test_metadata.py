@@ -31,20 +31,22 @@ from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, STORAGES, UPLO
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore
+from application.ports.metadata import DATABASE
 from application.ports.schema import Opening
-from domain.blob import BlobId
+from domain.blob import BlobId, Location, ObjectKey
 from domain.errors import BlobError, CommitUnknown, Kind, Unavailable
 from domain.precondition import ANY, CREATE_ONLY
 from tests import many_blobs
 from tests.backends.mariadb import on_mariadb
 from tests.backends.pgbouncer import Pgbouncer
 from tests.backends.postgresql import as_operator, held
-from tests.contracts.blob_store import refused
+from tests.contracts.blob_store import pattern, refused
 from tests.contracts.metadata import (
     LONG,
     NOW,
     Metadata,
     MetadataContract,
+    add_object,
     blob,
     know,
     outcomes,
@@ -108,6 +110,29 @@ class DatabaseContract(MetadataContract):
             return connection.scalars(sa.select(DatabaseNow())).one()
 
         return time_of(await self.tables.read(select))
+
+    @pytest.mark.parametrize(
+        ("backend", "size", "stored", "is_together"),
+        [
+            *((DATABASE, size, size, True) for size in (0, 1, 64 * 1024)),
+            (DATABASE, 64 * 1024 + 1, 64 * 1024 + 1, False),
+            (DATABASE, 10, 9, False),  # damaged
+            (DATABASE, 0, None, False),  # missing
+            ("fs", 10, 10, False),
+        ],
+    )
+    async def test_a_small_blob_is_read_with_its_bytes(
+        self, metadata: Metadata, backend: str, size: int, stored: int | None, is_together: bool
+    ) -> None:
+        assert isinstance(metadata, SqlMetadata)
+        key = ObjectKey.random()
+        if stored is not None:
+            assert await add_object(metadata, key, pattern(stored))
+        version = replace(blob(size=size), location=Location(backend, key))
+        assert await metadata.find_with_bytes(version.id) is None
+        await put(metadata, version)
+        for _ in range(2):
+            assert await metadata.find_with_bytes(version.id) == (version, pattern(size) if is_together else None)
 
     async def test_many_processes_may_set_it_up_at_once(self, database: Database, another: "list[Database]") -> None:
         together = [database, *another]

@@ -20,9 +20,9 @@ from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
 from application.blobs.store import GRACE, NewBlob, StoreBlob
 from application.ports.blob_store import BlobStore
-from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import DATABASE, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
-from application.uploads.small_blobs import BACKEND, SmallBlobs
+from application.uploads.small_blobs import SmallBlobs
 from domain.access import EVERYTHING, Action, Grant
 from domain.blob import BlobId, ByteRange, Digest, ObjectKey
 from domain.errors import CommitUnknown, Kind, NoSpace
@@ -100,7 +100,7 @@ class SmallBlobCases:
 
     @pytest.fixture
     def drive(self, metadata: Metadata, small: BlobStore) -> Drive:
-        drive = Drive(metadata, Stores("memory", {"memory": MemoryBlobStore(), BACKEND: small}), Time())
+        drive = Drive(metadata, Stores("memory", {"memory": MemoryBlobStore(), DATABASE: small}), Time())
         drive.store = replace(drive.store, small=SmallBlobs(metadata, LIMIT, GRACE, monotonic=drive.time.monotonic))
         return drive
 
@@ -123,7 +123,7 @@ class SmallBlobCases:
         data, units = pattern(size), CountsCommits(drive.metadata)
         new = new_blob(blob_id, each([data[:7], data[7:]]), size=size if is_declared else None)
         blob = (await with_units(drive.store, units)(EVERYTHING, new)).blob
-        assert (blob.location.backend, blob.size, units.commits) == (BACKEND, size, 1)
+        assert (blob.location.backend, blob.size, units.commits) == (DATABASE, size, 1)
         assert await drive.get(blob_id) == data
         assert await drive.get(blob_id, lambda _: ByteRange(0, 1) if size else None) == data[:1]
         assert await drive.objects() == set()
@@ -148,7 +148,7 @@ class SmallBlobCases:
             await drive.store(limited, NewBlob(IdLast([b"third"])))
         assert await keys(small) == [stored.blob.location.key]
         await DeleteBlob(drive.metadata, grace=AT_ONCE)(EVERYTHING, stored.blob.id)
-        assert (await drive.reap(BACKEND)).deleted == 1
+        assert (await drive.reap(DATABASE)).deleted == 1
 
     async def test_what_is_refused_leaves_nothing(self, drive: Drive, blob_id: BlobId, small: BlobStore) -> None:
         async def full(size: int) -> None:
@@ -176,7 +176,7 @@ class SmallBlobCases:
         drive.store = replace(drive.store, grace=AT_ONCE)
         for size in (1, 2, LIMIT + 1, LIMIT + 2, 3):
             last = await drive.put(pattern(size), blob_id)
-            for backend in ("memory", BACKEND):
+            for backend in ("memory", DATABASE):
                 await drive.reap(backend)
             assert await drive.get(blob_id) == pattern(size)
             assert [*await drive.objects(), *await keys(small)] == [last.location.key]
@@ -223,7 +223,7 @@ class SmallBlobCases:
 
         async def replace_it() -> None:
             newer.append(await drive.put(b"newer", blob_id))
-            assert (await drive.reap(BACKEND)).deleted == is_reaped
+            assert (await drive.reap(DATABASE)).deleted == is_reaped
 
         newer = list[object]()
         units = LetsOthersIn(LosesAnAnswer(drive.metadata, 1, happens=True), replace_it)
@@ -275,6 +275,22 @@ class DatabaseCases(SmallBlobCases):
     @pytest.fixture
     def small(self, database: Database) -> BlobStore:
         return DatabaseBlobStore(database)
+
+    async def test_a_small_blob_is_read_without_its_storage(self, drive: Drive, blob_id: BlobId) -> None:
+        assert isinstance(drive.metadata, SqlMetadata)
+        data = pattern(LIMIT)
+        await drive.put(data, blob_id)
+        del drive.stores.by_name[DATABASE]  # type: ignore[attr-defined]
+        drive.fetch = replace(drive.fetch, together=drive.metadata.find_with_bytes)
+        assert await drive.get(blob_id) == data
+        assert await drive.get(blob_id, lambda _: ByteRange(3, 5)) == data[3:5]
+        async with drive.fetch(EVERYTHING, blob_id) as opened:
+            assert (opened.size, await opened.read()) == (LIMIT, data)
+        with refused(Kind.NOT_FOUND):
+            await drive.get(BlobId("missing"))
+        with refused(Kind.FORBIDDEN):
+            async with drive.fetch(Grant(frozenset(), prefix="others/"), blob_id):
+                pass
 
 
 class TestSqlite(DatabaseCases):

@@ -12,11 +12,13 @@ from adapters.metadata.sql.listing import BlobRow
 from adapters.sql.database import First, Run
 from adapters.sql.dialects import insert_and_return
 from adapters.sql.statement import Statement
-from adapters.sql.tables import BLOBS, DatabaseNow, microseconds_of, time_of
-from application.ports.metadata import BlobRepository, Published
+from adapters.sql.tables import BLOBS, CHUNKS, DatabaseNow, microseconds_of, time_of
+from application.ports.metadata import DATABASE, BlobRepository, Published
 from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
 from domain.errors import NotFound
 from domain.precondition import Precondition
+
+MAX_BYTES_WITH_ROW = 64 * 1024
 
 
 class SqlBlobs(BlobRepository):
@@ -32,6 +34,10 @@ class SqlBlobs(BlobRepository):
 
     async def _run_first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
         return await self._run(statement.first, values)
+
+    async def find_with_bytes(self, blob_id: BlobId) -> tuple[Blob, bytes | None] | None:
+        row = await self._first(_WITH_BYTES, {"blob_id": blob_id.value})
+        return None if row is None else (_blob(row, time_of(row.read_at)), row.data)
 
     async def between(self, start: str, stop: str | None, limit: int) -> Sequence[Blob]:
         return await self._run(_blobs_between, start, stop, limit)
@@ -53,6 +59,15 @@ class SqlBlobs(BlobRepository):
 
 _SELECT = sa.select(BLOBS, DatabaseNow().label("read_at")).where(BLOBS.c.id == sa.bindparam("blob_id"))
 _BY_ID = Statement(_SELECT)
+# The whole object, and nothing if it is damaged: then the storage explains that.
+_OBJECT = sa.and_(
+    BLOBS.c.backend == DATABASE,
+    BLOBS.c.size <= MAX_BYTES_WITH_ROW,
+    CHUNKS.c.object_key == BLOBS.c.object_key,
+    CHUNKS.c.seq == 0,
+    sa.func.length(CHUNKS.c.data) == BLOBS.c.size,
+)
+_WITH_BYTES = Statement(_SELECT.add_columns(CHUNKS.c.data).select_from(BLOBS.outerjoin(CHUNKS, _OBJECT)))
 _BY_ID_FOR_UPDATE = Statement(_SELECT.with_for_update())
 _UPDATE = Statement(sa.update(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))
 _UPDATE_DATE = Statement(sa.update(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))

@@ -12,7 +12,14 @@ from adapters.metadata.sql.objects import SqlObjects
 from adapters.metadata.sql.storages import SqlStorages
 from adapters.metadata.sql.uploads import SqlUploads
 from adapters.sql.database import Database, Transaction
-from application.ports.metadata import Backlog, BlobReader, KnownStorage, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import (
+    Backlog,
+    BlobAndBytesReader,
+    BlobReader,
+    KnownStorage,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
 from domain.blob import ObjectKey
 
 
@@ -36,7 +43,9 @@ class SqlMetadata(UnitOfWorkFactory):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.blobs: BlobReader = SqlBlobs(database.read, database.first)
+        blobs = SqlBlobs(database.read, database.first)
+        self.blobs: BlobReader = blobs
+        self.find_with_bytes: BlobAndBytesReader = blobs.find_with_bytes
 
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()
