@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING
 
 from litestar import Litestar
@@ -25,9 +24,9 @@ from entrypoints.http.middleware.cors import CorsMiddleware
 from entrypoints.http.middleware.head import HeadMiddleware
 from entrypoints.http.middleware.host import HostMiddleware
 from entrypoints.http.middleware.lingering_close import Lingering, LingerLimits
-from entrypoints.http.middleware.paced_responses import PacedResponseMiddleware
 from entrypoints.http.middleware.raw_paths import RawPathMiddleware
 from entrypoints.http.middleware.security_headers import SecurityHeadersMiddleware
+from entrypoints.http.middleware.stack import Middleware, MiddlewareStack
 from entrypoints.http.operations import docs
 from entrypoints.http.operations import face as operations
 from entrypoints.http.protocol.client_pace import Pace
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from entrypoints.telemetry.metrics import Metrics
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
-Middleware = Callable[[ASGIApp], ASGIApp]
 
 
 def create_asgi(
@@ -75,10 +73,10 @@ def create_asgi(
                 yield
 
     framework = create_litestar(settings, container, shutdown, telemetry.metrics, lifespan)
-    app: ASGIApp = DirectRoutes(framework)
-    for middleware in reversed([*_middleware(framework, settings, shutdown, telemetry)]):
-        app = middleware(app)
-    return app
+    app = _routed(framework)
+    middleware = [*_middleware(settings, shutdown, telemetry)]
+    pace = Pace(settings.client_timeout, settings.client_min_rate)
+    return MiddlewareStack(DirectRoutes(framework, app), app, middleware, pace)
 
 
 def create_litestar(
@@ -102,36 +100,34 @@ def create_litestar(
     )
 
 
-def _middleware(
-    app: Litestar, settings: Settings, shutdown: GracefulShutdown, telemetry: Telemetry
-) -> Iterator[Middleware]:
+def _routed(framework: Litestar) -> ASGIApp:
+    """Return the framework's application, for the raw paths and for HEAD."""
+    paths = [route.path for route in framework.routes if not route.path_parameters]
+    return HeadMiddleware(RawPathMiddleware(framework, paths))
+
+
+def _middleware(settings: Settings, shutdown: GracefulShutdown, telemetry: Telemetry) -> Iterator[Middleware]:
     """Yield the middleware around all faces: requests pass it in this order, and responses in the reverse order.
 
     Load shedding, authentication and the check of query parameters belong to routes, so each face has its own.
     """
     # Outermost: while it discards a body, the request has ended for everything else, and holds no request slot.
-    yield partial(ConnectionCloseMiddleware, shutdown=shutdown, lingering=Lingering(_linger_limits(settings)))
+    yield ConnectionCloseMiddleware(shutdown, Lingering(_linger_limits(settings)))
     # Around the access log, whose lines have the trace id.
     if telemetry.tracing is not None:
         # Imported only now: a server that exports no traces starts without it.
         from entrypoints.http.middleware.tracing import TracingMiddleware
 
-        yield partial(TracingMiddleware, tracing=telemetry.tracing)
+        yield TracingMiddleware(telemetry.tracing)
     # Around everything that responds: each request is logged and counted, whoever refuses it.
-    yield partial(AccessLogMiddleware, requests=telemetry.metrics)
-    # Likewise: each response has these headers.
-    yield partial(SecurityHeadersMiddleware, tls=settings.tls_certificate is not None)
+    yield AccessLogMiddleware(telemetry.metrics)
+    # Each response has these headers, too.
+    yield SecurityHeadersMiddleware(tls=settings.tls_certificate is not None)
     # Before everything that refuses: pages may read errors too, and preflights have no token and no route.
     if settings.cors_origins:
-        yield partial(CorsMiddleware, origins=settings.cors_origins)
-    # Around everything whose responses are sent in one piece, preflights excepted: they have no body.
-    yield partial(PacedResponseMiddleware, pace=Pace(settings.client_timeout, settings.client_min_rate))
+        yield CorsMiddleware(settings.cors_origins)
     # Before routing: no route takes a request whose host is ambiguous.
-    yield HostMiddleware
-    # Before routing: most routes know GET only.
-    yield HeadMiddleware
-    # Innermost: the path that it sets is the router's only.
-    yield partial(RawPathMiddleware, paths=[route.path for route in app.routes if not route.path_parameters])
+    yield HostMiddleware()
 
 
 def _linger_limits(settings: Settings) -> LingerLimits:

@@ -5,78 +5,88 @@ group for the dependencies of each request. Handlers of fixed paths whose depend
 The routes stay registered with the framework, which describes them, and this module takes everything from there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from litestar import Litestar, Request
-from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp
 
-from entrypoints.http.middleware.raw_paths import BLOB
+from entrypoints.http.middleware.exchange import Exchange
+from entrypoints.http.middleware.guard import GuardMiddleware
+from entrypoints.http.protocol.blob_paths import PREFIX
 
 # The `opt` of a handler that returns an ASGI response, and reads only `scope`, `receive` and `auth` of its request.
 DIRECT = {"direct": True}
 
 
 class DirectRoutes:
-    """An ASGI application that calls handlers with `opt=DIRECT` itself, and leaves all others to the framework.
+    """A router that calls handlers with `opt=DIRECT` itself, and leaves all others to `app`, the framework's.
 
-    It takes middleware, dependencies and exception handlers from the framework's routes, and makes dependencies once.
-    It comes after RawPathMiddleware, whose paths are exact.
+    It takes guards, dependencies and exception handlers from the framework's routes, and makes dependencies once.
     """
 
-    def __init__(self, framework: Litestar) -> None:
-        self._framework = framework
+    def __init__(self, framework: Litestar, app: ASGIApp) -> None:
+        self._app = app
         self._routes = dict(_direct(framework))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = None if scope["type"] != ScopeType.HTTP else self._routes.get((scope["method"], scope["path"]))
-        await (self._framework if route is None else route)(scope, receive, send)
+    def __call__(self, exchange: Exchange) -> Awaitable[None]:
+        scope = exchange.scope
+        raw_path = scope["raw_path"]
+        route = self._routes.get((scope["method"], PREFIX if raw_path.startswith(PREFIX) else raw_path))
+        return self._app(scope, exchange.receive, exchange.send) if route is None else route(exchange)
 
 
-def _direct(framework: Litestar) -> Iterator[tuple[tuple[str, str], "_Route"]]:
+def _direct(framework: Litestar) -> Iterator[tuple[tuple[str, bytes], "_Route"]]:
     for route in framework.routes:
         if isinstance(route, HTTPRoute):
-            path = BLOB if route.path_parameters else route.path
+            path = PREFIX if route.path_parameters else route.path.encode()
             for method, (handler, _) in route.route_handler_map.items():
                 if handler.opt.get("direct"):
                     yield (method, path), _Route(handler, route.path_format)
 
 
 class _Route:
-    """A handler within its middleware."""
+    """A handler within its guards."""
 
     def __init__(self, handler: HTTPRouteHandler, template: str) -> None:
         self._handler = handler
         self._template = template
         self._call = partial(handler.fn, **_dependencies(handler))
         self._errors = handler.resolve_exception_handlers()
-        self._app: ASGIApp = self._respond
-        for middleware in handler.resolve_middleware():
-            self._app = middleware(app=self._app)  # type: ignore[operator, call-arg]  # as the framework calls it
+        guards = [*_guards(handler)]
+        self._enter = [guard.enter for guard in guards]
+        # By the number of guards that have admitted the request.
+        self._leave = [_leave(guards[:count]) for count in range(len(guards) + 1)]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
+        scope = exchange.scope
         scope["route_handler"] = self._handler
         scope["path_template"] = self._template
-        sending = _Sending(send)
+        admitted = 0
         try:
-            await self._app(scope, receive, sending)
+            try:
+                for enter in self._enter:
+                    enter(scope)
+                    admitted += 1
+                exchange.auth = scope.get("auth")
+                response = await self._call(request=exchange)
+                await response(scope, exchange.receive, exchange.send)
+            finally:
+                for leave in self._leave[admitted]:
+                    leave()
         except Exception as error:
-            if sending.has_begun:
+            if exchange.status:  # it is too late for another response
                 raise
-            await self._refuse(error, Request(scope, receive, send))
+            await self._refuse(error, exchange)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._call(request=_Request(scope, receive))
-        await response(scope, receive, send)
-
-    async def _refuse(self, error: Exception, request: Request[Any, Any, Any]) -> None:
+    async def _refuse(self, error: Exception, exchange: Exchange) -> None:
         handle: Any = next(self._errors[each] for each in type(error).__mro__ if each in self._errors)
+        request: Request[Any, Any, Any] = Request(exchange.scope, exchange.receive, exchange.send)
         response = handle(request, error).to_asgi_response(app=None, request=request)
-        await response(request.scope, request.receive, request.send)
+        await response(exchange.scope, exchange.receive, exchange.send)
 
 
 def _dependencies(handler: HTTPRouteHandler) -> dict[str, Any]:
@@ -84,23 +94,12 @@ def _dependencies(handler: HTTPRouteHandler) -> dict[str, Any]:
     return {name: made.dependency() for name, made in handler.resolve_dependencies().items() if name in taken}
 
 
-class _Request(Request[Any, Any, Any]):
-    """A request without the framework's state, which takes as long to make as a small file to read."""
+def _guards(handler: HTTPRouteHandler) -> Iterator[GuardMiddleware]:
+    for middleware in reversed(handler.resolve_middleware()):
+        guard = middleware(app=handler)
+        assert isinstance(guard, GuardMiddleware), f"{middleware} would not be called"
+        yield guard
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.scope = cast("HTTPScope", scope)
-        self.receive = receive
 
-
-class _Sending:
-    """A `send` that remembers whether the response has begun: then it is too late for another one."""
-
-    __slots__ = ("_send", "has_begun")
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.has_begun = False
-
-    async def __call__(self, message: Message) -> None:
-        self.has_begun = True
-        await self._send(message)
+def _leave(guards: Sequence[GuardMiddleware]) -> Sequence[Callable[[], None]]:
+    return [guard.leave for guard in reversed(guards) if type(guard).leave is not GuardMiddleware.leave]

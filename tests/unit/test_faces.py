@@ -8,14 +8,18 @@ import msgspec
 import pytest
 from litestar import Litestar, Router
 from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp
 
 from domain.access import EVERYTHING, Action, Grant
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
 from entrypoints.http.direct import DirectRoutes
+from entrypoints.http.middleware.exchange import Responder
 from entrypoints.http.middleware.raw_paths import RawPathMiddleware
+from entrypoints.http.middleware.stack import MiddlewareStack
 from entrypoints.http.operations import face as operations
+from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.rest import face as rest
 from entrypoints.server.shutdown import GracefulShutdown
 from tests.asgi import exchange
@@ -96,7 +100,7 @@ class TestDirectCalls:
     ]
 
     async def test_responses_do_not_differ(self) -> None:
-        direct, framework = await self.with_a_blob(DirectRoutes), await self.with_a_blob(lambda app: app)
+        direct, framework = await self.with_a_blob(DirectRoutes), await self.with_a_blob(routed_by_the_framework)
         for method, path, query, headers in self.REQUESTS:
             sent = HEADERS | {"content-length": "0"} | headers
             ours = await exchange(direct, method, path, query=query, headers=sent)
@@ -116,12 +120,16 @@ class TestDirectCalls:
         assert status in (200, 400)
 
     @staticmethod
-    async def with_a_blob(around: Callable[[Litestar], Any]) -> Any:
+    async def with_a_blob(router: Callable[[Litestar, ASGIApp], Responder]) -> Any:
         framework = Litestar([rest_face(EVERYTHING)], openapi_config=None)
-        paths = [route.path for route in framework.routes if not route.path_parameters]
-        app: Any = RawPathMiddleware(around(framework), paths)
+        around = RawPathMiddleware(framework, [route.path for route in framework.routes if not route.path_parameters])
+        app: Any = MiddlewareStack(router(framework, around), around, [], Pace())
         await exchange(app, "PUT", "/v1/blobs/a", headers=HEADERS | {"content-length": "4"}, body=b"data")
         return app
+
+
+def routed_by_the_framework(_: Litestar, app: ASGIApp) -> Responder:
+    return lambda exchange: app(exchange.scope, exchange.receive, exchange.send)
 
 
 async def never(*_: object) -> None:

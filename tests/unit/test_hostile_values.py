@@ -194,7 +194,7 @@ def _headers_read(path: Path) -> Iterator[str]:
                 ast.Attribute(ast.Name("headers") | ast.Attribute(attr="headers"), "get" | "getall"), [key, *_]
             ):
                 yield from _constants(key)
-            case ast.Compare(key, [ast.In() | ast.NotIn()], [ast.Name("headers")]):
+            case ast.Compare(key, [ast.In() | ast.NotIn()], [ast.Name("headers") | ast.Attribute(attr="headers")]):
                 yield from _constants(key)
             case ast.Compare(ast.Name("name" | "header"), [ast.Eq()], [key]):
                 yield from _constants(key)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from entrypoints.http.middleware.paced_responses import CHUNK, SHORT, PacedResponseMiddleware
+from entrypoints.http.middleware.exchange import Exchange
+from entrypoints.http.middleware.paced_responses import CHUNK, SHORT
 from entrypoints.http.protocol.client_pace import Pace
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -15,18 +16,20 @@ async def sent(body: bytes, method: str = "GET", pace: Pace | None = None, send:
     """The messages for a body that an application gives at once."""
     messages: list[dict[str, Any]] = []
 
-    async def app(_: Any, __: Any, send: Any) -> None:
-        await send(dict(START))
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-
     async def keep(message: Any) -> None:
         messages.append(message)
         if send is not None:
             await send(message)
 
-    scope: Any = {"type": "http", "method": method}
-    await PacedResponseMiddleware(app, pace or Pace())(scope, None, keep)  # type: ignore[arg-type]
+    scope: Any = {"type": "http", "method": method, "path": "/", "headers": []}
+    exchange = Exchange(scope, never, keep, [], pace or Pace())
+    await exchange.send(dict(START))  # type: ignore[arg-type]
+    await exchange.send({"type": "http.response.body", "body": body, "more_body": False})
     return messages
+
+
+async def never() -> Any:
+    raise AssertionError("the request was read")
 
 
 @pytest.mark.parametrize("size", [SHORT + 1, SHORT + CHUNK - 1, SHORT + CHUNK, SHORT + CHUNK + 1, 5 * SHORT + 5])

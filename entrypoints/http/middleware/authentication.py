@@ -4,13 +4,14 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Scope
 
 from domain.access import Grant
+from entrypoints.http.middleware.guard import GuardMiddleware
 from entrypoints.http.protocol.problems import HttpProblem
 
 
-class BearerAuthenticationMiddleware:
+class BearerAuthenticationMiddleware(GuardMiddleware):
     """ASGI middleware that admits requests with a bearer token whose SHA-256 is in `grants`.
 
     The token's grant becomes the scope's `auth`. The token is compared with all of them, each in constant time. A guard
@@ -18,10 +19,10 @@ class BearerAuthenticationMiddleware:
     """
 
     def __init__(self, app: ASGIApp, grants: Mapping[bytes, Grant]) -> None:
-        self._app = app
+        super().__init__(app)
         self._grants = dict(grants)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def enter(self, scope: Scope) -> None:
         token = _bearer(scope["headers"])
         if token is None:
             raise HttpProblem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
@@ -31,7 +32,6 @@ class BearerAuthenticationMiddleware:
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
         scope["auth"] = matches[0]
-        await self._app(scope, receive, send)
 
 
 def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

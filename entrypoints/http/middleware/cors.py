@@ -1,21 +1,14 @@
 """Cross-origin requests of browsers (WHATWG Fetch, CORS protocol), from the origins in CORS_ORIGINS."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 
-from litestar.enums import ScopeType
-from litestar.types import (
-    ASGIApp,
-    HTTPResponseBodyEvent,
-    HTTPResponseStartEvent,
-    HTTPScope,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope
 
 from entrypoints.config.origins import ANY_ORIGIN
+from entrypoints.http.middleware.exchange import Exchange, Header, Responder
+from entrypoints.http.middleware.stack import Middleware
 from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, is_token
 
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
@@ -27,36 +20,28 @@ EXPOSED = (
 MAX_AGE = b"600"  # seconds for which a browser may remember the response to a preflight
 ALLOW_ORIGIN = b"access-control-allow-origin"
 
-Header = tuple[bytes, bytes]
 
-
-class CorsMiddleware:
-    """ASGI middleware that lets pages of `origins` make requests and read all responses, errors included.
+class CorsMiddleware(Middleware):
+    """Lets pages of `origins` make requests and read all responses, errors included.
 
     It responds to preflights itself: browsers send them without a token. Cookies take no part in requests here, so
     `Access-Control-Allow-Credentials` is never sent.
     """
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
-        self._app = app
+    def __init__(self, origins: Sequence[str]) -> None:
         self._allows_any = ANY_ORIGIN in origins
         self._origins = frozenset(origin.encode() for origin in origins)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        allowed = self._allowed(scope)
-        if allowed and _is_preflight(scope):
-            await _respond_to_preflight(scope, send, allowed)
-            return
+    def on_request(self, exchange: Exchange) -> Responder | None:
+        if _is_preflight(exchange.scope) and (allowed := self._allowed(exchange.scope)):
+            return partial(_respond_to_preflight, allowed)
+        return None
 
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*self._varying(message.get("headers", [])), *_readable(allowed)]
-            await send(message)
-
-        await self._app(scope, receive, sending)
+    def on_response(self, exchange: Exchange, headers: list[Header]) -> None:
+        if not self._allows_any:
+            _add_to_vary(headers)
+        if allowed := self._allowed(exchange.scope):
+            headers += [(ALLOW_ORIGIN, allowed), (b"access-control-expose-headers", EXPOSED)]
 
     def _allowed(self, scope: HTTPScope) -> bytes:
         """Return the value of Access-Control-Allow-Origin. Empty if there is none."""
@@ -65,13 +50,11 @@ class CorsMiddleware:
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         return origins[0] if len(origins) == 1 and origins[0] in self._origins else b""
 
-    def _varying(self, headers: Iterable[Header]) -> Iterable[Header]:
-        """Return the headers of a response that varies by origin, whether the request names one or not."""
-        if self._allows_any:
-            return headers
-        present = list(headers)
-        varies = b", ".join([*(value for key, value in present if key == b"vary"), b"Origin"])
-        return [*((key, value) for key, value in present if key != b"vary"), (b"vary", varies)]
+
+def _add_to_vary(headers: list[Header]) -> None:
+    """Let a response vary by origin, whether the request names one or not."""
+    varies = b", ".join([*(value for key, value in headers if key == b"vary"), b"Origin"])
+    headers[:] = [*((key, value) for key, value in headers if key != b"vary"), (b"vary", varies)]
 
 
 def _is_preflight(scope: HTTPScope) -> bool:
@@ -79,18 +62,14 @@ def _is_preflight(scope: HTTPScope) -> bool:
     return scope["method"] == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
 
 
-def _readable(allowed: bytes) -> Sequence[Header]:
-    return [(ALLOW_ORIGIN, allowed), (b"access-control-expose-headers", EXPOSED)] if allowed else []
-
-
-async def _respond_to_preflight(scope: HTTPScope, send: Send, allowed: bytes) -> None:
+async def _respond_to_preflight(allowed: bytes, exchange: Exchange) -> None:
     headers: list[Header] = [
         (ALLOW_ORIGIN, allowed),
         (b"access-control-allow-methods", METHODS),
         (b"access-control-max-age", MAX_AGE),
         (b"vary", b"Origin, Access-Control-Request-Headers"),
     ]
-    if requested := _requested_headers(scope):
+    if requested := _requested_headers(exchange.scope):
         headers.append((b"access-control-allow-headers", requested))
     start: HTTPResponseStartEvent = {
         "type": "http.response.start",
@@ -98,8 +77,8 @@ async def _respond_to_preflight(scope: HTTPScope, send: Send, allowed: bytes) ->
         "headers": headers,
     }
     body: HTTPResponseBodyEvent = {"type": "http.response.body", "body": b"", "more_body": False}
-    await send(start)
-    await send(body)
+    await exchange.send(start)
+    await exchange.send(body)
 
 
 def _requested_headers(scope: HTTPScope) -> bytes:

@@ -2,9 +2,8 @@
 
 import string
 
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
-
+from entrypoints.http.middleware.exchange import Exchange, Responder
+from entrypoints.http.middleware.stack import Middleware
 from entrypoints.http.protocol.problems import HttpProblem, send_problem
 
 # RFC 3986, section 3.2: names, addresses, their percent-encoding, brackets, and a port. No user.
@@ -12,26 +11,21 @@ IN_HOSTS = f"{string.ascii_letters}{string.digits}-._~%!$&'()*+,;=:[]".encode()
 INVALID = HttpProblem("invalid_header", "Send the header Host once, with the name or the address of the server.")
 
 
-class HostMiddleware:
-    """ASGI middleware that refuses a request whose Host is missing, repeated, or invalid.
+class HostMiddleware(Middleware):
+    """Refuses a request whose Host is missing, repeated, or invalid.
 
     A proxy may take another of two hosts than the server does. HTTP/1.0 has no Host. granian adds an empty one where
     there is none, so that an empty one, which no request to a server may have, is refused too.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def on_request(self, exchange: Exchange) -> Responder | None:
+        hosts = [value for name, value in exchange.scope["headers"] if name == b"host"]
+        if len(hosts) == 1 and hosts[0]:
+            is_valid = not hosts[0].translate(None, delete=IN_HOSTS)
+        else:
+            is_valid = exchange.scope["http_version"] in ("1", "1.0") and not any(hosts)
+        return None if is_valid else _refuse
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP or _is_valid(scope):
-            await self._app(scope, receive, send)
-            return
-        await send_problem(scope, send, INVALID)
 
-
-def _is_valid(scope: HTTPScope) -> bool:
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    may_be_missing = scope["http_version"] in ("1", "1.0")
-    if len(hosts) != 1 or not hosts[0]:
-        return may_be_missing and not any(hosts)
-    return not hosts[0].translate(None, delete=IN_HOSTS)
+async def _refuse(exchange: Exchange) -> None:
+    await send_problem(exchange.scope, exchange.send, INVALID)

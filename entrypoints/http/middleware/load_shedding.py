@@ -1,7 +1,8 @@
 """A limit on concurrent requests."""
 
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Scope
 
+from entrypoints.http.middleware.guard import GuardMiddleware
 from entrypoints.http.protocol.problems import RETRY_AFTER, HttpProblem
 
 
@@ -12,23 +13,22 @@ class RequestSlots:
         self.free = count
 
 
-class LoadSheddingMiddleware:
+class LoadSheddingMiddleware(GuardMiddleware):
     """ASGI middleware that takes one of `slots` for each request, and refuses immediately if none is free.
 
     It comes before everything that costs anything. Health and metrics need no slot.
     """
 
     def __init__(self, app: ASGIApp, slots: RequestSlots) -> None:
-        self._app = app
+        super().__init__(app)
         self._slots = slots
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def enter(self, scope: Scope) -> None:
         if not self._slots.free:
             # Closed, because a retry on the same connection would reach the same worker.
             headers = {**RETRY_AFTER, "Connection": "close"}
             raise HttpProblem("overloaded", headers=headers)
         self._slots.free -= 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._slots.free += 1
+
+    def leave(self) -> None:
+        self._slots.free += 1

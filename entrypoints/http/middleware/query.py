@@ -4,11 +4,11 @@ An ignored parameter changes what a request means. The worst is the `?` that a c
 `PUT /v1/blobs/what?.txt` would replace the blob `what`.
 """
 
-from collections.abc import Iterator
 from urllib.parse import unquote_plus
 
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Scope
 
+from entrypoints.http.middleware.guard import GuardMiddleware
 from entrypoints.http.protocol.blob_paths import PREFIX
 from entrypoints.http.protocol.problems import HttpProblem
 
@@ -16,32 +16,31 @@ SHOWN = 50  # characters of a name
 UNESCAPED = " If the ? is part of the blob's id, write it as %3F."
 
 
-class QueryMiddleware:
+class QueryMiddleware(GuardMiddleware):
     """ASGI middleware that refuses parameters that are not in the route handler's `opt["parameters"]`.
 
     It runs after the authentication: a client without a token learns nothing about a route.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def enter(self, scope: Scope) -> None:
         if scope["query_string"]:
-            _check(scope, scope["route_handler"].opt.get("parameters", ()))
-        await self._app(scope, receive, send)
+            known = scope["route_handler"].opt.get("parameters", ())
+            unknown = _first_unknown(scope["query_string"], known)
+            if unknown is not None:
+                raise _unknown(unknown, known, scope)
 
 
-def _check(scope: Scope, known: tuple[str, ...]) -> None:
-    unknown = next((name for name in _names(scope["query_string"]) if name not in known), None)
-    if unknown is not None:
-        taken = f"This request takes {', '.join(known)}." if known else "This request takes no parameters."
-        hint = UNESCAPED if scope["raw_path"].startswith(PREFIX) else ""
-        shown = unknown if len(unknown) <= SHOWN else f"{unknown[:SHOWN]}..."
-        detail = f"The query parameter {shown!r} is not known. {taken}{hint}"
-        raise HttpProblem("invalid_parameter", detail)
-
-
-def _names(query: bytes) -> Iterator[str]:
+def _first_unknown(query: bytes, known: tuple[str, ...]) -> str | None:
     for part in query.split(b"&"):
-        if part:
-            yield unquote_plus(part.partition(b"=")[0].decode("latin-1"), errors="replace")
+        name = part.partition(b"=")[0].decode("latin-1")
+        # A known name that is not escaped need not be decoded.
+        if part and name not in known and (name := unquote_plus(name, errors="replace")) not in known:
+            return name
+    return None
+
+
+def _unknown(name: str, known: tuple[str, ...], scope: Scope) -> HttpProblem:
+    taken = f"This request takes {', '.join(known)}." if known else "This request takes no parameters."
+    hint = UNESCAPED if scope["raw_path"].startswith(PREFIX) else ""
+    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
+    return HttpProblem("invalid_parameter", f"The query parameter {shown!r} is not known. {taken}{hint}")

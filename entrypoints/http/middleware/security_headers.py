@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from entrypoints.http.middleware.exchange import Exchange, Header
+from entrypoints.http.middleware.stack import Middleware
 
 Headers = Mapping[bytes, bytes]
 
@@ -23,28 +23,18 @@ PAGE = (
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
-class SecurityHeadersMiddleware:
-    """ASGI middleware that adds the headers that a response lacks. `tls`: also HSTS, to use TLS only."""
+class SecurityHeadersMiddleware(Middleware):
+    """Adds the headers that a response lacks. `tls`: also HSTS, to use TLS only."""
 
-    def __init__(self, app: ASGIApp, *, tls: bool) -> None:
-        self._app = app
+    def __init__(self, *, tls: bool) -> None:
         self._always = dict(ALWAYS) | dict([HSTS] if tls else [])
         self._page = self._always | {b"content-security-policy": PAGE}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        path = scope["path"]
-        headers = self._page if path == "/docs" or path.startswith("/docs/") else self._always
-
-        async def complete(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name for name, _ in message.get("headers", [])}
-                message["headers"] = [
-                    *message.get("headers", []),
-                    *(each for each in headers.items() if each[0] not in present),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, complete)
+    def on_response(self, exchange: Exchange, headers: list[Header]) -> None:
+        path = exchange.path
+        added = self._page if path == "/docs" or path.startswith("/docs/") else self._always
+        present = dict(headers)
+        if added.keys().isdisjoint(present):
+            headers += added.items()
+        else:
+            headers += [each for each in added.items() if each[0] not in present]

@@ -1,0 +1,79 @@
+"""A request and its response, as all middleware sees them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Token
+from typing import Any, cast
+
+from litestar.types import HTTPReceiveMessage, HTTPResponseStartEvent, HTTPScope, Message, Receive, Send
+
+from entrypoints.http.middleware.paced_responses import SHORT, send_in_chunks
+from entrypoints.http.protocol.client_pace import Pace
+
+Header = tuple[bytes, bytes]
+Responder = Callable[["Exchange"], Awaitable[None]]
+Completion = Callable[["Exchange", list[Header]], None]
+
+
+class Exchange:
+    """A request and its response, as far as they have come.
+
+    One object with one `receive` and one `send` for all middleware: a wrapper for each would take longer than the
+    reading of a small blob. It serves as the request of a direct route too.
+    """
+
+    __slots__ = (
+        *("_pace", "_receive", "_send", "auth", "bytes_in", "bytes_out", "completions", "headers", "is_complete"),
+        *("is_gone", "is_read", "path", "request_id", "scope", "span", "started", "status", "token"),
+    )
+    request_id: str
+    span: Any  # of tracing
+    started: float  # by the performance counter
+    token: Token[str]  # that resets the request id's variable
+
+    def __init__(
+        self, scope: HTTPScope, receive: Receive, send: Send, completions: Sequence[Completion], pace: Pace
+    ) -> None:
+        self.scope = scope
+        self.path = scope["path"]  # as the server decoded it; the scope will have the router's
+        self.headers = dict(scope["headers"])  # the last value of each
+        self.auth: Any = None  # for the handlers of direct routes
+        self.completions = completions  # of the headers of the response
+        self.status = 0  # as long as the response has not begun
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.is_read = False  # to its end
+        self.is_gone = False  # or what the client sends can't be read
+        self.is_complete = False  # is the response
+        self._pace = pace
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> HTTPReceiveMessage:
+        message = cast("HTTPReceiveMessage", await self._receive())
+        if message["type"] == "http.disconnect":
+            self.is_gone = True
+        else:
+            self.bytes_in += len(message.get("body", b""))
+            self.is_read = self.is_read or not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] != "http.response.body":
+            if message["type"] == "http.response.start":
+                self._begin(message)
+            await self._send(message)
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if len(body) > SHORT and not more and self.scope["method"] != "HEAD":
+            await send_in_chunks(self.scope, self.send, body, self._pace)
+            return
+        self.bytes_out += len(body)
+        await self._send(message)
+        self.is_complete = not more
+
+    def _begin(self, message: HTTPResponseStartEvent) -> None:
+        self.status = message["status"]
+        headers = [*message.get("headers", ())]
+        for complete in self.completions:
+            complete(self, headers)
+        message["headers"] = headers
