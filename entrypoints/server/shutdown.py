@@ -53,14 +53,11 @@ class GracefulShutdown:
         self._drain = drain
         self._timeout = timeout
         self._steps: asyncio.Task[None] | None = None
+        self.has_begun = False
 
     @property
     def longest(self) -> float:
         return self._drain + ACCEPTED_WITHIN + self._timeout + KILLED_AFTER
-
-    @property
-    def has_begun(self) -> bool:
-        return self._steps is not None
 
     @asynccontextmanager
     async def at_sigterm(self) -> AsyncIterator[None]:
@@ -82,6 +79,7 @@ class GracefulShutdown:
         if not sockets.is_served(port):
             raise SystemExit  # the start is not complete
         self._steps = asyncio.get_running_loop().create_task(self._stop(port))
+        self.has_begun = True
 
     async def _stop(self, port: int) -> None:
         await asyncio.sleep(self._drain)

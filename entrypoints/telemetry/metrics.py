@@ -84,8 +84,29 @@ class _Counts:
             self._children[labels].inc(amount)
 
 
+class _Tally:
+    """Durations by the first bucket that includes them, and their sum."""
+
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(SECONDS) + 1)
+        self.seconds = 0.0
+
+
+class _RequestTally(_Tally):
+    """Requests with the same labels: their durations, and the bytes of their bodies."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = 0
+        self.sent = 0
+
+
 class _Durations:
-    """A histogram of seconds by label values, which counts likewise."""
+    """A histogram of seconds by label values, which counts in plain numbers too."""
 
     def __init__(self, children: _Children[Histogram]) -> None:
         self._children = children
@@ -101,20 +122,13 @@ class _Durations:
     def publish(self) -> None:
         unpublished, self._unpublished = self._unpublished, {}
         for labels, tally in unpublished.items():
-            child: Any = self._children[labels]
-            child._sum.inc(tally.seconds)
-            for bucket, count in zip(child._buckets, tally.buckets, strict=False):
-                bucket.inc(count)
+            self.publish_tally(labels, tally)
 
-
-class _Tally:
-    """Durations by the first bucket that includes them, and their sum."""
-
-    __slots__ = ("buckets", "seconds")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(SECONDS) + 1)
-        self.seconds = 0.0
+    def publish_tally(self, labels: tuple[str, ...], tally: _Tally) -> None:
+        child: Any = self._children[labels]
+        child._sum.inc(tally.seconds)
+        for bucket, count in zip(child._buckets, tally.buckets, strict=False):
+            bucket.inc(count)
 
 
 class Metrics(Observer, Requests):
@@ -126,6 +140,7 @@ class Metrics(Observer, Requests):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._in_flight = 0
+        self._answered: dict[tuple[str, str, int], _RequestTally] = {}
         self._numbers: list[_Counts | _Durations] = []
         self._streams: Counts[str] = Counts()
         self._connections: Counts[str] = Counts()
@@ -179,13 +194,14 @@ class Metrics(Observer, Requests):
 
     def answered(self, method: str, route: str, status: int, seconds: float, received: int, sent: int) -> None:
         self._in_flight -= 1
-        labels = (method, route)
-        self._requests.add((method, route, str(status)))
-        self._durations.add(labels, seconds)
-        if received:
-            self._bytes_in.add(labels, received)
-        if sent:
-            self._bytes_out.add(labels, sent)
+        labels = (method, route, status)
+        tally = self._answered.get(labels)
+        if tally is None:
+            tally = self._answered[labels] = _RequestTally()
+        tally.buckets[bisect_left(SECONDS, seconds)] += 1
+        tally.seconds += seconds
+        tally.received += received
+        tally.sent += sent
 
     def ended(self, operation: Operation) -> None:
         labels = (operation.backend, operation.name)
@@ -213,6 +229,7 @@ class Metrics(Observer, Requests):
 
     def publish(self) -> None:
         """Export the current values."""
+        self._publish_answered()
         for each in self._numbers:
             each.publish()
         self._now_in_flight[()].set(self._in_flight)
@@ -220,3 +237,14 @@ class Metrics(Observer, Requests):
             self._now_streams[backend,].set(count)
         for backend, count in self._connections.items():
             self._now_connections[backend,].set(count)
+
+    def _publish_answered(self) -> None:
+        answered, self._answered = self._answered, {}
+        for (method, route, status), tally in answered.items():
+            labels = (method, route)
+            self._requests.add((method, route, str(status)), sum(tally.buckets))
+            self._durations.publish_tally(labels, tally)
+            if tally.received:
+                self._bytes_in.add(labels, tally.received)
+            if tally.sent:
+                self._bytes_out.add(labels, tally.sent)

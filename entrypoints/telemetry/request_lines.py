@@ -4,16 +4,15 @@ import asyncio
 import threading
 from contextlib import suppress
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import TextIO
 
 import msgspec
 
-from application.clock import utc_now
-
 DELAY = 0.02  # seconds
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-TRACE_ID: ContextVar[str] = ContextVar("trace_id", default="")
+TRACE_ID: ContextVar[str | msgspec.UnsetType] = ContextVar("trace_id", default=msgspec.UNSET)
 
 
 class RequestLine(msgspec.Struct):
@@ -27,9 +26,9 @@ class RequestLine(msgspec.Struct):
     bytes_out: int
     event: str = "request"
     request_id: str = msgspec.field(default_factory=REQUEST_ID.get)
-    trace_id: str | msgspec.UnsetType = msgspec.field(default_factory=lambda: TRACE_ID.get() or msgspec.UNSET)
+    trace_id: str | msgspec.UnsetType = msgspec.field(default_factory=TRACE_ID.get)
     level: str = "info"
-    timestamp: datetime = msgspec.field(default_factory=utc_now)
+    timestamp: datetime = msgspec.field(default_factory=partial(datetime.now, UTC))
 
 
 class RequestLines:
@@ -41,22 +40,21 @@ class RequestLines:
     def __init__(self) -> None:
         self.stream: TextIO | None = None
         self._encoder = msgspec.json.Encoder()
-        self._lines = bytearray()
+        self._lines: list[RequestLine] = []
         self._lock = threading.RLock()  # an object that is collected meanwhile may log too
 
     def add(self, line: RequestLine) -> None:
         """Write a line within DELAY."""
-        encoded = self._encoder.encode(line) + b"\n"
         with self._lock:
             if not self._lines:
                 asyncio.get_running_loop().call_later(DELAY, self.write)
-            self._lines += encoded
+            self._lines.append(line)
 
     def write(self) -> None:
         """Write the lines now."""
         with self._lock:
-            lines, self._lines = self._lines, bytearray()
+            lines, self._lines = self._lines, []
         if lines and self.stream is not None:
             with suppress(OSError, ValueError):
-                self.stream.write(lines.decode())
+                self.stream.write(self._encoder.encode_lines(lines).decode())
                 self.stream.flush()

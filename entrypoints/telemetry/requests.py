@@ -19,15 +19,11 @@ class Requests(Protocol):
     def answered(self, method: str, route: str, status: int, seconds: float, received: int, sent: int) -> None:
         """Count the end of a request. `status` is 0 without a response; `received` and `sent` are sizes of bodies.
 
-        `method` and `route` have few values: see `method_of` and `route_of`.
+        `method` and `route` have few values: see `labels_of`.
         """
 
 
-def method_of(scope: HTTPScope) -> str:
-    """Return the method, or `_OTHER` if it is not a standard one."""
-    return scope["method"] if scope["method"] in METHODS else "_OTHER"
-
-
-def route_of(scope: HTTPScope) -> str:
-    """Return the template of the request's route, or `unknown`."""
-    return scope.get("path_template", "unknown")
+def labels_of(scope: HTTPScope) -> tuple[str, str]:
+    """Return the method, or `_OTHER` if it is not a standard one, and the template of the route, or `unknown`."""
+    method = scope["method"]
+    return method if method in METHODS else "_OTHER", scope.get("path_template", "unknown")

@@ -14,6 +14,7 @@ from adapters.storage.filesystem.folders import Folders
 from adapters.storage.memory import MemoryBlobStore
 from application.uploads.intake import Intake
 from domain.blob import ObjectKey
+from entrypoints.http.protocol.headers import fields
 from entrypoints.http.rest.json_form.request import SHORT, new_blob
 from entrypoints.http.rest.json_form.scanner import Scanner
 
@@ -29,7 +30,7 @@ async def chunks() -> AsyncIterator[bytes]:
 async def a_short_json_body(_: Path) -> object:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
     scope: Any = {"type": "http", "http_version": "1.1", "headers": headers}
-    return await new_blob(scope, chunks(), len(BODY))
+    return await new_blob(scope, fields(scope), chunks(), len(BODY))
 
 
 async def a_long_json_body(_: Path) -> object:

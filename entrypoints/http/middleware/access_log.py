@@ -5,11 +5,13 @@ import secrets
 import string
 import time
 
+from litestar.types import HTTPScope
+
 from entrypoints.http.middleware.exchange import Exchange, Header
 from entrypoints.http.middleware.stack import Middleware
 from entrypoints.telemetry.logs import log_request
 from entrypoints.telemetry.request_lines import REQUEST_ID, RequestLine
-from entrypoints.telemetry.requests import Requests, method_of, route_of
+from entrypoints.telemetry.requests import Requests, labels_of
 
 IN_REQUEST_IDS = f"{string.ascii_letters}{string.digits}_.:+/=-".encode()
 MAX_REQUEST_ID = 128  # bytes
@@ -30,7 +32,8 @@ class AccessLogMiddleware(Middleware):
 
     def on_request(self, exchange: Exchange) -> None:
         exchange.started = time.perf_counter()
-        exchange.request_id = _sent_id(exchange) or f"{self._worker}{next(self._numbers):08x}"
+        sent = _harmless_id(exchange.scope) if b"x-request-id" in exchange.headers else ""
+        exchange.request_id = sent or f"{self._worker}{next(self._numbers):08x}"
         exchange.token = REQUEST_ID.set(exchange.request_id)
         if self._requests is not None:
             self._requests.began()
@@ -40,7 +43,7 @@ class AccessLogMiddleware(Middleware):
 
     def on_end(self, exchange: Exchange) -> None:
         seconds = time.perf_counter() - exchange.started
-        method, route = method_of(exchange.scope), route_of(exchange.scope)
+        method, route = labels_of(exchange.scope)
         status, bytes_in, bytes_out = exchange.status, exchange.bytes_in, exchange.bytes_out
         if self._requests is not None:
             self._requests.answered(method, route, status, seconds, bytes_in, bytes_out)
@@ -48,13 +51,10 @@ class AccessLogMiddleware(Middleware):
         REQUEST_ID.reset(exchange.token)
 
 
-def _sent_id(exchange: Exchange) -> str:
+def _harmless_id(scope: HTTPScope) -> str:
     """Return the id that the client has sent, if it is harmless; otherwise an empty string."""
-    if b"x-request-id" in exchange.headers:
-        for name, value in exchange.scope["headers"]:
-            if name == b"x-request-id" and _is_harmless(value):
-                return value.decode()
-    return ""
+    sent = (value for name, value in scope["headers"] if name == b"x-request-id" and _is_harmless(value))
+    return next(sent, b"").decode()
 
 
 def _is_harmless(request_id: bytes) -> bool:

@@ -27,11 +27,14 @@ class BearerAuthenticationMiddleware(GuardMiddleware):
         if token is None:
             raise HttpProblem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
         digest = hashlib.sha256(token).digest()
-        matches = [grant for each, grant in self._grants.items() if hmac.compare_digest(digest, each)]
-        if not matches:
+        found = None
+        for each, grant in self._grants.items():
+            if hmac.compare_digest(digest, each):
+                found = grant
+        if found is None:
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
-        scope["auth"] = matches[0]
+        scope["auth"] = found
 
 
 def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Token
 from typing import Any, cast
 
-from litestar.types import HTTPReceiveMessage, HTTPResponseStartEvent, HTTPScope, Message, Receive, Send
+from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
 
 from entrypoints.http.middleware.paced_responses import SHORT, send_in_chunks
 from entrypoints.http.protocol.client_pace import Pace
@@ -60,7 +60,11 @@ class Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] != "http.response.body":
             if message["type"] == "http.response.start":
-                self._begin(message)
+                self.status = message["status"]
+                headers = [*message.get("headers", ())]
+                for complete in self.completions:
+                    complete(self, headers)
+                message["headers"] = headers
             await self._send(message)
             return
         body, more = message.get("body", b""), message.get("more_body", False)
@@ -70,10 +74,3 @@ class Exchange:
         self.bytes_out += len(body)
         await self._send(message)
         self.is_complete = not more
-
-    def _begin(self, message: HTTPResponseStartEvent) -> None:
-        self.status = message["status"]
-        headers = [*message.get("headers", ())]
-        for complete in self.completions:
-            complete(self, headers)
-        message["headers"] = headers

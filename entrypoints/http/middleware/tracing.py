@@ -8,7 +8,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace
 from entrypoints.http.middleware.exchange import Exchange
 from entrypoints.http.middleware.stack import Middleware
 from entrypoints.telemetry.request_lines import TRACE_ID
-from entrypoints.telemetry.requests import method_of, route_of
+from entrypoints.telemetry.requests import labels_of
 from entrypoints.telemetry.tracing import PROPAGATOR, Tracing
 
 OURS = (b"traceparent", b"tracestate")
@@ -25,7 +25,7 @@ class TracingMiddleware(Middleware):
         exchange.span = ExitStack()
         span = exchange.span.enter_context(
             self._tracer.start_as_current_span(
-                method_of(exchange.scope),
+                labels_of(exchange.scope)[0],
                 context=PROPAGATOR.extract(carried(exchange.scope["headers"])),
                 kind=SpanKind.SERVER,
             )
@@ -47,7 +47,7 @@ def carried(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def _describe(span: Span, exchange: Exchange) -> None:
     """Describe the request by OpenTelemetry's conventions for HTTP, without the path: it has the blob's id."""
     scope, status = exchange.scope, exchange.status
-    method, route = method_of(scope), route_of(scope)
+    method, route = labels_of(scope)
     span.update_name(f"{method} {route}")
     span.set_attributes({"http.request.method": method, "http.route": route, "url.scheme": scope["scheme"]})
     if status:

@@ -14,8 +14,9 @@ ID_PATH = "/{id:str}"  # after /v1/blobs
 
 def blob_id(raw_path: bytes) -> BlobId:
     """Return the id in a path as it was sent. Raises INVALID_ID."""
+    escaped = raw_path.removeprefix(PREFIX)
     try:
-        return BlobId(unquote_to_bytes(raw_path.removeprefix(PREFIX)).decode())
+        return BlobId((unquote_to_bytes(escaped) if b"%" in escaped else escaped).decode())
     except UnicodeDecodeError as error:
         detail = f"The blob id in the URL is not UTF-8: byte {error.start} can't be decoded."
         raise InvalidId(detail) from None

@@ -11,6 +11,7 @@ from entrypoints.http.protocol.header_values import MAX_SIZE, entity_tags, http_
 from entrypoints.http.protocol.problems import HttpProblem
 
 JSON_SUFFIX = "-json"
+CONDITIONS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"})
 
 
 class NotModified(Exception):
@@ -53,6 +54,8 @@ def precondition(headers: Mapping[str, str]) -> Precondition:
 
 def check_reading(headers: Mapping[str, str], blob: Blob) -> None:
     """Raise PRECONDITION_FAILED or NotModified where a reading depends on that (section 13.2.2 has the order)."""
+    if CONDITIONS.isdisjoint(headers):
+        return
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     if match is not None:
         if match != "*" and blob.etag not in _tags("If-Match", match, weak=False):

@@ -6,13 +6,22 @@ from litestar.types import Scope
 
 from entrypoints.http.protocol.problems import HttpProblem
 
+# Nearly every request has some of these, and no handler reads them here.
+READ_ELSEWHERE = frozenset(
+    {b"accept", b"accept-encoding", b"accept-language", b"authorization", b"connection", b"host", b"user-agent"}
+)
+
 
 def fields(scope: Scope) -> Mapping[str, str]:
-    """Return the values by lower-case name. Several lines of a name are one list (RFC 9110, section 5.3)."""
+    """Return the values by lower-case name, without READ_ELSEWHERE.
+
+    Several lines of a name are one list (RFC 9110, section 5.3).
+    """
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
+        if name not in READ_ELSEWHERE:
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            found[key] = f"{found[key]}, {text}" if key in found else text
     return found
 
 

@@ -7,9 +7,9 @@ from entrypoints.http.protocol.problems import HttpProblem
 MAX_DIGITS = 30
 
 
-def requested(header: str | None, size: int) -> ByteRange | None:
+def requested(header: str, size: int) -> ByteRange | None:
     """Return the requested part of `size` bytes; None is the whole. Raises HttpProblem 416."""
-    start, stop = _ends(header or "")
+    start, stop = _ends(header)
     if start is None:
         return None if stop is None else _suffix(stop, size)
     if stop is not None and stop < start:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 import structlog
-from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
+from litestar.types import HTTPResponseBodyEvent, Receive, Scope, Send
 
 from application.blobs.fetch import Choose, OpenBlob
 from domain.blob import Blob, ByteRange
@@ -19,8 +19,10 @@ from entrypoints.http.protocol.headers import fields
 from entrypoints.server.sockets import cut
 
 LOG = structlog.get_logger()
+OK, PARTIAL = HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT  # to look up a member of an enumeration takes time
 IN_ONE_PIECE = 64 * 1024  # bytes; the server keeps that much of a response anyway, and waits for no client
-Headers = Sequence[tuple[str, str]]
+Headers = Sequence[tuple[bytes, bytes]]
+VARY = (b"vary", b"Accept")  # of each response with a blob
 Fetched = AbstractAsyncContextManager[OpenBlob]
 
 
@@ -47,8 +49,8 @@ class Representation(Protocol):
         """Return the body, as many bytes as `headers` announces."""
 
     @abstractmethod
-    def whole(self, blob: Blob, data: bytes) -> bytes:
-        """Return the body for `data`, all the bytes of a small blob or of a part of it."""
+    def whole(self, blob: Blob, part: ByteRange | None, data: bytes) -> tuple[Headers, bytes]:
+        """Return the headers and the body for `data`, all the bytes of a small blob or of a part of it."""
 
 
 class BlobResponse:
@@ -69,19 +71,15 @@ class BlobResponse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with self._fetch(partial(self._representation.part, fields(scope))) as opened:
-                await self._send(opened, receive, send)
+                if opened.size > IN_ONE_PIECE:
+                    await self._send_chunks(opened, receive, send)
+                    return
+                headers, body = self._representation.whole(opened.blob, opened.byte_range, await opened.read())
+                await _send_whole(send, PARTIAL if opened.byte_range else OK, headers, body)
         except NotModified as known:
             await not_modified(self._representation, known.blob)(scope, receive, send)
         except ClientTooSlow:
             cut_off(scope)
-
-    async def _send(self, opened: OpenBlob, receive: Receive, send: Send) -> None:
-        if opened.size <= IN_ONE_PIECE:
-            body = self._representation.whole(opened.blob, await opened.read())
-            await send(self._start(opened))
-            await send(_body(body, more=False))
-        else:
-            await self._send_chunks(opened, receive, send)
 
     async def _send_chunks(self, opened: OpenBlob, receive: Receive, send: Send) -> None:
         meter = Meter(self._pace)
@@ -89,7 +87,9 @@ class BlobResponse:
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             chunk = await anext(chunks, b"")  # may fail: the status waits for it
-            await send(self._start(opened))
+            headers = self._representation.headers(opened.blob, opened.byte_range)
+            status = PARTIAL if opened.byte_range else OK
+            await send({"type": "http.response.start", "status": status, "headers": headers})
             async for following in chunks:
                 await meter.send(send, _body(chunk, more=True), len(chunk))
                 chunk = following
@@ -100,22 +100,17 @@ class BlobResponse:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
 
-    def _start(self, opened: OpenBlob) -> HTTPResponseStartEvent:
-        status = HTTPStatus.PARTIAL_CONTENT if opened.byte_range else HTTPStatus.OK
-        return _start(status, self._representation.headers(opened.blob, opened.byte_range))
-
 
 class ShortResponse:
     """An ASGI response in one piece, by default without a body."""
 
-    def __init__(self, headers: Headers, status: int = HTTPStatus.OK, body: bytes = b"") -> None:
+    def __init__(self, headers: Headers, status: int = OK, body: bytes = b"") -> None:
         self._headers = headers
         self._status = status
         self._content = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send(_start(self._status, self._headers))
-        await send(_body(self._content, more=False))
+        await _send_whole(send, self._status, self._headers, self._content)
 
 
 def not_modified(representation: Representation, blob: Blob) -> ShortResponse:
@@ -123,9 +118,9 @@ def not_modified(representation: Representation, blob: Blob) -> ShortResponse:
     return ShortResponse(representation.validators(blob), HTTPStatus.NOT_MODIFIED)
 
 
-def _start(status: int, headers: Headers) -> HTTPResponseStartEvent:
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    return {"type": "http.response.start", "status": status, "headers": encoded}
+async def _send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _body(chunk: bytes, *, more: bool) -> HTTPResponseBodyEvent:

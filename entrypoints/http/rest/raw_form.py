@@ -12,7 +12,7 @@ from entrypoints.http.protocol import conditional, header_values, ranges
 from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, dictionary_member, is_token
 from entrypoints.http.protocol.headers import content_length
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.protocol.streaming import Headers, Representation
+from entrypoints.http.protocol.streaming import VARY, Headers, Representation
 
 MAX_CODINGS = 255  # characters
 MAX_MEDIA_TYPE = 255  # characters: more than real types have, and no other server refuses the header
@@ -119,36 +119,40 @@ class RawForm(Representation):
 
     def part(self, headers: Mapping[str, str], blob: Blob) -> ByteRange | None:
         conditional.check_reading(headers, blob)
-        is_current = conditional.range_still_holds(headers, blob)
-        return ranges.requested(headers.get("range"), blob.size) if is_current else None
+        if "range" not in headers or not conditional.range_still_holds(headers, blob):
+            return None
+        return ranges.requested(headers["range"], blob.size)
 
     def headers(self, blob: Blob, part: ByteRange | None = None) -> Headers:
+        size = blob.size if part is None else part.stop - part.start
         headers = [
-            ("content-type", blob.content_type),
-            ("content-length", str(blob.size if part is None else part.stop - part.start)),
-            *([("content-encoding", blob.content_encoding)] if blob.content_encoding else []),
+            (b"content-type", blob.content_type.encode("latin-1")),
+            (b"content-length", b"%d" % size),
+            *([(b"content-encoding", blob.content_encoding.encode("latin-1"))] if blob.content_encoding else []),
             *self.validators(blob),
-            ("accept-ranges", "bytes"),
-            ("repr-digest", f"sha-256=:{base64.b64encode(blob.digest.sha256).decode()}:"),
+            (b"accept-ranges", b"bytes"),
+            (b"repr-digest", b"sha-256=:%b:" % base64.b64encode(blob.digest.sha256)),
             # Anybody may have stored it, and it is served from the origin of an interface that takes commands.
-            ("x-content-type-options", "nosniff"),
-            ("content-security-policy", "sandbox; default-src 'none'"),
-            ("content-disposition", _disposition(blob)),
+            (b"x-content-type-options", b"nosniff"),
+            (b"content-security-policy", b"sandbox; default-src 'none'"),
+            (b"content-disposition", _disposition(blob).encode()),
         ]
-        return headers if part is None else [*headers, ("content-range", ranges.content_range(part, blob.size))]
+        if part is not None:
+            headers.append((b"content-range", ranges.content_range(part, blob.size).encode()))
+        return headers
 
     def validators(self, blob: Blob) -> Headers:
         return [
-            ("etag", conditional.etag(blob)),
-            ("last-modified", conditional.last_modified(blob)),
-            ("vary", "Accept"),
+            (b"etag", conditional.etag(blob).encode()),
+            (b"last-modified", conditional.last_modified(blob).encode()),
+            VARY,
         ]
 
     def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
         return aiter(opened)
 
-    def whole(self, blob: Blob, data: bytes) -> bytes:
-        return data
+    def whole(self, blob: Blob, part: ByteRange | None, data: bytes) -> tuple[Headers, bytes]:
+        return self.headers(blob, part), data
 
 
 RAW = RawForm()

@@ -47,7 +47,7 @@ from entrypoints.http.protocol.streaming import ShortResponse
 from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.described import BYTES, CHANGING, KNOWN, HttpRequest
 from entrypoints.http.rest.json_form import request as json_request
-from entrypoints.http.rest.json_form.response import StoredBody, stored_body
+from entrypoints.http.rest.json_form.response import JSON_TYPE, StoredBody, stored_body
 from entrypoints.http.rest.multipart_form import request as form_request
 
 Store = NamedDependency[StoreBlob]
@@ -127,9 +127,10 @@ async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> AS
 
     With `id` first, an id that is in use is refused before the bytes are read.
     """
-    form = form_request if form_request.is_form(fields(request.scope)) else json_request
+    headers = fields(request.scope)
+    form = form_request if form_request.is_form(headers) else json_request
     body = Meter(pace).chunks(request.receive)
-    new = await form.new_blob(request.scope, body, store.max_bytes)
+    new = await form.new_blob(request.scope, headers, body, store.max_bytes)
     return _stored_response(await store(request.auth, new))
 
 
@@ -165,9 +166,9 @@ def _stored_response(stored: StoredBlob) -> ShortResponse:
     blob = stored.blob
     body = msgspec.json.encode(stored_body(blob))
     headers = [
-        ("location", f"/v1/blobs/{quote(blob.id.value, safe='')}"),
-        ("etag", conditional.etag(blob)),
-        ("content-type", "application/json"),
-        ("content-length", str(len(body))),
+        (b"location", f"/v1/blobs/{quote(blob.id.value, safe='')}".encode()),
+        (b"etag", conditional.etag(blob).encode()),
+        JSON_TYPE,
+        (b"content-length", b"%d" % len(body)),
     ]
     return ShortResponse(headers, HTTPStatus.OK if stored.replaced else HTTPStatus.CREATED, body)

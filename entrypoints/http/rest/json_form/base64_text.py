@@ -90,9 +90,7 @@ class Encoder:
         return pybase64.b64encode(self._rest)
 
 
-def encode(data: bytes) -> bytes:
-    """Return the characters of `data`."""
-    return pybase64.b64encode(data)
+encode = pybase64.b64encode  # returns the characters of some bytes
 
 
 def encoded_size(size: int) -> int:

@@ -8,7 +8,7 @@ from litestar.types import Scope
 from application.blobs.store import IdentifiedBytes, NewBlob
 from application.uploads.intake import too_large
 from domain.precondition import CREATE_ONLY
-from entrypoints.http.protocol.headers import check_framing, content_length, fields
+from entrypoints.http.protocol.headers import check_framing, content_length
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.json_form.scanner import Scanner, least_size
 from entrypoints.http.rest.scanned_bodies import scanned_blob
@@ -16,13 +16,12 @@ from entrypoints.http.rest.scanned_bodies import scanned_blob
 SHORT = 256 * 1024  # bytes
 
 
-async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
+async def new_blob(scope: Scope, headers: Mapping[str, str], body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
     """Return the blob to store. A long body is read up to the start of `data`; the rest is read with the blob's bytes.
 
     Before a byte is read, raises HttpProblem 411, 415 or 501, or TOO_LARGE if the body is so long that its blob must
     have more than `max_bytes`. Raises what `body` and Scanner raise, here or while the bytes are read.
     """
-    headers = fields(scope)
     _check_media_type(headers)
     check_not_encoded(headers)
     check_framing(scope, headers)

@@ -10,10 +10,11 @@ from msgspec import Meta
 from application.blobs.fetch import OpenBlob
 from domain.blob import Blob, ByteRange
 from entrypoints.http.protocol import conditional
-from entrypoints.http.protocol.streaming import Headers, Representation
+from entrypoints.http.protocol.streaming import VARY, Headers, Representation
 from entrypoints.http.rest.json_form import base64_text
 
 Size = Annotated[int, Meta(ge=0)]
+JSON_TYPE = (b"content-type", b"application/json")
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -56,11 +57,10 @@ class JsonForm(Representation):
 
     def headers(self, blob: Blob, _: ByteRange | None = None) -> Headers:
         head, tail = _frame(blob)
-        length = len(head) + base64_text.encoded_size(blob.size) + len(tail)
-        return [("content-type", "application/json"), ("content-length", str(length)), *self.validators(blob)]
+        return self._headers(blob, len(head) + base64_text.encoded_size(blob.size) + len(tail))
 
     def validators(self, blob: Blob) -> Headers:
-        return [("etag", conditional.json_etag(blob)), ("vary", "Accept")]
+        return [(b"etag", conditional.json_etag(blob).encode()), VARY]
 
     async def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
         head, tail = _frame(opened.blob)
@@ -72,9 +72,14 @@ class JsonForm(Representation):
             encoded += encoder.feed(chunk)
         yield encoded + encoder.end() + tail
 
-    def whole(self, blob: Blob, data: bytes) -> bytes:
+    def whole(self, blob: Blob, _: ByteRange | None, data: bytes) -> tuple[Headers, bytes]:
         head, tail = _frame(blob)
-        return head + base64_text.encode(data) + tail
+        body = b"%b%b%b" % (head, base64_text.encode(data), tail)
+        return self._headers(blob, len(body)), body
+
+    def _headers(self, blob: Blob, length: int) -> Headers:
+        etag = conditional.json_etag(blob).encode()
+        return [JSON_TYPE, (b"content-length", b"%d" % length), (b"etag", etag), VARY]
 
 
 JSON = JsonForm()
@@ -82,8 +87,9 @@ JSON = JsonForm()
 
 def _frame(blob: Blob) -> tuple[bytes, bytes]:
     """Return the text before the data, and after it."""
-    head = b'{"id":' + msgspec.json.encode(blob.id.value) + b',"data":"'
-    tail = b'","size":%d,"created_at":%b' % (blob.size, msgspec.json.encode(to_the_second(blob)))
-    if blob.content_encoding:
-        tail += b',"content_encoding":' + msgspec.json.encode(blob.content_encoding)
-    return head, tail + b"}"
+    created_at = msgspec.json.encode(blob.created_at.replace(microsecond=0))
+    encoding = b',"content_encoding":%b' % msgspec.json.encode(blob.content_encoding) if blob.content_encoding else b""
+    return (
+        b'{"id":%b,"data":"' % msgspec.json.encode(blob.id.value),
+        b'","size":%d,"created_at":%b%b}' % (blob.size, created_at, encoding),
+    )

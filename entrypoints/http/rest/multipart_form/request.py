@@ -8,7 +8,7 @@ from application.blobs.store import NewBlob
 from application.uploads.intake import too_large
 from domain.precondition import CREATE_ONLY
 from entrypoints.http.protocol.header_values import parameters
-from entrypoints.http.protocol.headers import check_framing, content_length, fields
+from entrypoints.http.protocol.headers import check_framing, content_length
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.json_form.request import check_not_encoded
@@ -20,14 +20,13 @@ def is_form(headers: Mapping[str, str]) -> bool:
     return raw_form.essence(headers.get("content-type", "")) == raw_form.FORM
 
 
-async def new_blob(scope: Scope, body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
+async def new_blob(scope: Scope, headers: Mapping[str, str], body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:
     """Return the blob to store. The body is read up to the first bytes of the file, the rest with the blob's bytes.
 
     The headers Content-Type and Content-Encoding of the part `file` become the blob's. Before a byte is read, raises
     HttpProblem 411, 415 or 501, or TOO_LARGE if the body's length shows it. Raises what `body` and FormScanner raise,
     here or while the bytes are read.
     """
-    headers = fields(scope)
     check_not_encoded(headers)
     check_framing(scope, headers)
     length = content_length(headers)
