@@ -16,6 +16,8 @@ class Action(Enum):
     DELETE = "delete"
     LIST = "list"
 
+    __hash__ = object.__hash__  # an enumeration's own is a call of Python for each look into a grant
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

@@ -17,7 +17,7 @@ from entrypoints.telemetry.requests import Requests
 
 LOG = structlog.get_logger()
 M = TypeVar("M", bound=MetricWrapperBase)
-N = TypeVar("N", "_Counts", "_Durations")
+L = TypeVar("L", bound=tuple[Any, ...])
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -85,46 +85,32 @@ class _Counts:
 
 
 class _Tally:
-    """Durations by the first bucket that includes them, and their sum."""
+    """Durations by the first bucket that includes them, their sum, and the bytes of bodies."""
 
-    __slots__ = ("buckets", "seconds")
+    __slots__ = ("buckets", "received", "seconds", "sent")
 
     def __init__(self) -> None:
         self.buckets = [0] * (len(SECONDS) + 1)
         self.seconds = 0.0
-
-
-class _RequestTally(_Tally):
-    """Requests with the same labels: their durations, and the bytes of their bodies."""
-
-    __slots__ = ("received", "sent")
-
-    def __init__(self) -> None:
-        super().__init__()
         self.received = 0
         self.sent = 0
 
 
+class _Tallies(dict[L, _Tally], Generic[L]):
+    """Tallies by label values: all that happens is counted here first, once."""
+
+    def __missing__(self, labels: L) -> _Tally:
+        tally = self[labels] = _Tally()
+        return tally
+
+
 class _Durations:
-    """A histogram of seconds by label values, which counts in plain numbers too."""
+    """A histogram of seconds by label values."""
 
     def __init__(self, children: _Children[Histogram]) -> None:
         self._children = children
-        self._unpublished: dict[tuple[str, ...], _Tally] = {}
 
-    def add(self, labels: tuple[str, ...], seconds: float) -> None:
-        tally = self._unpublished.get(labels)
-        if tally is None:
-            tally = self._unpublished[labels] = _Tally()
-        tally.buckets[bisect_left(SECONDS, seconds)] += 1
-        tally.seconds += seconds
-
-    def publish(self) -> None:
-        unpublished, self._unpublished = self._unpublished, {}
-        for labels, tally in unpublished.items():
-            self.publish_tally(labels, tally)
-
-    def publish_tally(self, labels: tuple[str, ...], tally: _Tally) -> None:
+    def publish(self, labels: tuple[str, ...], tally: _Tally) -> None:
         child: Any = self._children[labels]
         child._sum.inc(tally.seconds)
         for bucket, count in zip(child._buckets, tally.buckets, strict=False):
@@ -140,8 +126,10 @@ class Metrics(Observer, Requests):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._in_flight = 0
-        self._answered: dict[tuple[str, str, int], _RequestTally] = {}
-        self._numbers: list[_Counts | _Durations] = []
+        # By method, route and status; and by backend, operation, fault and outcome.
+        self._answered: _Tallies[tuple[str, str, int]] = _Tallies()
+        self._ended: _Tallies[tuple[str, str, str, str]] = _Tallies()
+        self._counters: list[_Counts] = []
         self._streams: Counts[str] = Counts()
         self._connections: Counts[str] = Counts()
         http, of = ["method", "route"], ["backend", "operation"]
@@ -173,15 +161,12 @@ class Metrics(Observer, Requests):
 
     def _counter(self, name: str, help_: str, *labels: str) -> _Counts:
         metric = Counter(name, help_, labels, namespace="drivebay", registry=self.registry)
-        return self._counted(_Counts(_Children(metric.labels)))
+        self._counters.append(_Counts(_Children(metric.labels)))
+        return self._counters[-1]
 
     def _histogram(self, name: str, help_: str, *labels: str) -> _Durations:
         metric = Histogram(name, help_, labels, namespace="drivebay", registry=self.registry, buckets=SECONDS)
-        return self._counted(_Durations(_Children(metric.labels)))
-
-    def _counted(self, metric: N) -> N:
-        self._numbers.append(metric)
-        return metric
+        return _Durations(_Children(metric.labels))
 
     def _gauge(self, name: str, help_: str, *labels: str) -> _Children[Gauge]:
         make = partial(
@@ -194,22 +179,17 @@ class Metrics(Observer, Requests):
 
     def answered(self, method: str, route: str, status: int, seconds: float, received: int, sent: int) -> None:
         self._in_flight -= 1
-        labels = (method, route, status)
-        tally = self._answered.get(labels)
-        if tally is None:
-            tally = self._answered[labels] = _RequestTally()
+        tally = self._answered[method, route, status]
         tally.buckets[bisect_left(SECONDS, seconds)] += 1
         tally.seconds += seconds
         tally.received += received
         tally.sent += sent
 
     def ended(self, operation: Operation) -> None:
-        labels = (operation.backend, operation.name)
-        self._operations.add(labels, max(operation.seconds, 0))
-        if operation.fault:
-            self._errors.add((*labels, operation.fault))
-        if operation.outcome:
-            self._transactions.add((operation.backend, operation.outcome))
+        backend, name, _, seconds, fault, outcome = operation
+        tally = self._ended[backend, name, fault, outcome]
+        tally.buckets[bisect_left(SECONDS, seconds)] += 1
+        tally.seconds += max(seconds, 0)
 
     def retried(self, backend: str, operation: str) -> None:
         self._retries.add((backend, operation))
@@ -230,7 +210,8 @@ class Metrics(Observer, Requests):
     def publish(self) -> None:
         """Export the current values."""
         self._publish_answered()
-        for each in self._numbers:
+        self._publish_ended()
+        for each in self._counters:
             each.publish()
         self._now_in_flight[()].set(self._in_flight)
         for backend, count in self._streams.items():
@@ -239,12 +220,20 @@ class Metrics(Observer, Requests):
             self._now_connections[backend,].set(count)
 
     def _publish_answered(self) -> None:
-        answered, self._answered = self._answered, {}
+        answered, self._answered = self._answered, _Tallies()
         for (method, route, status), tally in answered.items():
-            labels = (method, route)
             self._requests.add((method, route, str(status)), sum(tally.buckets))
-            self._durations.publish_tally(labels, tally)
+            self._durations.publish((method, route), tally)
             if tally.received:
-                self._bytes_in.add(labels, tally.received)
+                self._bytes_in.add((method, route), tally.received)
             if tally.sent:
-                self._bytes_out.add(labels, tally.sent)
+                self._bytes_out.add((method, route), tally.sent)
+
+    def _publish_ended(self) -> None:
+        ended, self._ended = self._ended, _Tallies()
+        for (backend, name, fault, outcome), tally in ended.items():
+            self._operations.publish((backend, name), tally)
+            if fault:
+                self._errors.add((backend, name, fault), sum(tally.buckets))
+            if outcome:
+                self._transactions.add((backend, outcome), sum(tally.buckets))
