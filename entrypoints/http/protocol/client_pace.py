@@ -1,13 +1,12 @@
 """Limits on slow clients. Only time spent waiting for the client counts, not that of the storage."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Self
 
 from litestar.types import HTTPReceiveMessage, Message, Receive, Send
 
+from entrypoints.http.protocol.deadline import within
 from entrypoints.http.protocol.problems import ClientGone, HttpProblem
 
 
@@ -31,33 +30,26 @@ class Meter:
         self._waited = 0.0
         self._moved = 0
 
-    async def chunks(self, receive: Receive) -> AsyncIterator[bytes]:
-        """Yield a request's body as it comes. Raises ClientGone if it ends early, and HttpProblem 408."""
-        more = True
-        while more:
-            message = await self._receive(receive)
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            yield message.get("body", b"")
-            more = message.get("more_body", False)
+    def chunks(self, receive: Receive) -> "BodyChunks":
+        """Return a request's body, to be iterated once."""
+        return BodyChunks(self, receive)
 
-    async def _receive(self, receive: Receive) -> HTTPReceiveMessage:
+    async def receive(self, receive: Receive) -> HTTPReceiveMessage:
+        """Receive a part of a request. Raises HttpProblem 408."""
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._pace.timeout):
-                message = cast("HTTPReceiveMessage", await receive())
+            message = await within(self._pace.timeout, receive())
         except TimeoutError:
             raise _too_slow() from None
         if message["type"] == "http.request" and self._is_too_slow(started, len(message.get("body", b""))):
             raise _too_slow()
-        return message
+        return message  # type: ignore[return-value]  # requests have no other messages
 
     async def send(self, send: Send, message: Message, size: int) -> None:
         """Send a part of a response, of `size` bytes. Raises ClientTooSlow."""
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._pace.timeout):
-                await send(message)
+            await within(self._pace.timeout, send(message))
         except TimeoutError:
             raise ClientTooSlow from None
         if self._is_too_slow(started, size):
@@ -67,6 +59,32 @@ class Meter:
         self._waited += time.monotonic() - started
         self._moved += size
         return self._waited > self._pace.timeout and self._moved < self._waited * self._pace.rate
+
+
+class BodyChunks:
+    """A request's body as it comes. Raises ClientGone if it ends early, and HttpProblem 408.
+
+    Not a generator: the event loop would keep a reference to each.
+    """
+
+    __slots__ = ("_meter", "_more", "_receive")
+
+    def __init__(self, meter: Meter, receive: Receive) -> None:
+        self._meter = meter
+        self._receive = receive
+        self._more = True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._more:
+            raise StopAsyncIteration
+        message = await self._meter.receive(self._receive)
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._more = message.get("more_body", False)
+        return message.get("body", b"")
 
 
 def _too_slow() -> HttpProblem:

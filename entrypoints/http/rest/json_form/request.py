@@ -1,7 +1,8 @@
 """A request to store a blob in the JSON form: a short body is read at once, a long one while it is stored."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from io import BytesIO
+from typing import Self
 
 from litestar.types import Scope
 
@@ -10,7 +11,7 @@ from application.uploads.intake import too_large
 from domain.precondition import CREATE_ONLY
 from entrypoints.http.protocol.headers import check_framing, content_length
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest.json_form.scanner import Scanner, least_size
+from entrypoints.http.rest.json_form.scanner import Scanner, least_size, scan_whole
 from entrypoints.http.rest.scanned_bodies import scanned_blob
 
 SHORT = 256 * 1024  # bytes
@@ -28,11 +29,10 @@ async def new_blob(scope: Scope, headers: Mapping[str, str], body: AsyncIterator
     length = content_length(headers)
     if length is not None and least_size(length) > max_bytes:
         raise too_large(max_bytes)
-    scanner = Scanner()
     if length is not None and length <= SHORT:
-        data = scanner.feed(await _gathered(body))
-        return NewBlob(IdentifiedBytes(scanner.end(), _each(data)), precondition=CREATE_ONLY)
-    return NewBlob(await scanned_blob(scanner, body), precondition=CREATE_ONLY)
+        blob_id, data = scan_whole(await _gathered(body))
+        return NewBlob(IdentifiedBytes(blob_id, OneChunk(data)), precondition=CREATE_ONLY)
+    return NewBlob(await scanned_blob(Scanner(), body), precondition=CREATE_ONLY)
 
 
 def check_not_encoded(headers: Mapping[str, str]) -> None:
@@ -56,5 +56,19 @@ async def _gathered(body: AsyncIterator[bytes]) -> bytes:
     return gathered.getvalue()
 
 
-async def _each(data: bytes) -> AsyncGenerator[bytes]:
-    yield data
+class OneChunk:
+    """Bytes as an iterator of a single chunk. Not a generator: the event loop would keep a reference to each."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data: bytes | None = data
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data, self._data = self._data, None
+        if data is None:
+            raise StopAsyncIteration
+        return data
