@@ -4,8 +4,9 @@ import base64
 import binascii
 import json
 import random
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -15,10 +16,11 @@ from hypothesis import strategies as st
 from domain.blob import BlobId
 from domain.errors import BlobError
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest.json_form.scanner import LONGEST, MAX_FRAME, Scanner, least_size
+from entrypoints.http.rest.json_form.scanner import LONGEST, MAX_FRAME, Scanner, least_size, scan_whole
 from tests.ids import valid_ids
 
 WHOLE = b'{"id":"k5","data":"SGVsbG8gV29ybGQh"}'
+T = TypeVar("T")
 Blob = tuple[BlobId, bytes]
 Refusal = tuple[str, str]  # code and detail
 
@@ -30,8 +32,16 @@ def scan(chunks: list[bytes]) -> Blob:
 
 
 def outcome(*chunks: bytes) -> Blob | Refusal:
+    """The blob, or the error; for a body in one chunk, also by the shorter way for whole bodies."""
+    found = outcome_of(scan, [*chunks])
+    if len(chunks) == 1:
+        assert outcome_of(scan_whole, chunks[0]) == found
+    return found
+
+
+def outcome_of(scan: Callable[[T], Blob], body: T) -> Blob | Refusal:
     try:
-        return scan(list(chunks))
+        return scan(body)
     except HttpProblem as problem:
         return problem.code, problem.detail
     except BlobError as error:
@@ -241,6 +251,9 @@ def test_a_large_frame_is_taken_as_long_as_it_keeps_to_its_limit() -> None:
     full = body.ljust(MAX_FRAME - 1 + len("AAAA")) + b"}"
     assert scan([full]) == scan([body, b"}"]) == (BlobId(blob_id), b"\0\0\0")
     assert refusal(full + b" ")[0] == "invalid_body"
+    plain = WHOLE.ljust(MAX_FRAME + 16)
+    assert outcome(plain) == scan([WHOLE])
+    assert refusal(plain + b" ")[0] == "invalid_body"
 
 
 @given(st.binary(max_size=300), st.integers(0, 3))
@@ -294,12 +307,15 @@ def test_a_position_is_one_in_the_body(behind: bytes) -> None:
         (b'{"id":1,"data":""}', "invalid_body", "Expected `str`, got `int` - at `$.id`"),
         (b'{"id":"a","data":null}', "invalid_body", "Expected `str`, got `null` - at `$.data`"),
         (b'{"id":"a","data":["",""]}', "invalid_body", "Expected `str`, got `array` - at `$.data`"),
+        (b'{"id":"a","data":1,"data":2}', "invalid_body", "Expected `str`, got `int` - at `$.data`"),
+        (b'{"id":"a","data":[1,"QUJD"]}', "invalid_body", "Expected `str`, got `array` - at `$.data`"),
         (b'{"id":"a","data":"","size":1}', "invalid_body", "unknown field `size`"),
         (b'{"ID":"a","data":""}', "invalid_body", "unknown field `ID`"),
         (b'{"id":"a","data":"","data":""}', "invalid_body", "more than once"),
         (b'{"id":"a","id":"a","data":""}', "invalid_body", "more than once"),
         (b'{"id":"a","data":"","d\\u0061ta":""}', "invalid_body", "more than once"),
         (b'{"id":"","data":""}', "invalid_id", "0 bytes"),
+        (b'{"id":"a\x7f","data":""}', "invalid_id", "U+007F"),
         (b'{"id":"\\ud800","data":""}', "invalid_json", "surrogate"),
         (b'{"id":"a\\u0000","data":""}', "invalid_id", "U+0000"),
         (b'{"id":"a","data":"QR=="}', "invalid_base64", "at offset 1"),

@@ -1,8 +1,8 @@
 """Limits on slow clients. Only time spent waiting for the client counts, not that of the storage."""
 
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Self
 
 from litestar.types import HTTPReceiveMessage, Message, Receive, Send
 
@@ -30,12 +30,17 @@ class Meter:
         self._waited = 0.0
         self._moved = 0
 
-    def chunks(self, receive: Receive) -> "BodyChunks":
-        """Return a request's body, to be iterated once."""
-        return BodyChunks(self, receive)
+    async def chunks(self, receive: Receive) -> AsyncIterator[bytes]:
+        """Yield a request's body as it comes. Raises ClientGone if it ends early, and HttpProblem 408."""
+        more = True
+        while more:
+            message = await self._receive(receive)
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            yield message.get("body", b"")
+            more = message.get("more_body", False)
 
-    async def receive(self, receive: Receive) -> HTTPReceiveMessage:
-        """Receive a part of a request. Raises HttpProblem 408."""
+    async def _receive(self, receive: Receive) -> HTTPReceiveMessage:
         started = time.monotonic()
         try:
             message = await within(self._pace.timeout, receive())
@@ -59,32 +64,6 @@ class Meter:
         self._waited += time.monotonic() - started
         self._moved += size
         return self._waited > self._pace.timeout and self._moved < self._waited * self._pace.rate
-
-
-class BodyChunks:
-    """A request's body as it comes. Raises ClientGone if it ends early, and HttpProblem 408.
-
-    Not a generator: the event loop would keep a reference to each.
-    """
-
-    __slots__ = ("_meter", "_more", "_receive")
-
-    def __init__(self, meter: Meter, receive: Receive) -> None:
-        self._meter = meter
-        self._receive = receive
-        self._more = True
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._more:
-            raise StopAsyncIteration
-        message = await self._meter.receive(self._receive)
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        self._more = message.get("more_body", False)
-        return message.get("body", b"")
 
 
 def _too_slow() -> HttpProblem:

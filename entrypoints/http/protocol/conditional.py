@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 from domain.blob import Blob
 from domain.errors import BlobError, PreconditionFailed
-from domain.precondition import Precondition
+from domain.precondition import ANY, Precondition
 from entrypoints.http.protocol.header_values import MAX_SIZE, entity_tags, http_date
 from entrypoints.http.protocol.problems import HttpProblem
 
@@ -42,6 +42,8 @@ def precondition(headers: Mapping[str, str]) -> Precondition:
 
     A date counts only if there are no tags to match, and what is not a date is ignored (sections 13.1.4 and 13.2.2).
     """
+    if CONDITIONS.isdisjoint(headers):
+        return ANY
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     return Precondition(
         absent=none_match == "*",

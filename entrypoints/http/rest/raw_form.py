@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from application.blobs.fetch import OpenBlob
@@ -14,6 +15,7 @@ from entrypoints.http.protocol.headers import content_length
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import VARY, Headers, Representation
 
+REMEMBERED = 128  # media types; clients send few different ones
 MAX_CODINGS = 255  # characters
 MAX_MEDIA_TYPE = 255  # characters: more than real types have, and no other server refuses the header
 # Browsers show these, and can't be made to run them.
@@ -54,8 +56,10 @@ def content_type(header: str | None) -> str:
 
 def content_encoding(header: str | None) -> str:
     """Return the codings in the order of their application, without `identity`. Raises HttpProblem 400."""
-    codings = header_values.tokens((header or "").lower())
-    if codings is None or len(header or "") > MAX_CODINGS:
+    if not header:
+        return ""
+    codings = header_values.tokens(header.lower())
+    if codings is None or len(header) > MAX_CODINGS:
         detail = f"Content-Encoding is not a list of codings of up to {MAX_CODINGS} characters, such as gzip."
         raise _invalid(detail)
     return ", ".join(coding for coding in codings if coding != "identity")
@@ -66,6 +70,7 @@ def essence(content_type: str) -> str:
     return content_type.partition(";")[0].strip(BLANKS).lower()
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _is_media_type(text: str) -> bool:
     """Return whether this is a media type (RFC 9110, section 8.3.1). Parameters: visible ASCII, blanks and tabs."""
     media_type, _, parameters = text.partition(";")
@@ -84,9 +89,11 @@ def _digest(headers: Mapping[str, str]) -> Digest | None:
 
 
 def _sha_256(name: str, value: str | None) -> Digest | None:
-    if value is not None and len(value) > MAX_SIZE:
+    if value is None:
+        return None
+    if len(value) > MAX_SIZE:
         raise _invalid(f"{name} has more than {MAX_SIZE:,} characters.")
-    found = dictionary_member(value or "", "sha-256")
+    found = dictionary_member(value, "sha-256")
     if found is None:
         return None
     try:

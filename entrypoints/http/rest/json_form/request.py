@@ -1,8 +1,7 @@
 """A request to store a blob in the JSON form: a short body is read at once, a long one while it is stored."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from io import BytesIO
-from typing import Self
 
 from litestar.types import Scope
 
@@ -31,7 +30,7 @@ async def new_blob(scope: Scope, headers: Mapping[str, str], body: AsyncIterator
         raise too_large(max_bytes)
     if length is not None and length <= SHORT:
         blob_id, data = scan_whole(await _gathered(body))
-        return NewBlob(IdentifiedBytes(blob_id, OneChunk(data)), precondition=CREATE_ONLY)
+        return NewBlob(IdentifiedBytes(blob_id, _each(data)), precondition=CREATE_ONLY)
     return NewBlob(await scanned_blob(Scanner(), body), precondition=CREATE_ONLY)
 
 
@@ -56,19 +55,5 @@ async def _gathered(body: AsyncIterator[bytes]) -> bytes:
     return gathered.getvalue()
 
 
-class OneChunk:
-    """Bytes as an iterator of a single chunk. Not a generator: the event loop would keep a reference to each."""
-
-    __slots__ = ("_data",)
-
-    def __init__(self, data: bytes) -> None:
-        self._data: bytes | None = data
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        data, self._data = self._data, None
-        if data is None:
-            raise StopAsyncIteration
-        return data
+async def _each(data: bytes) -> AsyncGenerator[bytes]:
+    yield data

@@ -25,6 +25,7 @@ T = TypeVar("T")
 # For an id of 1,024 bytes in its longest spelling, \u0041 for each, the names, and ample white space.
 MAX_FRAME = 16 * 1024
 LONGEST = 6  # bytes for one character of base64
+QUOTE = ord('"')
 EXAMPLE = '{"id": "my-blob", "data": "SGVsbG8gV29ybGQh"}'
 
 # A member up to the opening quote of its value, with what separates it from what was before.
@@ -54,6 +55,11 @@ class NewBlobBody(msgspec.Struct, forbid_unknown_fields=True):
 class _BodySoFar(msgspec.Struct, forbid_unknown_fields=True):
     data: str
     id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _PlainBody(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    data: msgspec.Raw
 
 
 class _Place(Enum):
@@ -212,13 +218,16 @@ def scan_whole(body: bytes) -> tuple[BlobId, bytes]:
 def _plain(body: bytes) -> tuple[BlobId, bytes] | None:
     """Return what is in a body without errors and without escapes. None for any other: Scanner knows its error.
 
-    A member and its value, a string, have four quotes. So eight are those of two members, neither of them repeated.
+    The name of a member has two quotes, and so has a string. So with eight of them, no member is repeated.
     """
     if b"\\" in body or body.count(b'"') != 8:
         return None
     try:
-        found = msgspec.json.decode(body, type=NewBlobBody)
-        text = found.data.encode()
+        found = msgspec.json.decode(body, type=_PlainBody)
+        quoted = memoryview(found.data)
+        if quoted[0] != QUOTE:
+            return None
+        text = bytes(quoted[1:-1])
         decoder = base64_text.Decoder()
         data = decoder.feed(text) + decoder.end()
         blob_id = BlobId(found.id)
