@@ -1,7 +1,7 @@
 """An ASGI application without a server around it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,23 +12,22 @@ async def serving(app: Any) -> AsyncIterator[None]:
     to_app: asyncio.Queue[Any] = asyncio.Queue()
     from_app: asyncio.Queue[Any] = asyncio.Queue()
     running = asyncio.create_task(app({"type": "lifespan", "state": {}}, to_app.get, from_app.put))
+
+    async def step(name: str) -> None:
+        await to_app.put({"type": f"lifespan.{name}"})
+        reply = await from_app.get()
+        assert reply["type"] == f"lifespan.{name}.complete", reply
+
+    await step("startup")
     try:
-        for step in ("startup", "shutdown"):
-            await to_app.put({"type": f"lifespan.{step}"})
-            reply = await from_app.get()
-            assert reply["type"] == f"lifespan.{step}.complete", reply
-            if step == "startup":
-                yield
+        yield
     finally:
+        await step("shutdown")
         await running
 
 
-async def exchange(
-    app: Any, method: str, path: str, *, query: bytes = b"", headers: dict[str, str] | None = None, body: bytes = b""
-) -> tuple[int, dict[str, str], bytes]:
-    """Send a request to the application. Returns status, headers and body of the response."""
-    sent: list[Any] = []
-    scope: dict[str, Any] = {
+def scope(method: str, path: str, query: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    return {
         "type": "http",
         "http_version": "1.1",
         "method": method,
@@ -36,8 +35,15 @@ async def exchange(
         "path": path,
         "raw_path": path.encode(),
         "query_string": query,
-        "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
+
+
+async def exchange(
+    app: Any, method: str, path: str, *, query: bytes = b"", headers: dict[str, str] | None = None, body: bytes = b""
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a request to the application. Returns status, headers and body of the response."""
+    sent: list[Any] = []
 
     async def receive() -> Any:
         return {"type": "http.request", "body": body}
@@ -45,7 +51,7 @@ async def exchange(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await app(scope, receive, send)
+    await app(scope(method, path, query, headers or {}), receive, send)
     start, *bodies = sent
     received = {name.decode(): value.decode() for name, value in start["headers"]}
     return start["status"], received, b"".join(message.get("body", b"") for message in bodies)
