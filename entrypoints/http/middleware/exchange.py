@@ -17,8 +17,8 @@ Completion = Callable[["Exchange", list[Header]], None]
 class Exchange:
     """A request and its response, as far as they have come.
 
-    One object with one `receive` and one `send` for all middleware: a wrapper for each would take longer than the
-    reading of a small blob. It serves as the request of a direct route too.
+    All middleware shares its `receive` and `send`: wrappers for each would take longer than to read a small blob. The
+    handler of a direct route gets it as its request.
     """
 
     __slots__ = (
@@ -34,16 +34,16 @@ class Exchange:
         self, scope: HTTPScope, receive: Receive, send: Send, completions: Sequence[Completion], pace: Pace
     ) -> None:
         self.scope = scope
-        self.path = scope["path"]  # as the server decoded it; the scope will have the router's
-        self.headers = dict(scope["headers"])  # the last value of each
-        self.auth: Any = None  # for the handlers of direct routes
-        self.completions = completions  # of the headers of the response
-        self.status = 0  # as long as the response has not begun
-        self.bytes_in = 0
+        self.path = scope["path"]  # as the server decoded it: the router replaces it in the scope
+        self.headers = dict(scope["headers"])  # of the request, the last value of each
+        self.auth: Any = None  # the grant, for handlers of direct routes
+        self.completions = completions  # hooks for the headers of the response
+        self.status = 0  # of the response; 0 until it begins
+        self.bytes_in = 0  # of the bodies
         self.bytes_out = 0
-        self.is_read = False  # to its end
-        self.is_gone = False  # or what the client sends can't be read
-        self.is_complete = False  # is the response
+        self.is_read = False  # the request, to completion
+        self.is_gone = False  # the client, or it sends what can't be read
+        self.is_complete = False  # the response
         self._pace = pace
         self._receive = receive
         self._send = send

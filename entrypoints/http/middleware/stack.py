@@ -1,7 +1,4 @@
-"""All middleware of the application in one pass.
-
-A middleware states what it does in hooks, and has no `receive` and `send` of its own: they are the exchange's.
-"""
+"""All middleware of the application in one pass: a middleware has hooks, and the exchange has `receive` and `send`."""
 
 from collections.abc import Sequence
 
@@ -19,7 +16,7 @@ class Middleware:
     """A concern of all HTTP requests. A subclass overrides the hooks that it needs; the others take no time."""
 
     def on_request(self, exchange: Exchange) -> Responder | None:
-        """Look at a request. A responder takes the place of the router and of all middleware further inside."""
+        """Look at a request. A returned responder replaces the router and all middleware further inside."""
         return None
 
     def on_response(self, exchange: Exchange, headers: list[Header]) -> None:

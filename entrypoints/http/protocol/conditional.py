@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from email.utils import format_datetime
 
 from domain.blob import Blob
 from domain.errors import BlobError, PreconditionFailed
 from domain.precondition import ANY, Precondition
-from entrypoints.http.protocol.header_values import MAX_SIZE, entity_tags, http_date
+from entrypoints.http.protocol.header_values import MAX_SIZE, entity_tags, format_date, http_date
 from entrypoints.http.protocol.problems import HttpProblem
 
 JSON_SUFFIX = "-json"
@@ -34,7 +33,7 @@ def json_etag(blob: Blob) -> str:
 
 def last_modified(blob: Blob) -> str:
     """Return the time of the blob, which is a validator only if it is strong: see `Blob.last_modified`."""
-    return format_datetime(blob.last_modified, usegmt=True)
+    return format_date(blob.last_modified)
 
 
 def precondition(headers: Mapping[str, str]) -> Precondition:

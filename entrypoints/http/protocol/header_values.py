@@ -17,6 +17,8 @@ LONGEST_DATE = len("Wednesday, 01-Jan-25 00:00:00 GMT")
 # The three forms of section 5.6.7, without the name of the day that two of them begin with.
 DATE_SHAPES = {"00 aaa 0000 00:00:00 aaa", "00-aaa-00 00:00:00 aaa"}
 OLD_DATE_SHAPES = {"aaa aaa 00 00:00:00 0000", "aaa aaa  0 00:00:00 0000"}
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SHAPE = str.maketrans(string.digits + string.ascii_letters, "0" * 10 + "a" * 52)
 
 
@@ -122,6 +124,12 @@ def http_date(value: str) -> datetime | None:
     except ValueError:
         return None
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+def format_date(date: datetime) -> str:
+    """Return a date in UTC as a header has it: the first of the three forms, in whole seconds."""
+    day, month = DAYS[date.weekday()], MONTHS[date.month - 1]
+    return f"{day}, {date.day:02} {month} {date.year:04} {date.hour:02}:{date.minute:02}:{date.second:02} GMT"
 
 
 def _has_shape_of_date(value: str) -> bool:
