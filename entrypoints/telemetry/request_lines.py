@@ -41,7 +41,9 @@ class RequestLines:
         self.stream: TextIO | None = None
         self._encoder = msgspec.json.Encoder()
         self._lines: list[RequestLine] = []
-        self._lock = threading.RLock()  # an object that is collected meanwhile may log too
+        # An object that is collected within may log too.
+        self._lock = threading.RLock()
+        self._writing = threading.RLock()
 
     def add(self, line: RequestLine) -> None:
         """Write a line within DELAY."""
@@ -52,9 +54,10 @@ class RequestLines:
 
     def write(self) -> None:
         """Write the lines now."""
-        with self._lock:
-            lines, self._lines = self._lines, []
-        if lines and self.stream is not None:
-            with suppress(OSError, ValueError):
-                self.stream.write(self._encoder.encode_lines(lines).decode())
-                self.stream.flush()
+        with self._writing:  # so that lines are in their order; requests that end do not wait for it
+            with self._lock:
+                lines, self._lines = self._lines, []
+            if lines and self.stream is not None:
+                with suppress(OSError, ValueError):
+                    self.stream.write(self._encoder.encode_lines(lines).decode())
+                    self.stream.flush()

@@ -15,6 +15,8 @@ import structlog
 from entrypoints.telemetry import logs
 from entrypoints.telemetry.request_lines import DELAY, REQUEST_ID, TRACE_ID, RequestLine
 
+PATIENCE = 20.0  # seconds
+
 
 class Stream(io.StringIO):
     """A stream that counts its writes, and may be full."""
@@ -98,6 +100,31 @@ async def test_a_line_of_a_thread_neither_loses_nor_repeats_one(stream: Stream) 
         await writing
     logs.REQUEST_LINES.write()
     assert [each["status"] for each in stream.lines] == [*range(20_000)]
+
+
+async def test_lines_stay_in_order_while_a_thread_is_slow_to_write_earlier_ones(stream: Stream) -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+    write = stream.write
+
+    def write_slowly(text: str) -> int:
+        has_begun.set()
+        assert may_end.wait(PATIENCE)
+        return write(text)
+
+    stream.write = write_slowly  # type: ignore[method-assign]
+    logs.log_request(line(200))
+    slow = threading.Thread(target=logs.REQUEST_LINES.write)
+    slow.start()
+    assert has_begun.wait(PATIENCE)
+    stream.write = write  # type: ignore[method-assign]
+    logs.log_request(line(404))
+    other = threading.Thread(target=logs.REQUEST_LINES.write)
+    other.start()
+    other.join(0.2)  # time to write, for one that would not wait for its turn
+    may_end.set()
+    for each in (slow, other):
+        each.join(PATIENCE)
+    assert [each["status"] for each in stream.lines] == [200, 404]
 
 
 async def test_lines_that_cannot_be_written_are_lost_and_later_ones_are_not(stream: Stream) -> None:
