@@ -135,7 +135,7 @@ class SqliteDatabase(Database):
             return await super().first(statement, values)  # waits for what is busy, and explains what is broken
 
     def transaction(self, *, quick: bool = False, durable: bool = True) -> AbstractAsyncContextManager[Transaction]:
-        return Unit(self._writer, quick=quick)
+        return Unit(self._writer, quick=quick, durable=durable)
 
     def translate_errors(self, function: Callable[[], T]) -> T:
         """Run a function, translate errors of SQLite, and add the context to errors."""

@@ -24,9 +24,10 @@ class Unit(Transaction):
     back: its next call raises ROLLED_BACK.
     """
 
-    def __init__(self, writer: Writer, *, quick: bool) -> None:
+    def __init__(self, writer: Writer, *, quick: bool, durable: bool) -> None:
         self._writer = writer
         self._is_quick = quick
+        self._is_durable = durable
         self._has_begun = False
         self._is_over = False
         self._is_lost = False
@@ -106,7 +107,7 @@ class Unit(Transaction):
         self._writer.verify()
         self._writer.roll_back()  # an earlier transaction may have failed to
         self._has_begun = True  # even if BEGIN fails
-        self._has_begun = self._writer.begin(patient=patient)
+        self._has_begun = self._writer.begin(durable=self._is_durable, patient=patient)
         return self._has_begun
 
     async def _roll_back(self) -> None:

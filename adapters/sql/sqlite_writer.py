@@ -4,6 +4,8 @@ Units run one after another on the only connection for writes. A unit that asks 
 queue run, each in its own savepoint. Then one COMMIT makes all of them durable, and only then are they acknowledged.
 Units that come during a COMMIT form the next group. A single writer waits for nobody.
 
+The COMMIT of a unit that need not be durable is not flushed, so others do not share it. The next flush is for it too.
+
 A unit sees the changes of its group, which are not durable yet, so it shares the group's fate: if the COMMIT fails,
 every unit of the group fails. A unit that ends without a commit is rolled back to its savepoint, and what it has read
 is returned only once that is durable.
@@ -61,6 +63,7 @@ class Writer:
         self.verify = verify
         self.translate = translate
         self._timeout = timeout
+        self._is_durable = True  # each COMMIT on the connection
         self._observer = observer
         self._is_in_use = False
         self._group = Group()
@@ -90,7 +93,7 @@ class Writer:
     def join(self) -> None:
         """Let the unit that has the connection commit with its group, and leave."""
         if not self._group.size:
-            self._group.places = len(self._queue)
+            self._group.places = len(self._queue) if self._is_durable else 0
         self._group.size += 1
         self.leave()
 
@@ -119,8 +122,9 @@ class Writer:
         before, self._reads = self._reads, resource.getrusage(READER).ru_inblock
         return self._reads != before
 
-    def begin(self, *, patient: bool) -> bool:
+    def begin(self, *, durable: bool, patient: bool) -> bool:
         """Begin a transaction. If another process has the lock, wait for it if `patient`; otherwise return False."""
+        self._set_durable(durable)
         deadline = perf_counter() + self._timeout
         while True:
             try:
@@ -148,6 +152,12 @@ class Writer:
     @property
     def _driver(self) -> Any:
         return self.connection.connection.dbapi_connection
+
+    def _set_durable(self, durable: bool) -> None:
+        """Let each COMMIT be flushed, or none. Not possible in a transaction."""
+        if durable != self._is_durable:
+            self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._is_durable = durable
 
     @property
     def _has_place(self) -> bool:

@@ -29,7 +29,7 @@ class Broken(SqliteDatabase):
         await super().__aexit__(*exc)
 
     def transaction(self, *, quick: bool = False, durable: bool = True) -> SqliteUnit:
-        return self.Unit(self._writer, quick=quick)
+        return self.Unit(self._writer, quick=quick, durable=durable)
 
 
 @caught_by(GroupCommitContract.test_units_that_wait_share_one_commit)
@@ -40,6 +40,26 @@ class CommitsEachUnit(Broken):
         @property
         def _has_place(self) -> bool:
             return super()._has_place and not self._group.size
+
+
+@caught_by(GroupCommitContract.test_only_what_must_be_durable_is_flushed)
+class StaysWithoutFlushes(Broken):
+    """The first commit that need not be durable is followed by others like it."""
+
+    class Writer(SqliteWriter):
+        def _set_durable(self, durable: bool) -> None:
+            super()._set_durable(durable and self._is_durable)
+
+
+@caught_by(GroupCommitContract.test_a_unit_that_must_be_durable_shares_only_a_flush)
+class SharesCommitsThatAreNotFlushed(Broken):
+    """A unit that must be durable is acknowledged by the commit of one that need not be."""
+
+    class Writer(SqliteWriter):
+        def join(self) -> None:
+            before, self._is_durable = self._is_durable, True
+            super().join()
+            self._is_durable = before
 
 
 @caught_by(GroupCommitContract.test_nothing_is_acknowledged_before_its_commit)
@@ -211,8 +231,8 @@ class WaitsForLocksOnTheLoop(Broken):
     """All other requests stand still meanwhile."""
 
     class Writer(SqliteWriter):
-        def begin(self, *, patient: bool) -> bool:
-            return super().begin(patient=True)
+        def begin(self, *, durable: bool, patient: bool) -> bool:
+            return super().begin(durable=durable, patient=True)
 
 
 @caught_by(GroupCommitContract.test_statements_that_wait_for_the_disk_run_in_the_thread)

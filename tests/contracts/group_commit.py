@@ -3,14 +3,14 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.metadata.sql.unit_of_work import SqlMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
 from adapters.sql import sqlite_writer
 from adapters.sql.sqlite import SqliteDatabase
 from adapters.sql.sqlite_writer import Writer
@@ -20,10 +20,11 @@ from domain.blob import Blob, BlobId
 from domain.errors import CommitUnknown, Kind, RolledBack
 from domain.precondition import ANY, CREATE_ONLY
 from tests.contracts.blob_store import refused
-from tests.contracts.metadata import LEFT, Leave, blob
+from tests.contracts.metadata import LEFT, LONG, Leave, blob
 
 PATIENCE = 30  # seconds, after which a test fails instead of hanging
 TURNS = 20  # of the event loop: more than any step takes
+FULL = 2  # the level at which SQLite flushes its log in each COMMIT
 
 
 class Commits:
@@ -31,6 +32,7 @@ class Commits:
 
     def __init__(self) -> None:
         self.count = 0
+        self.are_flushed: list[bool] = []
         self.at_each: Callable[[], object] = lambda: None
         self._loop = asyncio.get_running_loop()
         self._begun = asyncio.Event()
@@ -56,8 +58,10 @@ class Commits:
     async def _wait(self) -> None:
         await self._begun.wait()
 
-    def _at(self, _: Connection, __: object, statement: str, *___: object) -> None:
+    def _at(self, connection: Connection, __: object, statement: str, *___: object) -> None:
         if statement == "COMMIT":
+            [level] = connection.connection.cursor().execute("PRAGMA synchronous").fetchone()
+            self.are_flushed.append(level == FULL)
             self._loop.call_soon_threadsafe(self._count)
             if self._is_held:
                 assert self._permits.acquire(timeout=PATIENCE)
@@ -147,6 +151,31 @@ class GroupCommitContract:
             commits.release()
             await asyncio.gather(*units)
             assert await self.found(*"abc") == [*"abc"]
+
+    async def add_upload(self, database: SqliteDatabase, *, durable: bool) -> None:
+        async with database.transaction(durable=durable) as transaction:
+            await SqlUnitOfWork(transaction).uploads.add(blob().location, LONG)
+            await transaction.commit()
+
+    async def test_only_what_must_be_durable_is_flushed(self, database: SqliteDatabase) -> None:
+        async with self.observed(database) as commits:
+            for durable in (True, False, False, True):
+                await self.add_upload(database, durable=durable)
+            assert commits.are_flushed == [True, False, False, True]
+
+    @pytest.mark.parametrize(
+        ("durable", "flushed"),
+        [([True, False, True], [True]), ([False, True, True], [False, True]), ([False, False], [False, False])],
+    )
+    async def test_a_unit_that_must_be_durable_shares_only_a_flush(
+        self, database: SqliteDatabase, durable: Sequence[bool], flushed: Sequence[bool]
+    ) -> None:
+        async with self.observed(database) as commits:
+            async with self.next_group(commits):
+                units = [asyncio.create_task(self.add_upload(database, durable=each)) for each in durable]
+            commits.release()
+            await in_time(*units)
+            assert commits.are_flushed == [True, *flushed]
 
     @pytest.mark.parametrize("leave", LEFT)
     async def test_a_unit_that_is_not_committed_leaves_no_trace_in_its_group(
