@@ -36,6 +36,14 @@ class Transaction(Protocol):
     async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Run a function in the transaction (see `Run`)."""
 
+    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        """Return the first row that a statement finds, its columns by name, or None. Locks nothing."""
+        return await self.run(statement.first, values)
+
+    async def defer(self, statement: Statement, values: Mapping[str, Any]) -> None:
+        """Execute a statement, at the latest with the commit. Errors may be raised then."""
+        await self.run(statement.count, values)
+
     @abstractmethod
     async def commit(self) -> None:
         """Commit, even if the caller is cancelled. Raises COMMIT_UNKNOWN if the response was lost."""

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pymysql.constants import CLIENT
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_
 
 from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
@@ -158,10 +159,13 @@ class MariadbDatabase(EngineDatabase):
     def is_open(self, driver: "_Connection") -> bool:
         return driver.is_open
 
-    def switch_autocommit(self, connection: Connection, on: bool) -> None:
-        # A request only if the last use of the connection was of the other kind.
-        adapter: Any = connection.connection.dbapi_connection
-        adapter.autocommit(on)
+    def switch_autocommit_on(self, adapter: Any) -> None:
+        adapter.autocommit(True)
+
+    def begin(self, connection: Connection, durable: bool) -> None:
+        connection.begin()
+        driver: Any = connection.connection.driver_connection
+        await_(driver.begin())
 
     def kind(self, error: BaseException) -> Kind | None:
         return KINDS.get(self.code(error))

@@ -62,6 +62,12 @@ class _Transaction(Transaction):
     async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         return await self._transaction.run(function, *args)
 
+    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        return await self._transaction.first(statement, values)
+
+    async def defer(self, statement: Statement, values: Mapping[str, Any]) -> None:
+        await self._transaction.defer(statement, values)
+
     async def commit(self) -> None:
         await self._transaction.commit()
         self._timer.outcome = "committed"

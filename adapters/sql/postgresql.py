@@ -131,18 +131,21 @@ class PostgresqlDatabase(EngineDatabase):
     def is_open(self, driver: Any) -> bool:
         return not driver.is_closed()
 
-    def switch_autocommit(self, connection: Connection, on: bool) -> None:
+    def switch_autocommit_on(self, adapter: Any) -> None:
         # Safe behind a pooler: asyncpg prepares and executes a statement without a Sync in between, so both reach the
         # same session.
-        adapter: Any = connection.connection.dbapi_connection
-        adapter.autocommit = on
+        adapter.autocommit = True
 
     def begin(self, connection: Connection, durable: bool) -> None:
         driver: Any = connection.connection.driver_connection
         driver.is_durable = durable
-        super().begin(connection, durable)
+        connection.begin()
         adapter: Any = connection.connection.dbapi_connection
-        await_(adapter._start_transaction())
+        adapter.autocommit = False
+        try:
+            await_(adapter._start_transaction())
+        finally:
+            adapter.autocommit = True
 
     def _connect_for_pooler(self, dialect: Dialect, _: object, arguments: Any, options: dict[str, Any]) -> Any:
         """Connect. If that detects a pooler, connect again without named statements."""

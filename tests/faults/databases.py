@@ -31,8 +31,6 @@ class Server(ABC):
     """What the driver sends to find out whether a connection works."""
     requests_of_a_write: ClassVar[int]
     """How many it sends to end an upload and to publish a new blob, in one transaction."""
-    requests_of_two_reads: ClassVar[int]
-    """How many it sends to find two blobs, after a transaction."""
 
     @abstractmethod
     def database(self, url: str, **config: Any) -> EngineDatabase:
@@ -72,7 +70,6 @@ class Postgresql(Server):
     commit = b"COMMIT;"
     ping = b";\0"
     requests_of_a_write = 4
-    requests_of_two_reads = 2
 
     def database(self, url: str, **config: Any) -> EngineDatabase:
         return PostgresqlDatabase(PostgresqlConfig(url, **config))
@@ -87,8 +84,7 @@ class Postgresql(Server):
 class Mariadb(Server):
     commit = b"\x03COMMIT"
     ping = b"\x01\0\0\0\x0e"
-    requests_of_a_write = 5  # it switches to a transaction, and asks for the time of the insert
-    requests_of_two_reads = 3  # it switches back
+    requests_of_a_write = 5  # it asks for the time of the insert
 
     def database(self, url: str, **config: Any) -> EngineDatabase:
         return MariadbDatabase(MariadbConfig(url, **config))

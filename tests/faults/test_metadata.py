@@ -18,7 +18,7 @@ from domain.errors import Kind
 from domain.precondition import ANY, CREATE_ONLY
 from tests.contracts.blob_store import refused
 from tests.contracts.leftovers import no_task_left
-from tests.contracts.metadata import blob, outcomes, put
+from tests.contracts.metadata import LONG, blob, outcomes, put
 from tests.faults.databases import DEADLINE, IMPATIENT, Mariadb, Postgresql, Server
 from tests.proxy import Proxy, Way
 
@@ -87,6 +87,23 @@ class FaultsContract:
                 await proxy.come_back()
                 assert await is_there(metadata, blob_id) is happens
             assert await put(metadata, blob("c"), CREATE_ONLY) is None
+
+    @pytest.mark.parametrize(("moment", "happens"), [(before, False), (answering, True)], ids=["before", "after"])
+    async def test_an_upload_whose_statement_is_cut_off(
+        self, server: Server, moment: Callable[[bytes], Moment], happens: bool
+    ) -> None:
+        async with server.behind_a_proxy(connections=1) as (proxy, database):
+            metadata = SqlMetadata(database)
+            for do in (proxy.cut, proxy.go_down):
+                location = blob().location
+                hit = moment(location.key.value.encode())(server, proxy, do)
+                async with metadata() as work:
+                    await work.uploads.add(location, LONG)
+                    with refused(Kind.COMMIT_UNKNOWN):
+                        await work.commit()
+                assert hit.is_set()
+                await proxy.come_back()
+                assert (location.key in await metadata.named(location.backend, [location.key])) is happens
 
     @pytest.mark.parametrize(
         ("moment", "kind", "happens"),
@@ -195,7 +212,7 @@ class FaultsContract:
 
     async def test_a_write_that_is_refused_replaces_all_connections(self, server: Server) -> None:
         def write_where_that_is_forbidden(connection: Connection) -> None:
-            connection.execute(sa.text("SET TRANSACTION READ ONLY"))
+            connection.execute(sa.text("START TRANSACTION READ ONLY"))
             connection.execute(sa.delete(BLOBS))
 
         async with server.behind_a_proxy(connections=3) as (proxy, database):
@@ -213,15 +230,20 @@ class FaultsContract:
             for name in ("a", "b"):  # the first time, statements are prepared
                 before, version = proxy.requests, blob(name)
                 async with metadata() as work:
-                    await work.uploads.remove(version.location.key)
+                    assert await work.blobs.find(version.id) is None
+                    await work.uploads.add(version.location, LONG)
+                    await work.commit()
+                begun, before = proxy.requests - before, proxy.requests
+                async with metadata() as work:
+                    assert await work.uploads.remove(version.location.key)
                     await work.blobs.put(version, CREATE_ONLY)
                     await work.commit()
                 written, before = proxy.requests - before, proxy.requests
                 assert await metadata.blobs.get(version.id) == version
                 assert await metadata.blobs.get(version.id) == version
                 read = proxy.requests - before
-            # BEGIN or a switch, the statements, COMMIT; a switch, and a statement for each read
-            assert (written, read) == (server.requests_of_a_write, server.requests_of_two_reads)
+            # a look at the blob, and the upload; BEGIN, the statements, COMMIT; a statement for each read
+            assert (begun, written, read) == (2, server.requests_of_a_write, 2)
 
     async def test_connections_that_the_server_has_closed_are_replaced(self, server: Server) -> None:
         async with server.behind_a_proxy(connections=3) as (proxy, database):

@@ -1,6 +1,6 @@
 """Blobs in a SQL database: a statement of SQLAlchemy Core for each promise of the port, in every dialect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,18 +22,15 @@ MAX_BYTES_WITH_ROW = 64 * 1024
 
 
 class SqlBlobs(BlobRepository):
-    """The blobs, in a transaction or outside any, depending on `run`. `first`: a quicker way to one row, if any."""
+    """The blobs, in a transaction or outside any, depending on `run` and `first`."""
 
-    def __init__(self, run: Run, first: First | None = None) -> None:
+    def __init__(self, run: Run, first: First) -> None:
         self._run = run
-        self._first = first or self._run_first
+        self._first = first
 
     async def find(self, blob_id: BlobId) -> Blob | None:
         row = await self._first(_BY_ID, {"blob_id": blob_id.value})
         return None if row is None else _blob(row, time_of(row.read_at))
-
-    async def _run_first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
-        return await self._run(statement.first, values)
 
     async def find_with_bytes(self, blob_id: BlobId) -> tuple[Blob, bytes | None] | None:
         row = await self._first(_WITH_BYTES, {"blob_id": blob_id.value})

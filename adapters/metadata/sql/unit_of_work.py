@@ -28,8 +28,8 @@ class SqlUnitOfWork(UnitOfWork):
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self.blobs = SqlBlobs(transaction.run)
-        self.uploads = SqlUploads(transaction.run)
+        self.blobs = SqlBlobs(transaction.run, transaction.first)
+        self.uploads = SqlUploads(transaction)
         self.garbage = SqlGarbage(transaction.run)
         self.storages = SqlStorages(transaction.run)
         self.objects = SqlObjects(transaction.run)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.sql.database import Run
+from adapters.sql.database import Transaction
 from adapters.sql.statement import Statement
 from adapters.sql.tables import MICROSECOND, UPLOADS, DatabaseNow
 from application.ports.metadata import UploadRepository
@@ -14,12 +14,13 @@ from domain.blob import Location, ObjectKey
 
 
 class SqlUploads(UploadRepository):
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, transaction: Transaction) -> None:
+        self._run = transaction.run
+        self._defer = transaction.defer
 
     async def add(self, location: Location, lease: timedelta) -> None:
         values = {"object_key": location.key.value, "backend": location.backend, "lease": lease // MICROSECOND}
-        await self._run(_INSERT.count, values)
+        await self._defer(_INSERT, values)
 
     async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
         return await self._run(_RENEW.count, {"key": key.value, "lease": lease // MICROSECOND}) == 1
