@@ -241,9 +241,14 @@ class FaultsContract:
                 written, before = proxy.requests - before, proxy.requests
                 assert await metadata.blobs.get(version.id) == version
                 assert await metadata.blobs.get(version.id) == version
-                read = proxy.requests - before
-            # a look at the blob, and the upload; BEGIN, the statements, COMMIT; a statement for each read
-            assert (begun, written, read) == (2, server.requests_of_a_write, 2)
+                read, before = proxy.requests - before, proxy.requests
+                async with metadata() as work:
+                    assert await work.blobs.remove(version.id, ANY) == version
+                    await work.commit()
+                removed = proxy.requests - before
+            # a look at the blob, and the upload; BEGIN, the statements, COMMIT; a statement for each read; BEGIN, one
+            # statement, COMMIT
+            assert (begun, written, read, removed) == (2, server.requests_of_a_write, 2, 3)
 
     async def test_connections_that_the_server_has_closed_are_replaced(self, server: Server) -> None:
         async with server.behind_a_proxy(connections=3) as (proxy, database):

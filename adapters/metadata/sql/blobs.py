@@ -16,7 +16,7 @@ from adapters.sql.tables import BLOBS, CHUNKS, DatabaseNow, microseconds_of, tim
 from application.ports.metadata import DATABASE, BlobRepository, Published
 from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
 from domain.errors import NotFound
-from domain.precondition import Precondition
+from domain.precondition import ANY, Precondition
 
 MAX_BYTES_WITH_ROW = 64 * 1024
 
@@ -68,7 +68,7 @@ _WITH_BYTES = Statement(_SELECT.add_columns(CHUNKS.c.data).select_from(BLOBS.out
 _BY_ID_FOR_UPDATE = Statement(_SELECT.with_for_update())
 _UPDATE = Statement(sa.update(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))
 _UPDATE_DATE = Statement(sa.update(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))
-_DELETE = Statement(sa.delete(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))
+_DELETE = Statement(sa.delete(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")).returning(BLOBS))
 
 
 def _select_for_update(connection: Connection, blob_id: BlobId) -> Blob | None:
@@ -131,12 +131,14 @@ def _insert_blob(connection: Connection, draft: Draft) -> datetime | None:
 
 
 def _delete_blob(connection: Connection, blob_id: BlobId, precondition: Precondition) -> Blob:
-    current = _select_for_update(connection, blob_id)
-    if current is None:
+    if precondition != ANY:
+        if (current := _select_for_update(connection, blob_id)) is None:
+            raise NotFound(subject=blob_id)
+        precondition.check(blob_id, current)
+    row = _DELETE.first(connection, {"blob_id": blob_id.value})
+    if row is None:
         raise NotFound(subject=blob_id)
-    precondition.check(blob_id, current)
-    _DELETE.count(connection, {"blob_id": blob_id.value})
-    return current
+    return _blob(row)
 
 
 def _values(draft: Draft) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.database import Run
+from adapters.sql.statement import Statement
 from adapters.sql.tables import GARBAGE, MICROSECOND, DatabaseNow, from_now
 from application.ports.metadata import DOUBLINGS, Garbage, GarbageRepository
 from domain.blob import Location, ObjectKey
@@ -17,10 +18,16 @@ class SqlGarbage(GarbageRepository):
         self._run = run
 
     async def add(self, garbage: Garbage, after: timedelta) -> None:
-        await self._run(_insert_garbage, garbage, after)
+        values = {
+            "object_key": garbage.location.key.value,
+            "backend": garbage.location.backend,
+            "deletes": garbage.deletes,
+            "microseconds": after // MICROSECOND,
+        }
+        await self._run(_INSERT.count, values)
 
     async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
-        return await self._run(_hold_garbage, key, lease)
+        return await self._run(_HOLD.count, {"key": key.value, "microseconds": lease // MICROSECOND}) == 1
 
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
         return await self._run(_claim_garbage, backend, limit, lease)
@@ -29,22 +36,14 @@ class SqlGarbage(GarbageRepository):
         await self._run(_record_deletes, garbage, again_after)
 
 
-def _insert_garbage(connection: Connection, garbage: Garbage, after: timedelta) -> None:
-    connection.execute(
-        sa.insert(GARBAGE).values(
-            object_key=garbage.location.key.value,
-            backend=garbage.location.backend,
-            due_at=from_now(after),
-            deletes=garbage.deletes,
-        )
-    )
-
-
-def _hold_garbage(connection: Connection, key: ObjectKey, lease: timedelta) -> bool:
-    until = from_now(lease)
-    later = sa.case((GARBAGE.c.due_at < until, until), else_=GARBAGE.c.due_at)
-    unclaimed = sa.and_(GARBAGE.c.object_key == key.value, GARBAGE.c.claims == 0)
-    return connection.execute(sa.update(GARBAGE).where(unclaimed).values(due_at=later)).rowcount == 1
+_KEY = GARBAGE.c.object_key == sa.bindparam("key")
+_LATER = DatabaseNow() + sa.bindparam("microseconds", type_=sa.BigInteger)
+_INSERT = Statement(sa.insert(GARBAGE).values({GARBAGE.c.due_at: _LATER}))
+_HOLD = Statement(
+    sa.update(GARBAGE)
+    .where(_KEY, GARBAGE.c.claims == 0)
+    .values({GARBAGE.c.due_at: sa.case((GARBAGE.c.due_at < _LATER, _LATER), else_=GARBAGE.c.due_at)})
+)
 
 
 def _claim_garbage(connection: Connection, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
