@@ -250,6 +250,19 @@ class TestDurability:
         await files.put(ObjectKey("abc" + "0" * 29), each([b"x"]))
         assert calls.index(("fsync", str(files.base))) < [what for what, _ in calls].index("write")
 
+    async def test_folders_that_are_there_at_the_start_are_synced_once(
+        self, files: FilesystemBlobStore, calls: list[tuple[str, str]]
+    ) -> None:
+        for shard in ("abc", "abd"):
+            (files.base / shard).mkdir()
+        calls.clear()
+        await files.check()
+        assert ("fsync", str(files.base)) in calls
+        calls.clear()
+        for shard in ("abc", "abd"):
+            await files.put(ObjectKey(shard + "0" * 29), each([b"x"]))
+        assert [call for call in calls if call[0] == "mkdir" or call == ("fsync", str(files.base))] == []
+
     async def test_a_delete_is_synced(self, files: FilesystemBlobStore, calls: list[tuple[str, str]]) -> None:
         key = ObjectKey("abc" + "0" * 29)
         await files.put(key, each([b"x"]))

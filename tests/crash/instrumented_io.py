@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from adapters.concurrency.threads import Threads
 from adapters.sql import statement
-from adapters.storage.filesystem import files
+from adapters.storage.filesystem import files, folders
 from adapters.storage.filesystem import store as filesystem
 from tests.crash.failpoints import point, point_that_blocks, step, step_that_blocks
 
@@ -99,7 +99,7 @@ class _Os:
 def _kind(path: str, flags: int) -> str:
     if not flags & os.O_DIRECTORY:
         return "file"
-    return "shard" if filesystem.SHARD.fullmatch(os.path.basename(path)) else "base"
+    return "shard" if folders.SHARD.fullmatch(os.path.basename(path)) else "base"
 
 
 def _statement(moment: str) -> Callable[..., None]:

@@ -1,5 +1,7 @@
 """The folders of the objects: created durably, and synced once for all writers that wait for it."""
 
+import os
+import re
 import threading
 from collections.abc import Callable
 from copy import copy
@@ -7,6 +9,7 @@ from functools import partial
 
 from adapters.storage.filesystem import files
 
+SHARD = re.compile(r"[0-9a-f]{3}")  # 4,096 folders: 2,500 files in each at ten million blobs
 Start = Callable[[Callable[[], None]], bool]
 
 
@@ -40,6 +43,12 @@ class Folders:
             files.remove_empty_folder(folder)
             raise
         self._durable.add(folder)
+
+    def sync_existing(self) -> None:
+        """Make all folders durable that exist now, whoever has created them: one sync, and none for each later."""
+        existing = [os.path.join(self._base, name) for name in os.listdir(self._base) if SHARD.fullmatch(name)]
+        self.sync(self._base)
+        self._durable.update(existing)
 
     def sync(self, folder: str) -> None:
         """Make the entries durable that a folder has now."""

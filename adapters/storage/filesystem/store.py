@@ -21,7 +21,7 @@ from adapters.concurrency.threads import Threads
 from adapters.storage.filesystem.cached import CachedFiles
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.files import CHUNK, FileReader, FileWriter, fsync_folder
-from adapters.storage.filesystem.folders import Folders
+from adapters.storage.filesystem.folders import SHARD, Folders
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import Kind, NotFound, Reason, Unavailable, error_class
@@ -29,7 +29,6 @@ from domain.errors import Kind, NotFound, Reason, Unavailable, error_class
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
-SHARD = re.compile(r"[0-9a-f]{3}")  # 4,096 folders: 2,500 files in each at ten million blobs
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -150,6 +149,7 @@ class FilesystemBlobStore(BlobStore):
             probe.write(b"test")
             os.fsync(probe.fileno())
         self._identity = _identity(self.base)
+        self._folders.sync_existing()
 
     def _unlink(self, path: str) -> None:
         os.unlink(path)
