@@ -68,7 +68,9 @@ _WITH_BYTES = Statement(_SELECT.add_columns(CHUNKS.c.data).select_from(BLOBS.out
 _BY_ID_FOR_UPDATE = Statement(_SELECT.with_for_update())
 _UPDATE = Statement(sa.update(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))
 _UPDATE_DATE = Statement(sa.update(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")))
-_DELETE = Statement(sa.delete(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id")).returning(BLOBS))
+_DELETE_BY_ID = sa.delete(BLOBS).where(BLOBS.c.id == sa.bindparam("blob_id"))
+_DELETE = Statement(_DELETE_BY_ID)
+_DELETE_AND_RETURN = Statement(_DELETE_BY_ID.returning(BLOBS))
 
 
 def _select_for_update(connection: Connection, blob_id: BlobId) -> Blob | None:
@@ -131,14 +133,17 @@ def _insert_blob(connection: Connection, draft: Draft) -> datetime | None:
 
 
 def _delete_blob(connection: Connection, blob_id: BlobId, precondition: Precondition) -> Blob:
-    if precondition != ANY:
-        if (current := _select_for_update(connection, blob_id)) is None:
+    if precondition == ANY and connection.dialect.name != "sqlite":  # which has RETURNING only since 3.35
+        row = _DELETE_AND_RETURN.first(connection, {"blob_id": blob_id.value})
+        if row is None:
             raise NotFound(subject=blob_id)
-        precondition.check(blob_id, current)
-    row = _DELETE.first(connection, {"blob_id": blob_id.value})
-    if row is None:
+        return _blob(row)
+    current = _select_for_update(connection, blob_id)
+    if current is None:
         raise NotFound(subject=blob_id)
-    return _blob(row)
+    precondition.check(blob_id, current)
+    _DELETE.count(connection, {"blob_id": blob_id.value})
+    return current
 
 
 def _values(draft: Draft) -> dict[str, Any]:
