@@ -11,7 +11,7 @@ class ReplayableBody:
     def __init__(self, chunks: AsyncIterable[bytes], limit: int = KEPT) -> None:
         self._source = aiter(chunks)
         self._limit = limit
-        self._kept: list[bytes] = []
+        self._kept = bytearray()  # in one piece: many small chunks would take many times their bytes
         self._size = 0
         self.can_replay = True
         """Whether all bytes read so far are kept, and the source can be read further."""
@@ -22,16 +22,16 @@ class ReplayableBody:
         For a body that was not read yet. `replay` then yields its bytes from the first on.
         """
         async for chunk in self._source:
-            self._kept.append(chunk)
+            self._kept += chunk
             self._size += len(chunk)
             if self._size > size:
                 return False
         return True
 
     async def replay(self) -> AsyncGenerator[bytes]:
-        """Yield the chunks from the first on. Close the generator before the next replay."""
-        for chunk in self._kept:
-            yield chunk
+        """Yield the bytes from the first on. Close the generator before the next replay."""
+        if self._kept:
+            yield bytes(self._kept)
         while True:
             before, self.can_replay = self.can_replay, False  # and stays so if the source fails or is cancelled
             try:
@@ -41,7 +41,7 @@ class ReplayableBody:
                 return
             self._size += len(chunk)
             if before and self._size <= self._limit:
-                self._kept.append(chunk)
+                self._kept += chunk
                 self.can_replay = True
             else:
                 self._kept.clear()

@@ -13,6 +13,7 @@ from adapters.storage.filesystem.files import FileWriter
 from adapters.storage.filesystem.folders import Folders
 from adapters.storage.memory import MemoryBlobStore
 from application.uploads.intake import Intake
+from application.uploads.replay import ReplayableBody
 from domain.blob import ObjectKey
 from entrypoints.http.protocol.headers import fields
 from entrypoints.http.rest.json_form.request import SHORT, new_blob
@@ -69,7 +70,25 @@ async def a_blob_in_memory(_: Path) -> object:
     return store
 
 
-COLLECTORS = [a_short_json_body, a_long_json_body, a_file, pieces_of_one_size, a_digest, a_blob_in_memory]
+async def a_body_for_another_attempt(_: Path) -> object:
+    body = ReplayableBody(chunks(), len(BODY))
+    async for _chunk in body.replay():
+        pass
+    assert b"".join([chunk async for chunk in body.replay()]) == BODY
+    return body
+
+
+async def a_small_blob(_: Path) -> object:
+    body = ReplayableBody(chunks(), 0)
+    assert await body.fits(len(BODY))
+    assert b"".join([chunk async for chunk in body.replay()]) == BODY
+    return body
+
+
+COLLECTORS = [
+    *(a_short_json_body, a_long_json_body, a_file, pieces_of_one_size, a_digest, a_blob_in_memory),
+    *(a_body_for_another_attempt, a_small_blob),
+]
 
 
 @pytest.mark.parametrize("collect", COLLECTORS, ids=lambda collect: collect.__name__)
