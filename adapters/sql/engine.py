@@ -91,7 +91,7 @@ class EngineDatabase(Database):
 
     @abstractmethod
     def switch_autocommit_on(self, adapter: Any) -> None:
-        """Let each statement on a new connection be a transaction, except in those that `begin`."""
+        """Let each statement on a new connection be a transaction of its own, unless `begin` has begun one."""
 
     @abstractmethod
     def begin(self, connection: Connection, durable: bool) -> None:

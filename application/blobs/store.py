@@ -72,7 +72,7 @@ class StoredBlob:
 class StoreBlob:
     """Store bytes under an id, and return the blob once it is durable and visible.
 
-    `small`: where the bytes of small blobs are stored, if not like those of the others.
+    `small`: the place for the bytes of small blobs, if the storage is not.
 
     A write to a storage that is UNAVAILABLE is repeated as `retry` says, while the body is short enough to be kept. If
     anything fails, a cancellation included, the version before it is still there. Raises what `Uploads` and the source

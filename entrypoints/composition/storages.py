@@ -46,7 +46,7 @@ def make_stores(
 
 def make_small_blobs(settings: Settings, units: UnitOfWorkFactory) -> SmallBlobs | None:
     """Return the small blobs of these settings; None if they are stored like the others."""
-    if settings.small_blobs != "database":
+    if settings.small_blobs != DATABASE:
         return None
     grace = timedelta(seconds=settings.readers_grace)
     return SmallBlobs(units, settings.small_blob_bytes, grace, require_space=_space_for_rows(settings))

@@ -1,4 +1,4 @@
-"""Requests to a server with 10,000,000 blobs, beside the same ones to a server with 1,000, in turn. On SQLite."""
+"""The same requests to a server with 10,000,000 blobs and to one with 1,000, in turn. On SQLite."""
 
 import base64
 import hashlib

@@ -1050,7 +1050,7 @@ class ReplacesObjects(Tampered):
 
 @caught_by(MetadataContract.test_a_small_object_appears_with_its_commit)
 class WritesObjectsAtOnce(Tampered):
-    """A store that is written to beside the transaction."""
+    """The store is written to outside the transaction."""
 
     class Objects(_Objects):
         async def add(self, key: ObjectKey, data: bytes) -> bool:
@@ -1074,7 +1074,7 @@ class LooksAtCommittedObjectsOnly(_AddsObjectsByTheSide):
 
 @caught_by(MetadataContract.test_a_small_object_is_added_by_one)
 class AddsObjectsForEach(_AddsObjectsByTheSide):
-    """A select before the insert: of those that look first, each finds nothing."""
+    """A select before the insert: several units look before one of them inserts."""
 
     class Objects(_Objects):
         async def add(self, key: ObjectKey, data: bytes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pytest
 
@@ -28,6 +28,8 @@ from domain.precondition import ANY, CREATE_ONLY, Precondition
 from tests.contracts.blob_store import keys, never, pattern, read, refused
 from tests.contracts.leftovers import no_task_left
 from tests.ids import NASTY
+
+T = TypeVar("T")
 
 NOW = timedelta(0)
 LONG = timedelta(hours=1)
@@ -104,31 +106,25 @@ async def put(metadata: Metadata, version: Blob, precondition: Precondition = AN
 
 
 async def publish(metadata: Metadata, draft: Draft, precondition: Precondition = ANY) -> Published:
-    async def unit() -> Published:
-        async with metadata() as work:
-            published = await work.blobs.put(draft, precondition)
-            await work.commit()
-            return published
-
-    return await repeated(unit)
+    return await in_a_unit(metadata, lambda work: work.blobs.put(draft, precondition))
 
 
 async def remove(metadata: Metadata, blob_id: BlobId, precondition: Precondition = ANY) -> Blob:
-    async def unit() -> Blob:
-        async with metadata() as work:
-            removed = await work.blobs.remove(blob_id, precondition)
-            await work.commit()
-            return removed
-
-    return await repeated(unit)
+    return await in_a_unit(metadata, lambda work: work.blobs.remove(blob_id, precondition))
 
 
 async def add_object(metadata: Metadata, key: ObjectKey, data: bytes) -> bool:
-    async def unit() -> bool:
+    return await in_a_unit(metadata, lambda work: work.objects.add(key, data))
+
+
+async def in_a_unit(metadata: Metadata, change: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    """Make a change in a unit of its own, again if that is rolled back."""
+
+    async def unit() -> T:
         async with metadata() as work:
-            added = await work.objects.add(key, data)
+            result = await change(work)
             await work.commit()
-            return added
+            return result
 
     return await repeated(unit)
 

@@ -69,7 +69,7 @@ class TestPlantedInSmallBlobs:
         await expect_found(scenarios, fault, *FOUND_IN_SMALL_BLOBS[fault])
 
 
-async def expect_found(scenarios: Scenarios, fault: str, run: Run, told: str) -> None:
+async def expect_found(scenarios: Scenarios, fault: str, run: Run, finding: str) -> None:
     assert await run(scenarios) == []
     await scenarios.service.plant(fault)
     try:
@@ -77,7 +77,7 @@ async def expect_found(scenarios: Scenarios, fault: str, run: Run, told: str) ->
     finally:
         await scenarios.service.kill_worker()
         await scenarios.service.inspection.clear()
-    assert any(each.startswith(told) for each in wrong), wrong
+    assert any(each.startswith(finding) for each in wrong), wrong
 
 
 def test_there_is_a_scenario_for_each() -> None:

@@ -1,4 +1,4 @@
-"""Small blobs in the database, beside a storage for the others: where they go, and commits whose answer is lost."""
+"""Small blobs in the database, and a storage for the others: where each goes, and commits whose response is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator

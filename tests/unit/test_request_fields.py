@@ -32,7 +32,7 @@ def test_no_handler_reads_a_field_that_is_left_out() -> None:
 
 
 def _fields_read(tree: ast.AST) -> Iterator[str]:
-    """The names that a module looks up as text: those of raw headers are bytes."""
+    """The names that a module looks up as text. The names of raw headers are bytes."""
     for node in ast.walk(tree):
         match node:
             case (

@@ -26,7 +26,7 @@ class AccessLogMiddleware(Middleware):
 
     def __init__(self, requests: Requests | None = None) -> None:
         self._requests = requests
-        # New ids are those that no other worker yields. A random number for each would take a system call.
+        # No other worker yields the same ids. A random number for each id would take a system call.
         self._worker = secrets.token_hex(4)
         self._numbers = itertools.count()
 

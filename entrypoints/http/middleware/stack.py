@@ -40,7 +40,7 @@ class MiddlewareStack:
         self._other = other
         self._middleware = middleware
         self._pace = pace
-        # Each with the completions of its own responder: those of all middleware further outside.
+        # A responder replaces what is further inside, so only middleware further outside completes its response.
         self._requests = [
             (each.on_request, _completions(middleware[:index]))
             for index, each in enumerate(middleware)

@@ -10,7 +10,7 @@ T = TypeVar("T")
 async def within(seconds: float, awaited: Awaitable[T]) -> T:
     """Return the result. Raises TimeoutError after `seconds`, and then cancels what it awaits.
 
-    Takes half as long as `asyncio.timeout`, because each chunk of each body passes here.
+    Does what `asyncio.timeout` does, in fewer steps: each chunk of each body passes here.
     """
     task = asyncio.current_task()
     assert task is not None

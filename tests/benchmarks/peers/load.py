@@ -76,7 +76,8 @@ class LoadGenerators:
 
         `post`: the prefix of the ids, and the data in base64, of blobs to create. `pause`: milliseconds that each
         connection waits before a request, on average. `step`: requests go to 1,000 ids, each a number of eight digits
-        so far behind the one before; those of new blobs begin with them. `least`: the bytes that a response has.
+        so much greater than the one before; the ids of new blobs begin with one of them. `least`: the bytes that a
+        response has.
         """
         command = ["wrk", "--threads", "1", "--connections", f"{connections}", "--timeout", "10s"]
         command += ["--header", AUTHORIZATION, "--script", f"{self.folder / SCRIPT.name}"]
