@@ -5,7 +5,7 @@ import re
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -37,9 +37,11 @@ from domain.blob import BlobId, Location, ObjectKey
 from domain.errors import BlobError, CommitUnknown, Kind, Unavailable
 from domain.precondition import ANY, CREATE_ONLY
 from tests import many_blobs
+from tests.backends import mariadb
 from tests.backends.mariadb import on_mariadb
 from tests.backends.pgbouncer import Pgbouncer
 from tests.backends.postgresql import as_operator, held
+from tests.backends.run import Backends
 from tests.contracts.blob_store import pattern, refused
 from tests.contracts.metadata import (
     LONG,
@@ -535,6 +537,44 @@ def name_of(url: str) -> str:
 
 
 @pytest.mark.docker
+class TestSettingsOfMariadb:
+    """On a server of its own: other tests run at the same time, and a global setting is for all connections."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls, backends: Backends) -> Iterator[str]:
+        containers = backends.containers()
+        try:
+            yield mariadb.start(containers)
+        finally:
+            containers.stop()
+
+    @pytest.fixture
+    def url(self, server: str) -> Iterator[str]:
+        with mariadb.database(server) as url:
+            yield url
+
+    async def test_the_servers_defaults_do_not_matter(self, server: str, url: str) -> None:
+        engines = f"SELECT DISTINCT engine FROM information_schema.tables WHERE table_schema = '{name_of(url)}'"  # noqa: S608
+        [[sql_mode]] = await on_mariadb(server, "SELECT @@GLOBAL.sql_mode")
+        await on_mariadb(server, "SET GLOBAL default_storage_engine = Aria, sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES'")
+        try:
+            async with SqlMetadata(MariadbDatabase(MariadbConfig(url))) as metadata:
+                await MetadataContract().test_ids_are_compared_by_their_bytes(metadata)
+        finally:
+            await on_mariadb(server, f"SET GLOBAL default_storage_engine = InnoDB, sql_mode = '{sql_mode}'")
+        assert await on_mariadb(server, engines) == [("InnoDB",)]
+
+    async def test_a_server_that_takes_no_chunk_is_refused(self, server: str, url: str) -> None:
+        await on_mariadb(server, "SET GLOBAL max_allowed_packet = 1048576")
+        try:
+            with pytest.raises(BlobError, match=r"max_allowed_packet is 1,048,576 bytes\. Set it to 4,194,304 or more"):
+                await MariadbDatabase(MariadbConfig(url)).__aenter__()
+        finally:
+            await on_mariadb(server, "SET GLOBAL max_allowed_packet = 16777216")
+
+
+@pytest.mark.docker
 class TestMariadb(ServerContract):
     backend = "mariadb"
     analyze = "ANALYZE TABLE blobs"
@@ -728,29 +768,6 @@ class TestMariadb(ServerContract):
             await self.discard(metadata, NOW, "fs")
             for name in ("FS", "fs ", "fś"):
                 assert await self.claim(metadata, name) == []
-
-    async def test_the_servers_defaults_do_not_matter(
-        self, database: Database, mariadb_url: str, mariadb_server: str
-    ) -> None:
-        engines = f"SELECT DISTINCT engine FROM information_schema.tables WHERE table_schema = '{name_of(mariadb_url)}'"  # noqa: S608
-        [[sql_mode]] = await on_mariadb(mariadb_server, "SELECT @@GLOBAL.sql_mode")
-        await on_mariadb(
-            mariadb_server, "SET GLOBAL default_storage_engine = Aria, sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES'"
-        )
-        try:
-            async with SqlMetadata(database) as metadata:
-                await self.test_ids_are_compared_by_their_bytes(metadata)
-        finally:
-            await on_mariadb(mariadb_server, f"SET GLOBAL default_storage_engine = InnoDB, sql_mode = '{sql_mode}'")
-        assert await on_mariadb(mariadb_server, engines) == [("InnoDB",)]
-
-    async def test_a_server_that_takes_no_chunk_is_refused(self, database: Database, mariadb_server: str) -> None:
-        await on_mariadb(mariadb_server, "SET GLOBAL max_allowed_packet = 1048576")
-        try:
-            with pytest.raises(BlobError, match=r"max_allowed_packet is 1,048,576 bytes\. Set it to 4,194,304 or more"):
-                await database.__aenter__()
-        finally:
-            await on_mariadb(mariadb_server, "SET GLOBAL max_allowed_packet = 16777216")
 
     @pytest.mark.parametrize(
         ("change", "why"),
