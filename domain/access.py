@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
-from domain.blob import CONTROL_CHARACTER
+from domain.text import CONTROL_CHARACTER
 
 
 class Action(Enum):

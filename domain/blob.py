@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from domain.errors import BlobError, InvalidId, Loggable, RangeNotSatisfiable
+from domain.properties import Properties
+from domain.text import CONTROL_CHARACTER
 
 MAX_ID_BYTES = 1024
-CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 OBJECT_KEY = re.compile(r"[0-9a-f]{32}")
-DEFAULT_CONTENT_TYPE = "application/octet-stream"
 # Ids have no control characters, so no id lies between an id and the same id followed by NEXT.
 NEXT = "\x01"
 LAST = "\U0010ffff"  # the last character of Unicode
@@ -91,70 +91,153 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A version of a blob that is written and not yet published.
+class Segment:
+    """A part of a content: an object, and the position of its first byte in the content. `size` is in bytes."""
 
-    `size` is in bytes. `content_encoding`: the codings that the sender applied to the bytes, such as `gzip` (RFC 9110,
-    section 8.4). Size, digest and ranges refer to the bytes as stored; they are never decoded.
-    """
-
-    id: BlobId
     location: Location
+    start: int
     size: int
     digest: Digest
-    content_type: str
-    content_encoding: str = field(default="", kw_only=True)
+
+    @property
+    def stop(self) -> int:
+        """The position after its last byte."""
+        return self.start + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a version of a blob: one object, or an ordered list of segments.
+
+    `location` is that of the object. For segments it is the key of their list, which no object has, and the backend of
+    the first one. `size` is in bytes. `digest` is that of all bytes: for segments it is computed later, and None until
+    then. `segments`: their number, 0 for one object. `composite`: the SHA-256 of the digests of the segments in their
+    order. `is_shared`: other blobs may have the same content, and their number is counted.
+    """
+
+    location: Location
+    size: int
+    digest: Digest | None
+    segments: int = 0
+    composite: Digest | None = None
+    is_shared: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.size < 0:
             raise ValueError(f"the size of a blob is not negative: {self.size}")
+        if self.composite is None and (self.segments or self.digest is None):
+            raise ValueError("a content has a digest, or segments with a composite one")
 
     @property
-    def etag(self) -> str:
-        """The strong validator of RFC 9110, section 8.8.3, without its quotes.
+    def key(self) -> ObjectKey:
+        """The identity of the content: the key of its object, or of the list of its segments."""
+        return self.location.key
 
-        A function of the bytes, the content type and the content encoding, so it does not change when the bytes move
-        to another backend.
-        """
-        encoding = f"\0{self.content_encoding}" if self.content_encoding else ""
-        return hashlib.sha256(self.digest.sha256 + f"{self.content_type}{encoding}".encode()).hexdigest()[:32]
+    @property
+    def fingerprint(self) -> bytes:
+        """A digest that never changes: of the bytes, or of the segments' digests."""
+        digest = self.composite or self.digest
+        assert digest is not None
+        return digest.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version of a blob that is not published yet.
+
+    It expires at `expires_at`, or `expires_in` after it was published; never without either. `created_at` is set if
+    the version continues another one, and keeps its time.
+    """
+
+    id: BlobId
+    content: Content
+    properties: Properties = field(default_factory=Properties)
+    expires_at: datetime | None = field(default=None, kw_only=True)
+    expires_in: timedelta | None = field(default=None, kw_only=True)
+    created_at: datetime | None = field(default=None, kw_only=True)
 
     def published(self, now: datetime, replaced: "Blob | None" = None) -> "Blob":
         """Return this version as published at `now`, by the database's clock, in place of `replaced`.
 
-        `created_at` is later than that of `replaced`, even if the clock has gone back.
+        It is current since a later time than `replaced`, even if the clock has gone back.
         """
-        created_at = now if replaced is None else max(now, replaced.created_at + MICROSECOND)
-        sole = replaced is None or _second(created_at) != _second(replaced.created_at)
+        since = now if replaced is None else max(now, replaced.current_since + MICROSECOND)
         return Blob(
             self.id,
-            self.location,
-            self.size,
-            self.digest,
-            self.content_type,
-            created_at,
-            sole,
-            content_encoding=self.content_encoding,
+            self.content,
+            self.properties,
+            self.created_at or since,
+            replaced is None or _second(since) != _second(replaced.current_since),
+            expires_at=self.expires_at if self.expires_in is None else since + self.expires_in,
+            changed_at=since if self.created_at else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Blob(Draft):
+class Blob:
     """One version of a blob: published, whole, and never changed.
 
-    `created_at`: the time of publishing, in UTC, by the database's clock. `sole`: no earlier version was published in
-    the same second, as far as is known. `read_at`: the time at which the row was read, by the same clock, if known.
-    Versions are distinguished by their locations, not by these times.
+    `created_at`: the time at which its bytes were published, in UTC, by the database's clock. `changed_at`: the time
+    since which this version is current, if it is later, because properties or the id were changed. `sole`: no earlier
+    version became current in the same second, as far as is known. `read_at`: the time at which the row was read, by the
+    same clock, if known. At `expires_at`, if set, the blob ends. Versions are distinguished by their contents and
+    properties, not by these times.
     """
 
+    id: BlobId
+    content: Content
+    properties: Properties
     created_at: datetime = field(compare=False)
     sole: bool = field(default=False, compare=False)
     read_at: datetime | None = field(default=None, compare=False)
+    expires_at: datetime | None = field(default=None, kw_only=True)
+    changed_at: datetime | None = field(default=None, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
-        Draft.__post_init__(self)  # super() does not know the class that `slots` creates
         if self.created_at.tzinfo is not UTC:
             raise ValueError(f"created_at is in UTC: {self.created_at!r}")
+
+    @property
+    def location(self) -> Location:
+        """The location of its content."""
+        return self.content.location
+
+    def draft(self) -> Draft:
+        """Return a draft that continues this version: with its content, properties, expiry and `created_at`."""
+        return Draft(self.id, self.content, self.properties, expires_at=self.expires_at, created_at=self.created_at)
+
+    @property
+    def version(self) -> tuple[ObjectKey, datetime]:
+        """The identity of this version among all that the id ever had."""
+        return self.content.key, self.current_since
+
+    @property
+    def size(self) -> int:
+        """The number of its bytes, as stored: they are never decoded."""
+        return self.content.size
+
+    @property
+    def etag(self) -> str:
+        """The strong validator of RFC 9110, section 8.8.3, without its quotes: never 32 hexadecimal digits only.
+
+        A function of the bytes (or of the segments' bytes), the properties and the expiry, so it does not change when
+        the bytes move to another backend, or when the digest of segments becomes known. Clients of S3 take 32
+        hexadecimal digits for the MD5 of the bytes, and digits after a hyphen for a number of parts.
+        """
+        hashed = self.content.fingerprint + self.properties.canonical()
+        if self.expires_at is not None:
+            hashed += b"\0" + self.expires_at.isoformat().encode()
+        return f"{hashlib.sha256(hashed).hexdigest()[:32]}-{self.content.segments or 1}"
+
+    @property
+    def current_since(self) -> datetime:
+        """The time at which this version became the current one."""
+        return self.changed_at or self.created_at
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether the blob had ended when it was read."""
+        return self.expires_at is not None and self.read_at is not None and self.expires_at <= self.read_at
 
     @property
     def unchanged_since(self) -> datetime:
@@ -163,7 +246,7 @@ class Blob(Draft):
         Later than the `last_modified` of every earlier version, replaced or deleted. A deleted version is not
         remembered, but while it was current, the second that it shares with this one was not over.
         """
-        return _second(self.created_at) + (SECOND if self.sole else 2 * SECOND)
+        return _second(self.current_since) + (SECOND if self.sole else 2 * SECOND)
 
     @property
     def has_strong_date(self) -> bool:
@@ -182,7 +265,7 @@ class Blob(Draft):
         """
         if self.has_strong_date:
             return self.unchanged_since
-        return _second(min(self.created_at, self.read_at or self.created_at))
+        return _second(min(self.current_since, self.read_at or self.current_since))
 
 
 def _second(time: datetime) -> datetime:

@@ -5,6 +5,16 @@ BlobError
   AlreadyExists
   PreconditionFailed
   InvalidId
+  InvalidMetadata
+  InvalidExpiry
+  InvalidPrefix
+  InvalidParts
+  InvalidCommit
+  SameId
+  UploadNotFound
+  OffsetMismatch
+  PartInProgress
+  NotInTrash
   TooLarge
   SizeMismatch
   DigestMismatch
@@ -32,6 +42,17 @@ class Kind(Enum):
     ALREADY_EXISTS = "already_exists"
     PRECONDITION_FAILED = "precondition_failed"
     INVALID_ID = "invalid_id"
+    INVALID_METADATA = "invalid_metadata"
+    INVALID_EXPIRY = "invalid_expiry"
+    INVALID_PREFIX = "invalid_prefix"
+    INVALID_PARTS = "invalid_parts"
+    """The parts of an upload do not make a blob: some are missing, unknown or repeated."""
+    INVALID_COMMIT = "invalid_commit"
+    SAME_ID = "same_id"
+    UPLOAD_NOT_FOUND = "upload_not_found"
+    OFFSET_MISMATCH = "offset_mismatch"
+    PART_IN_PROGRESS = "part_in_progress"
+    NOT_IN_TRASH = "not_in_trash"
     TOO_LARGE = "too_large"
     SIZE_MISMATCH = "size_mismatch"
     DIGEST_MISMATCH = "digest_mismatch"
@@ -79,8 +100,8 @@ class BlobError(Exception):
 
     `detail` is a text for people: the problem and, where useful, its solution. It never holds a blob id, and passwords
     in URLs are removed from it. `operation`, `backend` and `subject` (the blob id or the object key) locate the error;
-    `reason` is set if it is known. `str` is the text for the log, with the subject only if that is `Loggable`. An
-    underlying error is the `__cause__`.
+    `reason` is set if it is known, and `index` is the number of the failed operation of a commit, from 0. `str` is the
+    text for the log, with the subject only if that is `Loggable`. An underlying error is the `__cause__`.
     """
 
     kind: ClassVar[Kind]
@@ -101,6 +122,7 @@ class BlobError(Exception):
         self.backend = backend
         self.subject = subject
         self.reason = reason
+        self.index: int | None = None
         super().__init__(self.detail)
 
     def locate(self, backend: str, operation: str, subject: object = None) -> None:
@@ -137,6 +159,52 @@ class PreconditionFailed(BlobError):
 
 class InvalidId(BlobError):
     kind = Kind.INVALID_ID
+
+
+class InvalidMetadata(BlobError):
+    kind = Kind.INVALID_METADATA
+
+
+class InvalidExpiry(BlobError):
+    kind = Kind.INVALID_EXPIRY
+    text = "The time of expiry is in the past. Choose a later one."
+
+
+class InvalidPrefix(BlobError):
+    kind = Kind.INVALID_PREFIX
+    text = "The empty prefix stands for all blobs. If you mean that, add all: true."
+
+
+class InvalidParts(BlobError):
+    kind = Kind.INVALID_PARTS
+
+
+class InvalidCommit(BlobError):
+    kind = Kind.INVALID_COMMIT
+
+
+class SameId(BlobError):
+    kind = Kind.SAME_ID
+    text = "Source and target are the same blob. Choose another target."
+
+
+class UploadNotFound(BlobError):
+    kind = Kind.UPLOAD_NOT_FOUND
+    text = "There is no such upload. It was completed or discarded, or has expired. Begin another one."
+
+
+class OffsetMismatch(BlobError):
+    kind = Kind.OFFSET_MISMATCH
+
+
+class PartInProgress(BlobError):
+    kind = Kind.PART_IN_PROGRESS
+    text = "A part of this upload is still being written. Wait for it, or send it again."
+
+
+class NotInTrash(BlobError):
+    kind = Kind.NOT_IN_TRASH
+    text = "This version is not in the trash, or is no longer kept there."
 
 
 class TooLarge(BlobError):

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.tables import BLOBS
-from domain.blob import DEFAULT_CONTENT_TYPE
+from domain.properties import DEFAULT_CONTENT_TYPE
 
 
 def insert(connection: Connection, numbers: Iterable[int], id_of: Callable[[int], str]) -> None:

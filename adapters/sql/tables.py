@@ -112,28 +112,146 @@ def from_now(after: timedelta) -> sa.ColumnElement[int]:
     return DatabaseNow() + after // MICROSECOND
 
 
+def _version_columns() -> list[sa.Column[Any]]:
+    """Return the columns of a version of a blob, current or in the trash.
+
+    With `segments`, `object_key` is the key of their list, which no object has; `composite` is the digest of their
+    digests, and `sha256` is NULL until it is known. `shared`: the content is counted in CONTENTS. `properties`: the
+    rare ones, as JSON.
+    """
+    return [
+        sa.Column("backend", sa.Text, nullable=False),
+        sa.Column("object_key", OBJECT_KEY, nullable=False, index=True),
+        sa.Column("size", sa.BigInteger, nullable=False),
+        sa.Column("sha256", sa.LargeBinary),
+        sa.Column("content_type", sa.Text, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False, default=DatabaseNow()),
+        sa.Column("sole", sa.Boolean),
+        sa.Column("content_encoding", sa.Text),
+        sa.Column("segments", sa.Integer),
+        sa.Column("composite", sa.LargeBinary),
+        sa.Column("shared", sa.Boolean),
+        sa.Column("properties", sa.Text),
+        sa.Column("expires_at", sa.BigInteger),
+        sa.Column("changed_at", sa.BigInteger),
+    ]
+
+
 BLOBS = sa.Table(
     "blobs",
     METADATA,
     sa.Column("id", BYTEWISE, primary_key=True),
+    *_version_columns(),
+    # Only of those that expire, where a dialect can do that.
+    sa.Index(
+        "ix_blobs_expires_at",
+        "expires_at",
+        sqlite_where=sa.text("expires_at IS NOT NULL"),
+        postgresql_where=sa.text("expires_at IS NOT NULL"),
+    ),
+    **OPTIONS,
+)
+
+# Versions that were deleted or replaced. Their content is kept until `due_at`; until `retained_until` they can be
+# restored.
+TRASH = sa.Table(
+    "trash",
+    METADATA,
+    sa.Column("key", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("id", BYTEWISE, nullable=False),
+    *_version_columns(),
+    sa.Column("deleted_at", sa.BigInteger, nullable=False),
+    sa.Column("retained_until", sa.BigInteger, nullable=False),
+    sa.Column("due_at", sa.BigInteger, nullable=False, index=True),
+    sa.Index("ix_trash_id", "id", "key"),
+    **(OPTIONS | {"sqlite_with_rowid": True, "sqlite_autoincrement": True}),
+)
+
+# The number of versions, current or in the trash, that have one content.
+CONTENTS = sa.Table(
+    "contents",
+    METADATA,
+    sa.Column("content_key", OBJECT_KEY, primary_key=True),
+    sa.Column("versions", sa.BigInteger, nullable=False),
+    **OPTIONS,
+)
+
+SEGMENTS = sa.Table(
+    "segments",
+    METADATA,
+    sa.Column("content_key", OBJECT_KEY, primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("backend", sa.Text, nullable=False),
     sa.Column("object_key", OBJECT_KEY, nullable=False, unique=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.LargeBinary, nullable=False),
-    sa.Column("content_type", sa.Text, nullable=False),
-    sa.Column("created_at", sa.BigInteger, nullable=False, default=DatabaseNow()),
-    sa.Column("sole", sa.Boolean),
-    sa.Column("content_encoding", sa.Text),
     **OPTIONS,
 )
 
+# Contents whose SHA-256 is to be computed, or to be copied to versions that have missed it. `state`: that of the hash
+# after `hashed` bytes.
+DIGESTS = sa.Table(
+    "digests",
+    METADATA,
+    sa.Column("content_key", OBJECT_KEY, primary_key=True),
+    sa.Column("due_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("hashed", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("state", sa.LargeBinary),
+    sa.Column("sha256", sa.LargeBinary),
+    **OPTIONS,
+)
+
+# Uploads of several parts. `blob_id` is empty if it comes later. `attributes`: those of the blob to be, as JSON.
+MULTIPART_UPLOADS = sa.Table(
+    "multipart_uploads",
+    METADATA,
+    sa.Column("upload_key", OBJECT_KEY, primary_key=True),
+    sa.Column("blob_id", BYTEWISE, nullable=False),
+    sa.Column("attributes", sa.Text, nullable=False),
+    sa.Column("received", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    sa.Index("ix_multipart_uploads_blob_id", "blob_id", "upload_key"),
+    **OPTIONS,
+)
+
+PARTS = sa.Table(
+    "parts",
+    METADATA,
+    sa.Column("upload_key", OBJECT_KEY, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("backend", sa.Text, nullable=False),
+    sa.Column("object_key", OBJECT_KEY, nullable=False, unique=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),
+    **OPTIONS,
+)
+
+# Objects that are being written: `number` is that of the part of a multipart upload.
 UPLOADS = sa.Table(
     "uploads",
     METADATA,
     sa.Column("object_key", OBJECT_KEY, primary_key=True),
     sa.Column("backend", sa.Text, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("upload_key", OBJECT_KEY),
+    sa.Column("number", sa.Integer),
     sa.Index("ix_uploads_backend", "backend", "expires_at", mariadb_length={"backend": 32}),
+    sa.Index(
+        "ix_uploads_upload_key",
+        "upload_key",
+        sqlite_where=sa.text("upload_key IS NOT NULL"),
+        postgresql_where=sa.text("upload_key IS NOT NULL"),
+    ),
+    **OPTIONS,
+)
+
+# Changes of several rows that were committed, for clients whose response was lost.
+COMMITS = sa.Table(
+    "commits",
+    METADATA,
+    sa.Column("commit_key", OBJECT_KEY, primary_key=True),
+    sa.Column("committed_at", sa.BigInteger, nullable=False, default=DatabaseNow()),
     **OPTIONS,
 )
 

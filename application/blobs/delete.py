@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from application.authorize import authorize
-from application.blobs.store import GRACE
-from application.ports.metadata import Garbage, UnitOfWorkFactory
+from application.contents.retention import USUAL, Retention
+from application.ports.metadata import UnitOfWorkFactory
 from application.repeat import repeated
 from application.uploads.unknown_commit import WAITS, resolve
 from domain.access import Action, Grant
@@ -17,13 +16,13 @@ from domain.precondition import ANY, Precondition
 
 @dataclass(frozen=True, slots=True)
 class DeleteBlob:
-    """Delete a blob if `precondition` holds. Its bytes are reclaimed after `grace`, so open readers can finish.
+    """Delete a blob if `precondition` holds. Its content is kept as `retention` says.
 
     Raises FORBIDDEN, NOT_FOUND, PRECONDITION_FAILED, and what the ports raise.
     """
 
     units: UnitOfWorkFactory
-    grace: timedelta = GRACE
+    retention: Retention = USUAL
     waits: Sequence[float] = WAITS
 
     async def __call__(self, grant: Grant, blob_id: BlobId, precondition: Precondition = ANY) -> None:
@@ -33,7 +32,7 @@ class DeleteBlob:
     async def _delete(self, blob_id: BlobId, precondition: Precondition) -> None:
         async with self.units() as work:
             blob = await work.blobs.remove(blob_id, precondition)
-            await work.garbage.add(Garbage(blob.location), after=self.grace)
+            await self.retention.keep(work, blob)
             try:
                 await work.commit()
                 return
@@ -48,6 +47,6 @@ class DeleteBlob:
                 current = await work.blobs.remove(blob.id, ANY)  # waits for the first commit
             except NotFound:
                 return
-            if current.location == blob.location:  # not a newer version
-                await work.garbage.add(Garbage(blob.location), after=self.grace)
+            if current.version == blob.version:  # not a newer version
+                await self.retention.keep(work, blob)
                 await work.commit()

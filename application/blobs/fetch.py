@@ -9,11 +9,13 @@ from typing import Self
 
 from application.authorize import authorize
 from application.blobs.hold import RENEWALS, Hold
-from application.blobs.store import GRACE
+from application.contents.retention import GRACE
+from application.contents.segments import read_segments
+from application.ports.contents import ContentReader
 from application.ports.metadata import BlobAndBytesReader, BlobReader, UnitOfWorkFactory
 from application.stores import Stores
 from domain.access import Action, Grant
-from domain.blob import Blob, BlobId, ByteRange, Location
+from domain.blob import Blob, BlobId, ByteRange, Content
 from domain.errors import BlobError, IntegrityError, NotFound
 
 Choose = Callable[[Blob], ByteRange | None]
@@ -75,6 +77,7 @@ class FetchBlob:
     """
 
     blobs: BlobReader
+    contents: ContentReader
     stores: Stores
     units: UnitOfWorkFactory
     grace: timedelta = GRACE
@@ -109,7 +112,7 @@ class Fetching(AbstractAsyncContextManager[OpenBlob]):
                 part = data[byte_range.start : byte_range.stop] if byte_range else data
                 return OpenBlob(blob, byte_range, _OneChunk(part))
             try:
-                return OpenBlob(blob, byte_range, await self._open(blob.location, byte_range))
+                return OpenBlob(blob, byte_range, await self._open(blob.content, byte_range))
             except NotFound:
                 # Replaced, and the old object reaped, between the two reads? Then there is another version by now, of
                 # which another part may be wanted.
@@ -135,9 +138,13 @@ class Fetching(AbstractAsyncContextManager[OpenBlob]):
             raise NotFound(subject=self._id)
         return found
 
-    async def _open(self, location: Location, byte_range: ByteRange | None) -> AsyncIterator[bytes]:
-        self._reading = self._fetch.stores.holding(location).read(location.key, byte_range)
-        self._hold = Hold(self._fetch.units, location.key, self._fetch.grace, self._fetch.renewals)
+    async def _open(self, content: Content, byte_range: ByteRange | None) -> AsyncIterator[bytes]:
+        stores, location = self._fetch.stores, content.location
+        if content.segments:
+            self._reading = read_segments(stores, self._fetch.contents, content, byte_range)
+        else:
+            self._reading = stores.holding(location).read(location.key, byte_range)
+        self._hold = Hold(self._fetch.units, content.key, self._fetch.grace, self._fetch.renewals)
         await self._hold.__aenter__()
         try:
             return await self._reading.__aenter__()

@@ -1,4 +1,4 @@
-"""A hold on an object: the reaper keeps it while it is read, however long that takes."""
+"""A hold on a content: the reaper keeps it while it is read, however long that takes."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,11 +13,11 @@ RENEWALS = 3  # per grace, so two may fail
 
 @dataclass(slots=True)
 class Hold:
-    """A reader's hold on an object: a context, entered right after the object's row was read.
+    """A reader's hold on a content: a context, entered right after the blob's row was read.
 
-    An object whose blob is replaced or deleted now is kept for `grace`. A longer read renews that, `renewals` times per
-    grace, also while its client stalls; a shorter one costs only a timer. The hold is lost if the database is down, or
-    the process frozen, for a whole grace.
+    The content of a blob that is replaced or deleted now is kept for `grace`. A longer read renews that, `renewals`
+    times per grace, also while its client stalls; a shorter one costs only a timer. The hold is lost if the database is
+    down, or the process frozen, for a whole grace.
     """
 
     units: UnitOfWorkFactory
@@ -39,5 +39,5 @@ class Hold:
 
     async def _renew(self) -> None:
         async with self.units() as work:
-            if await work.garbage.hold(self.key, self.grace):
+            if await work.trash.hold(self.key, self.grace):
                 await work.commit()

@@ -7,24 +7,24 @@ the version is whole and durable. A crash at any moment leaves at most an upload
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from application.authorize import authorize
-from application.ports.metadata import DATABASE, Garbage, KeySource, Published, UnitOfWork
+from application.contents.expiry import NEVER, Expiry
+from application.contents.retention import USUAL, Retention
+from application.ports.metadata import DATABASE, KeySource, Published, UnitOfWork
 from application.uploads.intake import Intake
 from application.uploads.lifecycle import Change, Uploads, WrittenObject
 from application.uploads.replay import KEPT, ReplayableBody
 from application.uploads.retry import ONCE, Retry
 from application.uploads.small_blobs import SmallBlobs
 from domain.access import Action, Grant
-from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, Digest, Draft, Location
+from domain.blob import Blob, BlobId, Content, Digest, Draft, Location
 from domain.errors import Unavailable
 from domain.precondition import ANY, Precondition
-
-GRACE = timedelta(minutes=10)  # for readers that opened a version just before it was replaced
+from domain.properties import Properties
 
 
 class BlobSource(Protocol):
@@ -50,14 +50,14 @@ class IdentifiedBytes:
 
 @dataclass(frozen=True, slots=True)
 class NewBlob:
-    """A blob to store. `size` in bytes and `digest` are the ones that the sender declared, if any."""
+    """A blob to store. `size` in bytes and `digest` are those that the sender declared, if any."""
 
     source: BlobSource
-    content_type: str = DEFAULT_CONTENT_TYPE
+    properties: Properties = field(default_factory=Properties)
     precondition: Precondition = ANY
     size: int | None = None
     digest: Digest | None = None
-    content_encoding: str = ""
+    expiry: Expiry = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +72,27 @@ class StoredBlob:
 class StoreBlob:
     """Store bytes under an id, and return the blob once it is durable and visible.
 
-    `small`: the place for the bytes of small blobs, if the storage is not.
+    `small`: the place for the bytes of small blobs, if the storage is not. `default_expiry`: that of blobs whose sender
+    chooses none.
 
     A write to a storage that is UNAVAILABLE is repeated as `retry` says, while the body is short enough to be kept. If
     anything fails, a cancellation included, the version before it is still there. Raises what `Uploads` and the source
-    raise, FORBIDDEN, the precondition's errors, TOO_LARGE beyond `max_bytes`, SIZE_MISMATCH and DIGEST_MISMATCH.
+    raise, FORBIDDEN, INVALID_EXPIRY, the precondition's errors, TOO_LARGE beyond `max_bytes`, SIZE_MISMATCH and
+    DIGEST_MISMATCH.
     """
 
     uploads: Uploads
     new_key: KeySource
     max_bytes: int
-    grace: timedelta = GRACE
+    retention: Retention = USUAL
     retry: Retry = ONCE
     small: SmallBlobs | None = None
+    default_expiry: Expiry = NEVER
 
     async def __call__(self, grant: Grant, new: NewBlob) -> StoredBlob:
         # Before a byte is read. If the id comes after the bytes, all that is known is that it should be a granted one.
         authorize(grant, Action.WRITE, new.source.id or grant.prefix)
+        new.expiry.require_future()
         body = ReplayableBody(new.source, KEPT if self.retry.attempts > 1 else 0)
         if self.small and (new.size or 0) <= self.small.max_bytes and await body.fits(self.small.max_bytes):
             return await self._store_small(self.small, grant, new, body)
@@ -137,20 +141,14 @@ class StoreBlob:
         self, blob_id: BlobId, written: WrittenObject, new: NewBlob
     ) -> tuple[Change[Published], Change[bool]]:
         """Return the change that publishes the object, and the one that finds out whether it was published."""
-        draft = Draft(
-            blob_id,
-            written.location,
-            written.size,
-            written.digest,
-            new.content_type,
-            content_encoding=new.content_encoding,
-        )
+        content = Content(written.location, written.size, written.digest)
+        expiry = new.expiry if new.expiry != NEVER else self.default_expiry
+        draft = Draft(blob_id, content, new.properties, expires_at=expiry.at, expires_in=expiry.after)
         return partial(self._put, draft, new.precondition), partial(_is_current, draft)
 
     async def _put(self, draft: Draft, precondition: Precondition, work: UnitOfWork) -> Published:
         published = await work.blobs.put(draft, precondition)
-        if published.replaced is not None:
-            await work.garbage.add(Garbage(published.replaced.location), after=self.grace)
+        await self.retention.keep(work, published.former)
         return published
 
 
@@ -173,4 +171,4 @@ async def _check(new: NewBlob, work: UnitOfWork) -> None:
 
 async def _is_current(draft: Draft, work: UnitOfWork) -> bool:
     current = await work.blobs.find(draft.id)
-    return current is not None and current.location == draft.location
+    return current is not None and current.content.key == draft.content.key

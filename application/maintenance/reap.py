@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.contents.retention import GRACE
+from application.maintenance.expire import Expire
 from application.ports.metadata import Garbage, UnitOfWorkFactory
 from application.stores import Stores
 from application.uploads.lifecycle import discard_object
@@ -45,6 +47,9 @@ async def always(_: str) -> bool:
 class Reap:
     """Delete up to a batch of the due objects on one backend, a few concurrently, if `may_delete` there.
 
+    First, rows that have expired are removed, see expire.py; `grace` is for readers of blobs that expire. That may
+    change many rows, for which there are `large_units`.
+
     After an error the round ends: the backend is down, or the next round deletes the rest.
     """
 
@@ -53,10 +58,13 @@ class Reap:
     may_delete: Callable[[str], Awaitable[bool]] = always
     claim: timedelta = CLAIM
     again: timedelta = AGAIN
+    grace: timedelta = GRACE
+    large_units: UnitOfWorkFactory | None = None
 
     async def __call__(self, backend: str) -> Reaped:
         if not await self.may_delete(backend):
             return NOTHING
+        more = await Expire(self.large_units or self.units, self.grace)()
         expired = await self._discard_expired_uploads(backend)
         due = await self._claim(backend)
         deleted: list[Garbage] = []
@@ -71,7 +79,7 @@ class Reap:
         if deleted and not await self.may_delete(backend):  # they may still be in the right storage
             return Reaped(0, more=False, errors=tuple(errors))
         await self._record(deleted)
-        return Reaped(len(deleted), not errors and BATCH in (expired, len(due)), tuple(errors))
+        return Reaped(len(deleted), not errors and (more or BATCH in (expired, len(due))), tuple(errors))
 
     async def _discard_expired_uploads(self, backend: str) -> int:
         async with self.units() as work:

@@ -54,7 +54,7 @@ class AdoptStorage:
     ) -> Adopted:
         store = self.mark.uploads.stores.by_name[backend]
         await store.check()
-        seen = await sample(self.mark.blobs, backend, store, self.mark.new_key())
+        seen = await sample(self.mark.blobs, self.mark.contents, backend, store, self.mark.new_key())
         known = await self.mark.known(backend)
         outcome = Adopted(backend, seen, known is not None)
         if seen.is_suspicious and not even_if_missing:

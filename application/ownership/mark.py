@@ -12,6 +12,7 @@ from functools import partial
 from application.clock import utc_now
 from application.ownership.markers import EPOCH, IDENTITY, UnknownStorage, write_marker
 from application.ownership.sample import sample
+from application.ports.contents import ContentReader
 from application.ports.metadata import (
     BlobReader,
     Garbage,
@@ -34,12 +35,13 @@ class MarkStorage:
 
     uploads: Uploads
     blobs: BlobReader
+    contents: ContentReader
     known: KnownStorageReader
     new_key: KeySource
     now: Callable[[], datetime] = utc_now
 
     async def __call__(self, backend: str, interval: timedelta) -> tuple[KnownStorage, bool]:
-        found = await sample(self.blobs, backend, self.uploads.stores.by_name[backend], self.new_key())
+        found = await sample(self.blobs, self.contents, backend, self.uploads.stores.by_name[backend], self.new_key())
         if 2 * found.missing > found.looked:
             raise UnknownStorage(backend, f"{found.missing} of {found.looked} sampled objects are missing")
         new = KnownStorage(backend, self.new_key(), self.new_key(), interval)

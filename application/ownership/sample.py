@@ -9,7 +9,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from application.concurrency import for_each
+from application.contents.segments import segments_of
 from application.ports.blob_store import BlobStore
+from application.ports.contents import ContentReader
 from application.ports.metadata import BlobReader
 from domain.blob import Blob, ObjectKey
 from domain.errors import NotFound
@@ -40,12 +42,16 @@ def too_many(missing: int, looked: int) -> bool:
     return missing * TOLERATED > looked and (missing > HANDFUL or 2 * missing > looked)
 
 
-async def sample(blobs: BlobReader, backend: str, store: BlobStore, start: ObjectKey) -> Sample:
-    """Sample the blobs on `backend` whose keys follow `start`. Raises what `store.stat` raises."""
+async def sample(
+    blobs: BlobReader, contents: ContentReader, backend: str, store: BlobStore, start: ObjectKey
+) -> Sample:
+    """Sample the blobs on `backend` whose keys follow `start`: one object of each. Raises what `store.stat` raises."""
     result = Sample()
 
     async def look(blob: Blob) -> None:
-        there = await is_there(store, blob.location.key)  # not inside `+=`, which reads the count before the await
+        async with aclosing(segments_of(blob.content, contents)) as segments:
+            first = await anext(segments)
+        there = await is_there(store, first.location.key)  # not inside `+=`, which reads the count before the await
         result.looked += 1
         result.missing += not there
 
@@ -76,16 +82,16 @@ async def _some(blobs: BlobReader, backend: str, start: ObjectKey) -> AsyncGener
 
 async def _rows(blobs: BlobReader, start: ObjectKey) -> AsyncGenerator[Blob]:
     """Yield the blobs after `start`, and then those from the first key up to it."""
-    after: ObjectKey | None = start
+    after: tuple[ObjectKey, str] | None = (start, "")
     wrapped = False
     for _ in range(PAGES):
-        page = await blobs.by_key(after, PAGE)
+        page = await blobs.by_content(after, PAGE)
         for blob in page:
             if wrapped and blob.location.key > start:
                 return
             yield blob
         if page:
-            after = page[-1].location.key
+            after = page[-1].content.key, page[-1].id.value
         elif wrapped:
             return
         else:

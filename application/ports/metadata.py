@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from application.ports.contents import CommitRepository, ContentRepository, MultipartRepository, TrashRepository
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import NotFound
 from domain.precondition import Precondition
@@ -19,7 +20,10 @@ def common_prefix(blob_id: str, prefix: str, delimiter: str) -> str | None:
 
 
 class BlobReader(Protocol):
-    """Reads blobs outside any unit of work. Each call sees everything committed before it, and nothing else."""
+    """Reads blobs outside any unit of work. Each call sees everything committed before it, and nothing else.
+
+    An expired blob is not found, from the second of its expiry on, by the database's clock.
+    """
 
     @abstractmethod
     async def find(self, blob_id: BlobId) -> Blob | None:
@@ -51,19 +55,29 @@ class BlobReader(Protocol):
         """
 
     @abstractmethod
-    async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
-        """Return up to `limit` blobs on all backends with object keys after `after`, in the order of the keys.
+    async def count(self, start: str, stop: str | None, limit: int) -> int:
+        """Return the number of blobs with ids from `start` up to but not including `stop`, but at most `limit`."""
 
-        The cost depends on `limit`, not on the number of blobs.
+    @abstractmethod
+    async def by_content(self, after: tuple[ObjectKey, str] | None, limit: int) -> Sequence[Blob]:
+        """Return up to `limit` blobs on all backends, in the order of their contents' keys and their ids.
+
+        The first one comes after the key and the id in `after`. Expired blobs are included. The cost depends on
+        `limit`, not on the number of blobs.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published blob, and the version that it `replaced`, if there was one."""
+    """A published blob, and the version whose row it took, if there was one: it may have expired."""
 
     blob: Blob
-    replaced: Blob | None
+    former: Blob | None
+
+    @property
+    def replaced(self) -> Blob | None:
+        """The version that readers saw until then, if there was one."""
+        return None if self.former is None or self.former.has_expired else self.former
 
 
 class BlobRepository(BlobReader, Protocol):
@@ -77,6 +91,26 @@ class BlobRepository(BlobReader, Protocol):
         deleted: a version without a predecessor is not older than any that was ever read. Of several concurrent units
         that put one id, each sees the outcome of those that commit before it.
         Raises ALREADY_EXISTS or PRECONDITION_FAILED; the unit of work stays usable.
+        """
+
+    @abstractmethod
+    async def lock(self, blob_id: BlobId, precondition: Precondition) -> Blob:
+        """Return the blob if `precondition` holds. Until the unit ends, no other one changes or removes it.
+
+        Raises NOT_FOUND or PRECONDITION_FAILED; the unit of work stays usable.
+        """
+
+    @abstractmethod
+    async def lock_between(self, start: str, stop: str | None, limit: int) -> Sequence[BlobId]:
+        """Return the ids of up to `limit` blobs as `between` does. Until the unit ends, no other one changes them."""
+
+    @abstractmethod
+    async def move_between(self, start: str, stop: str | None, from_prefix: str, to_prefix: str) -> int:
+        """Replace `from_prefix`, with which all ids in the range begin, by `to_prefix`. Return the number of blobs.
+
+        They keep all else, also `created_at`. Raises ALREADY_EXISTS if a target is in use, unless it is moved too,
+        INVALID_ID if one would be empty or too long, and ROLLED_BACK if an expired blob has one: move those to the
+        trash before.
         """
 
     @abstractmethod
@@ -131,13 +165,6 @@ class GarbageRepository(Protocol):
     @abstractmethod
     async def add(self, garbage: Garbage, after: timedelta) -> None:
         """Add an object, due `after` from now."""
-
-    @abstractmethod
-    async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
-        """Let an object that is being read be due no earlier than `lease` from now. Return False if nothing was held.
-
-        False for an object that is not garbage, and for one that is claimed, which may be deleted at any moment.
-        """
 
     @abstractmethod
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
@@ -246,7 +273,9 @@ The cost is that of counting the rows.
 """
 
 NamedReader = Callable[[str, Sequence[ObjectKey]], Awaitable[Set[ObjectKey]]]
-"""Returns those of the keys on a backend that a blob, an upload, garbage or a marker names, outside any unit of work.
+"""Returns those of the keys on a backend that a row names as an object, outside any unit of work.
+
+Rows are those of blobs, of the trash, segments, parts, uploads, garbage and markers.
 
 All tables are read at one moment, so an object that moves between them is always named. A written object that nothing
 names will never be named, because publishing must find its upload.
@@ -266,6 +295,10 @@ class UnitOfWork(Protocol):
     garbage: GarbageRepository
     storages: StorageRepository
     objects: ObjectRepository
+    trash: TrashRepository
+    contents: ContentRepository
+    multipart: MultipartRepository
+    commits: CommitRepository
 
     @abstractmethod
     async def commit(self) -> None:

@@ -72,7 +72,7 @@ class Uploads:
             for location in locations:
                 await work.uploads.add(location, self.lease)
 
-        await self._commit(add)
+        await self.commit(add)
 
     async def append(self, location: Location, source: Intake) -> WrittenObject:
         """Write the bytes of `source` to the object, and renew the lease while they flow.
@@ -97,7 +97,7 @@ class Uploads:
 
     async def renew(self, location: Location) -> bool:
         """Let the lease expire `lease` from now. Return False if the upload has ended."""
-        return await self._commit(lambda work: work.uploads.renew(location.key, self.lease))
+        return await self.commit(lambda work: work.uploads.renew(location.key, self.lease))
 
     async def publish(self, locations: Sequence[Location], change: Change[T], is_published: Change[bool]) -> T:
         """End the uploads and make `change`, which names their objects, in one transaction. Return its result.
@@ -117,11 +117,11 @@ class Uploads:
                 await discard_object(work, location)
             return removed
 
-        return await self._commit(remove)
+        return await self.commit(remove)
 
     async def release(self, location: Location) -> bool:
         """End an upload that has no object. Return False if it had ended."""
-        return await self._commit(lambda work: work.uploads.remove(location.key))
+        return await self.commit(lambda work: work.uploads.remove(location.key))
 
     @asynccontextmanager
     async def discarded_on_error(self, *locations: Location) -> AsyncIterator[None]:
@@ -137,7 +137,7 @@ class Uploads:
                         await self.stores.holding(location).delete(location.key)
             raise
 
-    async def _commit(self, change: Change[T]) -> T:
+    async def commit(self, change: Change[T]) -> T:
         """Make a `change` that publishes nothing. So an unknown outcome is UNAVAILABLE to the client."""
 
         async def unit() -> T:

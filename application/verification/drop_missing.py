@@ -6,7 +6,9 @@ the first row is dropped.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
+from application.contents.retention import GRACE
 from application.ownership.sample import is_there, too_many
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import UnitOfWorkFactory
@@ -57,7 +59,7 @@ class DropMissing:
         """Return the finding to report, or None if the blob has changed or its object is back."""
         assert finding.blob is not None
         try:
-            if await is_there(store, finding.blob.location.key):
+            if await is_there(store, finding.location.key):
                 return None
         except BlobError:
             return finding
@@ -70,7 +72,8 @@ class DropMissing:
                 removed = await work.blobs.remove(blob.id, Precondition(etags=frozenset({blob.etag})))
             except (NotFound, PreconditionFailed):
                 return False
-            if removed.location != blob.location:
+            if removed.content.key != blob.content.key:
                 return False  # the same bytes, stored again
+            await work.trash.add(removed, timedelta(0), GRACE)  # the rest of its content is reclaimed
             await work.commit()
             return True

@@ -13,6 +13,7 @@ from application.checks.readiness import any_storage
 from application.clock import utc_now
 from application.maintenance.reap import always
 from application.ports.blob_store import BlobStore
+from application.ports.contents import ContentReader
 from application.ports.metadata import BacklogReader, BlobReader, KnownStorage, NamedReader, UnitOfWorkFactory
 from application.stores import Stores
 from application.verification.blobs import VerifyBlobs
@@ -55,6 +56,7 @@ class Verify:
 
     units: UnitOfWorkFactory
     blobs: BlobReader
+    contents: ContentReader
     named: NamedReader
     backlog: BacklogReader
     stores: Stores
@@ -81,7 +83,7 @@ class Verify:
             for backend in self.stores.by_name:
                 if report := report_on(backend):
                     await self._begin(report, options.repair)
-            await VerifyBlobs(self.blobs, report_on, options.deep, self.at_once)()
+            await VerifyBlobs(self.blobs, self.contents, report_on, options.deep, self.at_once)()
             for report in [*reports.values()]:
                 await DropMissing(self.units, self.recognise)(report)
                 if report.store is not None and not report.counts.unverified:

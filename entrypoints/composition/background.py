@@ -18,10 +18,11 @@ PAUSE = 1.0  # seconds after a failure
 def work(container: Container) -> Iterator[Coroutine[None, None, None]]:
     """Yield everything that runs in the background while the server serves."""
     yield _check_others(container)
+    interval = container.settings().reap_interval
+    yield every(interval, partial(_compute_digest, container), "a digest could not be computed")
     for backend in container.stores().by_name:
         markers = Markers(container, backend)
         yield every(PAUSE, markers.keep, "the markers of a storage can't be kept", storage=backend)
-        interval = container.settings().reap_interval
         yield every(interval, partial(_reap, container, backend), "reaping failed", storage=backend)
 
 
@@ -64,6 +65,15 @@ class Markers:
             if reason != self._logged:
                 LOG.warning("nothing is deleted in this storage", storage=self._backend, reason=reason)
         self._logged = reason
+
+
+async def _compute_digest(container: Container) -> float | None:
+    """Compute the digest of one content of several segments, and return AT_ONCE if there may be another one."""
+    try:
+        return AT_ONCE if await container.compute_digests()() else None
+    except BlobError as error:
+        LOG.warning("a digest has to wait", fault=str(error))
+        return None
 
 
 async def _reap(container: Container, backend: str) -> float | None:

@@ -9,17 +9,26 @@ from typing import Any
 
 from dependency_injector import containers, providers
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.hashing import sha256
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.schema import SqlTables
+from application.blobs.commit import CommitOperations
 from application.blobs.delete import DeleteBlob
 from application.blobs.fetch import FetchBlob
 from application.blobs.list import ListBlobs
+from application.blobs.operations import Rules
+from application.blobs.prefixes import DeletePrefix, MovePrefix
 from application.blobs.store import StoreBlob
+from application.blobs.trash import Trash
+from application.blobs.uploads import MultipartUploads
 from application.checks.database import CheckDatabase
 from application.checks.readiness import PROBE_LEASE, CheckReady
 from application.checks.storage import CheckStorage
+from application.contents.expiry import NEVER, Expiry
+from application.contents.retention import Retention
+from application.maintenance.digests import ComputeDigests
 from application.maintenance.reap import Reap
 from application.ownership.adopt import AdoptStorage
 from application.ownership.mark import MarkStorage
@@ -27,6 +36,7 @@ from application.ownership.markers import interval_for
 from application.ownership.ownership import Ownership
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening, Tables
+from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads, lease_for
 from application.uploads.retry import Retry
 from application.verification.verify import Verify
@@ -54,6 +64,16 @@ def _lease(settings: Settings) -> timedelta:
     return lease_for(timedelta(seconds=settings.client_timeout + 2 * settings.storage_timeout))
 
 
+def _retention_of(settings: Settings) -> Retention:
+    grace = timedelta(seconds=settings.readers_grace)
+    trash = settings.trash_retention
+    return Retention(grace, grace if trash is None else timedelta(seconds=trash))
+
+
+def _default_expiry(settings: Settings) -> Expiry:
+    return Expiry(after=timedelta(seconds=settings.default_ttl)) if settings.default_ttl else NEVER
+
+
 class Container(containers.DeclarativeContainer):
     """The application's objects, made from its `settings`.
 
@@ -75,6 +95,8 @@ class Container(containers.DeclarativeContainer):
     stores = providers.Singleton(storages.make_stores, settings, database.provider, observer, missing_features)
 
     _grace = providers.Factory(timedelta, seconds=_settings.readers_grace)
+    _retention = providers.Callable(_retention_of, settings)
+    _expiry = providers.Callable(_default_expiry, settings)
     uploads = providers.Singleton(Uploads, metadata, stores, lease=providers.Callable(_lease, settings))
     probes = providers.Singleton(Uploads, metadata, stores, lease=PROBE_LEASE)
     store_blob = providers.Singleton(
@@ -82,32 +104,66 @@ class Container(containers.DeclarativeContainer):
         uploads,
         new_key=ObjectKey.random,
         max_bytes=_settings.max_blob_bytes,
-        grace=_grace,
+        retention=_retention,
         retry=providers.Callable(_retry, settings, observer),
         small=providers.Callable(storages.make_small_blobs, settings, metadata),
+        default_expiry=_expiry,
     )
     fetch_blob = providers.Singleton(
         FetchBlob,
         metadata.provided.blobs,
+        metadata.provided.contents,
         stores,
         metadata,
         grace=_grace,
         together=providers.Callable(reader_of_bytes, settings, metadata),
     )
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
-    delete_blob = providers.Singleton(DeleteBlob, metadata, grace=_grace)
+    delete_blob = providers.Singleton(DeleteBlob, metadata, retention=_retention)
+    _commit = providers.Singleton(Committer, metadata, ObjectKey.random)
+    _large_commit = providers.Singleton(Committer, metadata.provided.large_units, ObjectKey.random)
+    commit_operations = providers.Singleton(
+        CommitOperations, _commit, providers.Factory(Rules, _retention, _settings.max_blob_bytes, _expiry)
+    )
+    delete_prefix = providers.Singleton(DeletePrefix, _large_commit, metadata.provided.blobs, _retention)
+    move_prefix = providers.Singleton(MovePrefix, _large_commit, metadata.provided.blobs, _retention)
+    trash = providers.Singleton(Trash, _commit, metadata.provided.trash, _retention)
+    multipart_uploads = providers.Singleton(
+        MultipartUploads,
+        uploads,
+        metadata.provided.multipart,
+        new_key=ObjectKey.random,
+        max_bytes=_settings.max_blob_bytes,
+        lifetime=providers.Factory(timedelta, seconds=_settings.upload_ttl),
+    )
+    compute_digests = providers.Singleton(
+        ComputeDigests, metadata, metadata.provided.contents, stores, sha256, _settings.digest_rate
+    )
     mark_storage = providers.Singleton(
-        MarkStorage, uploads, metadata.provided.blobs, metadata.provided.known_storage, ObjectKey.random
+        MarkStorage,
+        uploads,
+        metadata.provided.blobs,
+        metadata.provided.contents,
+        metadata.provided.known_storage,
+        ObjectKey.random,
     )
     ownership = providers.Singleton(Ownership, mark_storage, providers.Callable(interval_for, _settings.reap_interval))
     # The commands leave the interval as it is.
     ownership_for_a_while = providers.Singleton(Ownership, mark_storage)
     adopt_storage = providers.Singleton(AdoptStorage, mark_storage, metadata.provided.named)
-    reap = providers.Singleton(Reap, metadata, stores, may_delete=ownership.provided.may_delete)
+    reap = providers.Singleton(
+        Reap,
+        metadata,
+        stores,
+        may_delete=ownership.provided.may_delete,
+        grace=_grace,
+        large_units=metadata.provided.large_units,
+    )
     verify = providers.Singleton(
         Verify,
         metadata,
         blobs=metadata.provided.blobs,
+        contents=metadata.provided.contents,
         named=metadata.provided.named,
         backlog=metadata.provided.backlog,
         stores=stores,

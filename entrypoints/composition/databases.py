@@ -5,7 +5,7 @@ Drivers are imported only where they are used: a start without them is quicker.
 
 from collections.abc import Callable
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.observed import ObservedDatabase

@@ -23,6 +23,8 @@ SMALL = number(int, Meta(ge=1, le=256 * 1024))  # such a blob is held in memory
 PATIENCE = number(float, Meta(gt=0, le=24 * 3600))  # leases are longer, and may not last for ever
 WHILE = number(float, Meta(ge=0, le=24 * 3600))
 GRACE = number(int, Meta(ge=0, le=366 * 24 * 3600))
+LIFETIME = number(int, Meta(ge=0, le=100 * 366 * 24 * 3600))
+UPLOAD_LIFETIME = number(int, Meta(ge=60, le=366 * 24 * 3600))
 DATABASE_PARTS = ("DB_USER", "DB_PASSWORD", "DB_HOST", "DB_NAME", "DB_PORT")
 
 
@@ -65,6 +67,10 @@ class Settings:
     tls_key: Path | None = setting("TLS_KEY", default=None, parse=path)
     reap_interval: float = setting("REAP_INTERVAL", default=30, parse=SECONDS)
     readers_grace: int = setting("READERS_GRACE", default=600, parse=GRACE)
+    trash_retention: int | None = setting("TRASH_RETENTION", default=None, parse=GRACE)
+    default_ttl: int = setting("DEFAULT_TTL", default=0, parse=LIFETIME)
+    upload_ttl: int = setting("UPLOAD_TTL", default=24 * 3600, parse=UPLOAD_LIFETIME)
+    digest_rate: int = setting("DIGEST_RATE", default=50 * 1024**2, parse=COUNT)
     metrics: bool = setting("METRICS", default=True, parse=boolean)
     docs: bool = setting("DOCS", default=True, parse=boolean)
     cors_origins: tuple[str, ...] = setting("CORS_ORIGINS", default=(), parse=cors_origins)

@@ -29,6 +29,7 @@ from entrypoints.http.middleware.security_headers import SecurityHeadersMiddlewa
 from entrypoints.http.middleware.stack import Middleware, MiddlewareStack
 from entrypoints.http.operations import docs
 from entrypoints.http.operations import face as operations
+from entrypoints.http.protocol.blob_paths import ID_PATH
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.http.rest import face as rest
@@ -39,6 +40,7 @@ from entrypoints.telemetry.telemetry import Telemetry
 if TYPE_CHECKING:
     from entrypoints.telemetry.metrics import Metrics
 
+BLOB_PATH = "/v1/blobs" + ID_PATH
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
@@ -103,7 +105,9 @@ def create_litestar(
 def _routed(framework: Litestar) -> ASGIApp:
     """Return the framework's application, for the raw paths and for HEAD."""
     paths = [route.path for route in framework.routes if not route.path_parameters]
-    return HeadMiddleware(RawPathMiddleware(framework, paths))
+    templates = [route.path for route in framework.routes if route.path.startswith("/v1/") and route.path_parameters]
+    templates.remove(BLOB_PATH)
+    return HeadMiddleware(RawPathMiddleware(framework, paths, templates))
 
 
 def _middleware(settings: Settings, shutdown: GracefulShutdown, telemetry: Telemetry) -> Iterator[Middleware]:

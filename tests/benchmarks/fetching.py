@@ -38,7 +38,7 @@ async def measure(folder: Path, figures: Figures) -> None:
         await files.check()
         stores = Stores("fs", {"fs": files})
         store = StoreBlob(Uploads(metadata, stores), ObjectKey.random, SIZE)
-        fetch = FetchBlob(metadata.blobs, stores, metadata)
+        fetch = FetchBlob(metadata.blobs, metadata.contents, stores, metadata)
         blobs = [(await store(EVERYTHING, new_blob(BlobId(f"blob {number}"), _bytes()))).blob for number in range(100)]
         paths = {blob.id.value: files.path(blob.location.key) for blob in blobs}
         ids = [blob.id for blob in blobs]

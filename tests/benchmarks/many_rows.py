@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from domain.blob import DEFAULT_CONTENT_TYPE
+from domain.properties import DEFAULT_CONTENT_TYPE
 from tests.backends.run import Backends
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.peers import servers

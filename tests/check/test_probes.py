@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
 from application.checks.database import CheckDatabase
 from application.checks.storage import PROBE, CheckStorage
@@ -130,7 +130,7 @@ async def test_a_storage_that_works() -> None:
     store, metadata = MemoryBlobStore(), MemoryMetadata()
     steps = await checking(store, metadata)("memory")
     assert [(step.name, step.error) for step in steps] == [(name, None) for name in ALL]
-    assert (await keys(store), metadata.upload_rows, metadata.garbage_rows) == ([], {}, {})
+    assert (await keys(store), metadata.rows.uploads, metadata.rows.garbage) == ([], {}, {})
     assert set(PROBE) == set(range(256))
 
 
@@ -166,9 +166,9 @@ async def test_a_storage_that_fails(step: str) -> None:
     store, metadata = Fails(step), MemoryMetadata()
     steps = await checking(store, metadata)("memory")
     assert (steps[-1].name, steps[-1].error) == (step, FAULT)
-    assert (await keys(store), metadata.upload_rows) == ([], {})
+    assert (await keys(store), metadata.rows.uploads) == ([], {})
     # A write that seemed to fail may land late: the reaper sees to it.
-    assert len(metadata.garbage_rows) == (step != "reach")
+    assert len(metadata.rows.garbage) == (step != "reach")
 
 
 @pytest.mark.parametrize("step", ["reach", "write", "read", "range", "stat", "list", "delete"])
@@ -179,7 +179,7 @@ async def test_an_interruption(step: str) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await keys(store), metadata.upload_rows, metadata.garbage_rows) == ([], {}, {})
+    assert (await keys(store), metadata.rows.uploads, metadata.rows.garbage) == ([], {}, {})
 
 
 async def _check(store: MemoryBlobStore, metadata: MemoryMetadata) -> None:
@@ -192,4 +192,4 @@ async def test_the_database_is_left_as_it_was() -> None:
     assert [(step.name, step.error) for step in steps] == [
         (name, None) for name in ("read", "write", "change", "delete")
     ]
-    assert (metadata.upload_rows, metadata.garbage_rows, metadata.blob_rows) == ({}, {}, {})
+    assert (metadata.rows.uploads, metadata.rows.garbage, metadata.rows.blobs) == ({}, {}, {})

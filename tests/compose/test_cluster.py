@@ -209,12 +209,13 @@ def _let_leases_run_out(project: Project) -> None:
 def _wait_until_nothing_is_left(project: Project) -> None:
     """Of uploads and of what was replaced, but for objects that were deleted and will be once more, much later."""
     soon = "(extract(epoch FROM now()) + 1800) * 1000000"
-    query = f"SELECT (SELECT count(*) FROM uploads), (SELECT count(*) FROM garbage WHERE due_at < {soon})"  # noqa: S608
+    garbage = f"garbage WHERE due_at < {soon}"
+    query = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in ("uploads", garbage, "trash"))  # noqa: S608
     for _ in range(POLLS):
-        if (left := sql(project, query).strip()) == "0|0":
+        if (left := sql(project, query).strip()) == "0|0|0":
             return
         time.sleep(0.5)
-    pytest.fail(f"left, of uploads and garbage: {left}")
+    pytest.fail(f"left, of uploads, garbage and trash: {left}")
 
 
 IDS_AS_WRITTEN = [

@@ -2,27 +2,29 @@
 
 import asyncio
 import unicodedata
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from adapters.metadata.memory import (
+from adapters.metadata.memory.changes import Changes, due
+from adapters.metadata.memory.contents import MemoryTrash
+from adapters.metadata.memory.rows import Claimed, Tables
+from adapters.metadata.memory.unit_of_work import (
     MemoryMetadata,
+    MemoryUnitOfWork,
     _Blobs,
-    _Changes,
-    _Claimed,
-    _due,
     _Garbage,
-    _MemoryUnitOfWork,
     _Objects,
     _Storages,
     _Uploads,
 )
 from application.ports.metadata import Backlog, Garbage, KnownStorage, Published, UnitOfWork, common_prefix
-from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
+from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey
 from domain.errors import BlobError, NotFound, Unavailable
 from domain.precondition import Precondition
+from domain.properties import Properties
 from tests.contracts.metadata import MetadataContract
 from tests.contracts.proof import caught_by
 
@@ -35,19 +37,21 @@ class Tampered(MemoryMetadata):
     GarbageRows: type[_Garbage] = _Garbage
     Storages: type[_Storages] = _Storages
     Objects: type[_Objects] = _Objects
+    Trash: type[MemoryTrash] = MemoryTrash
 
     def __init__(self) -> None:
         super().__init__()
-        self.blobs = self.Blobs(_Changes(self.blob_rows), self.now)
+        self.blobs = self.Blobs(Tables(self.rows), self.now)
 
-    def begin(self) -> _MemoryUnitOfWork:
-        work = _MemoryUnitOfWork(self)
-        blobs, uploads, garbage, storages, objects = work._changes
-        work.blobs = self.Blobs(blobs, self.now)
-        work.uploads = self.Uploads(uploads, self.now)
-        work.garbage = self.GarbageRows(garbage, self.now)
-        work.storages = self.Storages(storages, self.now)
-        work.objects = self.Objects(objects)
+    def begin(self) -> MemoryUnitOfWork:
+        tables = Tables(self.rows)
+        work = MemoryUnitOfWork(tables, self.now)
+        work.blobs = self.Blobs(tables, self.now)
+        work.uploads = self.Uploads(tables, self.now)
+        work.garbage = self.GarbageRows(tables, self.now)
+        work.storages = self.Storages(tables, self.now)
+        work.objects = self.Objects(tables)
+        work.trash = self.Trash(tables, self.now)
         return work
 
     @asynccontextmanager
@@ -116,6 +120,10 @@ class CutsLongIds(Tampered):
 # Values
 
 
+def _of_type(blob: Blob, content_type: str) -> Blob:
+    return replace(blob, properties=replace(blob.properties, content_type=content_type))
+
+
 class _Altering(_Blobs):
     """Stores something else than it was given."""
 
@@ -152,7 +160,7 @@ class HasSizesOf32Bits(Tampered):
 
     class Blobs(_Altering):
         def altered(self, blob: Blob) -> Blob:
-            return replace(blob, size=blob.size % 2**32)
+            return replace(blob, content=replace(blob.content, size=blob.size % 2**32))
 
 
 @caught_by(MetadataContract.test_each_value_is_kept_exactly)
@@ -161,7 +169,7 @@ class HasSizesThatFloat(Tampered):
 
     class Blobs(_Altering):
         def altered(self, blob: Blob) -> Blob:
-            return replace(blob, size=int(float(blob.size)))
+            return replace(blob, content=replace(blob.content, size=int(float(blob.size))))
 
 
 @caught_by(MetadataContract.test_each_value_is_kept_exactly)
@@ -170,7 +178,7 @@ class CutsContentTypes(Tampered):
 
     class Blobs(_Altering):
         def altered(self, blob: Blob) -> Blob:
-            return replace(blob, content_type=blob.content_type[:255])
+            return _of_type(blob, blob.properties.content_type[:255])
 
 
 @caught_by(MetadataContract.test_a_blob_is_read_as_it_was_put)
@@ -179,7 +187,7 @@ class KeepsTheMediaTypeAlone(Tampered):
 
     class Blobs(_Altering):
         def altered(self, blob: Blob) -> Blob:
-            return replace(blob, content_type=blob.content_type.split(";")[0])
+            return _of_type(blob, blob.properties.content_type.split(";")[0])
 
 
 @caught_by(MetadataContract.test_a_blob_is_read_as_it_was_put)
@@ -188,7 +196,7 @@ class LosesTheContentEncoding(Tampered):
 
     class Blobs(_Altering):
         def altered(self, blob: Blob) -> Blob:
-            return replace(blob, content_encoding="")
+            return replace(blob, properties=replace(blob.properties, content_encoding=""))
 
 
 @caught_by(MetadataContract.test_no_value_of_a_replaced_version_remains)
@@ -197,10 +205,10 @@ class KeepsTheContentEncodingOfTheOldVersion(Tampered):
 
     class Blobs(_Blobs):
         async def put(self, draft: Draft, precondition: Precondition) -> Published:
-            old = self._rows.get(draft.id)
-            return await super().put(
-                replace(draft, content_encoding=old.content_encoding) if old else draft, precondition
-            )
+            if old := self._rows.get(draft.id):
+                kept = replace(draft.properties, content_encoding=old.properties.content_encoding)
+                draft = replace(draft, properties=kept)
+            return await super().put(draft, precondition)
 
 
 # Times
@@ -334,24 +342,38 @@ class GivesRecursionUp(Tampered):
             return await super().rolled_up(start, stop, min(limit, 1000), prefix, delimiter)
 
 
-@caught_by(MetadataContract.test_blobs_are_listed_by_their_object_keys)
+def _by_content(blob: Blob) -> tuple[ObjectKey, str]:
+    return blob.content.key, blob.id.value
+
+
+@caught_by(MetadataContract.test_blobs_are_listed_by_the_keys_of_their_contents)
 class ListsTheCursorAgain(Tampered):
     """ "From" is taken for "behind"."""
 
     class Blobs(_Blobs):
-        async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
-            found = [blob for blob in self._rows.values() if after is None or blob.location.key >= after]
-            return sorted(found, key=lambda blob: blob.location.key)[:limit]
+        async def by_content(self, after: tuple[ObjectKey, str] | None, limit: int) -> Sequence[Blob]:
+            found = [blob for blob in self._rows.values() if after is None or _by_content(blob) >= after]
+            return sorted(found, key=_by_content)[:limit]
 
 
-@caught_by(MetadataContract.test_blobs_are_listed_by_their_object_keys)
+@caught_by(MetadataContract.test_blobs_are_listed_by_the_keys_of_their_contents)
 class SortsWithinThePage(Tampered):
     """LIMIT in the subquery, ORDER BY around it."""
 
     class Blobs(_Blobs):
-        async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
-            found = [blob for blob in self._rows.values() if after is None or blob.location.key > after]
-            return sorted(found[:limit], key=lambda blob: blob.location.key)
+        async def by_content(self, after: tuple[ObjectKey, str] | None, limit: int) -> Sequence[Blob]:
+            found = [blob for blob in self._rows.values() if after is None or _by_content(blob) > after]
+            return sorted(found[:limit], key=_by_content)
+
+
+@caught_by(MetadataContract.test_blobs_with_one_content_are_listed_by_their_ids)
+class ListsContentsOnce(Tampered):
+    """The key is taken for unique: of several blobs with one content, a page may end between them."""
+
+    class Blobs(_Blobs):
+        async def by_content(self, after: tuple[ObjectKey, str] | None, limit: int) -> Sequence[Blob]:
+            found = [blob for blob in self._rows.values() if after is None or blob.content.key > after[0]]
+            return sorted(found, key=_by_content)[:limit]
 
 
 # Names of objects
@@ -362,7 +384,15 @@ class ForgetsThatGarbageIsNamed(Tampered):
     """What waits for its deletion is nobody's, it was thought."""
 
     async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
-        return await super().named(backend, keys) - self.garbage_rows.keys()
+        return await super().named(backend, keys) - self.rows.garbage.keys()
+
+
+@caught_by(MetadataContract.test_an_object_is_named_by_a_blob_an_upload_or_garbage)
+class ForgetsThatTheTrashIsNamed(Tampered):
+    """Verification would delete the objects of versions that can be restored."""
+
+    async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
+        return await super().named(backend, keys) - {row.version.blob.content.key for row in self.rows.trash.values()}
 
 
 @caught_by(MetadataContract.test_an_object_is_named_by_a_blob_an_upload_or_garbage)
@@ -374,15 +404,20 @@ class NamesTheKeysOfOthers(Tampered):
 
 
 @caught_by(MetadataContract.test_an_object_that_moves_on_is_named_at_every_moment)
-class LooksInThreeSteps(Tampered):
-    """Blobs, uploads, garbage: what moves on behind its back is seen in none of them."""
+class LooksInFourSteps(Tampered):
+    """Blobs, uploads, trash, garbage: what moves on behind its back is seen in none of them."""
 
     async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
-        blobs = {blob.location.key for blob in self.blob_rows.values()}
+        rows = self.rows
+        blobs = {blob.location.key for blob in rows.blobs.values()}
         named = await super().named(backend, keys) & blobs
-        for table in (self.upload_rows, self.garbage_rows):
+        for in_table in (
+            lambda: rows.uploads.keys(),
+            lambda: {row.version.blob.location.key for row in rows.trash.values()},
+            lambda: rows.garbage.keys(),
+        ):
             await asyncio.sleep(0)
-            named |= table.keys() & {*keys}
+            named |= in_table() & {*keys}
         return named
 
 
@@ -473,13 +508,13 @@ class TakesNoVersionForAny(Tampered):
 class ForgetsToCommitUploads(Tampered):
     """One of the repositories is not part of the transaction."""
 
-    class Work(_MemoryUnitOfWork):
+    class Work(MemoryUnitOfWork):
         async def commit(self) -> None:
-            self._changes[0].apply()
-            self._changes[2].apply()
+            for changes in (self._tables.blobs, self._tables.garbage, self._tables.trash):
+                changes.apply()
 
-    def begin(self) -> _MemoryUnitOfWork:
-        return self.Work(self)
+    def begin(self) -> MemoryUnitOfWork:
+        return self.Work(Tables(self.rows), self.now)
 
 
 @caught_by(MetadataContract.test_a_unit_sees_its_own_changes)
@@ -488,7 +523,8 @@ class ReadsWhatIsCommittedAlone(Tampered):
 
     class Blobs(_Blobs):
         async def find(self, blob_id: BlobId) -> Blob | None:
-            return await _Blobs(_Changes(self._rows._committed), self._now).find(blob_id)
+            found = self._rows._committed.get(blob_id)
+            return found and replace(found, read_at=self._now())
 
 
 @caught_by(MetadataContract.test_units_at_once_happen_each_by_itself)
@@ -513,7 +549,7 @@ class ReadsInTwoSteps(Tampered):
             first = await super().find(blob_id)
             await asyncio.sleep(0)
             second = await super().find(blob_id)
-            return first and second and replace(first, content_type=second.content_type)
+            return first and second and replace(first, properties=second.properties)
 
 
 @caught_by(MetadataContract.test_a_unit_that_is_not_committed_changes_nothing)
@@ -538,7 +574,7 @@ class ForgetsToRollBackGarbage(Tampered):
             try:
                 yield work
             finally:
-                work._changes[2].apply()
+                work._tables.garbage.apply()
 
 
 @caught_by(MetadataContract.test_a_unit_that_is_not_committed_changes_nothing)
@@ -559,26 +595,25 @@ class RollsBackForExceptionsAlone(Tampered):
 class SplitsItsCommit(Tampered):
     """Each row by itself, and whoever leaves in between leaves a half."""
 
-    class Work(_MemoryUnitOfWork):
+    class Work(MemoryUnitOfWork):
         async def commit(self) -> None:
-            blobs = self._changes[0]
+            blobs = self._tables.blobs
             for blob_id, blob in [*blobs._changed.items()]:
-                one = _Changes(blobs._committed)
+                one = Changes(blobs._committed)
                 one.set(blob_id, blob)
                 one.apply()
                 await asyncio.sleep(0)
-            for changes in self._changes[1:]:
-                changes.apply()
+            await super().commit()
 
-    def begin(self) -> _MemoryUnitOfWork:
-        return self.Work(self)
+    def begin(self) -> MemoryUnitOfWork:
+        return self.Work(Tables(self.rows), self.now)
 
 
 @caught_by(MetadataContract.test_what_is_not_committed_is_seen_by_nobody_else)
 class ShowsWhatIsNotCommitted(Tampered):
     """READ UNCOMMITTED, or readers on the writer's connection."""
 
-    def begin(self) -> _MemoryUnitOfWork:
+    def begin(self) -> MemoryUnitOfWork:
         work = super().begin()
         self.blobs = work.blobs
         return work
@@ -670,11 +705,12 @@ class WritesBackTheWholeTable(_WithoutTurns):
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        before = dict(self.blob_rows)
+        rows = self.rows.blobs
+        before = dict(rows)
         work = self.begin()
         yield work
-        self.blob_rows.clear()
-        self.blob_rows.update(before | {blob.id: blob for blob in work._changes[0]._changed.values() if blob})
+        rows.clear()
+        rows.update(before | {blob.id: blob for blob in work._tables.blobs._changed.values() if blob})
 
 
 @caught_by(MetadataContract.test_a_put_returns_what_it_replaces)
@@ -683,7 +719,7 @@ class LosesWhatWasReplaced(Tampered):
 
     class Blobs(_Blobs):
         async def put(self, draft: Draft, precondition: Precondition) -> Published:
-            return replace(await super().put(draft, precondition), replaced=None)
+            return replace(await super().put(draft, precondition), former=None)
 
 
 # Uploads
@@ -716,7 +752,7 @@ class ExpiresTheLiving(Tampered):
 
     class Uploads(_Uploads):
         async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
-            there = [location for location, _ in self._rows.values()][:limit]
+            there = [row.location for row in self._rows.values()][:limit]
             for location in there:
                 await self.remove(location.key)
             return there
@@ -737,7 +773,8 @@ class ExpiresForEverybody(Tampered):
 
     class Uploads(_Uploads):
         async def remove_expired(self, backend: str, limit: int) -> Sequence[Location]:
-            return _due([row for row in self._rows.values() if row[0].backend == backend], self._now(), limit)
+            rows = [(row.location, row.expires_at) for row in self._rows.values()]
+            return due([row for row in rows if row[0].backend == backend], self._now(), limit)
 
 
 @caught_by(MetadataContract.test_the_oldest_uploads_expire_first)
@@ -770,7 +807,7 @@ class OnlyLengthensLeases(Tampered):
     class Uploads(_Uploads):
         async def renew(self, key: ObjectKey, lease: timedelta) -> bool:
             row = self._rows.get(key)
-            return (row is not None and row[1] > self._now() + lease) or await super().renew(key, lease)
+            return (row is not None and row.expires_at > self._now() + lease) or await super().renew(key, lease)
 
 
 # Garbage
@@ -782,7 +819,7 @@ class KeepsOneObjectOfGarbage(Tampered):
 
     class GarbageRows(_Garbage):
         async def add(self, garbage: Garbage, after: timedelta) -> None:
-            for other, _ in self._rows.values():
+            for other in self._rows.values():
                 self._rows.set(other.garbage.location.key, None)
             await super().add(garbage, after)
 
@@ -835,63 +872,6 @@ class IsDueAtOnce(Tampered):
             await super().add(garbage, timedelta(0))
 
 
-@caught_by(MetadataContract.test_garbage_that_is_held_is_due_later)
-class DoesNotHold(Tampered):
-    """The grace is long enough for everybody, it was thought."""
-
-    class GarbageRows(_Garbage):
-        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
-            return key in {row.garbage.location.key for row, _ in self._rows.values()}
-
-
-@caught_by(MetadataContract.test_a_hold_never_lets_garbage_be_due_sooner)
-class ShortensTheGrace(Tampered):
-    """The last hold counts, and not the longest."""
-
-    class GarbageRows(_Garbage):
-        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
-            if held := await super().hold(key, lease):
-                for row, _ in self._rows.values():
-                    if row.garbage.location.key == key:
-                        self._rows.set(key, (row, self._now() + lease))
-            return held
-
-
-@caught_by(MetadataContract.test_what_is_not_garbage_is_not_held)
-class MakesGarbageOfWhatIsHeld(Tampered):
-    """A hold by upsert: the object of a blob would be deleted."""
-
-    class GarbageRows(_Garbage):
-        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
-            if not await super().hold(key, lease):
-                await self.add(Garbage(Location("fs", key)), lease)
-            return True
-
-
-@caught_by(MetadataContract.test_what_is_claimed_cannot_be_held)
-class HoldsWhatIsBeingDeleted(Tampered):
-    """The reader is told that it may go on, and the reaper deletes."""
-
-    class GarbageRows(_Garbage):
-        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
-            for row, due_at in self._rows.values():
-                if row.garbage.location.key == key:
-                    self._rows.set(key, (row, max(due_at, self._now() + lease)))
-                    return True
-            return False
-
-
-@caught_by(MetadataContract.test_garbage_is_held_or_claimed)
-class HoldsWhatIsClaimedMeanwhile(_WithoutTurns):
-    """The reader looks at the row, and the reaper is claiming it."""
-
-    class GarbageRows(_Garbage):
-        async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
-            held = await super().hold(key, lease)
-            await asyncio.sleep(0)
-            return held
-
-
 @caught_by(MetadataContract.test_each_further_claim_lasts_twice_as_long_up_to_a_bound)
 class TriesForeverAtTheSamePace(Tampered):
     """A backend that is down is asked for all its garbage, over and over."""
@@ -900,7 +880,7 @@ class TriesForeverAtTheSamePace(Tampered):
         async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
             claimed = await super().claim(backend, limit, lease)
             for garbage in claimed:
-                self._rows.set(garbage.location.key, (_Claimed(garbage), self._now() + lease))
+                self._rows.set(garbage.location.key, Claimed(garbage, self._now() + lease))
             return claimed
 
 
@@ -910,11 +890,11 @@ class DoublesWithoutABound(Tampered):
 
     class GarbageRows(_Garbage):
         async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
-            claims = {row.garbage: row.claims for row, _ in self._rows.values()}
+            claims = {row.garbage: row.claims for row in self._rows.values()}
             claimed = await super().claim(backend, limit, lease)
             for garbage in claimed:
                 until = self._now() + lease * 2 ** claims[garbage]
-                self._rows.set(garbage.location.key, (_Claimed(garbage, claims[garbage] + 1), until))
+                self._rows.set(garbage.location.key, Claimed(garbage, until, claims[garbage] + 1))
             return claimed
 
 
@@ -924,11 +904,11 @@ class HoldsClaimsAgainstTheNextDelete(Tampered):
 
     class GarbageRows(_Garbage):
         async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
-            claims = {row.garbage.location: row.claims for row, _ in self._rows.values()}
+            claims = {row.garbage.location: row.claims for row in self._rows.values()}
             await super().deleted(garbage, again_after)
-            for row, due_at in self._rows.values():
-                key = row.garbage.location.key
-                self._rows.set(key, (_Claimed(row.garbage, claims[row.garbage.location]), due_at))
+            for row in self._rows.values():
+                where = row.garbage.location
+                self._rows.set(where.key, replace(row, claims=claims[where]))
 
 
 @caught_by(MetadataContract.test_the_backlog_is_counted_for_each_backend)
@@ -937,6 +917,15 @@ class CountsWhatIsDueAlone(Tampered):
 
     async def backlog(self) -> Sequence[Backlog]:
         return [replace(each, garbage=each.due) for each in await super().backlog()]
+
+
+@caught_by(MetadataContract.test_the_backlog_is_counted_for_each_backend)
+class DoesNotCountTheTrash(Tampered):
+    """The objects of removed versions take up space until they are deleted."""
+
+    async def backlog(self) -> Sequence[Backlog]:
+        trash = Counter(row.version.blob.location.backend for row in self.rows.trash.values())
+        return [replace(each, garbage=each.garbage - trash[each.backend]) for each in await super().backlog()]
 
 
 @caught_by(MetadataContract.test_garbage_is_forgotten_after_its_last_delete)
@@ -957,6 +946,63 @@ class DeletesTwiceAtOnce(Tampered):
             await super().deleted(garbage, timedelta(0))
 
 
+# The trash
+
+
+@caught_by(MetadataContract.test_a_content_that_is_held_is_due_later)
+class DoesNotHold(Tampered):
+    """The grace is long enough for everybody, it was thought."""
+
+    class Trash(MemoryTrash):
+        async def hold(self, content: ObjectKey, lease: timedelta) -> bool:
+            return content in {row.version.blob.content.key for row in self._rows.trash.values()}
+
+
+@caught_by(MetadataContract.test_a_hold_never_lets_a_content_be_due_sooner)
+class ShortensTheGrace(Tampered):
+    """The last hold counts, and not the longest."""
+
+    class Trash(MemoryTrash):
+        async def hold(self, content: ObjectKey, lease: timedelta) -> bool:
+            held = await super().hold(content, lease)
+            for row in self._rows.trash.values():
+                if row.version.blob.content.key == content:
+                    self._rows.trash.set(row.version.key, replace(row, due_at=self._now() + lease))
+            return held
+
+
+@caught_by(MetadataContract.test_what_is_not_in_the_trash_is_not_held)
+class MakesTrashOfWhatIsHeld(Tampered):
+    """A hold by upsert: the object of a blob would be deleted."""
+
+    class Trash(MemoryTrash):
+        async def hold(self, content: ObjectKey, lease: timedelta) -> bool:
+            if not await super().hold(content, lease):
+                held = Content(Location("fs", content), 0, Digest(bytes(32)))
+                await self.add(Blob(BlobId("held"), held, Properties(), self._now()), lease, lease)
+            return True
+
+
+@caught_by(MetadataContract.test_what_is_released_cannot_be_held)
+class HoldsWhatIsBeingDeleted(Tampered):
+    """The reader is told that it may go on, and the reaper deletes."""
+
+    class Trash(MemoryTrash):
+        async def hold(self, content: ObjectKey, lease: timedelta) -> bool:
+            return await super().hold(content, lease) or self._rows.garbage.get(content) is not None
+
+
+@caught_by(MetadataContract.test_a_content_is_held_or_released)
+class HoldsWhatIsReleasedMeanwhile(_WithoutTurns):
+    """The reader looks at the row, and the reaper is releasing it."""
+
+    class Trash(MemoryTrash):
+        async def hold(self, content: ObjectKey, lease: timedelta) -> bool:
+            held = await super().hold(content, lease)
+            await asyncio.sleep(0)
+            return held
+
+
 # Storages
 
 
@@ -966,7 +1012,7 @@ class ForgetsThatMarkersAreNamed(Tampered):
 
     async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
         return await super().named(backend, keys) - {
-            key for known, _ in self.storage_rows.values() for key in (known.next, known.former) if key is not None
+            key for known, _ in self.rows.storages.values() for key in (known.next, known.former) if key is not None
         }
 
 

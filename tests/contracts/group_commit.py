@@ -20,7 +20,7 @@ from domain.blob import Blob, BlobId
 from domain.errors import CommitUnknown, Kind, RolledBack
 from domain.precondition import ANY, CREATE_ONLY
 from tests.contracts.blob_store import refused
-from tests.contracts.metadata import LEFT, LONG, Leave, blob
+from tests.contracts.metadata import LEFT, LONG, Leave, blob, draft_of
 
 PATIENCE = 30  # seconds, after which a test fails instead of hanging
 TURNS = 20  # of the event loop: more than any step takes
@@ -96,7 +96,7 @@ async def let_run() -> None:
 
 
 def putting(version: Blob) -> Step:
-    return lambda work: work.blobs.put(version, CREATE_ONLY)
+    return lambda work: work.blobs.put(draft_of(version), CREATE_ONLY)
 
 
 class GroupCommitContract:
@@ -183,8 +183,8 @@ class GroupCommitContract:
     ) -> None:
         async def not_committed() -> None:
             async with self.metadata() as work:
-                await work.blobs.put(blob("lost"), ANY)
-                await work.blobs.put(blob("a", size=2), ANY)
+                await work.blobs.put(draft_of(blob("lost")), ANY)
+                await work.blobs.put(draft_of(blob("a", size=2)), ANY)
                 await leave(work)
 
         async with self.observed(database) as commits:
@@ -280,9 +280,9 @@ class GroupCommitContract:
 
         async def pause() -> None:
             async with self.metadata() as work:
-                await work.blobs.put(blob("paused"), ANY)
+                await work.blobs.put(draft_of(blob("paused")), ANY)
                 await resume.wait()
-                await work.blobs.put(blob("later"), ANY)
+                await work.blobs.put(draft_of(blob("later")), ANY)
                 await work.commit()
 
         async with self.observed(database) as commits:
@@ -302,7 +302,7 @@ class GroupCommitContract:
     async def test_a_unit_for_which_no_commit_waits_may_pause(self, database: SqliteDatabase) -> None:
         async with self.observed(database):
             async with self.metadata() as work:
-                await work.blobs.put(blob("paused"), ANY)
+                await work.blobs.put(draft_of(blob("paused")), ANY)
                 other = asyncio.create_task(self.commit(putting(blob("a"))))
                 await asyncio.wait({other}, timeout=0.3)  # longer than a unit may hold up its group
                 await work.commit()

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import pytest
 
 from application.ports.blob_store import BlobStore
+from application.ports.contents import ContentReader, MultipartReader, TrashReader
 from application.ports.metadata import (
     Backlog,
     BlobReader,
@@ -22,9 +23,10 @@ from application.ports.metadata import (
     common_prefix,
 )
 from application.repeat import repeated
-from domain.blob import Blob, BlobId, Digest, Draft, Location, ObjectKey
+from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey
 from domain.errors import BlobError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
+from domain.properties import Properties
 from tests.contracts.blob_store import keys, never, pattern, read, refused
 from tests.contracts.leftovers import no_task_left
 from tests.ids import NASTY
@@ -51,9 +53,12 @@ BESIDE_DELIMITERS = [
 
 
 class Metadata(UnitOfWorkFactory, Protocol):
-    """The adapter under test: units of work, and `blobs` for readers outside them."""
+    """The adapter under test: units of work, and readers outside them."""
 
     blobs: BlobReader
+    trash: TrashReader
+    contents: ContentReader
+    multipart: MultipartReader
 
     @abstractmethod
     async def backlog(self) -> Sequence[Backlog]: ...
@@ -71,9 +76,28 @@ class Fault(Exception):
 
 def blob(blob_id: str = "k5", *, size: int = 12, content_type: str = "text/plain") -> Blob:
     """Return a version of a blob with a location of its own. Its time is not that of the database."""
-    location = Location("fs", ObjectKey.random())
-    created_at = datetime(2023, 10, 27, 10, tzinfo=UTC)
-    return Blob(BlobId(blob_id), location, size, Digest(size.to_bytes(32, "big")), content_type, created_at)
+    content = Content(location(), size, Digest(size.to_bytes(32, "big")))
+    return Blob(BlobId(blob_id), content, Properties(content_type), datetime(2023, 10, 27, 10, tzinfo=UTC))
+
+
+def placed(version: Blob, where: Location) -> Blob:
+    """Return a version with the same bytes at another location."""
+    return replace(version, content=replace(version.content, location=where))
+
+
+def encoded(version: Blob, content_encoding: str) -> Blob:
+    """Return a version with another content encoding."""
+    return replace(version, properties=replace(version.properties, content_encoding=content_encoding))
+
+
+def with_digest(version: Blob, digest: Digest) -> Blob:
+    """Return a version with other bytes of the same size."""
+    return replace(version, content=replace(version.content, digest=digest))
+
+
+def draft_of(version: Blob) -> Draft:
+    """Return a draft with the values of a version, but not with its times."""
+    return replace(version.draft(), created_at=None)
 
 
 def location(backend: str = "fs") -> Location:
@@ -105,12 +129,25 @@ async def put(metadata: Metadata, version: Blob, precondition: Precondition = AN
     return (await publish(metadata, version, precondition)).replaced
 
 
-async def publish(metadata: Metadata, draft: Draft, precondition: Precondition = ANY) -> Published:
-    return await in_a_unit(metadata, lambda work: work.blobs.put(draft, precondition))
+async def publish(metadata: Metadata, version: Blob, precondition: Precondition = ANY) -> Published:
+    return await in_a_unit(metadata, lambda work: work.blobs.put(draft_of(version), precondition))
 
 
 async def remove(metadata: Metadata, blob_id: BlobId, precondition: Precondition = ANY) -> Blob:
     return await in_a_unit(metadata, lambda work: work.blobs.remove(blob_id, precondition))
+
+
+async def throw_away(metadata: Metadata, version: Blob, after: timedelta) -> None:
+    """Put a version into the trash. It can't be restored, and its content is due `after` from now."""
+    await in_a_unit(metadata, lambda work: work.trash.add(version, after, after))
+
+
+async def release(metadata: Metadata, limit: int = 10) -> int:
+    return await in_a_unit(metadata, lambda work: work.trash.release(limit))
+
+
+async def hold(metadata: Metadata, content: ObjectKey, lease: timedelta) -> bool:
+    return await in_a_unit(metadata, lambda work: work.trash.hold(content, lease))
 
 
 async def add_object(metadata: Metadata, key: ObjectKey, data: bytes) -> bool:
@@ -144,7 +181,8 @@ class There:
     kept: Location
     running: Location
     over: Location
-    held: Location
+    held: Blob
+    released: Blob
     due: Garbage
     storage: KnownStorage
 
@@ -152,21 +190,24 @@ class There:
 def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[object]]]:
     """Return one change of each kind, in the order in which to make them."""
     return [
-        lambda: work.blobs.put(blob("new"), CREATE_ONLY),
-        lambda: work.blobs.put(blob("old", size=2), ANY),
+        lambda: work.blobs.put(draft_of(blob("new")), CREATE_ONLY),
+        lambda: work.blobs.put(draft_of(blob("old", size=2)), ANY),
         lambda: work.blobs.remove(there.gone.id, ANY),
         lambda: work.uploads.add(location(), NOW),
         lambda: work.uploads.remove(there.kept.key),
         lambda: work.uploads.renew(there.running.key, NOW),
         lambda: work.uploads.remove_expired("fs", 10),
         lambda: work.garbage.add(Garbage(location()), NOW),
-        lambda: work.garbage.hold(there.held.key, 2 * LONG),
+        lambda: work.trash.add(there.gone, LONG, LONG),
+        lambda: work.trash.hold(there.held.content.key, 2 * LONG),
+        lambda: work.trash.release(10),
         lambda: work.garbage.claim("fs", 10, LONG),
         lambda: work.garbage.deleted([there.due], LONG),
         lambda: work.storages.add(storage("another")),
         lambda: work.storages.replace_if_due(there.storage, there.storage),
         lambda: work.storages.replace(there.storage, storage()),
         lambda: work.objects.add(ObjectKey.random(), b"small"),
+        lambda: work.commits.add(ObjectKey.random()),
     ]
 
 
@@ -182,7 +223,7 @@ async def by_a_fault(work: UnitOfWork) -> None:
 
 
 async def by_a_refusal(work: UnitOfWork) -> None:
-    await work.blobs.put(blob("old"), CREATE_ONLY)
+    await work.blobs.put(draft_of(blob("old")), CREATE_ONLY)
 
 
 async def by_a_cancellation(work: UnitOfWork) -> None:
@@ -194,6 +235,10 @@ async def by_a_cancellation(work: UnitOfWork) -> None:
 
 Leave = Callable[[UnitOfWork], Awaitable[None]]
 LEFT = [without_a_commit, by_a_fault, by_a_refusal, by_a_cancellation]
+
+
+def _id_of(version: Blob) -> bytes:
+    return version.id.value.encode()
 
 
 class MetadataContract:
@@ -219,7 +264,7 @@ class MetadataContract:
 
     async def test_a_blob_is_read_as_it_was_put(self, metadata: Metadata) -> None:
         version = blob(size=2**40 + 1, content_type="image/svg+xml; charset=utf-8")
-        version = replace(version, content_encoding="gzip, br")
+        version = encoded(version, "gzip, br")
         assert await put(metadata, version) is None
         for _ in range(2):
             assert await metadata.blobs.get(version.id) == version
@@ -231,8 +276,8 @@ class MetadataContract:
         [
             [blob(f"{size} bytes", size=size) for size in SIZES],
             [blob(f"{number}", content_type=content_type) for number, content_type in enumerate(CONTENT_TYPES)],
-            [replace(blob(sha256.hex()), digest=Digest(sha256)) for sha256 in DIGESTS],
-            [replace(blob(f"{number}"), content_encoding=coding) for number, coding in enumerate(CONTENT_ENCODINGS)],
+            [with_digest(blob(sha256.hex()), Digest(sha256)) for sha256 in DIGESTS],
+            [encoded(blob(f"{number}"), coding) for number, coding in enumerate(CONTENT_ENCODINGS)],
         ],
         ids=["sizes", "content types", "digests", "content encodings"],
     )
@@ -244,9 +289,9 @@ class MetadataContract:
 
     async def test_no_value_of_a_replaced_version_remains(self, metadata: Metadata) -> None:
         first = blob(content_type="text/html")
-        second = replace(blob(size=2), content_encoding="gzip")
-        for version in (first, second, blob(size=3), second, replace(second, content_encoding="br")):
-            version = replace(version, location=location())
+        second = encoded(blob(size=2), "gzip")
+        for version in (first, second, blob(size=3), second, encoded(second, "br")):
+            version = placed(version, location())
             await put(metadata, version)
             assert await metadata.blobs.get(version.id) == version
 
@@ -268,7 +313,7 @@ class MetadataContract:
         async with metadata() as work:
             found = [await metadata.blobs.get(BlobId("one")), await work.blobs.get(BlobId("one"))]
         found += await metadata.blobs.between("one", None, 1)
-        found += [listed for listed in await metadata.blobs.by_key(None, 10) if listed.id == BlobId("one")]
+        found += [listed for listed in await metadata.blobs.by_content(None, 10) if listed.id == BlobId("one")]
         assert [each.created_at for each in found] == [one.blob.created_at] * 4
         assert [each.sole for each in found] == [True] * 4
 
@@ -330,7 +375,7 @@ class MetadataContract:
         ids = sorted(NASTY, key=str.encode)
         async with metadata() as work:
             for number, blob_id in enumerate(ids):
-                await work.blobs.put(blob(blob_id, size=number), CREATE_ONLY)
+                await work.blobs.put(draft_of(blob(blob_id, size=number)), CREATE_ONLY)
             await work.commit()
 
         async def listed(start: str, stop: str | None, limit: int) -> list[str]:
@@ -362,25 +407,37 @@ class MetadataContract:
     async def test_a_page_of_common_prefixes_may_be_long(self, metadata: Metadata) -> None:
         async with metadata() as work:
             for number in range(1100):
-                await work.blobs.put(blob(f"{number:04}/{number % 2}"), CREATE_ONLY)
+                await work.blobs.put(draft_of(blob(f"{number:04}/{number % 2}")), CREATE_ONLY)
             await work.commit()
         found = await metadata.blobs.rolled_up("", None, 1001, "", "/")
         assert found == [f"{number:04}/" for number in range(1001)]
 
-    async def test_blobs_are_listed_by_their_object_keys(self, metadata: Metadata) -> None:
-        versions = [replace(blob(f"{number}"), location=location(backend)) for number, backend in enumerate(BACKENDS)]
+    async def test_blobs_are_listed_by_the_keys_of_their_contents(self, metadata: Metadata) -> None:
+        versions = [placed(blob(f"{number}"), location(backend)) for number, backend in enumerate(BACKENDS)]
         for version in (blob("0"), blob("gone"), *versions):
             await put(metadata, version)
         await remove(metadata, BlobId("gone"))
-        versions.sort(key=lambda version: version.location.key)
-        keys = [version.location.key for version in versions]
-        assert await metadata.blobs.by_key(None, 1000) == versions
+        versions.sort(key=lambda version: version.content.key)
+        keys = [version.content.key for version in versions]
+        assert await metadata.blobs.by_content(None, 1000) == versions
         for position in range(0, len(keys), 7):
-            assert await metadata.blobs.by_key(None, position) == versions[:position]
-            assert await metadata.blobs.by_key(keys[position], 3) == versions[position + 1 : position + 4]
-        assert await metadata.blobs.by_key(ObjectKey("0" * 32), 1000) == versions
+            assert await metadata.blobs.by_content(None, position) == versions[:position]
+            after = keys[position], versions[position].id.value
+            assert await metadata.blobs.by_content(after, 3) == versions[position + 1 : position + 4]
+        assert await metadata.blobs.by_content((ObjectKey("0" * 32), ""), 1000) == versions
         between = ObjectKey(f"{int(keys[9].value, 16) + 1:032x}")
-        assert await metadata.blobs.by_key(between, 1000) == versions[10:]
+        assert await metadata.blobs.by_content((between, ""), 1000) == versions[10:]
+
+    async def test_blobs_with_one_content_are_listed_by_their_ids(self, metadata: Metadata) -> None:
+        first, *others = (blob(blob_id) for blob_id in ("a", "B", "b", "é", "☺"))
+        shared = sorted([first, *(replace(other, content=first.content) for other in others)], key=_id_of)
+        versions = sorted([*shared, *(blob(f"{number}") for number in range(5))], key=lambda each: each.content.key)
+        for version in versions:
+            await put(metadata, version)
+        assert await metadata.blobs.by_content(None, 1000) == versions
+        for position, version in enumerate(versions):
+            after = version.content.key, version.id.value
+            assert await metadata.blobs.by_content(after, 2) == versions[position + 1 : position + 3]
 
     async def test_a_blob_that_may_be_absent_is_looked_for(self, metadata: Metadata) -> None:
         await put(metadata, version := blob())
@@ -406,7 +463,7 @@ class MetadataContract:
         versions = [blob(blob_id, size=size) for size, blob_id in enumerate(NASTY)]
         async with metadata() as work:
             for version in versions:
-                assert await work.blobs.put(version, CREATE_ONLY) == Published(version, None)
+                assert await work.blobs.put(draft_of(version), CREATE_ONLY) == Published(version, None)
             await work.commit()
         for version in versions:
             assert await metadata.blobs.get(version.id) == version
@@ -459,8 +516,8 @@ class MetadataContract:
         await put(metadata, first)
         async with metadata() as work:
             with refused(Kind.ALREADY_EXISTS):
-                await work.blobs.put(blob("a"), CREATE_ONLY)
-            await work.blobs.put(other, CREATE_ONLY)
+                await work.blobs.put(draft_of(blob("a")), CREATE_ONLY)
+            await work.blobs.put(draft_of(other), CREATE_ONLY)
             await work.commit()
         assert await metadata.blobs.get(first.id) == first
         assert await metadata.blobs.get(other.id) == other
@@ -474,7 +531,8 @@ class MetadataContract:
         await remove(metadata, gone.id)
         running, over = await self.upload(metadata, LONG), await self.upload(metadata, NOW)
         garbage = [(await self.discard(metadata, after)).location for after in (NOW, LONG)]
-        named = [where.key for where in (current.location, running, over, *garbage)]
+        trash = [(await self.thrown_away(metadata, after)).location for after in (NOW, LONG)]
+        named = [where.key for where in (current.location, running, over, *garbage, *trash)]
         others = [where.key for where in (replaced.location, gone.location, nobodys)]
         assert await metadata.named("fs", [*others, *named]) == {*named}
         assert await metadata.named("s3", [*others, *named]) == set()
@@ -513,12 +571,14 @@ class MetadataContract:
             for turns, version in enumerate(versions):
                 async with metadata() as work:
                     assert await work.uploads.remove(version.location.key)
-                    await work.blobs.put(version, CREATE_ONLY)
+                    await work.blobs.put(draft_of(version), CREATE_ONLY)
                     await work.commit()
                 await let_others(turns)
                 async with metadata() as work:
-                    await work.garbage.add(Garbage((await work.blobs.remove(version.id, ANY)).location), LONG)
+                    await work.trash.add(await work.blobs.remove(version.id, ANY), NOW, NOW)
                     await work.commit()
+                await let_others(turns)
+                assert await release(metadata) == 1
                 await let_others(1)
 
         moving = asyncio.create_task(move_on())
@@ -533,16 +593,18 @@ class MetadataContract:
 
     async def begin(self, metadata: Metadata) -> There:
         """Commit one row of each kind that a unit can find."""
-        kept, running, over, held = (location() for _ in range(4))
-        due = Garbage(location(), deletes=2)
-        there = There(blob("old", size=1), blob("gone"), kept, running, over, held, due, storage(interval=NOW))
+        kept, running, over = (location() for _ in range(3))
+        held, released, due = blob("held"), blob("released"), Garbage(location(), deletes=2)
+        known = storage(interval=NOW)
+        there = There(blob("old", size=1), blob("gone"), kept, running, over, held, released, due, known)
         async with metadata() as work:
-            await work.blobs.put(there.old, CREATE_ONLY)
-            await work.blobs.put(there.gone, CREATE_ONLY)
+            await work.blobs.put(draft_of(there.old), CREATE_ONLY)
+            await work.blobs.put(draft_of(there.gone), CREATE_ONLY)
             await work.uploads.add(there.kept, LONG)
             await work.uploads.add(there.running, LONG)
             await work.uploads.add(there.over, NOW)
-            await work.garbage.add(Garbage(there.held), LONG)
+            await work.trash.add(there.held, LONG, LONG)
+            await work.trash.add(there.released, NOW, NOW)
             await work.garbage.add(there.due, NOW)
             await work.storages.add(there.storage)
             await work.commit()
@@ -558,6 +620,8 @@ class MetadataContract:
         async with metadata() as work:
             assert await work.uploads.remove_expired("fs", 10) == [there.over]
             assert await work.garbage.claim("fs", 10, LONG) == [there.due]
+            assert await work.trash.release(10) == 1
+            assert await work.garbage.claim("fs", 10, LONG) == [Garbage(there.released.location)]
             assert await work.uploads.remove(there.kept.key)
             assert await work.uploads.remove(there.running.key)
 
@@ -571,7 +635,7 @@ class MetadataContract:
 
         there = await self.begin(metadata)
         rows = await self.rows(metadata)
-        for steps in range(16):  # none of the fifteen, up to all of them
+        for steps in range(19):  # none of the eighteen, up to all of them
             leaving = asyncio.create_task(unit(steps))
             await asyncio.wait({leaving})
             assert leaving.cancelled() or isinstance(leaving.exception(), Fault | BlobError | None)
@@ -585,7 +649,7 @@ class MetadataContract:
             await work.commit()
         replaced = [published.replaced for published in found[:2] if isinstance(published, Published)]
         assert [*replaced, *found[2:6]] == [None, there.old, there.gone, None, True, True]
-        assert found[-4:] == [True] * 4
+        assert found[-5:] == [True] * 5
         assert len(await keys(self.store(metadata))) == 1
         assert await metadata.known_storage("another") is not None
         assert await metadata.known_storage("fs") not in (None, there.storage)
@@ -593,6 +657,7 @@ class MetadataContract:
         assert (await metadata.blobs.get(there.old.id)).size == 2
         assert await self.remove_expired(metadata) == []
         assert await self.claim(metadata) == []
+        assert await release(metadata) == 0
         async with metadata() as work:
             for upload in (there.kept, there.running, there.over):
                 assert not await work.uploads.remove(upload.key)
@@ -600,16 +665,16 @@ class MetadataContract:
     async def test_a_unit_sees_its_own_changes(self, metadata: Metadata) -> None:
         first, second, upload, garbage = blob(size=1), blob(size=2), location(), Garbage(location())
         async with metadata() as work:
-            assert await work.blobs.put(first, CREATE_ONLY) == Published(first, None)
+            assert await work.blobs.put(draft_of(first), CREATE_ONLY) == Published(first, None)
             with refused(Kind.ALREADY_EXISTS):
-                await work.blobs.put(second, CREATE_ONLY)
+                await work.blobs.put(draft_of(second), CREATE_ONLY)
             named = Precondition(etags=frozenset({first.etag}))
-            assert await work.blobs.put(second, named) == Published(second, first)
+            assert await work.blobs.put(draft_of(second), named) == Published(second, first)
             assert await work.blobs.get(first.id) == second
             assert await work.blobs.remove(first.id, ANY) == second
             with refused(Kind.NOT_FOUND):
                 await work.blobs.get(first.id)
-            assert await work.blobs.put(second, CREATE_ONLY) == Published(second, None)
+            assert await work.blobs.put(draft_of(second), CREATE_ONLY) == Published(second, None)
             await work.uploads.add(upload, NOW)
             assert await work.uploads.renew(upload.key, LONG)
             assert await work.uploads.remove_expired("fs", 10) == []
@@ -628,7 +693,7 @@ class MetadataContract:
         async def commit(pair: Sequence[Blob], committing: asyncio.Event) -> None:
             async with metadata() as work:
                 for version in pair:
-                    await work.blobs.put(version, CREATE_ONLY)
+                    await work.blobs.put(draft_of(version), CREATE_ONLY)
                 committing.set()
                 await work.commit()
 
@@ -653,8 +718,8 @@ class MetadataContract:
         old, new = blob(size=1), blob(size=2)
         await put(metadata, old)
         async with metadata() as work:
-            await work.blobs.put(new, ANY)
-            await work.blobs.put(blob("other"), ANY)
+            await work.blobs.put(draft_of(new), ANY)
+            await work.blobs.put(draft_of(blob("other")), ANY)
             assert await work.blobs.get(old.id) == new
             assert await metadata.blobs.get(old.id) == old
             with refused(Kind.NOT_FOUND):
@@ -670,7 +735,7 @@ class MetadataContract:
     async def test_units_at_once_happen_each_by_itself(self, metadata: Metadata) -> None:
         async def unit(version: Blob, leave: Leave | None) -> None:
             async with metadata() as work:
-                await work.blobs.put(version, CREATE_ONLY)
+                await work.blobs.put(draft_of(version), CREATE_ONLY)
                 if leave is not None:
                     await leave(work)
                 await work.commit()
@@ -735,7 +800,7 @@ class MetadataContract:
         async def publish(version: Blob) -> None:
             async with metadata() as work:
                 assert await work.uploads.remove(version.location.key)
-                replaced = (await work.blobs.put(version, ANY)).replaced
+                replaced = (await work.blobs.put(draft_of(version), ANY)).replaced
                 if replaced is not None:
                     await work.garbage.add(Garbage(replaced.location), NOW)
                 await work.commit()
@@ -870,50 +935,6 @@ class MetadataContract:
         await self.discard(metadata, LONG)
         assert await self.claim(metadata) == [due]
 
-    async def hold(self, metadata: Metadata, key: ObjectKey, lease: timedelta) -> bool:
-        async with metadata() as work:
-            held = await work.garbage.hold(key, lease)
-            await work.commit()
-            return held
-
-    async def test_garbage_that_is_held_is_due_later(self, metadata: Metadata) -> None:
-        held, due, other = [await self.discard(metadata, NOW) for _ in range(3)]
-        assert await self.hold(metadata, held.location.key, LONG)
-        assert await self.hold(metadata, other.location.key, NOW)
-        assert {each.location for each in await self.claim(metadata)} == {due.location, other.location}
-        assert await self.claim(metadata) == []
-
-    async def test_a_hold_never_lets_garbage_be_due_sooner(self, metadata: Metadata) -> None:
-        garbage = await self.discard(metadata, LONG)
-        assert await self.hold(metadata, garbage.location.key, NOW)
-        assert await self.claim(metadata) == []
-
-    async def test_what_is_not_garbage_is_not_held(self, metadata: Metadata) -> None:
-        version = blob()
-        await put(metadata, version)
-        for key in (version.location.key, (await self.upload(metadata, NOW)).key, ObjectKey.random()):
-            assert not await self.hold(metadata, key, LONG)
-        assert [backlog.garbage for backlog in await metadata.backlog()] == [0]
-
-    async def test_what_is_claimed_cannot_be_held(self, metadata: Metadata) -> None:
-        """The object may be deleted already."""
-        garbage = await self.discard(metadata, NOW)
-        assert await self.claim(metadata, lease=NOW) == [garbage]
-        assert not await self.hold(metadata, garbage.location.key, LONG)
-        assert await self.claim(metadata) == [garbage]
-
-    async def test_garbage_is_held_or_claimed(self, metadata: Metadata) -> None:
-        async def hold(garbage: Garbage) -> list[ObjectKey]:
-            return [garbage.location.key] if await self.hold(metadata, garbage.location.key, LONG) else []
-
-        async def claim() -> list[ObjectKey]:
-            return [garbage.location.key for garbage in await self.claim(metadata, limit=3)]
-
-        made = [await self.discard(metadata, NOW) for _ in range(10)]
-        taken = await asyncio.gather(*map(hold, made), *(claim() for _ in range(5)))
-        keys = [key for some in taken for key in some]
-        assert sorted(keys) == sorted(garbage.location.key for garbage in made)
-
     async def test_garbage_of_other_backends_is_left_alone(self, metadata: Metadata) -> None:
         ours, other = await self.discard(metadata, NOW, "fs"), await self.discard(metadata, NOW, "s3")
         assert await self.claim(metadata, "ftp") == []
@@ -953,6 +974,13 @@ class MetadataContract:
         assert (fs, 3 * LONG <= fs.overdue < 4 * LONG) == (Backlog("fs", 0, 3, 2, fs.overdue), True)
         assert ftp == Backlog("ftp", 1, 0, 0, NOW)
         assert s3 == Backlog("s3", 2, 1, 0, NOW)
+        for after, backend in ((-5 * LONG, "fs"), (LONG, "fs"), (LONG, "s3"), (-LONG, "another")):
+            await self.thrown_away(metadata, after, backend)
+        another, fs, ftp, s3 = await metadata.backlog()
+        assert (fs, 5 * LONG <= fs.overdue < 6 * LONG) == (Backlog("fs", 0, 5, 3, fs.overdue), True)
+        assert (another, LONG <= another.overdue < 2 * LONG) == (Backlog("another", 0, 1, 1, another.overdue), True)
+        assert ftp == Backlog("ftp", 1, 0, 0, NOW)
+        assert s3 == Backlog("s3", 2, 2, 0, NOW)
 
     async def test_the_oldest_garbage_is_claimed_first(self, metadata: Metadata) -> None:
         made = [await self.discard(metadata, timedelta(seconds=-age)) for age in (2, 9, 5, 7)]
@@ -1000,6 +1028,57 @@ class MetadataContract:
         garbage = await self.discard(metadata, NOW, deletes=2)
         await self.note(metadata, garbage, LONG)
         assert await self.claim(metadata) == []
+
+    # The trash
+
+    async def thrown_away(self, metadata: Metadata, after: timedelta, backend: str = "fs") -> Blob:
+        version = placed(blob(), location(backend))
+        await throw_away(metadata, version, after)
+        return version
+
+    async def released(self, metadata: Metadata, limit: int = 10) -> list[ObjectKey]:
+        """Return the objects of contents that were due. The claim lasts."""
+        await release(metadata, limit)
+        return [garbage.location.key for garbage in await self.claim(metadata, limit=100)]
+
+    async def test_a_content_that_is_held_is_due_later(self, metadata: Metadata) -> None:
+        held, due, other = [await self.thrown_away(metadata, NOW) for _ in range(3)]
+        assert await hold(metadata, held.content.key, LONG)
+        assert await hold(metadata, other.content.key, NOW)
+        assert {*await self.released(metadata)} == {due.content.key, other.content.key}
+        assert await self.released(metadata) == []
+
+    async def test_a_hold_never_lets_a_content_be_due_sooner(self, metadata: Metadata) -> None:
+        version = await self.thrown_away(metadata, LONG)
+        assert await hold(metadata, version.content.key, NOW)
+        assert await self.released(metadata) == []
+
+    async def test_what_is_not_in_the_trash_is_not_held(self, metadata: Metadata) -> None:
+        version = blob()
+        await put(metadata, version)
+        for key in (version.content.key, (await self.upload(metadata, NOW)).key, ObjectKey.random()):
+            assert not await hold(metadata, key, LONG)
+        assert [backlog.garbage for backlog in await metadata.backlog()] == [0]
+
+    async def test_what_is_released_cannot_be_held(self, metadata: Metadata) -> None:
+        """The object may be deleted already."""
+        version = await self.thrown_away(metadata, NOW)
+        assert await release(metadata) == 1
+        assert not await hold(metadata, version.content.key, LONG)
+        assert await self.released(metadata) == [version.content.key]
+        assert not await hold(metadata, version.content.key, LONG)
+
+    async def test_a_content_is_held_or_released(self, metadata: Metadata) -> None:
+        async def hold_one(version: Blob) -> list[ObjectKey]:
+            return [version.content.key] if await hold(metadata, version.content.key, LONG) else []
+
+        async def release_some() -> list[ObjectKey]:
+            return await self.released(metadata, limit=3)
+
+        made = [await self.thrown_away(metadata, NOW) for _ in range(10)]
+        taken = await asyncio.gather(*map(hold_one, made), *(release_some() for _ in range(5)))
+        keys = [key for some in taken for key in some]
+        assert sorted(keys) == sorted(version.content.key for version in made)
 
     # Storages
 

@@ -6,10 +6,10 @@ import secrets
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql import blobs, listing
 from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
@@ -27,13 +27,13 @@ from adapters.sql.dialects import insert_and_return, insert_or_ignore
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, METADATA, STORAGES, UPLOADS, DatabaseNow, time_of
+from adapters.sql.tables import BLOBS, CHUNKS, METADATA, STORAGES, DatabaseNow, time_of
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import DATABASE
 from application.ports.schema import Opening
-from domain.blob import BlobId, Location, ObjectKey
+from domain.blob import BlobId, Digest, Location, ObjectKey, Segment
 from domain.errors import BlobError, CommitUnknown, Kind, Unavailable
 from domain.precondition import ANY, CREATE_ONLY
 from tests import many_blobs
@@ -50,8 +50,11 @@ from tests.contracts.metadata import (
     MetadataContract,
     add_object,
     blob,
+    draft_of,
+    in_a_unit,
     know,
     outcomes,
+    placed,
     publish,
     put,
     storage,
@@ -60,7 +63,7 @@ from tests.contracts.metadata import (
 from tests.ids import NASTY
 
 POLLS = 300
-ROWS = (BLOBS, UPLOADS, GARBAGE, STORAGES, CHUNKS)
+ROWS = METADATA.sorted_tables
 
 
 class TestMemory(MetadataContract):
@@ -74,12 +77,12 @@ class TestMemory(MetadataContract):
 
     async def rows(self, metadata: Metadata) -> list[str]:
         assert isinstance(metadata, MemoryMetadata)
-        tables = (metadata.blob_rows, metadata.upload_rows, metadata.garbage_rows, metadata.storage_rows)
-        return [repr(table) for table in (*tables, metadata.objects)]
+        rows = metadata.rows
+        return [repr(getattr(rows, each.name)) for each in fields(rows) if each.name != "trash_keys"]
 
     def store(self, metadata: Metadata) -> BlobStore:
         assert isinstance(metadata, MemoryMetadata)
-        return MemoryBlobStore(objects=metadata.objects)
+        return MemoryBlobStore(objects=metadata.rows.objects)
 
 
 class DatabaseContract(MetadataContract):
@@ -130,7 +133,7 @@ class DatabaseContract(MetadataContract):
         key = ObjectKey.random()
         if stored is not None:
             assert await add_object(metadata, key, pattern(stored))
-        version = replace(blob(size=size), location=Location(backend, key))
+        version = placed(blob(size=size), Location(backend, key))
         assert await metadata.find_with_bytes(version.id) is None
         await put(metadata, version)
         for _ in range(2):
@@ -258,16 +261,30 @@ class DatabaseContract(MetadataContract):
             await put(metadata, version)
             assert await metadata.blobs.get(version.id) == version
 
-    async def test_an_object_has_one_blob(self, database: Database) -> None:
+    async def test_an_object_is_a_segment_of_one_content(self, database: Database) -> None:
         async with SqlMetadata(database) as metadata:
-            await put(metadata, version := blob("a"))
-            other = replace(version, id=BlobId("another-id"))
+            segment = Segment(blob().location, 0, 12, Digest(bytes(32)))
+            first, second = ObjectKey.random(), ObjectKey.random()
+            await in_a_unit(metadata, lambda work: work.contents.add(first, [segment]))
             with pytest.raises(sa.exc.IntegrityError) as caught:
-                await put(metadata, other)
-        shown = "".join(traceback.format_exception(caught.value))
-        assert "INSERT INTO blobs" in shown
-        for value in (other.id.value, version.location.key.value):
-            assert value not in shown
+                await in_a_unit(metadata, lambda work: work.contents.add(second, [segment]))
+        expect_hidden(caught.value, "INSERT INTO segments", second.value, segment.location.key.value)
+
+    async def test_a_refused_row_is_not_shown(self, database: Database) -> None:
+        async with SqlMetadata(database) as metadata:
+            absent = cast("str", None)
+            version = blob("an-id", content_type=absent)
+            with pytest.raises(sa.exc.DBAPIError) as caught:
+                await put(metadata, version)
+        expect_hidden(caught.value, "INSERT INTO blobs", version.id.value, version.location.key.value)
+
+
+def expect_hidden(error: sa.exc.DBAPIError, statement: str, *values: str) -> None:
+    """An error shows its statement, and none of the values."""
+    shown = "".join(traceback.format_exception(error))
+    assert statement in shown
+    for value in values:
+        assert value not in shown
 
 
 def _delete_all(connection: Connection, table: sa.Table) -> None:
@@ -443,7 +460,7 @@ class TestPostgresql(ServerContract):
         terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
         async with SqlMetadata(database) as metadata:
             async with metadata() as work:
-                await work.blobs.put(blob(), CREATE_ONLY)
+                await work.blobs.put(draft_of(blob()), CREATE_ONLY)
                 await as_operator(postgresql_server, terminate.format(postgresql_url.rpartition("/")[2]))
                 with pytest.raises(CommitUnknown, match=rf" \({self.backend}\)$"):
                     await work.commit()
@@ -643,7 +660,7 @@ class TestMariadb(ServerContract):
     ) -> None:
         async with SqlMetadata(database) as metadata:
             async with metadata() as work:
-                await work.blobs.put(blob(), CREATE_ONLY)
+                await work.blobs.put(draft_of(blob()), CREATE_ONLY)
                 await self.kill(mariadb_server, mariadb_url)
                 with pytest.raises(CommitUnknown, match=rf" \({self.backend}\)$"):
                     await work.commit()
@@ -657,23 +674,23 @@ class TestMariadb(ServerContract):
         async with SqlMetadata(MariadbDatabase(config)) as metadata:
             for _ in range(3):
                 async with metadata() as work:
-                    await work.blobs.put(blob(), CREATE_ONLY)
+                    await work.blobs.put(draft_of(blob()), CREATE_ONLY)
                     await self.kill(mariadb_server, mariadb_url)
                 async with metadata() as work:
-                    await work.blobs.put(blob("b"), ANY)
+                    await work.blobs.put(draft_of(blob("b")), ANY)
                     await self.kill(mariadb_server, mariadb_url)
                     with refused(Kind.UNAVAILABLE):
-                        await work.blobs.put(blob(), CREATE_ONLY)
+                        await work.blobs.put(draft_of(blob()), CREATE_ONLY)
             assert await put(metadata, blob(), CREATE_ONLY) is None
 
     async def test_a_lock_is_waited_for_and_not_for_ever(self, mariadb_url: str) -> None:
         async with SqlMetadata(MariadbDatabase(MariadbConfig(mariadb_url, command_timeout=2))) as metadata:
             await put(metadata, first := blob("a"))
             async with metadata() as work, metadata() as other:
-                await work.blobs.put(blob("a"), ANY)
-                await other.blobs.put(blob("b"), ANY)
+                await work.blobs.put(draft_of(blob("a")), ANY)
+                await other.blobs.put(draft_of(blob("b")), ANY)
                 with pytest.raises(BlobError, match="Lock wait timeout exceeded") as caught:
-                    await other.blobs.put(blob("a"), ANY)
+                    await other.blobs.put(draft_of(blob("a")), ANY)
                 assert caught.value.kind is Kind.TIMEOUT
                 with refused(Kind.UNAVAILABLE):  # the server took back that one statement alone
                     await other.commit()
@@ -684,11 +701,11 @@ class TestMariadb(ServerContract):
     async def test_a_deadlock_rolls_back_one_of_two(self, metadata: Metadata) -> None:
         async def both(first: str, second: str, mine: asyncio.Event, theirs: asyncio.Event) -> None:
             async with metadata() as work:
-                await work.blobs.put(blob(first, content_type=first), ANY)
+                await work.blobs.put(draft_of(blob(first, content_type=first)), ANY)
                 mine.set()
                 await theirs.wait()
                 try:
-                    await work.blobs.put(blob(second, content_type=first), ANY)
+                    await work.blobs.put(draft_of(blob(second, content_type=first)), ANY)
                 finally:
                     await work.commit()  # as one might who takes a fault lightly
 
@@ -698,7 +715,7 @@ class TestMariadb(ServerContract):
         ended = await outcomes(both("a", "b", *events), both("b", "a", *reversed(events)))
         assert sorted(map(str, ended)) == [str(Kind.UNAVAILABLE), str(None)]
         winner = "ab"[ended.index(None)]
-        assert {(await metadata.blobs.get(BlobId(blob_id))).content_type for blob_id in "ab"} == {winner}
+        assert {(await metadata.blobs.get(BlobId(blob_id))).properties.content_type for blob_id in "ab"} == {winner}
 
     async def test_two_who_lost_a_race_do_not_lock_each_other_out(self, database: Database) -> None:
         row = {"object_key": "k", "seq": 0, "data": b""}

@@ -45,7 +45,7 @@ async def test_blobs(metadata: SqlMetadata) -> None:
     assert await metadata.blobs.between("", None, 9) == [one, two]
     assert await metadata.blobs.rolled_up("", None, 9, "", "/") == ["a/", two]
     in_order = sorted([one, two], key=lambda each: each.location.key)
-    assert await metadata.blobs.by_key(None, 9) == in_order
+    assert await metadata.blobs.by_content(None, 9) == in_order
     assert await remove(metadata, one.id) == one
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.layers.base import BlobStoreLayer

@@ -10,7 +10,21 @@ import stamina
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
-from adapters.sql.tables import BLOBS, CHUNKS, GARBAGE, STORAGES, UPLOADS, DatabaseNow
+from adapters.sql.tables import (
+    BLOBS,
+    CHUNKS,
+    COMMITS,
+    CONTENTS,
+    DIGESTS,
+    GARBAGE,
+    MULTIPART_UPLOADS,
+    PARTS,
+    SEGMENTS,
+    STORAGES,
+    TRASH,
+    UPLOADS,
+    DatabaseNow,
+)
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import Garbage
 from domain.blob import Location, ObjectKey
@@ -22,6 +36,8 @@ from tests import markers
 from tests.backends import ceph
 from tests.contracts.blob_store import each, keys
 from tests.crash.keys import in_few_folders
+
+CONTENT_TABLES = (TRASH, CONTENTS, SEGMENTS, DIGESTS, MULTIPART_UPLOADS, PARTS, COMMITS)
 
 
 class Inspection:
@@ -53,6 +69,8 @@ class Inspection:
         def update(connection: Connection) -> None:
             connection.execute(sa.update(UPLOADS).values(expires_at=UPLOADS.c.expires_at - earlier))
             connection.execute(sa.update(GARBAGE).values(due_at=GARBAGE.c.due_at - earlier))
+            times = (TRASH.c.deleted_at, TRASH.c.retained_until, TRASH.c.due_at)
+            connection.execute(sa.update(TRASH).values({time: time - earlier for time in times}))
             epochs = sa.update(STORAGES).where(STORAGES.c.backend == self._settings.storage)
             connection.execute(epochs.values(advanced_at=STORAGES.c.advanced_at - earlier))
 
@@ -99,7 +117,7 @@ class Inspection:
             if key.value not in ours:
                 await self._store.delete(key)
         async with self._database.transaction() as transaction:
-            for table in (BLOBS, UPLOADS, GARBAGE):
+            for table in (BLOBS, UPLOADS, GARBAGE, *CONTENT_TABLES):
                 await transaction.run(_delete_all, table)
             await transaction.commit()
 
@@ -121,6 +139,7 @@ class Inspection:
         return [
             *(f"left: an upload {key}" for key in await self._keys(UPLOADS)),
             *(f"left: garbage {key}" for key in await self._keys(GARBAGE)),
+            *(f"left: a version in the trash {key}" for key in await self._keys(TRASH)),
             *(f"left: a marker that does not apply {key}" for key in unfinished),
             *(f"lost: the marker {key}" for key in named - objects),
             *(f"left: an object that no blob names {key}" for key in objects - blobs - named),

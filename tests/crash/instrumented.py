@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, Self, TypeVar, cast
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import Stored
@@ -80,6 +80,10 @@ class _InstrumentedUnit(UnitOfWork):
         self.garbage = _instrumented("garbage", work.garbage)
         self.storages = _instrumented("storages", work.storages)
         self.objects = _instrumented("objects", work.objects)
+        self.trash = _instrumented("trash", work.trash)
+        self.contents = _instrumented("contents", work.contents)
+        self.multipart = _instrumented("multipart", work.multipart)
+        self.commits = _instrumented("commits", work.commits)
 
     async def commit(self) -> None:
         async with step("commit"):

@@ -13,11 +13,11 @@ from adapters.sql.sqlite_writer import Writer
 from adapters.storage.filesystem import files
 from application.blobs.store import NewBlob, StoreBlob, StoredBlob
 from application.ownership.ownership import Ownership, Standing
-from application.ports.metadata import Garbage, KnownStorage, UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import KnownStorage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads, WrittenObject
 from application.uploads.replay import ReplayableBody
-from domain.blob import BlobId, Draft, Location, ObjectKey
+from domain.blob import Blob, BlobId, Content, Draft, Location, ObjectKey
 from domain.precondition import ANY
 from entrypoints.composition.container import Container
 from tests.contracts.broken_layers import RepeatsPuts
@@ -65,10 +65,10 @@ def uploads_that_are_not_reserved(container: Container) -> None:
 def garbage_deleted_before_the_commit(container: Container) -> None:
     stores: Stores = container.stores()
 
-    async def delete_at_once(garbage: Garbage, after: timedelta) -> None:
-        await stores.holding(garbage.location).delete(garbage.location.key)
+    async def delete_at_once(blob: Blob, retention: timedelta, grace: timedelta) -> None:
+        await stores.holding(blob.location).delete(blob.location.key)
 
-    _change_units(container, lambda work: _set(work.garbage, "add", delete_at_once))
+    _change_units(container, lambda work: _set(work.trash, "add", delete_at_once))
 
 
 @plant
@@ -92,7 +92,7 @@ def an_answer_before_the_commit(_: Container) -> None:
             await publish(store, blob_id, written, new)
 
         under_way.add(asyncio.create_task(later()))
-        draft = Draft(blob_id, written.location, written.size, written.digest, new.content_type)
+        draft = Draft(blob_id, Content(written.location, written.size, written.digest), new.properties)
         return StoredBlob(draft.published(datetime.now(UTC)), replaced=False)
 
     _set(StoreBlob, "_publish", answer_first)
@@ -218,8 +218,9 @@ class _ChangedUnits(UnitOfWorkFactory):
     def __init__(self, metadata: Any, change: Callable[[UnitOfWork], None]) -> None:
         self._metadata = metadata
         self._change = change
-        self.blobs, self.backlog = metadata.blobs, metadata.backlog
-        self.named, self.known_storage = metadata.named, metadata.known_storage
+
+    def __getattr__(self, name: str) -> Any:
+        return self if name == "large_units" else getattr(self._metadata, name)
 
     async def __aenter__(self) -> object:
         return await self._metadata.__aenter__()

@@ -11,6 +11,7 @@ from functools import partial
 
 from dependency_injector import providers
 
+from application.contents.retention import Retention
 from application.uploads.lifecycle import Uploads
 from entrypoints.cli import main as cli
 from entrypoints.composition.background import Markers
@@ -28,8 +29,9 @@ def configure(container: Container) -> None:
     container.uploads.add_kwargs(lease=lease)
     of_markers = providers.Singleton(Uploads, container.metadata, container.stores, lease=LEASE_OF_MARKERS)
     container.mark_storage.set_args(of_markers, *container.mark_storage.args[1:])
-    container.store_blob.add_kwargs(grace=grace)
-    container.delete_blob.add_kwargs(grace=grace)
+    retention = Retention(grace, grace)
+    container.store_blob.add_kwargs(retention=retention)
+    container.delete_blob.add_kwargs(retention=retention)
     container.reap.add_kwargs(again=again, claim=claim)
 
 

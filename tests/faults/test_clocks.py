@@ -13,7 +13,8 @@ from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
-from application.blobs.store import GRACE, StoredBlob
+from application.blobs.store import StoredBlob
+from application.contents.retention import GRACE
 from application.maintenance.reap import AGAIN
 from application.stores import Stores
 from domain.access import EVERYTHING

@@ -15,7 +15,7 @@ from tests.backends import mariadb, postgresql
 from tests.backends.containers import Containers
 from tests.backends.run import Backends
 from tests.contracts.blob_store import MIB, chunked, each, pattern, read, refused
-from tests.contracts.metadata import blob, put
+from tests.contracts.metadata import blob, draft_of, put
 from tests.faults.databases import Mariadb, Postgresql
 
 DISK = 4 * MIB  # bytes beside the catalogue that each database of PostgreSQL has
@@ -37,7 +37,7 @@ async def fill(metadata: SqlMetadata) -> None:
         async with metadata() as work:
             for _ in range(20):
                 version = blob(secrets.token_hex(), content_type=secrets.token_hex(ROW // 2))  # nothing to compress
-                await work.blobs.put(version, ANY)
+                await work.blobs.put(draft_of(version), ANY)
             await work.commit()
 
 

@@ -18,7 +18,7 @@ from domain.errors import Kind
 from domain.precondition import ANY, CREATE_ONLY
 from tests.contracts.blob_store import refused
 from tests.contracts.leftovers import no_task_left
-from tests.contracts.metadata import LONG, blob, outcomes, put
+from tests.contracts.metadata import LONG, blob, draft_of, outcomes, put
 from tests.faults.databases import DEADLINE, IMPATIENT, Mariadb, Postgresql, Server
 from tests.proxy import Proxy, Way
 
@@ -47,7 +47,7 @@ async def put_with(fault: Callable[[], asyncio.Event], metadata: SqlMetadata, bl
     async with metadata() as work:
         hit = fault()
         try:
-            await work.blobs.put(blob(blob_id), CREATE_ONLY)
+            await work.blobs.put(draft_of(blob(blob_id)), CREATE_ONLY)
             await work.commit()
         finally:
             assert hit.is_set()
@@ -203,7 +203,7 @@ class FaultsContract:
         async with server.behind_a_proxy(connections=1, **IMPATIENT) as (proxy, database):
             await put(SqlMetadata(database), blob("a"))
             async with SqlMetadata(database)() as work:
-                await work.blobs.put(blob("a"), ANY)
+                await work.blobs.put(draft_of(blob("a")), ANY)
                 proxy.stall()
                 async with SqlMetadata(server.database(server.url)) as other:
                     async with asyncio.timeout(DEADLINE):
@@ -236,7 +236,7 @@ class FaultsContract:
                 begun, before = proxy.requests - before, proxy.requests
                 async with metadata() as work:
                     assert await work.uploads.remove(version.location.key)
-                    await work.blobs.put(version, CREATE_ONLY)
+                    await work.blobs.put(draft_of(version), CREATE_ONLY)
                     await work.commit()
                 written, before = proxy.requests - before, proxy.requests
                 assert await metadata.blobs.get(version.id) == version

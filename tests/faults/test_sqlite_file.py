@@ -18,7 +18,7 @@ from application.ports.schema import Opening
 from domain.errors import BlobError, CommitUnknown, Kind
 from domain.precondition import CREATE_ONLY
 from tests.contracts.blob_store import refused
-from tests.contracts.metadata import blob, put
+from tests.contracts.metadata import blob, draft_of, put
 
 SUFFIXES = ("", "-wal", "-shm")
 
@@ -72,14 +72,14 @@ async def test_a_transaction_that_begins(database: SqliteDatabase, lose: Callabl
     lose()
     async with SqlMetadata(database)() as work:
         with refused(Kind.UNAVAILABLE):
-            await work.blobs.put(blob("a"), CREATE_ONLY)
+            await work.blobs.put(draft_of(blob("a")), CREATE_ONLY)
         with refused(Kind.UNAVAILABLE):
             await work.commit()
 
 
 async def test_a_transaction_that_is_to_be_committed(database: SqliteDatabase, lose: Callable[[], None]) -> None:
     async with SqlMetadata(database)() as work:
-        await work.blobs.put(blob("a"), CREATE_ONLY)
+        await work.blobs.put(draft_of(blob("a")), CREATE_ONLY)
         lose()
         with refused(Kind.UNAVAILABLE):  # and not COMMIT_UNKNOWN
             await work.commit()
@@ -91,7 +91,7 @@ async def test_a_commit_in_progress_is_unknown(database: SqliteDatabase, lose: C
             lose()
 
     async with SqlMetadata(database)() as work:
-        await work.blobs.put(blob("a"), CREATE_ONLY)
+        await work.blobs.put(draft_of(blob("a")), CREATE_ONLY)
         sa.event.listen(sa.Engine, "before_cursor_execute", lose_it_now)
         try:
             with pytest.raises(CommitUnknown, match=r" \(sqlite\)$"):

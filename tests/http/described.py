@@ -1,5 +1,6 @@
 """Whether an answer is one of those that the document at /docs/openapi.json describes."""
 
+import re
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -38,7 +39,7 @@ def is_described(answer: httpx.Response) -> None:
     """Fail if the operation is described and that answer is not: its status, headers, media type, or code."""
     request = answer.request
     path = request.extensions.get("target", request.url.raw_path).partition(b"?")[0].decode("ascii", "replace")
-    item = document()["paths"].get("/v1/blobs/{id}" if path.startswith("/v1/blobs/") else path, {})
+    item = document()["paths"].get(template(path), {})
     if request.method.lower() not in item:
         return
     responses = item[request.method.lower()]["responses"]
@@ -52,6 +53,14 @@ def is_described(answer: httpx.Response) -> None:
     if media_type == PROBLEM and content:
         answer.read()
         assert answer.json()["code"] in codes(content), f"{answer.json()} is not told of {request.method}"
+
+
+def template(path: str) -> str:
+    """The path of the document that a path matches."""
+    if path.startswith("/v1/blobs/"):
+        return "/v1/blobs/{id}"
+    matches = (each for each in document()["paths"] if re.fullmatch(re.sub(r"\{\w+\}", r"[\\w-]+", each), path))
+    return next(matches, path)
 
 
 def codes(content: dict[str, Any]) -> list[str]:

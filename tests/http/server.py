@@ -122,7 +122,8 @@ class Server:
     def left(self) -> dict[str, int]:
         """How many files, blobs, uploads and pieces of garbage there are, without the markers of the storage.
 
-        Objects that were deleted, and will be once more for what could land late, don't count.
+        Versions in the trash count as garbage. Objects that were deleted, and will be once more for what could land
+        late, don't count.
         """
         not_yet = "WHERE due_at < (unixepoch() + 1800) * 1000000"
         before = markers.in_file(path := self.folder / "data" / "drivebay.db")
@@ -130,8 +131,9 @@ class Server:
         with sqlite3.connect(path) as database:
             rows = {
                 table: {key for (key,) in database.execute(f"SELECT object_key FROM {table} {where}")}  # noqa: S608 - our own names
-                for table, where in (("blobs", ""), ("uploads", ""), ("garbage", not_yet))
+                for table, where in (("blobs", ""), ("uploads", ""), ("garbage", not_yet), ("trash", ""))
             }
+            rows["garbage"] |= rows.pop("trash")
         database.close()
         ours = before | markers.in_file(path)  # an epoch may be replaced meanwhile
         return {name: len(keys - ours) for name, keys in {"files": files, **rows}.items()}

@@ -45,7 +45,7 @@ class TestStoreAndFetch:
             "sha256": "7f83b1657ff1fc53b92dc18148a1d65dfc2d4b1fa3d677284addd200126d9069",
         }
         assert stored.headers["location"] == "/v1/blobs/k5"
-        assert re.fullmatch(r'"[0-9a-f]{32}"', stored.headers["etag"])
+        assert re.fullmatch(r'"[0-9a-f]{32}-1"', stored.headers["etag"])
 
         for _ in range(2):
             fetched = client.get("/v1/blobs/k5")

@@ -12,8 +12,9 @@ from application.ports.blob_store import BlobStore
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING
-from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, ObjectKey
+from domain.blob import Blob, BlobId, ByteRange, ObjectKey
 from domain.precondition import ANY, Precondition
+from domain.properties import DEFAULT_CONTENT_TYPE, Properties
 from tests.contracts.blob_store import each, keys
 from tests.contracts.metadata import Metadata
 
@@ -41,7 +42,7 @@ def new_blob(
     blob_id: BlobId, chunks: AsyncIterable[bytes], content_type: str = DEFAULT_CONTENT_TYPE, **more: Any
 ) -> NewBlob:
     """A blob to store, whose id is known before its bytes."""
-    return NewBlob(IdentifiedBytes(blob_id, chunks), content_type, **more)
+    return NewBlob(IdentifiedBytes(blob_id, chunks), Properties(content_type), **more)
 
 
 def with_uploads(store: StoreBlob, **changes: Any) -> StoreBlob:
@@ -60,7 +61,7 @@ class Drive:
     def __post_init__(self) -> None:
         uploads = Uploads(self.metadata, self.stores, monotonic=self.time.monotonic)
         self.store = StoreBlob(uploads, ObjectKey.random, 100_000_000)
-        self.fetch = FetchBlob(self.metadata.blobs, self.stores, self.metadata)
+        self.fetch = FetchBlob(self.metadata.blobs, self.metadata.contents, self.stores, self.metadata)
 
     @property
     def active(self) -> BlobStore:

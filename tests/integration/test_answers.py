@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
 from application.blobs.fetch import Choose, FetchBlob
@@ -62,7 +62,7 @@ async def fetch(tmp_path: Path) -> AsyncIterator[Fetch]:
         blob_id = BlobId("k5")
         store = StoreBlob(Uploads(metadata, stores), ObjectKey.random, 10**9)
         await store(EVERYTHING, new_blob(blob_id, each([pattern(SIZE)])))
-        yield partial(FetchBlob(metadata.blobs, stores, metadata), EVERYTHING, blob_id)
+        yield partial(FetchBlob(metadata.blobs, metadata.contents, stores, metadata), EVERYTHING, blob_id)
         assert [path for path in open_files() if path.startswith(str(tmp_path))] == [], "a file is still open"
 
 

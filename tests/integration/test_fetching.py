@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.store import GRACE
+from application.contents.retention import GRACE
 from application.stores import Stores
 from domain.access import EVERYTHING
-from domain.blob import DEFAULT_CONTENT_TYPE, BlobId, ByteRange, Digest, Draft, Location, ObjectKey
+from domain.blob import BlobId, ByteRange, Content, Digest, Draft, Location, ObjectKey
 from domain.errors import BlobError, Kind
 from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.conditional import NotModified
@@ -25,8 +25,8 @@ OLD, NEW = b"0123456789", b"new"
 
 def tag_of(data: bytes) -> str:
     digest = Digest(hashlib.sha256(data).digest())
-    location = Location("memory", ObjectKey.random())
-    return conditional.etag(Draft(ID, location, len(data), digest, DEFAULT_CONTENT_TYPE).published(LONG_AGO))
+    content = Content(Location("memory", ObjectKey.random()), len(data), digest)
+    return conditional.etag(Draft(ID, content).published(LONG_AGO))
 
 
 OLD_TAG, NEW_TAG = tag_of(OLD), tag_of(NEW)

@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.metadata.memory import MemoryMetadata, _Blobs, _Changes
+from adapters.metadata.memory.rows import Tables
+from adapters.metadata.memory.unit_of_work import MemoryMetadata, _Blobs
 from application.blobs.list import ListBlobs, end_of
 from domain.access import EVERYTHING
 from domain.blob import LAST, Blob, BlobId
@@ -81,12 +82,12 @@ async def test_a_page_reads_one_more_than_it_shows() -> None:
             return found
 
         async def rolled_up(self, *args: Any) -> Sequence[Blob | str]:
-            entries = await _Blobs(self._rows, self._now).rolled_up(*args)
+            entries = await _Blobs(Tables(metadata.rows), self._now).rolled_up(*args)
             read.append(len(entries))
             return entries
 
     metadata = await stored({f"{number % 7}/{number}" for number in range(70)})
-    listing = ListBlobs(Counting(_Changes(metadata.blob_rows), metadata.now))
+    listing = ListBlobs(Counting(Tables(metadata.rows), metadata.now))
     for prefix, delimiter, shown in (("", "", 5), ("", "/", 5), ("3/", "/", 5), ("3/", "", 5), ("3/3", "/", 3)):
         read.clear()
         page = await listing(EVERYTHING, prefix, delimiter, 5, "1")

@@ -10,17 +10,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.tables import GARBAGE, MICROSECOND
+from adapters.sql.tables import MICROSECOND, TRASH
 from adapters.storage.database import CHUNK, DatabaseBlobStore
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
-from application.blobs.store import GRACE
+from application.contents.retention import GRACE
 from application.ports.metadata import UnitOfWork
 from application.stores import Stores
 from domain.access import EVERYTHING
@@ -61,10 +61,10 @@ class OnSqlite(LongReader):
         super().__init__(SqlMetadata(database), store)
 
     async def let_pass(self, time: timedelta) -> None:
-        """All garbage becomes due sooner by so much."""
+        """All versions in the trash become due sooner by so much."""
 
         def put_back(connection: Connection) -> None:
-            connection.execute(sa.update(GARBAGE).values(due_at=GARBAGE.c.due_at - time // MICROSECOND))
+            connection.execute(sa.update(TRASH).values(due_at=TRASH.c.due_at - time // MICROSECOND))
 
         async with self.database.transaction() as transaction:
             await transaction.run(put_back)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
+from application.contents.retention import Retention
 from application.ownership.mark import MarkStorage
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
@@ -71,7 +72,7 @@ class LostCommitCases:
     ) -> None:
         await drive.put(b"old", blob_id)
         units = LetsOthersIn(LosesAnAnswer(drive.metadata, 1, happens=happens), lambda: drive.put(b"newer", blob_id))
-        await DeleteBlob(units, grace=AT_ONCE)(EVERYTHING, blob_id)
+        await DeleteBlob(units, retention=Retention(AT_ONCE, AT_ONCE))(EVERYTHING, blob_id)
         assert units.acted
         await drive.reap()
         assert await drive.get(blob_id) == b"newer"
@@ -124,7 +125,7 @@ async def test_markers_are_known_or_discarded_after_an_unknown_commit(happens: b
     metadata, disk = MemoryMetadata(), MemoryBlobStore()
     units = LosesAnAnswer(metadata, PUBLISHING, happens=happens)
     uploads = Uploads(units, Stores("disk", {"disk": disk}))
-    mark = MarkStorage(uploads, metadata.blobs, metadata.known_storage, ObjectKey.random)
+    mark = MarkStorage(uploads, metadata.blobs, metadata.contents, metadata.known_storage, ObjectKey.random)
     if happens:
         known, is_ours = await mark("disk", timedelta(hours=1))
         assert is_ours
@@ -132,7 +133,7 @@ async def test_markers_are_known_or_discarded_after_an_unknown_commit(happens: b
     else:
         with refused(Kind.UNAVAILABLE):
             await mark("disk", timedelta(hours=1))
-        assert (len(metadata.garbage_rows), metadata.upload_rows, metadata.storage_rows) == (2, {}, {})
+        assert (len(metadata.rows.garbage), metadata.rows.uploads, metadata.rows.storages) == (2, {}, {})
 
 
 class TestMemory(LostCommitCases):

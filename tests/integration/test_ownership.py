@@ -4,15 +4,17 @@ import asyncio
 import random
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import fields
 from datetime import timedelta
 
 import pytest
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.rows import Rows
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.store import GRACE
 from application.checks.readiness import CheckReady
+from application.contents.retention import GRACE
 from application.maintenance.reap import BATCH, Reap, Reaped
 from application.ownership.adopt import AdoptStorage
 from application.ownership.mark import MarkStorage
@@ -25,9 +27,10 @@ from application.stores import Stores
 from application.uploads.lifecycle import Uploads
 from application.verification.report import Defect, Repair, Verified, VerifyOptions
 from application.verification.verify import Verify
-from domain.blob import Blob, BlobId, ByteRange, Location, ObjectKey
+from domain.blob import Blob, BlobId, ByteRange, Content, Draft, Location, ObjectKey
 from domain.errors import Kind, Unavailable
 from domain.precondition import ANY
+from domain.properties import Properties
 from tests.contracts.blob_store import each, keys, refused
 from tests.integration.drive import Drive, Time
 from tests.integration.test_verifying import Notes
@@ -102,7 +105,12 @@ class Site:
         self.drive = Drive(self.metadata, stores, self.time)
         self.units = HookedUnits(self.metadata, lambda: self.hook())
         self.mark = MarkStorage(
-            Uploads(self.units, stores), self.metadata.blobs, self.metadata.known_storage, ObjectKey.random, self.time
+            Uploads(self.units, stores),
+            self.metadata.blobs,
+            self.metadata.contents,
+            self.metadata.known_storage,
+            ObjectKey.random,
+            self.time,
         )
         if hasattr(self, "ownership"):
             self.ownership._mark = self.mark
@@ -115,8 +123,9 @@ class Site:
     def copy(self) -> "Site":
         """A server on the same disk, with a copy of the database as it is now."""
         copy = MemoryMetadata(self.time)
-        for name in ("blob_rows", "upload_rows", "garbage_rows", "storage_rows"):
-            getattr(copy, name).update(getattr(self.metadata, name))
+        for table in fields(Rows):
+            if table.name not in ("objects", "trash_keys"):
+                getattr(copy.rows, table.name).update(getattr(self.metadata.rows, table.name))
         hooked = self.drive.active
         assert isinstance(hooked, Hooked)
         assert isinstance(hooked.store, MemoryBlobStore)
@@ -150,6 +159,7 @@ class Site:
         verify = Verify(
             self.metadata,
             self.metadata.blobs,
+            self.metadata.contents,
             self.metadata.named,
             self.metadata.backlog,
             self.drive.stores,
@@ -199,7 +209,7 @@ class TestMarkers:
     async def test_a_storage_is_marked_at_the_first_start_and_recognised_at_the_next(self, site: Site) -> None:
         known = await site.known()
         assert set(await keys(site.drive.active)) == {known.identity, known.epoch}
-        assert (site.metadata.upload_rows, site.metadata.garbage_rows) == ({}, {})
+        assert (site.metadata.rows.uploads, site.metadata.rows.garbage) == ({}, {})
         site.restart()
         await site.ownership.open(DISK)
         assert await site.known() == known
@@ -237,7 +247,7 @@ class TestMarkers:
                 await disk.delete(blob.location.key)
         with pytest.raises(UnknownStorage, match="6 of 10 sampled objects are missing"):
             await site.ownership.open(DISK)
-        assert (len(await keys(disk)), site.metadata.upload_rows, site.metadata.storage_rows) == (4, {}, {})
+        assert (len(await keys(disk)), site.metadata.rows.uploads, site.metadata.rows.storages) == (4, {}, {})
         await site.drive.put(b"x", BlobId("0"))
         await site.drive.put(b"x", BlobId("1"))
         await site.ownership.open(DISK)
@@ -249,13 +259,14 @@ class TestMarkers:
         mark = MarkStorage(
             Uploads(metadata, Stores(backend, {backend: store})),
             metadata.blobs,
+            metadata.contents,
             metadata.known_storage,
             ObjectKey.random,
         )
         ownership = Ownership(mark, INTERVAL)
         await ownership.open(backend)
         assert await ownership.keep(backend) is Standing.OURS
-        assert (await keys(store), metadata.storage_rows) == ([], {})
+        assert (await keys(store), metadata.rows.storages) == ([], {})
 
 
 class TestAnotherStorage:
@@ -276,7 +287,7 @@ class TestAnotherStorage:
         assert await faults() == {}
         site.mount(MemoryBlobStore())
         assert await faults() == {"storage": "unavailable"}
-        assert site.metadata.upload_rows == {}
+        assert site.metadata.rows.uploads == {}
         site.mount(disk)
         assert await faults() == {}
 
@@ -339,14 +350,14 @@ class TestAnotherStorage:
             result, notes = await site.verify(wanted)
             assert (notes.findings, result.complete) == ([], False)
             assert "its marker is missing" in result.counts[0].unverified
-        assert (len(site.metadata.blob_rows), await keys(elsewhere)) == (3, [orphan])
+        assert (len(site.metadata.rows.blobs), await keys(elsewhere)) == (3, [orphan])
 
     async def test_no_row_is_dropped_if_it_vanishes_during_a_verification(
         self, site: Site, disk: MemoryBlobStore
     ) -> None:
         for number in range(50):
             await site.drive.put(b"x", BlobId(f"{number}"))
-        last = max(site.metadata.blob_rows.values(), key=lambda blob: blob.location.key).location.key
+        last = max(site.metadata.rows.blobs.values(), key=lambda blob: blob.location.key).location.key
 
         class VanishesAtLast(Hooked):
             gone = False
@@ -359,7 +370,7 @@ class TestAnotherStorage:
         repair = Repair(NOW, drop_missing=True, even_if_most_are=True, even_if_missing=True)
         result, _ = await site.verify(VerifyOptions(repair=repair))
         assert "its marker is missing" in result.counts[0].not_repaired
-        assert len(site.metadata.blob_rows) == 50
+        assert len(site.metadata.rows.blobs) == 50
 
 
 class TestCopies:
@@ -376,7 +387,7 @@ class TestCopies:
         blob = await site.drive.put(b"unrelated")
         async with site.metadata() as work:
             await work.uploads.remove(location.key)
-            await work.blobs.put(Blob(BlobId("b"), location, 9, blob.digest, "", blob.created_at), ANY)
+            await work.blobs.put(Draft(BlobId("b"), Content(location, 9, blob.content.digest), Properties("")), ANY)
             await work.commit()
         for _ in range(30):
             await live(site, copy, time=INTERVAL)
@@ -547,7 +558,7 @@ class TestCrashes:
             await site.keep()
             await site.reap()
         assert set(await keys(site.drive.active)) == {(await site.known()).identity, (await site.known()).epoch}
-        assert (site.metadata.upload_rows, site.metadata.garbage_rows) == ({}, {})
+        assert (site.metadata.rows.uploads, site.metadata.rows.garbage) == ({}, {})
 
     async def test_while_it_is_marked(self, time: Time) -> None:
         step = 0
@@ -628,7 +639,7 @@ class TestAdoption:
         assert not before.keys & after.keys
         await site.reap()
         assert set(await keys(site.drive.active)) == {after.identity, after.epoch}
-        assert (site.metadata.upload_rows, site.metadata.garbage_rows) == ({}, {})
+        assert (site.metadata.rows.uploads, site.metadata.rows.garbage) == ({}, {})
 
     async def test_a_running_server_of_this_database_goes_on(self, site: Site) -> None:
         await site.keep()
@@ -682,7 +693,7 @@ class TestAdoption:
         outcome = await self.adopt(site)(DISK, INTERVAL, dry_run=True)
         assert (outcome.adopted, outcome.refused) == (False, "")
         assert (await site.known(), await keys(site.drive.active)) == before
-        assert (site.metadata.upload_rows, site.metadata.garbage_rows) == ({}, {})
+        assert (site.metadata.rows.uploads, site.metadata.rows.garbage) == ({}, {})
 
     async def test_a_storage_that_is_not_known_yet(self, disk: MemoryBlobStore, time: Time) -> None:
         site = Site(disk, time)
@@ -696,15 +707,17 @@ class TestSampling:
         for number in range(20):
             await site.drive.put(b"x", BlobId(f"{number}"))
         for start in ("0" * 32, "8" * 32, "f" * 32):
-            found = await sample(site.metadata.blobs, DISK, site.drive.active, ObjectKey(start))
+            found = await sample(site.metadata.blobs, site.metadata.contents, DISK, site.drive.active, ObjectKey(start))
             assert (found.looked, found.missing) == (20, 0)
-        found = await sample(site.metadata.blobs, "another", site.drive.active, ObjectKey("8" * 32))
+        found = await sample(
+            site.metadata.blobs, site.metadata.contents, "another", site.drive.active, ObjectKey("8" * 32)
+        )
         assert found.looked == 0
 
     async def test_no_more_than_enough(self, site: Site) -> None:
         for number in range(ENOUGH + 10):
             await site.drive.put(b"x", BlobId(f"{number}"))
-        found = await sample(site.metadata.blobs, DISK, MemoryBlobStore(), ObjectKey("8" * 32))
+        found = await sample(site.metadata.blobs, site.metadata.contents, DISK, MemoryBlobStore(), ObjectKey("8" * 32))
         assert (found.looked, found.missing, found.is_suspicious) == (ENOUGH, ENOUGH, True)
 
     async def test_those_that_are_looked_at_at_the_same_time_are_all_counted(self, site: Site) -> None:
@@ -716,7 +729,7 @@ class TestSampling:
                 await asyncio.sleep(0)
                 return await super().stat(key)
 
-        found = await sample(site.metadata.blobs, DISK, Slow(), ObjectKey("8" * 32))
+        found = await sample(site.metadata.blobs, site.metadata.contents, DISK, Slow(), ObjectKey("8" * 32))
         assert (found.looked, found.missing) == (50, 50)
 
     async def test_a_storage_that_can_not_be_looked_into_is_not_taken_for_empty(self, site: Site) -> None:
@@ -727,7 +740,7 @@ class TestSampling:
                 raise Unavailable("down")
 
         with refused(Kind.UNAVAILABLE):
-            await sample(site.metadata.blobs, DISK, Down(), ObjectKey("8" * 32))
+            await sample(site.metadata.blobs, site.metadata.contents, DISK, Down(), ObjectKey("8" * 32))
 
 
 def test_claims_are_agreed_on_and_differ() -> None:

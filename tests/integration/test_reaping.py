@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.store import GRACE, StoredBlob
+from application.blobs.store import StoredBlob
+from application.contents.retention import GRACE
 from application.maintenance.reap import AGAIN, AT_ONCE, BATCH, CLAIM, Reap, Reaped
 from application.ports.blob_store import Stored
 from application.ports.metadata import Garbage

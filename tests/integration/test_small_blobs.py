@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
@@ -18,7 +18,8 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
-from application.blobs.store import GRACE, NewBlob, StoreBlob
+from application.blobs.store import NewBlob, StoreBlob
+from application.contents.retention import GRACE, USUAL, Retention
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import DATABASE, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
@@ -34,7 +35,7 @@ from tests.integration.losing import DownFor, LetsOthersIn, LosesAnAnswer
 from tests.integration.test_storing import IdLast
 
 LIMIT = 1000  # bytes
-AT_ONCE = timedelta(0)
+AT_ONCE = Retention(timedelta(0), timedelta(0))
 
 
 class CountsCommits(UnitOfWorkFactory):
@@ -147,7 +148,7 @@ class SmallBlobCases:
         with refused(Kind.FORBIDDEN):
             await drive.store(limited, NewBlob(IdLast([b"third"])))
         assert await keys(small) == [stored.blob.location.key]
-        await DeleteBlob(drive.metadata, grace=AT_ONCE)(EVERYTHING, stored.blob.id)
+        await DeleteBlob(drive.metadata, retention=AT_ONCE)(EVERYTHING, stored.blob.id)
         assert (await drive.reap(DATABASE)).deleted == 1
 
     async def test_what_is_refused_leaves_nothing(self, drive: Drive, blob_id: BlobId, small: BlobStore) -> None:
@@ -173,7 +174,7 @@ class SmallBlobCases:
     async def test_a_version_is_reaped_wherever_the_next_one_goes(
         self, drive: Drive, blob_id: BlobId, small: BlobStore
     ) -> None:
-        drive.store = replace(drive.store, grace=AT_ONCE)
+        drive.store = replace(drive.store, retention=AT_ONCE)
         for size in (1, 2, LIMIT + 1, LIMIT + 2, 3):
             last = await drive.put(pattern(size), blob_id)
             for backend in ("memory", DATABASE):
@@ -219,7 +220,7 @@ class SmallBlobCases:
         self, drive: Drive, blob_id: BlobId, small: BlobStore, is_reaped: bool
     ) -> None:
         """Nor refused as if it had never been there: others may have read it."""
-        drive.store = replace(drive.store, grace=AT_ONCE if is_reaped else GRACE)
+        drive.store = replace(drive.store, retention=AT_ONCE if is_reaped else USUAL)
 
         async def replace_it() -> None:
             newer.append(await drive.put(b"newer", blob_id))
@@ -228,7 +229,7 @@ class SmallBlobCases:
         newer = list[object]()
         units = LetsOthersIn(LosesAnAnswer(drive.metadata, 1, happens=True), replace_it)
         with refused(Kind.COMMIT_UNKNOWN):
-            grace = drive.store.grace
+            grace = drive.store.retention.grace
             await with_units(drive.store, units, grace=grace)(EVERYTHING, new_blob(blob_id, each([b"new"])))
         assert units.acted
         assert await drive.get(blob_id) == b"newer"
@@ -261,7 +262,7 @@ class TestMemory(SmallBlobCases):
 
     @pytest.fixture
     def small(self, metadata: MemoryMetadata) -> BlobStore:
-        return MemoryBlobStore(objects=metadata.objects)
+        return MemoryBlobStore(objects=metadata.rows.objects)
 
 
 class DatabaseCases(SmallBlobCases):

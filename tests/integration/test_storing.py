@@ -11,6 +11,7 @@ import pytest
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
 from application.blobs.store import NewBlob
+from application.contents.retention import Retention
 from application.ports.blob_store import Stored
 from application.stores import Stores
 from application.uploads.lifecycle import LEASE
@@ -43,8 +44,8 @@ class TestStoreAndFetch:
         data = pattern(size)
         stored = await any_drive.store(EVERYTHING, new_blob(ID, each([data[:100], data[100:]]), "image/png"))
         blob = stored.blob
-        assert (blob.size, blob.content_type) == (size, "image/png")
-        assert blob.digest == Digest(hashlib.sha256(data).digest())
+        assert (blob.size, blob.properties.content_type) == (size, "image/png")
+        assert blob.content.digest == Digest(hashlib.sha256(data).digest())
         assert await any_drive.get() == data
         async with any_drive.fetch(EVERYTHING, ID) as opened:
             assert (opened.blob, opened.blob.created_at) == (blob, blob.created_at)
@@ -85,7 +86,7 @@ class TestStoreAndFetch:
             data = b"".join([chunk async for chunk in opened])
             assert data in contents
             assert opened.blob.size == len(data)
-            assert opened.blob.digest == Digest(hashlib.sha256(data).digest())
+            assert opened.blob.content.digest == Digest(hashlib.sha256(data).digest())
 
     @pytest.mark.parametrize("size", [1_000_000, 4_000_000, 8_000_000])
     async def test_a_reader_gets_all_of_the_version_that_it_opened(self, any_drive: Drive, size: int) -> None:
@@ -221,7 +222,7 @@ class TestUnknownCommits:
     async def test_a_delete_is_seen_to(self, any_drive: Drive, happens: bool) -> None:
         await any_drive.put(b"old")
         coming_back = DownFor(LosesAnAnswer(any_drive.metadata, 1, happens=happens), 3)
-        await DeleteBlob(coming_back, grace=timedelta(0), waits=[0, 0, 0])(EVERYTHING, ID)
+        await DeleteBlob(coming_back, retention=Retention(timedelta(0), timedelta(0)), waits=[0, 0, 0])(EVERYTHING, ID)
         assert coming_back.refusals == 0
         with refused(Kind.NOT_FOUND):
             await any_drive.get()

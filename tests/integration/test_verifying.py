@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
 from application.blobs.store import StoreBlob
+from application.contents.retention import Retention
 from application.maintenance.reap import Reap
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import BlobReader, Garbage
@@ -38,6 +39,7 @@ from tests.contracts.metadata import Metadata
 from tests.integration.drive import Drive, Time
 
 NOW = timedelta(0)
+AT_ONCE = Retention(NOW, NOW)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 DATA = b"some bytes"
@@ -68,6 +70,7 @@ def verifier(drive: Drive, metadata: Metadata | None = None, stores: Stores | No
     return Verify(
         metadata,
         metadata.blobs,
+        metadata.contents,
         metadata.named,
         metadata.backlog,
         stores or drive.stores,
@@ -185,14 +188,14 @@ async def test_what_is_wrong_is_found_and_nothing_else(plants: list[Plant], deep
     drive = new_drive()
     planted = {fault for number, plant in enumerate(plants) if (fault := await plant(drive, number))}
     assert await faults(drive, deep=deep) == planted
-    rows, objects = await drive.metadata.blobs.by_key(None, 1000), await drive.objects()
+    rows, objects = await drive.metadata.blobs.by_content(None, 1000), await drive.objects()
     repaired = await faults(drive, deep=deep, repair=Repair(NOW, even_if_most_are=True, even_if_missing=True))
     assert repaired == planted
-    assert await drive.metadata.blobs.by_key(None, 1000) == rows
+    assert await drive.metadata.blobs.by_content(None, 1000) == rows
     assert await drive.objects() == objects - {key for fault, key in planted if fault is Defect.ORPHAN}
     await faults(drive, deep=deep, repair=EVERYTHING)
     gone = {key for fault, key in planted if fault is Defect.MISSING}
-    assert await drive.metadata.blobs.by_key(None, 1000) == [row for row in rows if row.location.key not in gone]
+    assert await drive.metadata.blobs.by_content(None, 1000) == [row for row in rows if row.location.key not in gone]
     left = {(fault, key) for fault, key in planted if fault is Defect.DAMAGED}
     assert await faults(drive, deep=deep) == left
 
@@ -260,9 +263,12 @@ class MeddledReader(BlobReader):
     ) -> Sequence[Blob | str]:
         raise AssertionError
 
-    async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+    async def count(self, start: str, stop: str | None, limit: int) -> int:
+        raise AssertionError
+
+    async def by_content(self, after: tuple[ObjectKey, str] | None, limit: int) -> Sequence[Blob]:
         await self.meddle()
-        found = await self.blobs.by_key(after, limit)
+        found = await self.blobs.by_content(after, limit)
         await self.meddle()
         return found
 
@@ -275,8 +281,8 @@ class Life:
         self.steps = iter(steps)
         self.uploads: list[Location] = []
         drive = self.drive
-        self.store = StoreBlob(drive.store.uploads, ObjectKey.random, 1000, grace=NOW)
-        self.delete = DeleteBlob(drive.metadata, grace=NOW)
+        self.store = StoreBlob(drive.store.uploads, ObjectKey.random, 1000, retention=AT_ONCE)
+        self.delete = DeleteBlob(drive.metadata, retention=AT_ONCE)
         self.reap = Reap(drive.metadata, drive.stores, again=NOW)
 
     async def step(self) -> None:
@@ -334,6 +340,7 @@ async def test_what_changes_meanwhile_is_not_taken_for_a_fault(
     verify = Verify(
         drive.metadata,
         MeddledReader(drive.metadata.blobs, life.step),
+        drive.metadata.contents,
         named,
         drive.metadata.backlog,
         Stores("memory", {"memory": Meddled(drive.active, life.step)}),
@@ -343,7 +350,7 @@ async def test_what_changes_meanwhile_is_not_taken_for_a_fault(
     assert notes.faults == planted
     if repair is not None:
         assert {finding.repaired for finding in notes.findings} == {True}
-    for row in await drive.metadata.blobs.by_key(None, 1000):
+    for row in await drive.metadata.blobs.by_content(None, 1000):
         if (Defect.MISSING, row.location.key) not in planted:
             assert await drive.get(row.id) == DATA
 
@@ -395,9 +402,9 @@ async def test_rows_are_not_dropped_where_nothing_is_stored(drive: Drive) -> Non
     for number in range(3):
         await a_missing_object(drive, number)
     result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
-    assert (result.wrong, len(await drive.metadata.blobs.by_key(None, 10))) == (3, 3)
+    assert (result.wrong, len(await drive.metadata.blobs.by_content(None, 10))) == (3, 3)
     result, _ = await verified(drive, VerifyOptions(repair=EVERYTHING))
-    assert (result.wrong, await drive.metadata.blobs.by_key(None, 10)) == (0, [])
+    assert (result.wrong, await drive.metadata.blobs.by_content(None, 10)) == (0, [])
 
 
 async def test_rows_are_not_dropped_where_most_objects_are_missing(drive: Drive) -> None:
@@ -409,13 +416,13 @@ async def test_rows_are_not_dropped_where_most_objects_are_missing(drive: Drive)
     repair = Repair(NOW, drop_missing=True)
     result, notes = await verified(drive, VerifyOptions(repair=repair))
     assert (result.wrong, len(notes.faults)) == (31, 31)
-    assert len(await drive.metadata.blobs.by_key(None, 100)) == 31
+    assert len(await drive.metadata.blobs.by_content(None, 100)) == 31
     assert orphan in await drive.objects(), "objects may be those of whoever this storage belongs to"
     assert result.counts[0].not_repaired.startswith("The objects of 30 of 31 blobs are missing.")
     result, _ = await verified(drive, VerifyOptions(repair=replace(repair, even_if_most_are=True)))
     assert result.wrong == 31
     result, _ = await verified(drive, VerifyOptions(repair=replace(repair, even_if_missing=True)))
-    assert (result.wrong, len(await drive.metadata.blobs.by_key(None, 100))) == (0, 1)
+    assert (result.wrong, len(await drive.metadata.blobs.by_content(None, 100))) == (0, 1)
 
 
 @pytest.mark.parametrize(("there", "missing", "dropped"), [(5, 5, 5), (4, 5, 0), (113, 6, 0), (114, 6, 6)])
@@ -427,7 +434,7 @@ async def test_how_many_may_be_missing(drive: Drive, there: int, missing: int, d
         await a_missing_object(drive, there + number)
     result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
     assert result.counts[0].repaired[Defect.MISSING] == dropped
-    assert len(await drive.metadata.blobs.by_key(None, 1000)) == there + missing - dropped
+    assert len(await drive.metadata.blobs.by_content(None, 1000)) == there + missing - dropped
 
 
 async def test_no_row_is_dropped_if_not_all_was_looked_at(drive: Drive) -> None:
@@ -436,11 +443,11 @@ async def test_no_row_is_dropped_if_not_all_was_looked_at(drive: Drive) -> None:
     await a_missing_object(drive, 0)
     for number in range(3 * PATIENCE):
         await a_blob(drive, 1 + number)
-    last = (await drive.metadata.blobs.by_key(None, 1000))[-PATIENCE:]
+    last = (await drive.metadata.blobs.by_content(None, 1000))[-PATIENCE:]
     store.bad = frozenset(row.location.key for row in last)
     result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW, drop_missing=True)))
     assert result.counts[0].unverified
-    assert len(await drive.metadata.blobs.by_key(None, 1000)) == 3 * PATIENCE + 1
+    assert len(await drive.metadata.blobs.by_content(None, 1000)) == 3 * PATIENCE + 1
 
 
 async def test_an_object_that_is_back_keeps_its_row(drive: Drive) -> None:
@@ -474,10 +481,10 @@ async def test_what_is_held_is_told_if_the_database_is_lost(drive: Drive) -> Non
     planted = {await a_missing_object(drive, number) for number in range(3)}
 
     class Lost(MeddledReader):
-        async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
+        async def by_content(self, after: tuple[ObjectKey, str] | None, limit: int) -> Sequence[Blob]:
             if after is not None:
                 raise Unavailable("the database is gone")
-            return await self.blobs.by_key(after, limit)
+            return await self.blobs.by_content(after, limit)
 
     notes = Notes()
     verify = replace(verifier(drive), blobs=Lost(drive.metadata.blobs, a_turn))
@@ -585,10 +592,10 @@ class TestWhatFails:
         assert (result.wrong, result.complete, result.stopped) == (1, False, "")
         assert down.objects == 0, "what is down is not listed, too"
         assert failing.asked < PATIENCE + 3, "it is asked for each object, and down"
-        assert len(await both.metadata.blobs.by_key(None, 1000)) == 2 * PATIENCE + 1
+        assert len(await both.metadata.blobs.by_content(None, 1000)) == 2 * PATIENCE + 1
 
     async def test_one_object_that_can_not_be_looked_at_holds_up_no_other(self, both: Drive, failing: Failing) -> None:
-        every = [row.location.key for row in await both.metadata.blobs.by_key(None, 1000)]
+        every = [row.location.key for row in await both.metadata.blobs.by_content(None, 1000)]
         failing.bad = frozenset(every[::2])
         result, notes = await verified(both, VerifyOptions(frozenset({"failing"})))
         assert {finding.defect for finding in notes.findings} == {Defect.UNREADABLE}

@@ -9,21 +9,28 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import application.blobs
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
 from application.authorize import authorize
+from application.blobs.commit import CommitOperations
 from application.blobs.delete import DeleteBlob
 from application.blobs.fetch import FetchBlob
 from application.blobs.list import ListBlobs
+from application.blobs.operations import Copy, Delete, Move, Operation, Patch, Put, Rules
+from application.blobs.prefixes import DeletePrefix, MovePrefix
 from application.blobs.store import IdentifiedBytes, NewBlob, StoreBlob
+from application.blobs.trash import Trash
+from application.blobs.uploads import MultipartUploads, NewPart, NewUpload
 from application.stores import Stores
+from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Action, Grant
 from domain.blob import BlobId, ObjectKey
 from domain.errors import Kind, NotFound, NotGranted
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
-ID = BlobId("films/a")
+ID, OTHER = BlobId("films/a"), BlobId("films/b")
+SEVERAL = (Trash, MultipartUploads)
 
 
 class LateId:
@@ -47,9 +54,15 @@ class Drive:
         metadata, self.objects = MemoryMetadata(), MemoryBlobStore()
         stores = Stores("memory", {"memory": self.objects})
         self.store = StoreBlob(Uploads(metadata, stores), ObjectKey.random, 100)
-        self.fetch = FetchBlob(metadata.blobs, stores, metadata)
+        self.fetch = FetchBlob(metadata.blobs, metadata.contents, stores, metadata)
         self.delete = DeleteBlob(metadata)
         self.list = ListBlobs(metadata.blobs)
+        committer = Committer(metadata, ObjectKey.random)
+        self.commit = CommitOperations(committer, Rules())
+        self.delete_prefix = DeletePrefix(committer, metadata.blobs)
+        self.move_prefix = MovePrefix(committer, metadata.blobs)
+        self.trash = Trash(committer, metadata.trash)
+        self.uploads = MultipartUploads(Uploads(metadata, stores), metadata.multipart, ObjectKey.random, 100)
 
 
 async def store(drive: Drive, grant: Grant) -> None:
@@ -73,21 +86,125 @@ async def list_films(drive: Drive, grant: Grant) -> None:
     await drive.list(grant, "films/", "", 10)
 
 
+async def in_trash(drive: Drive) -> int:
+    """Delete the blob, and return its key in the trash."""
+    await store(drive, EVERYTHING)
+    await drive.delete(EVERYTHING, ID)
+    *_, version = await drive.trash.list(EVERYTHING, "", None, 100)
+    return version.key
+
+
+async def begun(drive: Drive) -> ObjectKey:
+    return (await drive.uploads.begin(EVERYTHING, NewUpload(ID))).key
+
+
+async def commit(drive: Drive, grant: Grant) -> None:
+    await drive.commit(grant, [Patch(ID)])
+
+
+async def commit_one(drive: Drive, grant: Grant) -> None:
+    await drive.commit.one(grant, Patch(ID))
+
+
+async def delete_films(drive: Drive, grant: Grant) -> None:
+    await drive.delete_prefix(grant, "films/")
+
+
+async def move_films(drive: Drive, grant: Grant) -> None:
+    await drive.move_prefix(grant, "films/", "films/old/")
+
+
+async def list_trash(drive: Drive, grant: Grant) -> None:
+    await drive.trash.list(grant, "films/", None, 1)
+
+
+async def restore(drive: Drive, grant: Grant) -> None:
+    await drive.trash.restore(grant, await in_trash(drive), None, may_replace=False)
+
+
+async def purge(drive: Drive, grant: Grant) -> None:
+    await drive.trash.purge(grant, await in_trash(drive))
+
+
+async def begin(drive: Drive, grant: Grant) -> None:
+    await drive.uploads.begin(grant, NewUpload(ID))
+
+
+async def find(drive: Drive, grant: Grant) -> None:
+    await drive.uploads.find(grant, await begun(drive))
+
+
+async def parts(drive: Drive, grant: Grant) -> None:
+    await drive.uploads.parts(grant, await begun(drive))
+
+
+async def list_uploads(drive: Drive, grant: Grant) -> None:
+    await drive.uploads.list(grant, "films/", None, None, 1)
+
+
+async def discard(drive: Drive, grant: Grant) -> None:
+    await drive.uploads.discard(grant, await begun(drive))
+
+
+async def write_part(drive: Drive, grant: Grant) -> None:
+    await drive.uploads.write(grant, await begun(drive), 1, NewPart(LateId(ID)))
+
+
+async def append(drive: Drive, grant: Grant) -> None:
+    await drive.uploads.append(grant, await begun(drive), 0, NewPart(LateId(ID)))
+
+
 Call = Callable[[Drive, Grant], Awaitable[None]]
-CALLS: dict[str, tuple[Action, Call]] = {
+CALLS: dict[str, tuple[Action | frozenset[Action], Call]] = {
     "StoreBlob.__call__": (Action.WRITE, store),
     "FetchBlob.__call__": (Action.READ, fetch),
     "FetchBlob.stat": (Action.READ, stat),
     "DeleteBlob.__call__": (Action.DELETE, delete),
     "ListBlobs.__call__": (Action.LIST, list_films),
+    "CommitOperations.__call__": (Action.WRITE, commit),
+    "CommitOperations.one": (Action.WRITE, commit_one),
+    "DeletePrefix.__call__": (Action.DELETE, delete_films),
+    "MovePrefix.__call__": (frozenset({Action.READ, Action.DELETE, Action.WRITE}), move_films),
+    "Trash.list": (Action.LIST, list_trash),
+    "Trash.restore": (frozenset({Action.READ, Action.WRITE}), restore),
+    "Trash.purge": (Action.DELETE, purge),
+    "MultipartUploads.begin": (Action.WRITE, begin),
+    "MultipartUploads.find": (Action.WRITE, find),
+    "MultipartUploads.parts": (Action.WRITE, parts),
+    "MultipartUploads.list": (Action.LIST, list_uploads),
+    "MultipartUploads.discard": (Action.WRITE, discard),
+    "MultipartUploads.write": (Action.WRITE, write_part),
+    "MultipartUploads.append": (Action.WRITE, append),
+}
+OPERATIONS: dict[str, tuple[Operation, frozenset[Action]]] = {
+    "Put": (Put(ID, ObjectKey.random()), frozenset({Action.WRITE})),
+    "Delete": (Delete(ID), frozenset({Action.DELETE})),
+    "Copy": (Copy(ID, OTHER), frozenset({Action.READ, Action.WRITE})),
+    "Move": (Move(ID, OTHER), frozenset({Action.READ, Action.DELETE, Action.WRITE})),
+    "Patch": (Patch(ID), frozenset({Action.WRITE})),
 }
 
 
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_each_operation_requires_its_actions(name: str) -> None:
+    operation, actions = OPERATIONS[name]
+    operation.authorize(Grant(actions, prefix="films/"))
+    for missing in actions:
+        with pytest.raises(NotGranted):
+            operation.authorize(Grant(actions - {missing}))
+    with pytest.raises(NotGranted):
+        operation.authorize(Grant(frozenset(Action), prefix="films/a/"))
+
+
+def test_there_is_a_case_for_each_operation() -> None:
+    assert {each.__name__ for each in Operation.__subclasses__()} == OPERATIONS.keys()
+
+
 def use_cases() -> dict[str, Callable[..., object]]:
-    """The public methods of all use cases for blobs."""
+    """The public methods of all use cases for blobs: of classes that are called, or that are named here."""
     names = [f"application.blobs.{each.name}" for each in pkgutil.iter_modules(application.blobs.__path__)]
     members = [each for name in names for each in vars(importlib.import_module(name)).values()]
-    classes = {each for each in members if inspect.isclass(each) and "__call__" in vars(each)}
+    classes = {each for each in members if inspect.isclass(each) and ("__call__" in vars(each) or each in SEVERAL)}
     return {
         f"{each.__name__}.{name}": method
         for each in classes
@@ -106,19 +223,20 @@ def test_each_use_case_requires_a_grant() -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_each_use_case_refuses_a_grant_without_its_action(name: str) -> None:
-    action, call = CALLS[name]
+    needed, call = CALLS[name]
+    actions = {needed} if isinstance(needed, Action) else needed
     drive = Drive()
     await store(drive, EVERYTHING)
     for refused in (
-        Grant(set(Action) - {action}),
-        Grant({action}, prefix="music/"),
-        Grant({action}, prefix="films/ab"),
-        Grant({action}, expires_at=datetime.now(UTC)),
+        *(Grant(set(Action) - {action}) for action in actions),
+        Grant(actions, prefix="music/"),
+        Grant(actions, prefix="films/ab"),
+        Grant(actions, expires_at=datetime.now(UTC)),
     ):
         with pytest.raises(NotGranted) as raised:
             await call(drive, refused)
         assert raised.value.kind is Kind.FORBIDDEN
-    await call(drive, Grant({action}, prefix="films/"))
+    await call(drive, Grant(actions, prefix="films/"))
 
 
 class TestStoring:

@@ -7,15 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.blob import Blob, BlobId, ByteRange, Digest, Location, ObjectKey
+from domain.blob import Blob, BlobId, ByteRange, Content, Digest, Draft, Location, ObjectKey
 from domain.errors import TEMPORARY, BlobError, Kind, NoSpace, Unavailable, error_class
 from domain.precondition import ANY, CREATE_ONLY, Precondition
+from domain.properties import Properties
 from tests.ids import INVALID, NASTY, valid_ids
 
 
 def blob(content_type: str = "text/plain", sha256: bytes = bytes(32), backend: str = "fs") -> Blob:
-    created_at = datetime(2023, 10, 27, 10, tzinfo=UTC)
-    return Blob(BlobId("k5"), Location(backend, ObjectKey.random()), 1, Digest(sha256), content_type, created_at)
+    content = Content(Location(backend, ObjectKey.random()), 1, Digest(sha256))
+    return Blob(BlobId("k5"), content, Properties(content_type), datetime(2023, 10, 27, 10, tzinfo=UTC))
+
+
+def draft() -> Draft:
+    return replace(blob().draft(), created_at=None)
 
 
 class TestBlobId:
@@ -25,8 +30,8 @@ class TestBlobId:
 
     def test_no_text_of_it_or_around_it_shows_it(self) -> None:
         hidden = BlobId("hidden")
-        around = Blob(hidden, Location("fs", ObjectKey.random()), 0, Digest(bytes(32)), "text/plain", datetime.now(UTC))
-        assert "hidden" not in f"{hidden} {hidden!r} {around} {KeyError(hidden)} {[hidden]}"
+        around = replace(blob(), id=hidden)
+        assert "hidden" not in f"{hidden} {hidden!r} {around} {around.draft()} {KeyError(hidden)} {[hidden]}"
 
     def test_the_nasty_ids_are_all_different(self) -> None:
         assert len({BlobId(text) for text in NASTY}) == len(NASTY)
@@ -60,19 +65,19 @@ class TestBlob:
         assert len({blob().etag, blob(content_type="text/html").etag, blob(sha256=b"\1" * 32).etag}) == 3
 
     def test_the_etag_differs_with_the_content_encoding(self) -> None:
-        encoded = [replace(blob(), content_encoding=coding) for coding in ("", "gzip", "br")]
+        encoded = [replace(blob(), properties=Properties("text/plain", coding)) for coding in ("", "gzip", "br")]
         assert len({version.etag for version in encoded}) == 3
         assert encoded[0].etag == blob().etag
-        published = encoded[1].published(datetime.now(UTC))
-        assert (published.content_encoding, published.etag) == ("gzip", encoded[1].etag)
+        published = encoded[1].draft().published(datetime.now(UTC))
+        assert (published.properties.content_encoding, published.etag) == ("gzip", encoded[1].etag)
 
     def test_refuses_what_no_blob_can_have(self) -> None:
         where, digest, now = Location("fs", ObjectKey.random()), Digest(bytes(32)), datetime.now(UTC)
         with pytest.raises(ValueError, match="not negative"):
-            Blob(BlobId("a"), where, -1, digest, "text/plain", now)
+            Content(where, -1, digest)
         for time in (now.replace(tzinfo=None), now.astimezone(timezone(timedelta(hours=3)))):
             with pytest.raises(ValueError, match="in UTC"):
-                Blob(BlobId("a"), where, 1, digest, "text/plain", time)
+                Blob(BlobId("a"), Content(where, 1, digest), Properties(), time)
         with pytest.raises(ValueError, match="32 bytes"):
             Digest(b"short")
 
@@ -84,7 +89,7 @@ class TestDates:
     """What a client is given as the date of a version never holds for a later one."""
 
     def version(self, at: float, replaced: Blob | None = None) -> Blob:
-        return blob().published(blob().created_at + timedelta(seconds=at), replaced)
+        return draft().published(blob().created_at + timedelta(seconds=at), replaced)
 
     def read(self, version: Blob, at: float) -> Blob:
         return replace(version, read_at=blob().created_at + timedelta(seconds=at))
@@ -156,10 +161,10 @@ class TestPrecondition:
         assert caught.value.kind is Kind.ALREADY_EXISTS
 
     def test_unmodified_since(self) -> None:
-        current = blob().published(blob().created_at)
+        current = draft().published(blob().created_at)
         demanded = Precondition(unmodified_since=current.created_at + SECOND)
         demanded.check(BlobId("a"), current)
-        for there in (current.published(current.created_at + SECOND / 2, current), None):
+        for there in (draft().published(current.created_at + SECOND / 2, current), None):
             with pytest.raises(BlobError) as caught:
                 demanded.check(BlobId("a"), there)
             assert caught.value.kind is Kind.PRECONDITION_FAILED

@@ -37,8 +37,10 @@ HEADERS: dict[str, list[str]] = {
     "access-control-request-headers": [],  # only read in preflights
     "accept": ["", "application/json;", "*/*;q=0.5,"],
     "authorization": ["Bearer "],
+    "cache-control": ["", "max-age=1"],
     "content-digest": ["", "sha-256=", "sha-256=:AAAA:"],
     "content-encoding": ["", "gzip", "gzip,"],
+    "content-language": ["", "en", "en,"],
     "content-length": [],  # the HTTP server takes digits only, of 64 bits
     "content-range": ["bytes "],
     "content-type": ["", "text/plain", "text/plain;"],
@@ -57,8 +59,10 @@ HEADERS: dict[str, list[str]] = {
 }
 OF_PARTS = {"content-disposition", "content-transfer-encoding"}  # of forms, see TestBodies
 OF_BODIES = {
+    "cache-control",
     "content-digest",
     "content-encoding",
+    "content-language",
     "content-range",
     "content-type",
     "expect",
@@ -72,7 +76,13 @@ UNITS = [
 ENDS = ["", "!"]
 SIZES = [90, 100_000]  # characters; the HTTP server takes heads of up to 400 KiB
 # Modules that may use regular expressions at all, and how.
-PATTERNS = {"domain.blob", "entrypoints.http.rest.json_form.base64_text", "entrypoints.http.rest.json_form.scanner"}
+PATTERNS = {
+    "domain.blob",
+    "domain.text",
+    "domain.properties",
+    "entrypoints.http.rest.json_form.base64_text",
+    "entrypoints.http.rest.json_form.scanner",
+}
 
 
 def hostile(beginnings: list[str]) -> Iterator[str]:

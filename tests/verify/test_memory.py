@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator, Iterator, Sequence, Set
 
 import pytest
 
-from adapters.metadata.memory import MemoryMetadata
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import Stored
 from application.ports.metadata import BlobReader
 from application.stores import Stores
 from application.verification.report import Finding, VerificationListener, VerifyOptions
 from application.verification.verify import Verify
-from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
+from domain.blob import Blob, BlobId, Content, Digest, Location, ObjectKey
+from domain.properties import Properties
 from tests.contracts.metadata import blob
 
 COUNT = 30_000
@@ -40,13 +41,17 @@ class Rows(BlobReader):
     ) -> Sequence[Blob | str]:
         raise AssertionError
 
-    async def by_key(self, after: ObjectKey | None, limit: int) -> Sequence[Blob]:
-        first = 0 if after is None else int(after.value, 16) // STEP + 1
+    async def count(self, start: str, stop: str | None, limit: int) -> int:
+        raise AssertionError
+
+    async def by_content(self, after: tuple[ObjectKey, str] | None, limit: int) -> Sequence[Blob]:
+        first = 0 if after is None else int(after[0].value, 16) // STEP + 1
         numbers = (number for number in range(first, COUNT) if number % EVERY)
         return [self.row(number) for number, _ in zip(numbers, range(limit), strict=False)]
 
     def row(self, number: int) -> Blob:
-        return Blob(BlobId(f"{number}"), Location("memory", key(number)), 1, Digest(bytes(32)), "", SAMPLE.created_at)
+        content = Content(Location("memory", key(number)), 1, Digest(bytes(32)))
+        return Blob(BlobId(f"{number}"), content, Properties(""), SAMPLE.created_at)
 
 
 class Objects(MemoryBlobStore):
@@ -85,7 +90,9 @@ def traced() -> Iterator[None]:
 @pytest.mark.timeout(300)
 async def test_it_does_not_grow_with_what_is_stored(traced: None) -> None:
     metadata = MemoryMetadata()
-    verify = Verify(metadata, Rows(), named, metadata.backlog, Stores("memory", {"memory": Objects()}))
+    verify = Verify(
+        metadata, Rows(), metadata.contents, named, metadata.backlog, Stores("memory", {"memory": Objects()})
+    )
     before, _ = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
     count = Count()

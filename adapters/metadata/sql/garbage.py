@@ -26,9 +26,6 @@ class SqlGarbage(GarbageRepository):
         }
         await self._run(_INSERT.count, values)
 
-    async def hold(self, key: ObjectKey, lease: timedelta) -> bool:
-        return await self._run(_HOLD.count, {"key": key.value, "microseconds": lease // MICROSECOND}) == 1
-
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
         return await self._run(_claim_garbage, backend, limit, lease)
 
@@ -36,14 +33,8 @@ class SqlGarbage(GarbageRepository):
         await self._run(_record_deletes, garbage, again_after)
 
 
-_KEY = GARBAGE.c.object_key == sa.bindparam("key")
 _LATER = DatabaseNow() + sa.bindparam("microseconds", type_=sa.BigInteger)
 _INSERT = Statement(sa.insert(GARBAGE).values({GARBAGE.c.due_at: _LATER}))
-_HOLD = Statement(
-    sa.update(GARBAGE)
-    .where(_KEY, GARBAGE.c.claims == 0)
-    .values({GARBAGE.c.due_at: sa.case((GARBAGE.c.due_at < _LATER, _LATER), else_=GARBAGE.c.due_at)})
-)
 
 
 def _claim_garbage(connection: Connection, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:

@@ -4,22 +4,29 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
+from adapters.metadata.sql.versions import BlobRow
 from adapters.sql.dialects import Position
-from adapters.sql.tables import BLOBS
+from adapters.sql.tables import BLOBS, DatabaseNow
 from application.ports.metadata import common_prefix
 from domain.blob import LAST, MAX_ID_BYTES, NEXT
 
 # Longer than any id: a text with this appended sorts after all ids that begin with the text.
 AFTER_ALL = LAST * (MAX_ID_BYTES // 4 + 1)
 
-BlobRow = Row[*tuple[Any, ...]]  # has the columns of the table, by name
 ID = BLOBS.c.id.type
 START, STOP, PREFIX, DELIMITER = (sa.bindparam(name, type_=ID) for name in ("start", "stop", "prefix", "delimiter"))
 LIMIT = sa.bindparam("limit", type_=sa.Integer)
+
+
+def is_current(blobs: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return whether a blob has not expired."""
+    return sa.or_(blobs.c.expires_at.is_(None), blobs.c.expires_at > DatabaseNow())
+
+
 ONE_BY_ONE: sa.Select[*tuple[Any, ...]] = (
-    sa.select(BLOBS).where(BLOBS.c.id >= START, BLOBS.c.id < STOP).order_by(BLOBS.c.id).limit(LIMIT)
+    sa.select(BLOBS).where(BLOBS.c.id >= START, BLOBS.c.id < STOP, is_current(BLOBS)).order_by(BLOBS.c.id).limit(LIMIT)
 )
 
 
@@ -35,6 +42,23 @@ def rolled_up(
     values = {"start": start, "stop": stop or AFTER_ALL, "limit": limit, "prefix": prefix, "delimiter": delimiter}
     found = connection.execute(ROLLED_UP, values)
     return [common_prefix(row.found, prefix, delimiter) or row for row in found]
+
+
+def after(
+    columns: tuple[sa.Column[Any], sa.Column[Any]],
+    place: tuple[Any, Any],
+    limit: int,
+    *conditions: sa.ColumnElement[bool],
+) -> sa.Select[*tuple[Any, ...]]:
+    """Select up to `limit` rows after a place in the order of two columns.
+
+    By two seeks: with both columns in one condition, some databases would read all rows with the first value.
+    """
+    first, second = columns
+    same = sa.select(first.table).where(first == place[0], second > place[1], *conditions).order_by(second)
+    later = sa.select(first.table).where(first > place[0], *conditions).order_by(first, second)
+    both = sa.union_all(*(sa.select(each.limit(limit).subquery()) for each in (same, later))).subquery()
+    return sa.select(both).order_by(both.c[first.name], both.c[second.name]).limit(limit)
 
 
 def _in_mariadb(
@@ -62,8 +86,8 @@ def _in_mariadb(
 def _seek(start: sa.ColumnElement[str]) -> sa.ScalarSelect[Any]:
     """Select the first id from `start` on."""
     blobs = BLOBS.alias()
-    found = sa.select(blobs.c.id).where(blobs.c.id >= start, blobs.c.id < STOP).order_by(blobs.c.id).limit(1)
-    return found.scalar_subquery()
+    found = sa.select(blobs.c.id).where(blobs.c.id >= start, blobs.c.id < STOP, is_current(blobs)).order_by(blobs.c.id)
+    return found.limit(1).scalar_subquery()
 
 
 def _position(blob_id: sa.ColumnElement[str]) -> sa.ColumnElement[int]:

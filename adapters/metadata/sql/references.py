@@ -6,29 +6,45 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.sql.tables import BLOBS, GARBAGE, MICROSECOND, STORAGES, UPLOADS, DatabaseNow
+from adapters.sql.tables import (
+    BLOBS,
+    GARBAGE,
+    MICROSECOND,
+    PARTS,
+    SEGMENTS,
+    STORAGES,
+    TRASH,
+    UPLOADS,
+    DatabaseNow,
+)
 from application.ports.metadata import Backlog
 from domain.blob import ObjectKey
 
+OBJECTS = (BLOBS, TRASH, SEGMENTS, PARTS, UPLOADS, GARBAGE)  # each names objects by a key and a backend
 FIGURES = ("uploads", "garbage", "due", "overdue")
 
 
 def backlog(connection: Connection) -> Sequence[Backlog]:
-    is_due = GARBAGE.c.due_at <= DatabaseNow()
     uploads = _figures(UPLOADS, uploads=sa.func.count())
-    garbage = _figures(
-        GARBAGE,
-        garbage=sa.func.count(),
-        due=sa.func.sum(sa.case((is_due, 1), else_=0)),
-        overdue=DatabaseNow() - sa.func.min(GARBAGE.c.due_at),
-    )
-    both = sa.union_all(uploads, garbage).subquery()
-    sums = (sa.func.sum(both.c[name]).label(name) for name in FIGURES)
+    both = sa.union_all(uploads, _waiting(GARBAGE), _waiting(TRASH)).subquery()
+    sums = [sa.func.sum(both.c[name]).label(name) for name in FIGURES if name != "overdue"]
+    sums.append(sa.func.max(both.c.overdue).label("overdue"))
     found = connection.execute(sa.select(both.c.backend, *sums).group_by(both.c.backend).order_by(both.c.backend))
     return [
         Backlog(row.backend, int(row.uploads), int(row.garbage), int(row.due), max(int(row.overdue), 0) * MICROSECOND)
         for row in found
     ]
+
+
+def _waiting(table: sa.Table) -> sa.Select[*tuple[Any, ...]]:
+    """Select the figures of garbage, or of the trash, whose contents are to be deleted too."""
+    is_due = table.c.due_at <= DatabaseNow()
+    return _figures(
+        table,
+        garbage=sa.func.count(),
+        due=sa.func.sum(sa.case((is_due, 1), else_=0)),
+        overdue=DatabaseNow() - sa.func.min(table.c.due_at),
+    )
 
 
 def _figures(table: sa.Table, **figures: sa.ColumnElement[int]) -> sa.Select[*tuple[Any, ...]]:
@@ -41,7 +57,7 @@ def named(connection: Connection, backend: str, keys: Sequence[ObjectKey]) -> Se
     """Query all tables in one statement, which uses one snapshot in every dialect."""
     wanted = [key.value for key in keys]
     markers = (STORAGES.c.identity, STORAGES.c.epoch, STORAGES.c.next_epoch, STORAGES.c.former)
-    columns = [*(table.c.object_key for table in (BLOBS, UPLOADS, GARBAGE)), *markers]
+    columns = [*(table.c.object_key for table in OBJECTS), *markers]
     found = sa.union_all(
         *(sa.select(column).where(column.in_(wanted), column.table.c.backend == backend) for column in columns)
     )

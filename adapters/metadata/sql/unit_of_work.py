@@ -7,11 +7,16 @@ from typing import Self
 from adapters.metadata.sql import references
 from adapters.metadata.sql import storages as sql_storages
 from adapters.metadata.sql.blobs import SqlBlobs
+from adapters.metadata.sql.commits import SqlCommits
+from adapters.metadata.sql.contents import SqlContents
 from adapters.metadata.sql.garbage import SqlGarbage
+from adapters.metadata.sql.multipart import SqlMultipart
 from adapters.metadata.sql.objects import SqlObjects
 from adapters.metadata.sql.storages import SqlStorages
+from adapters.metadata.sql.trash import SqlTrash
 from adapters.metadata.sql.uploads import SqlUploads
 from adapters.sql.database import Database, Transaction
+from application.ports.contents import ContentReader, MultipartReader, TrashReader
 from application.ports.metadata import (
     Backlog,
     BlobAndBytesReader,
@@ -33,19 +38,43 @@ class SqlUnitOfWork(UnitOfWork):
         self.garbage = SqlGarbage(transaction.run)
         self.storages = SqlStorages(transaction.run)
         self.objects = SqlObjects(transaction.run)
+        self.trash = SqlTrash(transaction.run)
+        self.contents = SqlContents(transaction.run, transaction.first)
+        self.multipart = SqlMultipart(transaction.run)
+        self.commits = SqlCommits(transaction.run)
 
     async def commit(self) -> None:
         await self._transaction.commit()
 
 
-class SqlMetadata(UnitOfWorkFactory):
-    """The metadata in a database: `blobs` for readers, and a factory of units of work. Enter the context before use."""
+class SqlUnits(UnitOfWorkFactory):
+    """A factory of units of work. Those of `quick` ones read and write few rows: see `Database.transaction`."""
+
+    def __init__(self, database: Database, *, quick: bool) -> None:
+        self._database = database
+        self._quick = quick
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self._database.transaction(quick=self._quick) as transaction:
+            yield SqlUnitOfWork(transaction)
+
+
+class SqlMetadata(SqlUnits):
+    """The metadata in a database: readers, and a factory of units of work. Enter the context before use.
+
+    `large_units` are for changes of many rows.
+    """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database, quick=True)
+        self.large_units: UnitOfWorkFactory = SqlUnits(database, quick=False)
         blobs = SqlBlobs(database.read, database.first)
         self.blobs: BlobReader = blobs
         self.find_with_bytes: BlobAndBytesReader = blobs.find_with_bytes
+        self.trash: TrashReader = SqlTrash(database.read)
+        self.contents: ContentReader = SqlContents(database.read, database.first)
+        self.multipart: MultipartReader = SqlMultipart(database.read)
 
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()
@@ -53,11 +82,6 @@ class SqlMetadata(UnitOfWorkFactory):
 
     async def __aexit__(self, *exc: object) -> None:
         await self._database.__aexit__(*exc)
-
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        async with self._database.transaction(quick=True) as transaction:
-            yield SqlUnitOfWork(transaction)
 
     async def backlog(self) -> Sequence[Backlog]:
         return await self._database.read(references.backlog)

@@ -16,21 +16,21 @@ from domain.errors import Unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0007"
+HEAD = "0008"
 
 
-def upgrade(connection: Connection) -> None:
-    """Migrate the tables to HEAD, in the caller's transaction. The caller holds a lock against other processes.
+def upgrade(connection: Connection, to: str = HEAD) -> None:
+    """Migrate the tables to a revision, in the caller's transaction. The caller holds a lock against other processes.
 
     Raises UNAVAILABLE if the tables belong to a newer Drivebay.
     """
-    if revision(connection) == HEAD:
+    if revision(connection) == to:
         return
     revisions(connection)
     # Imported only where it is used: it takes longer than the rest of a start.
     from alembic import command
 
-    command.upgrade(_config(connection=connection), HEAD)
+    command.upgrade(_config(connection=connection), to)
 
 
 def require(connection: Connection) -> None:

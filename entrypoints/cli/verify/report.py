@@ -116,7 +116,9 @@ def _outcome(finding: Finding) -> str:
         return TO_DO[finding.defect]
     if finding.blob is None:
         return "It is removed."
-    return f"The row is removed: of {finding.blob.size:,} bytes with the SHA-256 {finding.blob.digest.hex}."
+    digest = finding.blob.content.digest
+    sha256 = f" with the SHA-256 {digest.hex}" if digest else ""
+    return f"The row is removed: of {finding.blob.size:,} bytes{sha256}."
 
 
 def lines_of(tally: Counts) -> list[str]:
@@ -151,7 +153,9 @@ def object_of(finding: Finding) -> dict[str, Any]:
         "detail": finding.detail,
     }
     if (blob := finding.blob) is not None:
-        line |= {"id": blob.id.value, "size": blob.size, "sha256": blob.digest.hex, "created_at": blob.created_at}
+        digest = blob.content.digest
+        sha256 = {"sha256": digest.hex} if digest else {}
+        line |= {"id": blob.id.value, "size": blob.size, **sha256, "created_at": blob.created_at}
     elif (stored := finding.stored) is not None:
         line |= {"size": stored.size, "modified_at": stored.modified_at}
     return line

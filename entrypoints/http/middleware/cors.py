@@ -12,10 +12,11 @@ from entrypoints.http.middleware.stack import Middleware
 from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, is_token
 
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
-# Response headers that a page may read, in addition to Content-Type, Content-Length, Last-Modified ...
+# Response headers that a page may read, in addition to Content-Type, Content-Length, Last-Modified ... The names of
+# metadata are not known, so all are allowed: `*` counts for requests without cookies, and there are no others here.
 EXPOSED = (
     b"ETag, Location, Content-Range, Accept-Ranges, Content-Disposition, Content-Encoding, Repr-Digest, Retry-After, "
-    b"X-Request-ID"
+    b"X-Request-ID, X-Expires-At, *"
 )
 MAX_AGE = b"600"  # seconds for which a browser may remember the response to a preflight
 ALLOW_ORIGIN = b"access-control-allow-origin"

@@ -22,7 +22,7 @@ ID = "my-blob"
 DATA = "SGVsbG8gV29ybGQh"
 SHA_256 = "7f83b1657ff1fc53b92dc18148a1d65dfc2d4b1fa3d677284addd200126d9069"
 DIGEST = "sha-256=:f4OxZX/x/FO5LcGBSKHWXfwtSx+j1ncoSt3SABJtkGk=:"
-ETAG = '"7fc8b269db25a411dcf4cb7cbece7a28"'
+ETAG = '"7fc8b269db25a411dcf4cb7cbece7a28-1"'
 DATE = "Fri, 27 Oct 2023 10:00:00 GMT"
 
 NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$"
@@ -115,6 +115,25 @@ CONTENT_ENCODING = parameter(
     "bytes are not decoded: size, digests and ranges are those of what you send.",
     text(pattern=CODINGS, max_length=255),
 )
+PROPERTIES = [
+    parameter("header", name, description)
+    for name, description in {
+        "Content-Language": "The languages of the blob, such as `de-CH`. Kept, and sent back in the raw form.",
+        "Content-Disposition": "How to show the blob, and its filename. Kept, and sent back in the raw form, but only "
+        "harmless types are ever shown inline.",
+        "Cache-Control": "How to cache the blob. Kept, and sent back in the raw form.",
+    }.items()
+]
+EXPIRY = [
+    parameter(
+        "header",
+        "X-Expires-In",
+        "The blob ends so many seconds after it was stored.",
+        text(pattern="^[0-9]{1,10}$"),
+        "3600",
+    ),
+    parameter("header", "X-Expires-At", "The blob ends at this time (RFC 3339). Instead of X-Expires-In."),
+]
 CURSOR = text(format="blob-cursor", description="Opaque.")
 PAGE = [
     parameter("query", "prefix", "How the ids begin.", text(pattern=NO_CONTROL_CHARACTERS), "my-"),
@@ -132,6 +151,7 @@ PAGE = [
         Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=1000, default=100),
     ),
     parameter("query", "cursor", "The `next_cursor` of the page before, as it is.", CURSOR),
+    parameter("query", "fields", "`metadata`: also the properties that few blobs have.", text(enum=["metadata"])),
 ]
 
 
@@ -144,7 +164,7 @@ HEADERS = {
     "Location": header("Where the blob is.", pattern="^/v1/blobs/.", examples=[f"/v1/blobs/{ID}"]),
     "ETag": header(
         "The version. Each form has an entity tag of its own, and conditions take either.",
-        pattern='^"[0-9a-f]{32}(?:-json)?"$',
+        pattern='^"[0-9a-f]{32}-[0-9]+(?:-json)?"$',
         examples=[ETAG],
     ),
     "Vary": header("The form depends on Accept.", const="Accept"),
@@ -157,7 +177,9 @@ HEADERS = {
     ),
     "Accept-Ranges": header("In the raw form.", const="bytes"),
     "Repr-Digest": header(
-        "In the raw form: the SHA-256 of the whole blob.", pattern="^sha-256=:[A-Za-z0-9+/]{43}=:$", examples=[DIGEST]
+        "In the raw form: the SHA-256 of the whole blob, once it is known.",
+        pattern="^sha-256=:[A-Za-z0-9+/]{43}=:$",
+        examples=[DIGEST],
     ),
     "Content-Disposition": header(
         "In the raw form: how to show it, and the last segment of the id as its name.",
@@ -165,6 +187,8 @@ HEADERS = {
         examples=[f"attachment; filename*=UTF-8''{ID}"],
     ),
     "Content-Encoding": header("The codings that the blob was stored with, if any, in the raw form."),
+    "Content-Language": header("The languages that the blob was stored with, if any, in the raw form."),
+    "X-Expires-At": header("When the blob ends, if it does, in the raw form. Metadata has headers X-Meta-..., too."),
     "X-Content-Type-Options": header("The Content-Type is not to be guessed.", const="nosniff"),
     "Content-Security-Policy": header(
         "What a browser may do with it.", pattern="default-src 'none'", examples=["sandbox; default-src 'none'"]
@@ -175,7 +199,13 @@ HEADERS = {
     "Cache-Control": header("Not to be kept.", const="no-store"),
 }
 ALWAYS = ["X-Request-ID", "X-Content-Type-Options", "Content-Security-Policy"]
-RAW_ONLY = [name for name, header in HEADERS.items() if (header.description or "").startswith("In the raw form")]
+# In the raw form, of blobs that have it.
+SOMETIMES = ["Repr-Digest", "Content-Encoding", "Content-Language", "X-Expires-At"]
+RAW_ONLY = [
+    name
+    for name, header in HEADERS.items()
+    if (header.description or "").startswith("In the raw form") and name not in SOMETIMES
+]
 
 
 def always(header: OpenAPIHeader) -> OpenAPIHeader:

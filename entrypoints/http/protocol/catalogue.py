@@ -8,7 +8,20 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
-from domain.errors import AlreadyExists, Kind, LeaseLost, NotFound, NotGranted, PreconditionFailed
+from domain.errors import (
+    AlreadyExists,
+    InvalidExpiry,
+    InvalidPrefix,
+    Kind,
+    LeaseLost,
+    NotFound,
+    NotGranted,
+    NotInTrash,
+    PartInProgress,
+    PreconditionFailed,
+    SameId,
+    UploadNotFound,
+)
 
 
 class Entry(NamedTuple):
@@ -21,6 +34,12 @@ CATALOGUE: Mapping[str, Entry] = {
     for status, texts in {
         HTTPStatus.BAD_REQUEST: {
             "invalid_id": "The blob id is 1,025 bytes long in UTF-8; an id is 1 to 1,024 bytes of UTF-8 text.",
+            "invalid_metadata": "The metadata has 9,216 bytes; names and values may have 8,192 in all.",
+            "invalid_expiry": InvalidExpiry.text,
+            "invalid_prefix": InvalidPrefix.text,
+            "invalid_parts": "Part 2 is missing. Send it, or list the parts that make the blob.",
+            "invalid_commit": "Two operations change the blob of operation 3. Name each blob once.",
+            "same_id": SameId.text,
             "invalid_parameter": "The query parameter '.txt' is not known. This request takes no parameters. "
             "If the ? is part of the blob's id, write it as %3F.",
             "invalid_header": "A header is malformed.",
@@ -37,6 +56,8 @@ CATALOGUE: Mapping[str, Entry] = {
         HTTPStatus.FORBIDDEN: {"forbidden": NotGranted.text},
         HTTPStatus.NOT_FOUND: {
             "not_found": NotFound.text,
+            "upload_not_found": UploadNotFound.text,
+            "not_in_trash": NotInTrash.text,
             "unknown_route": "There is nothing at this path. The interface is described at /docs.",
         },
         HTTPStatus.METHOD_NOT_ALLOWED: {
@@ -46,7 +67,11 @@ CATALOGUE: Mapping[str, Entry] = {
             "request_timeout": "The body came too slowly. Send it again.",
             "lease_lost": LeaseLost.text,
         },
-        HTTPStatus.CONFLICT: {"already_exists": AlreadyExists.text},
+        HTTPStatus.CONFLICT: {
+            "already_exists": AlreadyExists.text,
+            "offset_mismatch": "The bytes start at 5, and the upload has 3. Ask for its size, and go on from there.",
+            "part_in_progress": PartInProgress.text,
+        },
         HTTPStatus.LENGTH_REQUIRED: {
             "length_required": "Send the body with the header Content-Length, of 0 if it is empty, or in chunks.",
         },

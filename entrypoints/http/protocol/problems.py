@@ -19,7 +19,10 @@ PROBLEM = "application/problem+json"
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """The body of every error. `code` is stable, for programs; `detail` is for people."""
+    """The body of every error. `code` is stable, for programs; `detail` is for people.
+
+    `operation` is the number of the failed operation of a commit, from 0.
+    """
 
     type: str
     title: str
@@ -27,12 +30,14 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str
     instance: str
     code: str
+    operation: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class HttpProblem(Exception):
     """A refused request, by its `code` in the catalogue. Without a `detail` it has the catalogue's text.
 
-    `status`: for codes of the framework, which the catalogue lacks.
+    `status`: for codes of the framework, which the catalogue lacks. `operation`: the number of the refused operation of
+    a commit.
     """
 
     def __init__(
@@ -42,11 +47,13 @@ class HttpProblem(Exception):
         *,
         status: HTTPStatus | None = None,
         headers: Mapping[str, str] | None = None,
+        operation: int | None = None,
     ) -> None:
         self.code = code
         self.status = status or CATALOGUE[code].status
         self.detail = detail or CATALOGUE[code].text
         self.headers = dict(headers or {})
+        self.operation = operation
         super().__init__(self.detail)
 
 
@@ -82,6 +89,7 @@ def _body(problem: HttpProblem, raw_path: bytes) -> bytes:
             detail=problem.detail,
             instance=raw_path.decode("ascii", "backslashreplace"),
             code=problem.code,
+            operation=msgspec.UNSET if problem.operation is None else problem.operation,
         )
     )
 
@@ -90,7 +98,7 @@ def on_blob_error(request: Request[Any, Any, Any], error: BlobError) -> Response
     """Respond to an error of the domain. The details of one on the server's side go to the log only."""
     status = STATUSES[error.kind]
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return problem_response(request, HttpProblem(error.kind.value, error.detail))
+        return problem_response(request, HttpProblem(error.kind.value, error.detail, operation=error.index))
     LOG.error("a request failed", fault=str(error), cause=error.__cause__)
     return problem_response(request, HttpProblem(error.kind.value, headers=RETRY_AFTER if error.temporary else {}))
 

@@ -16,19 +16,52 @@ from entrypoints.http.middleware.query import QueryMiddleware
 from entrypoints.http.protocol.blob_paths import ID_PATH
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
+from entrypoints.http.rest.changes import commit_operations, copy_blob, delete_prefix, move_blob
 from entrypoints.http.rest.delete import delete_blob
 from entrypoints.http.rest.described import HttpRequest
 from entrypoints.http.rest.fetch import describe_blob, fetch_blob
 from entrypoints.http.rest.lists import list_blobs
+from entrypoints.http.rest.patch import patch_blob
 from entrypoints.http.rest.store import put_blob, store_blob
+from entrypoints.http.rest.trash import list_trash, purge_blob, restore_blob
+from entrypoints.http.rest.uploads import (
+    append_to_upload,
+    begin_upload,
+    discard_upload,
+    find_upload,
+    list_uploads,
+    put_part,
+)
 
 
 def create(settings: Settings, container: Container, grants: Mapping[bytes, Grant]) -> Router:
-    """Create the routes under /v1/blobs. Errors are problem details. `grants`: by the SHA-256 of bearer tokens."""
-    return Router(
-        "/v1/blobs",
+    """Create the routes under /v1. Errors are problem details. `grants`: by the SHA-256 of bearer tokens."""
+    blobs = Router(
+        "/blobs",
         # Options come first, or the framework adds its own.
-        route_handlers=[options, store_blob, put_blob, fetch_blob, describe_blob, delete_blob, list_blobs],
+        route_handlers=[
+            options,
+            store_blob,
+            put_blob,
+            fetch_blob,
+            describe_blob,
+            patch_blob,
+            delete_blob,
+            list_blobs,
+        ],
+        tags=["blobs"],
+    )
+    changes = [copy_blob, move_blob, delete_prefix, commit_operations]
+    uploads = [begin_upload, list_uploads, find_upload, put_part, append_to_upload, discard_upload]
+    trash = [list_trash, restore_blob, purge_blob]
+    return Router(
+        "/v1",
+        route_handlers=[
+            blobs,
+            Router("/", route_handlers=[other_options, *changes], tags=["changes"]),
+            Router("/", route_handlers=uploads, tags=["uploads"]),
+            Router("/", route_handlers=trash, tags=["trash"]),
+        ],
         middleware=[
             # Before everything that costs anything.
             DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(settings.max_requests)),
@@ -42,15 +75,38 @@ def create(settings: Settings, container: Container, grants: Mapping[bytes, Gran
             "fetch": always(container.fetch_blob()),
             "listing": always(container.list_blobs()),
             "delete": always(container.delete_blob()),
+            "commit": always(container.commit_operations()),
+            "move_prefix": always(container.move_prefix()),
+            "delete_all": always(container.delete_prefix()),
+            "uploads": always(container.multipart_uploads()),
+            "trash": always(container.trash()),
             "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
         },
-        tags=["blobs"],
     )
 
 
 @route(["/", ID_PATH], http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
 def options(request: HttpRequest) -> Response[None]:
     """List the methods of a path. The framework's own handler lists only those registered before it."""
+    return _options(request)
+
+
+@route(
+    [
+        *("/copy", "/move", "/delete", "/commits"),
+        *("/uploads", "/uploads/{upload:str}", "/uploads/{upload:str}/{n:str}"),
+        *("/trash", "/trash/{key:str}", "/trash/{key:str}/restore"),
+    ],
+    http_method=HttpMethod.OPTIONS,
+    include_in_schema=False,
+    sync_to_thread=False,
+)
+def other_options(request: HttpRequest) -> Response[None]:
+    """List the methods of a path."""
+    return _options(request)
+
+
+def _options(request: HttpRequest) -> Response[None]:
     template = request.scope["path_template"]
     [methods] = (route.methods for route in request.app.routes if route.path_format == template)
     return Response(None, headers={"Allow": ", ".join(sorted(methods))}, status_code=HTTPStatus.NO_CONTENT)

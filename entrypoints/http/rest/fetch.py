@@ -9,7 +9,18 @@ from litestar.types import ASGIApp
 
 from application.blobs.fetch import FetchBlob
 from entrypoints.http.direct import DIRECT
-from entrypoints.http.openapi.components import ALT, BLOB_ID, CONDITIONS, DATA, ID, RANGE, RAW_ONLY, json_of, response
+from entrypoints.http.openapi.components import (
+    ALT,
+    BLOB_ID,
+    CONDITIONS,
+    DATA,
+    ID,
+    RANGE,
+    RAW_ONLY,
+    SOMETIMES,
+    json_of,
+    response,
+)
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol import conditional
@@ -41,13 +52,13 @@ FETCH = operation(
             "The blob: as JSON, or its bytes with the Content-Type that they were stored with.",
             _BLOB | {"*/*": BYTES},
             required=_OF_BLOBS,
-            optional=[*RAW_ONLY, "Content-Encoding"],
+            optional=[*RAW_ONLY, *SOMETIMES],
         ),
         "206": response(
             "The range.",
             {"*/*": BYTES},
             required=["Content-Range", *_OF_BLOBS, *RAW_ONLY],
-            optional=["Content-Encoding"],
+            optional=SOMETIMES,
         ),
         **_UNCHANGED,
     }
@@ -73,7 +84,7 @@ async def fetch_blob(request: HttpRequest, fetch: Fetch, pace: NamedDependency[P
 HEAD = operation(
     takes=[BLOB_ID, ALT, *CONDITIONS],
     responses={
-        "200": response("There is such a blob.", required=_OF_BLOBS, optional=[*RAW_ONLY, "Content-Encoding"]),
+        "200": response("There is such a blob.", required=_OF_BLOBS, optional=[*RAW_ONLY, *SOMETIMES]),
         **_UNCHANGED,
     }
     | problems(*_READING, body=False),

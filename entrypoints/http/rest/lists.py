@@ -2,8 +2,7 @@
 
 import base64
 import binascii
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import parse_qs
 
 import msgspec
@@ -13,35 +12,23 @@ from litestar.types import Scope
 from msgspec import Meta
 
 from application.blobs.list import ListBlobs
-from domain.blob import CONTROL_CHARACTER, NEXT, Blob
+from domain.blob import NEXT
+from domain.text import CONTROL_CHARACTER
 from entrypoints.http.openapi.components import ETAG, PAGE, SHA_256, json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
-from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.described import EVERYWHERE, KNOWN, HttpRequest
-from entrypoints.http.rest.json_form import response as json_form
+from entrypoints.http.rest.descriptions import BlobDescription, brief_description, description
 
 MAX_LIMIT = 1000
-PARAMETERS = ("prefix", "delimiter", "limit", "cursor")
-
-
-class ListedBlob(msgspec.Struct):
-    """A blob in a list: `size` in bytes, `created_at` in UTC, to the second."""
-
-    id: str
-    size: json_form.Size
-    created_at: datetime
-    content_type: str
-    sha256: json_form.Sha256
-    etag: str
-    backend: str
+PARAMETERS = ("prefix", "delimiter", "limit", "cursor", "fields")
 
 
 class ListBody(msgspec.Struct):
     """A page. `next_cursor` is null on the last one."""
 
-    blobs: list[ListedBlob]
+    blobs: list[BlobDescription]
     prefixes: list[str]
     next_cursor: str | None
 
@@ -53,6 +40,7 @@ class Selection(msgspec.Struct):
     delimiter: str = ""
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 100
     cursor: str = ""
+    fields: Literal["", "metadata"] = ""
 
 
 def _selection(scope: Scope) -> Selection:
@@ -94,7 +82,8 @@ async def list_blobs(
     start = _start(selection.cursor)
     page = await listing(request.auth, selection.prefix, selection.delimiter, selection.limit, start)
     cursor = None if page.following is None else base64.urlsafe_b64encode(page.following.encode()).decode().rstrip("=")
-    return Response(ListBody([_listed(blob) for blob in page.blobs], page.prefixes, cursor))
+    describe = description if selection.fields else brief_description
+    return Response(ListBody([describe(blob) for blob in page.blobs], page.prefixes, cursor))
 
 
 def _start(cursor: str) -> str:
@@ -109,15 +98,3 @@ def _start(cursor: str) -> str:
 
 def _invalid(detail: str) -> HttpProblem:
     return HttpProblem("invalid_parameter", detail)
-
-
-def _listed(blob: Blob) -> ListedBlob:
-    return ListedBlob(
-        id=blob.id.value,
-        size=blob.size,
-        created_at=json_form.to_the_second(blob),
-        content_type=blob.content_type,
-        sha256=blob.digest.hex,
-        etag=conditional.etag(blob),
-        backend=blob.location.backend,
-    )

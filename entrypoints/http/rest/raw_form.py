@@ -8,12 +8,14 @@ from urllib.parse import quote
 
 from application.blobs.fetch import OpenBlob
 from application.blobs.store import IdentifiedBytes, NewBlob
-from domain.blob import DEFAULT_CONTENT_TYPE, Blob, BlobId, ByteRange, Digest
+from domain.blob import Blob, BlobId, ByteRange, Digest
+from domain.properties import DEFAULT_CONTENT_TYPE, Properties
 from entrypoints.http.protocol import conditional, header_values, ranges
 from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, dictionary_member, is_token
 from entrypoints.http.protocol.headers import content_length
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import VARY, Headers, Representation
+from entrypoints.http.rest import descriptions
 
 REMEMBERED = 128  # media types; clients send few different ones
 MAX_CODINGS = 255  # characters
@@ -38,12 +40,17 @@ def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[
         raise _invalid("Content-Range asks to store a part of a blob. A blob is stored as a whole: send all of it.")
     return NewBlob(
         IdentifiedBytes(blob_id, chunks),
-        content_type=content_type(headers.get("content-type")),
-        content_encoding=content_encoding(headers.get("content-encoding")),
+        properties=descriptions.with_rare_properties(properties(headers), headers),
+        expiry=descriptions.expiry_of(headers),
         precondition=conditional.precondition(headers),
         size=content_length(headers),
-        digest=_digest(headers),
+        digest=declared_digest(headers),
     )
+
+
+def properties(headers: Mapping[str, str]) -> Properties:
+    """Return the content type and the codings in headers. Raises HttpProblem 400."""
+    return Properties(content_type(headers.get("content-type")), content_encoding(headers.get("content-encoding")))
 
 
 def content_type(header: str | None) -> str:
@@ -79,8 +86,8 @@ def _is_media_type(text: str) -> bool:
     return is_token(kind) and is_token(subtype) and are_visible
 
 
-def _digest(headers: Mapping[str, str]) -> Digest | None:
-    """Return the SHA-256 that the sender declares (RFC 9530). Other algorithms are not checked."""
+def declared_digest(headers: Mapping[str, str]) -> Digest | None:
+    """Return the SHA-256 that the sender declares (RFC 9530); others are not checked. Raises HttpProblem 400."""
     content = _sha_256("Content-Digest", headers.get("content-digest"))
     representation = _sha_256("Repr-Digest", headers.get("repr-digest"))
     if content and representation and content != representation:
@@ -110,8 +117,15 @@ def _invalid(detail: str) -> HttpProblem:
 
 
 def _disposition(blob: Blob) -> str:
-    """Return `inline` only for harmless blobs, and the last segment of the id as the name (RFC 6266, RFC 8187)."""
-    kind = "inline" if _is_harmless(blob.content_type) else "attachment"
+    """Return the stored Content-Disposition, or one with the last segment of the id as the name (RFC 6266, RFC 8187).
+
+    Only harmless blobs are shown `inline`.
+    """
+    is_harmless, stored = _is_harmless(blob.properties.content_type), blob.properties.content_disposition
+    if stored:
+        kind, semicolon, rest = stored.partition(";")
+        return stored if is_harmless or kind.strip().lower() == "attachment" else f"attachment{semicolon}{rest}"
+    kind = "inline" if is_harmless else "attachment"
     name = blob.id.value.rstrip("/").rpartition("/")[2]
     return f"{kind}; filename*=UTF-8''{quote(name, safe='')}" if name else kind
 
@@ -132,13 +146,14 @@ class RawForm(Representation):
 
     def headers(self, blob: Blob, part: ByteRange | None = None) -> Headers:
         size = blob.size if part is None else part.stop - part.start
+        properties, digest = blob.properties, blob.content.digest
         headers = [
-            (b"content-type", blob.content_type.encode("latin-1")),
+            (b"content-type", properties.content_type.encode("latin-1")),
             (b"content-length", b"%d" % size),
-            *([(b"content-encoding", blob.content_encoding.encode("latin-1"))] if blob.content_encoding else []),
+            *descriptions.response_headers(blob),
             *self.validators(blob),
             (b"accept-ranges", b"bytes"),
-            (b"repr-digest", b"sha-256=:%b:" % base64.b64encode(blob.digest.sha256)),
+            *([(b"repr-digest", b"sha-256=:%b:" % base64.b64encode(digest.sha256))] if digest else []),
             # Anybody may have stored it, and it is served from the origin of an interface that takes commands.
             (b"x-content-type-options", b"nosniff"),
             (b"content-security-policy", b"sandbox; default-src 'none'"),

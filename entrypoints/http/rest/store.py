@@ -1,5 +1,6 @@
 """Store a blob: POST under an id that is not in use, PUT under any id."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from litestar.openapi.spec import (
 from litestar.types import ASGIApp
 
 from application.blobs.store import StoreBlob, StoredBlob
+from application.contents.expiry import NEVER
 from entrypoints.http.direct import DIRECT
 from entrypoints.http.openapi.components import (
     BASE64,
@@ -26,10 +28,12 @@ from entrypoints.http.openapi.components import (
     CONTENT_ENCODING,
     DATA,
     DIGESTS,
+    EXPIRY,
     ID,
     IF_MATCH,
     IF_NONE_MATCH,
     IF_UNMODIFIED_SINCE,
+    PROPERTIES,
     SHA_256,
     id_schema,
     json_of,
@@ -45,7 +49,8 @@ from entrypoints.http.protocol.headers import check_framing, fields
 from entrypoints.http.protocol.problems import Problem
 from entrypoints.http.protocol.streaming import ShortResponse
 from entrypoints.http.rest import raw_form
-from entrypoints.http.rest.described import BYTES, CHANGING, KNOWN, HttpRequest
+from entrypoints.http.rest.described import BODY, BYTES, CHANGING, KNOWN, HttpRequest
+from entrypoints.http.rest.descriptions import expiry_of, metadata_of
 from entrypoints.http.rest.json_form import request as json_request
 from entrypoints.http.rest.json_form.response import JSON_TYPE, StoredBody, stored_body
 from entrypoints.http.rest.multipart_form import request as form_request
@@ -54,8 +59,16 @@ Store = NamedDependency[StoreBlob]
 ClientPace = NamedDependency[Pace]
 
 _STORED = json_of("StoredBody", {"message": "Blob stored successfully", **KNOWN, "sha256": SHA_256})
-_BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
-_STORING = ["invalid_id", "invalid_parameter", "lease_lost", "integrity", *_BODY, *CHANGING]
+_STORING = [
+    "invalid_id",
+    "invalid_parameter",
+    "lease_lost",
+    "integrity",
+    "invalid_metadata",
+    "invalid_expiry",
+    *BODY,
+    *CHANGING,
+]
 _FORM = OpenAPIMediaType(
     Schema(
         type=OpenAPIType.OBJECT,
@@ -80,6 +93,7 @@ def _stored(description: str) -> OpenAPIResponse:
 
 
 STORE = operation(
+    takes=EXPIRY,
     body=RequestBody(
         {
             "application/json": OpenAPIMediaType(
@@ -130,12 +144,15 @@ async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> AS
     headers = fields(request.scope)
     form = form_request if form_request.is_form(headers) else json_request
     body = Meter(pace).chunks(request.receive)
+    metadata, expiry = metadata_of(headers), expiry_of(headers)
     new = await form.new_blob(request.scope, headers, body, store.max_bytes)
+    if metadata or expiry != NEVER:
+        new = replace(new, properties=replace(new.properties, metadata=metadata), expiry=expiry)
     return _stored_response(await store(request.auth, new))
 
 
 PUT = operation(
-    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS, CONTENT_ENCODING],
+    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS, CONTENT_ENCODING, *PROPERTIES, *EXPIRY],
     body=RequestBody({"*/*": BYTES}, "The bytes, or nothing for the empty blob. Their Content-Type is kept."),
     responses={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
     | problems(

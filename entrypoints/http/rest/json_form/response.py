@@ -38,11 +38,17 @@ class StoredBody(msgspec.Struct):
     id: str
     size: Size
     created_at: datetime
-    sha256: Sha256
+    sha256: Sha256 | msgspec.UnsetType = msgspec.UNSET
 
 
 def stored_body(blob: Blob) -> StoredBody:
-    return StoredBody("Blob stored successfully", blob.id.value, blob.size, to_the_second(blob), blob.digest.hex)
+    return StoredBody("Blob stored successfully", blob.id.value, blob.size, to_the_second(blob), sha256(blob))
+
+
+def sha256(blob: Blob) -> str | msgspec.UnsetType:
+    """Return the digest as text, unless it is not known yet."""
+    digest = blob.content.digest
+    return msgspec.UNSET if digest is None else digest.hex
 
 
 def to_the_second(blob: Blob) -> datetime:
@@ -88,7 +94,8 @@ JSON = JsonForm()
 def _frame(blob: Blob) -> tuple[bytes, bytes]:
     """Return the text before the data, and after it."""
     created_at = msgspec.json.encode(blob.created_at.replace(microsecond=0))
-    encoding = b',"content_encoding":%b' % msgspec.json.encode(blob.content_encoding) if blob.content_encoding else b""
+    coding = blob.properties.content_encoding
+    encoding = b',"content_encoding":%b' % msgspec.json.encode(coding) if coding else b""
     return (
         b'{"id":%b,"data":"' % msgspec.json.encode(blob.id.value),
         b'","size":%d,"created_at":%b%b}' % (blob.size, created_at, encoding),

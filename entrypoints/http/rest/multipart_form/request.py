@@ -37,8 +37,7 @@ async def new_blob(scope: Scope, headers: Mapping[str, str], body: AsyncIterator
     assert scanner.file is not None
     return NewBlob(
         source,
-        content_type=raw_form.content_type(scanner.file.headers.get("content-type")),
-        content_encoding=raw_form.content_encoding(scanner.file.headers.get("content-encoding")),
+        properties=raw_form.properties(scanner.file.headers),
         precondition=CREATE_ONLY,
     )
 

@@ -1,0 +1,95 @@
+"""The rows, each kind in a dictionary."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import count
+
+from adapters.metadata.memory.changes import Changes
+from application.ports.contents import DigestJob, MultipartUpload, Part, Trashed
+from application.ports.metadata import Garbage, KnownStorage
+from domain.blob import Blob, BlobId, Content, Location, ObjectKey, Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """An object that is being written; as a part of an upload, if `part` has the upload's key and a number."""
+
+    location: Location
+    expires_at: datetime
+    part: tuple[ObjectKey, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    garbage: Garbage
+    due_at: datetime
+    claims: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InTrash:
+    version: Trashed
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All rows. `segments` and `parts` are in their order, and `shared` counts the versions that have a content."""
+
+    blobs: dict[BlobId, Blob] = field(default_factory=dict)
+    uploads: dict[ObjectKey, Writing] = field(default_factory=dict)
+    garbage: dict[ObjectKey, Claimed] = field(default_factory=dict)
+    storages: dict[str, tuple[KnownStorage, datetime]] = field(default_factory=dict)
+    objects: dict[ObjectKey, bytes] = field(default_factory=dict)
+    trash: dict[int, InTrash] = field(default_factory=dict)
+    segments: dict[ObjectKey, tuple[Segment, ...]] = field(default_factory=dict)
+    shared: dict[ObjectKey, int] = field(default_factory=dict)
+    digests: dict[ObjectKey, tuple[DigestJob, datetime]] = field(default_factory=dict)
+    multipart: dict[ObjectKey, MultipartUpload] = field(default_factory=dict)
+    parts: dict[tuple[ObjectKey, int], Part] = field(default_factory=dict)
+    commits: dict[ObjectKey, datetime] = field(default_factory=dict)
+    trash_keys: Iterator[int] = field(default_factory=lambda: count(1))
+
+
+class Tables:
+    """The rows with the uncommitted changes of a unit."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.blobs = Changes(rows.blobs)
+        self.uploads = Changes(rows.uploads)
+        self.garbage = Changes(rows.garbage)
+        self.storages = Changes(rows.storages)
+        self.objects = Changes(rows.objects)
+        self.trash = Changes(rows.trash)
+        self.segments = Changes(rows.segments)
+        self.shared = Changes(rows.shared)
+        self.digests = Changes(rows.digests)
+        self.multipart = Changes(rows.multipart)
+        self.parts = Changes(rows.parts)
+        self.commits = Changes(rows.commits)
+        self.trash_keys = rows.trash_keys
+
+    def apply(self) -> None:
+        for changes in vars(self).values():
+            if isinstance(changes, Changes):
+                changes.apply()
+
+    def is_last(self, content: ObjectKey) -> bool:
+        """Count one version less with a shared content, and return whether that was the last one."""
+        left = (self.shared.get(content) or 0) - 1
+        self.shared.set(content, left or None)
+        return left == 0
+
+    def reclaim(self, content: Content, now: datetime) -> None:
+        """Let the objects of a content be garbage, due now."""
+        segments = self.segments.get(content.key) if content.segments else None
+        for location in [content.location] if segments is None else [each.location for each in segments]:
+            self.garbage.set(location.key, Claimed(Garbage(location), now))
+        self.segments.set(content.key, None)
+        self.digests.set(content.key, None)
+
+
+def read(blob: Blob, now: datetime) -> Blob:
+    """Return the blob as read at a time."""
+    return replace(blob, read_at=now)

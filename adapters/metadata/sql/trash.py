@@ -1,0 +1,186 @@
+"""The trash in a SQL database: versions that were deleted, replaced or have expired, until their contents are due."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from adapters.metadata.sql import listing
+from adapters.metadata.sql.listing import AFTER_ALL, is_current
+from adapters.metadata.sql.versions import COLUMNS, BlobRow, blob_of, times_of, values_of
+from adapters.sql.database import Run
+from adapters.sql.statement import Statement
+from adapters.sql.tables import (
+    BLOBS,
+    CONTENTS,
+    DIGESTS,
+    GARBAGE,
+    MICROSECOND,
+    SEGMENTS,
+    TRASH,
+    DatabaseNow,
+    from_now,
+    time_of,
+)
+from application.ports.contents import Trashed, TrashReader, TrashRepository
+from domain.blob import Blob, BlobId, ObjectKey
+
+
+class SqlTrash(TrashRepository, TrashReader):
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def find(self, key: int) -> Trashed | None:
+        return await self._run(_select, key)
+
+    async def between(self, start: str, after: int, stop: str | None, limit: int) -> Sequence[Trashed]:
+        return await self._run(_select_between, start, after, stop, limit)
+
+    async def add(self, blob: Blob, retention: timedelta, grace: timedelta) -> None:
+        values = values_of(blob) | times_of(blob) | _times(retention, grace)
+        await self._run(_INSERT.count, values)
+
+    async def move(self, ids: Sequence[BlobId], retention: timedelta, grace: timedelta) -> None:
+        await self._run(_move, [blob_id.value for blob_id in ids], retention, grace)
+
+    async def move_expired(self, limit: int, grace: timedelta) -> int:
+        return await self._run(_move_expired, limit, grace)
+
+    async def remove(self, key: int) -> Trashed | None:
+        return await self._run(_remove, key)
+
+    async def purge(self, key: int, grace: timedelta) -> bool:
+        return await self._run(_purge, key, grace)
+
+    async def hold(self, content: ObjectKey, lease: timedelta) -> bool:
+        return await self._run(_HOLD.count, {"content": content.value, "microseconds": lease // MICROSECOND}) > 0
+
+    async def release(self, limit: int) -> int:
+        return await self._run(_release, limit)
+
+
+def _microseconds(name: str) -> sa.BindParameter[int]:
+    return sa.bindparam(name, type_=sa.BigInteger)
+
+
+_IS_KEPT = sa.and_(TRASH.c.retained_until > DatabaseNow(), is_current(TRASH))
+_LATER = DatabaseNow() + _microseconds("microseconds")
+_INSERT = Statement(
+    sa.insert(TRASH).values(
+        {
+            TRASH.c.deleted_at: DatabaseNow(),
+            TRASH.c.retained_until: DatabaseNow() + _microseconds("retention"),
+            TRASH.c.due_at: DatabaseNow() + _microseconds("kept"),
+        }
+    )
+)
+_HOLD = Statement(
+    sa.update(TRASH)
+    .where(TRASH.c.object_key == sa.bindparam("content"))
+    .values({TRASH.c.due_at: sa.case((TRASH.c.due_at < _LATER, _LATER), else_=TRASH.c.due_at)})
+)
+
+
+def _times(retention: timedelta, grace: timedelta) -> dict[str, int]:
+    return {"retention": retention // MICROSECOND, "kept": max(retention, grace) // MICROSECOND}
+
+
+def _trashed(row: BlobRow) -> Trashed:
+    return Trashed(row.key, blob_of(row), time_of(row.deleted_at), time_of(row.retained_until))
+
+
+def _select(connection: Connection, key: int) -> Trashed | None:
+    row = connection.execute(sa.select(TRASH).where(TRASH.c.key == key, _IS_KEPT)).one_or_none()
+    return None if row is None else _trashed(row)
+
+
+def _select_between(connection: Connection, start: str, after: int, stop: str | None, limit: int) -> Sequence[Trashed]:
+    found = listing.after((TRASH.c.id, TRASH.c.key), (start, after), limit, TRASH.c.id < (stop or AFTER_ALL), _IS_KEPT)
+    return [_trashed(row) for row in connection.execute(found)]
+
+
+def _move(connection: Connection, ids: Sequence[str], retention: timedelta, grace: timedelta) -> None:
+    """Move rows that are locked, so both statements see the same."""
+    moved = sa.select(
+        *(BLOBS.c[name] for name in COLUMNS),
+        DatabaseNow(),
+        from_now(retention),
+        from_now(max(retention, grace)),
+    ).where(BLOBS.c.id.in_(ids))
+    connection.execute(sa.insert(TRASH).from_select([*COLUMNS, "deleted_at", "retained_until", "due_at"], moved))
+    connection.execute(sa.delete(BLOBS).where(BLOBS.c.id.in_(ids)))
+
+
+def _move_expired(connection: Connection, limit: int, grace: timedelta) -> int:
+    expired = (
+        sa.select(BLOBS.c.id)
+        .where(BLOBS.c.expires_at <= DatabaseNow())
+        .order_by(BLOBS.c.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = connection.scalars(expired).all()
+    if ids:
+        _move(connection, ids, timedelta(0), grace)
+    return len(ids)
+
+
+def _remove(connection: Connection, key: int) -> Trashed | None:
+    kept = sa.select(TRASH).where(TRASH.c.key == key, _IS_KEPT).with_for_update()
+    row = connection.execute(kept).one_or_none()
+    if row is None:
+        return None
+    connection.execute(sa.delete(TRASH).where(TRASH.c.key == key))
+    return _trashed(row)
+
+
+def _purge(connection: Connection, key: int, grace: timedelta) -> bool:
+    purged = sa.update(TRASH).where(TRASH.c.key == key, _IS_KEPT)
+    values = {"retained_until": DatabaseNow(), "due_at": from_now(grace)}
+    return connection.execute(purged.values(values)).rowcount == 1
+
+
+def _release(connection: Connection, limit: int) -> int:
+    columns = (TRASH.c.key, TRASH.c.backend, TRASH.c.object_key, TRASH.c.segments, TRASH.c.shared)
+    due = (
+        sa.select(*columns)
+        .where(TRASH.c.due_at <= DatabaseNow())
+        .order_by(TRASH.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(due).all()
+    if not rows:
+        return 0
+    # In the order of the contents, so that two units never wait for each other.
+    shared = sorted(row.object_key for row in rows if row.shared)
+    last = {key for key in shared if _is_last(connection, key)}
+    unused = {row.object_key: row for row in rows if not row.shared or row.object_key in last}
+    garbage = [
+        {"object_key": row.object_key, "backend": row.backend, "deletes": 1, "claims": 0}
+        for row in unused.values()
+        if not row.segments
+    ]
+    if garbage:
+        connection.execute(sa.insert(GARBAGE).values({GARBAGE.c.due_at: DatabaseNow()}), garbage)
+    if lists := [row.object_key for row in unused.values() if row.segments]:
+        _release_segments(connection, lists)
+    connection.execute(sa.delete(TRASH).where(TRASH.c.key.in_([row.key for row in rows])))
+    return len(rows)
+
+
+def _is_last(connection: Connection, content_key: str) -> bool:
+    """Count one version less with a content, and return whether that was the last one."""
+    of_content = CONTENTS.c.content_key == content_key
+    connection.execute(sa.update(CONTENTS).where(of_content).values({"versions": CONTENTS.c.versions - 1}))
+    return connection.execute(sa.delete(CONTENTS).where(of_content, CONTENTS.c.versions == 0)).rowcount == 1
+
+
+def _release_segments(connection: Connection, lists: Sequence[str]) -> None:
+    of_contents = SEGMENTS.c.content_key.in_(lists)
+    columns = ["object_key", "backend", "due_at", "deletes", "claims"]
+    objects = sa.select(SEGMENTS.c.object_key, SEGMENTS.c.backend, DatabaseNow(), sa.literal(1), sa.literal(0))
+    connection.execute(sa.insert(GARBAGE).from_select(columns, objects.where(of_contents)))
+    connection.execute(sa.delete(SEGMENTS).where(of_contents))
+    connection.execute(sa.delete(DIGESTS).where(DIGESTS.c.content_key.in_(lists)))

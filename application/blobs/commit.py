@@ -1,0 +1,82 @@
+"""Commit several operations on blobs: all of them or none, visible at once."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from application.blobs.operations import Changed, Operation, Rules
+from application.ports.metadata import UnitOfWork
+from application.uploads.committer import Committer
+from domain.access import Grant
+from domain.blob import BlobId
+from domain.errors import BlobError, InvalidCommit
+
+MAX_OPERATIONS = 1000
+AT_A_TIME = 50  # operations between two breaths of the event loop
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOperations:
+    """Make up to 1,000 operations in one transaction, in their order, and return their outcomes.
+
+    Each blob is changed by one operation at most, and no operation reads a blob that another one changes. Raises
+    INVALID_COMMIT otherwise, FORBIDDEN, and what the operations raise, with `index` as the number of the operation.
+    """
+
+    commit: Committer
+    rules: Rules
+
+    async def __call__(self, grant: Grant, operations: Sequence[Operation]) -> list[Changed]:
+        if not 1 <= len(operations) <= MAX_OPERATIONS:
+            detail = f"A commit has 1 to {MAX_OPERATIONS:,} operations, not {len(operations):,}."
+            raise InvalidCommit(detail)
+        for index, operation in enumerate(operations):
+            with _numbered(index):
+                operation.authorize(grant)
+        _check_ids(operations)
+        return await self.commit(lambda work: self._apply(work, operations))
+
+    async def one(self, grant: Grant, operation: Operation) -> Changed:
+        """Make one operation. Errors have no `index`."""
+        operation.authorize(grant)
+        return await self.commit(lambda work: operation.apply(work, self.rules))
+
+    async def _apply(self, work: UnitOfWork, operations: Sequence[Operation]) -> list[Changed]:
+        changed = []
+        for index, operation in enumerate(operations):
+            if index % AT_A_TIME == AT_A_TIME - 1:
+                await asyncio.sleep(0)
+            with _numbered(index):
+                changed.append(await operation.apply(work, self.rules))
+        return changed
+
+
+class _numbered:  # noqa: N801 - a context manager that reads like a function
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, BlobError):
+            error.index = self._index
+
+
+def _check_ids(operations: Sequence[Operation]) -> None:
+    changed: dict[BlobId, int] = {}
+    for index, operation in enumerate(operations):
+        for blob_id in operation.changes:
+            if blob_id in changed:
+                raise _clash(index, f"changes the blob that operation {changed[blob_id]} changes")
+            changed[blob_id] = index
+    for index, operation in enumerate(operations):
+        for blob_id in operation.reads:
+            if changed.get(blob_id, index) != index:
+                raise _clash(index, f"reads the blob that operation {changed[blob_id]} changes")
+
+
+def _clash(index: int, clash: str) -> BlobError:
+    error = InvalidCommit(f"Operation {index} {clash}. Name each blob in one operation of a commit.")
+    error.index = index
+    return error

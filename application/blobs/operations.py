@@ -1,0 +1,213 @@
+"""Operations on blobs, each a part of a commit: put, delete, copy, move and patch. None of them touches bytes."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from application.authorize import authorize
+from application.blobs.uploads import take_upload
+from application.contents.expiry import NEVER, Expiry
+from application.contents.retention import USUAL, Retention
+from application.ports.metadata import UnitOfWork
+from domain.access import Action, Grant
+from domain.blob import Blob, BlobId, Draft, ObjectKey
+from domain.errors import InvalidParts, SameId
+from domain.precondition import ANY, CREATE_ONLY, Precondition
+from domain.properties import Properties
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The outcome of an operation: the `blob` that is current now, None after a delete; whether it `replaced` one."""
+
+    blob: Blob | None
+    replaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Rules for all operations: how long removed blobs are kept, and the size and the usual expiry of new ones."""
+
+    retention: Retention = USUAL
+    max_bytes: int | None = None
+    default_expiry: Expiry = NEVER
+
+
+class Operation(Protocol):
+    """An operation that changes the blobs `changes`, and reads those in `reads`."""
+
+    @property
+    @abstractmethod
+    def changes(self) -> Sequence[BlobId]: ...
+
+    @property
+    def reads(self) -> Sequence[BlobId]:
+        return ()
+
+    @abstractmethod
+    def authorize(self, grant: Grant) -> None:
+        """Raise FORBIDDEN unless `grant` includes the operation, and errors of the operation's own values."""
+
+    @abstractmethod
+    async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
+        """Make the change in a unit. Raises NOT_FOUND, ALREADY_EXISTS and PRECONDITION_FAILED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put(Operation):
+    """Publish a finished upload under `id`, with all of its parts in the order of their numbers, or with `parts` only.
+
+    Raises UPLOAD_NOT_FOUND, INVALID_PARTS, and PART_IN_PROGRESS if one of the parts is still being written.
+    """
+
+    id: BlobId
+    upload: ObjectKey
+    parts: Sequence[int] | None = None
+    precondition: Precondition = ANY
+
+    @property
+    def changes(self) -> Sequence[BlobId]:
+        return (self.id,)
+
+    def authorize(self, grant: Grant) -> None:
+        authorize(grant, Action.WRITE, self.id)
+
+    async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
+        upload, content = await take_upload(work, self.upload, self.parts, rules.max_bytes)
+        if upload.id not in (None, self.id):
+            raise InvalidParts("The upload was begun for another id. Use that one, or begin an upload without an id.")
+        expires_at, expires_in = upload.blob_expires_at, upload.blob_expires_in
+        if expires_at is None and expires_in is None:
+            expires_at, expires_in = rules.default_expiry.at, rules.default_expiry.after
+        draft = Draft(self.id, content, upload.properties, expires_at=expires_at, expires_in=expires_in)
+        return await _put(work, draft, self.precondition, rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Operation):
+    """Delete a blob. It stays in the trash for a while."""
+
+    id: BlobId
+    precondition: Precondition = ANY
+
+    @property
+    def changes(self) -> Sequence[BlobId]:
+        return (self.id,)
+
+    def authorize(self, grant: Grant) -> None:
+        authorize(grant, Action.DELETE, self.id)
+
+    async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
+        await rules.retention.keep(work, await work.blobs.remove(self.id, self.precondition))
+        return Changed(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Operation):
+    """Let `target` have the content, the properties and the expiry of `source`, if that meets the `precondition`.
+
+    Both share the content from then on. Only a copy that may `replace` takes an id that is in use. Raises SAME_ID.
+    """
+
+    source: BlobId
+    target: BlobId
+    replace: bool = False
+    precondition: Precondition = ANY
+
+    @property
+    def changes(self) -> Sequence[BlobId]:
+        return (self.target,)
+
+    @property
+    def reads(self) -> Sequence[BlobId]:
+        return (self.source,)
+
+    def authorize(self, grant: Grant) -> None:
+        authorize(grant, Action.READ, self.source)
+        authorize(grant, Action.WRITE, self.target)
+        if self.source == self.target:
+            raise SameId(subject=self.target)
+
+    async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
+        source = await work.blobs.lock(self.source, self.precondition)
+        content = await work.contents.share(source)
+        draft = replace(source.draft(), id=self.target, content=content, created_at=None)
+        return await _put(work, draft, ANY if self.replace else CREATE_ONLY, rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Move(Operation):
+    """Give the blob `source` the id `target`, if it meets the `precondition`. It keeps all else, also `created_at`.
+
+    Only a move that may `replace` takes an id that is in use. Raises SAME_ID.
+    """
+
+    source: BlobId
+    target: BlobId
+    replace: bool = False
+    precondition: Precondition = ANY
+
+    @property
+    def changes(self) -> Sequence[BlobId]:
+        return (self.source, self.target)
+
+    def authorize(self, grant: Grant) -> None:
+        authorize(grant, Action.READ, self.source)
+        authorize(grant, Action.DELETE, self.source)
+        authorize(grant, Action.WRITE, self.target)
+        if self.source == self.target:
+            raise SameId(subject=self.target)
+
+    async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
+        source = await work.blobs.remove(self.source, self.precondition)
+        draft = replace(source.draft(), id=self.target)
+        return await _put(work, draft, ANY if self.replace else CREATE_ONLY, rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch(Operation):
+    """Change properties and expiry of a blob, and leave its bytes as they are.
+
+    `properties`: new values by the names of `Properties`. `metadata`: values by name that are set, or None to remove
+    one; it is None to keep all, and applies after `properties`. `expiry` is None to keep it.
+    """
+
+    id: BlobId
+    properties: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str | None] | None = None
+    clear_metadata: bool = False
+    expiry: Expiry | None = None
+    precondition: Precondition = ANY
+
+    @property
+    def changes(self) -> Sequence[BlobId]:
+        return (self.id,)
+
+    def authorize(self, grant: Grant) -> None:
+        authorize(grant, Action.WRITE, self.id)
+        if self.expiry is not None:
+            self.expiry.require_future()
+
+    async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
+        current = await work.blobs.lock(self.id, self.precondition)
+        draft = replace(current.draft(), properties=self._patched(current.properties))
+        if self.expiry is not None:
+            draft = replace(draft, expires_at=self.expiry.at, expires_in=self.expiry.after)
+        published = await work.blobs.put(draft, ANY)
+        return Changed(published.blob, replaced=True)
+
+    def _patched(self, properties: Properties) -> Properties:
+        metadata = {} if self.clear_metadata else dict(properties.metadata)
+        for name, value in (self.metadata or {}).items():
+            if value is None:
+                metadata.pop(name, None)
+            else:
+                metadata[name] = value
+        return replace(properties, **self.properties, metadata=metadata)
+
+
+async def _put(work: UnitOfWork, draft: Draft, precondition: Precondition, rules: Rules) -> Changed:
+    published = await work.blobs.put(draft, precondition)
+    await rules.retention.keep(work, published.former)
+    return Changed(published.blob, published.replaced is not None)

@@ -1,0 +1,62 @@
+"""The trash: versions that were deleted or replaced, and can be restored for a while."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from application.authorize import authorize
+from application.blobs.list import end_of
+from application.blobs.operations import Changed
+from application.contents.retention import USUAL, Retention
+from application.ports.contents import Trashed, TrashReader
+from application.ports.metadata import UnitOfWork
+from application.uploads.committer import Committer
+from domain.access import Action, Grant
+from domain.blob import BlobId
+from domain.errors import NotInTrash
+from domain.precondition import ANY, CREATE_ONLY
+
+
+@dataclass(frozen=True, slots=True)
+class Trash:
+    """List, restore and purge. All methods raise FORBIDDEN, and NOT_IN_TRASH for an unknown key."""
+
+    commit: Committer
+    reader: TrashReader
+    retention: Retention = USUAL
+
+    async def list(self, grant: Grant, prefix: str, after: tuple[str, int] | None, limit: int) -> Sequence[Trashed]:
+        """Return up to `limit` versions whose ids begin with `prefix`, after that id and key, in their order."""
+        authorize(grant, Action.LIST, prefix)
+        start, key = (prefix, 0) if after is None else after
+        return await self.reader.between(max(start, prefix), key, end_of(prefix), limit)
+
+    async def restore(self, grant: Grant, key: int, target: BlobId | None, *, may_replace: bool) -> Changed:
+        """Make a version current again, under its id or under `target`. It keeps all else, also `created_at`.
+
+        Raises ALREADY_EXISTS if the id is in use, unless it `may_replace`.
+        """
+        found = await self._find(grant, key, Action.READ)
+        authorize(grant, Action.WRITE, target or found.blob.id)
+        return await self.commit(lambda work: self._restore(work, key, target, may_replace=may_replace))
+
+    async def purge(self, grant: Grant, key: int) -> None:
+        """Remove a version from the trash. Its content is reclaimed once open readers had time to finish."""
+        await self._find(grant, key, Action.DELETE)
+        if not await self.commit(lambda work: work.trash.purge(key, self.retention.grace)):
+            raise NotInTrash
+
+    async def _find(self, grant: Grant, key: int, action: Action) -> Trashed:
+        found = await self.reader.find(key)
+        if found is None:
+            raise NotInTrash
+        authorize(grant, action, found.blob.id)
+        return found
+
+    async def _restore(self, work: UnitOfWork, key: int, target: BlobId | None, *, may_replace: bool) -> Changed:
+        found = await work.trash.remove(key)
+        if found is None:
+            raise NotInTrash
+        draft = replace(found.blob.draft(), id=target or found.blob.id)
+        published = await work.blobs.put(draft, ANY if may_replace else CREATE_ONLY)
+        await self.retention.keep(work, published.former)
+        return Changed(published.blob, published.replaced is not None)

@@ -1,0 +1,258 @@
+"""Uploads of several parts: each part is an object that is durable and recorded before it is acknowledged.
+
+Parts may arrive in any order and concurrently, and be replaced. No blob names them until the upload is published, in
+one transaction and without copying a byte: its parts become the segments of the blob's content. An upload that nobody
+touches for `lifetime` is discarded.
+"""
+
+import hashlib
+from collections.abc import AsyncIterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from application.authorize import authorize
+from application.contents.expiry import NEVER, Expiry
+from application.ports.contents import MultipartReader, MultipartUpload, Part
+from application.ports.metadata import KeySource, UnitOfWork
+from application.uploads.intake import Intake, too_large
+from application.uploads.lifecycle import Uploads, WrittenObject, discard_object
+from domain.access import Action, Grant
+from domain.blob import BlobId, Content, Digest, Location, ObjectKey, Segment
+from domain.errors import InvalidParts, OffsetMismatch, PartInProgress, UploadNotFound
+from domain.properties import Properties
+
+MAX_PARTS = 10_000
+LIFETIME = timedelta(days=1)
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """An upload to begin. `id` is None if the blob gets it later. `size`: that of the blob in bytes, if it is known."""
+
+    id: BlobId | None = None
+    properties: Properties = field(default_factory=Properties)
+    expiry: Expiry = NEVER
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewPart:
+    """The bytes of a part, and their size and digest, if the sender declared them."""
+
+    chunks: AsyncIterable[bytes]
+    size: int | None = None
+    digest: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartUploads:
+    """Begin, write, inspect and discard uploads. See application/blobs/operations.py for their publication.
+
+    All methods raise FORBIDDEN, and UPLOAD_NOT_FOUND for an upload that has ended or expired.
+    """
+
+    uploads: Uploads
+    reader: MultipartReader
+    new_key: KeySource
+    max_bytes: int
+    lifetime: timedelta = LIFETIME
+
+    async def begin(self, grant: Grant, new: NewUpload) -> MultipartUpload:
+        """Begin an upload. Raises INVALID_EXPIRY, and TOO_LARGE if its declared size is too large."""
+        authorize(grant, Action.WRITE, new.id or grant.prefix)
+        new.expiry.require_future()
+        if (new.size or 0) > self.max_bytes:
+            raise too_large(self.max_bytes)
+        unset = datetime.fromtimestamp(0, UTC)
+        upload = MultipartUpload(
+            self.new_key(),
+            new.id,
+            new.properties,
+            unset,
+            unset,
+            new.size,
+            blob_expires_in=new.expiry.after,
+            blob_expires_at=new.expiry.at,
+        )
+        return await self.uploads.commit(lambda work: work.multipart.add(upload, self.lifetime))
+
+    async def find(self, grant: Grant, key: ObjectKey) -> MultipartUpload:
+        """Return an upload."""
+        upload = await self.reader.find(key)
+        if upload is None:
+            raise UploadNotFound(subject=key)
+        authorize(grant, Action.WRITE, upload.id or grant.prefix)
+        return upload
+
+    async def parts(self, grant: Grant, key: ObjectKey, after: int = 0, limit: int = MAX_PARTS) -> Sequence[Part]:
+        """Return up to `limit` parts with numbers after `after`, in their order."""
+        await self.find(grant, key)
+        return await self.reader.parts(key, after, limit)
+
+    async def list(
+        self, grant: Grant, prefix: str, stop: str | None, after: tuple[str, ObjectKey] | None, limit: int
+    ) -> Sequence[MultipartUpload]:
+        """Return up to `limit` uploads in progress to ids from `prefix` up to `stop`, after that id and key."""
+        authorize(grant, Action.LIST, prefix)
+        start, key = (prefix, None) if after is None else after
+        return await self.reader.between(start, key, stop, limit)
+
+    async def discard(self, grant: Grant, key: ObjectKey) -> None:
+        """Discard an upload with its parts. Parts that are being written are refused when they end."""
+        await self.find(grant, key)
+        if not await self.uploads.commit(lambda work: work.multipart.discard(key)):
+            raise UploadNotFound(subject=key)
+
+    async def write(self, grant: Grant, key: ObjectKey, number: int, new: NewPart) -> Part:
+        """Write a part, and return it once it is durable and recorded. A part of the same number is replaced.
+
+        Of several writers of one number, the last one that begins wins, and the others get LEASE_LOST. Raises
+        INVALID_PARTS for a number that is not 1 to 10,000, TOO_LARGE, SIZE_MISMATCH and DIGEST_MISMATCH.
+        """
+        if not 1 <= number <= MAX_PARTS:
+            raise InvalidParts(f"Parts have numbers from 1 to {MAX_PARTS:,}, not {number:,}.")
+        await self.find(grant, key)
+        return await self._write(key, number, new)
+
+    async def append(self, grant: Grant, key: ObjectKey, offset: int, new: NewPart) -> MultipartUpload:
+        """Write the next part, whose bytes start at `offset`: the size of all parts before it.
+
+        Raises what `write` raises, and OFFSET_MISMATCH for bytes that leave a gap or overlap.
+        """
+        upload = await self.find(grant, key)
+        _check_offset(upload, offset)
+        last = await self._last_number(key)
+        if last == MAX_PARTS:
+            raise InvalidParts(f"The upload has {MAX_PARTS:,} parts, and takes no further one. Send larger parts.")
+        await self._write(key, last + 1, new, offset)
+        return await self.find(grant, key)
+
+    async def _last_number(self, key: ObjectKey) -> int:
+        last = 0
+        while page := await self.reader.parts(key, last, PAGE):
+            last = page[-1].number
+        return last
+
+    async def _write(self, key: ObjectKey, number: int, new: NewPart, offset: int | None = None) -> Part:
+        location = Location(self.uploads.stores.active, self.new_key())
+        await self.uploads.commit(partial(self._reserve, key, number, location, offset))
+        async with self.uploads.discarded_on_error(location):
+            intake = Intake(new.chunks, self.max_bytes, new.size, new.digest)
+            written = await self.uploads.append(location, intake)
+            part = Part(number, location, written.size, written.digest)
+            record = partial(self._record, key, part, offset)
+            return await self.uploads.publish([location], record, partial(self._is_recorded, key, written))
+
+    async def _reserve(
+        self, key: ObjectKey, number: int, location: Location, offset: int | None, work: UnitOfWork
+    ) -> None:
+        upload = await work.multipart.lock(key, self.lifetime)
+        if upload is None:
+            raise UploadNotFound(subject=key)
+        if offset is not None:
+            _check_offset(upload, offset)
+        for former in await work.multipart.reserve(key, number, location, self.uploads.lease):
+            await discard_object(work, former)
+
+    async def _record(self, key: ObjectKey, part: Part, offset: int | None, work: UnitOfWork) -> Part:
+        upload = await work.multipart.lock(key, self.lifetime)
+        if upload is None:
+            raise UploadNotFound(subject=key)
+        if offset is not None:
+            _check_offset(upload, offset)
+        former = await work.multipart.put_part(key, part)
+        if former is not None:
+            await discard_object(work, former.location)
+        size = upload.received + part.size - (former.size if former else 0)
+        if size > self.max_bytes:
+            raise too_large(self.max_bytes)
+        if upload.size is not None and size > upload.size:
+            detail = f"The parts have {size:,} bytes, more than the {upload.size:,} declared for the upload."
+            raise InvalidParts(detail, subject=key)
+        return part
+
+    async def _is_recorded(self, key: ObjectKey, written: WrittenObject, work: UnitOfWork) -> bool:
+        last = 0
+        while page := await work.multipart.parts(key, last, PAGE):
+            if any(part.location == written.location for part in page):
+                return True
+            last = page[-1].number
+        return False
+
+
+def _check_offset(upload: MultipartUpload, offset: int) -> None:
+    if offset != upload.received:
+        detail = f"The bytes start at {offset:,}, and the upload has {upload.received:,}. Go on from there."
+        raise OffsetMismatch(detail, subject=upload.key)
+
+
+async def take_upload(
+    work: UnitOfWork, key: ObjectKey, numbers: Sequence[int] | None, max_bytes: int | None = None
+) -> tuple[MultipartUpload, Content]:
+    """End an upload in this unit, and return it with the content of its parts, which the caller publishes.
+
+    `numbers`: the parts to take, in ascending order; None for all, which must have the numbers from 1 on. Objects of
+    other parts become garbage. Raises UPLOAD_NOT_FOUND, INVALID_PARTS, PART_IN_PROGRESS, and TOO_LARGE.
+    """
+    upload = await work.multipart.lock(key, LIFETIME)
+    if upload is None:
+        raise UploadNotFound(subject=key)
+    parts: list[Part] = []
+    while page := await work.multipart.parts(key, parts[-1].number if parts else 0, PAGE):
+        parts += page
+    in_progress = await work.multipart.in_progress(key)
+    if in_progress if numbers is None else in_progress.intersection(numbers):
+        raise PartInProgress(subject=key)
+    chosen = _chosen(parts, numbers)
+    content = _content(chosen, work_key=key)
+    if max_bytes is not None and content.size > max_bytes:
+        raise too_large(max_bytes)
+    if upload.size not in (None, content.size):
+        detail = f"The parts have {content.size:,} bytes, and {upload.size:,} were declared for the upload."
+        raise InvalidParts(detail, subject=key)
+    await work.multipart.remove(key)
+    kept = {content.location} if not content.segments else {part.location for part in chosen if part.size}
+    for part in parts:
+        if part.location not in kept:
+            await discard_object(work, part.location)
+    if content.segments:
+        await work.contents.add(content.key, [*_segments(chosen)])
+    return upload, content
+
+
+def _chosen(parts: Sequence[Part], numbers: Sequence[int] | None) -> Sequence[Part]:
+    if numbers is None:
+        numbers = range(1, max(len(parts), parts[-1].number if parts else 1) + 1)
+    by_number = {part.number: part for part in parts}
+    last = 0
+    for number in numbers:
+        if number <= last:
+            raise InvalidParts(f"Part {number:,} comes after part {last:,}: list each part once, in ascending order.")
+        if number not in by_number:
+            raise InvalidParts(f"Part {number:,} is missing. Send it, or list the parts that make the blob.")
+        last = number
+    if not numbers:
+        raise InvalidParts("A blob has at least one part. Send one; it may be empty.")
+    return [by_number[number] for number in numbers]
+
+
+def _content(parts: Sequence[Part], work_key: ObjectKey) -> Content:
+    """Return the content: one object if only one part has bytes, or none has. The key of a list is the upload's."""
+    filled = [part for part in parts if part.size] or [parts[0]]
+    if len(filled) == 1:
+        only = filled[0]
+        return Content(only.location, only.size, only.digest)
+    composite = hashlib.sha256(b"".join(part.digest.sha256 for part in filled)).digest()
+    size = sum(part.size for part in filled)
+    return Content(Location(filled[0].location.backend, work_key), size, None, len(filled), Digest(composite))
+
+
+def _segments(parts: Sequence[Part]) -> Sequence[Segment]:
+    found, start = [], 0
+    for part in parts:
+        if part.size:
+            found.append(Segment(part.location, start, part.size, part.digest))
+            start += part.size
+    return found

@@ -1,0 +1,80 @@
+"""Short request bodies in JSON, and their members that several operations have."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from domain.blob import BlobId
+from domain.precondition import ANY, Precondition
+from entrypoints.http.protocol import conditional
+from entrypoints.http.protocol.client_pace import Meter, Pace
+from entrypoints.http.protocol.headers import check_framing, content_length, fields
+from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.rest.described import HttpRequest
+
+T = TypeVar("T")
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+MAX_BODY = 64 * 1024  # bytes: an id, properties and 8 KiB of metadata, escaped
+MAX_COMMIT = 32 * 1024 * 1024
+
+
+async def json_body(
+    request: HttpRequest, pace: Pace, form: type[T], *, limit: int = MAX_BODY, accepted: str = JSON
+) -> T:
+    """Return the body of a request, of up to `limit` bytes, as an object of the class `form`.
+
+    Raises HttpProblem 400, 408, 411, 413, 415 or 501.
+    """
+    headers = fields(request.scope)
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in (JSON, accepted) or headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise HttpProblem("unsupported_media_type", f"Send the body as {accepted}, without Content-Encoding.")
+    check_framing(request.scope, headers)
+    if (content_length(headers) or 0) > limit:
+        raise _too_long(limit)
+    body = bytearray()
+    async for chunk in Meter(pace).chunks(request.receive):
+        body += chunk
+        if len(body) > limit:
+            raise _too_long(limit)
+    return decoded(bytes(body), form)
+
+
+def decoded(body: bytes, form: type[T]) -> T:
+    """Return a JSON text as an object of the class `form`. Raises HttpProblem 400."""
+    try:
+        return msgspec.json.decode(body, type=form)
+    except msgspec.ValidationError as error:
+        raise HttpProblem("invalid_body", f"The body is not as it should be: {error}.") from None
+    except msgspec.DecodeError as error:
+        raise HttpProblem("invalid_json", f"The body is not JSON in UTF-8: {error}.") from None
+    except UnicodeDecodeError as error:
+        raise HttpProblem("invalid_json", f"The body is not JSON in UTF-8: {error.reason}.") from None
+
+
+def _too_long(limit: int) -> HttpProblem:
+    return HttpProblem("too_large", f"The body of this request may have up to {limit:,} bytes.")
+
+
+def precondition(if_match: str | None = None, if_none_match: str | None = None) -> Precondition:
+    """Return the precondition in the members `if_match` and `if_none_match`: entity tags, with or without quotes."""
+    values: dict[str, str] = {}
+    if if_match is not None:
+        values["if-match"] = _quoted(if_match)
+    if if_none_match is not None:
+        values["if-none-match"] = _quoted(if_none_match)
+    return conditional.precondition(values) if values else ANY
+
+
+def _quoted(tag: str) -> str:
+    return tag if tag == "*" or '"' in tag else f'"{tag}"'
+
+
+def optional_id(value: str | None) -> BlobId | None:
+    return None if value is None else BlobId(value)
+
+
+def encoded(body: Any) -> bytes:
+    return msgspec.json.encode(body)
