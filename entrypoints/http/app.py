@@ -96,7 +96,7 @@ def create_litestar(
         ],
         lifespan=lifespan,
         exception_handlers=EXCEPTION_HANDLERS,  # for unknown routes: each face has its own
-        openapi_config=docs.config() if settings.docs else None,
+        openapi_config=docs.config(rest.FORMS) if settings.docs else None,
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )

@@ -115,6 +115,7 @@ class TestProperties:
             ({"X-Meta-A": "x" * 5000, "X-Meta-B": "x" * 4216}, "invalid_metadata"),
             ({"Content-Language": "not a language"}, "invalid_header"),
             ({"Content-Disposition": "attachment; filename"}, "invalid_header"),
+            ({"Content-Disposition": ""}, None),
             ({"Cache-Control": "x" * 1025}, "invalid_header"),
             ({"X-Expires-In": "0"}, "invalid_expiry"),
             ({"X-Expires-In": "-1"}, "invalid_expiry"),
@@ -123,6 +124,7 @@ class TestProperties:
             ({"X-Expires-At": "2020-01-01T00:00:00Z"}, "invalid_expiry"),
             ({"X-Expires-At": "2090-01-01T00:00:00"}, "invalid_expiry"),
             ({"X-Expires-At": "tomorrow"}, "invalid_expiry"),
+            ({"X-Expires-At": "9999-12-31T23:59:59-01:00"}, "invalid_expiry"),
             ({"X-Expires-In": "60", "X-Expires-At": "2090-01-01T00:00:00Z"}, "invalid_expiry"),
         ],
     )

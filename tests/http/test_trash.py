@@ -1,6 +1,8 @@
 """The trash: deleted and replaced blobs, which can be restored."""
 
+import base64
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,10 @@ def blob_id() -> str:
 
 def path(blob_id: str) -> str:
     return f"/v1/blobs/{quote(blob_id, safe='')}"
+
+
+def cursor_of(*position: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
 def trash(client: httpx.Client, prefix: str) -> list[dict[str, Any]]:
@@ -78,7 +84,8 @@ def test_pages(client: httpx.Client, blob_id: str) -> None:
         cursor = page["next_cursor"]
     assert cursor is None
     assert [version["blob"]["id"][-1] for version in found] == ["a", "b", "b"]
-    assert client.get("/v1/trash", params={"cursor": "x"}).status_code == 400
+    for bad in ("x", cursor_of("a\x00", "1"), cursor_of("a", "x"), cursor_of("a")):
+        assert client.get("/v1/trash", params={"cursor": bad}).status_code == 400
     assert client.get("/v1/trash", params={"limit": 0}).status_code == 400
     assert client.get("/v1/trash", params={"x": 0}).status_code == 400
 

@@ -187,6 +187,8 @@ class TestParts:
         assert [each["id"][-1] for each in found] == ["a", "a", "b", "b", "c"]
         assert {each["upload"] for each in found} == uploads.keys()
         assert client.get("/v1/uploads", params={"cursor": "x"}).status_code == 400
+        for bad in ("", "x", "-1", "10001", "1.0"):
+            assert client.get(f"/v1/uploads/{next(iter(uploads))}", params={"after": bad}).status_code == 400
 
 
 class TestConcurrency:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 from litestar.openapi.spec import (
@@ -13,6 +14,7 @@ from litestar.openapi.spec import (
     Reference,
     Schema,
 )
+from litestar.openapi.spec.base import BaseSchemaObject
 
 from domain.blob import MAX_ID_BYTES
 from entrypoints.http.middleware.access_log import MAX_REQUEST_ID
@@ -28,8 +30,29 @@ DATE = "Fri, 27 Oct 2023 10:00:00 GMT"
 NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 HTTP_DATE = r"^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$"
 TAG = '(?:W/)?"[!#-~]*"'  # ASCII only
+WORD = "[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # a token of RFC 9110, section 5.6.2
+LANGUAGE = "[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"
+VISIBLE = r"^[\t -~]*$"
+MEDIA_TYPE = rf"^[ \t]*(?:{WORD}/{WORD}[ \t]*(?:;[\t -~]*)?)?[ \t]*$"
+METADATA_NAME = "^[a-z0-9!#$%&'*+.^_`|~-]+$"
+KEY = "^[0-9a-f]{32}$"
+_ENTITY_TAG = r'(?:W/)?"[!#-~\u0080-\u00ff]*"'
+_PARAMETER = rf'{WORD}[ \t]*=[ \t]*(?:"[\t !#-~]*"[ \t]*|(?:[\t !#-:<-~][\t -:<-~]*)?)'
+DISPOSITION = rf"^(?:[ \t]*{WORD}[ \t]*(?:;[ \t]*(?:{_PARAMETER}(?:;[ \t]*{_PARAMETER})*(?:;[ \t]*)?)?)?)?$"
+MAX_DISPOSITION = 1024  # characters
 # Groups of four, and a last one whose padding cuts off no bits.
 BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$"
+
+
+def _list_of(element: str) -> str:
+    """Return the pattern of a list, which may have empty elements (RFC 9110, section 5.6.1)."""
+    return rf"^[ \t,]*(?:{element}(?:[ \t]*,[ \t,]*{element})*[ \t,]*)?$"
+
+
+CODINGS = _list_of(WORD)
+LANGUAGES = _list_of(LANGUAGE)
+# One tag without its quotes, or a list.
+ENTITY_TAGS = rf"^(?:[!#-~\u0080-\u00ff]*|[ \t,]*{_ENTITY_TAG}(?:[ \t]*,[ \t,]*{_ENTITY_TAG})*[ \t,]*)$"
 
 
 def text(*, format: str | None = None, **constraints: Any) -> Schema:  # noqa: A002 - the name in JSON Schema
@@ -46,9 +69,21 @@ def id_schema() -> Schema:
     )
 
 
+@dataclass
+class Verbatim(BaseSchemaObject):
+    """A value of the document as it is. The framework drops the nulls in other values."""
+
+    value: Any
+
+    def to_schema(self) -> Any:
+        return self.value
+
+
 def json_of(name: str, example: Mapping[str, Any]) -> dict[str, OpenAPIMediaType]:
     """Return a body in JSON with the schema of this name."""
-    return {"application/json": OpenAPIMediaType(Reference(f"#/components/schemas/{name}"), example=dict(example))}
+    return {
+        "application/json": OpenAPIMediaType(Reference(f"#/components/schemas/{name}"), example=Verbatim(dict(example)))
+    }
 
 
 def parameter(place: str, name: str, description: str, schema: Schema | None = None, example: Any = None) -> Parameter:
@@ -106,8 +141,6 @@ DIGESTS = [
     parameter("header", name, "Of the body. SHA-256 is verified, and other algorithms are not.", example=DIGEST)
     for name in ("Content-Digest", "Repr-Digest")
 ]
-CODING = "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-CODINGS = f"^(?:{CODING}(?: *, *{CODING})*)?$"
 CONTENT_ENCODING = parameter(
     "header",
     "Content-Encoding",
@@ -116,27 +149,57 @@ CONTENT_ENCODING = parameter(
     text(pattern=CODINGS, max_length=255),
 )
 PROPERTIES = [
-    parameter("header", name, description)
-    for name, description in {
-        "Content-Language": "The languages of the blob, such as `de-CH`. Kept, and sent back in the raw form.",
-        "Content-Disposition": "How to show the blob, and its filename. Kept, and sent back in the raw form, but only "
-        "harmless types are ever shown inline.",
-        "Cache-Control": "How to cache the blob. Kept, and sent back in the raw form.",
-    }.items()
+    parameter(
+        "header",
+        "Content-Language",
+        "The languages of the blob, such as `de-CH`. Kept, and sent back in the raw form.",
+        text(pattern=LANGUAGES, max_length=1024),
+    ),
+    parameter(
+        "header",
+        "Content-Disposition",
+        "How to show the blob, and its filename. Kept, and sent back in the raw form, but only harmless types are ever "
+        "shown inline. No parameter is repeated.",
+        text(format="content-disposition", pattern=DISPOSITION, max_length=MAX_DISPOSITION),
+    ),
+    parameter(
+        "header",
+        "Cache-Control",
+        "How to cache the blob. Kept, and sent back in the raw form.",
+        text(pattern=VISIBLE, max_length=1024),
+    ),
+]
+METADATA = [
+    parameter(
+        "header",
+        "X-Meta-*",
+        "Your own texts, each in a header of its own, such as `X-Meta-Author: Ada`: UTF-8 without control characters, "
+        "of which all but visible ASCII is percent-encoded, and the percent sign. Names and values have 8 KiB in all. "
+        "They are sent back in the raw form.",
+        text(format="percent-encoded", pattern="^[ -~]*$"),
+        "Ada",
+    )
 ]
 EXPIRY = [
     parameter(
         "header",
         "X-Expires-In",
-        "The blob ends so many seconds after it was stored.",
-        text(pattern="^[0-9]{1,10}$"),
-        "3600",
+        "The blob ends so many seconds after it was stored: up to 100 years.",
+        Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=36_525 * 24 * 60 * 60),
+        3600,
     ),
-    parameter("header", "X-Expires-At", "The blob ends at this time (RFC 3339). Instead of X-Expires-In."),
+    parameter(
+        "header",
+        "X-Expires-At",
+        "The blob ends at this time (RFC 3339), which is in the future. Instead of X-Expires-In, not next to it.",
+        text(format="date-time"),
+    ),
 ]
-CURSOR = text(format="blob-cursor", description="Opaque.")
+NEXT_CURSOR = "The `next_cursor` of the page before, as it is."
+PREFIX = parameter("query", "prefix", "How the ids begin.", text(pattern=NO_CONTROL_CHARACTERS), "my-")
+LIMIT = Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=1000, default=100)
 PAGE = [
-    parameter("query", "prefix", "How the ids begin.", text(pattern=NO_CONTROL_CHARACTERS), "my-"),
+    PREFIX,
     parameter(
         "query",
         "delimiter",
@@ -144,15 +207,19 @@ PAGE = [
         text(pattern=NO_CONTROL_CHARACTERS),
         "/",
     ),
-    parameter(
-        "query",
-        "limit",
-        "How many entries a page has at most: blobs and prefixes.",
-        Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=1000, default=100),
-    ),
-    parameter("query", "cursor", "The `next_cursor` of the page before, as it is.", CURSOR),
-    parameter("query", "fields", "`metadata`: also the properties that few blobs have.", text(enum=["metadata"])),
+    parameter("query", "limit", "How many entries a page has at most: blobs and prefixes.", LIMIT),
+    parameter("query", "cursor", NEXT_CURSOR, text(format="blob-cursor", description="Opaque.")),
+    parameter("query", "fields", "`metadata`: also the properties that few blobs have.", text(enum=["", "metadata"])),
 ]
+
+
+def page(cursor: str) -> list[Parameter]:
+    """Return the parameters of a list whose cursors have this format."""
+    return [
+        PREFIX,
+        parameter("query", "limit", "How many entries a page has at most.", LIMIT),
+        parameter("query", "cursor", NEXT_CURSOR, text(format=cursor, description="Opaque.")),
+    ]
 
 
 def header(description: str, **schema: Any) -> OpenAPIHeader:
@@ -182,13 +249,14 @@ HEADERS = {
         examples=[DIGEST],
     ),
     "Content-Disposition": header(
-        "In the raw form: how to show it, and the last segment of the id as its name.",
-        pattern=r"^(?:inline|attachment)(?:; filename\*=UTF-8''.+)?$",
+        "In the raw form: how to show it, and its name. That is the last segment of the id, if it was stored without.",
+        pattern=rf"^{WORD}[ \t]*(?:;.*)?$",
         examples=[f"attachment; filename*=UTF-8''{ID}"],
     ),
     "Content-Encoding": header("The codings that the blob was stored with, if any, in the raw form."),
     "Content-Language": header("The languages that the blob was stored with, if any, in the raw form."),
-    "X-Expires-At": header("When the blob ends, if it does, in the raw form. Metadata has headers X-Meta-..., too."),
+    "X-Expires-At": header("When the blob ends, if it does, in the raw form.", format="date-time"),
+    "X-Meta-*": header("The metadata that the blob was stored with, if any, in the raw form.", pattern="^[ -~]*$"),
     "X-Content-Type-Options": header("The Content-Type is not to be guessed.", const="nosniff"),
     "Content-Security-Policy": header(
         "What a browser may do with it.", pattern="default-src 'none'", examples=["sandbox; default-src 'none'"]
@@ -200,7 +268,7 @@ HEADERS = {
 }
 ALWAYS = ["X-Request-ID", "X-Content-Type-Options", "Content-Security-Policy"]
 # In the raw form, of blobs that have it.
-SOMETIMES = ["Repr-Digest", "Content-Encoding", "Content-Language", "X-Expires-At"]
+SOMETIMES = ["Repr-Digest", "Content-Encoding", "Content-Language", "X-Expires-At", "X-Meta-*"]
 RAW_ONLY = [
     name
     for name, header in HEADERS.items()

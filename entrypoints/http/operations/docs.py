@@ -1,17 +1,20 @@
 """The document that describes the interface, and the page at /docs that shows it, with its files served from here."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from litestar import Request, Response, Router, get
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import SecurityScheme
 
 from entrypoints import __version__
 from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.query import QueryMiddleware
+from entrypoints.http.openapi.bodies import ComponentsWithBodies, schemas
 
 MAX_REQUESTS = 64  # concurrent, in one worker; requests without a token must not use up the slots of others
 STATIC = Path(__file__).parent / "static"
@@ -46,6 +49,20 @@ fetches what the other stored. `multipart/form-data` stores too, with the fields
 **Encoded bytes.** A PUT with `Content-Encoding` stores the bytes as they are, and the raw form sends both back,
 whatever `Accept-Encoding` says. In JSON such a blob has the member `content_encoding`.
 
+**Metadata and expiry.** Headers `X-Meta-...` store your own texts with a blob, and `X-Expires-In` or `X-Expires-At`
+ends it at a time. PATCH changes them, and the other properties of a blob, and leaves its bytes as they are. The raw
+form sends them back, and a list shows them with `fields=metadata`.
+
+**Changes.** A blob of any size is copied and moved at once: no byte is. `/v1/delete` and `/v1/move` take all blobs
+with a prefix. `/v1/commits` makes up to 1,000 operations: all of them or none, and visible at once.
+
+**Uploads.** A large blob can be sent in parts: begin an upload, send its parts in any order and concurrently, or append
+to it, and publish it by a commit with `put`. A part is durable once its response comes. An upload to which
+nothing is sent for a day is discarded.
+
+**Trash.** Blobs that were deleted or replaced stay in the trash for a while. List it to restore a version, or to remove
+it for ever.
+
 **Errors** are problem details (RFC 9457). `code` is stable, and each operation lists those that it may answer; `detail`
 says what to do. Any other path is 404 `unknown_route`, any other method 405 `method_not_allowed` with the header
 `Allow`. A request without exactly one valid `Host` is 400 `invalid_header`. What is no HTTP, or a path of more than
@@ -70,8 +87,11 @@ BEARER = SecurityScheme(type="http", scheme="bearer", description="One of the to
 TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png", ".txt": "text/plain"}
 
 
-def config() -> OpenAPIConfig:
-    """Return the configuration of the document, and of the routes for the page and its files."""
+def config(forms: Sequence[type[msgspec.Struct]]) -> OpenAPIConfig:
+    """Return the configuration of the document, and of the routes for the page and its files.
+
+    `forms`: the classes of the JSON bodies that requests have.
+    """
     files = {path.name: (TYPES.get(path.suffix, "text/plain"), path.read_bytes()) for path in STATIC.iterdir()}
 
     # A path for each, because only paths without parameters are routed.
@@ -91,6 +111,6 @@ def config() -> OpenAPIConfig:
             middleware=[DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(MAX_REQUESTS)), QueryMiddleware],
             include_in_schema=False,
         ),
-        components=Components(security_schemes={"bearer": BEARER}),
+        components=ComponentsWithBodies(security_schemes={"bearer": BEARER}, bodies=schemas(forms)),
         security=[{"bearer": []}],
     )

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
 import msgspec
 from litestar import Response, post
 from litestar.di import NamedDependency
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Reference, Schema
 from msgspec import UNSET, UnsetType
 
 from application.blobs.commit import CommitOperations
@@ -17,6 +17,7 @@ from application.blobs.prefixes import DeletePrefix, MovePrefix
 from domain.blob import BlobId, ObjectKey
 from domain.errors import BlobError, UploadNotFound
 from domain.text import CONTROL_CHARACTER
+from entrypoints.http.openapi.bodies import JSON, PLACE, json_request
 from entrypoints.http.openapi.components import ETAG, ID, SHA_256, json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
@@ -25,7 +26,8 @@ from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.described import BODY, CHANGING, KNOWN, HttpRequest
 from entrypoints.http.rest.descriptions import BlobDescription, description
-from entrypoints.http.rest.json_bodies import MAX_COMMIT, json_body, precondition
+from entrypoints.http.rest.json_bodies import MAX_COMMIT, decoded, json_body, json_text, precondition
+from entrypoints.http.rest.members import EntityTags, Id, PartNumbers, Prefix, SomeOperations, UploadKey
 from entrypoints.http.rest.patch import PropertiesPatch
 
 Commit = NamedDependency[CommitOperations]
@@ -35,10 +37,10 @@ ClientPace = NamedDependency[Pace]
 class Transfer(msgspec.Struct, forbid_unknown_fields=True, rename={"source": "from", "target": "to"}):
     """A copy or a move of one blob. `if_match`: entity tags of the source. `replace`: `to` may be in use."""
 
-    source: str
-    target: str
+    source: Id
+    target: Id
     replace: bool = False
-    if_match: str | None = None
+    if_match: EntityTags | None = None
 
     def copy(self) -> Copy:
         return Copy(BlobId(self.source), BlobId(self.target), self.replace, precondition(self.if_match))
@@ -47,23 +49,29 @@ class Transfer(msgspec.Struct, forbid_unknown_fields=True, rename={"source": "fr
         return Move(BlobId(self.source), BlobId(self.target), self.replace, precondition(self.if_match))
 
 
-class MoveBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a move: of one blob, or of all blobs with a prefix."""
+def _chosen(prefix: str) -> dict[str, Any]:
+    """Return the schema of a body whose prefix is empty only if that is meant."""
+    chosen = {"properties": {prefix: {"minLength": 1}}}
+    return {"anyOf": [chosen, {"required": ["all"], "properties": {"all": {"const": True}}}]}
 
-    source: str | UnsetType = msgspec.field(name="from", default=UNSET)
-    target: str | UnsetType = msgspec.field(name="to", default=UNSET)
-    replace: bool = False
-    if_match: str | None = None
-    from_prefix: str | UnsetType = UNSET
-    to_prefix: str | UnsetType = UNSET
+
+class MovePrefixBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A move of all blobs with a prefix. `all`: an empty prefix is meant. `dry_run`: only count."""
+
+    SCHEMA: ClassVar = _chosen("from_prefix")
+
+    from_prefix: Prefix
+    to_prefix: Prefix
     all: bool = False
     dry_run: bool = False
 
 
 class PrefixBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a delete. `all`: an empty prefix is meant. `dry_run`: only count."""
+    """A delete of all blobs with a prefix. `all`: an empty prefix is meant. `dry_run`: only count."""
 
-    prefix: str
+    SCHEMA: ClassVar = _chosen("prefix")
+
+    prefix: Prefix
     all: bool = False
     dry_run: bool = False
 
@@ -77,11 +85,11 @@ class CountBody(msgspec.Struct):
 class PutOperation(msgspec.Struct, forbid_unknown_fields=True):
     """Publish a finished upload. `parts`: the numbers of its parts to take, in ascending order; all without it."""
 
-    id: str
-    upload: str
-    parts: list[int] | None = None
-    if_match: str | None = None
-    if_none_match: str | None = None
+    id: Id
+    upload: UploadKey
+    parts: PartNumbers | None = None
+    if_match: EntityTags | None = None
+    if_none_match: EntityTags | None = None
 
     def operation(self) -> Put:
         condition = precondition(self.if_match, self.if_none_match)
@@ -91,22 +99,24 @@ class PutOperation(msgspec.Struct, forbid_unknown_fields=True):
 class DeleteOperation(msgspec.Struct, forbid_unknown_fields=True):
     """Delete a blob."""
 
-    id: str
-    if_match: str | None = None
+    id: Id
+    if_match: EntityTags | None = None
 
     def operation(self) -> Delete:
         return Delete(BlobId(self.id), precondition(self.if_match))
 
 
-class PatchOperation(PropertiesPatch, forbid_unknown_fields=True):
-    """Change properties of the blob `id`."""
+class PatchOperation(PropertiesPatch, forbid_unknown_fields=True, kw_only=True):
+    """Change properties of the blob `id`. A null removes one, and absent members stay as they are."""
 
-    id: str = ""
-    if_match: str | None = None
+    id: Id
+    if_match: EntityTags | None = None
 
 
 class OneOperation(msgspec.Struct, forbid_unknown_fields=True):
     """An operation of a commit: one member, named after it."""
+
+    SCHEMA: ClassVar = {"minProperties": 1, "maxProperties": 1}
 
     put: PutOperation | UnsetType = UNSET
     delete: DeleteOperation | UnsetType = UNSET
@@ -133,7 +143,7 @@ class OneOperation(msgspec.Struct, forbid_unknown_fields=True):
 class CommitBody(msgspec.Struct, forbid_unknown_fields=True):
     """The operations of a commit, up to 1,000."""
 
-    operations: list[OneOperation]
+    operations: Annotated[list[OneOperation], SomeOperations]
 
 
 class Result(msgspec.Struct, omit_defaults=True):
@@ -194,13 +204,7 @@ _REFUSED = ["invalid_id", "invalid_header", "not_found", "already_exists", "prec
 _COUNT = {"200": response("Done, or counted.", json_of("CountBody", {"count": 3}))}
 
 
-def members(example: dict[str, Any]) -> RequestBody:
-    """Return the description of a JSON body, by an example."""
-    schema = Schema(type=OpenAPIType.OBJECT)
-    return RequestBody({"application/json": OpenAPIMediaType(schema, example=example)}, required=True)
-
-
-def described(text: str) -> dict[str, Any]:
+def described(text: str) -> dict[str, OpenAPIResponse]:
     """Return the description of the responses with a blob."""
     body = json_of("BlobDescription", DESCRIBED)
     return {
@@ -210,7 +214,7 @@ def described(text: str) -> dict[str, Any]:
 
 
 COPY = operation(
-    body=members({"from": ID, "to": "copies/my-blob", "replace": False}),
+    body=json_request(Transfer, example={"from": ID, "to": "copies/my-blob", "replace": False}),
     responses=described("Copied") | problems("same_id", *_REFUSED, path="/v1/copy"),
 )
 
@@ -223,9 +227,18 @@ async def copy_blob(request: HttpRequest, commit: Commit, pace: ClientPace) -> R
     return changed_response(changed)
 
 
+def _moved() -> dict[str, OpenAPIResponse]:
+    """Return the description of the responses with a blob, or with a number of blobs."""
+    moved = described("Moved")
+    forms = [Reference(PLACE.format(name=name)) for name in ("CountBody", "BlobDescription")]
+    both = {JSON: OpenAPIMediaType(Schema(one_of=forms), example={"count": 3})}
+    text = "Moved, in the place of another version. Of a prefix: moved, or counted."
+    return moved | {"200": response(text, both, optional=["Location", "ETag"])}
+
+
 MOVE = operation(
-    body=members({"from": ID, "to": "moved/my-blob", "replace": False}),
-    responses=described("Moved") | _COUNT | problems("same_id", "invalid_prefix", *_REFUSED, path="/v1/move"),
+    body=json_request(Transfer, MovePrefixBody, example={"from": ID, "to": "moved/my-blob", "replace": False}),
+    responses=_moved() | problems("same_id", "invalid_prefix", *_REFUSED, path="/v1/move"),
 )
 
 
@@ -234,23 +247,17 @@ async def move_blob(
     request: HttpRequest, commit: Commit, move_prefix: NamedDependency[MovePrefix], pace: ClientPace
 ) -> Response[BlobDescription] | Response[CountBody]:
     """Give a blob another id, or replace `from_prefix` by `to_prefix` in up to 100,000 ids in one transaction."""
-    body = await json_body(request, pace, MoveBody)
-    if body.from_prefix is not UNSET or body.to_prefix is not UNSET:
-        if body.from_prefix is UNSET or body.to_prefix is UNSET or body.source is not UNSET or body.target is not UNSET:
-            raise HttpProblem("invalid_body", "A move has from and to, or from_prefix and to_prefix.")
-        count = await move_prefix(
-            request.auth, _prefix(body.from_prefix), _prefix(body.to_prefix), all_blobs=body.all, dry_run=body.dry_run
-        )
-        return Response(CountBody(count), status_code=HTTPStatus.OK)
-    if body.source is UNSET or body.target is UNSET or body.all or body.dry_run:
-        raise HttpProblem("invalid_body", "A move of one blob has from and to; all and dry_run belong to prefixes.")
-    transfer = Transfer(body.source, body.target, body.replace, body.if_match)
-    changed = await commit.one(request.auth, transfer.move())
-    return changed_response(changed)
+    text = await json_text(request, pace)
+    if {"from_prefix", "to_prefix"}.isdisjoint(decoded(text, dict[str, msgspec.Raw])):
+        return changed_response(await commit.one(request.auth, decoded(text, Transfer).move()))
+    body = decoded(text, MovePrefixBody)
+    source, target = _prefix(body.from_prefix), _prefix(body.to_prefix)
+    count = await move_prefix(request.auth, source, target, all_blobs=body.all, dry_run=body.dry_run)
+    return Response(CountBody(count), status_code=HTTPStatus.OK)
 
 
 DELETE_PREFIX = operation(
-    body=members({"prefix": "old/", "dry_run": True}),
+    body=json_request(PrefixBody, example={"prefix": "old/", "dry_run": True}),
     responses=_COUNT | problems("invalid_prefix", *MALFORMED, *CHANGING, path="/v1/delete"),
 )
 
@@ -266,7 +273,15 @@ async def delete_prefix(
 
 
 COMMIT = operation(
-    body=members({"operations": [{"copy": {"from": ID, "to": "latest"}}, {"delete": {"id": ID, "if_match": ETAG}}]}),
+    body=json_request(
+        CommitBody,
+        example={
+            "operations": [
+                {"copy": {"from": ID, "to": "latest", "replace": True}},
+                {"delete": {"id": "drafts/my-blob", "if_match": ETAG}},
+            ]
+        },
+    ),
     responses={
         "200": response(
             "All operations are done.",

@@ -119,7 +119,10 @@ def at(time: datetime) -> Expiry:
     """Return an expiry at a time with an offset from UTC. Raises INVALID_EXPIRY without one."""
     if time.tzinfo is None:
         raise InvalidExpiry("The time of expiry has no offset from UTC. Write it with a Z, as 2030-01-31T12:00:00Z.")
-    return Expiry(at=time.astimezone(UTC))
+    try:
+        return Expiry(at=time.astimezone(UTC))
+    except OverflowError:
+        raise InvalidExpiry("The time of expiry is before the year 1 or after the year 9999 in UTC.") from None
 
 
 def language(value: str) -> str:
@@ -184,7 +187,7 @@ def with_rare_properties(properties: Properties, headers: Mapping[str, str]) -> 
         properties.content_type,
         properties.content_encoding,
         language(headers["content-language"]) if "content-language" in headers else "",
-        disposition(headers["content-disposition"]) if "content-disposition" in headers else "",
+        disposition(headers["content-disposition"]) if headers.get("content-disposition") else "",
         visible("Cache-Control", headers["cache-control"]) if "cache-control" in headers else "",
         metadata_of(headers),
     )

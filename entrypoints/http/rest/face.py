@@ -16,15 +16,29 @@ from entrypoints.http.middleware.query import QueryMiddleware
 from entrypoints.http.protocol.blob_paths import ID_PATH
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
-from entrypoints.http.rest.changes import commit_operations, copy_blob, delete_prefix, move_blob
+from entrypoints.http.rest.changes import (
+    CommitBody,
+    DeleteOperation,
+    MovePrefixBody,
+    OneOperation,
+    PatchOperation,
+    PrefixBody,
+    PutOperation,
+    Transfer,
+    commit_operations,
+    copy_blob,
+    delete_prefix,
+    move_blob,
+)
 from entrypoints.http.rest.delete import delete_blob
 from entrypoints.http.rest.described import HttpRequest
 from entrypoints.http.rest.fetch import describe_blob, fetch_blob
 from entrypoints.http.rest.lists import list_blobs
-from entrypoints.http.rest.patch import patch_blob
+from entrypoints.http.rest.patch import PropertiesPatch, patch_blob
 from entrypoints.http.rest.store import put_blob, store_blob
-from entrypoints.http.rest.trash import list_trash, purge_blob, restore_blob
+from entrypoints.http.rest.trash import RestoreBody, list_trash, purge_blob, restore_blob
 from entrypoints.http.rest.uploads import (
+    UploadBody,
     append_to_upload,
     begin_upload,
     discard_upload,
@@ -32,6 +46,13 @@ from entrypoints.http.rest.uploads import (
     list_uploads,
     put_part,
 )
+
+FORMS = (
+    *(Transfer, MovePrefixBody, PrefixBody, CommitBody),
+    *(OneOperation, PutOperation, DeleteOperation, PatchOperation),
+    *(PropertiesPatch, UploadBody, RestoreBody),
+)
+"""The classes of the JSON bodies that requests have."""
 
 
 def create(settings: Settings, container: Container, grants: Mapping[bytes, Grant]) -> Router:

@@ -5,6 +5,7 @@ from functools import partial
 from litestar import HttpMethod, get, route
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIResponse
 from litestar.types import ASGIApp
 
 from application.blobs.fetch import FetchBlob
@@ -18,6 +19,7 @@ from entrypoints.http.openapi.components import (
     RANGE,
     RAW_ONLY,
     SOMETIMES,
+    header,
     json_of,
     response,
 )
@@ -42,23 +44,36 @@ SCHEMAS = {200: ResponseSpec(BlobBody, False), 400: ResponseSpec(Problem, False)
 _BLOB = json_of("BlobBody", {"id": ID, "data": DATA, "size": 12, "created_at": CREATED_AT})
 _OF_BLOBS = ["ETag", "Vary", "Content-Length"]
 _READING = ["invalid_id", "invalid_parameter", "invalid_header", "not_found", "precondition_failed", *EVERYWHERE]
+
+
+def _raw(described: OpenAPIResponse) -> OpenAPIResponse:
+    """Add the header that other responses have with another meaning."""
+    stored = header("How to cache the blob, if it was stored with this header, in the raw form.")
+    described.headers = (described.headers or {}) | {"Cache-Control": stored}
+    return described
+
+
 _UNCHANGED = {
     "304": response("The client has this version already.", required=["ETag", "Vary"], optional=["Last-Modified"])
 }
 FETCH = operation(
     takes=[BLOB_ID, ALT, *CONDITIONS, *RANGE],
     responses={
-        "200": response(
-            "The blob: as JSON, or its bytes with the Content-Type that they were stored with.",
-            _BLOB | {"*/*": BYTES},
-            required=_OF_BLOBS,
-            optional=[*RAW_ONLY, *SOMETIMES],
+        "200": _raw(
+            response(
+                "The blob: as JSON, or its bytes with the Content-Type that they were stored with.",
+                _BLOB | {"*/*": BYTES},
+                required=_OF_BLOBS,
+                optional=[*RAW_ONLY, *SOMETIMES],
+            )
         ),
-        "206": response(
-            "The range.",
-            {"*/*": BYTES},
-            required=["Content-Range", *_OF_BLOBS, *RAW_ONLY],
-            optional=SOMETIMES,
+        "206": _raw(
+            response(
+                "The range.",
+                {"*/*": BYTES},
+                required=["Content-Range", *_OF_BLOBS, *RAW_ONLY],
+                optional=SOMETIMES,
+            )
         ),
         **_UNCHANGED,
     }
@@ -84,7 +99,7 @@ async def fetch_blob(request: HttpRequest, fetch: Fetch, pace: NamedDependency[P
 HEAD = operation(
     takes=[BLOB_ID, ALT, *CONDITIONS],
     responses={
-        "200": response("There is such a blob.", required=_OF_BLOBS, optional=[*RAW_ONLY, *SOMETIMES]),
+        "200": _raw(response("There is such a blob.", required=_OF_BLOBS, optional=[*RAW_ONLY, *SOMETIMES])),
         **_UNCHANGED,
     }
     | problems(*_READING, body=False),

@@ -6,6 +6,7 @@ import msgspec
 
 from domain.blob import BlobId
 from domain.precondition import ANY, Precondition
+from entrypoints.http.openapi.bodies import JSON
 from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.headers import check_framing, content_length, fields
@@ -14,7 +15,6 @@ from entrypoints.http.rest.described import HttpRequest
 
 T = TypeVar("T")
 
-JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 MAX_BODY = 64 * 1024  # bytes: an id, properties and 8 KiB of metadata, escaped
 MAX_COMMIT = 32 * 1024 * 1024
@@ -27,6 +27,11 @@ async def json_body(
 
     Raises HttpProblem 400, 408, 411, 413, 415 or 501.
     """
+    return decoded(await json_text(request, pace, limit=limit, accepted=accepted), form)
+
+
+async def json_text(request: HttpRequest, pace: Pace, *, limit: int = MAX_BODY, accepted: str = JSON) -> bytes:
+    """Return the body of a request, of up to `limit` bytes. Raises HttpProblem 400, 408, 411, 413, 415 or 501."""
     headers = fields(request.scope)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in (JSON, accepted) or headers.get("content-encoding", "identity").strip().lower() != "identity":
@@ -39,7 +44,7 @@ async def json_body(
         body += chunk
         if len(body) > limit:
             raise _too_long(limit)
-    return decoded(bytes(body), form)
+    return bytes(body)
 
 
 def decoded(body: bytes, form: type[T]) -> T:

@@ -49,7 +49,10 @@ def position(text: str) -> tuple[str, str] | None:
         return None
     try:
         decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(decoded, type=tuple[str, str])
+        blob_id, key = msgspec.json.decode(decoded, type=tuple[str, str])
+        if CONTROL_CHARACTER.search(blob_id):
+            raise ValueError
+        return blob_id, key
     except (binascii.Error, ValueError):
         raise bad_cursor() from None
 

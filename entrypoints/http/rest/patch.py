@@ -1,13 +1,11 @@
 """Change the properties of a blob, and leave its bytes as they are."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from litestar import Response, patch
 from litestar.di import NamedDependency
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, RequestBody, Schema
 from msgspec import UNSET, UnsetType
 
 from application.blobs.commit import CommitOperations
@@ -16,6 +14,7 @@ from application.contents.expiry import NEVER, Expiry
 from domain.blob import BlobId
 from domain.precondition import Precondition
 from domain.properties import DEFAULT_CONTENT_TYPE
+from entrypoints.http.openapi.bodies import JSON, json_request
 from entrypoints.http.openapi.components import (
     BLOB_ID,
     ETAG,
@@ -37,19 +36,33 @@ from entrypoints.http.rest import descriptions, raw_form
 from entrypoints.http.rest.described import BODY, CHANGING, KNOWN, HttpRequest
 from entrypoints.http.rest.descriptions import BlobDescription
 from entrypoints.http.rest.json_bodies import MERGE_PATCH, json_body
+from entrypoints.http.rest.members import (
+    OF_METADATA,
+    CacheControl,
+    Codings,
+    Disposition,
+    FutureTime,
+    Languages,
+    MediaType,
+    MetadataName,
+    MetadataValue,
+    Seconds,
+)
 
 
 class PropertiesPatch(msgspec.Struct, forbid_unknown_fields=True):
     """A merge patch (RFC 7396) of the properties of a blob: null removes one, and absent members stay as they are."""
 
-    metadata: dict[str, str | None] | UnsetType | None = UNSET
-    content_type: str | UnsetType | None = UNSET
-    content_encoding: str | UnsetType | None = UNSET
-    content_language: str | UnsetType | None = UNSET
-    content_disposition: str | UnsetType | None = UNSET
-    cache_control: str | UnsetType | None = UNSET
-    expires_at: datetime | UnsetType | None = UNSET
-    expires_in: int | UnsetType = UNSET
+    SCHEMA: ClassVar = {"not": {"required": ["expires_in", "expires_at"]}}
+
+    metadata: Annotated[dict[MetadataName, MetadataValue | None], OF_METADATA] | UnsetType | None = UNSET
+    content_type: MediaType | UnsetType | None = UNSET
+    content_encoding: Codings | UnsetType | None = UNSET
+    content_language: Languages | UnsetType | None = UNSET
+    content_disposition: Disposition | UnsetType | None = UNSET
+    cache_control: CacheControl | UnsetType | None = UNSET
+    expires_at: FutureTime | UnsetType | None = UNSET
+    expires_in: Seconds | UnsetType = UNSET
 
     def operation(self, patched: BlobId, precondition: Precondition) -> Patch:
         """Return the operation that patches a blob. Raises HttpProblem 400, INVALID_METADATA and INVALID_EXPIRY."""
@@ -98,14 +111,10 @@ _PATCHED = {
 }
 PATCH = operation(
     takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE],
-    body=RequestBody(
-        {
-            MERGE_PATCH: OpenAPIMediaType(
-                Schema(type=OpenAPIType.OBJECT, description="Members of the blob's description; null removes one."),
-                example={"metadata": {"author": "Ada", "draft": None}, "content_type": "text/plain"},
-            )
-        },
-        required=True,
+    body=json_request(
+        PropertiesPatch,
+        example={"metadata": {"author": "Ada", "draft": None}, "content_type": "text/plain"},
+        media_types=[MERGE_PATCH, JSON],
     ),
     responses={"200": response("Changed.", json_of("BlobDescription", _PATCHED), required=["ETag"])}
     | problems(

@@ -55,8 +55,8 @@ def properties(headers: Mapping[str, str]) -> Properties:
 
 def content_type(header: str | None) -> str:
     """Return the media type to store. Raises HttpProblem 400."""
-    media_type = (header or "").strip() or DEFAULT_CONTENT_TYPE
-    if len(media_type) > MAX_MEDIA_TYPE or not _is_media_type(media_type):
+    media_type = (header or "").strip(BLANKS) or DEFAULT_CONTENT_TYPE
+    if len(header or "") > MAX_MEDIA_TYPE or not _is_media_type(media_type):
         raise _invalid(f"Content-Type is no media type of up to {MAX_MEDIA_TYPE} characters, such as image/png.")
     return media_type
 
@@ -65,11 +65,11 @@ def content_encoding(header: str | None) -> str:
     """Return the codings in the order of their application, without `identity`. Raises HttpProblem 400."""
     if not header:
         return ""
-    codings = header_values.tokens(header.lower())
+    codings = header_values.tokens(header)
     if codings is None or len(header) > MAX_CODINGS:
         detail = f"Content-Encoding is not a list of codings of up to {MAX_CODINGS} characters, such as gzip."
         raise _invalid(detail)
-    return ", ".join(coding for coding in codings if coding != "identity")
+    return ", ".join(coding for each in codings if (coding := each.lower()) != "identity")
 
 
 def essence(content_type: str) -> str:

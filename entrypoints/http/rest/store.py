@@ -33,6 +33,7 @@ from entrypoints.http.openapi.components import (
     IF_MATCH,
     IF_NONE_MATCH,
     IF_UNMODIFIED_SINCE,
+    METADATA,
     PROPERTIES,
     SHA_256,
     id_schema,
@@ -93,7 +94,7 @@ def _stored(description: str) -> OpenAPIResponse:
 
 
 STORE = operation(
-    takes=EXPIRY,
+    takes=[*METADATA, *EXPIRY],
     body=RequestBody(
         {
             "application/json": OpenAPIMediaType(
@@ -152,7 +153,17 @@ async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> AS
 
 
 PUT = operation(
-    takes=[BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, *DIGESTS, CONTENT_ENCODING, *PROPERTIES, *EXPIRY],
+    takes=[
+        BLOB_ID,
+        IF_MATCH,
+        IF_NONE_MATCH,
+        IF_UNMODIFIED_SINCE,
+        *DIGESTS,
+        CONTENT_ENCODING,
+        *PROPERTIES,
+        *METADATA,
+        *EXPIRY,
+    ],
     body=RequestBody({"*/*": BYTES}, "The bytes, or nothing for the empty blob. Their Content-Type is kept."),
     responses={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
     | problems(

@@ -9,17 +9,19 @@ from litestar.di import NamedDependency
 from application.blobs.trash import Trash
 from application.ports.contents import Trashed
 from domain.errors import NotInTrash
-from entrypoints.http.openapi.components import CURSOR, json_of, parameter, response, text
+from entrypoints.http.openapi.bodies import json_request
+from entrypoints.http.openapi.components import json_of, page, parameter, response, text
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.header_values import is_digits
 from entrypoints.http.protocol.headers import fields
 from entrypoints.http.rest import pages
-from entrypoints.http.rest.changes import DESCRIBED, MALFORMED, changed_response, described, members
+from entrypoints.http.rest.changes import DESCRIBED, MALFORMED, changed_response, described
 from entrypoints.http.rest.described import CHANGING, CREATED_AT, EVERYWHERE, HttpRequest
 from entrypoints.http.rest.descriptions import BlobDescription, description
 from entrypoints.http.rest.json_bodies import json_body, optional_id
+from entrypoints.http.rest.members import Id
 
 TheTrash = NamedDependency[Trash]
 PATH = "/v1/trash/1"
@@ -44,7 +46,7 @@ class TrashPage(msgspec.Struct):
 class RestoreBody(msgspec.Struct, forbid_unknown_fields=True):
     """A restoration, under another id if `to` is set. `replace`: the id may be in use."""
 
-    to: str | None = None
+    to: Id | None = None
     replace: bool = False
 
 
@@ -55,12 +57,9 @@ def _trashed(version: Trashed) -> TrashedBlob:
 
 _KEY = parameter("path", "key", "The key of the version in the trash.", text(pattern="^[0-9]{1,18}$"), "1")
 _VERSION = {"key": "1", "deleted_at": CREATED_AT, "restorable_until": "2023-10-27T10:10:00Z", "blob": DESCRIBED}
+_NOT_FOUND = ["not_in_trash", "unknown_route"]
 LIST = operation(
-    takes=[
-        parameter("query", "prefix", "How the ids begin.", text(), "my-"),
-        parameter("query", "limit", "How many entries a page has at most: 1 to 1,000, by default 100."),
-        parameter("query", "cursor", "The `next_cursor` of the page before, as it is.", CURSOR),
-    ],
+    takes=page("trash-cursor"),
     responses={"200": response("A page.", json_of("TrashPage", {"versions": [_VERSION], "next_cursor": None}))}
     | problems("invalid_parameter", *EVERYWHERE, path="/v1/trash"),
 )
@@ -86,9 +85,9 @@ async def list_trash(request: HttpRequest, trash: TheTrash) -> Response[TrashPag
 
 RESTORE = operation(
     takes=[_KEY],
-    body=members({"to": "restored/my-blob", "replace": False}),
+    body=json_request(RestoreBody, example={"to": "restored/my-blob", "replace": False}, required=False),
     responses=described("Restored")
-    | problems("invalid_id", "not_in_trash", "already_exists", *MALFORMED, *CHANGING, path=f"{PATH}/restore"),
+    | problems("invalid_id", *_NOT_FOUND, "already_exists", *MALFORMED, *CHANGING, path=f"{PATH}/restore"),
 )
 
 
@@ -110,7 +109,7 @@ async def restore_blob(request: HttpRequest, trash: TheTrash, pace: NamedDepende
 
 PURGE = operation(
     takes=[_KEY],
-    responses={"204": response("Removed.")} | problems("not_in_trash", "invalid_parameter", *CHANGING, path=PATH),
+    responses={"204": response("Removed.")} | problems(*_NOT_FOUND, "invalid_parameter", *CHANGING, path=PATH),
 )
 
 

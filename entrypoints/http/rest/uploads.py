@@ -2,20 +2,21 @@
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from litestar import Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
-from litestar.openapi.spec import OpenAPIType, RequestBody, Schema
-from msgspec import Meta
+from litestar.openapi.spec import Link, OpenAPIResponse, OpenAPIType, RequestBody, Schema
 
 from application.blobs.list import end_of
 from application.blobs.uploads import MAX_PARTS, MultipartUploads, NewPart, NewUpload
 from application.ports.contents import MultipartUpload, Part
 from domain.blob import ObjectKey
 from domain.properties import Properties
-from entrypoints.http.openapi.components import CURSOR, DIGESTS, ID, SHA_256, json_of, parameter, response, text
+from entrypoints.http.openapi import components
+from entrypoints.http.openapi.bodies import json_request
+from entrypoints.http.openapi.components import DIGESTS, ID, SHA_256, header, json_of, page, parameter, response, text
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.client_pace import Meter, Pace
@@ -23,10 +24,23 @@ from entrypoints.http.protocol.header_values import is_digits
 from entrypoints.http.protocol.headers import check_framing, content_length, fields
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import descriptions, pages, raw_form
-from entrypoints.http.rest.changes import MALFORMED, members, upload_key
+from entrypoints.http.rest.changes import MALFORMED, upload_key
 from entrypoints.http.rest.described import BODY, BYTES, CHANGING, CREATED_AT, EVERYWHERE, HttpRequest
 from entrypoints.http.rest.json_bodies import json_body, optional_id
 from entrypoints.http.rest.json_form.response import Sha256, Size
+from entrypoints.http.rest.members import (
+    OF_METADATA,
+    CacheControl,
+    Codings,
+    Disposition,
+    FutureTime,
+    Id,
+    Languages,
+    MediaType,
+    MetadataName,
+    MetadataValue,
+    Seconds,
+)
 
 Uploads = NamedDependency[MultipartUploads]
 ClientPace = NamedDependency[Pace]
@@ -38,16 +52,23 @@ PATH = f"/v1/uploads/{KEY}"
 class UploadBody(msgspec.Struct, forbid_unknown_fields=True):
     """An upload to begin, with the properties of the blob. `id` may come later; `size`: of the whole, in bytes."""
 
-    id: str | None = None
-    size: Annotated[int, Meta(ge=0)] | None = None
-    content_type: str = ""
-    content_encoding: str = ""
-    content_language: str = ""
-    content_disposition: str = ""
-    cache_control: str = ""
-    metadata: dict[str, str] = msgspec.field(default_factory=dict)
-    expires_in: int | None = None
-    expires_at: datetime | None = None
+    SCHEMA: ClassVar = {
+        "not": {
+            "required": ["expires_in", "expires_at"],
+            "properties": {"expires_in": {"type": "integer"}, "expires_at": {"type": "string"}},
+        }
+    }
+
+    id: Id | None = None
+    size: Size | None = None
+    content_type: MediaType = ""
+    content_encoding: Codings = ""
+    content_language: Languages = ""
+    content_disposition: Disposition = ""
+    cache_control: CacheControl = ""
+    metadata: Annotated[dict[MetadataName, MetadataValue], OF_METADATA] = msgspec.field(default_factory=dict)
+    expires_in: Seconds | None = None
+    expires_at: FutureTime | None = None
 
     def new_upload(self) -> NewUpload:
         """Return the upload. Raises HttpProblem 400, INVALID_ID, INVALID_METADATA and INVALID_EXPIRY."""
@@ -130,7 +151,7 @@ _UPLOAD = {
     "content_type": "text/plain",
     "id": ID,
 }
-_KEY_PARAMETER = parameter("path", "upload", "The key of the upload.", text(pattern="^[0-9a-f]{32}$"), KEY)
+_KEY_PARAMETER = parameter("path", "upload", "The key of the upload.", text(pattern=components.KEY), KEY)
 _NUMBER_PARAMETER = parameter(
     "path",
     "n",
@@ -138,13 +159,36 @@ _NUMBER_PARAMETER = parameter(
     Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=MAX_PARTS),
     1,
 )
-_OF_UPLOAD = ["upload_not_found", "invalid_parameter"]
+_OF_UPLOAD = ["upload_not_found", "unknown_route", "invalid_parameter"]
+_LINKS: dict[str, dict[str, Any]] = {
+    "putPart": {"n": 1},
+    "findUpload": {},
+    "appendToUpload": {UPLOAD_OFFSET: "0"},
+    "discardUpload": {},
+}
+
+
+def _begun() -> OpenAPIResponse:
+    begun = response("Begun.", json_of("UploadDescription", _UPLOAD))
+    location = header("Where the upload is.", pattern="^/v1/uploads/[0-9a-f]{32}$", examples=[PATH])
+    begun.headers = (begun.headers or {}) | {"Location": components.always(location)}
+    begun.links = {
+        name: Link(operation_id=name, parameters={"upload": "$response.body#/upload", **more})
+        for name, more in _LINKS.items()
+    }
+    return begun
+
+
+def _put() -> OpenAPIResponse:
+    put = response("Stored. A part of the same number is replaced.", json_of("PartDescription", _PART))
+    publish = {"operations": [{"put": {"id": ID, "upload": "$request.path.upload"}}]}
+    put.links = {"commit": Link(operation_id="commit", request_body=publish)}
+    return put
+
 
 BEGIN = operation(
-    body=members({"id": ID, "content_type": "text/plain", "metadata": {"author": "Ada"}}),
-    responses={
-        "201": response("Begun.", json_of("UploadDescription", _UPLOAD), required=["Location"]),
-    }
+    body=json_request(UploadBody, example={"id": ID, "content_type": "text/plain", "metadata": {"author": "Ada"}}),
+    responses={"201": _begun()}
     | problems(
         *("invalid_id", "invalid_header", "invalid_metadata", "invalid_expiry"),
         *MALFORMED,
@@ -164,11 +208,7 @@ async def begin_upload(request: HttpRequest, uploads: Uploads, pace: ClientPace)
 
 
 LIST = operation(
-    takes=[
-        parameter("query", "prefix", "How the ids begin. Uploads without an id come first.", text(), "my-"),
-        parameter("query", "limit", "How many entries a page has at most: 1 to 1,000, by default 100."),
-        parameter("query", "cursor", "The `next_cursor` of the page before, as it is.", CURSOR),
-    ],
+    takes=page("upload-cursor"),
     responses={"200": response("A page.", json_of("UploadList", {"uploads": [_UPLOAD], "next_cursor": None}))}
     | problems("invalid_parameter", *EVERYWHERE, path="/v1/uploads"),
 )
@@ -182,7 +222,7 @@ LIST = operation(
     parameters=pages.PARAMETERS,
 )
 async def list_uploads(request: HttpRequest, uploads: Uploads) -> Response[UploadList]:
-    """List the uploads in progress, in the order of their ids."""
+    """List the uploads in progress, in the order of their ids. Those without an id come first."""
     query = pages.page_query(request.scope)
     position = pages.position(query.cursor)
     after = None if position is None else (position[0], _cursor_key(position[1]))
@@ -204,7 +244,12 @@ def _cursor_key(value: str) -> ObjectKey:
 FIND = operation(
     takes=[
         _KEY_PARAMETER,
-        parameter("query", "after", "Show the parts after this number, 1,000 at most."),
+        parameter(
+            "query",
+            "after",
+            "Show the parts after this number, 1,000 at most.",
+            Schema(type=OpenAPIType.INTEGER, minimum=0, maximum=MAX_PARTS, default=0),
+        ),
     ],
     responses={"200": response("The upload.", json_of("UploadParts", {**_UPLOAD, "parts": [_PART]}))}
     | problems(*_OF_UPLOAD, *EVERYWHERE, path=PATH),
@@ -222,7 +267,7 @@ async def find_upload(request: HttpRequest, uploads: Uploads) -> Response[Upload
     """Return an upload in progress, with up to 1,000 of its parts."""
     key = upload_key(request.path_params["upload"])
     after = request.query_params.get("after", "0")
-    if not is_digits(after) or len(after) > 5:
+    if not is_digits(after) or len(after) > 5 or int(after) > MAX_PARTS:
         raise HttpProblem("invalid_parameter", "after takes the number of a part.")
     upload = await uploads.find(request.auth, key)
     parts = await uploads.parts(request.auth, key, int(after), pages.MAX_LIMIT + 1)
@@ -235,7 +280,7 @@ async def find_upload(request: HttpRequest, uploads: Uploads) -> Response[Upload
 PUT_PART = operation(
     takes=[_KEY_PARAMETER, _NUMBER_PARAMETER, *DIGESTS],
     body=RequestBody({"*/*": BYTES}, "The bytes of the part. An empty part is allowed."),
-    responses={"200": response("Stored. A part of the same number is replaced.", json_of("PartDescription", _PART))}
+    responses={"200": _put()}
     | problems(
         *(
             *_OF_UPLOAD,
@@ -268,10 +313,18 @@ async def put_part(request: HttpRequest, uploads: Uploads, pace: ClientPace) -> 
     return Response(_part(part), status_code=HTTPStatus.OK)
 
 
+_OFFSET_PARAMETER = parameter(
+    "header",
+    UPLOAD_OFFSET,
+    "The number of bytes before these: `received` of the upload.",
+    text(pattern="^[0-9]{1,19}$"),
+    "0",
+)
+_OFFSET_PARAMETER.required = True
 APPEND = operation(
     takes=[
         _KEY_PARAMETER,
-        parameter("header", UPLOAD_OFFSET, "The number of bytes before these: `received` of the upload."),
+        _OFFSET_PARAMETER,
         *DIGESTS,
     ],
     body=RequestBody({"*/*": BYTES}, "The bytes of the next part."),
