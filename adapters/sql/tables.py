@@ -255,8 +255,10 @@ COMMITS = sa.Table(
     **OPTIONS,
 )
 
+# The name is not that of older revisions: an older Drivebay that is still running would let objects be deleted that
+# other versions share. It can't find its table now, and changes nothing.
 GARBAGE = sa.Table(
-    "garbage",
+    "garbage_objects",
     METADATA,
     sa.Column("object_key", OBJECT_KEY, primary_key=True),
     sa.Column("backend", sa.Text, nullable=False),

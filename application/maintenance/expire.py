@@ -8,22 +8,31 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.contents.retention import GRACE
-from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
+from application.ports.metadata import ExpiredReader, UnitOfWork, UnitOfWorkFactory
 
 BATCH = 100
 REMEMBERED = timedelta(hours=1)  # longer than a client waits for the outcome of a lost commit
+
+
+async def always(_: timedelta) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Expire:
     """Remove up to a batch of each kind, and return whether there may be more: expired blobs, whose contents are kept
     for `grace`; contents in the trash that are due; expired uploads of several parts; old marks of commits.
+
+    `is_due` returns quickly whether there are any, and marks older than a time. Units take a lock on some databases.
     """
 
     units: UnitOfWorkFactory
     grace: timedelta = GRACE
+    is_due: ExpiredReader = always
 
     async def __call__(self) -> bool:
+        if not await self.is_due(REMEMBERED):
+            return False
         removed = [
             await self._remove(lambda work: work.trash.move_expired(BATCH, self.grace)),
             await self._remove(lambda work: work.trash.release(BATCH)),

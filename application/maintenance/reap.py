@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.contents.retention import GRACE
 from application.maintenance.expire import Expire
 from application.ports.metadata import Garbage, UnitOfWorkFactory
 from application.stores import Stores
@@ -47,8 +46,7 @@ async def always(_: str) -> bool:
 class Reap:
     """Delete up to a batch of the due objects on one backend, a few concurrently, if `may_delete` there.
 
-    First, rows that have expired are removed, see expire.py; `grace` is for readers of blobs that expire. That may
-    change many rows, for which there are `large_units`.
+    First, `expire` removes rows that have expired, see expire.py.
 
     After an error the round ends: the backend is down, or the next round deletes the rest.
     """
@@ -58,13 +56,12 @@ class Reap:
     may_delete: Callable[[str], Awaitable[bool]] = always
     claim: timedelta = CLAIM
     again: timedelta = AGAIN
-    grace: timedelta = GRACE
-    large_units: UnitOfWorkFactory | None = None
+    expire: Callable[[], Awaitable[bool]] | None = None
 
     async def __call__(self, backend: str) -> Reaped:
         if not await self.may_delete(backend):
             return NOTHING
-        more = await Expire(self.large_units or self.units, self.grace)()
+        more = await (self.expire or Expire(self.units))()
         expired = await self._discard_expired_uploads(backend)
         due = await self._claim(backend)
         deleted: list[Garbage] = []

@@ -272,6 +272,11 @@ BacklogReader = Callable[[], Awaitable[Sequence[Backlog]]]
 The cost is that of counting the rows.
 """
 
+ExpiredReader = Callable[[timedelta], Awaitable[bool]]
+"""Returns whether there are expired blobs or uploads of several parts, due contents in the trash, or marks of commits
+older than this time. Reads outside any unit of work.
+"""
+
 NamedReader = Callable[[str, Sequence[ObjectKey]], Awaitable[Set[ObjectKey]]]
 """Returns those of the keys on a backend that a row names as an object, outside any unit of work.
 

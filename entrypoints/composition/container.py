@@ -29,6 +29,7 @@ from application.checks.storage import CheckStorage
 from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import Retention
 from application.maintenance.digests import ComputeDigests
+from application.maintenance.expire import Expire
 from application.maintenance.reap import Reap
 from application.ownership.adopt import AdoptStorage
 from application.ownership.mark import MarkStorage
@@ -156,8 +157,7 @@ class Container(containers.DeclarativeContainer):
         metadata,
         stores,
         may_delete=ownership.provided.may_delete,
-        grace=_grace,
-        large_units=metadata.provided.large_units,
+        expire=providers.Singleton(Expire, metadata.provided.large_units, _grace, metadata.provided.has_expired),
     )
     verify = providers.Singleton(
         Verify,

@@ -138,7 +138,7 @@ async def remove(metadata: Metadata, blob_id: BlobId, precondition: Precondition
 
 
 async def throw_away(metadata: Metadata, version: Blob, after: timedelta) -> None:
-    """Put a version into the trash. It can't be restored, and its content is due `after` from now."""
+    """Put a version into the trash. It can be restored, and its content is kept, for `after` from now."""
     await in_a_unit(metadata, lambda work: work.trash.add(version, after, after))
 
 

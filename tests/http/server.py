@@ -131,9 +131,9 @@ class Server:
         with sqlite3.connect(path) as database:
             rows = {
                 table: {key for (key,) in database.execute(f"SELECT object_key FROM {table} {where}")}  # noqa: S608 - our own names
-                for table, where in (("blobs", ""), ("uploads", ""), ("garbage", not_yet), ("trash", ""))
+                for table, where in (("blobs", ""), ("uploads", ""), ("garbage_objects", not_yet), ("trash", ""))
             }
-            rows["garbage"] |= rows.pop("trash")
+            rows["garbage"] = rows.pop("garbage_objects") | rows.pop("trash")
         database.close()
         ours = before | markers.in_file(path)  # an epoch may be replaced meanwhile
         return {name: len(keys - ours) for name, keys in {"files": files, **rows}.items()}

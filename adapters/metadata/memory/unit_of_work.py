@@ -258,6 +258,16 @@ class MemoryMetadata(UnitOfWorkFactory):
         row = self.rows.storages.get(backend)
         return None if row is None else row[0]
 
+    async def has_expired(self, marks: timedelta) -> bool:
+        now, rows = self.now(), self.rows
+        times = [
+            *(blob.expires_at for blob in rows.blobs.values() if blob.expires_at),
+            *(version.due_at for version in rows.trash.values()),
+            *(upload.expires_at for upload in rows.multipart.values()),
+            *(committed_at + marks for committed_at in rows.commits.values()),
+        ]
+        return any(time <= now for time in times)
+
     async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
         named = {location.key for location in self._locations() if location.backend == backend}
         known = await self.known_storage(backend)

@@ -1,6 +1,7 @@
 """Queries over all tables: the backlog of each backend, and the keys that a row still references."""
 
 from collections.abc import Sequence, Set
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,14 +9,17 @@ from sqlalchemy import Connection
 
 from adapters.sql.tables import (
     BLOBS,
+    COMMITS,
     GARBAGE,
     MICROSECOND,
+    MULTIPART_UPLOADS,
     PARTS,
     SEGMENTS,
     STORAGES,
     TRASH,
     UPLOADS,
     DatabaseNow,
+    from_now,
 )
 from application.ports.metadata import Backlog
 from domain.blob import ObjectKey
@@ -51,6 +55,17 @@ def _figures(table: sa.Table, **figures: sa.ColumnElement[int]) -> sa.Select[*tu
     """Select all figures of each backend, 0 by default: UNION matches columns by position."""
     columns = (figures.get(name, sa.literal(0)).label(name) for name in FIGURES)
     return sa.select(table.c.backend, *columns).group_by(table.c.backend)
+
+
+def has_expired(connection: Connection, marks: timedelta) -> bool:
+    conditions = (
+        BLOBS.c.expires_at <= DatabaseNow(),
+        TRASH.c.due_at <= DatabaseNow(),
+        MULTIPART_UPLOADS.c.expires_at <= DatabaseNow(),
+        COMMITS.c.committed_at <= from_now(-marks),
+    )
+    any_row = sa.or_(*(sa.exists(sa.select(sa.literal(1)).where(condition)) for condition in conditions))
+    return bool(connection.scalar(sa.select(any_row)))
 
 
 def named(connection: Connection, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:

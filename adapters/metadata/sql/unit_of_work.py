@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Self
 
 from adapters.metadata.sql import references
@@ -88,6 +89,9 @@ class SqlMetadata(SqlUnits):
 
     async def known_storage(self, backend: str) -> KnownStorage | None:
         return await self._database.read(sql_storages.known_storage, backend)
+
+    async def has_expired(self, marks: timedelta) -> bool:
+        return await self._database.read(references.has_expired, marks)
 
     async def named(self, backend: str, keys: Sequence[ObjectKey]) -> Set[ObjectKey]:
         return await self._database.read(references.named, backend, keys)

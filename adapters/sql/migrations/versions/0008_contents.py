@@ -52,6 +52,7 @@ def upgrade() -> None:
     )
     _create_tables()
     _alter_uploads()
+    _rename_garbage()
 
 
 def _rebuild_blobs() -> None:
@@ -174,3 +175,13 @@ def _alter_uploads() -> None:
     op.create_index(
         "ix_uploads_upload_key", "uploads", ["upload_key"], if_not_exists=True, sqlite_where=some, postgresql_where=some
     )
+
+
+def _rename_garbage() -> None:
+    """Keep older servers, which don't count shared contents, from deleting: see adapters/sql/tables.py."""
+    statements = {
+        "sqlite": "ALTER TABLE garbage RENAME TO garbage_objects",
+        "postgresql": "ALTER TABLE garbage RENAME TO garbage_objects",
+    }
+    again = "RENAME TABLE IF EXISTS garbage TO garbage_objects"
+    op.execute(statements.get(op.get_context().dialect.name, again))
