@@ -24,7 +24,7 @@ from tests.contracts.broken_layers import RepeatsPuts
 
 PLANTED: dict[str, Callable[[Container], None]] = {}
 IN_THE_PARENT_TOO = frozenset({"storages_that_are_not_recognised"})
-LATER = 0.3  # seconds: longer than an answer is on its way
+LATER = 1.0  # seconds: longer than an answer is on its way
 
 
 def plant(fault: Callable[[Container], None]) -> Callable[[Container], None]:
