@@ -71,6 +71,8 @@ class Inspection:
             connection.execute(sa.update(GARBAGE).values(due_at=GARBAGE.c.due_at - earlier))
             times = (TRASH.c.deleted_at, TRASH.c.retained_until, TRASH.c.due_at)
             connection.execute(sa.update(TRASH).values({time: time - earlier for time in times}))
+            for time in (MULTIPART_UPLOADS.c.expires_at, COMMITS.c.committed_at, DIGESTS.c.due_at):
+                connection.execute(sa.update(time.table).values({time: time - earlier}))
             epochs = sa.update(STORAGES).where(STORAGES.c.backend == self._settings.storage)
             connection.execute(epochs.values(advanced_at=STORAGES.c.advanced_at - earlier))
 
@@ -123,7 +125,7 @@ class Inspection:
 
     async def damage(self) -> list[str]:
         """The rows of blobs that have no object."""
-        rows, objects = await self._keys(BLOBS), await self._objects()
+        rows, objects = await self._keys(BLOBS) | await self._keys(SEGMENTS), await self._objects()
         return [f"torn: the object of a blob is gone: {key}" for key in rows if key not in objects]
 
     async def left_over(self) -> list[str]:
@@ -131,7 +133,7 @@ class Inspection:
 
         The markers of the other storages are kept in the background all the time.
         """
-        blobs = await self._keys(BLOBS)
+        blobs = await self._keys(BLOBS) | await self._keys(SEGMENTS)
         objects = await self._objects()
         storage = await self._container.metadata().known_storage(self._settings.storage)
         named = {str(key) for key in storage.keys} if storage else set()
@@ -139,7 +141,8 @@ class Inspection:
         return [
             *(f"left: an upload {key}" for key in await self._keys(UPLOADS)),
             *(f"left: garbage {key}" for key in await self._keys(GARBAGE)),
-            *(f"left: a version in the trash {key}" for key in await self._keys(TRASH)),
+            *(f"left: a part {key}" for key in await self._keys(PARTS)),
+            *await self._database.read(_left_of_contents),
             *(f"left: a marker that does not apply {key}" for key in unfinished),
             *(f"lost: the marker {key}" for key in named - objects),
             *(f"left: an object that no blob names {key}" for key in objects - blobs - named),
@@ -154,6 +157,8 @@ class Inspection:
     async def _keys(self, table: sa.Table) -> set[str]:
         def select(connection: Connection) -> set[str]:
             there = sa.select(table.c.object_key).distinct()
+            if "segments" in table.c:  # then the key is that of a list
+                there = there.where(table.c.segments.is_(None))
             if "backend" in table.c:
                 there = there.where(table.c.backend == self._settings.storage)
             return set(connection.scalars(there))
@@ -182,3 +187,20 @@ class Inspection:
 
 def _delete_all(connection: Connection, table: sa.Table) -> None:
     connection.execute(sa.delete(table))
+
+
+def _left_of_contents(connection: Connection) -> list[str]:
+    """Rows of contents that no blob has, and counts that are not the number of the blobs."""
+    by_content = sa.select(BLOBS.c.object_key, sa.func.count().label("blobs")).group_by(BLOBS.c.object_key)
+    counts: dict[str, int] = {row.object_key: row.blobs for row in connection.execute(by_content)}
+    keys = {table: set(connection.scalars(sa.select(column))) for table, column in _CONTENT_KEYS.items()}
+    shared = [(row.content_key, row.versions) for row in connection.execute(sa.select(CONTENTS))]
+    return [
+        *(f"left: {table} {key}" for table in keys for key in keys[table] if key not in counts),
+        *(f"left: a count of {versions} for {key}" for key, versions in shared if counts.get(key, 0) != versions),
+        *(f"left: a version in the trash {key}" for key in connection.scalars(sa.select(TRASH.c.key))),
+        *(f"left: an upload of parts {key}" for key in connection.scalars(sa.select(MULTIPART_UPLOADS.c.upload_key))),
+    ]
+
+
+_CONTENT_KEYS = {table.name: table.c.content_key for table in (CONTENTS, SEGMENTS, DIGESTS)}

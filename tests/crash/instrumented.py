@@ -55,6 +55,10 @@ class InstrumentedUnits(UnitOfWorkFactory):
     def __getattr__(self, name: str) -> Any:
         return getattr(self._metadata, name)
 
+    @property
+    def large_units(self) -> UnitOfWorkFactory:
+        return _LargeUnits(self._metadata)
+
     async def __aenter__(self) -> Self:
         if isinstance(self._metadata, AbstractAsyncContextManager):
             await self._metadata.__aenter__()
@@ -64,12 +68,24 @@ class InstrumentedUnits(UnitOfWorkFactory):
         if isinstance(self._metadata, AbstractAsyncContextManager):
             await self._metadata.__aexit__(*exc)
 
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        await point("unit:before")
-        async with self._metadata() as work:
-            await point("unit:after")
-            yield _InstrumentedUnit(work)
+    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        return _instrumented_unit(self._metadata)
+
+
+class _LargeUnits(UnitOfWorkFactory):
+    def __init__(self, metadata: MemoryMetadata | SqlMetadata) -> None:
+        self._units = metadata.large_units
+
+    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        return _instrumented_unit(self._units)
+
+
+@asynccontextmanager
+async def _instrumented_unit(units: UnitOfWorkFactory) -> AsyncIterator[UnitOfWork]:
+    await point("unit:before")
+    async with units() as work:
+        await point("unit:after")
+        yield _InstrumentedUnit(work)
 
 
 class _InstrumentedUnit(UnitOfWork):

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dependency_injector import providers
 
+from adapters.metadata.sql import trash
 from adapters.sql.sqlite_writer import Writer
 from adapters.storage.filesystem import files
 from application.blobs.store import NewBlob, StoreBlob, StoredBlob
@@ -17,7 +18,7 @@ from application.ports.metadata import KnownStorage, UnitOfWork, UnitOfWorkFacto
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads, WrittenObject
 from application.uploads.replay import ReplayableBody
-from domain.blob import Blob, BlobId, Content, Draft, Location, ObjectKey
+from domain.blob import Blob, BlobId, Content, Draft, Location, ObjectKey, Segment
 from domain.precondition import ANY
 from entrypoints.composition.container import Container
 from tests.contracts.broken_layers import RepeatsPuts
@@ -69,6 +70,48 @@ def garbage_deleted_before_the_commit(container: Container) -> None:
         await stores.holding(blob.location).delete(blob.location.key)
 
     _change_units(container, lambda work: _set(work.trash, "add", delete_at_once))
+
+
+@plant
+def copies_that_are_not_counted(container: Container) -> None:
+    async def share(blob: Blob) -> Content:
+        return blob.content
+
+    _change_units(container, lambda work: _set(work.contents, "share", share))
+
+
+@plant
+def every_release_taken_for_the_last(_: Container) -> None:
+    _set(trash, "_is_last", lambda connection, content_key: True)
+
+
+@plant
+def publications_that_miss_a_segment(container: Container) -> None:
+    def change(work: UnitOfWork) -> None:
+        add = work.contents.add
+
+        async def add_without_the_last(content: ObjectKey, segments: Sequence[Segment]) -> None:
+            await add(content, segments[:-1])
+
+        _set(work.contents, "add", add_without_the_last)
+
+    _change_units(container, change)
+
+
+@plant
+def publications_that_keep_the_upload(container: Container) -> None:
+    async def keep(key: ObjectKey) -> bool:
+        return True
+
+    _change_units(container, lambda work: _set(work.multipart, "remove", keep))
+
+
+@plant
+def versions_left_out_of_the_trash(container: Container) -> None:
+    async def forget(blob: Blob, retention: timedelta, grace: timedelta) -> None:
+        pass
+
+    _change_units(container, lambda work: _set(work.trash, "add", forget))
 
 
 @plant
@@ -209,18 +252,24 @@ def storages_that_are_not_recognised(_: Container) -> None:
 
 
 def _change_units(container: Container, change: Callable[[UnitOfWork], None]) -> None:
-    container.metadata.override(providers.Object(_ChangedUnits(container.metadata(), change)))
+    metadata: Any = container.metadata()
+    container.metadata.override(providers.Object(_ChangedUnits(metadata, change, metadata)))
 
 
 class _ChangedUnits(UnitOfWorkFactory):
     """Metadata whose units are changed before they are used."""
 
-    def __init__(self, metadata: Any, change: Callable[[UnitOfWork], None]) -> None:
+    def __init__(self, metadata: Any, change: Callable[[UnitOfWork], None], units: UnitOfWorkFactory) -> None:
         self._metadata = metadata
         self._change = change
+        self._units = units
 
     def __getattr__(self, name: str) -> Any:
-        return self if name == "large_units" else getattr(self._metadata, name)
+        return getattr(self._metadata, name)
+
+    @property
+    def large_units(self) -> UnitOfWorkFactory:
+        return _ChangedUnits(self._metadata, self._change, self._metadata.large_units)
 
     async def __aenter__(self) -> object:
         return await self._metadata.__aenter__()
@@ -230,7 +279,7 @@ class _ChangedUnits(UnitOfWorkFactory):
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
-        async with self._metadata() as work:
+        async with self._units() as work:
             self._change(work)
             yield work
 

@@ -5,14 +5,15 @@ import hashlib
 import itertools
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
+from urllib.parse import quote
 
 from application.ownership.ownership import INTERVALS
 from tests.crash.failpoints import CRASH, DIE, HANG, RAISE, RECORD, REFUSE
@@ -23,7 +24,10 @@ SMALL = 100  # bytes
 SLOW = timedelta(minutes=9)  # between two pieces; a lease lasts ten
 NUMBERS = itertools.count(1)
 Kind = Literal["create", "replace", "delete", "reap", "mark", "advance", "take over"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+Change = Literal[
+    "publish", "publish over", "part", "copy", "move over", "delete prefix", "commit", "restore", "release"
+]
+KINDS: tuple[Kind | Change, ...] = (*get_args(Kind), *get_args(Change))
 TRIES = 3
 ROUNDS = 4
 
@@ -32,7 +36,7 @@ ROUNDS = 4
 class Operation:
     """What a request does; `size` is that of the bytes, if it has any."""
 
-    kind: Kind
+    kind: Kind | Change
     size: int = SMALL
 
     @property
@@ -56,7 +60,11 @@ class Point:
 
 @dataclass
 class Case:
-    """An operation on an id of its own, which has the content `before` and is to have the content `after`."""
+    """An operation on an id of its own, which has the content `before` and is to have the content `after`.
+
+    `others` are further blobs, each with its content before and after: all of them change together. `body` is sent as
+    JSON, and `sent` as it is; a PUT of the blob itself sends `after`.
+    """
 
     blob_id: str
     method: str
@@ -64,6 +72,9 @@ class Case:
     before: bytes | None
     after: bytes | None
     what: str = ""
+    others: Mapping[str, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
+    body: Any = None
+    sent: bytes | None = None
 
 
 def content(seed: str, size: int) -> bytes:
@@ -272,6 +283,92 @@ class Scenarios:
                 await self.service.put(name, old)
                 await self._let_it_watch()
                 return Case(name, "CONTROL", path, old, old, "keep")
+            case _:
+                return await self._prepare_change(operation.kind, name, old, new)
+
+    async def _prepare_change(self, kind: Change, name: str, old: bytes, new: bytes) -> Case:
+        """A change of rows, of several blobs together."""
+        second, third = f"{name} 2", f"{name} 3"
+        parts = [new[:40], new[40:41], new[41:]]
+        match kind:
+            case "publish" | "publish over":
+                before = None if kind == "publish" else old
+                if before is not None:
+                    await self.service.put(name, before)
+                put = {"put": {"id": name, "upload": await self._uploaded(parts)}}
+                return Case(name, "POST", "/v1/commits", before, new, body={"operations": [put]})
+            case "part":
+                await self.service.put(name, old)
+                upload = await self._uploaded(parts)
+                return Case(name, "PUT", f"/v1/uploads/{upload}/2", old, old, sent=new)
+            case "copy":
+                await self.service.put(second, new)
+                body = {"from": second, "to": name}
+                return Case(name, "POST", "/v1/copy", None, new, others={second: (new, new)}, body=body)
+            case "move over":
+                await self.service.put(name, old)
+                await self.service.put(second, new)
+                move: dict[str, Any] = {"from": second, "to": name, "replace": True}
+                return Case(name, "POST", "/v1/move", old, new, others={second: (new, None)}, body=move)
+            case "delete prefix":
+                for each in (name, second, third):
+                    await self.service.put(each, old)
+                body = {"prefix": name}
+                both = {second: (old, None), third: (old, None)}
+                return Case(name, "POST", "/v1/delete", old, None, others=both, body=body)
+            case "commit":
+                return await self._prepare_commit(name, second, third, old, new, parts)
+            case "restore":
+                await self.service.put(name, old)
+                await self.service.change("/v1/delete", {"prefix": name})
+                [version] = (await self._listed("/v1/trash", name))["versions"]
+                return Case(name, "POST", f"/v1/trash/{version['key']}/restore", None, old, body={})
+            case "release":
+                await self._leave_contents(name, second, third, old, parts)
+                await self.service.own()
+                await self.service.inspection.let_pass(LONG)
+                gone: dict[str, tuple[bytes | None, bytes | None]] = {second: (None, None), third: (None, None)}
+                return Case(name, "CONTROL", "", old, old, "reap", others=gone)
+
+    async def _prepare_commit(
+        self, name: str, second: str, third: str, old: bytes, new: bytes, parts: Sequence[bytes]
+    ) -> Case:
+        """A commit with each operation."""
+        fourth = f"{name} 4"
+        for each in (name, second, third):
+            await self.service.put(each, old)
+        operations: list[dict[str, Any]] = [
+            {"put": {"id": name, "upload": await self._uploaded(parts)}},
+            {"move": {"from": second, "to": f"{name} 5"}},
+            {"copy": {"from": third, "to": fourth}},
+        ]
+        others: dict[str, tuple[bytes | None, bytes | None]]
+        others = {second: (old, None), f"{name} 5": (None, old), third: (old, old), fourth: (None, old)}
+        for number, operation in ((6, "delete"), (7, "patch")):
+            await self.service.put(f"{name} {number}", old)
+            operations.append({operation: {"id": f"{name} {number}"}})
+            others[f"{name} {number}"] = (old, None if operation == "delete" else old)
+        return Case(name, "POST", "/v1/commits", old, new, others=others, body={"operations": operations})
+
+    async def _leave_contents(self, name: str, second: str, third: str, old: bytes, parts: Sequence[bytes]) -> None:
+        """A copy and a blob of segments in the trash, and an upload that nobody will publish."""
+        await self.service.put(name, old)
+        await self.service.change("/v1/copy", {"from": name, "to": second})
+        put = {"put": {"id": third, "upload": await self._uploaded(parts)}}
+        await self.service.change("/v1/commits", {"operations": [put]})
+        await self.service.change("/v1/commits", {"operations": [{"delete": {"id": each}} for each in (second, third)]})
+        await self._uploaded(parts)
+
+    async def _uploaded(self, parts: Sequence[bytes]) -> str:
+        """The key of an upload with these parts."""
+        upload: str = (await self.service.change("/v1/uploads", {}))["upload"]
+        await self.service.send_parts(upload, parts)
+        return upload
+
+    async def _listed(self, path: str, prefix: str) -> Any:
+        answer = await self.service.ask("GET", f"{path}?prefix={quote(prefix)}")
+        assert answer is not None
+        return answer.json()
 
     async def _let_it_watch(self) -> None:
         """A process that has just started has watched the epoch for long enough, and that is due."""
@@ -286,8 +383,8 @@ class Scenarios:
         if case.method == "CONTROL":
             answer = await self.service.ask("POST", f"{CONTROL}/{case.what}", failpoint=failpoint)
         else:
-            content = case.after if case.method == "PUT" else None
-            answer = await self.service.ask(case.method, case.path, content, failpoint)
+            content = case.sent or (case.after if case.method == "PUT" else None)
+            answer = await self.service.ask(case.method, case.path, content, failpoint, json=case.body)
         return answer is not None and answer.is_success
 
     async def _hang(self, case: Case, point: Point) -> "asyncio.Task[bool]":
@@ -308,16 +405,30 @@ class Scenarios:
 
     async def _wrong(self, case: Case, possible: list[bytes | None]) -> list[str]:
         """What a client sees that it should not."""
-        answer = await self.service.ask("GET", f"{case.path}?alt=media")
-        listing = await self.service.ask("GET", f"/v1/blobs?prefix={case.blob_id}")
+        answer = await self.service.ask("GET", f"/v1/blobs/{quote(case.blob_id)}?alt=media")
+        listing = await self.service.ask("GET", f"/v1/blobs?prefix={quote(case.blob_id)}")
         if answer is None or listing is None or listing.status_code != 200:
             return ["torn: it can't be read, or not be listed"]
         if answer.status_code not in (200, 404):
             return [f"torn: {answer.status_code} {answer.text}"]
         found = answer.content if answer.status_code == 200 else None
+        if wrong := await self._wrong_others(case, has_changed=found == case.after):
+            return wrong
         if found not in (case.before, case.after):
             return ["torn: other bytes than anybody stored"] if found is not None else ["lost: it is not there"]
         if found not in possible:
             return ["lost: it is not what was acknowledged"]
         listed = case.blob_id in [blob["id"] for blob in listing.json()["blobs"]]
         return [] if listed == (found is not None) else ["torn: it can be listed and not read, or the other way round"]
+
+    async def _wrong_others(self, case: Case, *, has_changed: bool) -> list[str]:
+        """What is wrong with the blobs that change together with that of the case."""
+        wrong = []
+        for blob_id, contents in case.others.items():
+            answer = await self.service.ask("GET", f"/v1/blobs/{quote(blob_id)}?alt=media")
+            if answer is None or answer.status_code not in (200, 404):
+                return [f"torn: {blob_id} can't be read"]
+            found = answer.content if answer.status_code == 200 else None
+            if found != contents[has_changed]:
+                wrong.append(f"torn: {blob_id} has not changed together with {case.blob_id}")
+        return wrong

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -66,11 +66,13 @@ class Service:
 
     # Requests
 
-    async def ask(self, method: str, path: str, content: Any = None, failpoint: str = "") -> httpx.Response | None:
+    async def ask(
+        self, method: str, path: str, content: Any = None, failpoint: str = "", *, json: Any = None
+    ) -> httpx.Response | None:
         """The answer; None if there was none."""
         headers = {HEADER: failpoint} if failpoint else {}
         try:
-            return await self.client.request(method, path, content=content, headers=headers)
+            return await self.client.request(method, path, content=content, json=json, headers=headers)
         except httpx.TransportError:
             return None
 
@@ -94,6 +96,19 @@ class Service:
         answer = await self.ask("PUT", f"/v1/blobs/{blob_id}", content)
         assert answer is not None
         assert answer.is_success, answer.text
+
+    async def change(self, path: str, body: Any) -> Any:
+        """Make a change that must be made, as nothing is in its way."""
+        answer = await self.ask("POST", path, json=body)
+        assert answer is not None
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    async def send_parts(self, upload: str, parts: Sequence[bytes]) -> None:
+        for number, part in enumerate(parts, 1):
+            answer = await self.ask("PUT", f"/v1/uploads/{upload}/{number}", part)
+            assert answer is not None
+            assert answer.is_success, answer.text
 
     # Kills
 

@@ -23,10 +23,16 @@ class TestFiles:
         assert len(small) > 70
         assert await run(small) == []
 
+    async def test_deaths_in_changes_of_several_rows(self, planned: list[Scenario]) -> None:
+        changes = tuple(f"{DIE} {kind} " for kind in ("publish over", "copy", "delete prefix", "commit", "release"))
+        deaths = [scenario for scenario in planned if scenario.name.startswith(changes)]
+        assert len(deaths) > 200
+        assert await run(deaths[::9]) == []
+
     async def test_some_of_all_else(self, planned: list[Scenario]) -> None:
         faults = [scenario for scenario in planned if scenario.name.startswith(f"{RAISE} ")]
         others = [scenario for scenario in planned if not scenario.name.startswith((f"{RAISE} ", *DEATHS))]
-        assert await run(others[:3] + others[3::20] + faults[::5]) == []
+        assert await run(others[:3] + others[3::40] + faults[::15]) == []
 
 
 @on("small")
@@ -41,7 +47,7 @@ class TestSmallBlobs:
 
     async def test_some_of_all_else(self, planned: list[Scenario]) -> None:
         others = [scenario for scenario in planned if not scenario.name.startswith(DEATHS)]
-        assert await run(others[:3] + others[3::29]) == []
+        assert await run(others[:3] + others[3::60]) == []
 
 
 @on("database", "postgresql", "s3", "ftp")
@@ -50,7 +56,7 @@ class TestSmallBlobs:
 class TestOtherStorages:
     async def test_some_of_all(self, planned: list[Scenario]) -> None:
         assert len(planned) > 250
-        assert await run(planned[:2] + planned[2::29]) == []
+        assert await run(planned[:2] + planned[2::60]) == []
 
 
 def test_the_first_the_second_and_the_last_time_of_a_point() -> None:

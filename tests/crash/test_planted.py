@@ -27,6 +27,11 @@ FOUND_BY: dict[str, tuple[Run, str]] = {
     "cleaning_up_by_the_blobs_id": (lambda on: on.fail(REPLACE, WRITTEN), "lost"),
     "objects_deleted_whatever_became_of_the_commit": (lambda on: on.fail(CREATE, PUBLISHED), "torn"),
     "puts_repeated_under_one_key": (lambda on: on.refuse(CREATE, WRITING), "repeated"),
+    "copies_that_are_not_counted": (lambda on: on.go_well(Operation("release")), "torn"),
+    "every_release_taken_for_the_last": (lambda on: on.go_well(Operation("release")), "torn"),
+    "publications_that_miss_a_segment": (lambda on: on.go_well(Operation("publish")), "torn"),
+    "publications_that_keep_the_upload": (lambda on: on.go_well(Operation("publish")), "torn"),
+    "versions_left_out_of_the_trash": (lambda on: on.go_well(Operation("delete")), "left"),
 }
 
 FOUND_IN_SMALL_BLOBS: dict[str, tuple[Run, str]] = {
