@@ -29,6 +29,7 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 IDLE = 1.0  # seconds
+MIGRATION_DEADLINE = 600.0  # seconds: tables with many rows are copied, or get further indexes
 
 
 class EngineDatabase(Database):
@@ -110,7 +111,9 @@ class EngineDatabase(Database):
             async with self.transaction() as transaction:
                 await transaction.run(self.examine)
                 if self._opening is Opening.MIGRATE:
-                    await transaction.run(self.upgrade)
+                    is_newest = await transaction.run(migrations.revision) == migrations.HEAD
+                    with self._patience(is_needed=not is_newest):
+                        await transaction.run(self.upgrade)
                     await transaction.commit()
                 elif self._opening is Opening.REQUIRE:
                     await transaction.run(migrations.require)
@@ -121,6 +124,17 @@ class EngineDatabase(Database):
 
     async def __aexit__(self, *exc: object) -> None:
         await self._engine.dispose()
+
+    @contextmanager
+    def _patience(self, *, is_needed: bool) -> Iterator[None]:
+        """Give functions the time of a migration, if that is needed. Nothing else runs while the database is opened."""
+        usual = self._deadline
+        if is_needed and usual is not None:
+            self._deadline = max(usual, MIGRATION_DEADLINE)
+        try:
+            yield
+        finally:
+            self._deadline = usual
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         def step() -> T:
