@@ -233,7 +233,7 @@ class TestSqlite(DatabaseContract):
 class TestPostgresql(DatabaseContract):
     analyze = ("ANALYZE",)
     explain = "EXPLAIN"
-    scans = r"Seq Scan on (?!(uploads|garbage|storages)\b)"  # which are empty
+    scans = r"Seq Scan on (?!(uploads|garbage_objects|storages)\b)"  # which are empty
 
     database = test_metadata.TestPostgresql.database
     may_have_tables = test_metadata.TestPostgresql.may_have_tables
