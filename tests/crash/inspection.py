@@ -69,6 +69,7 @@ class Inspection:
         def update(connection: Connection) -> None:
             connection.execute(sa.update(UPLOADS).values(expires_at=UPLOADS.c.expires_at - earlier))
             connection.execute(sa.update(GARBAGE).values(due_at=GARBAGE.c.due_at - earlier))
+            connection.execute(sa.update(BLOBS).values(expires_at=BLOBS.c.expires_at - earlier))
             times = (TRASH.c.deleted_at, TRASH.c.retained_until, TRASH.c.due_at)
             connection.execute(sa.update(TRASH).values({time: time - earlier for time in times}))
             for time in (MULTIPART_UPLOADS.c.expires_at, COMMITS.c.committed_at, DIGESTS.c.due_at):
@@ -124,9 +125,13 @@ class Inspection:
             await transaction.commit()
 
     async def damage(self) -> list[str]:
-        """The rows of blobs that have no object."""
-        rows, objects = await self._keys(BLOBS) | await self._keys(SEGMENTS), await self._objects()
-        return [f"torn: the object of a blob is gone: {key}" for key in rows if key not in objects]
+        """Objects that are gone, though a version, a segment or a part names them, and counts that are wrong."""
+        rows: set[str] = set()
+        for table in (BLOBS, TRASH, SEGMENTS, PARTS):
+            rows |= await self._keys(table)
+        objects = await self._objects()
+        gone = [f"torn: an object that is in use is gone: {key}" for key in rows if key not in objects]
+        return gone + await self._database.read(_wrong_contents)
 
     async def left_over(self) -> list[str]:
         """All on the storage that is neither a blob's row, nor a blob's object, nor a marker.
@@ -190,17 +195,39 @@ def _delete_all(connection: Connection, table: sa.Table) -> None:
 
 
 def _left_of_contents(connection: Connection) -> list[str]:
-    """Rows of contents that no blob has, and counts that are not the number of the blobs."""
-    by_content = sa.select(BLOBS.c.object_key, sa.func.count().label("blobs")).group_by(BLOBS.c.object_key)
-    counts: dict[str, int] = {row.object_key: row.blobs for row in connection.execute(by_content)}
+    """Rows of contents that no version has, and rows of the trash, of uploads and of old commits."""
+    in_use = set(_versions(connection))
     keys = {table: set(connection.scalars(sa.select(column))) for table, column in _CONTENT_KEYS.items()}
-    shared = [(row.content_key, row.versions) for row in connection.execute(sa.select(CONTENTS))]
     return [
-        *(f"left: {table} {key}" for table in keys for key in keys[table] if key not in counts),
-        *(f"left: a count of {versions} for {key}" for key, versions in shared if counts.get(key, 0) != versions),
+        *(f"left: {table} {key}" for table in keys for key in keys[table] if key not in in_use),
         *(f"left: a version in the trash {key}" for key in connection.scalars(sa.select(TRASH.c.key))),
         *(f"left: an upload of parts {key}" for key in connection.scalars(sa.select(MULTIPART_UPLOADS.c.upload_key))),
     ]
+
+
+def _wrong_contents(connection: Connection) -> list[str]:
+    """Counts that are not the numbers of the versions, and contents whose segments have gaps."""
+    versions = _versions(connection)
+    counts: dict[str, int] = {row.content_key: row.versions for row in connection.execute(sa.select(CONTENTS))}
+    sizes = sa.select(SEGMENTS.c.content_key, sa.func.sum(SEGMENTS.c.size).label("size"))
+    sums = {row.content_key: int(row.size) for row in connection.execute(sizes.group_by(SEGMENTS.c.content_key))}
+    wrong = []
+    for key, rows in versions.items():
+        if counts.get(key, 1) != len(rows) or (key not in counts and any(row.shared for row in rows)):
+            wrong.append(f"torn: {len(rows)} versions have {key}, and {counts.get(key)} are counted")
+        if rows[0].segments and sums.get(key) != rows[0].size:
+            wrong.append(f"torn: the segments of {key} have {sums.get(key)} bytes, and the blob {rows[0].size}")
+    return wrong
+
+
+def _versions(connection: Connection) -> dict[str, list[Any]]:
+    """Return the rows of the versions by the keys of their contents, of the blobs and in the trash."""
+    found: dict[str, list[Any]] = {}
+    for table in (BLOBS, TRASH):
+        columns = (table.c.object_key, table.c.size, table.c.segments, table.c.shared)
+        for row in connection.execute(sa.select(*columns)):
+            found.setdefault(row.object_key, []).append(row)
+    return found
 
 
 _CONTENT_KEYS = {table.name: table.c.content_key for table in (CONTENTS, SEGMENTS, DIGESTS)}

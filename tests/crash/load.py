@@ -6,7 +6,9 @@ import math
 import random
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -20,16 +22,26 @@ LATE = 10  # seconds after its client gave up in which a request may still take 
 PAUSE = 0.05  # seconds, while there is no server
 POLLS = 400
 ROUNDS = 300
+MOST_PARTS = 3
 
 
 @dataclass(eq=False)
 class Attempt:
-    """To make a blob have `content`, None being no blob. It takes effect between `began` and `ended`, or never."""
+    """To make a blob have `content`, None being no blob. It takes effect between `began` and `ended`, or never.
+
+    All attempts of its `group` take effect together.
+    """
 
     content: bytes | None
     began: float
     ended: float = math.inf
     acknowledged: bool = False
+    group: "list[Attempt]" = field(default_factory=list)
+
+    def happened(self, ended: float) -> None:
+        """Note that it has taken effect, with all of its group."""
+        for each in self.group or [self]:
+            each.ended, each.acknowledged = min(each.ended, ended), True
 
 
 class Ledger:
@@ -40,9 +52,16 @@ class Ledger:
         self._attempts: dict[str, list[Attempt]] = defaultdict(lambda: [nothing])
 
     def begin(self, blob_id: str, content: bytes | None) -> Attempt:
-        attempt = Attempt(_digest(content), time.monotonic())
-        self._attempts[blob_id].append(attempt)
-        return attempt
+        return self.begin_together({blob_id: content})[blob_id]
+
+    def begin_together(self, contents: Mapping[str, bytes | None]) -> dict[str, Attempt]:
+        """Begin to change several blobs in one transaction."""
+        began, group = time.monotonic(), list[Attempt]()
+        attempts = {blob_id: Attempt(_digest(content), began, group=group) for blob_id, content in contents.items()}
+        group += attempts.values()
+        for blob_id, attempt in attempts.items():
+            self._attempts[blob_id].append(attempt)
+        return attempts
 
     def withdraw(self, blob_id: str, attempt: Attempt) -> None:
         """It was refused, so it changed nothing."""
@@ -54,15 +73,24 @@ class Ledger:
         attempts = self._attempts[blob_id]
         # Who ended before the last of those that were acknowledged before the reading has begun, is overwritten.
         last = max(each.began for each in attempts if each.acknowledged and each.ended < began)
-        if any(each.content == digest for each in attempts if each.ended >= last):
+        found_in = [each for each in attempts if each.content == digest]
+        if any(each.ended >= last for each in found_in):
+            if found is not None and len(found_in) == 1:
+                found_in[0].happened(time.monotonic())  # so the others of its group have, too
             return []
-        if found is None or any(each.content == digest for each in attempts):
+        if found is None or found_in:
             return [f"lost: {blob_id} is not what was acknowledged last"]
         return [f"torn: {blob_id} has bytes that nobody stored"]
 
 
 def _digest(content: bytes | None) -> bytes | None:
     return None if content is None else hashlib.sha256(content).digest()
+
+
+def _parts(whole: bytes, count: int) -> list[bytes]:
+    """Return up to `count` parts of about the same size, at least one."""
+    size = len(whole) // count + 1
+    return [whole[start : start + size] for start in range(0, len(whole), size)] or [whole]
 
 
 @dataclass
@@ -114,31 +142,81 @@ class Load:
 
     async def _write(self) -> None:
         while self._goes_on:
-            blob_id = self._chance.choice(IDS)
-            if self._chance.random() < 0.15:
-                await self._attempt(blob_id, "DELETE", None)
+            first, second = self._chance.sample(IDS, 2)
+            chance = self._chance.random()
+            if chance < 0.15:
+                await self._attempt({first: None}, "DELETE", f"/v1/blobs/{first}")
+            elif chance < 0.55:
+                content = self._content(first)
+                await self._attempt({first: content}, "PUT", f"/v1/blobs/{first}", content)
+            elif chance < 0.75:
+                await self._transfer(first, second, "move" if chance < 0.65 else "copy")
             else:
-                self._written += 1
-                await self._attempt(blob_id, "PUT", content(f"{blob_id} {self._written}", self._size()))
+                await self._publish([first] if chance < 0.85 else [first, second])
+
+    def _content(self, blob_id: str) -> bytes:
+        self._written += 1
+        return content(f"{blob_id} {self._written}", self._size())
 
     def _size(self) -> int:
         """Mostly small, sometimes none, and now and then in several parts."""
         return int(self._chance.choice([0, 1e2, 1e3, 1e4, 1e5, 3e5, self._large * self._chance.random() ** 2]))
 
-    async def _attempt(self, blob_id: str, method: str, content: bytes | None) -> None:
-        attempt = self._ledger.begin(blob_id, content)
-        answer = await self._service.ask(method, f"/v1/blobs/{blob_id}", content)
+    async def _transfer(self, source: str, target: str, verb: str) -> None:
+        """Copy or move the version that is there now, and no other."""
+        answer = await self._service.ask("GET", f"/v1/blobs/{source}?alt=media")
+        if answer is None or not answer.is_success:
+            await asyncio.sleep(PAUSE)
+            return
+        contents: dict[str, bytes | None] = {target: answer.content}
+        if verb == "move":
+            contents[source] = None
+        body = {"from": source, "to": target, "replace": True, "if_match": [answer.headers["ETag"]]}
+        await self._attempt(contents, "POST", f"/v1/{verb}", json=body)
+
+    async def _publish(self, blob_ids: Sequence[str]) -> None:
+        """Send the blobs in parts, and publish them together."""
+        contents = {blob_id: self._content(blob_id) for blob_id in blob_ids}
+        operations = []
+        for blob_id, whole in contents.items():
+            begun = await self._service.ask("POST", "/v1/uploads", json={})
+            if begun is None or not begun.is_success:
+                await asyncio.sleep(PAUSE)
+                return
+            upload: str = begun.json()["upload"]
+            for number, part in enumerate(_parts(whole, self._chance.randint(1, MOST_PARTS)), 1):
+                sent = await self._service.ask("PUT", f"/v1/uploads/{upload}/{number}", part)
+                if sent is None or not sent.is_success:
+                    await asyncio.sleep(PAUSE)
+                    return
+            operations.append({"put": {"id": blob_id, "upload": upload}})
+        await self._attempt(contents, "POST", "/v1/commits", json={"operations": operations})
+
+    async def _attempt(
+        self,
+        contents: Mapping[str, bytes | None],
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        json: Any = None,
+    ) -> None:
+        """Change blobs to have these contents, all together."""
+        attempts = self._ledger.begin_together(contents)
+        answer = await self._service.ask(method, path, content, json=json)
         now = time.monotonic()
         if answer is None or answer.is_server_error:
-            attempt.ended = now + LATE
+            for attempt in attempts.values():
+                attempt.ended = min(attempt.ended, now + LATE)
             await asyncio.sleep(PAUSE)
         elif answer.is_success:
-            attempt.ended, attempt.acknowledged = now, True
+            for attempt in attempts.values():
+                attempt.happened(now)
             self.outcome.acknowledged += 1
         else:
-            self._ledger.withdraw(blob_id, attempt)
-            if answer.status_code == httpx.codes.NOT_FOUND:
-                self.outcome.wrong += self._ledger.judge(blob_id, None, attempt.began)
+            for blob_id, attempt in attempts.items():
+                self._ledger.withdraw(blob_id, attempt)
+                if answer.status_code == httpx.codes.NOT_FOUND and method == "DELETE":
+                    self.outcome.wrong += self._ledger.judge(blob_id, None, attempt.began)
 
     async def _read(self) -> None:
         while self._goes_on:

@@ -14,6 +14,7 @@ from adapters.sql.sqlite_writer import Writer
 from adapters.storage.filesystem import files
 from application.blobs.store import NewBlob, StoreBlob, StoredBlob
 from application.ownership.ownership import Ownership, Standing
+from application.ports.contents import Part
 from application.ports.metadata import KnownStorage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads, WrittenObject
@@ -139,6 +140,25 @@ def an_answer_before_the_commit(_: Container) -> None:
         return StoredBlob(draft.published(datetime.now(UTC)), replaced=False)
 
     _set(StoreBlob, "_publish", answer_first)
+
+
+@plant
+def parts_acknowledged_before_they_are_recorded(_: Container) -> None:
+    publish = Uploads.publish
+    under_way = set()
+
+    async def acknowledge_first(uploads: Uploads, locations: Sequence[Location], change: Any, is_there: Any) -> Any:
+        async def later() -> None:
+            await asyncio.sleep(LATER)
+            await publish(uploads, locations, change, is_there)
+
+        parts = [value for value in getattr(change, "args", ()) if isinstance(value, Part)]
+        if not parts:
+            return await publish(uploads, locations, change, is_there)
+        under_way.add(asyncio.create_task(later()))
+        return parts[0]
+
+    _set(Uploads, "publish", acknowledge_first)
 
 
 @plant

@@ -25,11 +25,23 @@ SLOW = timedelta(minutes=9)  # between two pieces; a lease lasts ten
 NUMBERS = itertools.count(1)
 Kind = Literal["create", "replace", "delete", "reap", "mark", "advance", "take over"]
 Change = Literal[
-    "publish", "publish over", "part", "copy", "move over", "delete prefix", "commit", "restore", "release"
+    "publish",
+    "publish over",
+    "part",
+    "part over",
+    "copy",
+    "move",
+    "move over",
+    "delete prefix",
+    "commit",
+    "restore",
+    "release",
 ]
 KINDS: tuple[Kind | Change, ...] = (*get_args(Kind), *get_args(Change))
 TRIES = 3
 ROUNDS = 4
+PART = 2  # the number of the part that is written
+PATCHED = "application/x-patched"
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,8 @@ class Case:
     """An operation on an id of its own, which has the content `before` and is to have the content `after`.
 
     `others` are further blobs, each with its content before and after: all of them change together. `body` is sent as
-    JSON, and `sent` as it is; a PUT of the blob itself sends `after`.
+    JSON; a PUT sends `after`. With an `upload`, the contents are those of its part `PART`, and there is no blob. The
+    blob `patched` has the type `PATCHED` once it has changed.
     """
 
     blob_id: str
@@ -74,13 +87,18 @@ class Case:
     what: str = ""
     others: Mapping[str, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
     body: Any = None
-    sent: bytes | None = None
+    upload: str = ""
+    patched: str = ""
 
 
 def content(seed: str, size: int) -> bytes:
     """Bytes that no other seed has."""
     block = hashlib.shake_256(seed.encode()).digest(1021)
     return (block * (size // len(block) + 1))[:size]
+
+
+def _hex(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 def points_of(passed: Sequence[str], known: Sequence[str] = ()) -> list[Point]:
@@ -297,19 +315,21 @@ class Scenarios:
                     await self.service.put(name, before)
                 put = {"put": {"id": name, "upload": await self._uploaded(parts)}}
                 return Case(name, "POST", "/v1/commits", before, new, body={"operations": [put]})
-            case "part":
-                await self.service.put(name, old)
-                upload = await self._uploaded(parts)
-                return Case(name, "PUT", f"/v1/uploads/{upload}/2", old, old, sent=new)
+            case "part" | "part over":
+                before = None if kind == "part" else old
+                upload = await self._uploaded([b"first"] if before is None else [b"first", before, b"last"])
+                return Case(name, "PUT", f"/v1/uploads/{upload}/{PART}", before, new, upload=upload)
             case "copy":
                 await self.service.put(second, new)
                 body = {"from": second, "to": name}
                 return Case(name, "POST", "/v1/copy", None, new, others={second: (new, new)}, body=body)
-            case "move over":
-                await self.service.put(name, old)
+            case "move" | "move over":
+                before = None if kind == "move" else old
+                if before is not None:
+                    await self.service.put(name, before)
                 await self.service.put(second, new)
-                move: dict[str, Any] = {"from": second, "to": name, "replace": True}
-                return Case(name, "POST", "/v1/move", old, new, others={second: (new, None)}, body=move)
+                move: dict[str, Any] = {"from": second, "to": name, "replace": before is not None}
+                return Case(name, "POST", "/v1/move", before, new, others={second: (new, None)}, body=move)
             case "delete prefix":
                 for each in (name, second, third):
                     await self.service.put(each, old)
@@ -324,11 +344,10 @@ class Scenarios:
                 [version] = (await self._listed("/v1/trash", name))["versions"]
                 return Case(name, "POST", f"/v1/trash/{version['key']}/restore", None, old, body={})
             case "release":
-                await self._leave_contents(name, second, third, old, parts)
+                gone = await self._leave_contents(name, old, parts)
                 await self.service.own()
                 await self.service.inspection.let_pass(LONG)
-                gone: dict[str, tuple[bytes | None, bytes | None]] = {second: (None, None), third: (None, None)}
-                return Case(name, "CONTROL", "", old, old, "reap", others=gone)
+                return Case(name, "CONTROL", "", old, old, "reap", others=dict.fromkeys(gone, (None, None)))
 
     async def _prepare_commit(
         self, name: str, second: str, third: str, old: bytes, new: bytes, parts: Sequence[bytes]
@@ -344,20 +363,30 @@ class Scenarios:
         ]
         others: dict[str, tuple[bytes | None, bytes | None]]
         others = {second: (old, None), f"{name} 5": (None, old), third: (old, old), fourth: (None, old)}
-        for number, operation in ((6, "delete"), (7, "patch")):
-            await self.service.put(f"{name} {number}", old)
-            operations.append({operation: {"id": f"{name} {number}"}})
-            others[f"{name} {number}"] = (old, None if operation == "delete" else old)
-        return Case(name, "POST", "/v1/commits", old, new, others=others, body={"operations": operations})
+        deleted, patched = f"{name} 6", f"{name} 7"
+        for each in (deleted, patched):
+            await self.service.put(each, old)
+        operations += [{"delete": {"id": deleted}}, {"patch": {"id": patched, "content_type": PATCHED}}]
+        others |= {deleted: (old, None), patched: (old, old)}
+        body = {"operations": operations}
+        return Case(name, "POST", "/v1/commits", old, new, others=others, body=body, patched=patched)
 
-    async def _leave_contents(self, name: str, second: str, third: str, old: bytes, parts: Sequence[bytes]) -> None:
-        """A copy and a blob of segments in the trash, and an upload that nobody will publish."""
-        await self.service.put(name, old)
-        await self.service.change("/v1/copy", {"from": name, "to": second})
-        put = {"put": {"id": third, "upload": await self._uploaded(parts)}}
-        await self.service.change("/v1/commits", {"operations": [put]})
-        await self.service.change("/v1/commits", {"operations": [{"delete": {"id": each}} for each in (second, third)]})
+    async def _leave_contents(self, name: str, old: bytes, parts: Sequence[bytes]) -> list[str]:
+        """Return the ids of blobs that are gone: a copy, two copies of one content, one of segments, an expired one.
+
+        There is also an upload that nobody will publish.
+        """
+        copy, first, second, listed, expired = (f"{name} {number}" for number in range(2, 7))
+        for each in (name, first, expired):
+            await self.service.put(each, old)
+        put = {"put": {"id": listed, "upload": await self._uploaded(parts)}}
+        copies = [{"copy": {"from": source, "to": to}} for source, to in ((name, copy), (first, second))]
+        brief = {"patch": {"id": expired, "expires_in": 3600}}
+        await self.service.change("/v1/commits", {"operations": [put, *copies, brief]})
+        deletes = [{"delete": {"id": each}} for each in (copy, first, second, listed)]
+        await self.service.change("/v1/commits", {"operations": deletes})
         await self._uploaded(parts)
+        return [copy, first, second, listed, expired]
 
     async def _uploaded(self, parts: Sequence[bytes]) -> str:
         """The key of an upload with these parts."""
@@ -383,7 +412,7 @@ class Scenarios:
         if case.method == "CONTROL":
             answer = await self.service.ask("POST", f"{CONTROL}/{case.what}", failpoint=failpoint)
         else:
-            content = case.sent or (case.after if case.method == "PUT" else None)
+            content = case.after if case.method == "PUT" else None
             answer = await self.service.ask(case.method, case.path, content, failpoint, json=case.body)
         return answer is not None and answer.is_success
 
@@ -398,37 +427,53 @@ class Scenarios:
         return await self.service.until(lambda state: state["ended"])
 
     async def _check(self, case: Case, possible: list[bytes | None]) -> list[str]:
+        if case.upload:
+            wrong = await self._wrong_part(case, possible) + await self.service.inspection.damage()
+            return wrong + await self.service.come_to_rest()
         wrong = await self._wrong(case, possible)
         wrong += await self.service.come_to_rest()
         wrong += await self.service.inspection.damage()
         return wrong + (await self._wrong(case, possible) if not wrong else [])
 
+    async def _wrong_part(self, case: Case, possible: list[bytes | None]) -> list[str]:
+        """What is wrong with the part of an upload, by its digest."""
+        answer = await self.service.ask("GET", f"/v1/uploads/{case.upload}")
+        if answer is None or answer.status_code != 200:
+            return ["torn: the upload can't be read"]
+        by_number = {part["n"]: part["sha256"] for part in answer.json().get("parts", [])}
+        others = {1} if case.before is None else {1, 3}
+        if by_number.keys() - {PART} != others:
+            return ["lost: another part is not there" if others - by_number.keys() else "torn: a further part"]
+        digest = by_number.get(PART)
+        states = {_hex(content): content for content in (case.before, case.after)}
+        if digest not in states:
+            return ["torn: a part that nobody sent"] if digest else ["lost: the part is not there"]
+        return [] if states[digest] in possible else ["lost: the part is not what was acknowledged"]
+
     async def _wrong(self, case: Case, possible: list[bytes | None]) -> list[str]:
         """What a client sees that it should not."""
-        answer = await self.service.ask("GET", f"/v1/blobs/{quote(case.blob_id)}?alt=media")
-        listing = await self.service.ask("GET", f"/v1/blobs?prefix={quote(case.blob_id)}")
-        if answer is None or listing is None or listing.status_code != 200:
-            return ["torn: it can't be read, or not be listed"]
-        if answer.status_code not in (200, 404):
-            return [f"torn: {answer.status_code} {answer.text}"]
-        found = answer.content if answer.status_code == 200 else None
-        if wrong := await self._wrong_others(case, has_changed=found == case.after):
-            return wrong
+        there: dict[str, bytes | None] = {}
+        for blob_id in (case.blob_id, *case.others):
+            answer = await self.service.ask("GET", f"/v1/blobs/{quote(blob_id)}?alt=media")
+            if answer is None or answer.status_code not in (200, 404):
+                return [f"torn: {blob_id} can't be read: {answer and answer.text}"]
+            there[blob_id] = answer.content if answer.status_code == 200 else None
+            if blob_id == case.patched:
+                has_type = answer.headers["Content-Type"] == PATCHED
+                if has_type != (there[case.blob_id] == case.after):
+                    return [f"torn: {blob_id} was not patched together with {case.blob_id}"]
+        found = there[case.blob_id]
+        for blob_id, contents in case.others.items():
+            if there[blob_id] != contents[found == case.after]:
+                return [f"torn: {blob_id} has not changed together with {case.blob_id}"]
         if found not in (case.before, case.after):
             return ["torn: other bytes than anybody stored"] if found is not None else ["lost: it is not there"]
         if found not in possible:
             return ["lost: it is not what was acknowledged"]
-        listed = case.blob_id in [blob["id"] for blob in listing.json()["blobs"]]
-        return [] if listed == (found is not None) else ["torn: it can be listed and not read, or the other way round"]
-
-    async def _wrong_others(self, case: Case, *, has_changed: bool) -> list[str]:
-        """What is wrong with the blobs that change together with that of the case."""
-        wrong = []
-        for blob_id, contents in case.others.items():
-            answer = await self.service.ask("GET", f"/v1/blobs/{quote(blob_id)}?alt=media")
-            if answer is None or answer.status_code not in (200, 404):
-                return [f"torn: {blob_id} can't be read"]
-            found = answer.content if answer.status_code == 200 else None
-            if found != contents[has_changed]:
-                wrong.append(f"torn: {blob_id} has not changed together with {case.blob_id}")
-        return wrong
+        listing = await self.service.ask("GET", f"/v1/blobs?prefix={quote(case.blob_id)}")
+        if listing is None or listing.status_code != 200:
+            return ["torn: it can't be listed"]
+        listed = there.keys() & {blob["id"] for blob in listing.json()["blobs"]}
+        if listed != {blob_id for blob_id, content in there.items() if content is not None}:
+            return ["torn: it can be listed and not read, or the other way round"]
+        return []

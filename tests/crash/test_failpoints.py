@@ -24,15 +24,16 @@ class TestFiles:
         assert await run(small) == []
 
     async def test_deaths_in_changes_of_several_rows(self, planned: list[Scenario]) -> None:
-        changes = tuple(f"{DIE} {kind} " for kind in ("publish over", "copy", "delete prefix", "commit", "release"))
+        kinds = ("publish over", "part over", "copy", "move", "delete prefix", "commit", "restore", "release")
+        changes = tuple(f"{DIE} {kind} " for kind in kinds)
         deaths = [scenario for scenario in planned if scenario.name.startswith(changes)]
         assert len(deaths) > 200
-        assert await run(deaths[::9]) == []
+        assert await run(deaths[::11]) == []
 
     async def test_some_of_all_else(self, planned: list[Scenario]) -> None:
         faults = [scenario for scenario in planned if scenario.name.startswith(f"{RAISE} ")]
         others = [scenario for scenario in planned if not scenario.name.startswith((f"{RAISE} ", *DEATHS))]
-        assert await run(others[:3] + others[3::40] + faults[::15]) == []
+        assert await run(others[:3] + others[3::50] + faults[::20]) == []
 
 
 @on("small")

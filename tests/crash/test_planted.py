@@ -12,6 +12,7 @@ Run = Callable[[Scenarios], Awaitable[list[str]]]
 CREATE, REPLACE = Operation("create"), Operation("replace")
 WRITING, WRITTEN = Point("store.put:before", 1), Point("store.put:after", 1)
 PUBLISHING, PUBLISHED = Point("commit:before", 3), Point("commit:after", 3)
+RECORDING = Point("commit:before", 2)
 FLUSHING = Point("sql.COMMIT:before", 3)
 
 # What finds each of them, and how it is told.
@@ -31,6 +32,7 @@ FOUND_BY: dict[str, tuple[Run, str]] = {
     "every_release_taken_for_the_last": (lambda on: on.go_well(Operation("release")), "torn"),
     "publications_that_miss_a_segment": (lambda on: on.go_well(Operation("publish")), "torn"),
     "publications_that_keep_the_upload": (lambda on: on.go_well(Operation("publish")), "torn"),
+    "parts_acknowledged_before_they_are_recorded": (lambda on: on.die(Operation("part"), RECORDING), "lost"),
     "versions_left_out_of_the_trash": (lambda on: on.go_well(Operation("delete")), "left"),
 }
 
