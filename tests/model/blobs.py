@@ -1,20 +1,33 @@
 """What each request has to do to a blob, said as simply as can be."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from itertools import permutations
 
 
 @dataclass(frozen=True)
 class Version:
-    """The bytes of a blob, and their type."""
+    """The bytes of a blob, and its properties. Two have the same entity tag if, and only if, they are equal.
+
+    `cuts`: the positions between the segments, if the blob was sent in parts.
+    """
 
     data: bytes
     content_type: str = "application/octet-stream"
+    metadata: tuple[tuple[str, str], ...] = ()
+    expires_at: str | None = None
+    cuts: tuple[int, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
 
     def __repr__(self) -> str:
-        return f"{self.content_type} of {len(self.data)} bytes that begin with {self.data[:4]!r}"
+        more = [str(each) for each in (dict(self.metadata), self.expires_at, self.cuts) if each]
+        return " ".join([f"{self.content_type} of {len(self.data)} bytes that begin with {self.data[:4]!r}", *more])
 
 
 class Demand(Enum):

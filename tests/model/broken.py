@@ -1,42 +1,55 @@
-"""`drivebay` with a fault that was planted in it: `python -m tests.model.broken "tags are of the size" serve`."""
+"""`drivebay` with the fault that the file `fault` in its folder names: `python -m tests.model.broken serve`."""
 
-import sys
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from litestar.types import ASGIApp, Receive, Send
 
 from adapters.metadata.sql.blobs import SqlBlobs
-from application.blobs.list import ListBlobs, ListPage
-from application.ports.metadata import Published
+from adapters.metadata.sql.trash import SqlTrash
+from application.blobs import uploads
+from application.blobs.commit import CommitOperations
+from application.blobs.list import ListBlobs, ListPage, end_of
+from application.blobs.operations import Changed, Copy, Move, Operation, Patch, Rules
+from application.blobs.prefixes import DeletePrefix
+from application.ports.contents import Trashed
+from application.ports.metadata import Published, UnitOfWork
+from application.uploads.committer import Committer
 from domain.access import Grant
-from domain.blob import Blob, BlobId, Draft
+from domain.blob import NEXT, Blob, BlobId, Draft
+from domain.errors import BlobError
 from domain.precondition import ANY, Precondition
 from entrypoints.cli import main as cli
+from entrypoints.http.app import create_asgi
 
+FILE = Path("fault")
+EXCHANGE = "/health/live"
+REPLACED: list[tuple[type | ModuleType, str, object]] = []
 FAULTS: dict[str, Callable[[], None]] = {}
+FAULTS_OF_CHANGES: dict[str, Callable[[], None]] = {}
 
 
 def fault(plant: Callable[[], None]) -> None:
     FAULTS[plant.__name__.replace("_", " ")] = plant
 
 
-def put_in(owner: type, name: str, broken: object) -> None:
+def fault_of_changes(plant: Callable[[], None]) -> None:
+    FAULTS_OF_CHANGES[plant.__name__.replace("_", " ")] = plant
+
+
+def put_in(owner: type | ModuleType, name: str, broken: object) -> None:
+    REPLACED.append((owner, name, owner.__dict__[name]))
     setattr(owner, name, broken)
 
 
 @fault
 def tags_are_of_the_size() -> None:
     put_in(Blob, "etag", property(lambda blob: f"{blob.size}"))
-
-
-@fault
-def lists_skip_one_between_pages() -> None:
-    listing = ListBlobs.__call__
-
-    async def skip(self: ListBlobs, grant: Grant, prefix: str, delimiter: str, limit: int, start: str = "") -> ListPage:
-        page = await listing(self, grant, prefix, delimiter, limit + 1, start)
-        return page if len(page.blobs) <= limit else replace(page, blobs=page.blobs[:limit])
-
-    put_in(ListBlobs, "__call__", skip)
 
 
 @fault
@@ -69,6 +82,157 @@ def dates_are_those_of_the_second() -> None:
     put_in(Blob, "last_modified", Blob.unchanged_since)
 
 
+@fault_of_changes
+def lists_skip_one_between_pages() -> None:
+    listing = ListBlobs.__call__
+
+    async def skip(self: ListBlobs, grant: Grant, prefix: str, delimiter: str, limit: int, start: str = "") -> ListPage:
+        page = await listing(self, grant, prefix, delimiter, limit + 1, start)
+        return page if len(page.blobs) <= limit else replace(page, blobs=page.blobs[:limit])
+
+    put_in(ListBlobs, "__call__", skip)
+
+
+@fault_of_changes
+def commits_do_what_comes_before_an_error() -> None:
+    commit = CommitOperations.__call__
+
+    async def some(self: CommitOperations, grant: Grant, operations: Sequence[Operation]) -> list[Changed]:
+        try:
+            return await commit(self, grant, operations)
+        except BlobError as error:
+            if error.index:
+                with suppress(BlobError):
+                    await commit(self, grant, operations[: error.index])
+            raise
+
+    put_in(CommitOperations, "__call__", some)
+
+
+class Undone(Exception):
+    """A unit of work that is rolled back on purpose."""
+
+
+@fault_of_changes
+def commits_are_visible_in_part() -> None:
+    """Their outcome is the right one."""
+    commit = CommitOperations.__call__
+
+    async def one_by_one(self: CommitOperations, grant: Grant, operations: Sequence[Operation]) -> list[Changed]:
+        async def attempt(change: Callable[[UnitOfWork], Awaitable[list[Changed]]]) -> None:
+            async def undone(work: UnitOfWork) -> None:
+                await change(work)
+                raise Undone
+
+            await self.commit(undone)
+
+        with suppress(Undone):
+            await commit(replace(self, commit=cast("Committer", attempt)), grant, operations)
+        changed = []
+        for each in operations:
+            changed += await commit(self, grant, [each])
+            await asyncio.sleep(0.1)
+        return changed
+
+    put_in(CommitOperations, "__call__", one_by_one)
+
+
+@fault_of_changes
+def copies_share_what_is_changed_later() -> None:
+    copy, patch = Copy.apply, Patch.apply
+    copies: dict[BlobId, BlobId] = {}
+
+    async def remember(self: Copy, work: UnitOfWork, rules: Rules) -> Changed:
+        copies[self.source], copies[self.target] = self.target, self.source
+        return await copy(self, work, rules)
+
+    async def patch_both(self: Patch, work: UnitOfWork, rules: Rules) -> Changed:
+        changed = await patch(self, work, rules)
+        if self.id in copies:
+            with suppress(BlobError):
+                await patch(replace(self, id=copies[self.id], precondition=ANY), work, rules)
+        return changed
+
+    put_in(Copy, "apply", remember)
+    put_in(Patch, "apply", patch_both)
+
+
+@fault_of_changes
+def moves_keep_the_source() -> None:
+    async def copy(self: Move, work: UnitOfWork, rules: Rules) -> Changed:
+        return await Copy(self.source, self.target, self.replace, self.precondition).apply(work, rules)
+
+    put_in(Move, "apply", copy)
+
+
+@fault_of_changes
+def moves_end_the_time_of_the_bytes() -> None:
+    """`created_at` is the time of the move."""
+    put_in(Blob, "draft", lambda blob: Draft(blob.id, blob.content, blob.properties, expires_at=blob.expires_at))
+
+
+@fault_of_changes
+def restored_blobs_lose_metadata() -> None:
+    remove = SqlTrash.remove
+
+    async def without_metadata(self: SqlTrash, key: int) -> Trashed | None:
+        found = await remove(self, key)
+        if found is None:
+            return None
+        return replace(found, blob=replace(found.blob, properties=replace(found.blob.properties, metadata={})))
+
+    put_in(SqlTrash, "remove", without_metadata)
+
+
+@fault_of_changes
+def deletes_of_a_prefix_miss_a_page() -> None:
+    async def miss(self: DeletePrefix, work: UnitOfWork, prefix: str) -> int:
+        count, start = 0, prefix
+        while ids := await work.blobs.lock_between(start, end_of(prefix), 2):
+            if count != 2:
+                await work.trash.move(ids, self.retention.trash, self.retention.grace)
+            count += len(ids)
+            start = ids[-1].value + NEXT
+        return count
+
+    put_in(DeletePrefix, "_delete", miss)
+
+
+@fault_of_changes
+def sources_are_not_compared_with_tags() -> None:
+    lock, remove = SqlBlobs.lock, SqlBlobs.remove
+    put_in(SqlBlobs, "lock", lambda self, blob_id, _: lock(self, blob_id, ANY))
+    put_in(SqlBlobs, "remove", lambda self, blob_id, _: remove(self, blob_id, ANY))
+
+
+@fault_of_changes
+def parts_are_joined_backwards() -> None:
+    chosen = uploads._chosen
+    put_in(uploads, "_chosen", lambda parts, numbers: [*reversed(chosen(parts, numbers))])
+
+
+def exchange() -> None:
+    """Plant the fault that is named in the file, in the place of the one before."""
+    while REPLACED:
+        setattr(*REPLACED.pop())
+    name = FILE.read_text() if FILE.exists() else ""
+    if name:
+        (FAULTS | FAULTS_OF_CHANGES)[name]()
+
+
+def create(*given: Any, **more: Any) -> ASGIApp:
+    """Create an application whose fault is exchanged before each request to EXCHANGE."""
+    app = create_asgi(*given, **more)
+    exchange()
+
+    async def serve(scope: Any, receive: Receive, send: Send) -> None:
+        if scope.get("path") == EXCHANGE:
+            exchange()
+        await app(scope, receive, send)
+
+    return serve
+
+
 if __name__ == "__main__":
-    FAULTS[sys.argv.pop(1)]()
+    cli.create_asgi = create  # type: ignore[attr-defined]  # nobody else's seam
     cli.main()

@@ -2,24 +2,21 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
-from urllib.parse import quote
 
 import httpx
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import rule
 
 from tests.contracts.blob_store import MIB, pattern
-from tests.http.server import Server
 from tests.http.wire import AUTH, request
 from tests.ids import NASTY
-from tests.model.blobs import Change, Condition, Delete, Demand, Post, Put, Version, in_some_order, listed
+from tests.model.blobs import Change, Delete, Demand, Post, Put, Version, in_some_order, listed
+from tests.model.clients import CLIENTS, ClientsMachine, headers_of, path_of
 
 IDS = ["a", "a/", "/a", "a/b", "a//b", "A", "á", "..", "../a", "%2e%2e/", "%00", "a b", "☺☺☺", "\U0010ffff", "x" * 1024]
 assert set(IDS) <= set(NASTY)
-CLIENTS = 4
 TO_BE_READ_ON = Version(pattern(6 * MIB))  # more than what waits in sockets, and more than a part on S3
 NEVER = "Sat, 01 Jan 2000 00:00:00 GMT"
 
@@ -30,7 +27,11 @@ contents = st.builds(
     st.sampled_from([0, 1, 100, 70_000, 1_200_000]),
     st.integers(0, 2),
 )
-versions = st.builds(Version, contents, st.sampled_from(["application/octet-stream", "text/plain", "image/png"]))
+types = st.sampled_from(["application/octet-stream", "text/plain", "image/png"])
+METADATA = [(), (), (("a", "1"),), (("a", " %2e "), ("b-c", "naïve ☺"))]
+metadata = st.sampled_from(METADATA)
+times = st.sampled_from([None, None, "2100-01-31T12:00:00Z"])
+versions = st.builds(Version, contents, types, metadata, times)
 # Nothing that is drawn depends on what was answered: of a race, nobody knows.
 numbers = st.integers(0, 9)
 kinds = st.sampled_from([Post, Put, Delete])
@@ -38,16 +39,15 @@ demands = st.tuples(st.sampled_from(Demand), numbers)
 bytes_of_it = st.sampled_from([(0, 0), (0, 9), (50, 99), (50, 10**9), (69_999, 70_000), (10**9, None), (1, None)])
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(ClientsMachine):
     """One server serves all examples: each begins and ends with no blobs at all."""
-
-    server: ClassVar[Server]
-    http: ClassVar[Sequence[httpx.Client]]
 
     def __init__(self) -> None:
         super().__init__()
         self.blobs: dict[str, Version] = {}
-        self.tags: dict[Version, str] = {}
+
+    def current(self, blob_id: str) -> Version | None:
+        return self.blobs.get(blob_id)
 
     # Changes
 
@@ -251,30 +251,17 @@ class Machine(RuleBasedStateMachine):
                 return self.http[client].post("/v1/blobs", json=body)
             case Put():
                 data = change.version.data
-                headers = {"Content-Type": change.version.content_type, **self.demanding(change.condition)}
+                headers = headers_of(change.version) | self.demanding(change.condition)
                 return self.send(client, "PUT", blob_id, content=halves(data) if in_chunks else data, headers=headers)
             case Delete():
                 return self.send(client, "DELETE", blob_id, headers=self.demanding(change.condition))
 
-    def send(self, client: int, method: str, blob_id: str, query: str = "", **given: Any) -> httpx.Response:
-        url, extensions = self.target(blob_id, query)
-        return self.http[client].request(method, url, extensions=extensions, **given)
-
-    def target(self, blob_id: str, query: str) -> tuple[str, dict[str, Any]]:
-        """The path as it is: httpx would take `..` and the like out of it."""
-        return "/", {"target": (path_of(blob_id) + query).encode()}
-
     def see(self, client: int, blob_id: str) -> Version | None:
-        """What the server tells of a blob, which must fit together."""
-        answer = self.send(client, "GET", blob_id, "?alt=media")
-        if answer.status_code == 404:
+        fetched = self.fetch(client, blob_id)
+        if fetched is None:
             return None
-        assert answer.status_code == 200, answer.text
-        digest = base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
-        assert answer.headers["Repr-Digest"] == f"sha-256=:{digest}:"
-        version = Version(answer.content, answer.headers["Content-Type"])
-        self.learn(version, answer.headers["ETag"])
-        return version
+        self.learn(*fetched)
+        return fetched[0]
 
     def look(self, client: int, blob_id: str) -> None:
         """The short look: what HEAD tells."""
@@ -285,52 +272,11 @@ class Machine(RuleBasedStateMachine):
             assert told == (len(version.data), version.content_type)
             self.learn(version, answer.headers["ETag"])
 
-    def pages(self, client: int, **query: str | int) -> Iterator[dict[str, Any]]:
-        cursor: str | None = ""
-        while cursor is not None:
-            answer = self.http[client].get("/v1/blobs", params=query | {"cursor": cursor})
-            assert answer.status_code == 200, answer.text
-            yield (page := answer.json())
-            cursor = page["next_cursor"]
-
-    # Tags and conditions
-
-    def learn(self, version: Version, tag: str) -> None:
-        """A version has one tag, everywhere and always, and no other version has it."""
-        assert self.tags.setdefault(version, tag) == tag
-        assert len(set(self.tags.values())) == len(self.tags)
-
-    def tag(self, version: Version | None) -> str:
-        return '"nobody\'s"' if version is None else self.tags[version]
-
     def wished(self, blob_id: str, kind: type[Change], version: Version, demanded: tuple[Demand, int]) -> Change:
         if kind is Post:
             return Post(Version(version.data))
         condition = self.condition(blob_id, demanded)
         return Put(version, condition) if kind is Put else Delete(condition)
-
-    def known(self, blob_id: str, number: int) -> Version | None:
-        """A version that the client may know of: the current one first, None if it is nobody's."""
-        known = [self.blobs.get(blob_id), None, *self.tags]
-        return known[number % len(known)]
-
-    def condition(self, blob_id: str, demanded: tuple[Demand, int]) -> Condition:
-        demand, number = demanded
-        return Condition(demand, self.known(blob_id, number) if demand in (Demand.IS, Demand.IS_NOT) else None)
-
-    def demanding(self, condition: Condition) -> dict[str, str]:
-        match condition.demand:
-            case Demand.NOTHING:
-                return {}
-            case Demand.IS | Demand.IS_NOT:
-                return {condition.demand.value: self.tag(condition.version)}
-            case _:
-                name, _, value = condition.demand.value.partition(": ")
-                return {name: value}
-
-
-def path_of(blob_id: str) -> str:
-    return "/v1/blobs/" + quote(blob_id, safe="")
 
 
 def halves(data: bytes) -> Iterator[bytes]:
