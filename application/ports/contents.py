@@ -43,9 +43,9 @@ class TrashRepository(TrashReader, Protocol):
 
     @abstractmethod
     async def add(self, blob: Blob, retention: timedelta, grace: timedelta) -> None:
-        """Add a version that was removed in this unit. It can be restored for `retention`, unless it expires before.
+        """Add a version that was removed in this unit. It can be restored for `retention`, but not once it expires.
 
-        Its content is kept for at least as long, and for at least `grace`.
+        Its content is kept as long, and for at least `grace`.
         """
 
     @abstractmethod
@@ -54,7 +54,7 @@ class TrashRepository(TrashReader, Protocol):
 
     @abstractmethod
     async def move_expired(self, limit: int, grace: timedelta) -> int:
-        """Remove up to `limit` expired blobs, and add them. Return their number. Skips those that others change."""
+        """Remove up to `limit` expired blobs, and add them. Return their number. Skips rows that others change."""
 
     @abstractmethod
     async def remove(self, key: int) -> Trashed | None:
@@ -75,7 +75,7 @@ class TrashRepository(TrashReader, Protocol):
     async def release(self, limit: int) -> int:
         """Remove up to `limit` versions whose contents are due, and return their number.
 
-        An object that no other version has becomes garbage, due now. Skips those that another unit releases.
+        An object that no other version has becomes garbage, due now. Skips versions that another unit releases.
         """
 
 
@@ -177,7 +177,7 @@ class MultipartReader(Protocol):
     ) -> Sequence[MultipartUpload]:
         """Return up to `limit` uploads, in the order of their ids' bytes and then of their keys.
 
-        Ids are from `start` up to but not including `stop`, and those of uploads without an id are empty. Uploads of
+        Ids are from `start` up to but not including `stop`; uploads without an id have an empty one. Uploads of
         the id `start` have keys after `after`.
         """
 
@@ -225,7 +225,7 @@ class MultipartRepository(MultipartReader, Protocol):
 
     @abstractmethod
     async def discard_expired(self, limit: int) -> int:
-        """Discard up to `limit` expired uploads, and return their number. Skips those that others change."""
+        """Discard up to `limit` expired uploads, and return their number. Skips uploads that others change."""
 
 
 class CommitRepository(Protocol):

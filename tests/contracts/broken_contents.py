@@ -17,6 +17,7 @@ from domain.errors import InvalidId
 from domain.precondition import ANY, CREATE_ONLY, Precondition
 from tests.contracts.contents import (
     CommitsContract,
+    MovableClock,
     MultipartContract,
     SegmentsContract,
     SharingContract,
@@ -40,7 +41,7 @@ class Tampered(MemoryMetadata):
     Commits: type[MemoryCommits] = MemoryCommits
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(MovableClock())
         tables = Tables(self.rows)
         self.blobs = self.Blobs(tables, self.now)
         self.trash = self.Trash(tables, self.now)
@@ -519,8 +520,11 @@ class RestoresWhileItIsThere(Tampered):
 @caught_by(TrashContract.test_a_version_that_expires_is_not_restored)
 class RestoresExpired(Tampered):
     class Trash(MemoryTrash):
-        def _is_kept(self, row: InTrash) -> bool:
-            return row.version.retained_until > self._now()
+        async def add(self, blob: Blob, retention: timedelta, grace: timedelta) -> None:
+            await super().add(blob, retention, grace)
+            row = max(self._rows.trash.values(), key=lambda row: row.version.key)
+            version = replace(row.version, retained_until=self._now() + retention)
+            self._rows.trash.set(version.key, replace(row, version=version))
 
 
 @caught_by(TrashContract.test_a_content_is_kept_for_the_retention_and_the_grace)
@@ -535,6 +539,15 @@ class IgnoresTheRetention(Tampered):
     class Trash(MemoryTrash):
         async def move(self, ids: Sequence[BlobId], retention: timedelta, grace: timedelta) -> None:
             await super().move(ids, NOW, grace)
+
+
+@caught_by(TrashContract.test_a_content_is_not_kept_beyond_the_expiry)
+class KeepsExpiredContents(Tampered):
+    """The retention of a version that can't be restored any more."""
+
+    class Trash(MemoryTrash):
+        async def add(self, blob: Blob, retention: timedelta, grace: timedelta) -> None:
+            await super().add(blob, retention, max(retention, grace))
 
 
 @caught_by(TrashContract.test_a_content_is_due_once_its_time_has_come)
@@ -615,16 +628,6 @@ class ForgetsWhatIsShared(Tampered):
     class Trash(MemoryTrash):
         async def add(self, blob: Blob, retention: timedelta, grace: timedelta) -> None:
             await super().add(replace(blob, content=replace(blob.content, is_shared=False)), retention, grace)
-
-
-@caught_by(TrashContract.test_expired_blobs_are_moved_to_the_trash)
-class RetainsExpired(Tampered):
-    class Trash(MemoryTrash):
-        async def move_expired(self, limit: int, grace: timedelta) -> int:
-            now = self._now()
-            expired = [blob for blob in self._rows.blobs.values() if blob.expires_at and blob.expires_at <= now]
-            await self.move([blob.id for blob in expired[:limit]], LONG, grace)
-            return len(expired[:limit])
 
 
 @caught_by(TrashContract.test_expired_blobs_are_moved_to_the_trash)

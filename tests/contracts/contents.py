@@ -227,7 +227,7 @@ async def set_digest(metadata: Metadata, content: ObjectKey, digest: Digest, aga
 
 
 def upload_to(blob_id: str | None = "k5", **values: object) -> MultipartUpload:
-    """Return an upload. Its times are not those of the database."""
+    """Return an upload. Its times are not by the clock of the database."""
     made = MultipartUpload(ObjectKey.random(), BlobId(blob_id) if blob_id else None, Properties(), PAST, PAST)
     return replace(made, **values)  # type: ignore[arg-type]
 
@@ -298,6 +298,19 @@ async def after_another(
     result = await waiting
     assert events == ["first", "second"]
     return result
+
+
+class MovableClock:
+    """A clock that runs as that of the machine does, and can be moved ahead."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def move_to(self, time: datetime) -> None:
+        self._ahead += max(time - self(), timedelta(0))
 
 
 class Contract:
@@ -733,6 +746,25 @@ class TrashContract(Contract):
         await self.wait_until(metadata, soon.retained_until)
         await release(metadata)
         assert await garbage(metadata) == [soon.blob.content.key]
+
+    @pytest.mark.parametrize("several", [False, True])
+    async def test_a_content_is_not_kept_beyond_the_expiry(self, metadata: Metadata, several: bool) -> None:
+        """Of a version that has expired, and of one that will."""
+        now = await self.now(metadata)
+        past, later = expiring(blob("a"), now - LONG), expiring(blob("b"), now + LONG)
+        await put_all(metadata, [past, later])
+
+        async def change(work: UnitOfWork) -> None:
+            if several:
+                await work.trash.move([past.id, later.id], 24 * LONG, NOW)
+            for version in () if several else (past, later):
+                await work.trash.add(version, 24 * LONG, NOW)
+
+        await in_a_unit(metadata, change)
+        assert await release(metadata) == 1
+        assert await garbage(metadata) == [past.content.key]
+        [kept] = await metadata.trash.between("", 0, None, 10)
+        assert kept.retained_until == later.expires_at
 
     @pytest.mark.parametrize("grace", [NOW, LONG])
     async def test_a_purged_version_is_due_after_the_grace(self, metadata: Metadata, grace: timedelta) -> None:

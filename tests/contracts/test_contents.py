@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql import blobs, contents, listing, multipart, prefixes, references, trash
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.metadata.sql.versions import COLUMNS
@@ -34,6 +35,7 @@ from tests.contracts.contents import (
     PAST,
     SOON,
     ContentsContract,
+    MovableClock,
     all_ids,
     expiring,
     move,
@@ -53,7 +55,15 @@ def key_of(number: int) -> ObjectKey:
 
 
 class TestMemory(ContentsContract):
-    metadata = test_metadata.TestMemory.metadata
+    @pytest.fixture
+    def metadata(self) -> Metadata:
+        return MemoryMetadata(MovableClock())
+
+    async def wait_until(self, metadata: Metadata, time: datetime) -> None:
+        assert isinstance(metadata, MemoryMetadata)
+        assert isinstance(metadata.now, MovableClock)
+        metadata.now.move_to(time)
+
     now = test_metadata.TestMemory.now
     rows = test_metadata.TestMemory.rows
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from adapters.metadata.memory.changes import Clock, due
-from adapters.metadata.memory.rows import Claimed, InTrash, Tables, Writing, read
+from adapters.metadata.memory.rows import Claimed, InTrash, Tables, Writing
 from application.ports.contents import (
     CommitRepository,
     ContentRepository,
@@ -38,8 +38,9 @@ class MemoryTrash(TrashRepository):
 
     async def add(self, blob: Blob, retention: timedelta, grace: timedelta) -> None:
         now, key = self._now(), next(self._rows.trash_keys)
-        version = Trashed(key, replace(blob, read_at=None), now, now + retention)
-        self._rows.trash.set(key, InTrash(version, now + max(retention, grace)))
+        until = min(now + retention, blob.expires_at or now + retention)
+        version = Trashed(key, replace(blob, read_at=None), now, until)
+        self._rows.trash.set(key, InTrash(version, max(until, now + grace)))
 
     async def move(self, ids: Sequence[BlobId], retention: timedelta, grace: timedelta) -> None:
         for blob_id in ids:
@@ -80,8 +81,7 @@ class MemoryTrash(TrashRepository):
         return len(released)
 
     def _is_kept(self, row: InTrash) -> bool:
-        now = self._now()
-        return row.version.retained_until > now and not read(row.version.blob, now).has_expired
+        return row.version.retained_until > self._now()
 
 
 def _place(version: Trashed) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 """The rows, each kind in a dictionary."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
@@ -88,8 +88,3 @@ class Tables:
             self.garbage.set(location.key, Claimed(Garbage(location), now))
         self.segments.set(content.key, None)
         self.digests.set(content.key, None)
-
-
-def read(blob: Blob, now: datetime) -> Blob:
-    """Return the blob as read at a time."""
-    return replace(blob, read_at=now)

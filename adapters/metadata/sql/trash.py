@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.sql import listing
-from adapters.metadata.sql.listing import AFTER_ALL, is_current
+from adapters.metadata.sql.listing import AFTER_ALL
 from adapters.metadata.sql.versions import COLUMNS, BlobRow, blob_of, times_of, values_of
 from adapters.sql.database import Run
 from adapters.sql.statement import Statement
@@ -38,8 +38,9 @@ class SqlTrash(TrashRepository, TrashReader):
         return await self._run(_select_between, start, after, stop, limit)
 
     async def add(self, blob: Blob, retention: timedelta, grace: timedelta) -> None:
-        values = values_of(blob) | times_of(blob) | _times(retention, grace)
-        await self._run(_INSERT.count, values)
+        values = values_of(blob) | times_of(blob)
+        times = {"retention": retention // MICROSECOND, "grace": grace // MICROSECOND, "end": values["expires_at"]}
+        await self._run(_INSERT.count, values | times)
 
     async def move(self, ids: Sequence[BlobId], retention: timedelta, grace: timedelta) -> None:
         await self._run(_move, [blob_id.value for blob_id in ids], retention, grace)
@@ -64,14 +65,29 @@ def _microseconds(name: str) -> sa.BindParameter[int]:
     return sa.bindparam(name, type_=sa.BigInteger)
 
 
-_IS_KEPT = sa.and_(TRASH.c.retained_until > DatabaseNow(), is_current(TRASH))
+def _retained_until(retention: sa.ColumnElement[int], expires_at: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+    """Return when a version can't be restored any more: after the retention, or when it expires."""
+    until = DatabaseNow() + retention
+    return sa.case((expires_at < until, expires_at), else_=until)
+
+
+def _due_at(
+    retention: sa.ColumnElement[int], grace: sa.ColumnElement[int], expires_at: sa.ColumnElement[int]
+) -> sa.ColumnElement[int]:
+    """Return when the content of a version is due: not before open readers had time to finish."""
+    until = _retained_until(retention, expires_at)
+    return sa.case((until < DatabaseNow() + grace, DatabaseNow() + grace), else_=until)
+
+
+_IS_KEPT = TRASH.c.retained_until > DatabaseNow()
 _LATER = DatabaseNow() + _microseconds("microseconds")
+_RETENTION, _GRACE, _END = _microseconds("retention"), _microseconds("grace"), _microseconds("end")
 _INSERT = Statement(
     sa.insert(TRASH).values(
         {
             TRASH.c.deleted_at: DatabaseNow(),
-            TRASH.c.retained_until: DatabaseNow() + _microseconds("retention"),
-            TRASH.c.due_at: DatabaseNow() + _microseconds("kept"),
+            TRASH.c.retained_until: _retained_until(_RETENTION, _END),
+            TRASH.c.due_at: _due_at(_RETENTION, _GRACE, _END),
         }
     )
 )
@@ -80,10 +96,6 @@ _HOLD = Statement(
     .where(TRASH.c.object_key == sa.bindparam("content"))
     .values({TRASH.c.due_at: sa.case((TRASH.c.due_at < _LATER, _LATER), else_=TRASH.c.due_at)})
 )
-
-
-def _times(retention: timedelta, grace: timedelta) -> dict[str, int]:
-    return {"retention": retention // MICROSECOND, "kept": max(retention, grace) // MICROSECOND}
 
 
 def _trashed(row: BlobRow) -> Trashed:
@@ -102,14 +114,19 @@ def _select_between(connection: Connection, start: str, after: int, stop: str | 
 
 def _move(connection: Connection, ids: Sequence[str], retention: timedelta, grace: timedelta) -> None:
     """Move rows that are locked, so both statements see the same."""
+    kept, read = _number(retention), _number(grace)
     moved = sa.select(
         *(BLOBS.c[name] for name in COLUMNS),
         DatabaseNow(),
-        from_now(retention),
-        from_now(max(retention, grace)),
+        _retained_until(kept, BLOBS.c.expires_at),
+        _due_at(kept, read, BLOBS.c.expires_at),
     ).where(BLOBS.c.id.in_(ids))
     connection.execute(sa.insert(TRASH).from_select([*COLUMNS, "deleted_at", "retained_until", "due_at"], moved))
     connection.execute(sa.delete(BLOBS).where(BLOBS.c.id.in_(ids)))
+
+
+def _number(time: timedelta) -> sa.ColumnElement[int]:
+    return sa.literal(time // MICROSECOND, sa.BigInteger)
 
 
 def _move_expired(connection: Connection, limit: int, grace: timedelta) -> int:
