@@ -5,6 +5,7 @@ and another one goes on from the last state of the hash that was kept.
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -12,17 +13,19 @@ from datetime import timedelta
 from typing import TypeVar
 
 from application.ports.contents import ContentReader, DigestJob
-from application.ports.hashing import HashFactory, ResumableHash
+from application.ports.hashing import HashFactory
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
+from application.renewals import Renewals
 from application.repeat import repeated
 from application.stores import Stores
-from domain.blob import ByteRange, Digest, Segment
+from domain.blob import Digest, Segment
+from domain.errors import IntegrityError
 
 T = TypeVar("T")
 
 PAGE = 100  # segments in memory
 CLAIM = timedelta(minutes=10)
-KEPT_EVERY = 64 * 1024 * 1024  # bytes
+KEPT_EVERY = 64 * 1024 * 1024  # bytes, at the end of a segment
 # Units that were open when the digest was recorded have ended by then.
 AGAIN = timedelta(hours=1)
 BREATH = 0.05  # seconds: shorter pauses are saved up
@@ -32,7 +35,8 @@ BREATH = 0.05  # seconds: shorter pauses are saved up
 class ComputeDigests:
     """Compute the SHA-256 of one content, at up to `rate` bytes per second. Return whether there was one to compute.
 
-    Raises what the storage raises; then the content is due again once the claim has expired.
+    Each segment is compared with its own SHA-256. Raises INTEGRITY if one differs, and what the storage raises: then
+    the content is due again once the claim has expired.
     """
 
     units: UnitOfWorkFactory
@@ -70,33 +74,35 @@ class ComputeDigests:
         if found is None:
             found, job = self.new_hash(None), replace(job, hashed=0, state=None)
         assert found is not None, "a new hash needs no state"
-        began, first, renewed = self.monotonic(), job.hashed, self.monotonic()
-        while page := await self.contents.segments(job.content, job.hashed, PAGE):
-            if page[-1].stop <= job.hashed:
-                break
-            for segment in page:
-                async for size in self._hash(found, segment, job.hashed):
-                    kept = job.hashed // self.kept_every
-                    job = replace(job, hashed=job.hashed + size)
-                    await self._slow_down(began, job.hashed - first)
-                    is_due = self.monotonic() - renewed > self.claim.total_seconds() / 3
-                    if job.hashed // self.kept_every != kept or is_due:
-                        renewed = self.monotonic()
-                        if not await self._keep(replace(job, state=found.state())):
+        kept, began, first = job, self.monotonic(), job.hashed
+        async with Renewals(lambda: self._keep(kept), self.claim / 3) as renewals:
+            renewals.start()
+            while page := await self.contents.segments(job.content, job.hashed, PAGE):
+                for segment in page:
+                    async for chunk in self._chunks(segment):
+                        await asyncio.to_thread(found.update, chunk)
+                        job = replace(job, hashed=job.hashed + len(chunk))
+                        await self._slow_down(began, job.hashed - first)
+                    if job.hashed - kept.hashed >= self.kept_every:
+                        kept = replace(job, state=found.state())
+                        if not await self._keep(kept):
                             return None
         return Digest(found.digest())
 
-    async def _hash(self, found: ResumableHash, segment: Segment, hashed: int) -> AsyncGenerator[int]:
-        """Add the bytes of a segment from `hashed` on, and yield the size of each chunk."""
-        skipped = max(hashed - segment.start, 0)
-        if skipped >= segment.size:
-            return
-        part = ByteRange(skipped, segment.size) if skipped else None
-        location = segment.location
-        async with self.stores.holding(location).read(location.key, part) as chunks:
+    async def _chunks(self, segment: Segment) -> AsyncGenerator[bytes]:
+        """Yield the bytes of a segment. Raises INTEGRITY after the last one if they are not those that were stored.
+
+        The digest of the whole must not vouch for bytes that have changed since.
+        """
+        location, size, hashed = segment.location, 0, hashlib.sha256()
+        async with self.stores.holding(location).read(location.key) as chunks:
             async for chunk in chunks:
-                await asyncio.to_thread(found.update, chunk)
-                yield len(chunk)
+                size += len(chunk)
+                await asyncio.to_thread(hashed.update, chunk)
+                yield chunk
+        if (size, hashed.digest()) != (segment.size, segment.digest.sha256):
+            detail = "A segment has other bytes than those that were stored. Run `drivebay verify --deep`."
+            raise IntegrityError(detail, backend=location.backend, subject=location.key)
 
     async def _slow_down(self, began: float, done: int) -> None:
         ahead = done / self.rate - (self.monotonic() - began)
