@@ -1,7 +1,7 @@
 """Commit several operations on blobs: all of them or none, visible at once."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from application.blobs.operations import Changed, Operation, Rules
@@ -12,7 +12,6 @@ from domain.blob import BlobId
 from domain.errors import BlobError, InvalidCommit
 
 MAX_OPERATIONS = 1000
-AT_A_TIME = 50  # operations between two breaths of the event loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +20,12 @@ class CommitOperations:
 
     Each blob is changed by one operation at most, and no operation reads a blob that another one changes. Raises
     INVALID_COMMIT otherwise, FORBIDDEN, and what the operations raise, with `index` as the number of the operation.
+
+    `commit_one` is for single changes of a few rows.
     """
 
     commit: Committer
+    commit_one: Committer
     rules: Rules
 
     async def __call__(self, grant: Grant, operations: Sequence[Operation]) -> list[Changed]:
@@ -37,30 +39,26 @@ class CommitOperations:
         return await self.commit(lambda work: self._apply(work, operations))
 
     async def one(self, grant: Grant, operation: Operation) -> Changed:
-        """Make one operation. Errors have no `index`."""
+        """Make one operation that changes a few rows. Errors have no `index`."""
         operation.authorize(grant)
-        return await self.commit(lambda work: operation.apply(work, self.rules))
+        return await self.commit_one(lambda work: operation.apply(work, self.rules))
 
     async def _apply(self, work: UnitOfWork, operations: Sequence[Operation]) -> list[Changed]:
         changed = []
         for index, operation in enumerate(operations):
-            if index % AT_A_TIME == AT_A_TIME - 1:
-                await asyncio.sleep(0)
             with _numbered(index):
                 changed.append(await operation.apply(work, self.rules))
         return changed
 
 
-class _numbered:  # noqa: N801 - a context manager that reads like a function
-    def __init__(self, index: int) -> None:
-        self._index = index
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, BlobError):
-            error.index = self._index
+@contextmanager
+def _numbered(index: int) -> Iterator[None]:
+    """Let errors have the number of the operation."""
+    try:
+        yield
+    except BlobError as error:
+        error.index = index
+        raise
 
 
 def _check_ids(operations: Sequence[Operation]) -> None:

@@ -124,7 +124,10 @@ class Container(containers.DeclarativeContainer):
     _commit = providers.Singleton(Committer, metadata, ObjectKey.random)
     _large_commit = providers.Singleton(Committer, metadata.provided.large_units, ObjectKey.random)
     commit_operations = providers.Singleton(
-        CommitOperations, _commit, providers.Factory(Rules, _retention, _settings.max_blob_bytes, _expiry)
+        CommitOperations,
+        _large_commit,
+        _commit,
+        providers.Factory(Rules, _retention, _settings.max_blob_bytes, _expiry),
     )
     delete_prefix = providers.Singleton(DeletePrefix, _large_commit, metadata.provided.blobs, _retention)
     move_prefix = providers.Singleton(MovePrefix, _large_commit, metadata.provided.blobs, _retention)

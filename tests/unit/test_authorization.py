@@ -58,7 +58,7 @@ class Drive:
         self.delete = DeleteBlob(metadata)
         self.list = ListBlobs(metadata.blobs)
         committer = Committer(metadata, ObjectKey.random)
-        self.commit = CommitOperations(committer, Rules())
+        self.commit = CommitOperations(committer, committer, Rules())
         self.delete_prefix = DeletePrefix(committer, metadata.blobs)
         self.move_prefix = MovePrefix(committer, metadata.blobs)
         self.trash = Trash(committer, metadata.trash)
