@@ -142,7 +142,7 @@ BLOBS = sa.Table(
     METADATA,
     sa.Column("id", BYTEWISE, primary_key=True),
     *_version_columns(),
-    # Only of those that expire, where a dialect can do that.
+    # Without the blobs that never expire, where a dialect can do that.
     sa.Index(
         "ix_blobs_expires_at",
         "expires_at",
@@ -201,7 +201,7 @@ DIGESTS = sa.Table(
     **OPTIONS,
 )
 
-# Uploads of several parts. `blob_id` is empty if it comes later. `attributes`: those of the blob to be, as JSON.
+# Uploads of several parts. `blob_id` is empty if it comes later. `attributes`: of the blob to be, as JSON.
 MULTIPART_UPLOADS = sa.Table(
     "multipart_uploads",
     METADATA,

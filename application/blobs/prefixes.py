@@ -35,7 +35,7 @@ class DeletePrefix:
         return await self.commit(lambda work: self._delete(work, prefix))
 
     async def _delete(self, work: UnitOfWork, prefix: str) -> int:
-        """Delete page by page, and look again for those that were moved to ids that had been passed."""
+        """Delete page by page, and look again for blobs that were moved to ids that had been passed."""
         count, before = 0, -1
         while count != before:
             start, before = prefix, count

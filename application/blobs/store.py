@@ -50,7 +50,7 @@ class IdentifiedBytes:
 
 @dataclass(frozen=True, slots=True)
 class NewBlob:
-    """A blob to store. `size` in bytes and `digest` are those that the sender declared, if any."""
+    """A blob to store. `size` in bytes and `digest` are declared by the sender, if at all."""
 
     source: BlobSource
     properties: Properties = field(default_factory=Properties)

@@ -278,9 +278,9 @@ older than this time. Reads outside any unit of work.
 """
 
 NamedReader = Callable[[str, Sequence[ObjectKey]], Awaitable[Set[ObjectKey]]]
-"""Returns those of the keys on a backend that a row names as an object, outside any unit of work.
+"""Returns which of the keys on a backend a row names as an object, outside any unit of work.
 
-Rows are those of blobs, of the trash, segments, parts, uploads, garbage and markers.
+The row may be of a blob, of the trash, a segment, a part, an upload, garbage or a marker.
 
 All tables are read at one moment, so an object that moves between them is always named. A written object that nothing
 names will never be named, because publishing must find its upload.

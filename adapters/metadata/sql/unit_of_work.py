@@ -49,7 +49,7 @@ class SqlUnitOfWork(UnitOfWork):
 
 
 class SqlUnits(UnitOfWorkFactory):
-    """A factory of units of work. Those of `quick` ones read and write few rows: see `Database.transaction`."""
+    """A factory of units of work. `quick`: each reads and writes few rows, see `Database.transaction`."""
 
     def __init__(self, database: Database, *, quick: bool) -> None:
         self._database = database

@@ -1,6 +1,6 @@
 """Short request bodies in JSON, and their members that several operations have."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -79,7 +79,3 @@ def _quoted(tag: str) -> str:
 
 def optional_id(value: str | None) -> BlobId | None:
     return None if value is None else BlobId(value)
-
-
-def encoded(body: Any) -> bytes:
-    return msgspec.json.encode(body)
