@@ -22,7 +22,7 @@ test: $(VENV)/.ready-dev ## Run all tests; those that need Docker only where it 
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope $(ARGS)
 
 test-fast: $(VENV)/.ready-dev ## Run the tests in FAST that need no Docker, in less than 90 seconds
-	@$(BIN)/python -m pytest $(FAST) -m 'not docker' --numprocesses 2 --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest $(FAST) -m 'not docker' --numprocesses 3 --dist loadscope $(ARGS)
 
 check: $(VENV)/.ready-dev ## Check format, lint, language, types and the layers' imports
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo 'Not formatted: make format'; exit 1; }

@@ -102,8 +102,9 @@ def hostile(beginnings: list[str]) -> Iterator[str]:
 class TestHeaders:
     @pytest.mark.parametrize("name", [name for name in HEADERS if HEADERS[name]])
     async def test_a_value_is_parsed_in_time(self, name: str) -> None:
-        method = "PUT" if name in OF_BODIES else "GET"
-        await App().ask(method, ((b"/v1/blobs/hostile?alt=media", {name: value}) for value in hostile(HEADERS[name])))
+        # A PUT takes no parameters: with one it would be refused before its headers are read.
+        method, target = ("PUT", b"/v1/blobs/hostile") if name in OF_BODIES else ("GET", b"/v1/blobs/hostile?alt=media")
+        await App().ask(method, ((target, {name: value}) for value in hostile(HEADERS[name])))
 
     async def test_preflights(self) -> None:
         preflight = {"origin": "http://app.example", "access-control-request-method": "PUT"}
