@@ -1,6 +1,10 @@
-"""Authorization: a use case refuses callers whose grants do not include its action, so no face exceeds its grant."""
+"""Authorization: a use case refuses callers whose grants do not include its action, so no face exceeds its grant.
 
-from collections.abc import Callable
+A caller who names an id gets FORBIDDEN outside its grant, whether there is such a blob or not. What has a key of its
+own (an upload, a version in the trash) is not found outside the grant, as if it did not exist.
+"""
+
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from application.clock import utc_now
@@ -14,3 +18,19 @@ def authorize(grant: Grant, action: Action, blobs: BlobId | str, now: Callable[[
     ids = blobs.value if isinstance(blobs, BlobId) else blobs
     if not grant.includes(action, ids, now()):
         raise NotGranted(operation=action.value, subject=ids)
+
+
+def authorize_some(grant: Grant, action: Action, now: Callable[[], datetime] = utc_now) -> None:
+    """Raise FORBIDDEN unless `grant` includes `action` on some blobs. Which one it concerns is not known yet."""
+    if not grant.allows(action, now()):
+        raise NotGranted(operation=action.value, subject="")
+
+
+def authorized_prefixes(
+    grant: Grant, action: Action, prefix: str, now: Callable[[], datetime] = utc_now
+) -> Sequence[str]:
+    """Return the prefixes of all ids that begin with `prefix` and that `grant` includes. Raises FORBIDDEN if none."""
+    found = grant.within(prefix) if grant.allows(action, now()) else ()
+    if not found:
+        raise NotGranted(operation=action.value, subject=prefix)
+    return found

@@ -1,6 +1,6 @@
 """The rights of a caller."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -15,32 +15,47 @@ class Action(Enum):
     WRITE = "write"
     DELETE = "delete"
     LIST = "list"
+    ADMIN = "admin"
+    """Manage keys, within the own grant."""
 
     __hash__ = object.__hash__  # an enumeration's own is a call of Python for each look into a grant
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The actions granted to a caller, on blobs whose ids begin with `prefix`, until `expires_at`, in UTC.
+    """The actions granted to a caller, on blobs whose ids begin with one of `prefixes`, until `expires_at`, in UTC.
 
     `key_id` names the credential in logs. It is not a secret.
     """
 
     actions: Set[Action]
-    prefix: str = ""
+    prefixes: tuple[str, ...] = ("",)
     expires_at: datetime | None = None
     key_id: str = ""
 
     def __post_init__(self) -> None:
-        if CONTROL_CHARACTER.search(self.prefix):
+        if any(CONTROL_CHARACTER.search(prefix) for prefix in self.prefixes):
             raise ValueError("a prefix of ids has no control characters")
         if self.expires_at is not None and self.expires_at.tzinfo is not UTC:
             raise ValueError(f"expires_at is in UTC: {self.expires_at!r}")
 
+    def allows(self, action: Action, now: datetime) -> bool:
+        """Return whether `action` is allowed at the time `now` on some blobs."""
+        return action in self.actions and (self.expires_at is None or now < self.expires_at)
+
     def includes(self, action: Action, ids: str, now: datetime) -> bool:
         """Return whether `action` is allowed at the time `now` on a blob with this id, or on all with this prefix."""
-        is_valid = self.expires_at is None or now < self.expires_at
-        return is_valid and action in self.actions and ids.startswith(self.prefix)
+        return ids.startswith(self.prefixes) and self.allows(action, now)
+
+    def within(self, prefix: str) -> Sequence[str]:
+        """Return the prefixes of all granted ids that begin with `prefix`, in order. None of them includes another."""
+        if prefix.startswith(self.prefixes):
+            return [prefix]
+        found = list[str]()
+        for each in sorted(self.prefixes):
+            if each.startswith(prefix) and not (found and each.startswith(found[-1])):
+                found.append(each)
+        return found
 
 
 EVERYTHING = Grant(frozenset(Action))

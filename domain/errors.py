@@ -253,8 +253,10 @@ class RolledBack(BlobError):
 
 
 class NotGranted(BlobError):
+    """The grant lacks the action `operation` on the blob, or on all blobs with the prefix, `subject`."""
+
     kind = Kind.FORBIDDEN
-    text = "The credentials do not allow this. Use credentials that do."
+    text = "The credentials do not allow this action on these ids. Use credentials that do."
 
 
 _CLASSES = {each.kind: each for each in BlobError.__subclasses__()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from application.authorize import authorize
+from application.authorize import authorize, authorize_some
 from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import USUAL, Retention
 from application.ports.metadata import DATABASE, KeySource, Published, UnitOfWork
@@ -90,8 +90,11 @@ class StoreBlob:
     default_expiry: Expiry = NEVER
 
     async def __call__(self, grant: Grant, new: NewBlob) -> StoredBlob:
-        # Before a byte is read. If the id comes after the bytes, all that is known is that it should be a granted one.
-        authorize(grant, Action.WRITE, new.source.id or grant.prefix)
+        # Before a byte is read. The id may come after the bytes.
+        if new.source.id is None:
+            authorize_some(grant, Action.WRITE)
+        else:
+            authorize(grant, Action.WRITE, new.source.id)
         new.expiry.require_future()
         body = ReplayableBody(new.source, KEPT if self.retry.attempts > 1 else 0)
         if self.small and (new.size or 0) <= self.small.max_bytes and await body.fits(self.small.max_bytes):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from application.authorize import authorize
+from application.authorize import authorize, authorize_some, authorized_prefixes
 from application.blobs.list import end_of
 from application.blobs.operations import Changed
 from application.contents.retention import USUAL, Retention
@@ -25,10 +25,17 @@ class Trash:
     retention: Retention = USUAL
 
     async def list(self, grant: Grant, prefix: str, after: tuple[str, int] | None, limit: int) -> Sequence[Trashed]:
-        """Return up to `limit` versions whose ids begin with `prefix`, after that id and key, in their order."""
-        authorize(grant, Action.LIST, prefix)
-        start, key = (prefix, 0) if after is None else after
-        return await self.reader.between(max(start, prefix), key, end_of(prefix), limit)
+        """Return up to `limit` versions whose ids begin with `prefix`, after that id and key, in their order.
+
+        Versions of ids outside the grant are left out.
+        """
+        found = list[Trashed]()
+        for each in authorized_prefixes(grant, Action.LIST, prefix):
+            start, key = (each, 0) if after is None or after[0] < each else after
+            found += await self.reader.between(start, key, end_of(each), limit - len(found))
+            if len(found) == limit:
+                break
+        return found
 
     async def restore(self, grant: Grant, key: int, target: BlobId | None, *, may_replace: bool) -> Changed:
         """Make a version current again, under its id or under `target`. It keeps all else, also `created_at`.
@@ -46,10 +53,11 @@ class Trash:
             raise NotInTrash
 
     async def _find(self, grant: Grant, key: int, action: Action) -> Trashed:
+        """Return a version. One outside the grant is not found, so that nobody learns of it."""
+        authorize_some(grant, action)
         found = await self.reader.find(key)
-        if found is None:
+        if found is None or not found.blob.id.value.startswith(grant.prefixes):
             raise NotInTrash
-        authorize(grant, action, found.blob.id)
         return found
 
     async def _restore(self, work: UnitOfWork, key: int, target: BlobId | None, *, may_replace: bool) -> Changed:

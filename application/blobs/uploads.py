@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from application.authorize import authorize
+from application.authorize import authorize, authorize_some, authorized_prefixes
+from application.blobs.list import end_of
 from application.contents.expiry import NEVER, Expiry
 from application.ports.contents import MultipartReader, MultipartUpload, Part
 from application.ports.metadata import KeySource, UnitOfWork
@@ -61,7 +62,10 @@ class MultipartUploads:
 
     async def begin(self, grant: Grant, new: NewUpload) -> MultipartUpload:
         """Begin an upload. Raises INVALID_EXPIRY, and TOO_LARGE if its declared size is too large."""
-        authorize(grant, Action.WRITE, new.id or grant.prefix)
+        if new.id is None:
+            authorize_some(grant, Action.WRITE)
+        else:
+            authorize(grant, Action.WRITE, new.id)
         new.expiry.require_future()
         if (new.size or 0) > self.max_bytes:
             raise too_large(self.max_bytes)
@@ -79,11 +83,11 @@ class MultipartUploads:
         return await self.uploads.commit(lambda work: work.multipart.add(upload, self.lifetime))
 
     async def find(self, grant: Grant, key: ObjectKey) -> MultipartUpload:
-        """Return an upload."""
+        """Return an upload. One to an id outside the grant is not found, and one without an id is for all writers."""
+        authorize_some(grant, Action.WRITE)
         upload = await self.reader.find(key)
-        if upload is None:
+        if upload is None or (upload.id is not None and not upload.id.value.startswith(grant.prefixes)):
             raise UploadNotFound(subject=key)
-        authorize(grant, Action.WRITE, upload.id or grant.prefix)
         return upload
 
     async def parts(self, grant: Grant, key: ObjectKey, after: int = 0, limit: int = MAX_PARTS) -> Sequence[Part]:
@@ -92,12 +96,19 @@ class MultipartUploads:
         return await self.reader.parts(key, after, limit)
 
     async def list(
-        self, grant: Grant, prefix: str, stop: str | None, after: tuple[str, ObjectKey] | None, limit: int
+        self, grant: Grant, prefix: str, after: tuple[str, ObjectKey] | None, limit: int
     ) -> Sequence[MultipartUpload]:
-        """Return up to `limit` uploads in progress to ids from `prefix` up to `stop`, after that id and key."""
-        authorize(grant, Action.LIST, prefix)
-        start, key = (prefix, None) if after is None else after
-        return await self.reader.between(start, key, stop, limit)
+        """Return up to `limit` uploads in progress to ids that begin with `prefix`, after that id and key.
+
+        Uploads to ids outside the grant are left out.
+        """
+        found = list[MultipartUpload]()
+        for each in authorized_prefixes(grant, Action.LIST, prefix):
+            start, key = (each, None) if after is None or after[0] < each else after
+            found += await self.reader.between(start, key, end_of(each), limit - len(found))
+            if len(found) == limit:
+                break
+        return found
 
     async def discard(self, grant: Grant, key: ObjectKey) -> None:
         """Discard an upload with its parts. Parts that are being written are refused when they end."""

@@ -144,7 +144,7 @@ class SmallBlobCases:
     async def test_an_id_that_comes_after_the_bytes(self, drive: Drive, small: BlobStore) -> None:
         stored = await drive.store(EVERYTHING, NewBlob(IdLast([b"first", b"second"])))
         assert await drive.get(stored.blob.id) == b"firstsecond"
-        limited = Grant(frozenset(Action), prefix="others/")
+        limited = Grant(frozenset(Action), prefixes=("others/",))
         with refused(Kind.FORBIDDEN):
             await drive.store(limited, NewBlob(IdLast([b"third"])))
         assert await keys(small) == [stored.blob.location.key]
@@ -290,7 +290,7 @@ class DatabaseCases(SmallBlobCases):
         with refused(Kind.NOT_FOUND):
             await drive.get(BlobId("missing"))
         with refused(Kind.FORBIDDEN):
-            async with drive.fetch(Grant(frozenset(), prefix="others/"), blob_id):
+            async with drive.fetch(Grant(frozenset(), prefixes=("others/",)), blob_id):
                 pass
 
 

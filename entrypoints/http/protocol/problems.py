@@ -10,7 +10,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Send
 
-from domain.errors import BlobError
+from domain.errors import BlobError, NotGranted
 from entrypoints.http.protocol.catalogue import CATALOGUE, STATUSES
 
 LOG = structlog.get_logger()
@@ -18,10 +18,17 @@ RETRY_AFTER = {"Retry-After": "5"}  # seconds
 PROBLEM = "application/problem+json"
 
 
+class Required(msgspec.Struct, frozen=True):
+    """The right that the credentials lack: an action on the blobs whose ids begin with `prefix`."""
+
+    action: str
+    prefix: str
+
+
 class Problem(msgspec.Struct, frozen=True):
     """The body of every error. `code` is stable, for programs; `detail` is for people.
 
-    `operation` is the number of the failed operation of a commit, from 0.
+    `operation` is the number of the failed operation of a commit, from 0. `required`: see the code `forbidden`.
     """
 
     type: str
@@ -31,13 +38,13 @@ class Problem(msgspec.Struct, frozen=True):
     instance: str
     code: str
     operation: int | msgspec.UnsetType = msgspec.UNSET
+    required: Required | msgspec.UnsetType = msgspec.UNSET
 
 
 class HttpProblem(Exception):
     """A refused request, by its `code` in the catalogue. Without a `detail` it has the catalogue's text.
 
-    `status`: for codes of the framework, which the catalogue lacks. `operation`: the number of the refused operation of
-    a commit.
+    `status`: for codes of the framework, which the catalogue lacks. `operation` and `required`: as in `Problem`.
     """
 
     def __init__(
@@ -48,12 +55,14 @@ class HttpProblem(Exception):
         status: HTTPStatus | None = None,
         headers: Mapping[str, str] | None = None,
         operation: int | None = None,
+        required: Required | None = None,
     ) -> None:
         self.code = code
         self.status = status or CATALOGUE[code].status
         self.detail = detail or CATALOGUE[code].text
         self.headers = dict(headers or {})
         self.operation = operation
+        self.required = required
         super().__init__(self.detail)
 
 
@@ -90,6 +99,7 @@ def _body(problem: HttpProblem, raw_path: bytes) -> bytes:
             instance=raw_path.decode("ascii", "backslashreplace"),
             code=problem.code,
             operation=msgspec.UNSET if problem.operation is None else problem.operation,
+            required=problem.required or msgspec.UNSET,
         )
     )
 
@@ -98,7 +108,9 @@ def on_blob_error(request: Request[Any, Any, Any], error: BlobError) -> Response
     """Respond to an error of the domain. The details of one on the server's side go to the log only."""
     status = STATUSES[error.kind]
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return problem_response(request, HttpProblem(error.kind.value, error.detail, operation=error.index))
+        required = Required(error.operation, str(error.subject)) if isinstance(error, NotGranted) else None
+        problem = HttpProblem(error.kind.value, error.detail, operation=error.index, required=required)
+        return problem_response(request, problem)
     LOG.error("a request failed", fault=str(error), cause=error.__cause__)
     return problem_response(request, HttpProblem(error.kind.value, headers=RETRY_AFTER if error.temporary else {}))
 

@@ -9,7 +9,6 @@ from litestar import Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Link, OpenAPIResponse, OpenAPIType, RequestBody, Schema
 
-from application.blobs.list import end_of
 from application.blobs.uploads import MAX_PARTS, MultipartUploads, NewPart, NewUpload
 from application.ports.contents import MultipartUpload, Part
 from domain.blob import ObjectKey
@@ -226,7 +225,7 @@ async def list_uploads(request: HttpRequest, uploads: Uploads) -> Response[Uploa
     query = pages.page_query(request.scope)
     position = pages.position(query.cursor)
     after = None if position is None else (position[0], _cursor_key(position[1]))
-    found = await uploads.list(request.auth, query.prefix, end_of(query.prefix), after, query.limit + 1)
+    found = await uploads.list(request.auth, query.prefix, after, query.limit + 1)
     page = found[: query.limit]
     cursor = None
     if len(found) > len(page):
