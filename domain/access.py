@@ -58,4 +58,28 @@ class Grant:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A named credential. Times are in UTC. `prefixes` has the empty one if it is for all blobs.
+
+    Its secret is that of its `generation`. The one before it is valid until `former_until`, if that is set. Both are
+    derived from the master key with the fingerprint `master`. `used_at`: a coarse time of its last use.
+    """
+
+    id: str
+    name: str
+    actions: frozenset[Action]
+    prefixes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    generation: int = 1
+    former_until: datetime | None = None
+    used_at: datetime | None = None
+    master: str = ""
+
+    def grant(self) -> Grant:
+        """Return the rights of the key."""
+        return Grant(self.actions, self.prefixes, self.expires_at, self.id)
+
+
 EVERYTHING = Grant(frozenset(Action))

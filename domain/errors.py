@@ -15,6 +15,9 @@ BlobError
   OffsetMismatch
   PartInProgress
   NotInTrash
+  InvalidKey
+  KeyNotFound
+  NoMasterKey
   TooLarge
   SizeMismatch
   DigestMismatch
@@ -53,6 +56,9 @@ class Kind(Enum):
     OFFSET_MISMATCH = "offset_mismatch"
     PART_IN_PROGRESS = "part_in_progress"
     NOT_IN_TRASH = "not_in_trash"
+    INVALID_KEY = "invalid_key"
+    KEY_NOT_FOUND = "key_not_found"
+    NO_MASTER_KEY = "no_master_key"
     TOO_LARGE = "too_large"
     SIZE_MISMATCH = "size_mismatch"
     DIGEST_MISMATCH = "digest_mismatch"
@@ -205,6 +211,20 @@ class PartInProgress(BlobError):
 class NotInTrash(BlobError):
     kind = Kind.NOT_IN_TRASH
     text = "This version is not in the trash, or is no longer kept there."
+
+
+class InvalidKey(BlobError):
+    kind = Kind.INVALID_KEY
+
+
+class KeyNotFound(BlobError):
+    kind = Kind.KEY_NOT_FOUND
+    text = "There is no such key, or it was revoked."
+
+
+class NoMasterKey(BlobError):
+    kind = Kind.NO_MASTER_KEY
+    text = "This server has no keys. Its operator has to set MASTER_KEY, to the same secret on all replicas."
 
 
 class TooLarge(BlobError):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.mysql import MEDIUMBLOB
+from sqlalchemy.dialects.mysql import MEDIUMBLOB, MEDIUMTEXT
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -266,6 +266,23 @@ GARBAGE = sa.Table(
     sa.Column("deletes", sa.Integer, nullable=False),
     sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
     sa.Index("ix_garbage_backend", "backend", "due_at", mariadb_length={"backend": 32}),
+    **OPTIONS,
+)
+
+# Named credentials. `actions` and `prefixes` (JSON) are their rights, `generation` the one of the secret.
+KEYS = sa.Table(
+    "access_keys",
+    METADATA,
+    sa.Column("id", OBJECT_KEY, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("actions", sa.Text, nullable=False),
+    sa.Column("prefixes", sa.Text().with_variant(MEDIUMTEXT, "mariadb"), nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("former_until", sa.BigInteger),
+    sa.Column("used_at", sa.BigInteger),
+    sa.Column("master", sa.Text, nullable=False),
     **OPTIONS,
 )
 

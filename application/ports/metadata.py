@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from application.ports.contents import CommitRepository, ContentRepository, MultipartRepository, TrashRepository
+from application.ports.keys import KeyRepository
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import NotFound
 from domain.precondition import Precondition
@@ -304,6 +305,7 @@ class UnitOfWork(Protocol):
     contents: ContentRepository
     multipart: MultipartRepository
     commits: CommitRepository
+    keys: KeyRepository
 
     @abstractmethod
     async def commit(self) -> None:

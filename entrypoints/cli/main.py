@@ -19,6 +19,7 @@ from entrypoints import __version__
 from entrypoints.cli.adopt import adopt
 from entrypoints.cli.check.command import check
 from entrypoints.cli.exit_codes import show_new_token, tell_and_exit
+from entrypoints.cli.keys import keys
 from entrypoints.cli.migrations import migrations
 from entrypoints.cli.settings import show
 from entrypoints.cli.verify.command import verify
@@ -26,9 +27,9 @@ from entrypoints.composition import databases, lifecycle, missing_features, stor
 from entrypoints.composition.container import Container
 from entrypoints.composition.lifecycle import Started
 from entrypoints.composition.missing_features import MissingFeatures
+from entrypoints.config.kept_secrets import BEARER, path_of
 from entrypoints.config.loading import load_all
 from entrypoints.config.settings import Settings, SettingsError
-from entrypoints.config.token_file import token_path
 from entrypoints.config.values import AUTO, MAX_WORKERS
 from entrypoints.errors import StartError
 from entrypoints.http.app import create_asgi
@@ -74,6 +75,10 @@ def main() -> None:
     \b
     Later, beside the server, at any time:
       drivebay verify                 is all that was stored still there, and whole?
+
+    \b
+    For other programs and people:
+      drivebay keys create            a credential with limited rights
 
     \b
     After a restore, or when a storage was copied or moved:
@@ -138,6 +143,7 @@ def serve(host: str | None, port: int | None, workers: int | str | None, reload:
 main.add_command(check)
 main.add_command(verify)
 main.add_command(adopt)
+main.add_command(keys)
 main.add_command(migrations)
 main.add_command(show)
 
@@ -207,7 +213,7 @@ def _banner(settings: Settings, address: str, *, keeps_token: bool) -> str:
             lines.append(f"         up to {settings.small_blob_bytes:,} bytes in the database of the rows")
         lines.append(f"  rows   {databases.location(settings)}")
     if keeps_token:
-        lines.append(f"  token  in {token_path(settings.data_dir)}")
+        lines.append(f"  token  in {path_of(settings.data_dir, BEARER)}")
     if not settings.tls_certificate and not ip_address(address).is_loopback:
         lines.append("  note   without TLS, whoever is on the way can read tokens and blobs: see TLS_CERTIFICATE")
     return "\n".join(lines)

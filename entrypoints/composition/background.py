@@ -12,12 +12,14 @@ from entrypoints.background import AT_ONCE, every
 from entrypoints.composition.container import Container
 
 LOG = structlog.get_logger()
+RECORDING = 30.0  # seconds
 PAUSE = 1.0  # seconds after a failure
 
 
 def work(container: Container) -> Iterator[Coroutine[None, None, None]]:
     """Yield everything that runs in the background while the server serves."""
     yield _check_others(container)
+    yield every(RECORDING, container.record_use(), "the use of keys could not be recorded")
     interval = container.settings().reap_interval
     yield every(interval, partial(_compute_digest, container), "a digest could not be computed")
     for backend in container.stores().by_name:

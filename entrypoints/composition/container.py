@@ -3,6 +3,7 @@
 The providers are synchronous and open nothing; lifecycle.py opens what they make.
 """
 
+import secrets
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +15,9 @@ from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.schema import SqlTables
+from application.access.authenticate import KnownKeys, RecordUse
+from application.access.keys import Keys
+from application.access.master_key import MasterKey
 from application.blobs.commit import CommitOperations
 from application.blobs.delete import DeleteBlob
 from application.blobs.fetch import FetchBlob
@@ -73,6 +77,13 @@ def _retention_of(settings: Settings) -> Retention:
 
 def _default_expiry(settings: Settings) -> Expiry:
     return Expiry(after=timedelta(seconds=settings.default_ttl)) if settings.default_ttl else NEVER
+
+
+def _master_key(settings: Settings) -> MasterKey | None:
+    if settings.master_key:
+        return MasterKey(settings.master_key)
+    # The keys end with the process, so its own master key is enough.
+    return MasterKey(secrets.token_bytes(32)) if settings.database == "memory" else None
 
 
 class Container(containers.DeclarativeContainer):
@@ -140,6 +151,10 @@ class Container(containers.DeclarativeContainer):
         max_bytes=_settings.max_blob_bytes,
         lifetime=providers.Factory(timedelta, seconds=_settings.upload_ttl),
     )
+    master_key: providers.Provider[MasterKey | None] = providers.Singleton(_master_key, settings)
+    known_keys = providers.Singleton(KnownKeys, metadata.provided.keys, master_key)
+    keys = providers.Singleton(Keys, _commit, metadata.provided.keys, master_key, forget=known_keys.provided.forget)
+    record_use = providers.Singleton(RecordUse, known_keys, metadata)
     compute_digests = providers.Singleton(
         ComputeDigests, metadata, metadata.provided.contents, stores, sha256, _settings.digest_rate
     )

@@ -17,8 +17,9 @@ from entrypoints.background import in_background
 from entrypoints.composition import advice, background
 from entrypoints.composition.container import Container
 from entrypoints.composition.missing_features import BackendFeature
+from entrypoints.config import values
+from entrypoints.config.kept_secrets import BEARER, MASTER_KEY, kept_secret, path_of
 from entrypoints.config.settings import Settings
-from entrypoints.config.token_file import kept_token
 from entrypoints.config.values import hashed
 from entrypoints.errors import StartError
 
@@ -27,7 +28,9 @@ PAUSE = 1.0  # seconds
 
 
 def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _: None) -> Settings:
-    """Make the data folder if anything is to go into it, and the token if none was given. Raises StartError.
+    """Make the data folder if anything is to go into it, and the secrets that are not set. Raises StartError.
+
+    Without a data folder there is no master key either: replicas without one have to be given the same.
 
     Whatever this process and its workers create from now on is for its user only. A token that this call makes is
     passed to `show_new_token`, at once: no later start shows it again.
@@ -38,9 +41,12 @@ def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _
         if needs_data_dir(settings):
             folder.mkdir(exist_ok=True)
             _sync(folder.absolute().parent)
+            settings = _with_kept_master_key(settings)
         return settings if settings.tokens else _with_kept_token(settings, show_new_token)
     except FileNotFoundError:
         raise StartError(f"DATA_DIR: There is no folder {folder.absolute().parent}. Create it.") from None
+    except ValueError as error:
+        raise StartError(f"DATA_DIR: {path_of(folder, MASTER_KEY)} can't be used: {error}") from None
     except OSError as error:
         raise StartError(
             f"DATA_DIR: The folder {folder.absolute()} can't be used: {error.strerror or error}. Set another."
@@ -48,10 +54,16 @@ def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _
 
 
 def _with_kept_token(settings: Settings, show_new_token: Callable[[str], None]) -> Settings:
-    token = kept_token(settings.data_dir)
+    token = kept_secret(settings.data_dir, BEARER)
     if token.is_new:
         show_new_token(token.text)
     return replace(settings, tokens=(hashed(token.text),))
+
+
+def _with_kept_master_key(settings: Settings) -> Settings:
+    if settings.master_key:
+        return settings
+    return replace(settings, master_key=values.master_key(kept_secret(settings.data_dir, MASTER_KEY).text))
 
 
 def _sync(folder: Path) -> None:
@@ -144,6 +156,14 @@ async def entered(container: Container) -> AsyncIterator[None]:
         await _enter(stack, "DATABASE_URL", container.metadata())
         for name, store in container.stores().by_name.items():
             await _enter(stack, BACKENDS[name].settings, store)
+        yield
+
+
+@asynccontextmanager
+async def database(container: Container) -> AsyncIterator[None]:
+    """Open only the database. Raises StartError if it can't be used."""
+    async with AsyncExitStack() as stack:
+        await _enter(stack, "DATABASE_URL", container.metadata())
         yield
 
 

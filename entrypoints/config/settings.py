@@ -40,6 +40,7 @@ class Settings:
     """
 
     tokens: tuple[bytes, ...] = setting("AUTH_BEARER_TOKEN", "SECRET_KEY", default=(), parse=values.tokens, secret=True)
+    master_key: bytes = setting("MASTER_KEY", default=b"", parse=values.master_key, secret=True)
     storage: str = setting("STORAGE", "ACTIVE_STORAGE", default="fs", parse=values.storage)
     data_dir: Path = setting("DATA_DIR", default=Path("data"), parse=path)
     database_url: str = field(default="sqlite:///data/drivebay.db", repr=False)  # DATABASE_URL, or its parts

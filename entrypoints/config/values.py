@@ -9,6 +9,7 @@ from msgspec import Meta
 from adapters.settings import is_scheme, number
 from adapters.settings import without_login as without_login
 from adapters.storage.backends import BACKENDS
+from application.access.master_key import MIN_BYTES
 from entrypoints.config import database_urls
 from entrypoints.config.cores import usable_cores
 from entrypoints.config.database_urls import DatabaseUrl
@@ -57,6 +58,13 @@ def tokens(text: str) -> tuple[bytes, ...]:
     if not tokens or not all(TOKEN.fullmatch(token) for token in tokens):
         raise ValueError("a token is visible ASCII characters without spaces; several are separated by commas.")
     return tuple(map(hashed, tokens))
+
+
+def master_key(text: str) -> bytes:
+    secret = text.strip().encode()
+    if len(secret) < MIN_BYTES:
+        raise ValueError(f"a master key has at least {MIN_BYTES} characters. This makes one: openssl rand -hex 32")
+    return secret
 
 
 def hashed(token: str) -> bytes:

@@ -69,7 +69,9 @@ class _Route:
         try:
             try:
                 for enter in self._enter:
-                    enter(scope)
+                    pending = enter(scope)
+                    if pending is not None:
+                        await pending
                     admitted += 1
                 exchange.auth = scope.get("auth")
                 response = await self._call(request=exchange)

@@ -100,6 +100,7 @@ class _InstrumentedUnit(UnitOfWork):
         self.contents = _instrumented("contents", work.contents)
         self.multipart = _instrumented("multipart", work.multipart)
         self.commits = _instrumented("commits", work.commits)
+        self.keys = _instrumented("keys", work.keys)
 
     async def commit(self) -> None:
         async with step("commit"):

@@ -12,7 +12,7 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
 from domain.blob import ObjectKey
-from entrypoints.config.token_file import kept_token
+from entrypoints.config.kept_secrets import BEARER, MASTER_KEY, kept_secret
 from tests.contracts.blob_store import chunked
 from tests.http.server import DRIVEBAY, UVICORN, Server
 
@@ -40,9 +40,10 @@ async def test_of_an_object(tmp_path: Path) -> None:
     }
 
 
-def test_of_the_token(tmp_path: Path) -> None:
-    kept_token(tmp_path)
-    assert modes(tmp_path) == {"token": FILE}
+def test_of_secrets(tmp_path: Path) -> None:
+    for name in (BEARER, MASTER_KEY):
+        kept_secret(tmp_path, name)
+    assert modes(tmp_path) == {"token": FILE, "master-key": FILE}
 
 
 async def test_of_a_database(tmp_path: Path) -> None:

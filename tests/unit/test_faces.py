@@ -9,6 +9,7 @@ import pytest
 from litestar import Litestar, Router
 from litestar.routes import HTTPRoute
 
+from application.access.keys import NewKey
 from application.blobs.store import IdentifiedBytes, NewBlob
 from application.blobs.uploads import NewUpload
 from domain.access import EVERYTHING, Action, Grant
@@ -60,10 +61,11 @@ BODIES: dict[str, Any] = {
     "/v1/commits": {"operations": [{"delete": {"id": "films/a"}}]},
     "/v1/uploads": {"id": "films/a"},
     "/v1/trash/{key:str}/restore": {"replace": True},
+    "/v1/keys": {"name": "ci", "actions": ["read"], "prefixes": ["films/"]},
 }
 
 
-LISTS = {("GET", "/v1/blobs"), ("GET", "/v1/uploads"), ("GET", "/v1/trash")}
+LISTS = {("GET", "/v1/blobs"), ("GET", "/v1/uploads"), ("GET", "/v1/trash"), ("GET", "/v1/keys")}
 
 
 class Drive:
@@ -82,8 +84,14 @@ class Drive:
         [version] = await self.container.trash().list(EVERYTHING, "", None, 9)
         return {"id": "films%2Fa", "upload": upload.key.value, "n": "1", "key": str(version.key)}
 
+    async def access_key(self) -> str:
+        new = NewKey("ci", frozenset({Action.READ}), ("films/",))
+        return (await self.container.keys().create(EVERYTHING, new)).key.id
+
     async def respond(self, method: str, path: str) -> tuple[int, bytes]:
         values = await self.prepare()
+        if path.startswith("/v1/keys"):
+            values["key"] = await self.access_key()
         body = msgspec.json.encode(BODIES.get(path, {})) if method in ("POST", "PATCH") else b""
         headers = HEADERS | {"content-length": str(len(body)), "upload-offset": "0"}
         target = re.sub(r"\{(\w+):str\}", lambda found: values[found[1]], path)

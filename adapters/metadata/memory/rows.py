@@ -8,6 +8,7 @@ from itertools import count
 from adapters.metadata.memory.changes import Changes
 from application.ports.contents import DigestJob, MultipartUpload, Part, Trashed
 from application.ports.metadata import Garbage, KnownStorage
+from domain.access import AccessKey
 from domain.blob import Blob, BlobId, Content, Location, ObjectKey, Segment
 
 
@@ -49,6 +50,7 @@ class Rows:
     multipart: dict[ObjectKey, MultipartUpload] = field(default_factory=dict)
     parts: dict[tuple[ObjectKey, int], Part] = field(default_factory=dict)
     commits: dict[ObjectKey, datetime] = field(default_factory=dict)
+    keys: dict[str, AccessKey] = field(default_factory=dict)
     trash_keys: Iterator[int] = field(default_factory=lambda: count(1))
 
 
@@ -68,6 +70,7 @@ class Tables:
         self.multipart = Changes(rows.multipart)
         self.parts = Changes(rows.parts)
         self.commits = Changes(rows.commits)
+        self.keys = Changes(rows.keys)
         self.trash_keys = rows.trash_keys
 
     def apply(self) -> None:

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from adapters.metadata.memory.changes import Clock, due
 from adapters.metadata.memory.contents import MemoryCommits, MemoryContents, MemoryMultipart, MemoryTrash
+from adapters.metadata.memory.keys import MemoryKeys
 from adapters.metadata.memory.rows import Claimed, Rows, Tables, Writing
 from application.ports.contents import ContentReader, MultipartReader, TrashReader
+from application.ports.keys import KeyReader
 from application.ports.metadata import (
     DOUBLINGS,
     Backlog,
@@ -217,6 +219,7 @@ class MemoryUnitOfWork(UnitOfWork):
         self.contents = MemoryContents(tables, now)
         self.multipart = MemoryMultipart(tables, now)
         self.commits = MemoryCommits(tables, now)
+        self.keys = MemoryKeys(tables)
 
     async def commit(self) -> None:
         self._tables.apply()
@@ -236,6 +239,7 @@ class MemoryMetadata(UnitOfWorkFactory):
         self.trash: TrashReader = MemoryTrash(committed, now)
         self.contents: ContentReader = MemoryContents(committed, now)
         self.multipart: MultipartReader = MemoryMultipart(committed, now)
+        self.keys: KeyReader = MemoryKeys(committed)
         self.large_units: UnitOfWorkFactory = self
         self._turn = asyncio.Lock()
 

@@ -11,6 +11,7 @@ from adapters.metadata.sql.blobs import SqlBlobs
 from adapters.metadata.sql.commits import SqlCommits
 from adapters.metadata.sql.contents import SqlContents
 from adapters.metadata.sql.garbage import SqlGarbage
+from adapters.metadata.sql.keys import SqlKeys
 from adapters.metadata.sql.multipart import SqlMultipart
 from adapters.metadata.sql.objects import SqlObjects
 from adapters.metadata.sql.storages import SqlStorages
@@ -18,6 +19,7 @@ from adapters.metadata.sql.trash import SqlTrash
 from adapters.metadata.sql.uploads import SqlUploads
 from adapters.sql.database import Database, Transaction
 from application.ports.contents import ContentReader, MultipartReader, TrashReader
+from application.ports.keys import KeyReader
 from application.ports.metadata import (
     Backlog,
     BlobAndBytesReader,
@@ -43,6 +45,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.contents = SqlContents(transaction.run, transaction.first)
         self.multipart = SqlMultipart(transaction.run)
         self.commits = SqlCommits(transaction.run)
+        self.keys = SqlKeys(transaction.run)
 
     async def commit(self) -> None:
         await self._transaction.commit()
@@ -76,6 +79,7 @@ class SqlMetadata(SqlUnits):
         self.trash: TrashReader = SqlTrash(database.read)
         self.contents: ContentReader = SqlContents(database.read, database.first)
         self.multipart: MultipartReader = SqlMultipart(database.read)
+        self.keys: KeyReader = SqlKeys(database.read)
 
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()

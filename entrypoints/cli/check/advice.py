@@ -10,6 +10,11 @@ from entrypoints.config.settings import Settings
 MADE_AT_THE_START = "`drivebay serve` makes it at its start, and so does `drivebay migrations upgrade` now."
 MIGRATE = "`drivebay serve` brings them to the newest at its start, and so does `drivebay migrations upgrade` now."
 AFTER_THE_DATABASE = "A probe is written when the database takes rows: check again then."
+MASTER_KEY = (
+    "They are refused here. Set MASTER_KEY to the one of the servers that made them. If it is lost, rotate them:"
+    " `drivebay keys rotate`."
+)
+SET_MASTER_KEY = "To use keys, set MASTER_KEY, to the same secret on all replicas."
 CREATE = "Create it."
 CLOCKS = "Let both machines set their clocks by NTP: blobs are dated by this one's."
 OLDER = "Until then older blobs on it can't be read; new ones don't go there."

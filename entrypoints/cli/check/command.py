@@ -37,6 +37,7 @@ def check(*, as_json: bool) -> None:
       token         it is set, or can be read
       database      it lets the user in, its tables are the newest, its clock agrees,
                     and a row can be written, changed, and deleted
+      keys          they were made with the master key of this server
       storage ...   each that is configured, for new blobs and for older ones: a probe of
                     100 kB is written, read back and compared, whole and in part, listed, and
                     deleted; features that its server lacks are named
@@ -103,5 +104,7 @@ async def _parts(loaded: Loaded) -> AsyncIterator[CheckResult]:
     async with AsyncExitStack() as stack:
         rows = await parts.database(settings, container, stack)
         yield rows
+        if rows.state is State.OK:
+            yield await parts.keys(settings, container)
         for backend in settings.storages:
             yield await parts.storage(backend, settings, container, stack, write=rows.state is State.OK)

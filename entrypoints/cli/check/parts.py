@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from application.access.master_key import MasterKey
 from application.checks.checklist import Checklist, Step
 from application.ports.schema import Tables
 from domain.errors import BlobError
@@ -13,9 +14,12 @@ from entrypoints.cli.check import advice
 from entrypoints.cli.check.result import CheckResult, State
 from entrypoints.composition import databases, lifecycle, storages
 from entrypoints.composition.container import Container
+from entrypoints.config import values
+from entrypoints.config.kept_secrets import BEARER, MASTER_KEY, kept_secret, path_of
 from entrypoints.config.settings import Settings
-from entrypoints.config.token_file import kept_token
 
+PAGE = 1000
+SHOWN = 5  # ids of keys
 SKEW = timedelta(seconds=2)  # worth reporting
 
 
@@ -48,11 +52,11 @@ def token(settings: Settings) -> CheckResult:
     if settings.tokens:
         count = len(settings.tokens)
         return CheckResult("token", State.OK, "one is set" if count == 1 else f"{count} are set")
-    path = settings.data_dir.absolute() / "token"
+    path = path_of(settings.data_dir, BEARER)
     if not path.exists():
         return CheckResult("token", State.NOT_YET, "None is set, and none was made.", advice.MADE_AT_THE_START)
     try:
-        kept_token(settings.data_dir)
+        kept_secret(settings.data_dir, BEARER)
     except OSError as error:
         summary = f"{path} can't be read: {error.strerror or error}."
         return CheckResult("token", State.FAILED, summary, "Let this user read it, or set AUTH_BEARER_TOKEN.")
@@ -79,6 +83,31 @@ async def database(settings: Settings, container: Container, stack: AsyncExitSta
     summary = f"{place}{f', tables of revision {revisions.current}' if revisions else ''}{_clock_difference(skew)}"
     to_do = advice.CLOCKS if abs(skew) > SKEW else ""
     return CheckResult("database", State.OK, summary, to_do, steps.taken)
+
+
+async def keys(settings: Settings, container: Container) -> CheckResult:
+    """Check that the keys in the database were made with the master key of this server."""
+    path = path_of(settings.data_dir, MASTER_KEY)
+    secret = settings.master_key
+    if not secret and lifecycle.needs_data_dir(settings) and path.exists():
+        try:
+            secret = values.master_key(kept_secret(settings.data_dir, MASTER_KEY).text)
+        except (OSError, ValueError) as error:
+            summary = f"{path} can't be used: {error}."
+            return CheckResult("keys", State.FAILED, summary, "Let this user read it, or set MASTER_KEY.")
+    fingerprint = MasterKey(secret).fingerprint if secret else ""
+    count, others, last = 0, list[str](), ""
+    while page := await container.metadata().keys.after(last, PAGE):
+        count, last = count + len(page), page[-1].id
+        others += [key.id for key in page if key.master != fingerprint]
+    if others:
+        shown = ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
+        which = "another master key" if secret else "a master key, and there is none here"
+        summary = f"{len(others)} of {count} were made with {which}: {shown}"
+        return CheckResult("keys", State.FAILED, summary, advice.MASTER_KEY)
+    if not secret:
+        return CheckResult("keys", State.OK, "none, and no master key to make any", advice.SET_MASTER_KEY)
+    return CheckResult("keys", State.OK, f"{count}, all of this server's master key" if count else "none yet")
 
 
 def _without_tables(settings: Settings, place: str, current: str | None) -> CheckResult:

@@ -1,40 +1,36 @@
 """Bearer authentication (RFC 6750), before anything else of a request is read."""
 
-import hashlib
-import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable
 
 from litestar.types import ASGIApp, Scope
 
-from domain.access import Grant
+from application.access.authenticate import Authenticate
 from entrypoints.http.middleware.guard import GuardMiddleware
 from entrypoints.http.protocol.problems import HttpProblem
 
 
-class BearerAuthenticationMiddleware(GuardMiddleware):
-    """ASGI middleware that admits requests with a bearer token whose SHA-256 is in `grants`.
+class AuthenticationMiddleware(GuardMiddleware):
+    """ASGI middleware that admits requests with a valid bearer token. Its grant becomes the scope's `auth`.
 
-    The token's grant becomes the scope's `auth`. The token is compared with all of them, each in constant time. A guard
-    would make the framework copy the route for each request.
+    A guard would make the framework copy the route for each request.
     """
 
-    def __init__(self, app: ASGIApp, grants: Mapping[bytes, Grant]) -> None:
+    def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:
         super().__init__(app)
-        self._grants = dict(grants)
+        self._authenticate = authenticate
 
-    def enter(self, scope: Scope) -> None:
+    def enter(self, scope: Scope) -> Awaitable[None]:
         token = _bearer(scope["headers"])
         if token is None:
             raise HttpProblem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
-        digest = hashlib.sha256(token).digest()
-        found = None
-        for each, grant in self._grants.items():
-            if hmac.compare_digest(digest, each):
-                found = grant
-        if found is None:
+        return self._admit(scope, token)
+
+    async def _admit(self, scope: Scope, token: bytes) -> None:
+        grant = await self._authenticate(token)
+        if grant is None:
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
-        scope["auth"] = found
+        scope["auth"] = grant
 
 
 def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

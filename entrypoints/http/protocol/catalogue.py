@@ -12,8 +12,10 @@ from domain.errors import (
     AlreadyExists,
     InvalidExpiry,
     InvalidPrefix,
+    KeyNotFound,
     Kind,
     LeaseLost,
+    NoMasterKey,
     NotFound,
     NotGranted,
     NotInTrash,
@@ -38,6 +40,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "invalid_expiry": InvalidExpiry.text,
             "invalid_prefix": InvalidPrefix.text,
             "invalid_parts": "Part 2 is missing. Send it, or list the parts that make the blob.",
+            "invalid_key": "A key needs at least one of the actions read, list, write, delete, admin.",
             "invalid_commit": "Two operations change the blob of operation 3. Name each blob once.",
             "same_id": SameId.text,
             "invalid_parameter": "The query parameter '.txt' is not known. This request takes no parameters. "
@@ -58,6 +61,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "not_found": NotFound.text,
             "upload_not_found": UploadNotFound.text,
             "not_in_trash": NotInTrash.text,
+            "key_not_found": KeyNotFound.text,
             "unknown_route": "There is nothing at this path. The interface is described at /docs.",
         },
         HTTPStatus.METHOD_NOT_ALLOWED: {
@@ -89,7 +93,10 @@ CATALOGUE: Mapping[str, Entry] = {
             " details.",
             "internal_error": "Internal error. Inform the operator; the log has the details.",
         },
-        HTTPStatus.NOT_IMPLEMENTED: {"not_implemented": "Only Transfer-Encoding: chunked is supported."},
+        HTTPStatus.NOT_IMPLEMENTED: {
+            "no_master_key": NoMasterKey.text,
+            "not_implemented": "Only Transfer-Encoding: chunked is supported.",
+        },
         HTTPStatus.SERVICE_UNAVAILABLE: {
             "unavailable": "The storage or the database can't be used now. Try again later.",
             "timeout": "The storage or the database did not respond in time. Try again later.",

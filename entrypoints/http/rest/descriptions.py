@@ -111,7 +111,7 @@ def expiry_from(expires_in: int | None, expires_at: datetime | None) -> Expiry:
 def after(seconds: int) -> Expiry:
     """Return an expiry in so many seconds. Raises INVALID_EXPIRY if that is not 1 second to 100 years."""
     if not 0 < seconds <= MAX_EXPIRY.total_seconds():
-        raise InvalidExpiry("A blob expires after 1 second to 100 years.")
+        raise InvalidExpiry("The time until the expiry is 1 second to 100 years.")
     return Expiry(after=timedelta(seconds=seconds))
 
 

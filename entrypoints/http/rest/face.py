@@ -5,12 +5,14 @@ from http import HTTPStatus
 
 from litestar import HttpMethod, Response, Router, route
 from litestar.middleware import DefineMiddleware
+from litestar.types import ASGIApp
 
+from application.access.authenticate import Authenticate
 from domain.access import Grant
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.http.dependencies import always
-from entrypoints.http.middleware.authentication import BearerAuthenticationMiddleware
+from entrypoints.http.middleware.authentication import AuthenticationMiddleware
 from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.query import QueryMiddleware
 from entrypoints.http.protocol.blob_paths import ID_PATH
@@ -33,6 +35,15 @@ from entrypoints.http.rest.changes import (
 from entrypoints.http.rest.delete import delete_blob
 from entrypoints.http.rest.described import HttpRequest
 from entrypoints.http.rest.fetch import describe_blob, fetch_blob
+from entrypoints.http.rest.keys import (
+    KeyBody,
+    RotationBody,
+    create_key,
+    find_key,
+    list_keys,
+    revoke_key,
+    rotate_key,
+)
 from entrypoints.http.rest.lists import list_blobs
 from entrypoints.http.rest.patch import PropertiesPatch, patch_blob
 from entrypoints.http.rest.store import put_blob, store_blob
@@ -51,12 +62,18 @@ FORMS = (
     *(Transfer, MovePrefixBody, PrefixBody, CommitBody),
     *(OneOperation, PutOperation, DeleteOperation, PatchOperation),
     *(PropertiesPatch, UploadBody, RestoreBody),
+    *(KeyBody, RotationBody),
 )
 """The classes of the JSON bodies that requests have."""
 
 
 def create(settings: Settings, container: Container, grants: Mapping[bytes, Grant]) -> Router:
     """Create the routes under /v1. Errors are problem details. `grants`: by the SHA-256 of bearer tokens."""
+    authenticate = Authenticate(grants, container.known_keys())
+
+    def authentication(app: ASGIApp) -> AuthenticationMiddleware:  # a function, because the framework copies objects
+        return AuthenticationMiddleware(app, authenticate)
+
     blobs = Router(
         "/blobs",
         # Options come first, or the framework adds its own.
@@ -75,6 +92,7 @@ def create(settings: Settings, container: Container, grants: Mapping[bytes, Gran
     changes = [copy_blob, move_blob, delete_prefix, commit_operations]
     uploads = [begin_upload, list_uploads, find_upload, put_part, append_to_upload, discard_upload]
     trash = [list_trash, restore_blob, purge_blob]
+    keys = [create_key, list_keys, find_key, revoke_key, rotate_key]
     return Router(
         "/v1",
         route_handlers=[
@@ -82,12 +100,13 @@ def create(settings: Settings, container: Container, grants: Mapping[bytes, Gran
             Router("/", route_handlers=[other_options, *changes], tags=["changes"]),
             Router("/", route_handlers=uploads, tags=["uploads"]),
             Router("/", route_handlers=trash, tags=["trash"]),
+            Router("/", route_handlers=keys, tags=["keys"]),
         ],
         middleware=[
             # Before everything that costs anything.
             DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(settings.max_requests)),
             # Before everything that reads more of the request.
-            DefineMiddleware(BearerAuthenticationMiddleware, grants=grants),
+            authentication,
             QueryMiddleware,
         ],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -101,6 +120,7 @@ def create(settings: Settings, container: Container, grants: Mapping[bytes, Gran
             "delete_all": always(container.delete_prefix()),
             "uploads": always(container.multipart_uploads()),
             "trash": always(container.trash()),
+            "keys": always(container.keys()),
             "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
         },
     )
@@ -117,6 +137,7 @@ def options(request: HttpRequest) -> Response[None]:
         *("/copy", "/move", "/delete", "/commits"),
         *("/uploads", "/uploads/{upload:str}", "/uploads/{upload:str}/{n:str}"),
         *("/trash", "/trash/{key:str}", "/trash/{key:str}/restore"),
+        *("/keys", "/keys/{key:str}", "/keys/{key:str}/rotate"),
     ],
     http_method=HttpMethod.OPTIONS,
     include_in_schema=False,

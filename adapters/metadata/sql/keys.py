@@ -1,0 +1,106 @@
+"""Keys in a SQL database."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from adapters.metadata.sql.versions import BlobRow
+from adapters.sql.database import Run
+from adapters.sql.tables import KEYS, microseconds_of, time_of
+from application.ports.keys import KeyRepository
+from domain.access import AccessKey, Action
+
+
+class SqlKeys(KeyRepository):
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def find(self, key_id: str) -> AccessKey | None:
+        return await self._run(_select, key_id)
+
+    async def after(self, key_id: str, limit: int) -> Sequence[AccessKey]:
+        return await self._run(_select_after, key_id, limit)
+
+    async def add(self, key: AccessKey) -> None:
+        await self._run(_insert, key)
+
+    async def replace(self, former: AccessKey, new: AccessKey) -> bool:
+        return await self._run(_replace, former, new)
+
+    async def remove(self, key_id: str) -> bool:
+        return await self._run(_delete, key_id)
+
+    async def record_use(self, key_ids: Sequence[str], used_at: datetime) -> None:
+        await self._run(_record_use, key_ids, used_at)
+
+
+def _select(connection: Connection, key_id: str) -> AccessKey | None:
+    row = connection.execute(sa.select(KEYS).where(KEYS.c.id == key_id)).one_or_none()
+    return None if row is None else _key(row)
+
+
+def _select_after(connection: Connection, key_id: str, limit: int) -> Sequence[AccessKey]:
+    found = sa.select(KEYS).where(KEYS.c.id > key_id).order_by(KEYS.c.id).limit(limit)
+    return [_key(row) for row in connection.execute(found)]
+
+
+def _insert(connection: Connection, key: AccessKey) -> None:
+    connection.execute(sa.insert(KEYS).values(_values(key) | {"used_at": _microseconds(key.used_at)}))
+
+
+def _replace(connection: Connection, former: AccessKey, new: AccessKey) -> bool:
+    replaced = sa.update(KEYS).where(KEYS.c.id == former.id, KEYS.c.generation == former.generation)
+    return connection.execute(replaced.values(_values(new))).rowcount == 1
+
+
+def _delete(connection: Connection, key_id: str) -> bool:
+    return connection.execute(sa.delete(KEYS).where(KEYS.c.id == key_id)).rowcount == 1
+
+
+def _record_use(connection: Connection, key_ids: Sequence[str], used_at: datetime) -> None:
+    # In one order, so that two units never wait for each other.
+    for key_id in sorted(key_ids):
+        is_later = sa.or_(KEYS.c.used_at.is_(None), KEYS.c.used_at < microseconds_of(used_at))
+        used = sa.update(KEYS).where(KEYS.c.id == key_id, is_later)
+        connection.execute(used.values(used_at=microseconds_of(used_at)))
+
+
+def _values(key: AccessKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "actions": ",".join(action.value for action in Action if action in key.actions),
+        "prefixes": json.dumps(key.prefixes),
+        "created_at": microseconds_of(key.created_at),
+        "expires_at": _microseconds(key.expires_at),
+        "generation": key.generation,
+        "former_until": _microseconds(key.former_until),
+        "master": key.master,
+    }
+
+
+def _key(row: BlobRow) -> AccessKey:
+    return AccessKey(
+        row.id,
+        row.name,
+        frozenset(Action(action) for action in row.actions.split(",")),
+        tuple(json.loads(row.prefixes)),
+        time_of(row.created_at),
+        _time(row.expires_at),
+        row.generation,
+        _time(row.former_until),
+        _time(row.used_at),
+        row.master,
+    )
+
+
+def _microseconds(time: datetime | None) -> int | None:
+    return None if time is None else microseconds_of(time)
+
+
+def _time(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else time_of(microseconds)

@@ -1,0 +1,35 @@
+"""Named credentials."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
+
+revision = "0009"
+down_revision = "0008"
+
+SHORT = sa.Text().with_variant(sa.VARBINARY(32), "mariadb")
+MARIADB = {"mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_nopad_bin"}
+
+
+def upgrade() -> None:
+    op.create_table(
+        "access_keys",
+        sa.Column("id", SHORT, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("actions", sa.Text, nullable=False),
+        sa.Column("prefixes", sa.Text().with_variant(MEDIUMTEXT, "mariadb"), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("expires_at", sa.BigInteger),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("former_until", sa.BigInteger),
+        sa.Column("used_at", sa.BigInteger),
+        sa.Column("master", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_access_keys"),
+        sqlite_with_rowid=False,
+        if_not_exists=True,
+        **MARIADB,
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("access_keys")

@@ -1,0 +1,1 @@
+"""Keys, and the grants of requests that use them."""

@@ -1,0 +1,36 @@
+"""The master key, from which all secrets of keys are derived. So no secret is ever stored."""
+
+import base64
+import hmac
+from dataclasses import dataclass, field
+
+MIN_BYTES = 32
+_PURPOSE_SECRET = b"drivebay key"
+_PURPOSE_FINGERPRINT = b"drivebay fingerprint"
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """At least 32 secret bytes, which all replicas share. With another one, no key of this one is valid.
+
+    Each derived value is an HMAC-SHA256 (RFC 2104) over its purpose, and all fields, separated by zero bytes.
+    """
+
+    value: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.value) < MIN_BYTES:
+            raise ValueError(f"a master key has at least {MIN_BYTES} bytes")
+
+    def secret(self, key_id: str, generation: int) -> str:
+        """Return the secret of a key: 52 lower-case letters and digits."""
+        derived = self._derive(_PURPOSE_SECRET, key_id.encode(), str(generation).encode())
+        return base64.b32encode(derived).decode().rstrip("=").lower()
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that identify this master key. They reveal nothing of it."""
+        return self._derive(_PURPOSE_FINGERPRINT).hex()[:16]
+
+    def _derive(self, *fields: bytes) -> bytes:
+        return hmac.digest(self.value, b"\0".join(fields), "sha256")

@@ -1,0 +1,232 @@
+"""`drivebay keys`: credentials with limited rights."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from application.access.keys import MAX_OVERLAP, IssuedKey, Keys, NewKey
+from application.clock import utc_now
+from application.ports.schema import Opening
+from domain.access import EVERYTHING, AccessKey, Action
+from domain.errors import BlobError
+from entrypoints.cli.exit_codes import WRONG, tell_and_exit
+from entrypoints.composition import lifecycle
+from entrypoints.composition.container import Container
+from entrypoints.config.loading import load
+from entrypoints.config.settings import SettingsError
+from entrypoints.errors import StartError
+from entrypoints.http.rest.keys import description, issued
+from entrypoints.telemetry import logs
+
+T = TypeVar("T")
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+PAGE = 1000
+
+
+class Duration(click.ParamType[timedelta]):
+    """A number of seconds, or of other units: 90s, 15m, 12h, 30d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value, re.ASCII)
+        if found is None:
+            self.fail(f"{value!r} is not a time. Write 90s, 15m, 12h or 30d.", param, ctx)
+        return timedelta(seconds=int(found[1]) * UNITS[found[2] or "s"])
+
+
+class Actions(click.ParamType[frozenset[Action]]):
+    """Actions, separated by commas."""
+
+    name = "actions"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[Action]:
+        if isinstance(value, frozenset):
+            return value
+        allowed = {action.value: action for action in Action}
+        names = [name.strip() for name in value.split(",")]
+        for name in names:
+            if name not in allowed:
+                self.fail(f"{name!r} is not an action. Allowed: {', '.join(allowed)}.", param, ctx)
+        return frozenset(allowed[name] for name in names)
+
+
+DURATION = Duration()
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object per line.")
+
+
+@click.group(short_help="Credentials with limited rights.")
+def keys() -> None:
+    """Create, list, show, revoke and rotate keys: named credentials with limited rights.
+
+    A key allows some actions, on the blobs whose ids begin with one of its prefixes, until it expires. All servers of
+    this database accept it at once. They refuse a revoked key within five seconds.
+
+    \b
+    The actions:
+      read      fetch blobs
+      list      list blobs, uploads and the trash
+      write     store and replace blobs, and change their properties
+      delete    delete blobs
+      admin     manage keys that can do no more than this one
+
+    \b
+    Every command exits with
+      0  if it was done
+      1  if it was refused: there is no such key, or its rights can't be granted
+      2  if it was called wrongly, or could not start
+
+    \b
+    Examples:
+      drivebay keys create --name ci --allow read,list --prefix films/ --expires 90d
+      drivebay keys list
+      drivebay keys rotate ab2cd3ef4gh5ij6k --overlap 1d
+      drivebay keys revoke ab2cd3ef4gh5ij6k
+    """
+
+
+@keys.command(short_help="Create a key, and print its token.")
+@click.option("--name", required=True, help="For people. It need not be unique.")
+@click.option("--allow", "actions", type=Actions(), required=True, help="Actions, separated by commas.")
+@click.option("--prefix", "prefixes", multiple=True, help="How the ids begin. All by default. May be repeated.")
+@click.option("--expires", type=DURATION, help="When it ends, from now: 12h, 90d. Never by default.")
+@as_json_option
+def create(
+    *, name: str, actions: frozenset[Action], prefixes: tuple[str, ...], expires: timedelta | None, as_json: bool
+) -> None:
+    """Create a key. Its token is the only line on the standard output, and is shown only now.
+
+    \b
+    Examples:
+      drivebay keys create --name backup --allow read,list
+      TOKEN=$(drivebay keys create --name ci --allow read,list --prefix films/ --expires 90d)
+      curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:8000/v1/blobs?prefix=films/'
+    """
+    expires_at = None if expires is None else utc_now() + expires
+    new = NewKey(name, actions, prefixes, expires_at)
+    _show_issued(_run(lambda keys: keys.create(EVERYTHING, new)), as_json=as_json)
+
+
+@keys.command("list", short_help="List all keys.")
+@as_json_option
+def list_keys(*, as_json: bool) -> None:
+    """List all keys that are not revoked, in the order of their names."""
+    for key in sorted(_run(_all), key=lambda key: (key.name, key.id)):
+        click.echo(_json(key) if as_json else _line(key))
+
+
+@keys.command(short_help="Show a key.")
+@click.argument("key")
+@as_json_option
+def show(*, key: str, as_json: bool) -> None:
+    """Show what a key allows, and when it was used. Its secret is not kept, so it can't be shown again."""
+    found = _run(lambda keys: keys.find(EVERYTHING, key))
+    click.echo(_json(found) if as_json else _text(found))
+
+
+@keys.command(short_help="Revoke a key.")
+@click.argument("key")
+def revoke(*, key: str) -> None:
+    """Revoke a key, and all that was signed with it. All servers refuse it within five seconds."""
+    _run(lambda keys: keys.revoke(EVERYTHING, key))
+    click.echo(f"{key} is revoked.", err=True)
+
+
+@keys.command(short_help="Give a key a new secret, and print its token.")
+@click.argument("key")
+@click.option(
+    "--overlap",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help=f"For how long the former secret stays valid, up to {MAX_OVERLAP.days}d.",
+)
+@as_json_option
+def rotate(*, key: str, overlap: timedelta, as_json: bool) -> None:
+    """Give a key a new secret. The former one stays valid for a while, so that no client fails in between.
+
+    Also after the master key was replaced: the key has a secret of the new one then.
+    """
+    _show_issued(_run(lambda keys: keys.rotate(EVERYTHING, key, overlap)), as_json=as_json)
+
+
+async def _all(keys: Keys) -> list[AccessKey]:
+    found = list[AccessKey]()
+    while page := await keys.list(EVERYTHING, found[-1].id if found else "", PAGE):
+        found += page
+    return found
+
+
+def _run(work: Callable[[Keys], Awaitable[T]]) -> T:
+    try:
+        settings = load(os.environ)
+        if settings.database == "memory":
+            raise SettingsError("STORAGE: keys in memory end with the server. Ask it for some: POST /v1/keys.")
+        logs.configure()
+        container = Container(settings=lifecycle.prepare(settings), opening=Opening.REQUIRE)
+        return asyncio.run(_in_database(container, work))
+    except (SettingsError, StartError) as error:
+        tell_and_exit(error)
+    except BlobError as error:
+        click.echo(f"drivebay: {error.detail}", err=True)
+        sys.exit(WRONG)
+
+
+async def _in_database(container: Container, work: Callable[[Keys], Awaitable[T]]) -> T:
+    async with lifecycle.database(container):
+        return await work(container.keys())
+
+
+def _show_issued(key: IssuedKey, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(issued(key)))
+        return
+    click.echo(_text(key.key), err=True)
+    click.echo("The token is shown only now:", err=True)
+    click.echo(key.token)
+
+
+def _json(key: AccessKey) -> bytes:
+    return msgspec.json.encode(description(key))
+
+
+def _line(key: AccessKey) -> str:
+    used = "never used" if key.used_at is None else f"used {_time(key.used_at)}"
+    return f"{key.id}  {key.name}  {_rights(key)}  {_expiry(key)}  {used}"
+
+
+def _text(key: AccessKey) -> str:
+    lines = [
+        f"key      {key.id}",
+        f"name     {key.name}",
+        f"allows   {_rights(key)}",
+        f"created  {_time(key.created_at)}",
+        f"expires  {_time(key.expires_at) if key.expires_at else 'never'}",
+        f"secret   number {key.generation}",
+    ]
+    if key.former_until is not None:
+        lines.append(f"         number {key.generation - 1} until {_time(key.former_until)}")
+    lines.append(f"used     {_time(key.used_at) if key.used_at else 'never'}")
+    return "\n".join(lines)
+
+
+def _rights(key: AccessKey) -> str:
+    actions = ",".join(action.value for action in Action if action in key.actions)
+    return f"{actions} on {'all blobs' if key.prefixes == ('',) else ', '.join(map(repr, key.prefixes))}"
+
+
+def _expiry(key: AccessKey) -> str:
+    return "never expires" if key.expires_at is None else f"expires {_time(key.expires_at)}"
+
+
+def _time(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
