@@ -8,21 +8,32 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from application.clock import utc_now
-from domain.access import Action, Grant
+from domain.access import UNCONDITIONAL, Action, Conditions, Grant
 from domain.blob import BlobId
 from domain.errors import NotGranted
 
 
-def authorize(grant: Grant, action: Action, blobs: BlobId | str, now: Callable[[], datetime] = utc_now) -> None:
-    """Raise FORBIDDEN unless `grant` includes `action` on this blob, or on all blobs whose ids begin with a prefix."""
+def authorize(
+    grant: Grant,
+    action: Action,
+    blobs: BlobId | str,
+    now: Callable[[], datetime] = utc_now,
+    *,
+    conditions: Conditions = UNCONDITIONAL,
+) -> None:
+    """Raise FORBIDDEN unless `grant` includes `action` on this blob, or on all blobs whose ids begin with a prefix.
+
+    A caller that keeps the conditions of the grant passes them. For all others such a grant includes nothing.
+    """
     ids = blobs.value if isinstance(blobs, BlobId) else blobs
-    if not grant.includes(action, ids, now()):
+    differs = grant.conditions is not conditions and grant.conditions != conditions
+    if differs or not grant.includes(action, ids, now()):
         raise NotGranted(operation=action.value, subject=ids)
 
 
 def authorize_some(grant: Grant, action: Action, now: Callable[[], datetime] = utc_now) -> None:
     """Raise FORBIDDEN unless `grant` includes `action` on some blobs. Which one it concerns is not known yet."""
-    if not grant.allows(action, now()):
+    if grant.conditions is not UNCONDITIONAL or not grant.allows(action, now()):
         raise NotGranted(operation=action.value, subject="")
 
 

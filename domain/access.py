@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
+from domain.blob import Digest
 from domain.text import CONTROL_CHARACTER
 
 
@@ -22,16 +23,31 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Conditions:
+    """Conditions on the blobs that a caller may store. `max_bytes` is None for the limit of the service."""
+
+    max_bytes: int | None = None
+    content_type: str | None = None
+    digest: Digest | None = None
+    create_only: bool = False
+
+
+UNCONDITIONAL = Conditions()
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The actions granted to a caller, on blobs whose ids begin with one of `prefixes`, until `expires_at`, in UTC.
 
-    `key_id` names the credential in logs. It is not a secret.
+    `key_id` names the credential in logs. It is not a secret. With `conditions`, only whole blobs can be stored, each
+    by one request.
     """
 
     actions: Set[Action]
     prefixes: tuple[str, ...] = ("",)
     expires_at: datetime | None = None
     key_id: str = ""
+    conditions: Conditions = UNCONDITIONAL
 
     def __post_init__(self) -> None:
         if any(CONTROL_CHARACTER.search(prefix) for prefix in self.prefixes):

@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import hmac
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from application.access.master_key import MasterKey
+from application.access.master_key import MasterKey, signing_secret
 from application.clock import utc_now
 from application.ports.keys import KeyReader
 from application.ports.metadata import UnitOfWorkFactory
@@ -22,14 +23,22 @@ USE_INTERVAL = timedelta(minutes=10)
 TOKEN = re.compile(rb"dby_([a-z2-7]{16})_([a-z2-7]{52})")
 
 
+Secrets = tuple[tuple[bytes, datetime | None], ...]
+"""Valid secrets, the newest first, each with the time at which it ends, if it does."""
+
+
 @dataclass(frozen=True, slots=True)
-class KnownKey:
-    """A key, its grant and its valid secrets, each with the time at which it ends, if it does."""
+class Credential:
+    """A key or a token: its grant, its secrets, and those that sign requests.
+
+    It is `fresh_until` a time of the monotonic clock. `is_use_due`: its use is to be recorded.
+    """
 
     grant: Grant
-    secrets: tuple[tuple[bytes, datetime | None], ...] = field(repr=False)
-    fresh_until: float  # by the monotonic clock
-    is_use_due: bool
+    secrets: Secrets = field(default=(), repr=False)
+    signing_secrets: Secrets = field(default=(), repr=False)
+    fresh_until: float = math.inf
+    is_use_due: bool = False
 
     def accepts(self, secret: bytes, now: datetime) -> bool:
         """Return whether this is a valid secret. The comparisons take the same time for each."""
@@ -57,12 +66,12 @@ class KnownKeys:
         self._master = master
         self._clock = clock
         self._now = now
-        self._known: dict[str, KnownKey] = {}
-        self._reads: dict[str, asyncio.Task[KnownKey | None]] = {}
+        self._known: dict[str, Credential] = {}
+        self._reads: dict[str, asyncio.Task[Credential | None]] = {}
         self.used = set[str]()
         """Keys whose use is to be recorded."""
 
-    async def get(self, key_id: str) -> KnownKey | None:
+    async def get(self, key_id: str) -> Credential | None:
         """Return a key, as it was at most `KNOWN_FOR` ago; None if there is none, or it was made elsewhere."""
         known = self._known.get(key_id)
         if known is not None and self._clock() < known.fresh_until:
@@ -79,37 +88,57 @@ class KnownKeys:
         self._known.pop(key_id, None)
         self._reads.pop(key_id, None)
 
-    async def _read(self, key_id: str) -> KnownKey | None:
+    async def _read(self, key_id: str) -> Credential | None:
         began = self._clock()
         key = await self._reader.find(key_id) if self._master else None
         if key is None or self._master is None or key.master != self._master.fingerprint:
             self._known.pop(key_id, None)
             return None
-        known = self._known_key(key, self._master, began)
+        known = self._credential(key, self._master, began)
         self._known.pop(key_id, None)  # the order is that of the reads
         while len(self._known) >= CAPACITY:
             self._known.pop(next(iter(self._known)))
         self._known[key_id] = known
         return known
 
-    def _known_key(self, key: AccessKey, master: MasterKey, began: float) -> KnownKey:
-        secrets: list[tuple[bytes, datetime | None]] = [(master.secret(key.id, key.generation).encode(), None)]
+    def _credential(self, key: AccessKey, master: MasterKey, began: float) -> Credential:
+        generations: list[tuple[int, datetime | None]] = [(key.generation, None)]
         if key.former_until is not None:
-            secrets.append((master.secret(key.id, key.generation - 1).encode(), key.former_until))
-        is_use_due = key.used_at is None or self._now() - key.used_at > USE_INTERVAL
-        return KnownKey(key.grant(), tuple(secrets), began + KNOWN_FOR.total_seconds(), is_use_due)
+            generations.append((key.generation - 1, key.former_until))
+        secrets = [(master.secret(key.id, generation), until) for generation, until in generations]
+        return Credential(
+            key.grant(),
+            tuple((secret.encode(), until) for secret, until in secrets),
+            tuple((signing_secret(secret), until) for secret, until in secrets),
+            began + KNOWN_FOR.total_seconds(),
+            key.used_at is None or self._now() - key.used_at > USE_INTERVAL,
+        )
 
 
 class Authenticate:
     """Return the grant of a bearer token, or None if it is not valid.
 
-    `tokens`: grants by the SHA-256 of tokens that were set. Every comparison of a secret takes constant time.
+    `tokens`: grants by the SHA-256 of tokens that were set. Every comparison of a secret takes constant time. With a
+    master key, tokens have ids, and can sign requests.
     """
 
-    def __init__(self, tokens: Mapping[bytes, Grant], keys: KnownKeys, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        tokens: Mapping[bytes, Grant],
+        keys: KnownKeys,
+        master: MasterKey | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._tokens = dict(tokens)
         self._keys = keys
         self._now = now
+        self._signing = dict[str, Credential]()
+        if master is not None:
+            for digest, grant in tokens.items():
+                token_id = master.token_id(digest)
+                self._tokens[digest] = replace(grant, key_id=token_id)
+                secret = master.signing_secret_of_token(token_id)
+                self._signing[token_id] = Credential(self._tokens[digest], signing_secrets=((secret, None),))
 
     async def __call__(self, token: bytes) -> Grant | None:
         digest = hashlib.sha256(token).digest()
@@ -128,9 +157,17 @@ class Authenticate:
             return None
         if known.grant.expires_at is not None and known.grant.expires_at <= now:
             return None
-        if known.is_use_due:
-            self._keys.used.add(key_id)
+        self.record(known)
         return known.grant
+
+    async def signing(self, key_id: str) -> Credential | None:
+        """Return the token or the key with this id; None if there is none."""
+        return self._signing.get(key_id) or await self._keys.get(key_id)
+
+    def record(self, credential: Credential) -> None:
+        """Note that a credential was used."""
+        if credential.is_use_due:
+            self._keys.used.add(credential.grant.key_id)
 
 
 @dataclass(frozen=True, slots=True)

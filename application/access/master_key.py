@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 
 MIN_BYTES = 32
 _PURPOSE_SECRET = b"drivebay key"
+_PURPOSE_TOKEN = b"drivebay token"
+_PURPOSE_SIGNING = b"drivebay signing"
 _PURPOSE_FINGERPRINT = b"drivebay fingerprint"
+
+
+def signing_secret(secret: str) -> bytes:
+    """Return the secret that signs requests for a key with this secret."""
+    return hmac.digest(secret.encode(), _PURPOSE_SIGNING, "sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,14 @@ class MasterKey:
         """Return the secret of a key: 52 lower-case letters and digits."""
         derived = self._derive(_PURPOSE_SECRET, key_id.encode(), str(generation).encode())
         return base64.b32encode(derived).decode().rstrip("=").lower()
+
+    def token_id(self, digest: bytes) -> str:
+        """Return an id for a token that was set, by its SHA-256. It has the form of the ids of keys."""
+        return base64.b32encode(self._derive(_PURPOSE_TOKEN, digest)[:10]).decode().lower()
+
+    def signing_secret_of_token(self, token_id: str) -> bytes:
+        """Return the secret that signs requests for a token that was set."""
+        return self._derive(_PURPOSE_SIGNING, token_id.encode())
 
     @property
     def fingerprint(self) -> str:

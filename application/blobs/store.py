@@ -7,7 +7,7 @@ the version is whole and durable. A crash at any moment leaves at most an upload
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -20,9 +20,9 @@ from application.uploads.lifecycle import Change, Uploads, WrittenObject
 from application.uploads.replay import KEPT, ReplayableBody
 from application.uploads.retry import ONCE, Retry
 from application.uploads.small_blobs import SmallBlobs
-from domain.access import Action, Grant
+from domain.access import UNCONDITIONAL, Action, Conditions, Grant
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location
-from domain.errors import Unavailable
+from domain.errors import BlobError, NotGranted, Unavailable
 from domain.precondition import ANY, Precondition
 from domain.properties import Properties
 
@@ -50,7 +50,10 @@ class IdentifiedBytes:
 
 @dataclass(frozen=True, slots=True)
 class NewBlob:
-    """A blob to store. `size` in bytes and `digest` are declared by the sender, if at all."""
+    """A blob to store. `size` in bytes and `digest` are declared by the sender, if at all.
+
+    `max_bytes`: a limit below that of the service.
+    """
 
     source: BlobSource
     properties: Properties = field(default_factory=Properties)
@@ -58,6 +61,7 @@ class NewBlob:
     size: int | None = None
     digest: Digest | None = None
     expiry: Expiry = NEVER
+    max_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,8 @@ class StoreBlob:
         if new.source.id is None:
             authorize_some(grant, Action.WRITE)
         else:
-            authorize(grant, Action.WRITE, new.source.id)
+            authorize(grant, Action.WRITE, new.source.id, conditions=grant.conditions)
+            new = _under(grant.conditions, new)
         new.expiry.require_future()
         body = ReplayableBody(new.source, KEPT if self.retry.attempts > 1 else 0)
         if self.small and (new.size or 0) <= self.small.max_bytes and await body.fits(self.small.max_bytes):
@@ -105,7 +110,7 @@ class StoreBlob:
 
     async def _store_small(self, small: SmallBlobs, grant: Grant, new: NewBlob, body: ReplayableBody) -> StoredBlob:
         async with aclosing(body.replay()) as replayed:
-            intake = Intake(replayed, self.max_bytes, new.size, new.digest)
+            intake = Intake(replayed, self._limit(new), new.size, new.digest)
             data = b"".join([chunk async for chunk in intake])
         written = WrittenObject(Location(DATABASE, self.new_key()), intake.size, intake.digest)
         put, is_current = self._publishing(_id_of(new, grant), written, new)
@@ -134,11 +139,14 @@ class StoreBlob:
 
     async def _append(self, location: Location, new: NewBlob, body: ReplayableBody) -> WrittenObject:
         async with aclosing(body.replay()) as replayed:
-            return await self.uploads.append(location, Intake(replayed, self.max_bytes, new.size, new.digest))
+            return await self.uploads.append(location, Intake(replayed, self._limit(new), new.size, new.digest))
 
     async def _publish(self, blob_id: BlobId, written: WrittenObject, new: NewBlob) -> StoredBlob:
         put, is_current = self._publishing(blob_id, written, new)
         return _stored(await self.uploads.publish([written.location], put, is_current))
+
+    def _limit(self, new: NewBlob) -> int:
+        return self.max_bytes if new.max_bytes is None else min(self.max_bytes, new.max_bytes)
 
     def _publishing(
         self, blob_id: BlobId, written: WrittenObject, new: NewBlob
@@ -159,8 +167,26 @@ def _id_of(new: NewBlob, grant: Grant) -> BlobId:
     """Return the id, now that the bytes have ended. Raises FORBIDDEN if it is not granted."""
     blob_id = new.source.id
     assert blob_id is not None, "the source has ended without an id"
-    authorize(grant, Action.WRITE, blob_id)
+    authorize(grant, Action.WRITE, blob_id, conditions=grant.conditions)
     return blob_id
+
+
+def _under(conditions: Conditions, new: NewBlob) -> NewBlob:
+    """Return a blob that is stored only if the conditions hold. Raises FORBIDDEN."""
+    if conditions is UNCONDITIONAL:
+        return new
+    if conditions.content_type not in (None, new.properties.content_type):
+        raise _not_granted(new, f"These credentials are for the Content-Type {conditions.content_type} only.")
+    if conditions.digest is not None and new.digest not in (None, conditions.digest):
+        raise _not_granted(new, f"These credentials are for the SHA-256 {conditions.digest.hex} only.")
+    precondition = replace(new.precondition, new=True) if conditions.create_only else new.precondition
+    digest = conditions.digest or new.digest
+    return replace(new, digest=digest, precondition=precondition, max_bytes=conditions.max_bytes)
+
+
+def _not_granted(new: NewBlob, detail: str) -> BlobError:
+    assert new.source.id is not None
+    return NotGranted(detail, operation=Action.WRITE.value, subject=new.source.id.value)
 
 
 def _stored(published: Published) -> StoredBlob:

@@ -22,6 +22,7 @@ from entrypoints.cli.exit_codes import show_new_token, tell_and_exit
 from entrypoints.cli.keys import keys
 from entrypoints.cli.migrations import migrations
 from entrypoints.cli.settings import show
+from entrypoints.cli.sign import sign
 from entrypoints.cli.verify.command import verify
 from entrypoints.composition import databases, lifecycle, missing_features, storages
 from entrypoints.composition.container import Container
@@ -79,6 +80,7 @@ def main() -> None:
     \b
     For other programs and people:
       drivebay keys create            a credential with limited rights
+      drivebay sign GET film.mp4      a URL that lets anybody fetch one blob, for a while
 
     \b
     After a restore, or when a storage was copied or moved:
@@ -144,6 +146,7 @@ main.add_command(check)
 main.add_command(verify)
 main.add_command(adopt)
 main.add_command(keys)
+main.add_command(sign)
 main.add_command(migrations)
 main.add_command(show)
 

@@ -4,6 +4,7 @@ The providers are synchronous and open nothing; lifecycle.py opens what they mak
 """
 
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -15,9 +16,10 @@ from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.schema import SqlTables
-from application.access.authenticate import KnownKeys, RecordUse
+from application.access.authenticate import Authenticate, KnownKeys, RecordUse
 from application.access.keys import Keys
 from application.access.master_key import MasterKey
+from application.access.sign import Signatures
 from application.blobs.commit import CommitOperations
 from application.blobs.delete import DeleteBlob
 from application.blobs.fetch import FetchBlob
@@ -45,6 +47,7 @@ from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads, lease_for
 from application.uploads.retry import Retry
 from application.verification.verify import Verify
+from domain.access import EVERYTHING, Grant
 from domain.blob import ObjectKey
 from domain.errors import BlobError
 from entrypoints.composition import storages
@@ -77,6 +80,11 @@ def _retention_of(settings: Settings) -> Retention:
 
 def _default_expiry(settings: Settings) -> Expiry:
     return Expiry(after=timedelta(seconds=settings.default_ttl)) if settings.default_ttl else NEVER
+
+
+def _token_grants(settings: Settings) -> Mapping[bytes, Grant]:
+    """Return the grants of the tokens that are set, by their SHA-256: they may do everything."""
+    return dict.fromkeys(settings.tokens, EVERYTHING)
 
 
 def _master_key(settings: Settings) -> MasterKey | None:
@@ -154,6 +162,9 @@ class Container(containers.DeclarativeContainer):
     master_key: providers.Provider[MasterKey | None] = providers.Singleton(_master_key, settings)
     known_keys = providers.Singleton(KnownKeys, metadata.provided.keys, master_key)
     keys = providers.Singleton(Keys, _commit, metadata.provided.keys, master_key, forget=known_keys.provided.forget)
+    token_grants: providers.Provider[Mapping[bytes, Grant]] = providers.Callable(_token_grants, settings)
+    authenticate = providers.Singleton(Authenticate, token_grants, known_keys, master_key)
+    signatures = providers.Singleton(Signatures, authenticate)
     record_use = providers.Singleton(RecordUse, known_keys, metadata)
     compute_digests = providers.Singleton(
         ComputeDigests, metadata, metadata.provided.contents, stores, sha256, _settings.digest_rate

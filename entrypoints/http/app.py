@@ -9,7 +9,6 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from application.ports.schema import Opening
-from domain.access import EVERYTHING
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.composition.lifecycle import NOTHING_KNOWN, Started
@@ -91,7 +90,7 @@ def create_litestar(
     """Create the framework's application: the routes of all faces, without the middleware around them."""
     return Litestar(
         [
-            rest.create(settings, container, dict.fromkeys(settings.tokens, EVERYTHING)),
+            rest.create(settings, container),
             operations.create(container, shutdown, metrics),
         ],
         lifespan=lifespan,

@@ -31,12 +31,14 @@ dispositions = st.tuples(kinds, st.dictionaries(names, values, max_size=3)).map(
 )
 zones = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))) | st.just(UTC)
 uploads = st.tuples(st.just("") | valid_ids, st.from_regex("[0-9a-f]{32}", fullmatch=True))
+keys = st.from_regex("[a-z2-7]{16}", fullmatch=True)
 versions = st.tuples(valid_ids, st.integers(0, 10**18 - 1).map(str))
 
 schemathesis.openapi.format("blob-id", valid_ids)
 schemathesis.openapi.format("blob-cursor", valid_ids.map(lambda text: base64.urlsafe_b64encode(text.encode()).decode()))
 schemathesis.openapi.format("upload-cursor", uploads.map(cursor))
 schemathesis.openapi.format("trash-cursor", versions.map(cursor))
+schemathesis.openapi.format("key-cursor", keys.map(lambda key: cursor(["", key])))
 schemathesis.openapi.format("content-disposition", dispositions)
 schemathesis.openapi.format("percent-encoded", texts.map(quote))
 # A request has a time only to let a blob end then.
@@ -48,7 +50,7 @@ schemathesis.openapi.format(
 # What a request may come to that is as it should be: it depends on what is stored, and for digests on the body.
 FAIR = {
     *("not_found", "already_exists", "precondition_failed", "range_not_satisfiable", "digest_mismatch"),
-    *("upload_not_found", "not_in_trash"),
+    *("upload_not_found", "not_in_trash", "key_not_found"),
 }
 # The same of single operations. That two ids differ, or that numbers ascend, no schema can say; and the largest blob is
 # a setting.
@@ -56,10 +58,13 @@ FAIR_OF = {
     "POST /v1/copy": {"same_id"},
     "POST /v1/move": {"same_id"},
     "POST /v1/commits": {"same_id", "invalid_commit", "invalid_parts", "part_in_progress"},
+    "POST /v1/keys": {"invalid_key"},
     "POST /v1/uploads": {"too_large"},
     "PUT /v1/uploads/{upload}/{n}": {"invalid_parts"},
     "PATCH /v1/uploads/{upload}": {"offset_mismatch", "invalid_parts"},
 }
+HIDDEN = "3b9e21c40d"
+"""In the ids and the bytes of all blobs that a limited key must not know."""
 UNKNOWN_HEADER = "x-schemathesis-unknown-property"
 EXCLUSIVE = {"X-Expires-In", "X-Expires-At"}
 
@@ -90,11 +95,21 @@ def is_fair(case: schemathesis.Case[Any], problem: dict[str, Any]) -> bool:
     # The ids that blobs would get depend on those that they have.
     if code == "invalid_id":
         return isinstance(case.body, dict) and "from_prefix" in case.body
+    # The name of a download goes only with the bytes.
+    if code == "invalid_parameter":
+        return bool(problem["detail"].startswith("filename is for the bytes"))
     # In JSON Schema 1.0 is an integer.
     if code == "invalid_body":
         return "got `float`" in problem["detail"]
     # A time may be that of an earlier response, and is past now.
     return code == "invalid_expiry" and bool(problem["detail"] == InvalidExpiry.text)
+
+
+@schemathesis.check
+def reveals_nothing(context: schemathesis.CheckContext, response: schemathesis.Response, case: Any) -> None:
+    """Fail if a response has anything of the blobs that a limited key must not know."""
+    assert HIDDEN.encode() not in response.content, "the response has a part of a hidden blob"
+    assert HIDDEN not in str(response.headers), "the response has a part of a hidden id"
 
 
 @schemathesis.hook

@@ -28,7 +28,13 @@ HEADERS = {"authorization": "Bearer token", "content-type": "application/json"}
 
 def rest_face(grant: Grant) -> Router:
     """The REST interface for one token with this grant."""
-    return rest.create(SETTINGS, Container(settings=SETTINGS), {hashed("token"): grant})
+    return rest.create(SETTINGS, container_for(grant))
+
+
+def container_for(grant: Grant) -> Container:
+    container = Container(settings=SETTINGS)
+    container.token_grants.override({hashed("token"): grant})
+    return container
 
 
 def faces() -> dict[str, Router]:
@@ -61,6 +67,7 @@ BODIES: dict[str, Any] = {
     "/v1/commits": {"operations": [{"delete": {"id": "films/a"}}]},
     "/v1/uploads": {"id": "films/a"},
     "/v1/trash/{key:str}/restore": {"replace": True},
+    "/v1/sign": {"method": "GET", "id": "films/a", "expires_in": 60},
     "/v1/keys": {"name": "ci", "actions": ["read"], "prefixes": ["films/"]},
 }
 
@@ -72,8 +79,8 @@ class Drive:
     """An application on memory for one token, with a blob, an upload and a version in the trash."""
 
     def __init__(self, grant: Grant) -> None:
-        self.container = Container(settings=SETTINGS)
-        face = rest.create(SETTINGS, self.container, {hashed("token"): grant})
+        self.container = container_for(grant)
+        face = rest.create(SETTINGS, self.container)
         self.app: Any = Litestar([face], openapi_config=None)
 
     async def prepare(self) -> dict[str, str]:

@@ -1,26 +1,36 @@
-"""Bearer authentication (RFC 6750), before anything else of a request is read."""
+"""Authentication, before anything else of a request is read: bearer tokens (RFC 6750), and signed URLs."""
 
 from collections.abc import Awaitable, Iterable
+from typing import Any
 
 from litestar.types import ASGIApp, Scope
 
 from application.access.authenticate import Authenticate
+from application.access.sign import Signatures, narrowed
 from entrypoints.http.middleware.guard import GuardMiddleware
 from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.protocol.signed_urls import invalid_signature, is_signed, signed_request
 
 
 class AuthenticationMiddleware(GuardMiddleware):
-    """ASGI middleware that admits requests with a valid bearer token. Its grant becomes the scope's `auth`.
+    """ASGI middleware that admits requests with a valid credential. Its grant becomes the scope's `auth`.
 
-    A guard would make the framework copy the route for each request.
+    Of a signed URL, the query keeps what its route takes, and the scope gets the time of its end as `signed_until`. A
+    guard would make the framework copy the route for each request.
     """
 
-    def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:
+    def __init__(self, app: ASGIApp, authenticate: Authenticate, signatures: Signatures) -> None:
         super().__init__(app)
         self._authenticate = authenticate
+        self._signatures = signatures
 
     def enter(self, scope: Scope) -> Awaitable[None]:
-        token = _bearer(scope["headers"])
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        if scope["query_string"] and is_signed(scope["query_string"]):
+            if values:
+                raise HttpProblem("two_credentials")
+            return self._admit_signed(scope)
+        token = _bearer(values)
         if token is None:
             raise HttpProblem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
         return self._admit(scope, token)
@@ -32,10 +42,19 @@ class AuthenticationMiddleware(GuardMiddleware):
             raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
         scope["auth"] = grant
 
+    async def _admit_signed(self, scope: Any) -> None:
+        request = signed_request(scope["method"], scope["raw_path"], scope["query_string"])
+        grant = await self._signatures.verify(request.key_id, request.message, request.signature, request.expires_at)
+        if grant is None:
+            raise invalid_signature()
+        scope["auth"] = narrowed(grant, request.action, request.prefix, request.conditions)
+        scope["query_string"] = request.rest
+        scope["signed_until"] = grant.expires_at
 
-def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    values = [value for name, value in headers if name == b"authorization"]
-    if len(values) != 1:
+
+def _bearer(values: Iterable[bytes]) -> bytes | None:
+    """Return the token of the only value of Authorization."""
+    if len(values := [*values]) != 1:
         return None
     scheme, _, token = values[0].partition(b" ")
     return token.strip() or None if scheme.lower() == b"bearer" else None

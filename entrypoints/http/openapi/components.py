@@ -40,6 +40,7 @@ _ENTITY_TAG = r'(?:W/)?"[!#-~\u0080-\u00ff]*"'
 _PARAMETER = rf'{WORD}[ \t]*=[ \t]*(?:"[\t !#-~]*"[ \t]*|(?:[\t !#-:<-~][\t -:<-~]*)?)'
 DISPOSITION = rf"^(?:[ \t]*{WORD}[ \t]*(?:;[ \t]*(?:{_PARAMETER}(?:;[ \t]*{_PARAMETER})*(?:;[ \t]*)?)?)?)?$"
 MAX_DISPOSITION = 1024  # characters
+MAX_FILENAME = 255  # characters
 # Groups of four, and a last one whose padding cuts off no bits.
 BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$"
 
@@ -94,6 +95,12 @@ TAGS = Schema(any_of=[text(const="*"), text(pattern=f"^{TAG}(?: *, *{TAG})*$", m
 BLOB_ID = parameter("path", "id", "The blob's id, percent-encoded: `/` as `%2F`.", id_schema(), ID)
 ALT = parameter(
     "query", "alt", "`media` for the bytes, `json` for JSON. Without it, Accept decides.", text(enum=["media", "json"])
+)
+FILENAME = parameter(
+    "query",
+    "filename",
+    "With `alt=media`: the name under which a browser saves the bytes.",
+    text(min_length=1, max_length=MAX_FILENAME, pattern=NO_CONTROL_CHARACTERS),
 )
 IF_MATCH = parameter(
     "header",

@@ -40,6 +40,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "invalid_expiry": InvalidExpiry.text,
             "invalid_prefix": InvalidPrefix.text,
             "invalid_parts": "Part 2 is missing. Send it, or list the parts that make the blob.",
+            "two_credentials": "The request has the header Authorization and a signed URL. Send one of them.",
             "invalid_key": "A key needs at least one of the actions read, list, write, delete, admin.",
             "invalid_commit": "Two operations change the blob of operation 3. Name each blob once.",
             "same_id": SameId.text,
@@ -55,7 +56,11 @@ CATALOGUE: Mapping[str, Entry] = {
             "client_gone": "The request ended before its body did, or the body is not chunked correctly.",
             "size_mismatch": "The body ended after 6 of the 12 bytes declared. Send it again.",
         },
-        HTTPStatus.UNAUTHORIZED: {"unauthorized": "Send the header Authorization: Bearer <token>, once."},
+        HTTPStatus.UNAUTHORIZED: {
+            "unauthorized": "Send the header Authorization: Bearer <token>, once.",
+            "invalid_signature": "The URL was changed, is for another method, or has expired, or its key was"
+            " revoked. Ask for a new one.",
+        },
         HTTPStatus.FORBIDDEN: {"forbidden": NotGranted.text},
         HTTPStatus.NOT_FOUND: {
             "not_found": NotFound.text,

@@ -14,5 +14,8 @@ BYTES = OpenAPIMediaType(Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BI
 CREATED_AT = "2023-10-27T10:00:00Z"
 KNOWN = {"id": ID, "size": 12, "created_at": CREATED_AT}
 BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
-EVERYWHERE = ["unauthorized", "forbidden", "internal_error", "unavailable", "timeout", "overloaded"]
+EVERYWHERE = [
+    *("unauthorized", "invalid_signature", "two_credentials", "forbidden"),
+    *("internal_error", "unavailable", "timeout", "overloaded"),
+]
 CHANGING = ["no_space", "commit_unknown", "rolled_back", *EVERYWHERE]

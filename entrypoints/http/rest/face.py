@@ -1,14 +1,11 @@
 """The REST interface to blobs: its routes, its error format, and what all its handlers have in common."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 
 from litestar import HttpMethod, Response, Router, route
 from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
 
-from application.access.authenticate import Authenticate
-from domain.access import Grant
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.http.dependencies import always
@@ -46,6 +43,7 @@ from entrypoints.http.rest.keys import (
 )
 from entrypoints.http.rest.lists import list_blobs
 from entrypoints.http.rest.patch import PropertiesPatch, patch_blob
+from entrypoints.http.rest.sign import SignBody, sign
 from entrypoints.http.rest.store import put_blob, store_blob
 from entrypoints.http.rest.trash import RestoreBody, list_trash, purge_blob, restore_blob
 from entrypoints.http.rest.uploads import (
@@ -62,17 +60,17 @@ FORMS = (
     *(Transfer, MovePrefixBody, PrefixBody, CommitBody),
     *(OneOperation, PutOperation, DeleteOperation, PatchOperation),
     *(PropertiesPatch, UploadBody, RestoreBody),
-    *(KeyBody, RotationBody),
+    *(KeyBody, RotationBody, SignBody),
 )
 """The classes of the JSON bodies that requests have."""
 
 
-def create(settings: Settings, container: Container, grants: Mapping[bytes, Grant]) -> Router:
-    """Create the routes under /v1. Errors are problem details. `grants`: by the SHA-256 of bearer tokens."""
-    authenticate = Authenticate(grants, container.known_keys())
+def create(settings: Settings, container: Container) -> Router:
+    """Create the routes under /v1. Errors are problem details."""
+    authenticate, signatures = container.authenticate(), container.signatures()
 
     def authentication(app: ASGIApp) -> AuthenticationMiddleware:  # a function, because the framework copies objects
-        return AuthenticationMiddleware(app, authenticate)
+        return AuthenticationMiddleware(app, authenticate, signatures)
 
     blobs = Router(
         "/blobs",
@@ -92,7 +90,7 @@ def create(settings: Settings, container: Container, grants: Mapping[bytes, Gran
     changes = [copy_blob, move_blob, delete_prefix, commit_operations]
     uploads = [begin_upload, list_uploads, find_upload, put_part, append_to_upload, discard_upload]
     trash = [list_trash, restore_blob, purge_blob]
-    keys = [create_key, list_keys, find_key, revoke_key, rotate_key]
+    keys = [create_key, list_keys, find_key, revoke_key, rotate_key, sign]
     return Router(
         "/v1",
         route_handlers=[
@@ -121,6 +119,7 @@ def create(settings: Settings, container: Container, grants: Mapping[bytes, Gran
             "uploads": always(container.multipart_uploads()),
             "trash": always(container.trash()),
             "keys": always(container.keys()),
+            "signatures": always(signatures),
             "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
         },
     )
@@ -137,7 +136,7 @@ def options(request: HttpRequest) -> Response[None]:
         *("/copy", "/move", "/delete", "/commits"),
         *("/uploads", "/uploads/{upload:str}", "/uploads/{upload:str}/{n:str}"),
         *("/trash", "/trash/{key:str}", "/trash/{key:str}/restore"),
-        *("/keys", "/keys/{key:str}", "/keys/{key:str}/rotate"),
+        *("/keys", "/keys/{key:str}", "/keys/{key:str}/rotate", "/sign"),
     ],
     http_method=HttpMethod.OPTIONS,
     include_in_schema=False,

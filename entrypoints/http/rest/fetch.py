@@ -1,6 +1,7 @@
 """Fetch a blob, or its headers."""
 
 from functools import partial
+from typing import Any
 
 from litestar import HttpMethod, get, route
 from litestar.di import NamedDependency
@@ -15,6 +16,7 @@ from entrypoints.http.openapi.components import (
     BLOB_ID,
     CONDITIONS,
     DATA,
+    FILENAME,
     ID,
     RANGE,
     RAW_ONLY,
@@ -30,12 +32,12 @@ from entrypoints.http.protocol.blob_paths import ID_PATH, blob_id
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.headers import fields
-from entrypoints.http.protocol.problems import Problem
-from entrypoints.http.protocol.streaming import BlobResponse, ShortResponse, not_modified
+from entrypoints.http.protocol.problems import HttpProblem, Problem
+from entrypoints.http.protocol.streaming import BlobResponse, Representation, ShortResponse, not_modified
 from entrypoints.http.rest.described import BYTES, CREATED_AT, EVERYWHERE, HttpRequest
 from entrypoints.http.rest.json_form.response import JSON, BlobBody
-from entrypoints.http.rest.negotiation import PARAMETERS, wants_bytes
-from entrypoints.http.rest.raw_form import RAW
+from entrypoints.http.rest.negotiation import PARAMETERS, filename, wants_bytes
+from entrypoints.http.rest.raw_form import RAW, DownloadForm
 
 Fetch = NamedDependency[FetchBlob]
 
@@ -57,7 +59,7 @@ _UNCHANGED = {
     "304": response("The client has this version already.", required=["ETag", "Vary"], optional=["Last-Modified"])
 }
 FETCH = operation(
-    takes=[BLOB_ID, ALT, *CONDITIONS, *RANGE],
+    takes=[BLOB_ID, ALT, FILENAME, *CONDITIONS, *RANGE],
     responses={
         "200": _raw(
             response(
@@ -92,12 +94,21 @@ FETCH = operation(
 )
 async def fetch_blob(request: HttpRequest, fetch: Fetch, pace: NamedDependency[Pace]) -> ASGIApp:
     """Fetch a blob as JSON; or as its bytes, if `alt` is `media` or Accept prefers application/octet-stream to JSON."""
-    representation = RAW if wants_bytes(request.scope) else JSON
+    representation = _representation(request.scope)
     return BlobResponse(partial(fetch, request.auth, blob_id(request.scope["raw_path"])), representation, pace)
 
 
+def _representation(scope: Any) -> Representation:
+    name, signed_until = filename(scope), scope.get("signed_until")
+    if not wants_bytes(scope):
+        if name is not None:
+            raise HttpProblem("invalid_parameter", "filename is for the bytes: add alt=media.")
+        return JSON
+    return RAW if name is None and signed_until is None else DownloadForm(name, signed_until)
+
+
 HEAD = operation(
-    takes=[BLOB_ID, ALT, *CONDITIONS],
+    takes=[BLOB_ID, ALT, FILENAME, *CONDITIONS],
     responses={
         "200": _raw(response("There is such a blob.", required=_OF_BLOBS, optional=[*RAW_ONLY, *SOMETIMES])),
         **_UNCHANGED,
@@ -117,7 +128,7 @@ HEAD = operation(
 )
 async def describe_blob(request: HttpRequest, fetch: Fetch) -> ASGIApp:
     """Answer as GET does to the same request without a range, but for the body."""
-    representation = RAW if wants_bytes(request.scope) else JSON
+    representation = _representation(request.scope)
     blob = await fetch.stat(request.auth, blob_id(request.scope["raw_path"]))
     try:
         conditional.check_reading(fields(request.scope), blob)

@@ -5,12 +5,14 @@ from urllib.parse import parse_qsl
 
 from litestar.types import HTTPScope
 
+from domain.text import CONTROL_CHARACTER
+from entrypoints.http.openapi.components import MAX_FILENAME
 from entrypoints.http.protocol.header_values import MAX_SIZE, quality
 from entrypoints.http.protocol.problems import HttpProblem
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
-PARAMETERS = ("alt",)
+PARAMETERS = ("alt", "filename")
 REMEMBERED = 128  # clients send few different ones
 
 
@@ -27,10 +29,28 @@ def wants_bytes(scope: HTTPScope) -> bool:
     raise HttpProblem("invalid_parameter", detail)
 
 
+def filename(scope: HTTPScope) -> str | None:
+    """Return the name under which a browser saves the bytes, if the client asks for one. Raises HttpProblem 400."""
+    names = _values(scope["query_string"], "filename") if b"filename" in scope["query_string"] else ()
+    if not names:
+        return None
+    if len(names) > 1 or not 0 < len(names[0]) <= MAX_FILENAME or CONTROL_CHARACTER.search(names[0]):
+        detail = f"filename takes 1 to {MAX_FILENAME} characters of UTF-8, none of them for control, once."
+        raise HttpProblem("invalid_parameter", detail)
+    return names[0]
+
+
 @lru_cache(maxsize=REMEMBERED)
 def _alternatives(query: bytes) -> tuple[str, ...]:
-    parameters = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    return tuple(value for parameter, value in parameters if parameter == "alt")
+    return _values(query, "alt")
+
+
+def _values(query: bytes, name: str) -> tuple[str, ...]:
+    try:
+        parameters = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise HttpProblem("invalid_parameter", "The query is not percent-encoded UTF-8.") from None
+    return tuple(value for parameter, value in parameters if parameter == name)
 
 
 @lru_cache(maxsize=REMEMBERED)

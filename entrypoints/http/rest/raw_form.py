@@ -3,11 +3,13 @@
 import base64
 import binascii
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote
 
 from application.blobs.fetch import OpenBlob
 from application.blobs.store import IdentifiedBytes, NewBlob
+from application.clock import utc_now
 from domain.blob import Blob, BlobId, ByteRange, Digest
 from domain.properties import DEFAULT_CONTENT_TYPE, Properties
 from entrypoints.http.protocol import conditional, header_values, ranges
@@ -175,6 +177,33 @@ class RawForm(Representation):
 
     def whole(self, blob: Blob, part: ByteRange | None, data: bytes) -> tuple[Headers, bytes]:
         return self.headers(blob, part), data
+
+
+class DownloadForm(RawForm):
+    """The bytes as the body, under a name of the client's choice, and to be kept until a signature ends."""
+
+    def __init__(self, filename: str | None, fresh_until: datetime | None) -> None:
+        self._filename = filename
+        self._fresh_until = fresh_until
+
+    def headers(self, blob: Blob, part: ByteRange | None = None) -> Headers:
+        headers = [*super().headers(blob, part)]
+        if self._filename is not None:
+            disposition = f"attachment; filename*=UTF-8''{quote(self._filename, safe='')}"
+            headers = [*_without(headers, b"content-disposition"), (b"content-disposition", disposition.encode())]
+        if self._fresh_until is not None and not _forbids_caching(blob.properties.cache_control):
+            seconds = max(0, int((self._fresh_until - utc_now()).total_seconds()))
+            headers = [*_without(headers, b"cache-control"), (b"cache-control", b"private, max-age=%d" % seconds)]
+        return headers
+
+
+def _without(headers: Headers, name: bytes) -> Headers:
+    return [header for header in headers if header[0] != name]
+
+
+def _forbids_caching(cache_control: str) -> bool:
+    directives = {directive.strip().lower() for directive in cache_control.split(",")}
+    return not directives.isdisjoint({"no-store", "no-cache"})
 
 
 RAW = RawForm()

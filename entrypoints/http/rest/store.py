@@ -168,6 +168,7 @@ PUT = operation(
     responses={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
     | problems(
         *("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", "unsupported_media_type"),
+        "already_exists",  # of a signed URL that only creates
         *_STORING,
     ),
 )

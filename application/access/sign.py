@@ -1,0 +1,86 @@
+"""Signatures: short-lived rights to one request, made with a key or a token, and ended with it."""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from application.access.authenticate import Authenticate
+from application.authorize import authorize
+from application.clock import utc_now
+from domain.access import Action, Conditions, Grant
+from domain.blob import BlobId
+from domain.errors import InvalidExpiry, NoMasterKey
+
+LONGEST = timedelta(days=7)
+SKEW = timedelta(minutes=5)  # between the clocks of two replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs requests that end at `expires_at`, with the key `key_id`."""
+
+    key_id: str
+    expires_at: datetime
+    secret: bytes = field(repr=False)
+
+    def sign(self, message: bytes) -> str:
+        """Return the signature: HMAC-SHA256 (RFC 2104) in 64 hexadecimal digits."""
+        return hmac.digest(self.secret, message, "sha256").hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """Sign requests, and authenticate them by their signatures."""
+
+    authenticate: Authenticate
+    now: Callable[[], datetime] = utc_now
+
+    async def signer(self, grant: Grant, action: Action, blobs: BlobId | str, lifetime: timedelta) -> Signer:
+        """Return a signer for `action` on this blob, or on all blobs whose ids begin with a prefix.
+
+        Its signatures end after `lifetime`, and not later than the grant. Raises FORBIDDEN, INVALID_EXPIRY, and
+        NO_MASTER_KEY.
+        """
+        authorize(grant, action, blobs, self.now)
+        if not timedelta(seconds=1) <= lifetime <= LONGEST:
+            raise InvalidExpiry(f"A signature is valid for 1 to {LONGEST.total_seconds():.0f} seconds.")
+        credential = await self.authenticate.signing(grant.key_id)
+        if credential is None:
+            raise NoMasterKey
+        expires_at = self.now() + lifetime
+        if grant.expires_at is not None:
+            expires_at = min(expires_at, grant.expires_at)
+        secret, _ = credential.signing_secrets[0]
+        return Signer(grant.key_id, expires_at.replace(microsecond=0), secret)
+
+    async def verify(
+        self,
+        key_id: str,
+        message: bytes,
+        signature: str,
+        expires_at: datetime,
+    ) -> Grant | None:
+        """Return the grant of the key that signed `message`, until `expires_at`; None if the signature is not valid.
+
+        A signature for longer than `LONGEST` is not valid: some clock is wrong.
+        """
+        credential = await self.authenticate.signing(key_id)
+        now = self.now()
+        if credential is None or not now < expires_at <= now + LONGEST + SKEW:
+            return None
+        is_valid = False
+        for secret, until in credential.signing_secrets:
+            is_equal = hmac.compare_digest(hmac.digest(secret, message, "sha256").hex(), signature)
+            is_valid = is_valid or (is_equal and (until is None or now < until))
+        grant = credential.grant
+        if not is_valid or (grant.expires_at is not None and grant.expires_at <= now):
+            return None
+        self.authenticate.record(credential)
+        return replace(grant, expires_at=min(expires_at, grant.expires_at or expires_at))
+
+
+def narrowed(grant: Grant, action: Action, prefix: str, conditions: Conditions) -> Grant:
+    """Return the grant of a signed request: what it was signed for, as far as the grant of its key includes that."""
+    prefixes = (prefix,) if prefix.startswith(grant.prefixes) else ()
+    return Grant(grant.actions & {action}, prefixes, grant.expires_at, grant.key_id, conditions)
