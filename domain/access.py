@@ -36,6 +36,21 @@ UNCONDITIONAL = Conditions()
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a key; None is no limit. `quota_bytes`: the size of all current blobs that it has stored.
+
+    `requests_per_second` is that of each process of a server.
+    """
+
+    requests_per_second: float | None = None
+    max_blob_bytes: int | None = None
+    quota_bytes: int | None = None
+
+
+UNLIMITED = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The actions granted to a caller, on blobs whose ids begin with one of `prefixes`, until `expires_at`, in UTC.
 
@@ -48,12 +63,22 @@ class Grant:
     expires_at: datetime | None = None
     key_id: str = ""
     conditions: Conditions = UNCONDITIONAL
+    limits: Limits = UNLIMITED
 
     def __post_init__(self) -> None:
         if any(CONTROL_CHARACTER.search(prefix) for prefix in self.prefixes):
             raise ValueError("a prefix of ids has no control characters")
         if self.expires_at is not None and self.expires_at.tzinfo is not UTC:
             raise ValueError(f"expires_at is in UTC: {self.expires_at!r}")
+
+    @property
+    def owner(self) -> str:
+        """The key whose quota counts what the caller stores; empty if there is none."""
+        return "" if self.limits.quota_bytes is None else self.key_id
+
+    def max_bytes(self, limit: int) -> int:
+        """Return the size of the largest blob that the caller may store, where `limit` is that of the service."""
+        return limit if self.limits.max_blob_bytes is None else min(limit, self.limits.max_blob_bytes)
 
     def allows(self, action: Action, now: datetime) -> bool:
         """Return whether `action` is allowed at the time `now` on some blobs."""
@@ -79,7 +104,8 @@ class AccessKey:
     """A named credential. Times are in UTC. `prefixes` has the empty one if it is for all blobs.
 
     Its secret is that of its `generation`. The one before it is valid until `former_until`, if that is set. Both are
-    derived from the master key with the fingerprint `master`. `used_at`: a coarse time of its last use.
+    derived from the master key with the fingerprint `master`. `used_at`: a coarse time of its last use. `stored_bytes`
+    counts against its quota, if it has one.
     """
 
     id: str
@@ -92,10 +118,12 @@ class AccessKey:
     former_until: datetime | None = None
     used_at: datetime | None = None
     master: str = ""
+    limits: Limits = UNLIMITED
+    stored_bytes: int = 0
 
     def grant(self) -> Grant:
         """Return the rights of the key."""
-        return Grant(self.actions, self.prefixes, self.expires_at, self.id)
+        return Grant(self.actions, self.prefixes, self.expires_at, self.id, limits=self.limits)
 
 
 EVERYTHING = Grant(frozenset(Action))

@@ -146,7 +146,7 @@ class Draft:
     """A version of a blob that is not published yet.
 
     It expires at `expires_at`, or `expires_in` after it was published; never without either. `created_at` is set if
-    the version continues another one, and keeps its time.
+    the version continues another one, and keeps its time. `owner`: the key whose quota counts it, if there is one.
     """
 
     id: BlobId
@@ -155,6 +155,7 @@ class Draft:
     expires_at: datetime | None = field(default=None, kw_only=True)
     expires_in: timedelta | None = field(default=None, kw_only=True)
     created_at: datetime | None = field(default=None, kw_only=True)
+    owner: str = field(default="", kw_only=True)
 
     def published(self, now: datetime, replaced: "Blob | None" = None) -> "Blob":
         """Return this version as published at `now`, by the database's clock, in place of `replaced`.
@@ -170,6 +171,7 @@ class Draft:
             replaced is None or _second(since) != _second(replaced.current_since),
             expires_at=self.expires_at if self.expires_in is None else since + self.expires_in,
             changed_at=since if self.created_at else None,
+            owner=self.owner,
         )
 
 
@@ -180,8 +182,8 @@ class Blob:
     `created_at`: the time at which its bytes were published, in UTC, by the database's clock. `changed_at`: the time
     since which this version is current, if it is later, because properties or the id were changed. `sole`: no earlier
     version became current in the same second, as far as is known. `read_at`: the time at which the row was read, by the
-    same clock, if known. At `expires_at`, if set, the blob ends. Versions are distinguished by their contents and
-    properties, not by these times.
+    same clock, if known. At `expires_at`, if set, the blob ends. `owner`: as in `Draft`. Versions are distinguished by
+    their contents and properties, not by these times.
     """
 
     id: BlobId
@@ -192,6 +194,7 @@ class Blob:
     read_at: datetime | None = field(default=None, compare=False)
     expires_at: datetime | None = field(default=None, kw_only=True)
     changed_at: datetime | None = field(default=None, kw_only=True, compare=False)
+    owner: str = field(default="", kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         if self.created_at.tzinfo is not UTC:
@@ -204,7 +207,14 @@ class Blob:
 
     def draft(self) -> Draft:
         """Return a draft that continues this version: with its content, properties, expiry and `created_at`."""
-        return Draft(self.id, self.content, self.properties, expires_at=self.expires_at, created_at=self.created_at)
+        return Draft(
+            self.id,
+            self.content,
+            self.properties,
+            expires_at=self.expires_at,
+            created_at=self.created_at,
+            owner=self.owner,
+        )
 
     @property
     def version(self) -> tuple[ObjectKey, datetime]:

@@ -18,6 +18,8 @@ BlobError
   InvalidKey
   KeyNotFound
   NoMasterKey
+  QuotaExceeded
+  RateLimited
   TooLarge
   SizeMismatch
   DigestMismatch
@@ -59,6 +61,8 @@ class Kind(Enum):
     INVALID_KEY = "invalid_key"
     KEY_NOT_FOUND = "key_not_found"
     NO_MASTER_KEY = "no_master_key"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    RATE_LIMITED = "rate_limited"
     TOO_LARGE = "too_large"
     SIZE_MISMATCH = "size_mismatch"
     DIGEST_MISMATCH = "digest_mismatch"
@@ -225,6 +229,22 @@ class KeyNotFound(BlobError):
 class NoMasterKey(BlobError):
     kind = Kind.NO_MASTER_KEY
     text = "This server has no keys. Its operator has to set MASTER_KEY, to the same secret on all replicas."
+
+
+class QuotaExceeded(BlobError):
+    kind = Kind.QUOTA_EXCEEDED
+    text = "The blob does not fit into the quota of this key. Delete blobs that the key has stored, or use another key."
+
+
+class RateLimited(BlobError):
+    """`retry_after`: the seconds after which the next request is admitted."""
+
+    kind = Kind.RATE_LIMITED
+    text = "Too many requests with this key. Send fewer in a second."
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__()
+        self.retry_after = retry_after
 
 
 class TooLarge(BlobError):

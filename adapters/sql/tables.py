@@ -117,7 +117,7 @@ def _version_columns() -> list[sa.Column[Any]]:
 
     With `segments`, `object_key` is the key of their list, which no object has; `composite` is the digest of their
     digests, and `sha256` is NULL until it is known. `shared`: the content is counted in CONTENTS. `properties`: the
-    rare ones, as JSON.
+    rare ones, as JSON. `owner`: the key whose quota counts the current version, if it has one.
     """
     return [
         sa.Column("backend", sa.Text, nullable=False),
@@ -134,6 +134,7 @@ def _version_columns() -> list[sa.Column[Any]]:
         sa.Column("properties", sa.Text),
         sa.Column("expires_at", sa.BigInteger),
         sa.Column("changed_at", sa.BigInteger),
+        sa.Column("owner", sa.Text),
     ]
 
 
@@ -283,6 +284,10 @@ KEYS = sa.Table(
     sa.Column("former_until", sa.BigInteger),
     sa.Column("used_at", sa.BigInteger),
     sa.Column("master", sa.Text, nullable=False),
+    sa.Column("microseconds_per_request", sa.BigInteger),
+    sa.Column("max_blob_bytes", sa.BigInteger),
+    sa.Column("quota_bytes", sa.BigInteger),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False, server_default="0"),
     **OPTIONS,
 )
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from application.access.master_key import MasterKey, signing_secret
 from application.clock import utc_now
@@ -48,6 +49,14 @@ class Credential:
             found = found or (is_equal and (until is None or now < until))
         return found
 
+    def has_signed(self, message: bytes, signature: str, now: datetime) -> bool:
+        """Return whether a valid secret has signed `message`."""
+        found = False
+        for each, until in self.signing_secrets:
+            is_equal = hmac.compare_digest(hmac.digest(each, message, "sha256").hex(), signature)
+            found = found or (is_equal and (until is None or now < until))
+        return found
+
 
 class KnownKeys:
     """Keys that were read in the last `KNOWN_FOR`, so that most requests need no look into the database.
@@ -71,22 +80,29 @@ class KnownKeys:
         self.used = set[str]()
         """Keys whose use is to be recorded."""
 
-    async def get(self, key_id: str) -> Credential | None:
-        """Return a key, as it was at most `KNOWN_FOR` ago; None if there is none, or it was made elsewhere."""
+    async def get(self, key_id: str, refused_by: Credential | None = None) -> Credential | None:
+        """Return a key, as it was at most `KNOWN_FOR` ago; None if there is none, or it was made elsewhere.
+
+        It is read again if what is known of it has refused a secret: another replica may have rotated it.
+        """
         known = self._known.get(key_id)
-        if known is not None and self._clock() < known.fresh_until:
+        if known is not None and known is not refused_by and self._clock() < known.fresh_until:
             return known
         # Shared by concurrent requests, and not cancelled with one of them.
         read = self._reads.get(key_id)
         if read is None:
             read = self._reads[key_id] = asyncio.create_task(self._read(key_id))
-            read.add_done_callback(lambda _: self._reads.pop(key_id, None))
+            read.add_done_callback(partial(self._end, key_id))
         return await asyncio.shield(read)
 
     def forget(self, key_id: str) -> None:
         """Read this key again before it is used."""
         self._known.pop(key_id, None)
         self._reads.pop(key_id, None)
+
+    def _end(self, key_id: str, read: "asyncio.Task[Credential | None]") -> None:
+        if self._reads.get(key_id) is read:
+            del self._reads[key_id]
 
     async def _read(self, key_id: str) -> Credential | None:
         began = self._clock()
@@ -95,6 +111,8 @@ class KnownKeys:
             self._known.pop(key_id, None)
             return None
         known = self._credential(key, self._master, began)
+        if self._reads.get(key_id) is not asyncio.current_task():
+            return known  # the key was forgotten during the read, so this may be too old for others
         self._known.pop(key_id, None)  # the order is that of the reads
         while len(self._known) >= CAPACITY:
             self._known.pop(next(iter(self._known)))
@@ -152,6 +170,8 @@ class Authenticate:
 
     async def _of_key(self, key_id: str, secret: bytes) -> Grant | None:
         known = await self._keys.get(key_id)
+        if known is not None and not known.accepts(secret, self._now()):
+            known = await self._keys.get(key_id, known)
         now = self._now()
         if known is None or not known.accepts(secret, now):
             return None
@@ -160,9 +180,9 @@ class Authenticate:
         self.record(known)
         return known.grant
 
-    async def signing(self, key_id: str) -> Credential | None:
-        """Return the token or the key with this id; None if there is none."""
-        return self._signing.get(key_id) or await self._keys.get(key_id)
+    async def signing(self, key_id: str, refused_by: Credential | None = None) -> Credential | None:
+        """Return the token or the key with this id; None if there is none. For `refused_by` see `KnownKeys.get`."""
+        return self._signing.get(key_id) or await self._keys.get(key_id, refused_by)
 
     def record(self, credential: Credential) -> None:
         """Note that a credential was used."""
@@ -180,8 +200,11 @@ class RecordUse:
 
     async def __call__(self) -> None:
         used = sorted(self.keys.used)
-        self.keys.used.clear()
-        if used:
-            async with self.units() as work:
-                await work.keys.record_use(used, self.now())
-                await work.commit()
+        if not used:
+            return
+        async with self.units() as work:
+            await work.keys.record_use(used, self.now())
+            await work.commit()
+        self.keys.used.difference_update(used)
+        for key_id in used:
+            self.keys.forget(key_id)  # its use is not due any more

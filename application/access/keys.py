@@ -12,13 +12,15 @@ from application.clock import utc_now
 from application.ports.keys import KeyReader
 from application.ports.metadata import UnitOfWork
 from application.uploads.committer import Committer
-from domain.access import AccessKey, Action, Grant
+from domain.access import UNLIMITED, AccessKey, Action, Grant, Limits
 from domain.blob import BlobId
 from domain.errors import InvalidExpiry, InvalidId, InvalidKey, KeyNotFound, NoMasterKey, NotGranted, RolledBack
 
 MAX_NAME = 100  # characters
 MAX_PREFIXES = 100
 MAX_OVERLAP = timedelta(days=7)
+LEAST_RATE, HIGHEST_RATE = 0.001, 1_000_000  # requests per second
+MAX_SIZE = 2**63 - 1  # bytes
 PAGE = 1000
 
 
@@ -30,6 +32,7 @@ class NewKey:
     actions: frozenset[Action]
     prefixes: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Keys:
         """Create a key, valid at once. Raises INVALID_KEY, INVALID_EXPIRY, and NO_MASTER_KEY."""
         authorize_some(grant, Action.ADMIN)
         _check_form(new)
+        _check_limits(new)
         for prefix in new.prefixes or ("",):
             authorize(grant, Action.ADMIN, prefix)
         master = self._master()
@@ -70,7 +74,16 @@ class Keys:
         if new.expires_at is not None and new.expires_at <= now:
             raise InvalidExpiry
         prefixes = new.prefixes or ("",)
-        key = AccessKey(_random_id(), new.name, new.actions, prefixes, now, new.expires_at, master=master.fingerprint)
+        key = AccessKey(
+            _random_id(),
+            new.name,
+            new.actions,
+            prefixes,
+            now,
+            new.expires_at,
+            master=master.fingerprint,
+            limits=new.limits,
+        )
         _check_rights(grant, key)
         await self.commit(lambda work: work.keys.add(key))
         return IssuedKey(key, master.secret(key.id, key.generation))
@@ -150,6 +163,19 @@ def _check_form(new: NewKey) -> None:
             BlobId(prefix)
         except InvalidId as error:
             raise InvalidKey(f"A prefix can't begin an id. {error.detail}") from None
+
+
+def _check_limits(new: NewKey) -> None:
+    limits = new.limits
+    if limits == UNLIMITED:
+        return
+    if Action.ADMIN in new.actions:
+        raise InvalidKey("A key with the action admin has no limits: the keys that it creates would have none.")
+    rate, sizes = limits.requests_per_second, (limits.max_blob_bytes, limits.quota_bytes)
+    if rate is not None and not LEAST_RATE <= rate <= HIGHEST_RATE:
+        raise InvalidKey(f"A key may send {LEAST_RATE} to {HIGHEST_RATE:,} requests per second.")
+    if any(size is not None and not 0 <= size <= MAX_SIZE for size in sizes):
+        raise InvalidKey("Sizes of limits are numbers of bytes that fit into 63 bits.")
 
 
 def _is_visible(grant: Grant, key: AccessKey) -> bool:

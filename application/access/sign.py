@@ -69,12 +69,12 @@ class Signatures:
         now = self.now()
         if credential is None or not now < expires_at <= now + LONGEST + SKEW:
             return None
-        is_valid = False
-        for secret, until in credential.signing_secrets:
-            is_equal = hmac.compare_digest(hmac.digest(secret, message, "sha256").hex(), signature)
-            is_valid = is_valid or (is_equal and (until is None or now < until))
+        if not credential.has_signed(message, signature, now):
+            credential = await self.authenticate.signing(key_id, credential)
+            if credential is None or not credential.has_signed(message, signature, now):
+                return None
         grant = credential.grant
-        if not is_valid or (grant.expires_at is not None and grant.expires_at <= now):
+        if grant.expires_at is not None and grant.expires_at <= now:
             return None
         self.authenticate.record(credential)
         return replace(grant, expires_at=min(expires_at, grant.expires_at or expires_at))
@@ -83,4 +83,4 @@ class Signatures:
 def narrowed(grant: Grant, action: Action, prefix: str, conditions: Conditions) -> Grant:
     """Return the grant of a signed request: what it was signed for, as far as the grant of its key includes that."""
     prefixes = (prefix,) if prefix.startswith(grant.prefixes) else ()
-    return Grant(grant.actions & {action}, prefixes, grant.expires_at, grant.key_id, conditions)
+    return replace(grant, actions=grant.actions & {action}, prefixes=prefixes, conditions=conditions)

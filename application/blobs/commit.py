@@ -36,19 +36,22 @@ class CommitOperations:
             with _numbered(index):
                 operation.authorize(grant)
         _check_ids(operations)
-        return await self.commit(lambda work: self._apply(work, operations))
+        rules = self.rules.of(grant)
+        return await self.commit(lambda work: _apply(work, operations, rules))
 
     async def one(self, grant: Grant, operation: Operation) -> Changed:
         """Make one operation that changes a few rows. Errors have no `index`."""
         operation.authorize(grant)
-        return await self.commit_one(lambda work: operation.apply(work, self.rules))
+        rules = self.rules.of(grant)
+        return await self.commit_one(lambda work: operation.apply(work, rules))
 
-    async def _apply(self, work: UnitOfWork, operations: Sequence[Operation]) -> list[Changed]:
-        changed = []
-        for index, operation in enumerate(operations):
-            with _numbered(index):
-                changed.append(await operation.apply(work, self.rules))
-        return changed
+
+async def _apply(work: UnitOfWork, operations: Sequence[Operation], rules: Rules) -> list[Changed]:
+    changed = []
+    for index, operation in enumerate(operations):
+        with _numbered(index):
+            changed.append(await operation.apply(work, rules))
+    return changed
 
 
 @contextmanager

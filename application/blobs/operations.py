@@ -10,7 +10,8 @@ from application.blobs.uploads import take_upload
 from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import USUAL, Retention
 from application.ports.metadata import UnitOfWork
-from domain.access import Action, Grant
+from application.quota import charge
+from domain.access import UNLIMITED, Action, Grant
 from domain.blob import Blob, BlobId, Draft, ObjectKey
 from domain.errors import InvalidParts, SameId
 from domain.precondition import ANY, CREATE_ONLY, Precondition
@@ -27,11 +28,22 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Rules for all operations: how long removed blobs are kept, and the size and the usual expiry of new ones."""
+    """Rules for all operations: how long removed blobs are kept, and the size and the usual expiry of new ones.
+
+    `owner`: the key whose quota counts new blobs, if there is one.
+    """
 
     retention: Retention = USUAL
     max_bytes: int | None = None
     default_expiry: Expiry = NEVER
+    owner: str = ""
+
+    def of(self, grant: Grant) -> "Rules":
+        """Return the rules for a caller."""
+        if grant.limits is UNLIMITED:
+            return self
+        max_bytes = None if self.max_bytes is None else grant.max_bytes(self.max_bytes)
+        return replace(self, max_bytes=max_bytes, owner=grant.owner)
 
 
 class Operation(Protocol):
@@ -80,8 +92,12 @@ class Put(Operation):
         expires_at, expires_in = upload.blob_expires_at, upload.blob_expires_in
         if expires_at is None and expires_in is None:
             expires_at, expires_in = rules.default_expiry.at, rules.default_expiry.after
-        draft = Draft(self.id, content, upload.properties, expires_at=expires_at, expires_in=expires_in)
-        return await _put(work, draft, self.precondition, rules)
+        draft = Draft(
+            self.id, content, upload.properties, expires_at=expires_at, expires_in=expires_in, owner=rules.owner
+        )
+        changed = await _put(work, draft, self.precondition, rules)
+        await charge(work, rules.owner, content.size)
+        return changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +148,10 @@ class Copy(Operation):
     async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
         source = await work.blobs.lock(self.source, self.precondition)
         content = await work.contents.share(source)
-        draft = replace(source.draft(), id=self.target, content=content, created_at=None)
-        return await _put(work, draft, ANY if self.replace else CREATE_ONLY, rules)
+        draft = replace(source.draft(), id=self.target, content=content, created_at=None, owner=rules.owner)
+        changed = await _put(work, draft, ANY if self.replace else CREATE_ONLY, rules)
+        await charge(work, rules.owner, content.size)
+        return changed
 
 
 @dataclass(frozen=True, slots=True)

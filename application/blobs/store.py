@@ -15,6 +15,7 @@ from application.authorize import authorize, authorize_some
 from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import USUAL, Retention
 from application.ports.metadata import DATABASE, KeySource, Published, UnitOfWork
+from application.quota import charge, check_quota
 from application.uploads.intake import Intake
 from application.uploads.lifecycle import Change, Uploads, WrittenObject
 from application.uploads.replay import KEPT, ReplayableBody
@@ -52,7 +53,7 @@ class IdentifiedBytes:
 class NewBlob:
     """A blob to store. `size` in bytes and `digest` are declared by the sender, if at all.
 
-    `max_bytes`: a limit below that of the service.
+    `max_bytes`: a limit below that of the service. `owner`: the key whose quota counts the blob, if there is one.
     """
 
     source: BlobSource
@@ -62,6 +63,7 @@ class NewBlob:
     digest: Digest | None = None
     expiry: Expiry = NEVER
     max_bytes: int | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ class StoreBlob:
 
     A write to a storage that is UNAVAILABLE is repeated as `retry` says, while the body is short enough to be kept. If
     anything fails, a cancellation included, the version before it is still there. Raises what `Uploads` and the source
-    raise, FORBIDDEN, INVALID_EXPIRY, the precondition's errors, TOO_LARGE beyond `max_bytes`, SIZE_MISMATCH and
-    DIGEST_MISMATCH.
+    raise, FORBIDDEN, INVALID_EXPIRY, the precondition's errors, QUOTA_EXCEEDED, TOO_LARGE beyond `max_bytes`,
+    SIZE_MISMATCH and DIGEST_MISMATCH.
     """
 
     uploads: Uploads
@@ -100,6 +102,7 @@ class StoreBlob:
         else:
             authorize(grant, Action.WRITE, new.source.id, conditions=grant.conditions)
             new = _under(grant.conditions, new)
+        new = replace(new, max_bytes=grant.max_bytes(self._limit(new)), owner=grant.owner)
         new.expiry.require_future()
         body = ReplayableBody(new.source, KEPT if self.retry.attempts > 1 else 0)
         if self.small and (new.size or 0) <= self.small.max_bytes and await body.fits(self.small.max_bytes):
@@ -126,7 +129,8 @@ class StoreBlob:
         while True:
             location = Location(self.uploads.stores.active, self.new_key())
             # An early refusal saves the sender its bytes. Only publishing decides.
-            await self.uploads.begin(location, check=None if new.precondition == ANY else partial(_check, new))
+            is_free = new.precondition == ANY and not new.owner
+            await self.uploads.begin(location, check=None if is_free else partial(_check, new))
             try:
                 async with self.uploads.discarded_on_error(location):
                     return await self._append(location, new, body)
@@ -154,12 +158,13 @@ class StoreBlob:
         """Return the change that publishes the object, and the one that finds out whether it was published."""
         content = Content(written.location, written.size, written.digest)
         expiry = new.expiry if new.expiry != NEVER else self.default_expiry
-        draft = Draft(blob_id, content, new.properties, expires_at=expiry.at, expires_in=expiry.after)
+        draft = Draft(blob_id, content, new.properties, expires_at=expiry.at, expires_in=expiry.after, owner=new.owner)
         return partial(self._put, draft, new.precondition), partial(_is_current, draft)
 
     async def _put(self, draft: Draft, precondition: Precondition, work: UnitOfWork) -> Published:
         published = await work.blobs.put(draft, precondition)
         await self.retention.keep(work, published.former)
+        await charge(work, draft.owner, draft.content.size)
         return published
 
 
@@ -196,6 +201,8 @@ def _stored(published: Published) -> StoredBlob:
 async def _check(new: NewBlob, work: UnitOfWork) -> None:
     if new.source.id is not None:
         new.precondition.check(new.source.id, await work.blobs.find(new.source.id))
+    if new.owner:
+        await check_quota(work, new.owner, new.size or 0)
 
 
 async def _is_current(draft: Draft, work: UnitOfWork) -> bool:

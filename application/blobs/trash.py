@@ -9,6 +9,7 @@ from application.blobs.operations import Changed
 from application.contents.retention import USUAL, Retention
 from application.ports.contents import Trashed, TrashReader
 from application.ports.metadata import UnitOfWork
+from application.quota import charge
 from application.uploads.committer import Committer
 from domain.access import Action, Grant
 from domain.blob import BlobId
@@ -44,7 +45,8 @@ class Trash:
         """
         found = await self._find(grant, key, Action.READ)
         authorize(grant, Action.WRITE, target or found.blob.id)
-        return await self.commit(lambda work: self._restore(work, key, target, may_replace=may_replace))
+        owner = grant.owner
+        return await self.commit(lambda work: self._restore(work, key, target, owner, may_replace=may_replace))
 
     async def purge(self, grant: Grant, key: int) -> None:
         """Remove a version from the trash. Its content is reclaimed once open readers had time to finish."""
@@ -60,11 +62,14 @@ class Trash:
             raise NotInTrash
         return found
 
-    async def _restore(self, work: UnitOfWork, key: int, target: BlobId | None, *, may_replace: bool) -> Changed:
+    async def _restore(
+        self, work: UnitOfWork, key: int, target: BlobId | None, owner: str, *, may_replace: bool
+    ) -> Changed:
         found = await work.trash.remove(key)
         if found is None:
             raise NotInTrash
-        draft = replace(found.blob.draft(), id=target or found.blob.id)
+        draft = replace(found.blob.draft(), id=target or found.blob.id, owner=owner)
         published = await work.blobs.put(draft, ANY if may_replace else CREATE_ONLY)
         await self.retention.keep(work, published.former)
+        await charge(work, owner, draft.content.size)
         return Changed(published.blob, published.replaced is not None)

@@ -67,8 +67,9 @@ class MultipartUploads:
         else:
             authorize(grant, Action.WRITE, new.id)
         new.expiry.require_future()
-        if (new.size or 0) > self.max_bytes:
-            raise too_large(self.max_bytes)
+        max_bytes = grant.max_bytes(self.max_bytes)
+        if (new.size or 0) > max_bytes:
+            raise too_large(max_bytes)
         unset = datetime.fromtimestamp(0, UTC)
         upload = MultipartUpload(
             self.new_key(),
@@ -125,7 +126,7 @@ class MultipartUploads:
         if not 1 <= number <= MAX_PARTS:
             raise InvalidParts(f"Parts have numbers from 1 to {MAX_PARTS:,}, not {number:,}.")
         await self.find(grant, key)
-        return await self._write(key, number, new)
+        return await self._write(key, number, new, grant.max_bytes(self.max_bytes))
 
     async def append(self, grant: Grant, key: ObjectKey, offset: int, new: NewPart) -> MultipartUpload:
         """Write the next part, whose bytes start at `offset`: the size of all parts before it.
@@ -137,7 +138,7 @@ class MultipartUploads:
         last = await self._last_number(key)
         if last == MAX_PARTS:
             raise InvalidParts(f"The upload has {MAX_PARTS:,} parts, and takes no further one. Send larger parts.")
-        await self._write(key, last + 1, new, offset)
+        await self._write(key, last + 1, new, grant.max_bytes(self.max_bytes), offset)
         return await self.find(grant, key)
 
     async def _last_number(self, key: ObjectKey) -> int:
@@ -146,14 +147,16 @@ class MultipartUploads:
             last = page[-1].number
         return last
 
-    async def _write(self, key: ObjectKey, number: int, new: NewPart, offset: int | None = None) -> Part:
+    async def _write(
+        self, key: ObjectKey, number: int, new: NewPart, max_bytes: int, offset: int | None = None
+    ) -> Part:
         location = Location(self.uploads.stores.active, self.new_key())
         await self.uploads.commit(partial(self._reserve, key, number, location, offset))
         async with self.uploads.discarded_on_error(location):
-            intake = Intake(new.chunks, self.max_bytes, new.size, new.digest)
+            intake = Intake(new.chunks, max_bytes, new.size, new.digest)
             written = await self.uploads.append(location, intake)
             part = Part(number, location, written.size, written.digest)
-            record = partial(self._record, key, part, offset)
+            record = partial(self._record, key, part, offset, max_bytes)
             return await self.uploads.publish([location], record, partial(self._is_recorded, key, written))
 
     async def _reserve(
@@ -167,7 +170,7 @@ class MultipartUploads:
         for former in await work.multipart.reserve(key, number, location, self.uploads.lease):
             await discard_object(work, former)
 
-    async def _record(self, key: ObjectKey, part: Part, offset: int | None, work: UnitOfWork) -> Part:
+    async def _record(self, key: ObjectKey, part: Part, offset: int | None, max_bytes: int, work: UnitOfWork) -> Part:
         upload = await work.multipart.lock(key, self.lifetime)
         if upload is None:
             raise UploadNotFound(subject=key)
@@ -177,8 +180,8 @@ class MultipartUploads:
         if former is not None:
             await discard_object(work, former.location)
         size = upload.received + part.size - (former.size if former else 0)
-        if size > self.max_bytes:
-            raise too_large(self.max_bytes)
+        if size > max_bytes:
+            raise too_large(max_bytes)
         if upload.size is not None and size > upload.size:
             detail = f"The parts have {size:,} bytes, more than the {upload.size:,} declared for the upload."
             raise InvalidParts(detail, subject=key)

@@ -45,7 +45,7 @@ class TrashRepository(TrashReader, Protocol):
     async def add(self, blob: Blob, retention: timedelta, grace: timedelta) -> None:
         """Add a version that was removed in this unit. It can be restored for `retention`, but not once it expires.
 
-        Its content is kept as long, and for at least `grace`.
+        Its content is kept as long, and for at least `grace`. The quota of its owner does not count it any more.
         """
 
     @abstractmethod

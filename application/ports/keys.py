@@ -31,12 +31,21 @@ class KeyRepository(KeyReader, Protocol):
     async def replace(self, former: AccessKey, new: AccessKey) -> bool:
         """Replace a key by its next generation. Return False if it has another generation by now, or is revoked.
 
+        The bytes stored and the time of the last use stay as they are.
         Of several concurrent units that replace one generation, one succeeds.
         """
 
     @abstractmethod
     async def remove(self, key_id: str) -> bool:
         """Remove a key. Return False if there is none."""
+
+    @abstractmethod
+    async def charge(self, key_id: str, size: int) -> bool:
+        """Count `size` bytes more against the quota of a key. Return False, and count nothing, if that would exceed it.
+
+        Also if the key was revoked. Of concurrent units that charge one key, each sees the outcome of those that commit
+        before it. Versions that go to the trash are no longer counted: see `TrashRepository`.
+        """
 
     @abstractmethod
     async def record_use(self, key_ids: Sequence[str], used_at: datetime) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from application.access.keys import MAX_OVERLAP, IssuedKey, Keys, NewKey
 from application.clock import utc_now
 from application.ports.schema import Opening
-from domain.access import EVERYTHING, AccessKey, Action
+from domain.access import EVERYTHING, UNLIMITED, AccessKey, Action, Limits
 from domain.errors import BlobError
 from entrypoints.cli.exit_codes import WRONG, tell_and_exit
 from entrypoints.composition import lifecycle
@@ -60,7 +60,21 @@ class Actions(click.ParamType[frozenset[Action]]):
         return frozenset(allowed[name] for name in names)
 
 
-DURATION = Duration()
+class Size(click.ParamType[int]):
+    """A number of bytes, or of KiB, MiB, GiB or TiB: 500K, 20M, 10G, 1T."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"([0-9]{1,19})([KMGT]?)(?:i?B)?", value, re.ASCII)
+        if found is None:
+            self.fail(f"{value!r} is not a size. Write 500K, 20M, 10G or 1T.", param, ctx)
+        return int(found[1]) << 10 * " KMGT".index(found[2] or " ")
+
+
+DURATION, SIZE = Duration(), Size()
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object per line.")
 
 
@@ -99,9 +113,20 @@ def keys() -> None:
 @click.option("--allow", "actions", type=Actions(), required=True, help="Actions, separated by commas.")
 @click.option("--prefix", "prefixes", multiple=True, help="How the ids begin. All by default. May be repeated.")
 @click.option("--expires", type=DURATION, help="When it ends, from now: 12h, 90d. Never by default.")
+@click.option("--rate", type=float, help="Requests per second, of each process of a server. No limit by default.")
+@click.option("--max-blob", type=SIZE, help="The size of the largest blob that it may store: 20M.")
+@click.option("--quota", type=SIZE, help="The size of all blobs that it may have stored: 10G.")
 @as_json_option
 def create(
-    *, name: str, actions: frozenset[Action], prefixes: tuple[str, ...], expires: timedelta | None, as_json: bool
+    *,
+    name: str,
+    actions: frozenset[Action],
+    prefixes: tuple[str, ...],
+    expires: timedelta | None,
+    rate: float | None,
+    max_blob: int | None,
+    quota: int | None,
+    as_json: bool,
 ) -> None:
     """Create a key. Its token is the only line on the standard output, and is shown only now.
 
@@ -112,7 +137,8 @@ def create(
       curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:8000/v1/blobs?prefix=films/'
     """
     expires_at = None if expires is None else utc_now() + expires
-    new = NewKey(name, actions, prefixes, expires_at)
+    limits = Limits(rate, max_blob, quota)
+    new = NewKey(name, actions, prefixes, expires_at, UNLIMITED if limits == UNLIMITED else limits)
     _show_issued(_run(lambda keys: keys.create(EVERYTHING, new)), as_json=as_json)
 
 
@@ -215,8 +241,21 @@ def _text(key: AccessKey) -> str:
     ]
     if key.former_until is not None:
         lines.append(f"         number {key.generation - 1} until {_time(key.former_until)}")
+    lines += _limits(key)
     lines.append(f"used     {_time(key.used_at) if key.used_at else 'never'}")
     return "\n".join(lines)
+
+
+def _limits(key: AccessKey) -> list[str]:
+    limits = key.limits
+    lines = []
+    if limits.requests_per_second is not None:
+        lines.append(f"rate     {limits.requests_per_second:g} requests per second")
+    if limits.max_blob_bytes is not None:
+        lines.append(f"blobs    up to {limits.max_blob_bytes:,} bytes")
+    if limits.quota_bytes is not None:
+        lines.append(f"quota    {key.stored_bytes:,} of {limits.quota_bytes:,} bytes are used")
+    return lines
 
 
 def _rights(key: AccessKey) -> str:

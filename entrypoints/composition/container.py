@@ -19,6 +19,7 @@ from adapters.sql.schema import SqlTables
 from application.access.authenticate import Authenticate, KnownKeys, RecordUse
 from application.access.keys import Keys
 from application.access.master_key import MasterKey
+from application.access.rates import RequestRates
 from application.access.sign import Signatures
 from application.blobs.commit import CommitOperations
 from application.blobs.delete import DeleteBlob
@@ -165,6 +166,7 @@ class Container(containers.DeclarativeContainer):
     token_grants: providers.Provider[Mapping[bytes, Grant]] = providers.Callable(_token_grants, settings)
     authenticate = providers.Singleton(Authenticate, token_grants, known_keys, master_key)
     signatures = providers.Singleton(Signatures, authenticate)
+    request_rates = providers.Singleton(RequestRates)
     record_use = providers.Singleton(RecordUse, known_keys, metadata)
     compute_digests = providers.Singleton(
         ComputeDigests, metadata, metadata.provided.contents, stores, sha256, _settings.digest_rate

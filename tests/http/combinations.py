@@ -47,7 +47,7 @@ class Combination:
             if self.database == "MariaDB":
                 url = stack.enter_context(mariadb.database(backends.address(mariadb.start)))
                 settings |= {"DATABASE_URL": url}
-            yield settings | {"STORAGE": self.storage}
+            yield settings | {"STORAGE": self.storage, "MASTER_KEY": "m" * 40}
 
 
 DATABASES = ["SQLite", "PostgreSQL", "MariaDB"]

@@ -10,6 +10,7 @@ from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from application.access.authenticate import Authenticate, KnownKeys
 from application.access.keys import Keys, NewKey
 from application.access.master_key import MasterKey
+from application.access.rates import RequestRates
 from application.access.sign import LONGEST, SKEW, Signatures
 from application.uploads.committer import Committer
 from domain.access import EVERYTHING, Action, Conditions, Grant
@@ -33,7 +34,7 @@ class Door:
         self.keys = Keys(Committer(metadata, ObjectKey.random), metadata.keys, master, known.forget, self.now)
         authenticate = Authenticate({}, known, master, self.now)
         self.signatures = Signatures(authenticate, self.now)
-        self._middleware = AuthenticationMiddleware(lambda *_: None, authenticate, self.signatures)  # type: ignore[arg-type]
+        self._middleware = AuthenticationMiddleware(lambda *_: None, authenticate, self.signatures, RequestRates())  # type: ignore[arg-type]
 
     def now(self) -> datetime:
         return self.time

@@ -41,6 +41,8 @@ class MemoryTrash(TrashRepository):
         until = min(now + retention, blob.expires_at or now + retention)
         version = Trashed(key, replace(blob, read_at=None), now, until)
         self._rows.trash.set(key, InTrash(version, max(until, now + grace)))
+        if (owner := self._rows.keys.get(blob.owner)) is not None:
+            self._rows.keys.set(owner.id, replace(owner, stored_bytes=owner.stored_bytes - blob.size))
 
     async def move(self, ids: Sequence[BlobId], retention: timedelta, grace: timedelta) -> None:
         for blob_id in ids:

@@ -27,13 +27,20 @@ class MemoryKeys(KeyRepository):
         current = self._rows.get(former.id)
         if current is None or current.generation != former.generation:
             return False
-        self._rows.set(former.id, replace(new, used_at=current.used_at))
+        self._rows.set(former.id, replace(new, used_at=current.used_at, stored_bytes=current.stored_bytes))
         return True
 
     async def remove(self, key_id: str) -> bool:
         is_there = self._rows.get(key_id) is not None
         self._rows.set(key_id, None)
         return is_there
+
+    async def charge(self, key_id: str, size: int) -> bool:
+        key = self._rows.get(key_id)
+        if key is None or key.stored_bytes + size > (key.limits.quota_bytes or 0):
+            return False
+        self._rows.set(key_id, replace(key, stored_bytes=key.stored_bytes + size))
+        return True
 
     async def record_use(self, key_ids: Sequence[str], used_at: datetime) -> None:
         for key_id in key_ids:

@@ -12,7 +12,7 @@ from adapters.metadata.sql.versions import BlobRow
 from adapters.sql.database import Run
 from adapters.sql.tables import KEYS, microseconds_of, time_of
 from application.ports.keys import KeyRepository
-from domain.access import AccessKey, Action
+from domain.access import UNLIMITED, AccessKey, Action, Limits
 
 
 class SqlKeys(KeyRepository):
@@ -34,6 +34,9 @@ class SqlKeys(KeyRepository):
     async def remove(self, key_id: str) -> bool:
         return await self._run(_delete, key_id)
 
+    async def charge(self, key_id: str, size: int) -> bool:
+        return await self._run(_charge, key_id, size)
+
     async def record_use(self, key_ids: Sequence[str], used_at: datetime) -> None:
         await self._run(_record_use, key_ids, used_at)
 
@@ -49,7 +52,8 @@ def _select_after(connection: Connection, key_id: str, limit: int) -> Sequence[A
 
 
 def _insert(connection: Connection, key: AccessKey) -> None:
-    connection.execute(sa.insert(KEYS).values(_values(key) | {"used_at": _microseconds(key.used_at)}))
+    counted = {"used_at": _microseconds(key.used_at), "stored_bytes": key.stored_bytes}
+    connection.execute(sa.insert(KEYS).values(_values(key) | counted))
 
 
 def _replace(connection: Connection, former: AccessKey, new: AccessKey) -> bool:
@@ -61,6 +65,14 @@ def _delete(connection: Connection, key_id: str) -> bool:
     return connection.execute(sa.delete(KEYS).where(KEYS.c.id == key_id)).rowcount == 1
 
 
+def _charge(connection: Connection, key_id: str, size: int) -> bool:
+    stored = KEYS.c.stored_bytes + size
+    fits = sa.and_(KEYS.c.id == key_id, stored <= KEYS.c.quota_bytes)
+    if size == 0:  # a database may not count a row that stays as it is
+        return connection.execute(sa.select(KEYS.c.id).where(fits)).one_or_none() is not None
+    return connection.execute(sa.update(KEYS).where(fits).values(stored_bytes=stored)).rowcount == 1
+
+
 def _record_use(connection: Connection, key_ids: Sequence[str], used_at: datetime) -> None:
     # In one order, so that two units never wait for each other.
     for key_id in sorted(key_ids):
@@ -70,6 +82,7 @@ def _record_use(connection: Connection, key_ids: Sequence[str], used_at: datetim
 
 
 def _values(key: AccessKey) -> dict[str, Any]:
+    rate = key.limits.requests_per_second
     return {
         "id": key.id,
         "name": key.name,
@@ -80,6 +93,9 @@ def _values(key: AccessKey) -> dict[str, Any]:
         "generation": key.generation,
         "former_until": _microseconds(key.former_until),
         "master": key.master,
+        "microseconds_per_request": None if rate is None else round(1_000_000 / rate),
+        "max_blob_bytes": key.limits.max_blob_bytes,
+        "quota_bytes": key.limits.quota_bytes,
     }
 
 
@@ -95,7 +111,15 @@ def _key(row: BlobRow) -> AccessKey:
         _time(row.former_until),
         _time(row.used_at),
         row.master,
+        _limits(row),
+        row.stored_bytes,
     )
+
+
+def _limits(row: BlobRow) -> Limits:
+    pause = row.microseconds_per_request
+    limits = Limits(None if pause is None else 1_000_000 / pause, row.max_blob_bytes, row.quota_bytes)
+    return UNLIMITED if limits == UNLIMITED else limits
 
 
 def _microseconds(time: datetime | None) -> int | None:

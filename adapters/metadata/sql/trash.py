@@ -16,6 +16,7 @@ from adapters.sql.tables import (
     CONTENTS,
     DIGESTS,
     GARBAGE,
+    KEYS,
     MICROSECOND,
     SEGMENTS,
     TRASH,
@@ -41,6 +42,8 @@ class SqlTrash(TrashRepository, TrashReader):
         values = values_of(blob) | times_of(blob)
         times = {"retention": retention // MICROSECOND, "grace": grace // MICROSECOND, "end": values["expires_at"]}
         await self._run(_INSERT.count, values | times)
+        if blob.owner:
+            await self._run(_GIVE_BACK.count, {"key_id": blob.owner, "bytes": blob.size})
 
     async def move(self, ids: Sequence[BlobId], retention: timedelta, grace: timedelta) -> None:
         await self._run(_move, [blob_id.value for blob_id in ids], retention, grace)
@@ -61,7 +64,7 @@ class SqlTrash(TrashRepository, TrashReader):
         return await self._run(_release, limit)
 
 
-def _microseconds(name: str) -> sa.BindParameter[int]:
+def _integer(name: str) -> sa.BindParameter[int]:
     return sa.bindparam(name, type_=sa.BigInteger)
 
 
@@ -80,8 +83,8 @@ def _due_at(
 
 
 _IS_KEPT = TRASH.c.retained_until > DatabaseNow()
-_LATER = DatabaseNow() + _microseconds("microseconds")
-_RETENTION, _GRACE, _END = _microseconds("retention"), _microseconds("grace"), _microseconds("end")
+_LATER = DatabaseNow() + _integer("microseconds")
+_RETENTION, _GRACE, _END = _integer("retention"), _integer("grace"), _integer("end")
 _INSERT = Statement(
     sa.insert(TRASH).values(
         {
@@ -90,6 +93,11 @@ _INSERT = Statement(
             TRASH.c.due_at: _due_at(_RETENTION, _GRACE, _END),
         }
     )
+)
+_GIVE_BACK = Statement(
+    sa.update(KEYS)
+    .where(KEYS.c.id == sa.bindparam("key_id"))
+    .values({KEYS.c.stored_bytes: KEYS.c.stored_bytes - _integer("bytes")})
 )
 _HOLD = Statement(
     sa.update(TRASH)
@@ -122,7 +130,15 @@ def _move(connection: Connection, ids: Sequence[str], retention: timedelta, grac
         _due_at(kept, read, BLOBS.c.expires_at),
     ).where(BLOBS.c.id.in_(ids))
     connection.execute(sa.insert(TRASH).from_select([*COLUMNS, "deleted_at", "retained_until", "due_at"], moved))
+    _give_back(connection, ids)
     connection.execute(sa.delete(BLOBS).where(BLOBS.c.id.in_(ids)))
+
+
+def _give_back(connection: Connection, ids: Sequence[str]) -> None:
+    """Give the bytes of blobs back to their owners, in one order, so that two units never wait for each other."""
+    owned = sa.select(BLOBS.c.owner, sa.func.sum(BLOBS.c.size)).where(BLOBS.c.id.in_(ids), BLOBS.c.owner.is_not(None))
+    for owner, size in sorted(connection.execute(owned.group_by(BLOBS.c.owner)).all()):
+        _GIVE_BACK.count(connection, {"key_id": owner, "bytes": int(size)})
 
 
 def _number(time: timedelta) -> sa.ColumnElement[int]:

@@ -37,6 +37,7 @@ def blob_of(row: BlobRow, read_at: datetime | None = None) -> Blob:
         read_at,
         expires_at=None if row.expires_at is None else time_of(row.expires_at),
         changed_at=None if row.changed_at is None else time_of(row.changed_at),
+        owner=row.owner or "",
     )
 
 
@@ -56,6 +57,7 @@ def values_of(version: Draft | Blob) -> dict[str, Any]:
         "shared": content.is_shared or None,
         "properties": rare_properties(properties),
         "expires_at": None if version.expires_at is None else microseconds_of(version.expires_at),
+        "owner": version.owner or None,
     }
 
 

@@ -6,7 +6,9 @@ from typing import Any
 from litestar.types import ASGIApp, Scope
 
 from application.access.authenticate import Authenticate
+from application.access.rates import RequestRates
 from application.access.sign import Signatures, narrowed
+from domain.access import UNLIMITED
 from entrypoints.http.middleware.guard import GuardMiddleware
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.signed_urls import invalid_signature, is_signed, signed_request
@@ -19,10 +21,11 @@ class AuthenticationMiddleware(GuardMiddleware):
     guard would make the framework copy the route for each request.
     """
 
-    def __init__(self, app: ASGIApp, authenticate: Authenticate, signatures: Signatures) -> None:
+    def __init__(self, app: ASGIApp, authenticate: Authenticate, signatures: Signatures, rates: RequestRates) -> None:
         super().__init__(app)
         self._authenticate = authenticate
         self._signatures = signatures
+        self._rates = rates
 
     def enter(self, scope: Scope) -> Awaitable[None]:
         values = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -40,6 +43,8 @@ class AuthenticationMiddleware(GuardMiddleware):
         if grant is None:
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
+        if grant.limits is not UNLIMITED:
+            self._rates.admit(grant)
         scope["auth"] = grant
 
     async def _admit_signed(self, scope: Any) -> None:
@@ -47,6 +52,8 @@ class AuthenticationMiddleware(GuardMiddleware):
         grant = await self._signatures.verify(request.key_id, request.message, request.signature, request.expires_at)
         if grant is None:
             raise invalid_signature()
+        if grant.limits is not UNLIMITED:
+            self._rates.admit(grant)
         scope["auth"] = narrowed(grant, request.action, request.prefix, request.conditions)
         scope["query_string"] = request.rest
         scope["signed_until"] = grant.expires_at

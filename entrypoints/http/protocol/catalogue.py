@@ -21,6 +21,7 @@ from domain.errors import (
     NotInTrash,
     PartInProgress,
     PreconditionFailed,
+    QuotaExceeded,
     SameId,
     UploadNotFound,
 )
@@ -110,7 +111,9 @@ CATALOGUE: Mapping[str, Entry] = {
             "overloaded": "Too many concurrent requests. Try again later.",
             "not_ready": "Not ready: the database (unavailable). The log has the details.",
         },
+        HTTPStatus.TOO_MANY_REQUESTS: {"rate_limited": "Too many requests with this key. Send fewer in a second."},
         HTTPStatus.INSUFFICIENT_STORAGE: {
+            "quota_exceeded": QuotaExceeded.text,
             "no_space": "The storage is full. Inform the operator, or try again later. Nothing was changed.",
         },
     }.items()

@@ -1,5 +1,6 @@
 """Errors as problem details (RFC 9457)."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -10,7 +11,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Send
 
-from domain.errors import BlobError, NotGranted
+from domain.errors import BlobError, NotGranted, QuotaExceeded, RateLimited
 from entrypoints.http.protocol.catalogue import CATALOGUE, STATUSES
 
 LOG = structlog.get_logger()
@@ -107,7 +108,10 @@ def _body(problem: HttpProblem, raw_path: bytes) -> bytes:
 def on_blob_error(request: Request[Any, Any, Any], error: BlobError) -> Response[bytes]:
     """Respond to an error of the domain. The details of one on the server's side go to the log only."""
     status = STATUSES[error.kind]
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if isinstance(error, RateLimited):
+        headers = {"Retry-After": str(math.ceil(error.retry_after))}
+        return problem_response(request, HttpProblem(error.kind.value, error.detail, headers=headers))
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, QuotaExceeded):
         required = Required(error.operation, str(error.subject)) if isinstance(error, NotGranted) else None
         problem = HttpProblem(error.kind.value, error.detail, operation=error.index, required=required)
         return problem_response(request, problem)

@@ -16,6 +16,6 @@ KNOWN = {"id": ID, "size": 12, "created_at": CREATED_AT}
 BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
 EVERYWHERE = [
     *("unauthorized", "invalid_signature", "two_credentials", "forbidden"),
-    *("internal_error", "unavailable", "timeout", "overloaded"),
+    *("rate_limited", "internal_error", "unavailable", "timeout", "overloaded"),
 ]
-CHANGING = ["no_space", "commit_unknown", "rolled_back", *EVERYWHERE]
+CHANGING = ["no_space", "quota_exceeded", "commit_unknown", "rolled_back", *EVERYWHERE]

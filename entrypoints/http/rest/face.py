@@ -34,6 +34,7 @@ from entrypoints.http.rest.described import HttpRequest
 from entrypoints.http.rest.fetch import describe_blob, fetch_blob
 from entrypoints.http.rest.keys import (
     KeyBody,
+    LimitsBody,
     RotationBody,
     create_key,
     find_key,
@@ -60,17 +61,17 @@ FORMS = (
     *(Transfer, MovePrefixBody, PrefixBody, CommitBody),
     *(OneOperation, PutOperation, DeleteOperation, PatchOperation),
     *(PropertiesPatch, UploadBody, RestoreBody),
-    *(KeyBody, RotationBody, SignBody),
+    *(KeyBody, LimitsBody, RotationBody, SignBody),
 )
 """The classes of the JSON bodies that requests have."""
 
 
 def create(settings: Settings, container: Container) -> Router:
     """Create the routes under /v1. Errors are problem details."""
-    authenticate, signatures = container.authenticate(), container.signatures()
+    authenticate, signatures, rates = container.authenticate(), container.signatures(), container.request_rates()
 
     def authentication(app: ASGIApp) -> AuthenticationMiddleware:  # a function, because the framework copies objects
-        return AuthenticationMiddleware(app, authenticate, signatures)
+        return AuthenticationMiddleware(app, authenticate, signatures, rates)
 
     blobs = Router(
         "/blobs",

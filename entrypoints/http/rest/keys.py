@@ -2,17 +2,26 @@
 
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Link, OpenAPIResponse
 
-from application.access.keys import MAX_NAME, MAX_OVERLAP, MAX_PREFIXES, IssuedKey, NewKey
+from application.access.keys import (
+    HIGHEST_RATE,
+    LEAST_RATE,
+    MAX_NAME,
+    MAX_OVERLAP,
+    MAX_PREFIXES,
+    MAX_SIZE,
+    IssuedKey,
+    NewKey,
+)
 from application.access.keys import Keys as KeysOf
 from application.clock import utc_now
-from domain.access import AccessKey, Action
+from domain.access import UNLIMITED, AccessKey, Action, Limits
 from domain.errors import KeyNotFound
 from entrypoints.http.openapi import components
 from entrypoints.http.openapi.bodies import documented, json_request
@@ -35,6 +44,7 @@ KEY = "ab2cd3ef4gh5ij6k"
 PATH = f"/v1/keys/{KEY}"
 PARAMETERS = ("limit", "cursor")
 OVERLAP = 3600  # seconds
+LONGEST_OVERLAP = int(MAX_OVERLAP.total_seconds())
 
 Name = Annotated[str, documented(minLength=1, maxLength=MAX_NAME, description="For people. It need not be unique.")]
 Prefixes = Annotated[
@@ -43,14 +53,28 @@ Prefixes = Annotated[
 ]
 ActionName = Literal["read", "list", "write", "delete", "admin"]
 Actions = Annotated[list[ActionName], documented(minItems=1)]
+Rate = Annotated[float, documented(minimum=LEAST_RATE, maximum=HIGHEST_RATE)]
+Bytes = Annotated[int, documented(minimum=0, maximum=MAX_SIZE)]
 Overlap = Annotated[
     int,
     documented(
         minimum=0,
-        maximum=int(MAX_OVERLAP.total_seconds()),
+        maximum=LONGEST_OVERLAP,
         description="The former secret stays valid for so many seconds.",
     ),
 ]
+
+
+class LimitsBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Limits of a key. `requests_per_second`: in each process of a server. `quota_bytes`: of all its current blobs."""
+
+    requests_per_second: Rate | None = None
+    max_blob_bytes: Bytes | None = None
+    quota_bytes: Bytes | None = None
+
+    def limits(self) -> Limits:
+        """Return the limits."""
+        return Limits(self.requests_per_second, self.max_blob_bytes, self.quota_bytes)
 
 
 class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,6 +92,7 @@ class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
     prefixes: Prefixes | None = None
     expires_in: Seconds | None = None
     expires_at: FutureTime | None = None
+    limits: LimitsBody | None = None
 
     def new_key(self) -> NewKey:
         """Return the key. Raises HttpProblem 400 and INVALID_EXPIRY."""
@@ -75,7 +100,9 @@ class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
             raise HttpProblem("invalid_key", "Name at least one prefix, or leave the prefixes out for all blobs.")
         expiry = expiry_from(self.expires_in, self.expires_at)
         expires_at = utc_now() + expiry.after if expiry.after is not None else expiry.at
-        return NewKey(self.name, frozenset(map(Action, self.actions)), tuple(self.prefixes or ()), expires_at)
+        limits = UNLIMITED if self.limits is None else self.limits.limits()
+        actions = frozenset(map(Action, self.actions))
+        return NewKey(self.name, actions, tuple(self.prefixes or ()), expires_at, limits)
 
 
 class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,7 +114,8 @@ class RotationBody(msgspec.Struct, forbid_unknown_fields=True):
 class KeyDescription(msgspec.Struct, omit_defaults=True):
     """A key, without its secret. `used_at` is up to ten minutes old. Without `prefixes` the key is for all blobs.
 
-    `former_until`: until then, the secret before the last rotation is valid too.
+    `former_until`: until then, the secret before the last rotation is valid too. `stored_bytes`: what counts against
+    the quota, if there is one.
     """
 
     key: str
@@ -99,6 +127,8 @@ class KeyDescription(msgspec.Struct, omit_defaults=True):
     expires_at: datetime | None = None
     former_until: datetime | None = None
     used_at: datetime | None = None
+    limits: LimitsBody | None = None
+    stored_bytes: int | None = None
 
 
 class IssuedKeyDescription(KeyDescription):
@@ -119,29 +149,32 @@ def _whole(time: datetime | None) -> datetime | None:
     return None if time is None else time.astimezone(UTC).replace(microsecond=0)
 
 
-def _values(key: AccessKey) -> tuple[object, ...]:
-    return (
-        key.id,
-        key.name,
-        [action.value for action in Action if action in key.actions],
-        _whole(key.created_at),
-        key.generation,
-        None if key.prefixes == ("",) else list(key.prefixes),
-        _whole(key.expires_at),
-        _whole(key.former_until),
-        _whole(key.used_at),
-    )
+def _values(key: AccessKey) -> dict[str, Any]:
+    limits = key.limits
+    shown = LimitsBody(limits.requests_per_second, limits.max_blob_bytes, limits.quota_bytes)
+    return {
+        "key": key.id,
+        "name": key.name,
+        "actions": [action.value for action in Action if action in key.actions],
+        "created_at": _whole(key.created_at),
+        "generation": key.generation,
+        "prefixes": None if key.prefixes == ("",) else list(key.prefixes),
+        "expires_at": _whole(key.expires_at),
+        "former_until": _whole(key.former_until),
+        "used_at": _whole(key.used_at),
+        "limits": None if limits == UNLIMITED else shown,
+        "stored_bytes": None if limits.quota_bytes is None else key.stored_bytes,
+    }
 
 
 def description(key: AccessKey) -> KeyDescription:
     """Return the description of a key, as the interface shows it."""
-    return msgspec.convert(dict(zip(KeyDescription.__struct_fields__, _values(key), strict=True)), KeyDescription)
+    return KeyDescription(**_values(key))
 
 
 def issued(key: IssuedKey) -> IssuedKeyDescription:
     """Return the description of a key with its secret."""
-    values = dict(zip(KeyDescription.__struct_fields__, _values(key.key), strict=True))
-    return msgspec.convert(values | {"secret": key.secret, "token": key.token}, IssuedKeyDescription)
+    return IssuedKeyDescription(**_values(key.key), secret=key.secret, token=key.token)
 
 
 _DESCRIBED = {
@@ -247,7 +280,8 @@ async def rotate_key(request: HttpRequest, keys: Keys, pace: ClientPace) -> Resp
     body = RotationBody()
     if fields(request.scope).get("content-length", "1") != "0":
         body = await json_body(request, pace, RotationBody)
-    key = await keys.rotate(request.auth, _id(request), timedelta(seconds=body.overlap))
+    seconds = max(-1, min(body.overlap, LONGEST_OVERLAP + 1))  # whatever else is not valid either
+    key = await keys.rotate(request.auth, _id(request), timedelta(seconds=seconds))
     return Response(issued(key), status_code=HTTPStatus.OK, headers={"Cache-Control": "no-store"})
 
 

@@ -15,7 +15,7 @@ from domain.blob import BlobId, Digest
 from domain.errors import InvalidPrefix
 from domain.text import CONTROL_CHARACTER
 from entrypoints.http.openapi.bodies import documented, json_request
-from entrypoints.http.openapi.components import ID, MAX_FILENAME, json_of, response
+from entrypoints.http.openapi.components import ID, MAX_FILENAME, NO_CONTROL_CHARACTERS, json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.client_pace import Pace
@@ -34,15 +34,26 @@ MaxBytes = Annotated[int, documented(minimum=0, maximum=2**63 - 1, description="
 Sha256Hex = Annotated[str, documented(pattern="^[0-9a-f]{64}$", description="Of the body of a PUT.")]
 Filename = Annotated[
     str,
-    documented(minLength=1, maxLength=MAX_FILENAME, description="The name of the file that a browser saves."),
+    documented(
+        minLength=1,
+        maxLength=MAX_FILENAME,
+        pattern=NO_CONTROL_CHARACTERS,
+        description="The name of the file that a browser saves.",
+    ),
 ]
-_EITHER_ID_OR_PREFIX: dict[str, object] = {
+_NULL = {"type": "null"}
+_CONDITIONS = {"content_type": _NULL, "max_bytes": _NULL, "sha256": _NULL, "create_only": {"const": False}}
+_OF_ID = {"id": {"type": "string"}, "prefix": _NULL}
+_OF_PREFIX = {"prefix": {"type": "string", "minLength": 1}, "id": _NULL}
+_ONE_OF: dict[str, object] = {
     "oneOf": [
-        {"required": ["id"], "properties": {"id": {"type": "string"}, "prefix": {"type": "null"}}},
+        {"required": ["id"], "properties": {**_OF_ID, "method": {"const": "GET"}, **_CONDITIONS}},
         {
-            "required": ["prefix"],
-            "properties": {"prefix": {"type": "string"}, "id": {"type": "null"}, "method": {"const": "PUT"}},
+            "required": ["id"],
+            "properties": {**_OF_ID, "method": {"enum": ["HEAD", "DELETE"]}, **_CONDITIONS, "filename": _NULL},
         },
+        {"required": ["id"], "properties": {**_OF_ID, "method": {"const": "PUT"}, "filename": _NULL}},
+        {"required": ["prefix"], "properties": {**_OF_PREFIX, "method": {"const": "PUT"}, "filename": _NULL}},
     ]
 }
 
@@ -53,7 +64,7 @@ class SignBody(msgspec.Struct, forbid_unknown_fields=True):
     `create_only`: the URL replaces no blob.
     """
 
-    SCHEMA: ClassVar = _EITHER_ID_OR_PREFIX
+    SCHEMA: ClassVar = _ONE_OF
 
     method: Method
     expires_in: Seconds = 3600
