@@ -7,6 +7,7 @@ own (an upload, a version in the trash) is not found outside the grant, as if it
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from application.attempts import ATTEMPTS, Attempt
 from application.clock import utc_now
 from domain.access import UNCONDITIONAL, Action, Conditions, Grant
 from domain.blob import BlobId
@@ -27,21 +28,28 @@ def authorize(
     """
     ids = blobs.value if isinstance(blobs, BlobId) else blobs
     differs = grant.conditions is not conditions and grant.conditions != conditions
-    if differs or not grant.includes(action, ids, now()):
-        raise NotGranted(operation=action.value, subject=ids)
+    is_granted = not differs and grant.includes(action, ids, now())
+    _decide(grant, action, ids, is_prefix=ids is blobs, is_granted=is_granted)
 
 
 def authorize_some(grant: Grant, action: Action, now: Callable[[], datetime] = utc_now) -> None:
     """Raise FORBIDDEN unless `grant` includes `action` on some blobs. Which one it concerns is not known yet."""
-    if grant.conditions is not UNCONDITIONAL or not grant.allows(action, now()):
-        raise NotGranted(operation=action.value, subject="")
+    is_granted = grant.conditions is UNCONDITIONAL and grant.allows(action, now())
+    _decide(grant, action, "", is_prefix=True, is_granted=is_granted)
 
 
 def authorized_prefixes(
     grant: Grant, action: Action, prefix: str, now: Callable[[], datetime] = utc_now
 ) -> Sequence[str]:
     """Return the prefixes of all ids that begin with `prefix` and that `grant` includes. Raises FORBIDDEN if none."""
-    found = grant.within(prefix) if grant.allows(action, now()) else ()
-    if not found:
-        raise NotGranted(operation=action.value, subject=prefix)
+    found = grant.within(prefix) if grant.conditions is UNCONDITIONAL and grant.allows(action, now()) else ()
+    _decide(grant, action, prefix, is_prefix=True, is_granted=bool(found))
     return found
+
+
+def _decide(grant: Grant, action: Action, ids: str, *, is_prefix: bool, is_granted: bool) -> None:
+    attempts = ATTEMPTS.get()
+    if attempts is not None:
+        attempts.append(Attempt(grant.key_id, action, ids, is_prefix, is_granted))
+    if not is_granted:
+        raise NotGranted(operation=action.value, subject=ids)

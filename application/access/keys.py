@@ -1,6 +1,7 @@
 """Keys: named credentials with limited rights."""
 
 import base64
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from domain.access import UNLIMITED, AccessKey, Action, Grant, Limits
 from domain.blob import BlobId
 from domain.errors import InvalidExpiry, InvalidId, InvalidKey, KeyNotFound, NoMasterKey, NotGranted, RolledBack
 
+KEY_ID = re.compile("[a-z2-7]{16}")
 MAX_NAME = 100  # characters
 MAX_PREFIXES = 100
 MAX_OVERLAP = timedelta(days=7)
@@ -70,7 +72,7 @@ class Keys:
         for prefix in new.prefixes or ("",):
             authorize(grant, Action.ADMIN, prefix)
         master = self._master()
-        now = self.now().replace(microsecond=0)
+        now = self.now()
         if new.expires_at is not None and new.expires_at <= now:
             raise InvalidExpiry
         prefixes = new.prefixes or ("",)
@@ -79,7 +81,7 @@ class Keys:
             new.name,
             new.actions,
             prefixes,
-            now,
+            now.replace(microsecond=0),
             new.expires_at,
             master=master.fingerprint,
             limits=new.limits,
@@ -100,7 +102,7 @@ class Keys:
     async def find(self, grant: Grant, key_id: str) -> AccessKey:
         """Return a key. One outside the grant is not found."""
         authorize_some(grant, Action.ADMIN)
-        key = await self.reader.find(key_id)
+        key = await self.reader.find(key_id) if KEY_ID.fullmatch(key_id) else None
         if key is None or not _is_visible(grant, key):
             raise KeyNotFound
         return key

@@ -136,7 +136,7 @@ def create(
       TOKEN=$(drivebay keys create --name ci --allow read,list --prefix films/ --expires 90d)
       curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:8000/v1/blobs?prefix=films/'
     """
-    expires_at = None if expires is None else utc_now() + expires
+    expires_at = None if expires is None else _from_now(expires)
     limits = Limits(rate, max_blob, quota)
     new = NewKey(name, actions, prefixes, expires_at, UNLIMITED if limits == UNLIMITED else limits)
     _show_issued(_run(lambda keys: keys.create(EVERYTHING, new)), as_json=as_json)
@@ -183,6 +183,14 @@ def rotate(*, key: str, overlap: timedelta, as_json: bool) -> None:
     Also after the master key was replaced: the key has a secret of the new one then.
     """
     _show_issued(_run(lambda keys: keys.rotate(EVERYTHING, key, overlap)), as_json=as_json)
+
+
+def _from_now(expires: timedelta) -> datetime:
+    try:
+        return utc_now() + expires
+    except OverflowError:
+        message = "that is too far in the future. Leave it out for a key that never expires."
+        raise click.BadParameter(message, param_hint="--expires") from None
 
 
 async def _all(keys: Keys) -> list[AccessKey]:

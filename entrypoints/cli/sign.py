@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from application.access.keys import KEY_ID
 from application.ports.schema import Opening
 from domain.access import Grant
 from domain.errors import BlobError, KeyNotFound, NoMasterKey
@@ -86,7 +87,7 @@ async def _grant(container: Container, key_id: str | None) -> Grant:
     if master is None:
         raise NoMasterKey
     signing_id = master.token_id(next(iter(container.token_grants()))) if key_id is None else key_id
-    credential = await container.authenticate().signing(signing_id)
+    credential = await container.authenticate().signing(signing_id) if KEY_ID.fullmatch(signing_id) else None
     if credential is None:
         raise KeyNotFound
     return credential.grant

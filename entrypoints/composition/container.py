@@ -17,6 +17,7 @@ from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.schema import SqlTables
 from application.access.authenticate import Authenticate, KnownKeys, RecordUse
+from application.access.failures import FailedAuthentications
 from application.access.keys import Keys
 from application.access.master_key import MasterKey
 from application.access.rates import RequestRates
@@ -167,6 +168,7 @@ class Container(containers.DeclarativeContainer):
     authenticate = providers.Singleton(Authenticate, token_grants, known_keys, master_key)
     signatures = providers.Singleton(Signatures, authenticate)
     request_rates = providers.Singleton(RequestRates)
+    failed_authentications = providers.Singleton(FailedAuthentications)
     record_use = providers.Singleton(RecordUse, known_keys, metadata)
     compute_digests = providers.Singleton(
         ComputeDigests, metadata, metadata.provided.contents, stores, sha256, _settings.digest_rate

@@ -22,6 +22,7 @@ from entrypoints.config.kept_secrets import BEARER, MASTER_KEY, kept_secret, pat
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
 from entrypoints.errors import StartError
+from entrypoints.telemetry.audit import STDOUT
 
 LOG = structlog.get_logger()
 PAUSE = 1.0  # seconds
@@ -36,6 +37,7 @@ def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _
     passed to `show_new_token`, at once: no later start shows it again.
     """
     os.umask(0o077)
+    _check_audit_log(settings)
     folder = settings.data_dir
     try:
         if needs_data_dir(settings):
@@ -51,6 +53,16 @@ def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _
         raise StartError(
             f"DATA_DIR: The folder {folder.absolute()} can't be used: {error.strerror or error}. Set another."
         ) from None
+
+
+def _check_audit_log(settings: Settings) -> None:
+    if settings.audit_log in ("", STDOUT):
+        return
+    try:
+        os.close(os.open(settings.audit_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+    except OSError as error:
+        text = f"AUDIT_LOG: The file {settings.audit_log} can't be written: {error.strerror}. Set another."
+        raise StartError(text) from None
 
 
 def _with_kept_token(settings: Settings, show_new_token: Callable[[str], None]) -> Settings:

@@ -72,6 +72,8 @@ class Settings:
     default_ttl: int = setting("DEFAULT_TTL", default=0, parse=LIFETIME)
     upload_ttl: int = setting("UPLOAD_TTL", default=24 * 3600, parse=UPLOAD_LIFETIME)
     digest_rate: int = setting("DIGEST_RATE", default=50 * 1024**2, parse=COUNT)
+    audit_log: str = setting("AUDIT_LOG", default="", parse=values.audit_log)
+    audit_ids: bool = setting("AUDIT_IDS", default=False, parse=boolean)
     metrics: bool = setting("METRICS", default=True, parse=boolean)
     docs: bool = setting("DOCS", default=True, parse=boolean)
     cors_origins: tuple[str, ...] = setting("CORS_ORIGINS", default=(), parse=cors_origins)

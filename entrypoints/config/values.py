@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Meta
 
-from adapters.settings import is_scheme, number
+from adapters.settings import is_scheme, number, path
 from adapters.settings import without_login as without_login
 from adapters.storage.backends import BACKENDS
 from application.access.master_key import MIN_BYTES
@@ -65,6 +65,13 @@ def master_key(text: str) -> bytes:
     if len(secret) < MIN_BYTES:
         raise ValueError(f"a master key has at least {MIN_BYTES} characters. This makes one: openssl rand -hex 32")
     return secret
+
+
+def audit_log(text: str) -> str:
+    """Return `stdout`, or the absolute path of a file."""
+    if text.strip().lower() == "stdout":
+        return "stdout"
+    return str(path(text).absolute())
 
 
 def hashed(token: str) -> bytes:

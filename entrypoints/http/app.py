@@ -2,7 +2,13 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from typing import TYPE_CHECKING
 
 from litestar import Litestar
@@ -18,6 +24,7 @@ from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.http.direct import DirectRoutes
 from entrypoints.http.middleware.access_log import AccessLogMiddleware
+from entrypoints.http.middleware.audit import AuditMiddleware
 from entrypoints.http.middleware.connection_close import ConnectionCloseMiddleware
 from entrypoints.http.middleware.cors import CorsMiddleware
 from entrypoints.http.middleware.head import HeadMiddleware
@@ -34,6 +41,7 @@ from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.http.rest import face as rest
 from entrypoints.server.shutdown import GracefulShutdown
 from entrypoints.telemetry import logs
+from entrypoints.telemetry.audit import AuditLog
 from entrypoints.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -70,14 +78,27 @@ def create_asgi(
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with shutdown.at_sigterm(), telemetry.running(), lifecycle.running(container, patient=patient):
-            with serving or nullcontext():
+            with _opened(audit), serving or nullcontext():
                 yield
 
     framework = create_litestar(settings, container, shutdown, telemetry.metrics, lifespan)
     app = _routed(framework)
-    middleware = [*_middleware(settings, shutdown, telemetry)]
+    audit = AuditLog(settings.audit_log, with_ids=settings.audit_ids) if settings.audit_log else None
+    middleware = [*_middleware(settings, shutdown, telemetry, audit)]
     pace = Pace(settings.client_timeout, settings.client_min_rate)
     return MiddlewareStack(DirectRoutes(framework, app), app, middleware, pace)
+
+
+@contextmanager
+def _opened(audit: AuditLog | None) -> Iterator[None]:
+    if audit is None:
+        yield
+        return
+    audit.open()
+    try:
+        yield
+    finally:
+        audit.close()
 
 
 def create_litestar(
@@ -109,7 +130,9 @@ def _routed(framework: Litestar) -> ASGIApp:
     return HeadMiddleware(RawPathMiddleware(framework, paths, templates))
 
 
-def _middleware(settings: Settings, shutdown: GracefulShutdown, telemetry: Telemetry) -> Iterator[Middleware]:
+def _middleware(
+    settings: Settings, shutdown: GracefulShutdown, telemetry: Telemetry, audit: AuditLog | None
+) -> Iterator[Middleware]:
     """Yield the middleware around all faces: requests pass it in this order, and responses in the reverse order.
 
     Load shedding, authentication and the check of query parameters belong to routes, so each face has its own.
@@ -124,6 +147,9 @@ def _middleware(settings: Settings, shutdown: GracefulShutdown, telemetry: Telem
         yield TracingMiddleware(telemetry.tracing)
     # Around everything that responds: each request is logged and counted, whoever refuses it.
     yield AccessLogMiddleware(telemetry.metrics)
+    # Within the access log, whose request id its lines have.
+    if audit is not None:
+        yield AuditMiddleware(audit)
     # Each response has these headers, too.
     yield SecurityHeadersMiddleware(tls=settings.tls_certificate is not None)
     # Before everything that refuses: pages may read errors too, and preflights have no token and no route.

@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 import prometheus_client
@@ -139,6 +140,9 @@ class Metrics(Observer, Requests):
         )
         self._bytes_in = self._counter("http_request_bytes", "Bytes of request bodies received.", *http)
         self._bytes_out = self._counter("http_response_bytes", "Bytes of response bodies sent.", *http)
+        self._refused = self._counter(
+            "http_authentication_failures", "Requests without valid credentials.", "method", "route"
+        )
         self._operations = self._histogram(
             "backend_operation_duration_seconds",
             "Seconds that backend operations took, without waiting for clients.",
@@ -224,6 +228,8 @@ class Metrics(Observer, Requests):
         for (method, route, status), tally in answered.items():
             self._requests.add((method, route, str(status)), sum(tally.buckets))
             self._durations.publish((method, route), tally)
+            if status == HTTPStatus.UNAUTHORIZED:
+                self._refused.add((method, route), sum(tally.buckets))
             if tally.received:
                 self._bytes_in.add((method, route), tally.received)
             if tally.sent:

@@ -12,7 +12,6 @@ import pytest
 from application.access.authenticate import KNOWN_FOR
 from tests.http.server import Server
 
-
 SLACK = 5  # seconds
 
 

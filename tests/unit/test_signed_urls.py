@@ -8,6 +8,7 @@ import pytest
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from application.access.authenticate import Authenticate, KnownKeys
+from application.access.failures import FailedAuthentications
 from application.access.keys import Keys, NewKey
 from application.access.master_key import MasterKey
 from application.access.rates import RequestRates
@@ -24,6 +25,13 @@ ALTERED = 100_000
 METHODS = ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"]
 
 
+class Failures(FailedAuthentications):
+    """Failures that are not slowed: there are 100,000."""
+
+    async def add(self, client: str) -> None:
+        pass
+
+
 class Door:
     """The authentication, with a key in memory, and a clock that the test sets."""
 
@@ -34,7 +42,8 @@ class Door:
         self.keys = Keys(Committer(metadata, ObjectKey.random), metadata.keys, master, known.forget, self.now)
         authenticate = Authenticate({}, known, master, self.now)
         self.signatures = Signatures(authenticate, self.now)
-        self._middleware = AuthenticationMiddleware(lambda *_: None, authenticate, self.signatures, RequestRates())  # type: ignore[arg-type]
+        parts = (authenticate, self.signatures, RequestRates(), Failures())
+        self._middleware = AuthenticationMiddleware(lambda *_: None, *parts)  # type: ignore[arg-type]
 
     def now(self) -> datetime:
         return self.time

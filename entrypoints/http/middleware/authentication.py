@@ -6,6 +6,7 @@ from typing import Any
 from litestar.types import ASGIApp, Scope
 
 from application.access.authenticate import Authenticate
+from application.access.failures import FailedAuthentications
 from application.access.rates import RequestRates
 from application.access.sign import Signatures, narrowed
 from domain.access import UNLIMITED
@@ -21,11 +22,19 @@ class AuthenticationMiddleware(GuardMiddleware):
     guard would make the framework copy the route for each request.
     """
 
-    def __init__(self, app: ASGIApp, authenticate: Authenticate, signatures: Signatures, rates: RequestRates) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticate: Authenticate,
+        signatures: Signatures,
+        rates: RequestRates,
+        failures: FailedAuthentications,
+    ) -> None:
         super().__init__(app)
         self._authenticate = authenticate
         self._signatures = signatures
         self._rates = rates
+        self._failures = failures
 
     def enter(self, scope: Scope) -> Awaitable[None]:
         values = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -41,6 +50,7 @@ class AuthenticationMiddleware(GuardMiddleware):
     async def _admit(self, scope: Scope, token: bytes) -> None:
         grant = await self._authenticate(token)
         if grant is None:
+            await self._failures.add(_client(scope))
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
         if grant.limits is not UNLIMITED:
@@ -51,12 +61,18 @@ class AuthenticationMiddleware(GuardMiddleware):
         request = signed_request(scope["method"], scope["raw_path"], scope["query_string"])
         grant = await self._signatures.verify(request.key_id, request.message, request.signature, request.expires_at)
         if grant is None:
+            await self._failures.add(_client(scope))
             raise invalid_signature()
         if grant.limits is not UNLIMITED:
             self._rates.admit(grant)
         scope["auth"] = narrowed(grant, request.action, request.prefix, request.conditions)
         scope["query_string"] = request.rest
         scope["signed_until"] = grant.expires_at
+
+
+def _client(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _bearer(values: Iterable[bytes]) -> bytes | None:

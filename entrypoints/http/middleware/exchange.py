@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
 
+from application.attempts import Attempt
 from entrypoints.http.middleware.paced_responses import SHORT, send_in_chunks
 from entrypoints.http.protocol.client_pace import Pace
 
@@ -22,9 +23,12 @@ class Exchange:
     """
 
     __slots__ = (
-        *("_pace", "_receive", "_send", "auth", "bytes_in", "bytes_out", "completions", "headers", "is_complete"),
+        *("_pace", "_receive", "_send", "attempts", "attempts_token", "auth", "bytes_in", "bytes_out"),
+        *("completions", "headers", "is_complete"),
         *("is_gone", "is_read", "path", "request_id", "scope", "span", "started", "status", "token"),
     )
+    attempts: list[Attempt]  # of the audit trail
+    attempts_token: Token[list[Attempt] | None]  # that resets their variable
     request_id: str
     span: Any  # of tracing
     started: float  # by the performance counter

@@ -68,10 +68,11 @@ FORMS = (
 
 def create(settings: Settings, container: Container) -> Router:
     """Create the routes under /v1. Errors are problem details."""
-    authenticate, signatures, rates = container.authenticate(), container.signatures(), container.request_rates()
+    authenticate, signatures = container.authenticate(), container.signatures()
+    rates, failures = container.request_rates(), container.failed_authentications()
 
     def authentication(app: ASGIApp) -> AuthenticationMiddleware:  # a function, because the framework copies objects
-        return AuthenticationMiddleware(app, authenticate, signatures, rates)
+        return AuthenticationMiddleware(app, authenticate, signatures, rates, failures)
 
     blobs = Router(
         "/blobs",

@@ -1,0 +1,22 @@
+"""An audit trail of all requests."""
+
+from application.attempts import ATTEMPTS
+from entrypoints.http.middleware.exchange import Exchange
+from entrypoints.http.middleware.stack import Middleware
+from entrypoints.telemetry.audit import AuditLog
+
+
+class AuditMiddleware(Middleware):
+    """Records what each request has attempted, once it has ended."""
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+
+    def on_request(self, exchange: Exchange) -> None:
+        exchange.attempts = []
+        exchange.attempts_token = ATTEMPTS.set(exchange.attempts)
+
+    def on_end(self, exchange: Exchange) -> None:
+        ATTEMPTS.reset(exchange.attempts_token)
+        client = exchange.scope.get("client")
+        self._audit.record(exchange.attempts, exchange.status, client[0] if client else "")
