@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from application.access.failures import FailedAuthentications
+
 
 @asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[None]:
@@ -37,6 +39,13 @@ def scope(method: str, path: str, query: bytes, headers: Mapping[str, str]) -> d
         "query_string": query,
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
+
+
+class Unslowed(FailedAuthentications):
+    """Failures to authenticate that are not slowed."""
+
+    async def add(self, client: str) -> None:
+        pass
 
 
 async def exchange(

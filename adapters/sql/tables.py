@@ -284,7 +284,7 @@ KEYS = sa.Table(
     sa.Column("former_until", sa.BigInteger),
     sa.Column("used_at", sa.BigInteger),
     sa.Column("master", sa.Text, nullable=False),
-    sa.Column("microseconds_per_request", sa.BigInteger),
+    sa.Column("requests_per_second", sa.Double),
     sa.Column("max_blob_bytes", sa.BigInteger),
     sa.Column("quota_bytes", sa.BigInteger),
     sa.Column("stored_bytes", sa.BigInteger, nullable=False, server_default="0"),

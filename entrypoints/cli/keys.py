@@ -103,6 +103,7 @@ def keys() -> None:
     Examples:
       drivebay keys create --name ci --allow read,list --prefix films/ --expires 90d
       drivebay keys list
+      drivebay keys show ab2cd3ef4gh5ij6k
       drivebay keys rotate ab2cd3ef4gh5ij6k --overlap 1d
       drivebay keys revoke ab2cd3ef4gh5ij6k
     """

@@ -52,7 +52,7 @@ def sign(*, method: str, expires: timedelta, key_id: str | None, origin: str | N
     \b
     Examples:
       drivebay sign GET films/a.mp4 --expires 2h --filename a.mp4
-      drivebay sign PUT inbox/report.pdf --content-type application/pdf --max-bytes 10000000 --create-only
+      drivebay sign PUT inbox/a.pdf --content-type application/pdf --max-bytes 10000000 --create-only
       drivebay sign PUT inbox/ --prefix --expires 1d --create-only
     """
     is_prefix, ids = options.pop("is_prefix"), options.pop("id")

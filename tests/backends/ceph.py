@@ -76,7 +76,8 @@ async def _create(server: S3Config) -> None:
 
 def _least_rights(bucket: str) -> str:
     """Those that Drivebay needs, says the page on hardening."""
-    [page] = re.findall(r"```json\n(.*?)```", HARDENING.read_text(), re.DOTALL)
+    examples = re.findall(r"```json\n(.*?)```", HARDENING.read_text(), re.DOTALL)
+    [page] = [each for each in examples if "BUCKET" in each]
     policy = json.loads(page.replace("BUCKET", bucket))
     for statement in policy["Statement"]:
         statement["Principal"] = {"AWS": ["arn:aws:iam:::user/other"]}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from entrypoints.http.rest import face as rest
 from entrypoints.server.shutdown import GracefulShutdown
 from tests.asgi import exchange
 
+HARDENING = Path(__file__).parents[2] / "entrypoints" / "HARDENING.md"
 SETTINGS = Settings(storage="memory")
 HEADERS = {"authorization": "Bearer token", "content-type": "application/json"}
 
@@ -70,6 +72,40 @@ BODIES: dict[str, Any] = {
     "/v1/sign": {"method": "GET", "id": "films/a", "expires_in": 60},
     "/v1/keys": {"name": "ci", "actions": ["read"], "prefixes": ["films/"]},
 }
+
+
+DEPENDING = {
+    ("POST", "/v1/commits"): "those of its operations",
+    ("POST", "/v1/keys"): "admin, and all that the key allows",
+    ("POST", "/v1/keys/{key:str}/rotate"): "admin, and all that the key allows",
+    ("POST", "/v1/sign"): "the one that is signed",
+}
+"""Operations that need other actions for other bodies."""
+
+
+async def needed(method: str, path: str) -> set[Action]:
+    """Return the actions without any of which an operation is refused."""
+    found = set()
+    for action in Action:
+        status, _ = await Drive(Grant(frozenset(Action) - {action})).respond(method, path)
+        if status == 403:
+            found.add(action)
+    return found
+
+
+async def test_the_table_of_actions_is_that_of_the_routes() -> None:
+    """Each operation needs the actions in the table of HARDENING.md, and no others. The failure shows the new table."""
+    lines = ["| operation | actions |", "|---|---|"]
+    for method, path in sorted(rest_operations(), key=lambda each: (each[1], each[0])):
+        actions = await needed(method, path)
+        assert actions, f"{method} {path} needs no right"
+        status, _ = await Drive(Grant(frozenset(actions))).respond(method, path)
+        assert status < 300, f"{method} {path} needs more than {actions}"
+        shown = re.sub(r":str}", "}", path)
+        listed = ", ".join(each.value for each in Action if each in actions)
+        lines.append(f"| `{method} {shown}` | {DEPENDING.get((method, path), listed)} |")
+    table = "\n".join(lines)
+    assert table in HARDENING.read_text(), f"put this into HARDENING.md:\n{table}"
 
 
 LISTS = {("GET", "/v1/blobs"), ("GET", "/v1/uploads"), ("GET", "/v1/trash"), ("GET", "/v1/keys")}

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from domain.errors import BlobError
+from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
 from entrypoints.http.app import create_asgi
@@ -25,7 +26,7 @@ from entrypoints.http.rest.json_form.scanner import MAX_FRAME, Scanner
 from entrypoints.http.rest.multipart_form.scanner import FormScanner
 from entrypoints.http.rest.scanned_bodies import BodyScanner
 from entrypoints.telemetry.tracing import PROPAGATOR
-from tests.asgi import serving
+from tests.asgi import Unslowed, serving
 from tests.deadline import DeadlinePassedError, processor_time
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,7 @@ HEADERS: dict[str, list[str]] = {
     "x-expires-at": ["", "2030-01-31T12:00:00"],
     "x-expires-in": ["", "1"],
     "x-meta-a": ["", "%C3"],
+    "x-forwarded-proto": ["", "https,"],
     "x-request-id": [""],
 }
 OF_PARTS = {"content-disposition", "content-transfer-encoding"}  # of forms, see TestBodies
@@ -89,6 +91,7 @@ PATTERNS = {
     "domain.blob",
     "domain.text",
     "domain.properties",
+    "entrypoints.http.protocol.signed_urls",
     "entrypoints.http.rest.json_form.base64_text",
     "entrypoints.http.rest.json_form.scanner",
 }
@@ -105,6 +108,12 @@ class TestHeaders:
         # A PUT takes no parameters: with one it would be refused before its headers are read.
         method, target = ("PUT", b"/v1/blobs/hostile") if name in OF_BODIES else ("GET", b"/v1/blobs/hostile?alt=media")
         await App().ask(method, ((target, {name: value}) for value in hostile(HEADERS[name])))
+
+    @pytest.mark.parametrize("beginning", ["signature=", "key=a&signature=", "key=&expires=1&signature=", "prefix="])
+    async def test_signed_urls(self, beginning: str) -> None:
+        end = f"&key={'a' * 16}&expires=1&signature={'0' * 64}"
+        queries = ((value + end).encode("latin-1") for value in hostile([beginning]))
+        await App().ask("GET", ((b"/v1/blobs/hostile?" + query, {}) for query in queries))
 
     async def test_preflights(self) -> None:
         preflight = {"origin": "http://app.example", "access-control-request-method": "PUT"}
@@ -248,12 +257,17 @@ def _backtracking(tree: Any) -> list[str]:
     return found
 
 
+def _unslowed(container: Container) -> None:
+    container.failed_authentications.override(Unslowed())
+
+
 class App:
     """The application, without a server, asked for one thing after another."""
 
     def __init__(self) -> None:
         token = hashed("token")
-        self._app = create_asgi(Settings(storage="memory", tokens=(token,), cors_origins=("*",)))
+        settings = Settings(storage="memory", tokens=(token,), cors_origins=("*",))
+        self._app = create_asgi(settings, _unslowed)
 
     async def ask(self, method: str, asked: Iterable[tuple[bytes, dict[str, str]]]) -> None:
         """Ask for each target, with its headers. Fails if a response takes too much of the processor."""
@@ -264,7 +278,8 @@ class App:
 
     async def _ask(self, method: str, target: bytes, headers: dict[str, str]) -> None:
         path, _, query = target.partition(b"?")
-        given = {"host": "test", "authorization": "Bearer token"} | headers
+        credentials = {} if b"signature=" in query else {"authorization": "Bearer token"}
+        given = {"host": "test"} | credentials | headers
         if method == "PUT":
             given["content-length"] = "1"
         scope: dict[str, Any] = {

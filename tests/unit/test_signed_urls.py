@@ -8,7 +8,6 @@ import pytest
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from application.access.authenticate import Authenticate, KnownKeys
-from application.access.failures import FailedAuthentications
 from application.access.keys import Keys, NewKey
 from application.access.master_key import MasterKey
 from application.access.rates import RequestRates
@@ -20,16 +19,10 @@ from domain.errors import InvalidId
 from entrypoints.http.middleware.authentication import AuthenticationMiddleware
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.signed_urls import NAME, parameters_of, unsigned_url
+from tests.asgi import Unslowed
 
 ALTERED = 100_000
 METHODS = ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"]
-
-
-class Failures(FailedAuthentications):
-    """Failures that are not slowed: there are 100,000."""
-
-    async def add(self, client: str) -> None:
-        pass
 
 
 class Door:
@@ -42,7 +35,7 @@ class Door:
         self.keys = Keys(Committer(metadata, ObjectKey.random), metadata.keys, master, known.forget, self.now)
         authenticate = Authenticate({}, known, master, self.now)
         self.signatures = Signatures(authenticate, self.now)
-        parts = (authenticate, self.signatures, RequestRates(), Failures())
+        parts = (authenticate, self.signatures, RequestRates(), Unslowed())
         self._middleware = AuthenticationMiddleware(lambda *_: None, *parts)  # type: ignore[arg-type]
 
     def now(self) -> datetime:

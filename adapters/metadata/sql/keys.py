@@ -82,7 +82,6 @@ def _record_use(connection: Connection, key_ids: Sequence[str], used_at: datetim
 
 
 def _values(key: AccessKey) -> dict[str, Any]:
-    rate = key.limits.requests_per_second
     return {
         "id": key.id,
         "name": key.name,
@@ -93,7 +92,7 @@ def _values(key: AccessKey) -> dict[str, Any]:
         "generation": key.generation,
         "former_until": _microseconds(key.former_until),
         "master": key.master,
-        "microseconds_per_request": None if rate is None else round(1_000_000 / rate),
+        "requests_per_second": key.limits.requests_per_second,
         "max_blob_bytes": key.limits.max_blob_bytes,
         "quota_bytes": key.limits.quota_bytes,
     }
@@ -117,8 +116,7 @@ def _key(row: BlobRow) -> AccessKey:
 
 
 def _limits(row: BlobRow) -> Limits:
-    pause = row.microseconds_per_request
-    limits = Limits(None if pause is None else 1_000_000 / pause, row.max_blob_bytes, row.quota_bytes)
+    limits = Limits(row.requests_per_second, row.max_blob_bytes, row.quota_bytes)
     return UNLIMITED if limits == UNLIMITED else limits
 
 

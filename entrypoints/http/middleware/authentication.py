@@ -1,6 +1,6 @@
 """Authentication, before anything else of a request is read: bearer tokens (RFC 6750), and signed URLs."""
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable
 from typing import Any
 
 from litestar.types import ASGIApp, Scope
@@ -42,10 +42,11 @@ class AuthenticationMiddleware(GuardMiddleware):
             if values:
                 raise HttpProblem("two_credentials")
             return self._admit_signed(scope)
-        token = _bearer(values)
-        if token is None:
-            raise HttpProblem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
-        return self._admit(scope, token)
+        if len(values) == 1:
+            scheme, _, token = values[0].partition(b" ")
+            if scheme.lower() == b"bearer" and (token := token.strip()):
+                return self._admit(scope, token)
+        raise HttpProblem("unauthorized", headers={"WWW-Authenticate": "Bearer"})
 
     async def _admit(self, scope: Scope, token: bytes) -> None:
         grant = await self._authenticate(token)
@@ -73,11 +74,3 @@ class AuthenticationMiddleware(GuardMiddleware):
 def _client(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
-
-
-def _bearer(values: Iterable[bytes]) -> bytes | None:
-    """Return the token of the only value of Authorization."""
-    if len(values := [*values]) != 1:
-        return None
-    scheme, _, token = values[0].partition(b" ")
-    return token.strip() or None if scheme.lower() == b"bearer" else None

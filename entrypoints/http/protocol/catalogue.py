@@ -22,6 +22,7 @@ from domain.errors import (
     PartInProgress,
     PreconditionFailed,
     QuotaExceeded,
+    RateLimited,
     SameId,
     UploadNotFound,
 )
@@ -111,7 +112,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "overloaded": "Too many concurrent requests. Try again later.",
             "not_ready": "Not ready: the database (unavailable). The log has the details.",
         },
-        HTTPStatus.TOO_MANY_REQUESTS: {"rate_limited": "Too many requests with this key. Send fewer in a second."},
+        HTTPStatus.TOO_MANY_REQUESTS: {"rate_limited": RateLimited.text},
         HTTPStatus.INSUFFICIENT_STORAGE: {
             "quota_exceeded": QuotaExceeded.text,
             "no_space": "The storage is full. Inform the operator, or try again later. Nothing was changed.",

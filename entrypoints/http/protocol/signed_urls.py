@@ -18,7 +18,7 @@ ACTIONS = {"GET": Action.READ, "HEAD": Action.READ, "PUT": Action.WRITE, "DELETE
 MARK = b"&signature="
 NAME = "{name}"
 """The place in a URL for a prefix at which the rest of the id goes, percent-encoded."""
-_END = re.compile(rb"key=([a-z2-7]{16})&expires=([0-9]{1,11})&signature=([0-9a-f]{64})")
+_END = re.compile(rb"key=([a-z2-7]{16})&expires=([0-9]{1,11}+)&signature=([0-9a-f]{64})")
 _SIGNED_ONLY = ("prefix", "content_type", "max_bytes", "sha256", "create_only")
 
 

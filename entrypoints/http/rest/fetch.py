@@ -99,7 +99,8 @@ async def fetch_blob(request: HttpRequest, fetch: Fetch, pace: NamedDependency[P
 
 
 def _representation(scope: Any) -> Representation:
-    name, signed_until = filename(scope), scope.get("signed_until")
+    name = filename(scope) if b"filename" in scope["query_string"] else None
+    signed_until = scope.get("signed_until")
     if not wants_bytes(scope):
         if name is not None:
             raise HttpProblem("invalid_parameter", "filename is for the bytes: add alt=media.")

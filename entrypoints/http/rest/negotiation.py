@@ -31,7 +31,7 @@ def wants_bytes(scope: HTTPScope) -> bool:
 
 def filename(scope: HTTPScope) -> str | None:
     """Return the name under which a browser saves the bytes, if the client asks for one. Raises HttpProblem 400."""
-    names = _values(scope["query_string"], "filename") if b"filename" in scope["query_string"] else ()
+    names = _values(scope["query_string"], "filename")
     if not names:
         return None
     if len(names) > 1 or not 0 < len(names[0]) <= MAX_FILENAME or CONTROL_CHARACTER.search(names[0]):
