@@ -14,6 +14,7 @@ import uvloop
 from tests.backends.containers import docker_answers
 from tests.backends.run import a_run
 from tests.benchmarks import (
+    access,
     crowds,
     fetching,
     forms,
@@ -130,6 +131,7 @@ def _has_docker() -> bool:
 PARTS: dict[str, Part] = {
     "fetching": _in_a_folder(fetching.measure),
     "serving": _in_a_folder(serving.measure),
+    "access": _in_a_folder(access.measure),
     "crowds": _in_a_folder(crowds.measure),
     "listing": _in_a_folder(listing.measure),
     "forms": forms.measure,
