@@ -1,7 +1,7 @@
 """The rights of a caller."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -124,6 +124,27 @@ class AccessKey:
     def grant(self) -> Grant:
         """Return the rights of the key."""
         return Grant(self.actions, self.prefixes, self.expires_at, self.id, limits=self.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A link for people: to read the blob with the id `ids`, or to write blobs below the prefix `ids`.
+
+    Times are in UTC. The key `key_id` has created it. `password` is a hash, or empty. `uses` is counted if there is a
+    limit, `max_uses`. `filename` is for downloads, `max_bytes` for uploads.
+    """
+
+    id: str
+    key_id: str
+    action: Action
+    ids: str
+    created_at: datetime
+    expires_at: datetime
+    password: str = field(default="", repr=False)
+    max_uses: int | None = None
+    uses: int = 0
+    filename: str | None = None
+    max_bytes: int | None = None
 
 
 EVERYTHING = Grant(frozenset(Action))

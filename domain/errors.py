@@ -18,6 +18,9 @@ BlobError
   InvalidKey
   KeyNotFound
   NoMasterKey
+  InvalidShare
+  ShareNotFound
+  ShareLocked
   QuotaExceeded
   RateLimited
   TooLarge
@@ -61,6 +64,9 @@ class Kind(Enum):
     INVALID_KEY = "invalid_key"
     KEY_NOT_FOUND = "key_not_found"
     NO_MASTER_KEY = "no_master_key"
+    INVALID_SHARE = "invalid_share"
+    SHARE_NOT_FOUND = "share_not_found"
+    SHARE_LOCKED = "share_locked"
     QUOTA_EXCEEDED = "quota_exceeded"
     RATE_LIMITED = "rate_limited"
     TOO_LARGE = "too_large"
@@ -229,6 +235,26 @@ class KeyNotFound(BlobError):
 class NoMasterKey(BlobError):
     kind = Kind.NO_MASTER_KEY
     text = "This server has no keys. Its operator has to set MASTER_KEY, to the same secret on all replicas."
+
+
+class InvalidShare(BlobError):
+    kind = Kind.INVALID_SHARE
+
+
+class ShareNotFound(BlobError):
+    kind = Kind.SHARE_NOT_FOUND
+    text = "There is no such link. It has expired, was revoked, or was used as often as it may be."
+
+
+class ShareLocked(BlobError):
+    """A link needs a password. `is_wrong`: the one that was given is another."""
+
+    kind = Kind.SHARE_LOCKED
+    text = "This link has a password. Send it by HTTP Basic authentication, with any user name."
+
+    def __init__(self, *, is_wrong: bool = False) -> None:
+        super().__init__()
+        self.is_wrong = is_wrong
 
 
 class QuotaExceeded(BlobError):

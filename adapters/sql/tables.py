@@ -291,6 +291,24 @@ KEYS = sa.Table(
     **OPTIONS,
 )
 
+# Links for people. `blob_ids` is the id of a blob, or a prefix if `action` is write.
+SHARES = sa.Table(
+    "shares",
+    METADATA,
+    sa.Column("id", OBJECT_KEY, primary_key=True),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("blob_ids", BYTEWISE, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("password", sa.Text),
+    sa.Column("max_uses", sa.BigInteger),
+    sa.Column("uses", sa.BigInteger, nullable=False),
+    sa.Column("filename", sa.Text),
+    sa.Column("max_bytes", sa.BigInteger),
+    **OPTIONS,
+)
+
 STORAGES = sa.Table(
     "storages",
     METADATA,

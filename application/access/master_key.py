@@ -8,6 +8,7 @@ MIN_BYTES = 32
 _PURPOSE_SECRET = b"drivebay key"
 _PURPOSE_TOKEN = b"drivebay token"
 _PURPOSE_SIGNING = b"drivebay signing"
+_PURPOSE_SHARE = b"drivebay share"
 _PURPOSE_FINGERPRINT = b"drivebay fingerprint"
 
 
@@ -41,6 +42,10 @@ class MasterKey:
     def signing_secret_of_token(self, token_id: str) -> bytes:
         """Return the secret that signs requests for a token that was set."""
         return self._derive(_PURPOSE_SIGNING, token_id.encode())
+
+    def secret_of_share(self, share_id: str) -> str:
+        """Return the secret in the URL of a share link: 128 bits, as 26 lower-case letters and digits."""
+        return base64.b32encode(self._derive(_PURPOSE_SHARE, share_id.encode())[:16]).decode().rstrip("=").lower()
 
     @property
     def fingerprint(self) -> str:

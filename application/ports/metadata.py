@@ -9,6 +9,7 @@ from typing import Protocol
 
 from application.ports.contents import CommitRepository, ContentRepository, MultipartRepository, TrashRepository
 from application.ports.keys import KeyRepository
+from application.ports.shares import ShareRepository
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import NotFound
 from domain.precondition import Precondition
@@ -306,6 +307,7 @@ class UnitOfWork(Protocol):
     multipart: MultipartRepository
     commits: CommitRepository
     keys: KeyRepository
+    shares: ShareRepository
 
     @abstractmethod
     async def commit(self) -> None:

@@ -29,6 +29,11 @@ def show_new_token(token: str) -> None:
     click.echo(f"A new token: {token}")
 
 
+def show_new_token_aside(token: str) -> None:
+    """Print a new token to the standard error, because the output is for something else."""
+    click.echo(f"A new token: {token}", err=True)
+
+
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
         click.echo(f"drivebay: {line}", err=True)

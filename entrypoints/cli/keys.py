@@ -16,7 +16,7 @@ from application.clock import utc_now
 from application.ports.schema import Opening
 from domain.access import EVERYTHING, UNLIMITED, AccessKey, Action, Limits
 from domain.errors import BlobError
-from entrypoints.cli.exit_codes import WRONG, tell_and_exit
+from entrypoints.cli.exit_codes import WRONG, show_new_token_aside, tell_and_exit
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.config.loading import load
@@ -207,7 +207,7 @@ def _run(work: Callable[[Keys], Awaitable[T]]) -> T:
         if settings.database == "memory":
             raise SettingsError("STORAGE: keys in memory end with the server. Ask it for some: POST /v1/keys.")
         logs.configure()
-        container = Container(settings=lifecycle.prepare(settings), opening=Opening.REQUIRE)
+        container = Container(settings=lifecycle.prepare(settings, show_new_token_aside), opening=Opening.REQUIRE)
         return asyncio.run(_in_database(container, work))
     except (SettingsError, StartError) as error:
         tell_and_exit(error)

@@ -13,7 +13,7 @@ from application.access.keys import KEY_ID
 from application.ports.schema import Opening
 from domain.access import Grant
 from domain.errors import BlobError, KeyNotFound, NoMasterKey
-from entrypoints.cli.exit_codes import WRONG, tell_and_exit
+from entrypoints.cli.exit_codes import WRONG, show_new_token_aside, tell_and_exit
 from entrypoints.cli.keys import DURATION
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
@@ -64,7 +64,7 @@ def sign(*, method: str, expires: timedelta, key_id: str | None, origin: str | N
         if settings.database == "memory":
             raise SettingsError("STORAGE: keys in memory end with the server. Ask it for a URL: POST /v1/sign.")
         logs.configure()
-        settings = lifecycle.prepare(settings)
+        settings = lifecycle.prepare(settings, show_new_token_aside)
         container = Container(settings=settings, opening=Opening.REQUIRE)
         made = asyncio.run(_sign(container, body, key_id, (origin or _origin(settings)).rstrip("/")))
     except (SettingsError, StartError) as error:

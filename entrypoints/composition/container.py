@@ -20,7 +20,9 @@ from application.access.authenticate import Authenticate, KnownKeys, RecordUse
 from application.access.failures import FailedAuthentications
 from application.access.keys import Keys
 from application.access.master_key import MasterKey
+from application.access.passwords import Passwords
 from application.access.rates import RequestRates
+from application.access.shares import Shares
 from application.access.sign import Signatures
 from application.blobs.commit import CommitOperations
 from application.blobs.delete import DeleteBlob
@@ -167,6 +169,9 @@ class Container(containers.DeclarativeContainer):
     token_grants: providers.Provider[Mapping[bytes, Grant]] = providers.Callable(_token_grants, settings)
     authenticate = providers.Singleton(Authenticate, token_grants, known_keys, master_key)
     signatures = providers.Singleton(Signatures, authenticate)
+    shares = providers.Singleton(
+        Shares, _commit, metadata.provided.shares, master_key, authenticate, providers.Singleton(Passwords)
+    )
     request_rates = providers.Singleton(RequestRates)
     failed_authentications = providers.Singleton(FailedAuthentications)
     record_use = providers.Singleton(RecordUse, known_keys, metadata)

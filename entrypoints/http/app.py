@@ -112,6 +112,7 @@ def create_litestar(
     return Litestar(
         [
             rest.create(settings, container),
+            rest.create_links(settings, container),
             operations.create(container, shutdown, metrics),
         ],
         lifespan=lifespan,
@@ -125,7 +126,8 @@ def create_litestar(
 def _routed(framework: Litestar) -> ASGIApp:
     """Return the framework's application, for the raw paths and for HEAD."""
     paths = [route.path for route in framework.routes if not route.path_parameters]
-    templates = [route.path for route in framework.routes if route.path.startswith("/v1/") and route.path_parameters]
+    faces = ("/v1/", "/s/")
+    templates = [route.path for route in framework.routes if route.path.startswith(faces) and route.path_parameters]
     templates.remove(BLOB_PATH)
     return HeadMiddleware(RawPathMiddleware(framework, paths, templates))
 

@@ -31,8 +31,9 @@ ALL = dict(commands(main))
 def test_all_commands_are_there() -> None:
     names = {" ".join(name) for name in ALL}
     assert names == {
-        *("serve", "check", "verify", "adopt", "settings"),
+        *("serve", "check", "verify", "adopt", "settings", "sign"),
         *("migrations", "migrations status", "migrations upgrade", "migrations sql"),
+        *("keys", "keys create", "keys list", "keys show", "keys revoke", "keys rotate"),
     }
 
 
@@ -40,12 +41,12 @@ def test_all_commands_are_there() -> None:
 def test_each_teaches(name: tuple[str, ...]) -> None:
     told = run(*name, "--help")
     assert told.exit_code == 0
-    if name[-1] not in ("status", "upgrade"):  # the examples of their group have them
-        assert f"  drivebay {' '.join(name)}" in told.output.partition("Examples:")[2]
-    if name not in (("migrations",), ("migrations", "sql")):
-        assert re.search(r"It exits with\n +0  if ", told.output)
-    assert max(map(len, told.output.splitlines())) <= 100
     group = run(*name[:-1], "--help")
+    texts = told.output + group.output if len(name) > 1 else told.output
+    assert f"  drivebay {' '.join(name)}" in texts.partition("Examples:")[2]
+    if name not in (("migrations",), ("migrations", "sql")):
+        assert re.search(r"(It|Every command) exits with\n +0  if ", texts)
+    assert max(map(len, told.output.splitlines())) <= 100
     assert re.search(rf"^  {name[-1]} +[A-Z].*\.$", group.output, re.MULTILINE), "its short help is whole"
 
 
@@ -62,7 +63,7 @@ def test_examples_are_calls_that_exist() -> None:
     for call in calls:
         first, _, second = call.partition(" ")
         assert (first,) in ALL, call
-        assert first != "migrations" or not second or (first, second) in ALL, call
+        assert first not in ("migrations", "keys") or not second or (first, second) in ALL, call
 
 
 def test_alone_it_prints_the_help() -> None:
@@ -76,6 +77,7 @@ def test_alone_it_prints_the_help() -> None:
         (["tape"], "No such command 'tape'"),
         (["check", "--tape"], "No such option"),
         (["migrations", "x"], "No such com"),
+        (["keys", "x"], "No such com"),
     ],
 )
 def test_what_is_unknown(arguments: list[str], why: str) -> None:

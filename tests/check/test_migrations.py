@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import alembic.command
 import asyncpg
 import pytest
 import sqlalchemy as sa
@@ -13,11 +14,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
+from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql import migrations
 from adapters.sql.tables import METADATA
 from tests.backends import mariadb, postgresql
 from tests.backends.run import Backends
 from tests.check.command import drivebay
+from tests.contracts.keys import add, key
+from tests.contracts.metadata import LONG, blob, put, throw_away
 from tests.verify.tampering import Settings, database_of
 
 pytestmark = pytest.mark.timeout(300)
@@ -58,7 +62,7 @@ def test_from_nothing_to_the_newest_and_beyond(tmp_path: Path, empty: Settings) 
     assert (told.code, told.errors) == (1, "")
     first, *pending = told.out.splitlines()
     assert first.startswith("There are no tables yet. To come,")
-    assert [line.split()[0] for line in pending] == [f"{number:04}" for number in range(1, 9)]
+    assert [line.split()[0] for line in pending] == [f"{number:04}" for number in range(1, 10)]
     assert not [*tmp_path.iterdir()], "a look makes nothing"
 
     told = drivebay(tmp_path, "migrations", "upgrade", settings=empty)
@@ -118,6 +122,44 @@ async def _on_postgresql(url: str, script: str) -> None:
         await connection.execute(script)
     finally:
         await connection.close()
+
+
+def test_what_was_stored_outlives_a_migration_and_its_reversal(tmp_path: Path, empty: Settings) -> None:
+    """Rows as revision 0008 had them: keys are new in 0009."""
+
+    def reverse(connection: Connection) -> tuple[set[str], set[str]]:
+        """Return the tables, and the columns of two of them."""
+        alembic.command.downgrade(migrations._config(connection=connection), "0008")
+        seen = sa.inspect(connection)
+        columns = {column["name"] for table in ("blobs", "trash") for column in seen.get_columns(table)}
+        return {*seen.get_table_names()}, columns
+
+    async def check() -> None:
+        kept, deleted = blob("kept ☺"), blob("deleted")
+        async with SqlMetadata(database_of(empty, tmp_path)) as metadata:
+            await put(metadata, kept)
+            await throw_away(metadata, deleted, LONG)
+            await add(metadata, key())
+        async with (database := database_of(empty, tmp_path)) as _, database.transaction() as transaction:
+            tables, columns = await transaction.run(reverse)
+            await transaction.commit()
+        assert "access_keys" not in tables
+        assert {"blobs", "trash"} <= tables
+        assert "owner" not in columns
+        async with (database := database_of(empty, tmp_path)) as _:
+            assert await database.read(migrations.revision) == migrations.HEAD
+        async with SqlMetadata(database_of(empty, tmp_path)) as metadata:
+            found = await metadata.blobs.get(kept.id)
+            assert (found, found.owner) == (kept, "")
+            [trashed] = await metadata.trash.between("", 0, None, 10)
+            assert (trashed.blob, trashed.blob.owner) == (deleted, "")
+            assert await metadata.keys.after("", 10) == []
+            await add(metadata, key())
+            assert await metadata.keys.find(key().id) == key()
+
+    assert drivebay(tmp_path, "migrations", "upgrade", settings=empty).code == 0
+    asyncio.run(check())
+    assert execute(empty, tmp_path) == []
 
 
 def test_a_revision_that_is_none(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class TestAllIsWell:
 
     def test_in_memory(self, tmp_path: Path) -> None:
         told = check(tmp_path, {"STORAGE": "memory", "AUTH_BEARER_TOKEN": "t"})
-        assert (told.code, [*told.states]) == (0, ["settings", "token", "database", "storage memory"])
+        assert (told.code, [*told.states]) == (0, ["settings", "token", "database", "keys", "storage memory"])
         assert not [*tmp_path.iterdir()]
 
     def test_with_a_name_that_is_close_to_a_setting(self, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ class TestAllIsWell:
         assert last == "All of it works."
         assert {line[:27] for line in lines if line[0] != " "} == {
             f"{part:16}  {'ok':7}  "
-            for part in ("settings", "data folder", "token", "database", "storage database", "storage fs")
+            for part in ("settings", "data folder", "token", "database", "keys", "storage database", "storage fs")
         }
         durations = [line for line in lines if line[0] == " "]
         assert all(line.startswith(" " * 27) and " ms, " in line for line in durations)
@@ -201,4 +201,4 @@ class TestWhatIsWrong:
         assert line.startswith("storage s3        failed   for new blobs, in the bucket b at http://127.0.0.1:1: can't")
         assert durations.strip().startswith("reach ")
         assert to_do.strip().endswith("this machine reaches it; check S3_ENDPOINT and S3_REGION.")
-        assert last == "6 parts: 1 failed."
+        assert last == "7 parts: 1 failed."

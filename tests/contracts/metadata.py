@@ -12,6 +12,7 @@ import pytest
 
 from application.ports.blob_store import BlobStore
 from application.ports.contents import ContentReader, MultipartReader, TrashReader
+from application.ports.keys import KeyReader
 from application.ports.metadata import (
     Backlog,
     BlobReader,
@@ -59,6 +60,7 @@ class Metadata(UnitOfWorkFactory, Protocol):
     trash: TrashReader
     contents: ContentReader
     multipart: MultipartReader
+    keys: KeyReader
 
     @abstractmethod
     async def backlog(self) -> Sequence[Backlog]: ...

@@ -101,6 +101,7 @@ class _InstrumentedUnit(UnitOfWork):
         self.multipart = _instrumented("multipart", work.multipart)
         self.commits = _instrumented("commits", work.commits)
         self.keys = _instrumented("keys", work.keys)
+        self.shares = _instrumented("shares", work.shares)
 
     async def commit(self) -> None:
         async with step("commit"):

@@ -50,7 +50,7 @@ schemathesis.openapi.format(
 # What a request may come to that is as it should be: it depends on what is stored, and for digests on the body.
 FAIR = {
     *("not_found", "already_exists", "precondition_failed", "range_not_satisfiable", "digest_mismatch"),
-    *("upload_not_found", "not_in_trash", "key_not_found"),
+    *("upload_not_found", "not_in_trash", "key_not_found", "share_not_found"),
 }
 # The same of single operations. That two ids differ, or that numbers ascend, no schema can say; and the largest blob is
 # a setting.

@@ -17,7 +17,7 @@ from entrypoints.http.openapi.bodies import schemas
 from entrypoints.http.operations import health
 from entrypoints.http.protocol.catalogue import STATUSES
 from entrypoints.http.protocol.problems import Problem
-from entrypoints.http.rest import changes, descriptions, keys, lists, sign, trash, uploads
+from entrypoints.http.rest import changes, descriptions, keys, lists, shares, sign, trash, uploads
 from entrypoints.http.rest.face import FORMS
 from entrypoints.http.rest.json_form import response as json_form
 from tests.http.described import PROBLEM, codes, document, framework
@@ -31,6 +31,7 @@ SHAPES = (
     *(descriptions.BlobDescription, changes.CountBody, changes.CommitResults),
     *(uploads.UploadDescription, uploads.UploadParts, uploads.UploadList, uploads.PartDescription, trash.TrashPage),
     *(keys.KeyDescription, keys.IssuedKeyDescription, keys.KeyList, sign.SignedUrlBody),
+    *(shares.ShareDescription, shares.ShareList),
 )
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "reveals_nothing"),
@@ -46,7 +47,7 @@ def test_a_server_does_what_the_document_says(own_server: Server) -> None:
     command = [*SCHEMATHESIS, "--no-color", "run", url, "--header", token]
     asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
     assert asked.returncode == 0, asked.stdout + asked.stderr
-    assert "Tested: 29" in asked.stdout
+    assert "Tested: 35" in asked.stdout
     assert "error" not in {line["level"] for line in own_server.log()}
 
 
@@ -66,7 +67,7 @@ def test_a_limited_key_finds_no_way_out(own_server: Server) -> None:
         command = [*SCHEMATHESIS, "--no-color", "run", url, "--header", header, "--checks", ",".join(CHECKS)]
         asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
         assert asked.returncode == 0, asked.stdout + asked.stderr
-        assert "Tested: 29" in asked.stdout
+        assert "Tested: 35" in asked.stdout
         assert _hidden(client) == before
         outside = client.get("/v1/blobs", params={"limit": 1000}).json()["blobs"]
         assert {blob["id"].partition("/")[0] for blob in outside} <= {"open", HIDDEN}
@@ -120,13 +121,13 @@ def test_the_parameters_in_the_document_are_those_that_a_request_may_have() -> N
 
 def test_every_operation_has_a_name_and_asks_for_a_token_where_one_is_needed() -> None:
     names = [operation["operationId"] for _, _, operation in operations()]
-    assert len(set(names)) == len(names) == 29
+    assert len(set(names)) == len(names) == 35
     assert document()["security"] == [{"bearer": []}]
     assert document()["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     open_to_all = {path for _, path, operation in operations() if operation.get("security") == [{}]}
-    assert open_to_all == {"/health/live", "/health/ready", "/metrics"}
+    assert open_to_all == {"/health/live", "/health/ready", "/metrics", "/s/{link}"}
     for _, path, operation in operations():
-        assert ("401" in operation["responses"]) == path.startswith("/v1/")
+        assert ("401" in operation["responses"]) == path.startswith(("/v1/", "/s/"))
 
 
 def test_every_kind_of_error_is_described_with_its_status() -> None:
@@ -176,7 +177,7 @@ def test_examples_of_bodies_are_accepted() -> None:
                     shown.add(first_form(body["schema"]))
                     msgspec.convert(body["example"], classes[first_form(body["schema"])])
     blobs = {"Transfer", "PrefixBody", "CommitBody", "PropertiesPatch", "UploadBody", "RestoreBody"}
-    assert shown == blobs | {"KeyBody", "RotationBody", "SignBody"}
+    assert shown == blobs | {"KeyBody", "RotationBody", "SignBody", "ShareBody"}
 
 
 def test_bodies_of_all_forms_are_described() -> None:

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from litestar import Litestar, Router
 from litestar.routes import HTTPRoute
 
 from application.access.keys import NewKey
+from application.access.shares import NewShare
 from application.blobs.store import IdentifiedBytes, NewBlob
 from application.blobs.uploads import NewUpload
 from domain.access import EVERYTHING, Action, Grant
@@ -70,6 +73,7 @@ BODIES: dict[str, Any] = {
     "/v1/uploads": {"id": "films/a"},
     "/v1/trash/{key:str}/restore": {"replace": True},
     "/v1/sign": {"method": "GET", "id": "films/a", "expires_in": 60},
+    "/v1/shares": {"id": "films/a"},
     "/v1/keys": {"name": "ci", "actions": ["read"], "prefixes": ["films/"]},
 }
 
@@ -79,6 +83,8 @@ DEPENDING = {
     ("POST", "/v1/keys"): "admin, and all that the key allows",
     ("POST", "/v1/keys/{key:str}/rotate"): "admin, and all that the key allows",
     ("POST", "/v1/sign"): "the one that is signed",
+    ("POST", "/v1/shares"): "read for a blob, write for a prefix",
+    ("DELETE", "/v1/shares/{share:str}"): "list, and read or write",
 }
 """Operations that need other actions for other bodies."""
 
@@ -108,7 +114,7 @@ async def test_the_table_of_actions_is_that_of_the_routes() -> None:
     assert table in HARDENING.read_text(), f"put this into HARDENING.md:\n{table}"
 
 
-LISTS = {("GET", "/v1/blobs"), ("GET", "/v1/uploads"), ("GET", "/v1/trash"), ("GET", "/v1/keys")}
+LISTS = {("GET", "/v1/blobs"), ("GET", "/v1/uploads"), ("GET", "/v1/trash"), ("GET", "/v1/keys"), ("GET", "/v1/shares")}
 
 
 class Drive:
@@ -127,12 +133,21 @@ class Drive:
         [version] = await self.container.trash().list(EVERYTHING, "", None, 9)
         return {"id": "films%2Fa", "upload": upload.key.value, "n": "1", "key": str(version.key)}
 
+    async def share(self) -> str:
+        shares, token = self.container.shares(), hashed("token")
+        master = self.container.master_key()
+        assert master is not None
+        grant = replace(EVERYTHING, key_id=master.token_id(token))
+        return (await shares.create(grant, NewShare(FILMS, timedelta(hours=1)))).share.id
+
     async def access_key(self) -> str:
         new = NewKey("ci", frozenset({Action.READ}), ("films/",))
         return (await self.container.keys().create(EVERYTHING, new)).key.id
 
     async def respond(self, method: str, path: str) -> tuple[int, bytes]:
         values = await self.prepare()
+        if path.startswith("/v1/shares/"):
+            values["share"] = await self.share()
         if path.startswith("/v1/keys"):
             values["key"] = await self.access_key()
         body = msgspec.json.encode(BODIES.get(path, {})) if method in ("POST", "PATCH") else b""
@@ -167,4 +182,4 @@ async def test_no_operation_exceeds_the_prefix_of_its_token(method: str, path: s
         assert status == 200
         assert b"films" not in body
     else:
-        assert status == (404 if re.search("{(upload|key):", path) else 403)
+        assert status == (404 if re.search("{(upload|key|share):", path) else 403)

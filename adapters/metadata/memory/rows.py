@@ -8,7 +8,7 @@ from itertools import count
 from adapters.metadata.memory.changes import Changes
 from application.ports.contents import DigestJob, MultipartUpload, Part, Trashed
 from application.ports.metadata import Garbage, KnownStorage
-from domain.access import AccessKey
+from domain.access import AccessKey, Share
 from domain.blob import Blob, BlobId, Content, Location, ObjectKey, Segment
 
 
@@ -51,6 +51,7 @@ class Rows:
     parts: dict[tuple[ObjectKey, int], Part] = field(default_factory=dict)
     commits: dict[ObjectKey, datetime] = field(default_factory=dict)
     keys: dict[str, AccessKey] = field(default_factory=dict)
+    shares: dict[str, Share] = field(default_factory=dict)
     trash_keys: Iterator[int] = field(default_factory=lambda: count(1))
 
 
@@ -71,6 +72,7 @@ class Tables:
         self.parts = Changes(rows.parts)
         self.commits = Changes(rows.commits)
         self.keys = Changes(rows.keys)
+        self.shares = Changes(rows.shares)
         self.trash_keys = rows.trash_keys
 
     def apply(self) -> None:

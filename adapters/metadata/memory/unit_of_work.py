@@ -11,6 +11,7 @@ from adapters.metadata.memory.changes import Clock, due
 from adapters.metadata.memory.contents import MemoryCommits, MemoryContents, MemoryMultipart, MemoryTrash
 from adapters.metadata.memory.keys import MemoryKeys
 from adapters.metadata.memory.rows import Claimed, Rows, Tables, Writing
+from adapters.metadata.memory.shares import MemoryShares
 from application.ports.contents import ContentReader, MultipartReader, TrashReader
 from application.ports.keys import KeyReader
 from application.ports.metadata import (
@@ -29,6 +30,7 @@ from application.ports.metadata import (
     UploadRepository,
     common_prefix,
 )
+from application.ports.shares import ShareReader
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import RolledBack
 from domain.precondition import CREATE_ONLY, Precondition
@@ -220,6 +222,7 @@ class MemoryUnitOfWork(UnitOfWork):
         self.multipart = MemoryMultipart(tables, now)
         self.commits = MemoryCommits(tables, now)
         self.keys = MemoryKeys(tables)
+        self.shares = MemoryShares(tables)
 
     async def commit(self) -> None:
         self._tables.apply()
@@ -240,6 +243,7 @@ class MemoryMetadata(UnitOfWorkFactory):
         self.contents: ContentReader = MemoryContents(committed, now)
         self.multipart: MultipartReader = MemoryMultipart(committed, now)
         self.keys: KeyReader = MemoryKeys(committed)
+        self.shares: ShareReader = MemoryShares(committed)
         self.large_units: UnitOfWorkFactory = self
         self._turn = asyncio.Lock()
 

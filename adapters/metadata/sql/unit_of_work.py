@@ -14,6 +14,7 @@ from adapters.metadata.sql.garbage import SqlGarbage
 from adapters.metadata.sql.keys import SqlKeys
 from adapters.metadata.sql.multipart import SqlMultipart
 from adapters.metadata.sql.objects import SqlObjects
+from adapters.metadata.sql.shares import SqlShares
 from adapters.metadata.sql.storages import SqlStorages
 from adapters.metadata.sql.trash import SqlTrash
 from adapters.metadata.sql.uploads import SqlUploads
@@ -28,6 +29,7 @@ from application.ports.metadata import (
     UnitOfWork,
     UnitOfWorkFactory,
 )
+from application.ports.shares import ShareReader
 from domain.blob import ObjectKey
 
 
@@ -46,6 +48,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.multipart = SqlMultipart(transaction.run)
         self.commits = SqlCommits(transaction.run)
         self.keys = SqlKeys(transaction.run)
+        self.shares = SqlShares(transaction.run)
 
     async def commit(self) -> None:
         await self._transaction.commit()
@@ -80,6 +83,7 @@ class SqlMetadata(SqlUnits):
         self.contents: ContentReader = SqlContents(database.read, database.first)
         self.multipart: MultipartReader = SqlMultipart(database.read)
         self.keys: KeyReader = SqlKeys(database.read)
+        self.shares: ShareReader = SqlShares(database.read)
 
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()

@@ -20,10 +20,12 @@ from domain.errors import (
     NotGranted,
     NotInTrash,
     PartInProgress,
+    ShareLocked,
     PreconditionFailed,
     QuotaExceeded,
     RateLimited,
     SameId,
+    ShareNotFound,
     UploadNotFound,
 )
 
@@ -44,6 +46,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "invalid_parts": "Part 2 is missing. Send it, or list the parts that make the blob.",
             "two_credentials": "The request has the header Authorization and a signed URL. Send one of them.",
             "invalid_key": "A key needs at least one of the actions read, list, write, delete, admin.",
+            "invalid_share": "A link can be used 1 to 2,147,483,647 times.",
             "invalid_commit": "Two operations change the blob of operation 3. Name each blob once.",
             "same_id": SameId.text,
             "invalid_parameter": "The query parameter '.txt' is not known. This request takes no parameters. "
@@ -60,6 +63,7 @@ CATALOGUE: Mapping[str, Entry] = {
         },
         HTTPStatus.UNAUTHORIZED: {
             "unauthorized": "Send the header Authorization: Bearer <token>, once.",
+            "share_locked": ShareLocked.text,
             "invalid_signature": "The URL was changed, is for another method, or has expired, or its key was"
             " revoked. Ask for a new one.",
         },
@@ -69,6 +73,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "upload_not_found": UploadNotFound.text,
             "not_in_trash": NotInTrash.text,
             "key_not_found": KeyNotFound.text,
+            "share_not_found": ShareNotFound.text,
             "unknown_route": "There is nothing at this path. The interface is described at /docs.",
         },
         HTTPStatus.METHOD_NOT_ALLOWED: {

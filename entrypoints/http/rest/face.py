@@ -12,6 +12,7 @@ from entrypoints.http.dependencies import always
 from entrypoints.http.middleware.authentication import AuthenticationMiddleware
 from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.query import QueryMiddleware
+from entrypoints.http.middleware.share_links import ShareLinkMiddleware
 from entrypoints.http.protocol.blob_paths import ID_PATH
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
@@ -44,6 +45,15 @@ from entrypoints.http.rest.keys import (
 )
 from entrypoints.http.rest.lists import list_blobs
 from entrypoints.http.rest.patch import PropertiesPatch, patch_blob
+from entrypoints.http.rest.shares import (
+    ShareBody,
+    create_share,
+    describe_download,
+    download,
+    list_shares,
+    revoke_share,
+    upload,
+)
 from entrypoints.http.rest.sign import SignBody, sign
 from entrypoints.http.rest.store import put_blob, store_blob
 from entrypoints.http.rest.trash import RestoreBody, list_trash, purge_blob, restore_blob
@@ -61,7 +71,7 @@ FORMS = (
     *(Transfer, MovePrefixBody, PrefixBody, CommitBody),
     *(OneOperation, PutOperation, DeleteOperation, PatchOperation),
     *(PropertiesPatch, UploadBody, RestoreBody),
-    *(KeyBody, LimitsBody, RotationBody, SignBody),
+    *(KeyBody, LimitsBody, RotationBody, SignBody, ShareBody),
 )
 """The classes of the JSON bodies that requests have."""
 
@@ -93,6 +103,7 @@ def create(settings: Settings, container: Container) -> Router:
     uploads = [begin_upload, list_uploads, find_upload, put_part, append_to_upload, discard_upload]
     trash = [list_trash, restore_blob, purge_blob]
     keys = [create_key, list_keys, find_key, revoke_key, rotate_key, sign]
+    shares = [create_share, list_shares, revoke_share]
     return Router(
         "/v1",
         route_handlers=[
@@ -101,6 +112,7 @@ def create(settings: Settings, container: Container) -> Router:
             Router("/", route_handlers=uploads, tags=["uploads"]),
             Router("/", route_handlers=trash, tags=["trash"]),
             Router("/", route_handlers=keys, tags=["keys"]),
+            Router("/", route_handlers=shares, tags=["shares"]),
         ],
         middleware=[
             # Before everything that costs anything.
@@ -122,9 +134,42 @@ def create(settings: Settings, container: Container) -> Router:
             "trash": always(container.trash()),
             "keys": always(container.keys()),
             "signatures": always(signatures),
+            "shares": always(container.shares()),
             "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
         },
     )
+
+
+def create_links(settings: Settings, container: Container) -> Router:
+    """Create the route of share links, which need no token. Errors are problem details."""
+    links, failures = container.shares(), container.failed_authentications()
+
+    def authentication(app: ASGIApp) -> ShareLinkMiddleware:  # a function, because the framework copies objects
+        return ShareLinkMiddleware(app, links, failures)
+
+    return Router(
+        "/",
+        route_handlers=[options_of_links, download, describe_download, upload],
+        middleware=[
+            DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(settings.max_requests)),
+            authentication,
+            QueryMiddleware,
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
+        dependencies={
+            "shares": always(links),
+            "fetch": always(container.fetch_blob()),
+            "store": always(container.store_blob()),
+            "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
+        },
+        tags=["shares"],
+    )
+
+
+@route("/s/{link:str}", http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
+def options_of_links(request: HttpRequest) -> Response[None]:
+    """List the methods of a share link."""
+    return _options(request)
 
 
 @route(["/", ID_PATH], http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
@@ -139,6 +184,7 @@ def options(request: HttpRequest) -> Response[None]:
         *("/uploads", "/uploads/{upload:str}", "/uploads/{upload:str}/{n:str}"),
         *("/trash", "/trash/{key:str}", "/trash/{key:str}/restore"),
         *("/keys", "/keys/{key:str}", "/keys/{key:str}/rotate", "/sign"),
+        *("/shares", "/shares/{share:str}"),
     ],
     http_method=HttpMethod.OPTIONS,
     include_in_schema=False,

@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from litestar import Response, post
 from litestar.di import NamedDependency
-from litestar.types import HTTPScope
 
 from application.access.sign import LONGEST, Signatures
 from domain.access import Conditions, Grant
@@ -19,6 +18,7 @@ from entrypoints.http.openapi.components import ID, MAX_FILENAME, NO_CONTROL_CHA
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.client_pace import Pace
+from entrypoints.http.protocol.origins import origin
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.signed_urls import ACTIONS, parameters_of, unsigned_url
 from entrypoints.http.rest import raw_form
@@ -148,7 +148,7 @@ async def sign(
 ) -> Response[SignedUrlBody]:
     """Sign a URL for one of your rights. It ends at its time, or before that with your key."""
     body = await json_body(request, pace, SignBody)
-    made = await signed_url(signatures, request.auth, body, _origin(request.scope))
+    made = await signed_url(signatures, request.auth, body, origin(request.scope))
     return Response(made, status_code=HTTPStatus.CREATED, headers={"Cache-Control": "no-store"})
 
 
@@ -159,16 +159,3 @@ async def signed_url(signatures: Signatures, grant: Grant, body: SignBody, origi
     signer = await signatures.signer(grant, ACTIONS[body.method], blobs, lifetime)
     unsigned = unsigned_url(body.method, blobs, parameters, signer.key_id, signer.expires_at)
     return SignedUrlBody(origin + unsigned.signed(signer.sign(unsigned.message)), signer.expires_at.astimezone(UTC))
-
-
-def _origin(scope: HTTPScope) -> str:
-    """Return scheme and host as the client knows them. It can only mislead itself, so a proxy's header is believed.
-
-    Empty if the request names no host, as in HTTP/1.0.
-    """
-    headers = dict(scope["headers"])
-    if b"host" not in headers:
-        return ""
-    forwarded = headers.get(b"x-forwarded-proto", b"").decode("latin-1").strip().lower()
-    scheme = forwarded if forwarded in ("http", "https") else scope["scheme"]
-    return f"{scheme}://{headers[b'host'].decode('latin-1')}"

@@ -1,4 +1,4 @@
-"""Named credentials, and the one that owns a version."""
+"""Named credentials, the one that owns a version, and share links."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +7,7 @@ from sqlalchemy.dialects.mysql import MEDIUMTEXT
 revision = "0009"
 down_revision = "0008"
 
+BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql").with_variant(sa.VARBINARY(1024), "mariadb")
 SHORT = sa.Text().with_variant(sa.VARBINARY(32), "mariadb")
 MARIADB = {"mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_nopad_bin"}
 
@@ -33,6 +34,25 @@ def upgrade() -> None:
         if_not_exists=True,
         **MARIADB,
     )
+    op.create_table(
+        "shares",
+        sa.Column("id", SHORT, nullable=False),
+        sa.Column("key_id", sa.Text, nullable=False),
+        sa.Column("action", sa.Text, nullable=False),
+        sa.Column("blob_ids", BYTEWISE, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("expires_at", sa.BigInteger, nullable=False),
+        sa.Column("password", sa.Text),
+        sa.Column("max_uses", sa.BigInteger),
+        sa.Column("uses", sa.BigInteger, nullable=False),
+        sa.Column("filename", sa.Text),
+        sa.Column("max_bytes", sa.BigInteger),
+        sa.PrimaryKeyConstraint("id", name="pk_shares"),
+        sqlite_with_rowid=False,
+        if_not_exists=True,
+        **MARIADB,
+    )
+    op.create_index("ix_shares_expires_at", "shares", ["expires_at"], if_not_exists=True)
     # Only MariaDB may find it done: elsewhere a migration is one transaction.
     again = op.get_context().dialect.name != "sqlite"
     for table in ("blobs", "trash"):
@@ -42,4 +62,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("trash", "blobs"):
         op.drop_column(table, "owner")
+    op.drop_table("shares")
     op.drop_table("access_keys")

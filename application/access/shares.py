@@ -1,0 +1,164 @@
+"""Share links: URLs for people, to one blob, or for uploads below a prefix."""
+
+import base64
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from application.access.authenticate import Authenticate
+from application.access.master_key import MasterKey
+from application.access.passwords import MAX_BYTES, Passwords
+from application.access.sign import narrowed
+from application.authorize import authorize, authorize_some
+from application.clock import utc_now
+from application.ports.metadata import UnitOfWork
+from application.ports.shares import ShareReader
+from application.uploads.committer import Committer
+from domain.access import UNCONDITIONAL, Action, Conditions, Grant, Share
+from domain.blob import BlobId
+from domain.errors import InvalidExpiry, InvalidShare, NoMasterKey, ShareLocked, ShareNotFound
+
+LONGEST = timedelta(days=366)
+MAX_USES = 2**31 - 1
+CLEANED = 100  # expired links that are removed when another one is created
+PAGE = 1000
+TOKEN = re.compile(r"([a-z2-7]{16})-([a-z2-7]{26})")
+
+
+@dataclass(frozen=True, slots=True)
+class NewShare:
+    """A link to create: to a blob, by its id, or for uploads below a prefix. Limits are None for none.
+
+    `max_bytes`: of each upload. `filename`: of a download.
+    """
+
+    blobs: BlobId | str
+    lifetime: timedelta
+    password: bytes | None = field(default=None, repr=False)
+    max_uses: int | None = None
+    filename: str | None = None
+    max_bytes: int | None = None
+
+    @property
+    def action(self) -> Action:
+        return Action.READ if isinstance(self.blobs, BlobId) else Action.WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLink:
+    """A link, and the token in its URL, from which nobody but a server can tell whether it is valid."""
+
+    share: Share
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Create, list, revoke and open share links.
+
+    A link allows no more than the key that created it, and ends with it. Callers see and revoke the links that allow
+    what they may do themselves. All methods for callers raise FORBIDDEN.
+    """
+
+    commit: Committer
+    reader: ShareReader
+    master: MasterKey | None
+    authenticate: Authenticate
+    passwords: Passwords
+    now: Callable[[], datetime] = utc_now
+
+    async def create(self, grant: Grant, new: NewShare) -> SharedLink:
+        """Create a link. Raises INVALID_SHARE, INVALID_EXPIRY and NO_MASTER_KEY."""
+        ids = new.blobs.value if isinstance(new.blobs, BlobId) else new.blobs
+        authorize(grant, new.action, new.blobs, self.now)
+        _check(new)
+        if self.master is None or await self.authenticate.signing(grant.key_id) is None:
+            raise NoMasterKey
+        now = self.now().replace(microsecond=0)
+        share = Share(
+            base64.b32encode(secrets.token_bytes(10)).decode().lower(),
+            grant.key_id,
+            new.action,
+            ids,
+            now,
+            now + new.lifetime if grant.expires_at is None else min(now + new.lifetime, grant.expires_at),
+            "" if new.password is None else await self.passwords.hashed(new.password),
+            new.max_uses,
+            0,
+            new.filename,
+            new.max_bytes,
+        )
+        await self.commit(lambda work: self._add(work, share))
+        return self._link(share, self.master)
+
+    async def list(self, grant: Grant, after: str, limit: int) -> Sequence[SharedLink]:
+        """Return up to `limit` links with ids after this one, in the order of their ids. Raises NO_MASTER_KEY."""
+        authorize_some(grant, Action.LIST)
+        if self.master is None:
+            raise NoMasterKey
+        found = list[Share]()
+        while len(found) < limit and (page := await self.reader.after(after, PAGE)):
+            found += [share for share in page if grant.includes(share.action, share.ids, self.now())]
+            after = page[-1].id
+        return [self._link(share, self.master) for share in found[:limit]]
+
+    async def revoke(self, grant: Grant, share_id: str) -> None:
+        """Revoke a link, everywhere at once. Raises SHARE_NOT_FOUND."""
+        authorize_some(grant, Action.LIST)
+        share = await self.reader.find(share_id)
+        if share is None or not share.ids.startswith(grant.prefixes):
+            raise ShareNotFound
+        authorize(grant, share.action, BlobId(share.ids) if share.action is Action.READ else share.ids, self.now)
+        if not await self.commit(lambda work: work.shares.remove(share_id)):
+            raise ShareNotFound
+
+    async def open(self, token: str, password: bytes | None) -> tuple[Share, Grant]:
+        """Return the link with this token, and what it allows. Raises SHARE_NOT_FOUND and SHARE_LOCKED."""
+        parts = TOKEN.fullmatch(token)
+        share = None if parts is None else await self.reader.find(parts[1])
+        if parts is None or share is None or self.master is None or share.expires_at <= self.now():
+            raise ShareNotFound
+        if not hmac.compare_digest(self.master.secret_of_share(share.id), parts[2]):
+            raise ShareNotFound
+        credential = await self.authenticate.signing(share.key_id)
+        if credential is None or not credential.grant.allows(share.action, self.now()):
+            raise ShareNotFound
+        if share.password and (password is None or not await self.passwords.matches(password, share.password)):
+            raise ShareLocked(is_wrong=password is not None)
+        conditions = UNCONDITIONAL
+        if share.action is Action.WRITE:
+            conditions = Conditions(max_bytes=share.max_bytes, create_only=True)
+        grant = narrowed(credential.grant, share.action, share.ids, conditions)
+        return share, replace(grant, expires_at=min(share.expires_at, grant.expires_at or share.expires_at))
+
+    async def use(self, share: Share) -> None:
+        """Count a use, before it begins. Raises SHARE_NOT_FOUND if none is left. Unlimited links are not counted."""
+        if share.max_uses is not None and not await self.commit(lambda work: work.shares.use(share.id)):
+            raise ShareNotFound
+
+    def _link(self, share: Share, master: MasterKey) -> SharedLink:
+        return SharedLink(share, f"{share.id}-{master.secret_of_share(share.id)}")
+
+    async def _add(self, work: UnitOfWork, share: Share) -> None:
+        await work.shares.remove_expired(self.now(), CLEANED)
+        await work.shares.add(share)
+
+
+def _check(new: NewShare) -> None:
+    if not timedelta(seconds=1) <= new.lifetime <= LONGEST:
+        raise InvalidExpiry(f"A link is valid for 1 second to {LONGEST.days} days.")
+    if new.blobs == "":
+        raise InvalidShare("The empty prefix stands for all ids. Choose a longer one.")
+    if new.password is not None and not 0 < len(new.password) <= MAX_BYTES:
+        raise InvalidShare(f"A password has 1 to {MAX_BYTES:,} bytes.")
+    if new.max_uses is not None and not 0 < new.max_uses <= MAX_USES:
+        raise InvalidShare(f"A link can be used 1 to {MAX_USES:,} times.")
+    if new.max_bytes is not None and not 0 <= new.max_bytes < 2**63:
+        raise InvalidShare("The size of uploads is a number of bytes that fits into 63 bits.")
+    if new.action is Action.WRITE and new.filename is not None:
+        raise InvalidShare("filename is for links to a blob.")
+    if new.action is Action.READ and new.max_bytes is not None:
+        raise InvalidShare("max_bytes is for links that take uploads.")

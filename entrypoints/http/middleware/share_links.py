@@ -1,0 +1,65 @@
+"""Share links: the link in the path is the credential, with a password where it has one."""
+
+import base64
+import binascii
+from collections.abc import Awaitable
+from typing import Any
+
+from litestar.types import ASGIApp, Scope
+
+from application.access.failures import FailedAuthentications
+from application.access.shares import Shares
+from domain.errors import ShareLocked, ShareNotFound
+from entrypoints.http.middleware.guard import GuardMiddleware
+from entrypoints.http.protocol.problems import HttpProblem
+
+PREFIX = b"/s/"
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="Drivebay share link", charset="UTF-8"'}
+
+
+class ShareLinkMiddleware(GuardMiddleware):
+    """ASGI middleware that admits requests by a share link. Its grant becomes the scope's `auth`, the link `share`.
+
+    Any user name is accepted (RFC 7617). Wrong links and passwords are slowed like wrong tokens.
+    """
+
+    def __init__(self, app: ASGIApp, shares: Shares, failures: FailedAuthentications) -> None:
+        super().__init__(app)
+        self._shares = shares
+        self._failures = failures
+
+    def enter(self, scope: Scope) -> Awaitable[None]:
+        return self._admit(scope)
+
+    async def _admit(self, scope: Any) -> None:
+        token = scope["raw_path"].removeprefix(PREFIX).decode("latin-1")
+        try:
+            share, grant = await self._shares.open(token, _password(scope["headers"]))
+        except ShareLocked as error:
+            if error.is_wrong:
+                await self._failures.add(_client(scope))
+            raise HttpProblem(error.kind.value, headers=CHALLENGE) from None
+        except ShareNotFound:
+            await self._failures.add(_client(scope))
+            raise
+        scope["auth"] = grant
+        scope["share"] = share
+
+
+def _client(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _password(headers: list[tuple[bytes, bytes]]) -> bytes | None:
+    """Return the password in the only value of Authorization, or None."""
+    values = [value for name, value in headers if name == b"authorization"]
+    if len(values) != 1:
+        return None
+    scheme, _, encoded = values[0].partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        return base64.b64decode(encoded.strip(), validate=True).partition(b":")[2]
+    except binascii.Error:
+        return None

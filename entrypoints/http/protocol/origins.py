@@ -1,0 +1,16 @@
+"""The origin of this server, for URLs that it returns."""
+
+from typing import Any
+
+
+def origin(scope: Any) -> str:
+    """Return scheme and host as the client knows them. It can only mislead itself, so a proxy's header is believed.
+
+    Empty if the request names no host, as in HTTP/1.0.
+    """
+    headers = dict(scope["headers"])
+    if b"host" not in headers:
+        return ""
+    forwarded = headers.get(b"x-forwarded-proto", b"").decode("latin-1").strip().lower()
+    scheme = forwarded if forwarded in ("http", "https") else scope["scheme"]
+    return f"{scheme}://{headers[b'host'].decode('latin-1')}"
