@@ -1,7 +1,7 @@
 """The rights of a caller."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 
@@ -79,6 +79,10 @@ class Grant:
     def max_bytes(self, limit: int) -> int:
         """Return the size of the largest blob that the caller may store, where `limit` is that of the service."""
         return limit if self.limits.max_blob_bytes is None else min(limit, self.limits.max_blob_bytes)
+
+    def begun(self) -> "Grant":
+        """Return the grant for the rest of a request that has begun: its expiry applies to the start only."""
+        return self if self.expires_at is None else replace(self, expires_at=None)
 
     def allows(self, action: Action, now: datetime) -> bool:
         """Return whether `action` is allowed at the time `now` on some blobs."""

@@ -251,10 +251,7 @@ class ShareLocked(BlobError):
 
     kind = Kind.SHARE_LOCKED
     text = "This link has a password. Send it by HTTP Basic authentication, with any user name."
-
-    def __init__(self, *, is_wrong: bool = False) -> None:
-        super().__init__()
-        self.is_wrong = is_wrong
+    is_wrong = False
 
 
 class QuotaExceeded(BlobError):
@@ -267,10 +264,7 @@ class RateLimited(BlobError):
 
     kind = Kind.RATE_LIMITED
     text = "Too many requests with this key. Send fewer in a second."
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__()
-        self.retry_after = retry_after
+    retry_after = 1.0
 
 
 class TooLarge(BlobError):

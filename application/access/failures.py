@@ -50,7 +50,9 @@ class FailedAuthentications:
         if failures.count <= FREE:
             return
         if self._paused >= PAUSED_AT_ONCE:
-            raise RateLimited(failures.until - now)
+            error = RateLimited()
+            error.retry_after = failures.until - now
+            raise error
         self._paused += 1
         try:
             await self._sleep(PAUSE)

@@ -30,7 +30,9 @@ class RequestRates:
         wait = spent_until - (now + burst)
         if wait > 1e-9:
             self._spent_until[grant.key_id] = spent_until - 1 / rate
-            raise RateLimited(wait)
+            error = RateLimited()
+            error.retry_after = wait
+            raise error
         while len(self._spent_until) >= CAPACITY:
             self._spent_until.pop(next(iter(self._spent_until)))
         self._spent_until[grant.key_id] = spent_until

@@ -127,7 +127,9 @@ class Shares:
         if credential is None or not credential.grant.allows(share.action, self.now()):
             raise ShareNotFound
         if share.password and (password is None or not await self.passwords.matches(password, share.password)):
-            raise ShareLocked(is_wrong=password is not None)
+            error = ShareLocked()
+            error.is_wrong = password is not None
+            raise error
         conditions = UNCONDITIONAL
         if share.action is Action.WRITE:
             conditions = Conditions(max_bytes=share.max_bytes, create_only=True)

@@ -21,7 +21,7 @@ from application.uploads.lifecycle import Change, Uploads, WrittenObject
 from application.uploads.replay import KEPT, ReplayableBody
 from application.uploads.retry import ONCE, Retry
 from application.uploads.small_blobs import SmallBlobs
-from domain.access import UNCONDITIONAL, Action, Conditions, Grant
+from domain.access import UNCONDITIONAL, UNLIMITED, Action, Conditions, Grant
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location
 from domain.errors import BlobError, NotGranted, Unavailable
 from domain.precondition import ANY, Precondition
@@ -102,7 +102,9 @@ class StoreBlob:
         else:
             authorize(grant, Action.WRITE, new.source.id, conditions=grant.conditions)
             new = _under(grant.conditions, new)
-        new = replace(new, max_bytes=grant.max_bytes(self._limit(new)), owner=grant.owner)
+        if grant.limits is not UNLIMITED:
+            new = replace(new, max_bytes=grant.max_bytes(self._limit(new)), owner=grant.owner)
+        grant = grant.begun()
         new.expiry.require_future()
         body = ReplayableBody(new.source, KEPT if self.retry.attempts > 1 else 0)
         if self.small and (new.size or 0) <= self.small.max_bytes and await body.fits(self.small.max_bytes):

@@ -133,7 +133,7 @@ class MultipartUploads:
 
         Raises what `write` raises, and OFFSET_MISMATCH for bytes that leave a gap or overlap.
         """
-        upload = await self.find(grant, key)
+        upload, grant = await self.find(grant, key), grant.begun()
         _check_offset(upload, offset)
         last = await self._last_number(key)
         if last == MAX_PARTS:

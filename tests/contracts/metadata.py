@@ -23,6 +23,7 @@ from application.ports.metadata import (
     UnitOfWorkFactory,
     common_prefix,
 )
+from application.ports.shares import ShareReader
 from application.repeat import repeated
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey
 from domain.errors import BlobError, Kind
@@ -61,6 +62,7 @@ class Metadata(UnitOfWorkFactory, Protocol):
     contents: ContentReader
     multipart: MultipartReader
     keys: KeyReader
+    shares: ShareReader
 
     @abstractmethod
     async def backlog(self) -> Sequence[Backlog]: ...

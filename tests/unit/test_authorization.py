@@ -323,6 +323,34 @@ async def test_lists_of_the_trash_and_of_uploads_go_on_where_a_page_ended() -> N
     assert (trashed, begun) == (expected, expected)
 
 
+class Slow:
+    """A source whose bytes end after a grant has expired."""
+
+    def __init__(self, ends: datetime) -> None:
+        self.id: BlobId | None = None
+        self._ends = ends
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"slow"
+        await asyncio.sleep(max(0.0, (self._ends - datetime.now(UTC)).total_seconds()) + 0.01)
+        self.id = ID
+
+
+async def test_the_expiry_of_a_grant_applies_to_the_start_of_a_request() -> None:
+    drive, ends = Drive(), datetime.now(UTC) + timedelta(seconds=0.3)
+    grant = Grant({Action.WRITE}, ("films/",), ends)
+    key = (await drive.uploads.begin(EVERYTHING, NewUpload(ID))).key
+    stored, named, written, appended = await asyncio.gather(
+        drive.store(grant, NewBlob(Slow(ends))),
+        drive.store(grant, NewBlob(IdentifiedBytes(OTHER, Slow(ends)))),
+        drive.uploads.write(grant, key, 2, NewPart(Slow(ends))),
+        drive.uploads.append(grant, await begun(drive), 0, NewPart(Slow(ends))),
+    )
+    assert (stored.blob.size, named.blob.size, written.size, appended.received) == (4, 4, 4, 4)
+    with pytest.raises(NotGranted):
+        await drive.store(grant, NewBlob(IdentifiedBytes(ID, Slow(ends))))
+
+
 class TestStoring:
     @pytest.mark.parametrize("grant", [Grant({Action.READ}), Grant({Action.WRITE}, prefixes=("music/",))])
     async def test_a_known_id_is_refused_before_a_byte_is_read(self, grant: Grant) -> None:
