@@ -50,11 +50,17 @@ class TrashRepository(TrashReader, Protocol):
 
     @abstractmethod
     async def move(self, ids: Sequence[BlobId], retention: timedelta, grace: timedelta) -> None:
-        """Remove blobs that are locked in this unit, and add them, in a few statements."""
+        """Remove blobs that are locked in this unit, and add them, in a few statements.
+
+        The quotas of their owners do not count them any more once the unit is committed, and no key is locked before.
+        """
 
     @abstractmethod
     async def move_expired(self, limit: int, grace: timedelta) -> int:
-        """Remove up to `limit` expired blobs, and add them. Return their number. Skips rows that others change."""
+        """Remove up to `limit` expired blobs, and add them as `move` does. Return their number.
+
+        Skips rows that others change.
+        """
 
     @abstractmethod
     async def remove(self, key: int) -> Trashed | None:

@@ -41,10 +41,11 @@ class KeyRepository(KeyReader, Protocol):
 
     @abstractmethod
     async def charge(self, key_id: str, size: int) -> bool:
-        """Count `size` bytes more against the quota of a key. Return False, and count nothing, if that would exceed it.
+        """Count `size` bytes more against the quota of a key. Return False if they do not fit, or the key is revoked.
 
-        Also if the key was revoked. Of concurrent units that charge one key, each sees the outcome of those that commit
-        before it. Versions that go to the trash are no longer counted: see `TrashRepository`.
+        That depends on what others have committed, so the commit decides: it raises QUOTA_EXCEEDED if they do not fit
+        then. Versions that go to the trash are no longer counted: see `TrashRepository`. What the unit has
+        given back before counts in it.
         """
 
     @abstractmethod

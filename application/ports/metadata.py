@@ -314,7 +314,7 @@ class UnitOfWork(Protocol):
         """Make the changes durable and visible, all at once. The last call in a unit.
 
         A cancellation does not interrupt a commit. Raises COMMIT_UNKNOWN if the connection was lost; after any other
-        error nothing was changed.
+        error, such as QUOTA_EXCEEDED, nothing was changed.
         """
 
 

@@ -17,6 +17,7 @@ from adapters.sql.tables import (
     CONTENTS,
     DIGESTS,
     GARBAGE,
+    KEYS,
     MULTIPART_UPLOADS,
     PARTS,
     SEGMENTS,
@@ -122,7 +123,12 @@ class Inspection:
         async with self._database.transaction() as transaction:
             for table in (BLOBS, UPLOADS, GARBAGE, *CONTENT_TABLES):
                 await transaction.run(_delete_all, table)
+            await transaction.run(lambda connection: connection.execute(sa.update(KEYS).values(stored_bytes=0)))
             await transaction.commit()
+
+    async def miscounted(self) -> list[str]:
+        """Keys whose bytes stored are not those of their blobs. Changes may be in progress."""
+        return await self._database.read(_wrong_quotas)
 
     async def damage(self) -> list[str]:
         """Objects that are gone, though a version, a segment or a part names them, and counts that are wrong."""
@@ -131,7 +137,7 @@ class Inspection:
             rows |= await self._keys(table)
         objects = await self._objects()
         gone = [f"torn: an object that is in use is gone: {key}" for key in rows if key not in objects]
-        return gone + await self._database.read(_wrong_contents)
+        return gone + await self._database.read(_wrong_contents) + await self.miscounted()
 
     async def left_over(self) -> list[str]:
         """All on the storage that is neither a blob's row, nor a blob's object, nor a marker.
@@ -218,6 +224,17 @@ def _wrong_contents(connection: Connection) -> list[str]:
         if rows[0].segments and sums.get(key) != rows[0].size:
             wrong.append(f"torn: the segments of {key} have {sums.get(key)} bytes, and the blob {rows[0].size}")
     return wrong
+
+
+def _wrong_quotas(connection: Connection) -> list[str]:
+    """Counts that are not the sizes of the blobs of a key: in one statement, which sees one moment."""
+    sizes = sa.select(sa.func.sum(BLOBS.c.size)).where(BLOBS.c.owner == KEYS.c.id).scalar_subquery()
+    rows = connection.execute(sa.select(KEYS.c.id, KEYS.c.stored_bytes, sizes.label("size")))
+    return [
+        f"torn: stored_bytes of the key {row.id} is {row.stored_bytes}, and its blobs have {int(row.size or 0)}"
+        for row in rows
+        if row.stored_bytes != int(row.size or 0)
+    ]
 
 
 def _versions(connection: Connection) -> dict[str, list[Any]]:

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 
 from tests.crash.scenarios import content
-from tests.crash.service import Service
+from tests.crash.service import CREDENTIAL, Service
+from tests.http.wire import TOKEN
 
 WRITERS = 16
 READERS = 4
@@ -23,6 +24,7 @@ PAUSE = 0.05  # seconds, while there is no server
 POLLS = 400
 ROUNDS = 300
 MOST_PARTS = 3
+QUOTA = 3_000_000  # bytes: of the key that half of the writers have, enough for some of the blobs
 
 
 @dataclass(eq=False)
@@ -87,6 +89,11 @@ def _digest(content: bytes | None) -> bytes | None:
     return None if content is None else hashlib.sha256(content).digest()
 
 
+def _is_refused(answer: httpx.Response) -> bool:
+    """Whether nothing was changed because of the quota."""
+    return answer.status_code == httpx.codes.INSUFFICIENT_STORAGE and answer.json()["code"] == "quota_exceeded"
+
+
 def _parts(whole: bytes, count: int) -> list[bytes]:
     """Return up to `count` parts of about the same size, at least one."""
     size = len(whole) // count + 1
@@ -118,13 +125,16 @@ class Load:
 
     async def run(self, kills: int) -> Outcome:
         """So many kills, and then a look at all that is left."""
-        under_way = [asyncio.create_task(self._write()) for _ in range(WRITERS)]
+        await self._service.use_a_key(QUOTA)
+        CREDENTIAL.set(TOKEN)
+        under_way = [asyncio.create_task(self._write(has_key=number % 2 == 1)) for number in range(WRITERS)]
         under_way += [asyncio.create_task(self._read()) for _ in range(READERS)]
         try:
             for number in range(1, kills + 1):
                 await self._until_something_was_done()
                 await (self._service.kill_all() if number % 10 == 0 else self._service.kill_worker())
                 self.outcome.kills += 1
+                self.outcome.wrong += await self._service.inspection.miscounted()
         finally:
             self._goes_on = False
             await asyncio.gather(*under_way)
@@ -140,7 +150,9 @@ class Load:
                 return
             await asyncio.sleep(PAUSE)
 
-    async def _write(self) -> None:
+    async def _write(self, *, has_key: bool) -> None:
+        if has_key:
+            await self._service.use_a_key(QUOTA)
         while self._goes_on:
             first, second = self._chance.sample(IDS, 2)
             chance = self._chance.random()
@@ -204,7 +216,7 @@ class Load:
         attempts = self._ledger.begin_together(contents)
         answer = await self._service.ask(method, path, content, json=json)
         now = time.monotonic()
-        if answer is None or answer.is_server_error:
+        if answer is None or (answer.is_server_error and not _is_refused(answer)):
             for attempt in attempts.values():
                 attempt.ended = min(attempt.ended, now + LATE)
             await asyncio.sleep(PAUSE)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from dependency_injector import providers
 from adapters.metadata.sql import trash
 from adapters.sql.sqlite_writer import Writer
 from adapters.storage.filesystem import files
+from application.blobs import operations
 from application.blobs.store import NewBlob, StoreBlob, StoredBlob
 from application.ownership.ownership import Ownership, Standing
 from application.ports.contents import Part
@@ -113,6 +115,64 @@ def versions_left_out_of_the_trash(container: Container) -> None:
         pass
 
     _change_units(container, lambda work: _set(work.trash, "add", forget))
+
+
+@plant
+def charges_in_a_transaction_of_their_own(container: Container) -> None:
+    metadata = container.metadata()
+
+    def change(work: UnitOfWork) -> None:
+        commit, later = work.commit, list[tuple[str, int]]()
+
+        async def note(key_id: str, size: int) -> bool:
+            later.append((key_id, size))
+            return True
+
+        async def commit_in_two_steps() -> None:
+            await commit()
+            if later:
+                async with metadata() as second:
+                    for key_id, size in later:
+                        await second.keys.charge(key_id, size)
+                    await second.commit()
+
+        _set(work.keys, "charge", note)
+        _set(work, "commit", commit_in_two_steps)
+
+    _change_units(container, change)
+
+
+@plant
+def bytes_given_back_in_a_transaction_of_their_own(container: Container) -> None:
+    metadata = container.metadata()
+
+    def change(work: UnitOfWork) -> None:
+        commit, add, later = work.commit, work.trash.add, list[Blob]()
+
+        async def add_for_nobody(blob: Blob, retention: timedelta, grace: timedelta) -> None:
+            later.append(blob)
+            await add(replace(blob, owner=""), retention, grace)
+
+        async def commit_in_two_steps() -> None:
+            await commit()
+            if later:
+                async with metadata() as second:
+                    for blob in later:
+                        await second.keys.charge(blob.owner, -blob.size)
+                    await second.commit()
+
+        _set(work.trash, "add", add_for_nobody)
+        _set(work, "commit", commit_in_two_steps)
+
+    _change_units(container, change)
+
+
+@plant
+def copies_that_are_not_charged(_: Container) -> None:
+    async def not_charged(work: UnitOfWork, owner: str, size: int) -> None:
+        pass
+
+    _set(operations, "charge", not_charged)
 
 
 @plant

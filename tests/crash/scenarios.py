@@ -18,7 +18,8 @@ from urllib.parse import quote
 from application.ownership.ownership import INTERVALS
 from tests.crash.failpoints import CRASH, DIE, HANG, RAISE, RECORD, REFUSE
 from tests.crash.server import CONTROL, PIECE, TO_PLANT
-from tests.crash.service import LONG, Service
+from tests.crash.service import CREDENTIAL, LONG, Service
+from tests.http.wire import TOKEN
 
 SMALL = 100  # bytes
 SLOW = timedelta(minutes=9)  # between two pieces; a lease lasts ten
@@ -38,6 +39,12 @@ Change = Literal[
     "release",
 ]
 KINDS: tuple[Kind | Change, ...] = (*get_args(Kind), *get_args(Change))
+OWNED = frozenset(
+    {"create", "replace", "delete", "publish", "publish over", "copy", "move over"}
+    | {"delete prefix", "commit", "restore", "release"}
+)
+"""Operations of a key with a quota, unless they are large. Some of the blobs that they find are of nobody."""
+QUOTA = 2**40  # bytes
 TRIES = 3
 ROUNDS = 4
 PART = 2  # the number of the part that is written
@@ -54,6 +61,10 @@ class Operation:
     @property
     def has_content(self) -> bool:
         return self.kind in ("create", "replace")
+
+    @property
+    def has_owner(self) -> bool:
+        return self.kind in OWNED and self.size == SMALL
 
     def __str__(self) -> str:
         return self.kind if self.size == SMALL else f"{self.kind} large"
@@ -271,6 +282,16 @@ class Scenarios:
         return not_synced(await self.record(Operation("create")))
 
     async def _prepare(self, operation: Operation) -> Case:
+        """Return a case, with all that it finds, and with its credential in use."""
+        if operation.has_owner:
+            await self.service.use_a_key(QUOTA)
+        else:
+            CREDENTIAL.set(TOKEN)
+        case = await self._prepared(operation)
+        await self.service.ask("GET", "/v1/blobs?limit=1")  # now the key is known
+        return case
+
+    async def _prepared(self, operation: Operation) -> Case:
         name = f"{operation.kind}-{next(NUMBERS)}"
         path = f"/v1/blobs/{name}"
         old, new = content(f"{name} old", operation.size), content(f"{name} new", operation.size)
@@ -320,18 +341,19 @@ class Scenarios:
                 upload = await self._uploaded([b"first"] if before is None else [b"first", before, b"last"])
                 return Case(name, "PUT", f"/v1/uploads/{upload}/{PART}", before, new, upload=upload)
             case "copy":
-                await self.service.put(second, new)
+                await self.service.put(second, new, TOKEN)
                 body = {"from": second, "to": name}
                 return Case(name, "POST", "/v1/copy", None, new, others={second: (new, new)}, body=body)
             case "move" | "move over":
                 before = None if kind == "move" else old
                 if before is not None:
                     await self.service.put(name, before)
-                await self.service.put(second, new)
+                await self.service.put(second, new, TOKEN)
                 move: dict[str, Any] = {"from": second, "to": name, "replace": before is not None}
                 return Case(name, "POST", "/v1/move", before, new, others={second: (new, None)}, body=move)
             case "delete prefix":
-                for each in (name, second, third):
+                await self.service.put(second, old, TOKEN)
+                for each in (name, third):
                     await self.service.put(each, old)
                 body = {"prefix": name}
                 both = {second: (old, None), third: (old, None)}
@@ -354,8 +376,9 @@ class Scenarios:
     ) -> Case:
         """A commit with each operation."""
         fourth = f"{name} 4"
-        for each in (name, second, third):
+        for each in (name, second):
             await self.service.put(each, old)
+        await self.service.put(third, old, TOKEN)
         operations: list[dict[str, Any]] = [
             {"put": {"id": name, "upload": await self._uploaded(parts)}},
             {"move": {"from": second, "to": f"{name} 5"}},

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,8 @@ LONG = timedelta(days=1)
 ROUNDS = 10
 OWNED_WITHIN = 20  # looks, with a day between them
 POLLS = 1000
+CREDENTIAL = ContextVar("credential", default=TOKEN)
+"""The token that requests have, until the task sets another one."""
 
 
 class Service:
@@ -42,6 +45,7 @@ class Service:
         self.server = Server(folder, COMMAND, **environment)
         self.inspection = Inspection(environment)
         self._stack = AsyncExitStack()
+        self._key = ""
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.server.__enter__)
@@ -49,7 +53,6 @@ class Service:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)  # none that a kill has cut
         client = httpx.AsyncClient(
             base_url=self.server.url,
-            headers={"Authorization": f"Bearer {TOKEN}"},
             timeout=PATIENCE,
             limits=limits,
             verify=False,  # noqa: S501 - there is no TLS, and to read the authorities takes long
@@ -70,11 +73,20 @@ class Service:
         self, method: str, path: str, content: Any = None, failpoint: str = "", *, json: Any = None
     ) -> httpx.Response | None:
         """The answer; None if there was none."""
-        headers = {HEADER: failpoint} if failpoint else {}
+        headers = {"Authorization": f"Bearer {CREDENTIAL.get()}"} | ({HEADER: failpoint} if failpoint else {})
         try:
             return await self.client.request(method, path, content=content, json=json, headers=headers)
         except httpx.TransportError:
             return None
+
+    async def use_a_key(self, quota_bytes: int) -> None:
+        """Let the requests of this task have a key with a quota, which is created the first time."""
+        if not self._key:
+            CREDENTIAL.set(TOKEN)
+            actions = ["read", "list", "write", "delete"]
+            body = {"name": "crash", "actions": actions, "limits": {"quota_bytes": quota_bytes}}
+            self._key = (await self.change("/v1/keys", body))["token"]
+        CREDENTIAL.set(self._key)
 
     async def control(self, what: str, failpoint: str = "") -> Any:
         answer = await self.ask("POST", f"{CONTROL}/{what}", failpoint=failpoint)
@@ -91,9 +103,13 @@ class Service:
             await asyncio.sleep(0.02)
         raise AssertionError(f"it does not come to that: {state}")
 
-    async def put(self, blob_id: str, content: bytes) -> None:
-        """Store what must be stored, as nothing is in its way."""
-        answer = await self.ask("PUT", f"/v1/blobs/{blob_id}", content)
+    async def put(self, blob_id: str, content: bytes, token: str = "") -> None:
+        """Store what must be stored, as nothing is in its way; with another token, if one is given."""
+        usual = CREDENTIAL.set(token or CREDENTIAL.get())
+        try:
+            answer = await self.ask("PUT", f"/v1/blobs/{blob_id}", content)
+        finally:
+            CREDENTIAL.reset(usual)
         assert answer is not None
         assert answer.is_success, answer.text
 

@@ -28,12 +28,12 @@ class TestFiles:
         changes = tuple(f"{DIE} {kind} " for kind in kinds)
         deaths = [scenario for scenario in planned if scenario.name.startswith(changes)]
         assert len(deaths) > 200
-        assert await run(deaths[::11]) == []
+        assert await run(deaths[::12]) == []
 
     async def test_some_of_all_else(self, planned: list[Scenario]) -> None:
         faults = [scenario for scenario in planned if scenario.name.startswith(f"{RAISE} ")]
         others = [scenario for scenario in planned if not scenario.name.startswith((f"{RAISE} ", *DEATHS))]
-        assert await run(others[:3] + others[3::50] + faults[::20]) == []
+        assert await run(others[:3] + others[3::55] + faults[::22]) == []
 
 
 @on("small")

@@ -34,6 +34,9 @@ FOUND_BY: dict[str, tuple[Run, str]] = {
     "publications_that_keep_the_upload": (lambda on: on.go_well(Operation("publish")), "torn"),
     "parts_acknowledged_before_they_are_recorded": (lambda on: on.die(Operation("part"), RECORDING), "lost"),
     "versions_left_out_of_the_trash": (lambda on: on.go_well(Operation("delete")), "left"),
+    "charges_in_a_transaction_of_their_own": (lambda on: on.die(CREATE, PUBLISHED), "torn: stored_bytes"),
+    "bytes_given_back_in_a_transaction_of_their_own": (lambda on: on.die(REPLACE, PUBLISHED), "torn: stored_bytes"),
+    "copies_that_are_not_charged": (lambda on: on.go_well(Operation("copy")), "torn: stored_bytes"),
 }
 
 FOUND_IN_SMALL_BLOBS: dict[str, tuple[Run, str]] = {

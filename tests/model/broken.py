@@ -10,13 +10,16 @@ from typing import Any, cast
 
 from litestar.types import ASGIApp, Receive, Send
 
+from adapters.metadata.sql import trash as sql_trash
 from adapters.metadata.sql.blobs import SqlBlobs
 from adapters.metadata.sql.trash import SqlTrash
-from application.blobs import uploads
+from application import quota
+from application.blobs import operations, trash, uploads
 from application.blobs.commit import CommitOperations
 from application.blobs.list import ListBlobs, ListPage, end_of
 from application.blobs.operations import Changed, Copy, Move, Operation, Patch, Rules
 from application.blobs.prefixes import DeletePrefix
+from application.blobs.store import StoreBlob
 from application.ports.contents import Trashed
 from application.ports.metadata import Published, UnitOfWork
 from application.uploads.committer import Committer
@@ -209,6 +212,69 @@ def sources_are_not_compared_with_tags() -> None:
 def parts_are_joined_backwards() -> None:
     chosen = uploads._chosen
     put_in(uploads, "_chosen", lambda parts, numbers: [*reversed(chosen(parts, numbers))])
+
+
+async def not_charged(work: UnitOfWork, owner: str, size: int) -> None:
+    """Count nothing."""
+
+
+@fault_of_changes
+def replaced_versions_are_not_given_back() -> None:
+    put = SqlBlobs.put
+
+    async def without_an_owner(self: SqlBlobs, draft: Draft, precondition: Precondition) -> Published:
+        published = await put(self, draft, precondition)
+        former = published.former
+        return replace(published, former=None if former is None else replace(former, owner=""))
+
+    put_in(SqlBlobs, "put", without_an_owner)
+
+
+@fault_of_changes
+def blobs_are_charged_before_bytes_are_given_back() -> None:
+    """A key whose quota is used up can't replace its blobs."""
+
+    async def charge_first(self: StoreBlob, draft: Draft, precondition: Precondition, work: UnitOfWork) -> Published:
+        await quota.charge(work, draft.owner, draft.content.size)
+        published = await work.blobs.put(draft, precondition)
+        await self.retention.keep(work, published.former)
+        return published
+
+    put_in(StoreBlob, "_put", charge_first)
+
+
+@fault_of_changes
+def copies_and_uploads_are_not_charged() -> None:
+    put_in(operations, "charge", not_charged)
+
+
+@fault_of_changes
+def restored_versions_are_not_charged() -> None:
+    put_in(trash, "charge", not_charged)
+
+
+@fault_of_changes
+def moves_are_charged_again() -> None:
+    move = Move.apply
+
+    async def move_and_charge(self: Move, work: UnitOfWork, rules: Rules) -> Changed:
+        changed = await move(self, work, rules)
+        assert changed.blob is not None
+        await quota.charge(work, rules.owner, changed.blob.size)
+        return changed
+
+    put_in(Move, "apply", move_and_charge)
+
+
+@fault_of_changes
+def deletes_of_a_prefix_give_nothing_back() -> None:
+    move = sql_trash._move
+
+    def move_for_nobody(*given: Any) -> dict[str, int]:
+        move(*given)
+        return {}
+
+    put_in(sql_trash, "_move", move_for_nobody)
 
 
 def exchange() -> None:

@@ -9,6 +9,7 @@ from tests.model.blobs import Condition, Version
 
 DEFAULT_TYPE = "application/octet-stream"
 MAX_ID = 1024  # bytes
+QUOTA = 141_000  # bytes: of each key with a quota
 ALWAYS = Condition()
 Outcome = tuple[int, object]
 """The status, and a code with the number of an operation; a count; or the statuses of a commit's operations."""
@@ -16,10 +17,14 @@ Outcome = tuple[int, object]
 
 @dataclass(frozen=True)
 class Stored:
-    """A version, and the second in which its bytes were stored: None until a list has shown it."""
+    """A version, and the second in which its bytes were stored: None until a list has shown it.
+
+    `owner`: the key whose quota counts it, if there is one.
+    """
 
     version: Version
     created_at: str | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,18 +64,20 @@ class Refused(Exception):
 
 @dataclass
 class State:
-    """The trash is in the order of the removals."""
+    """The trash is in the order of the removals. `owner`: the key of the request that changes the state."""
 
     blobs: dict[str, Stored] = field(default_factory=dict)
     trash: list[Trashed] = field(default_factory=list)
     uploads: dict[str, Upload] = field(default_factory=dict)
+    owner: str = ""
 
     def copy(self) -> "State":
         return State({**self.blobs}, [*self.trash], {**self.uploads})
 
-    def after(self, request: "Request") -> tuple[Outcome, "State"]:
+    def after(self, request: "Request", owner: str = "") -> tuple[Outcome, "State"]:
         """Return the outcome of a request, and the state after it."""
         changed = self.copy()
+        changed.owner = owner
         try:
             return request.apply(changed), changed
         except Refused as refused:
@@ -95,6 +102,17 @@ class State:
         self.trash.append(Trashed(blob_id, former))
         return 200
 
+    def store(self, blob_id: str, stored: Stored, *, may_replace: bool) -> int:
+        """Make a version current, which counts against the quota of the request's key from then on."""
+        status = self.put(blob_id, replace(stored, owner=self.owner), may_replace=may_replace)
+        if self.owner and self.stored_bytes(self.owner) > QUOTA:
+            raise Refused(507, "quota_exceeded")
+        return status
+
+    def stored_bytes(self, owner: str) -> int:
+        """Return the size of all blobs of a key."""
+        return sum(len(each.version.data) for each in self.blobs.values() if each.owner == owner)
+
     def trash_in_order(self) -> list[Trashed]:
         """Return the trash in the order of its list."""
         return sorted(self.trash, key=lambda version: version.id.encode())
@@ -117,7 +135,7 @@ class Put:
         former = state.blobs.get(self.id)
         if not self.condition.holds(former.version if former else None):
             raise Refused(412, "precondition_failed")
-        return state.put(self.id, Stored(self.version), may_replace=True), None
+        return state.store(self.id, Stored(self.version), may_replace=True), None
 
 
 @dataclass(frozen=True)
@@ -185,7 +203,7 @@ class Copy:
         if self.source == self.target:
             raise Refused(400, "same_id")
         version = state.find(self.source, self.condition).version
-        return state.put(self.target, Stored(version), may_replace=self.replace), None
+        return state.store(self.target, Stored(version), may_replace=self.replace), None
 
 
 @dataclass(frozen=True)
@@ -315,7 +333,7 @@ class Restore:
 
     def apply(self, state: State) -> Outcome:
         found = _taken(state, self.key)
-        return state.put(self.target or found.id, found.stored, may_replace=self.replace), None
+        return state.store(self.target or found.id, found.stored, may_replace=self.replace), None
 
 
 @dataclass(frozen=True)
@@ -423,12 +441,17 @@ def completed(state: State, blobs: Sequence[Description], trash: Sequence[Descri
     return State(stored, removed, state.uploads)
 
 
-def histories(before: State, requests: Sequence[Request]) -> Iterator[tuple[list[Outcome], list[State]]]:
-    """All that may come of concurrent requests: the outcome of each, and the states from the first to the last."""
+def histories(
+    before: State, requests: Sequence[Request], owners: Sequence[str]
+) -> Iterator[tuple[list[Outcome], list[State]]]:
+    """All that may come of concurrent requests: the outcome of each, and the states from the first to the last.
+
+    `owners` has the key of each request.
+    """
     for order in permutations(range(len(requests))):
         states, outcomes = [before], dict[int, Outcome]()
         for number in order:
-            outcomes[number], state = states[-1].after(requests[number])
+            outcomes[number], state = states[-1].after(requests[number], owners[number])
             states.append(state)
         yield [outcomes[number] for number in range(len(requests))], states
 

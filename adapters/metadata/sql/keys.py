@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from adapters.metadata.sql.balance import Balance
 from adapters.metadata.sql.versions import BlobRow
 from adapters.sql.database import Run
 from adapters.sql.tables import KEYS, microseconds_of, time_of
@@ -16,8 +17,9 @@ from domain.access import UNLIMITED, AccessKey, Action, Limits
 
 
 class SqlKeys(KeyRepository):
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, balance: Balance) -> None:
         self._run = run
+        self._balance = balance
 
     async def find(self, key_id: str) -> AccessKey | None:
         return await self._run(_select, key_id)
@@ -35,7 +37,11 @@ class SqlKeys(KeyRepository):
         return await self._run(_delete, key_id)
 
     async def charge(self, key_id: str, size: int) -> bool:
-        return await self._run(_charge, key_id, size)
+        stored = self._balance[key_id] + size
+        if not await self._run(_fits, key_id, stored):
+            return False
+        self._balance[key_id] = stored
+        return True
 
     async def record_use(self, key_ids: Sequence[str], used_at: datetime) -> None:
         await self._run(_record_use, key_ids, used_at)
@@ -65,12 +71,10 @@ def _delete(connection: Connection, key_id: str) -> bool:
     return connection.execute(sa.delete(KEYS).where(KEYS.c.id == key_id)).rowcount == 1
 
 
-def _charge(connection: Connection, key_id: str, size: int) -> bool:
-    stored = KEYS.c.stored_bytes + size
-    fits = sa.and_(KEYS.c.id == key_id, stored <= KEYS.c.quota_bytes)
-    if size == 0:  # a database may not count a row that stays as it is
-        return connection.execute(sa.select(KEYS.c.id).where(fits)).one_or_none() is not None
-    return connection.execute(sa.update(KEYS).where(fits).values(stored_bytes=stored)).rowcount == 1
+def _fits(connection: Connection, key_id: str, size: int) -> bool:
+    """Return whether so many bytes fit into the quota now. Without a lock, so only the end of the unit decides."""
+    fits = sa.select(KEYS.c.id).where(KEYS.c.id == key_id, KEYS.c.stored_bytes + size <= KEYS.c.quota_bytes)
+    return connection.execute(fits).one_or_none() is not None
 
 
 def _record_use(connection: Connection, key_ids: Sequence[str], used_at: datetime) -> None:

@@ -1,12 +1,13 @@
 """The trash in a SQL database: versions that were deleted, replaced or have expired, until their contents are due."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.sql import listing
+from adapters.metadata.sql.balance import Balance
 from adapters.metadata.sql.listing import AFTER_ALL
 from adapters.metadata.sql.versions import COLUMNS, BlobRow, blob_of, times_of, values_of
 from adapters.sql.database import Run
@@ -16,7 +17,6 @@ from adapters.sql.tables import (
     CONTENTS,
     DIGESTS,
     GARBAGE,
-    KEYS,
     MICROSECOND,
     SEGMENTS,
     TRASH,
@@ -29,8 +29,9 @@ from domain.blob import Blob, BlobId, ObjectKey
 
 
 class SqlTrash(TrashRepository, TrashReader):
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, balance: Balance) -> None:
         self._run = run
+        self._balance = balance
 
     async def find(self, key: int) -> Trashed | None:
         return await self._run(_select, key)
@@ -43,13 +44,15 @@ class SqlTrash(TrashRepository, TrashReader):
         times = {"retention": retention // MICROSECOND, "grace": grace // MICROSECOND, "end": values["expires_at"]}
         await self._run(_INSERT.count, values | times)
         if blob.owner:
-            await self._run(_GIVE_BACK.count, {"key_id": blob.owner, "bytes": blob.size})
+            self._balance[blob.owner] -= blob.size
 
     async def move(self, ids: Sequence[BlobId], retention: timedelta, grace: timedelta) -> None:
-        await self._run(_move, [blob_id.value for blob_id in ids], retention, grace)
+        self._balance.subtract(await self._run(_move, [blob_id.value for blob_id in ids], retention, grace))
 
     async def move_expired(self, limit: int, grace: timedelta) -> int:
-        return await self._run(_move_expired, limit, grace)
+        count, moved = await self._run(_move_expired, limit, grace)
+        self._balance.subtract(moved)
+        return count
 
     async def remove(self, key: int) -> Trashed | None:
         return await self._run(_remove, key)
@@ -94,11 +97,6 @@ _INSERT = Statement(
         }
     )
 )
-_GIVE_BACK = Statement(
-    sa.update(KEYS)
-    .where(KEYS.c.id == sa.bindparam("key_id"))
-    .values({KEYS.c.stored_bytes: KEYS.c.stored_bytes - _integer("bytes")})
-)
 _HOLD = Statement(
     sa.update(TRASH)
     .where(TRASH.c.object_key == sa.bindparam("content"))
@@ -120,8 +118,8 @@ def _select_between(connection: Connection, start: str, after: int, stop: str | 
     return [_trashed(row) for row in connection.execute(found)]
 
 
-def _move(connection: Connection, ids: Sequence[str], retention: timedelta, grace: timedelta) -> None:
-    """Move rows that are locked, so both statements see the same."""
+def _move(connection: Connection, ids: Sequence[str], retention: timedelta, grace: timedelta) -> Mapping[str, int]:
+    """Move rows that are locked, so all statements see the same. Return their bytes by their owners."""
     kept, read = _number(retention), _number(grace)
     moved = sa.select(
         *(BLOBS.c[name] for name in COLUMNS),
@@ -130,22 +128,20 @@ def _move(connection: Connection, ids: Sequence[str], retention: timedelta, grac
         _due_at(kept, read, BLOBS.c.expires_at),
     ).where(BLOBS.c.id.in_(ids))
     connection.execute(sa.insert(TRASH).from_select([*COLUMNS, "deleted_at", "retained_until", "due_at"], moved))
-    _give_back(connection, ids)
+    sizes = Balance()
+    for owner, size in connection.execute(sa.select(BLOBS.c.owner, BLOBS.c.size).where(BLOBS.c.id.in_(ids))):
+        if owner is not None:
+            sizes[owner] += size
     connection.execute(sa.delete(BLOBS).where(BLOBS.c.id.in_(ids)))
-
-
-def _give_back(connection: Connection, ids: Sequence[str]) -> None:
-    """Give the bytes of blobs back to their owners, in one order, so that two units never wait for each other."""
-    owned = sa.select(BLOBS.c.owner, sa.func.sum(BLOBS.c.size)).where(BLOBS.c.id.in_(ids), BLOBS.c.owner.is_not(None))
-    for owner, size in sorted(connection.execute(owned.group_by(BLOBS.c.owner)).all()):
-        _GIVE_BACK.count(connection, {"key_id": owner, "bytes": int(size)})
+    return sizes
 
 
 def _number(time: timedelta) -> sa.ColumnElement[int]:
     return sa.literal(time // MICROSECOND, sa.BigInteger)
 
 
-def _move_expired(connection: Connection, limit: int, grace: timedelta) -> int:
+def _move_expired(connection: Connection, limit: int, grace: timedelta) -> tuple[int, Mapping[str, int]]:
+    """Return the number of the blobs that were moved, and their bytes by their owners."""
     expired = (
         sa.select(BLOBS.c.id)
         .where(BLOBS.c.expires_at <= DatabaseNow())
@@ -154,9 +150,7 @@ def _move_expired(connection: Connection, limit: int, grace: timedelta) -> int:
         .with_for_update(skip_locked=True)
     )
     ids = connection.scalars(expired).all()
-    if ids:
-        _move(connection, ids, timedelta(0), grace)
-    return len(ids)
+    return len(ids), _move(connection, ids, timedelta(0), grace) if ids else {}
 
 
 def _remove(connection: Connection, key: int) -> Trashed | None:

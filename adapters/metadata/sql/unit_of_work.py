@@ -7,6 +7,7 @@ from typing import Self
 
 from adapters.metadata.sql import references
 from adapters.metadata.sql import storages as sql_storages
+from adapters.metadata.sql.balance import Balance, settle
 from adapters.metadata.sql.blobs import SqlBlobs
 from adapters.metadata.sql.commits import SqlCommits
 from adapters.metadata.sql.contents import SqlContents
@@ -43,14 +44,17 @@ class SqlUnitOfWork(UnitOfWork):
         self.garbage = SqlGarbage(transaction.run)
         self.storages = SqlStorages(transaction.run)
         self.objects = SqlObjects(transaction.run)
-        self.trash = SqlTrash(transaction.run)
+        self._balance = Balance()
+        self.trash = SqlTrash(transaction.run, self._balance)
         self.contents = SqlContents(transaction.run, transaction.first)
         self.multipart = SqlMultipart(transaction.run)
         self.commits = SqlCommits(transaction.run)
-        self.keys = SqlKeys(transaction.run)
+        self.keys = SqlKeys(transaction.run, self._balance)
         self.shares = SqlShares(transaction.run)
 
     async def commit(self) -> None:
+        if self._balance:
+            await self._transaction.run(settle, self._balance)
         await self._transaction.commit()
 
 
@@ -79,10 +83,10 @@ class SqlMetadata(SqlUnits):
         blobs = SqlBlobs(database.read, database.first)
         self.blobs: BlobReader = blobs
         self.find_with_bytes: BlobAndBytesReader = blobs.find_with_bytes
-        self.trash: TrashReader = SqlTrash(database.read)
+        self.trash: TrashReader = SqlTrash(database.read, Balance())
         self.contents: ContentReader = SqlContents(database.read, database.first)
         self.multipart: MultipartReader = SqlMultipart(database.read)
-        self.keys: KeyReader = SqlKeys(database.read)
+        self.keys: KeyReader = SqlKeys(database.read, Balance())
         self.shares: ShareReader = SqlShares(database.read)
 
     async def __aenter__(self) -> Self:
