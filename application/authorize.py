@@ -7,7 +7,7 @@ own (an upload, a version in the trash) is not found outside the grant, as if it
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from application.attempts import ATTEMPTS, Attempt
+from application.attempts import record
 from application.clock import utc_now
 from domain.access import UNCONDITIONAL, Action, Conditions, Grant
 from domain.blob import BlobId
@@ -21,21 +21,26 @@ def authorize(
     now: Callable[[], datetime] = utc_now,
     *,
     conditions: Conditions = UNCONDITIONAL,
+    purpose: str = "",
 ) -> None:
     """Raise FORBIDDEN unless `grant` includes `action` on this blob, or on all blobs whose ids begin with a prefix.
 
     A caller that keeps the conditions of the grant passes them. For all others such a grant includes nothing.
+    `purpose` is recorded in place of the action, if it is something else.
     """
     ids = blobs.value if isinstance(blobs, BlobId) else blobs
     differs = grant.conditions is not conditions and grant.conditions != conditions
     is_granted = not differs and grant.includes(action, ids, now())
-    _decide(grant, action, ids, is_prefix=ids is blobs, is_granted=is_granted)
+    _decide(grant, action, ids, is_prefix=ids is blobs, is_granted=is_granted, purpose=purpose)
 
 
 def authorize_some(grant: Grant, action: Action, now: Callable[[], datetime] = utc_now) -> None:
-    """Raise FORBIDDEN unless `grant` includes `action` on some blobs. Which one it concerns is not known yet."""
-    is_granted = grant.conditions is UNCONDITIONAL and grant.allows(action, now())
-    _decide(grant, action, "", is_prefix=True, is_granted=is_granted)
+    """Raise FORBIDDEN unless `grant` includes `action` on some blobs.
+
+    Which one it concerns is not known yet. So a granted attempt is recorded later, by the caller.
+    """
+    if grant.conditions is not UNCONDITIONAL or not grant.allows(action, now()):
+        _decide(grant, action, "", is_prefix=True, is_granted=False)
 
 
 def authorized_prefixes(
@@ -47,9 +52,7 @@ def authorized_prefixes(
     return found
 
 
-def _decide(grant: Grant, action: Action, ids: str, *, is_prefix: bool, is_granted: bool) -> None:
-    attempts = ATTEMPTS.get()
-    if attempts is not None:
-        attempts.append(Attempt(grant.key_id, action, ids, is_prefix, is_granted))
+def _decide(grant: Grant, action: Action, ids: str, *, is_prefix: bool, is_granted: bool, purpose: str = "") -> None:
+    record(grant, purpose or action.value, ids, is_prefix=is_prefix, is_granted=is_granted)
     if not is_granted:
         raise NotGranted(operation=action.value, subject=ids)

@@ -55,7 +55,7 @@ class Grant:
     """The actions granted to a caller, on blobs whose ids begin with one of `prefixes`, until `expires_at`, in UTC.
 
     `key_id` names the credential in logs. It is not a secret. With `conditions`, only whole blobs can be stored, each
-    by one request.
+    by one request. `via`: the share link that was used, or `signature`; empty for the key itself.
     """
 
     actions: Set[Action]
@@ -64,6 +64,7 @@ class Grant:
     key_id: str = ""
     conditions: Conditions = UNCONDITIONAL
     limits: Limits = UNLIMITED
+    via: str = ""
 
     def __post_init__(self) -> None:
         if any(CONTROL_CHARACTER.search(prefix) for prefix in self.prefixes):

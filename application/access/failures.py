@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from domain.errors import RateLimited
 
 FREE = 10  # failures of an address in a window
+FREE_OF_ALL = 100  # wrong passwords of a link in a window
 WINDOW = 60.0  # seconds
 PAUSE = 1.0  # seconds before each further refusal
 PAUSED_AT_ONCE = 50
@@ -31,9 +32,11 @@ class FailedAuthentications:
         self,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        paused_at_once: int = PAUSED_AT_ONCE,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
+        self._paused_at_once = paused_at_once
         self._by_client: dict[str, _Failures] = {}
         self._paused = 0
 
@@ -49,12 +52,54 @@ class FailedAuthentications:
         failures.count += 1
         if failures.count <= FREE:
             return
-        if self._paused >= PAUSED_AT_ONCE:
-            error = RateLimited()
-            error.retry_after = failures.until - now
-            raise error
+        if self._paused >= self._paused_at_once:
+            raise _limited(failures.until - now)
         self._paused += 1
         try:
             await self._sleep(PAUSE)
         finally:
             self._paused -= 1
+
+
+class Guesses:
+    """Counts wrong passwords of links, and refuses more than a few in a minute: of one client, and of all.
+
+    A guess counts before it is checked, so that many at once do not get past the limit.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counts: dict[tuple[str, str | None], _Failures] = {}
+
+    def begin(self, link: str, client: str) -> None:
+        """Count a guess. Raises RATE_LIMITED if there were too many."""
+        now = self._clock()
+        of_all = self._of((link, None), now)
+        if of_all.count >= FREE_OF_ALL:
+            raise _limited(of_all.until - now)
+        of_client = self._of((link, client), now)
+        if of_client.count >= FREE:
+            raise _limited(of_client.until - now)
+        of_client.count += 1
+        of_all.count += 1
+
+    def was_right(self, link: str, client: str) -> None:
+        """Take a guess back, which was the password."""
+        for name in ((link, client), (link, None)):
+            if (counted := self._counts.get(name)) is not None:
+                counted.count = max(0, counted.count - 1)
+
+    def _of(self, name: tuple[str, str | None], now: float) -> _Failures:
+        found = self._counts.get(name)
+        if found is None or found.until <= now:
+            self._counts.pop(name, None)
+            while len(self._counts) >= CAPACITY:
+                self._counts.pop(next(iter(self._counts)))
+            found = self._counts[name] = _Failures(0, now + WINDOW)
+        return found
+
+
+def _limited(seconds: float) -> RateLimited:
+    error = RateLimited("Too many failed attempts. Try again later.")
+    error.retry_after = seconds
+    return error

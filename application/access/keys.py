@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from application.access.master_key import MasterKey
+from application.attempts import record
 from application.authorize import authorize, authorize_some
 from application.clock import utc_now
 from application.ports.keys import KeyReader
@@ -70,7 +71,7 @@ class Keys:
         _check_form(new)
         _check_limits(new)
         for prefix in new.prefixes or ("",):
-            authorize(grant, Action.ADMIN, prefix)
+            authorize(grant, Action.ADMIN, prefix, purpose="create_key")
         master = self._master()
         now = self.now()
         if new.expires_at is not None and new.expires_at <= now:
@@ -110,6 +111,7 @@ class Keys:
     async def revoke(self, grant: Grant, key_id: str) -> None:
         """Revoke a key, and all that was signed with it. Other replicas may accept it for `KNOWN_FOR` longer."""
         await self.find(grant, key_id)
+        record(grant, "revoke_key", subject=key_id)
         is_removed = await self.commit(lambda work: work.keys.remove(key_id))
         self.forget(key_id)
         if not is_removed:
@@ -123,6 +125,7 @@ class Keys:
         if not timedelta(0) <= overlap <= MAX_OVERLAP:
             raise InvalidKey(f"The former secret can stay valid for 0 to {MAX_OVERLAP.total_seconds():.0f} seconds.")
         _check_rights(grant, await self.find(grant, key_id))
+        record(grant, "rotate_key", subject=key_id)
         master = self._master()
         key = await self.commit(lambda work: self._rotate(work, key_id, master, overlap))
         self.forget(key_id)
@@ -188,6 +191,7 @@ def _check_rights(grant: Grant, key: AccessKey) -> None:
     """Raise FORBIDDEN if the key may do more than the caller, or for longer."""
     for action in Action:
         if action in key.actions and action not in grant.actions:
+            record(grant, "issue_key", key.prefixes[0], is_prefix=True, is_granted=False)
             raise NotGranted(operation=action.value, subject=key.prefixes[0])
     if grant.expires_at is not None and (key.expires_at is None or key.expires_at > grant.expires_at):
         raise NotGranted(

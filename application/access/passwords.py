@@ -6,10 +6,13 @@ import hashlib
 import hmac
 import secrets
 
+from domain.errors import RateLimited
+
 COST = 2**14  # 16 MiB, and some 50 milliseconds
 BLOCK = 8
 MAX_BYTES = 1024  # of a password
 AT_ONCE = 2
+WAITING = 20
 
 
 class Passwords:
@@ -17,6 +20,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
 
     async def hashed(self, password: bytes) -> str:
         """Return the hash of a password, with its parameters and salt."""
@@ -30,10 +34,20 @@ class Passwords:
         return hmac.compare_digest(found, base64.b64decode(expected))
 
     async def _scrypt(self, password: bytes, salt: bytes, cost: int) -> bytes:
-        async with self._slots:
-            return await asyncio.to_thread(
-                hashlib.scrypt, password, salt=salt, n=cost, r=BLOCK, p=1, maxmem=64 * 1024**2, dklen=32
-            )
+        if self._waiting >= WAITING:
+            raise RateLimited("Too many passwords are being checked. Try again later.")
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        call = asyncio.to_thread(
+            hashlib.scrypt, password, salt=salt, n=cost, r=BLOCK, p=1, maxmem=64 * 1024**2, dklen=32
+        )
+        running = asyncio.create_task(call)
+        running.add_done_callback(lambda _: self._slots.release())
+        # A thread runs on when its request is cancelled, and keeps its slot.
+        return await asyncio.shield(running)
 
 
 def _text(value: bytes) -> str:

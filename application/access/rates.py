@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from application.attempts import record
 from domain.access import Grant
 from domain.errors import RateLimited
 
@@ -30,6 +31,7 @@ class RequestRates:
         wait = spent_until - (now + burst)
         if wait > 1e-9:
             self._spent_until[grant.key_id] = spent_until - 1 / rate
+            record(grant, "request", is_granted=False)
             error = RateLimited()
             error.retry_after = wait
             raise error

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from application.access.authenticate import Authenticate
+from application.access.failures import Guesses
 from application.access.master_key import MasterKey
 from application.access.passwords import MAX_BYTES, Passwords
 from application.access.sign import narrowed
+from application.attempts import record
 from application.authorize import authorize, authorize_some
 from application.clock import utc_now
 from application.ports.metadata import UnitOfWork
@@ -59,8 +61,8 @@ class SharedLink:
 class Shares:
     """Create, list, revoke and open share links.
 
-    A link allows no more than the key that created it, and ends with it. Callers see and revoke the links that allow
-    what they may do themselves. All methods for callers raise FORBIDDEN.
+    A link allows no more than the key that created it, and ends with it. Callers see and revoke their own, and with
+    the right `admin` all within their prefixes. All methods for callers raise FORBIDDEN.
     """
 
     commit: Committer
@@ -68,12 +70,13 @@ class Shares:
     master: MasterKey | None
     authenticate: Authenticate
     passwords: Passwords
+    guesses: Guesses = field(default_factory=Guesses)
     now: Callable[[], datetime] = utc_now
 
     async def create(self, grant: Grant, new: NewShare) -> SharedLink:
         """Create a link. Raises INVALID_SHARE, INVALID_EXPIRY and NO_MASTER_KEY."""
         ids = new.blobs.value if isinstance(new.blobs, BlobId) else new.blobs
-        authorize(grant, new.action, new.blobs, self.now)
+        authorize(grant, new.action, new.blobs, self.now, purpose=f"share_{new.action.value}")
         _check(new)
         if self.master is None or await self.authenticate.signing(grant.key_id) is None:
             raise NoMasterKey
@@ -101,7 +104,7 @@ class Shares:
             raise NoMasterKey
         found = list[Share]()
         while len(found) < limit and (page := await self.reader.after(after, PAGE)):
-            found += [share for share in page if grant.includes(share.action, share.ids, self.now())]
+            found += [share for share in page if self._is_visible(grant, share)]
             after = page[-1].id
         return [self._link(share, self.master) for share in found[:limit]]
 
@@ -109,37 +112,57 @@ class Shares:
         """Revoke a link, everywhere at once. Raises SHARE_NOT_FOUND."""
         authorize_some(grant, Action.LIST)
         share = await self.reader.find(share_id)
-        if share is None or not share.ids.startswith(grant.prefixes):
+        if share is None or not self._is_visible(grant, share):
             raise ShareNotFound
-        authorize(grant, share.action, BlobId(share.ids) if share.action is Action.READ else share.ids, self.now)
+        record(grant, "unshare", share.ids, is_prefix=share.action is Action.WRITE, subject=share_id)
         if not await self.commit(lambda work: work.shares.remove(share_id)):
             raise ShareNotFound
 
-    async def open(self, token: str, password: bytes | None) -> tuple[Share, Grant]:
-        """Return the link with this token, and what it allows. Raises SHARE_NOT_FOUND and SHARE_LOCKED."""
+    async def open(self, token: str, password: bytes | None, client: str = "") -> tuple[Share, Grant]:
+        """Return the link with this token, and what it allows.
+
+        `client`: the address of the caller. Raises SHARE_NOT_FOUND, SHARE_LOCKED, and RATE_LIMITED after too many wrong
+        passwords.
+        """
         parts = TOKEN.fullmatch(token)
-        share = None if parts is None else await self.reader.find(parts[1])
-        if parts is None or share is None or self.master is None or share.expires_at <= self.now():
+        # Before the database is asked.
+        if parts is None or self.master is None or not _is_secret(self.master, parts[1], parts[2]):
             raise ShareNotFound
-        if not hmac.compare_digest(self.master.secret_of_share(share.id), parts[2]):
+        share = await self.reader.find(parts[1])
+        if share is None or share.expires_at <= self.now():
             raise ShareNotFound
         credential = await self.authenticate.signing(share.key_id)
         if credential is None or not credential.grant.allows(share.action, self.now()):
             raise ShareNotFound
-        if share.password and (password is None or not await self.passwords.matches(password, share.password)):
-            error = ShareLocked()
-            error.is_wrong = password is not None
-            raise error
+        await self._unlock(share, password, client)
         conditions = UNCONDITIONAL
         if share.action is Action.WRITE:
             conditions = Conditions(max_bytes=share.max_bytes, create_only=True)
         grant = narrowed(credential.grant, share.action, share.ids, conditions)
-        return share, replace(grant, expires_at=min(share.expires_at, grant.expires_at or share.expires_at))
+        ends = min(share.expires_at, grant.expires_at or share.expires_at)
+        return share, replace(grant, expires_at=ends, via=share.id)
+
+    async def _unlock(self, share: Share, password: bytes | None, client: str) -> None:
+        if not share.password:
+            return
+        if password is None:
+            raise ShareLocked
+        self.guesses.begin(share.id, client)
+        if not await self.passwords.matches(password, share.password):
+            error = ShareLocked()
+            error.is_wrong = True
+            raise error
+        self.guesses.was_right(share.id, client)
 
     async def use(self, share: Share) -> None:
         """Count a use, before it begins. Raises SHARE_NOT_FOUND if none is left. Unlimited links are not counted."""
         if share.max_uses is not None and not await self.commit(lambda work: work.shares.use(share.id)):
             raise ShareNotFound
+
+    def _is_visible(self, grant: Grant, share: Share) -> bool:
+        """Return whether a caller manages this link: its own, or with `admin` all within its prefixes."""
+        is_own = share.key_id == grant.key_id
+        return share.ids.startswith(grant.prefixes) and (is_own or grant.allows(Action.ADMIN, self.now()))
 
     def _link(self, share: Share, master: MasterKey) -> SharedLink:
         return SharedLink(share, f"{share.id}-{master.secret_of_share(share.id)}")
@@ -147,6 +170,10 @@ class Shares:
     async def _add(self, work: UnitOfWork, share: Share) -> None:
         await work.shares.remove_expired(self.now(), CLEANED)
         await work.shares.add(share)
+
+
+def _is_secret(master: MasterKey, share_id: str, secret: str) -> bool:
+    return hmac.compare_digest(master.secret_of_share(share_id), secret)
 
 
 def _check(new: NewShare) -> None:

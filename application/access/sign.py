@@ -42,7 +42,7 @@ class Signatures:
         Its signatures end after `lifetime`, and not later than the grant. Raises FORBIDDEN, INVALID_EXPIRY, and
         NO_MASTER_KEY.
         """
-        authorize(grant, action, blobs, self.now)
+        authorize(grant, action, blobs, self.now, purpose=f"sign_{action.value}")
         if not timedelta(seconds=1) <= lifetime <= LONGEST:
             raise InvalidExpiry(f"A signature is valid for 1 to {LONGEST.total_seconds():.0f} seconds.")
         credential = await self.authenticate.signing(grant.key_id)
@@ -77,7 +77,7 @@ class Signatures:
         if grant.expires_at is not None and grant.expires_at <= now:
             return None
         self.authenticate.record(credential)
-        return replace(grant, expires_at=min(expires_at, grant.expires_at or expires_at))
+        return replace(grant, expires_at=min(expires_at, grant.expires_at or expires_at), via="signature")
 
 
 def narrowed(grant: Grant, action: Action, prefix: str, conditions: Conditions) -> Grant:

@@ -11,6 +11,7 @@ from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import USUAL, Retention
 from application.ports.metadata import UnitOfWork
 from application.quota import charge
+from application.uploads.intake import too_large
 from domain.access import UNLIMITED, Action, Grant
 from domain.blob import Blob, BlobId, Draft, ObjectKey
 from domain.errors import InvalidParts, SameId
@@ -30,20 +31,21 @@ class Changed:
 class Rules:
     """Rules for all operations: how long removed blobs are kept, and the size and the usual expiry of new ones.
 
-    `owner`: the key whose quota counts new blobs, if there is one.
+    `owner`: the key whose quota counts new blobs, if there is one. `max_copied`: the size of the largest copy.
     """
 
     retention: Retention = USUAL
     max_bytes: int | None = None
     default_expiry: Expiry = NEVER
     owner: str = ""
+    max_copied: int | None = None
 
     def of(self, grant: Grant) -> "Rules":
         """Return the rules for a caller."""
         if grant.limits is UNLIMITED:
             return self
         max_bytes = None if self.max_bytes is None else grant.max_bytes(self.max_bytes)
-        return replace(self, max_bytes=max_bytes, owner=grant.owner)
+        return replace(self, max_bytes=max_bytes, owner=grant.owner, max_copied=grant.limits.max_blob_bytes)
 
 
 class Operation(Protocol):
@@ -147,6 +149,8 @@ class Copy(Operation):
 
     async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
         source = await work.blobs.lock(self.source, self.precondition)
+        if rules.max_copied is not None and source.size > rules.max_copied:
+            raise too_large(rules.max_copied)
         content = await work.contents.share(source)
         draft = replace(source.draft(), id=self.target, content=content, created_at=None, owner=rules.owner)
         changed = await _put(work, draft, ANY if self.replace else CREATE_ONLY, rules)
@@ -203,6 +207,7 @@ class Patch(Operation):
         return (self.id,)
 
     def authorize(self, grant: Grant) -> None:
+        authorize(grant, Action.READ, self.id)  # the outcome has all properties
         authorize(grant, Action.WRITE, self.id)
         if self.expiry is not None:
             self.expiry.require_future()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from application.attempts import record
 from application.authorize import authorize, authorize_some, authorized_prefixes
 from application.blobs.list import end_of
 from application.blobs.operations import Changed
@@ -11,6 +12,7 @@ from application.ports.contents import Trashed, TrashReader
 from application.ports.metadata import UnitOfWork
 from application.quota import charge
 from application.uploads.committer import Committer
+from application.uploads.intake import too_large
 from domain.access import Action, Grant
 from domain.blob import BlobId
 from domain.errors import NotInTrash
@@ -43,23 +45,26 @@ class Trash:
 
         Raises ALREADY_EXISTS if the id is in use, unless it `may_replace`.
         """
-        found = await self._find(grant, key, Action.READ)
+        found = await self._find(grant, key, Action.READ, "restore")
         authorize(grant, Action.WRITE, target or found.blob.id)
-        owner = grant.owner
+        limit, owner = grant.limits.max_blob_bytes, grant.owner
+        if limit is not None and found.blob.size > limit:
+            raise too_large(limit)
         return await self.commit(lambda work: self._restore(work, key, target, owner, may_replace=may_replace))
 
     async def purge(self, grant: Grant, key: int) -> None:
         """Remove a version from the trash. Its content is reclaimed once open readers had time to finish."""
-        await self._find(grant, key, Action.DELETE)
+        await self._find(grant, key, Action.DELETE, "purge")
         if not await self.commit(lambda work: work.trash.purge(key, self.retention.grace)):
             raise NotInTrash
 
-    async def _find(self, grant: Grant, key: int, action: Action) -> Trashed:
+    async def _find(self, grant: Grant, key: int, action: Action, purpose: str) -> Trashed:
         """Return a version. One outside the grant is not found, so that nobody learns of it."""
         authorize_some(grant, action)
         found = await self.reader.find(key)
         if found is None or not found.blob.id.value.startswith(grant.prefixes):
             raise NotInTrash
+        record(grant, purpose, found.blob.id.value)
         return found
 
     async def _restore(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from application.attempts import record
 from application.authorize import authorize, authorize_some, authorized_prefixes
 from application.blobs.list import end_of
 from application.contents.expiry import NEVER, Expiry
@@ -64,6 +65,7 @@ class MultipartUploads:
         """Begin an upload. Raises INVALID_EXPIRY, and TOO_LARGE if its declared size is too large."""
         if new.id is None:
             authorize_some(grant, Action.WRITE)
+            record(grant, Action.WRITE.value)
         else:
             authorize(grant, Action.WRITE, new.id)
         new.expiry.require_future()
@@ -89,6 +91,7 @@ class MultipartUploads:
         upload = await self.reader.find(key)
         if upload is None or (upload.id is not None and not upload.id.value.startswith(grant.prefixes)):
             raise UploadNotFound(subject=key)
+        record(grant, Action.WRITE.value, "" if upload.id is None else upload.id.value, subject=key.value)
         return upload
 
     async def parts(self, grant: Grant, key: ObjectKey, after: int = 0, limit: int = MAX_PARTS) -> Sequence[Part]:

@@ -17,7 +17,7 @@ from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
 from adapters.sql.schema import SqlTables
 from application.access.authenticate import Authenticate, KnownKeys, RecordUse
-from application.access.failures import FailedAuthentications
+from application.access.failures import PAUSED_AT_ONCE, FailedAuthentications
 from application.access.keys import Keys
 from application.access.master_key import MasterKey
 from application.access.passwords import Passwords
@@ -84,6 +84,11 @@ def _retention_of(settings: Settings) -> Retention:
 
 def _default_expiry(settings: Settings) -> Expiry:
     return Expiry(after=timedelta(seconds=settings.default_ttl)) if settings.default_ttl else NEVER
+
+
+def _paused_at_once(settings: Settings) -> int:
+    """Return how many refusals may wait at once. Each holds a request slot."""
+    return min(PAUSED_AT_ONCE, settings.max_requests // 10)
 
 
 def _token_grants(settings: Settings) -> Mapping[bytes, Grant]:
@@ -173,7 +178,9 @@ class Container(containers.DeclarativeContainer):
         Shares, _commit, metadata.provided.shares, master_key, authenticate, providers.Singleton(Passwords)
     )
     request_rates = providers.Singleton(RequestRates)
-    failed_authentications = providers.Singleton(FailedAuthentications)
+    failed_authentications = providers.Singleton(
+        FailedAuthentications, paused_at_once=providers.Callable(_paused_at_once, settings)
+    )
     record_use = providers.Singleton(RecordUse, known_keys, metadata)
     compute_digests = providers.Singleton(
         ComputeDigests, metadata, metadata.provided.contents, stores, sha256, _settings.digest_rate

@@ -22,8 +22,9 @@ AUTHENTICATE = "authenticate"
 class AuditLine(msgspec.Struct, omit_defaults=True):
     """An action, and its outcome: `ok`, `forbidden`, `failed`, or `aborted` if the client left.
 
-    `id` or `prefix` say which blobs it concerned, if the operator wants ids. `status` is that of the whole request.
-    `client`: the address of a client that failed to authenticate.
+    `id` or `prefix` say which blobs it concerned, if the operator wants ids; `subject` which key, link or upload.
+    `via`: the share link that was used, or `signature`. `status` is that of the whole request. `client`: the address of
+    a client that failed to authenticate.
     """
 
     action: str
@@ -33,6 +34,8 @@ class AuditLine(msgspec.Struct, omit_defaults=True):
     prefix: str | None = None
     status: int = 0
     client: str | None = None
+    subject: str = ""
+    via: str = ""
     time: datetime = msgspec.field(default_factory=partial(datetime.now, UTC))
     request_id: str = msgspec.field(default_factory=REQUEST_ID.get)
 
@@ -51,6 +54,7 @@ class AuditLog:
         self._descriptor = sys.stdout.fileno() if self._path is None else -1
         self._inode = (0, 0)
         self._is_failing = False
+        self._is_torn = False  # the last line, because the disk took only a part of it
 
     def open(self) -> None:
         """Open the file, and make it if it is not there. Raises OSError."""
@@ -67,17 +71,19 @@ class AuditLog:
         """Record a request that has ended. Without attempts, only a failed authentication is worth a line."""
         # An id that is authorized before and after its bytes is one action.
         lines = [self._line(attempt, status) for attempt in dict.fromkeys(attempts)]
-        if not lines and status in (401, 429):
+        if not lines and status == 401:
             lines = [AuditLine(AUTHENTICATE, "forbidden", status=status, client=client)]
         if lines:
             self._write(self._encoder.encode_lines(lines))
 
     def _line(self, attempt: Attempt, status: int) -> AuditLine:
         outcome = "forbidden" if not attempt.is_granted else _outcome(status)
-        line = AuditLine(attempt.action.value, outcome, attempt.key_id, status=status)
+        line = AuditLine(
+            attempt.action, outcome, attempt.key_id, status=status, subject=attempt.subject, via=attempt.via
+        )
         if self._with_ids and attempt.is_prefix:
             line.prefix = attempt.ids
-        elif self._with_ids:
+        elif self._with_ids and attempt.ids:
             line.id = attempt.ids
         return line
 
@@ -85,8 +91,11 @@ class AuditLog:
         try:
             if self._path is not None and self._inode != _inode(self._path):
                 self._reopen(self._path)
-            # One write for all lines, so that those of several processes do not mix.
-            os.write(self._descriptor, text)
+            # One write for all lines, so that those of several processes do not mix. Only a full disk needs more.
+            rest = b"\n" + text if self._is_torn else text
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+                self._is_torn = bool(rest)
             self._is_failing = False
         except OSError as error:
             if not self._is_failing:
@@ -97,12 +106,14 @@ class AuditLog:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self.close()
         self._descriptor = descriptor
-        self._inode = _inode(path)
+        # Not that of the path, which may be another file by now.
+        self._inode = _inode(descriptor)
+        self._is_torn = False
 
 
-def _inode(path: Path) -> tuple[int, int]:
+def _inode(file: Path | int) -> tuple[int, int]:
     with suppress(FileNotFoundError):
-        found = path.stat()
+        found = os.stat(file)
         return found.st_dev, found.st_ino
     return 0, 0
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from application.access.failures import FREE
 from tests.http.server import Server
 
 NUMBERS = itertools.count()
@@ -170,3 +171,64 @@ def test_an_altered_link_is_not_found(client: httpx.Client, anybody: httpx.Clien
         assert anybody.get(wrong).status_code == 404
     assert code_of(anybody.get(url)) == (404, "not_found"), "the link is good, and there is no such blob"
     client.delete(f"/v1/shares/{link['share']}")
+
+
+def test_head_counts_nothing_and_ends_with_the_uses(client: httpx.Client, anybody: httpx.Client, blob_id: str) -> None:
+    client.put(f"/v1/blobs/{blob_id}", content=b"bytes", headers={"X-Meta-Secret": "a"})
+    link = share(client, id=blob_id, max_uses=1)
+    for _ in range(3):
+        described = anybody.head(link["url"])
+        assert (described.status_code, described.headers["content-length"]) == (200, "5")
+        assert "x-meta-secret" not in described.headers
+    fetched = anybody.get(link["url"])
+    assert fetched.content == b"bytes"
+    assert not [name for name in fetched.headers if name.startswith("x-meta-")]
+    assert anybody.head(link["url"]).status_code == 404
+    assert code_of(anybody.get(link["url"])) == (404, "share_not_found")
+    client.delete(f"/v1/shares/{link['share']}")
+
+
+def test_uploads_ignore_preconditions_and_reveal_no_length(
+    client: httpx.Client, anybody: httpx.Client, blob_id: str
+) -> None:
+    link = share(client, prefix=f"{blob_id}/")
+    for number, headers in enumerate(({"If-Match": '"a"'}, {"If-Match": "*"}, {"If-None-Match": "*"})):
+        name = {"name": f"{number}"}
+        assert anybody.put(link["url"], params=name, content=b"1", headers=headers).status_code == 201
+        assert code_of(anybody.put(link["url"], params=name, content=b"1", headers=headers)) == (409, "already_exists")
+    texts = set()
+    long = share(client, prefix=f"{blob_id}/{'a' * 900}")
+    for url, bad in ((link["url"], "\u0007"), (long["url"], "\u0007"), (long["url"], "ü" * 200)):
+        refused = anybody.put(url, params={"name": bad}, content=b"1")
+        assert code_of(refused) == (400, "invalid_id")
+        texts.add(refused.json()["detail"])
+    assert len(texts) == 1
+    assert blob_id not in texts.pop()
+    for each in (link, long):
+        client.delete(f"/v1/shares/{each['share']}")
+
+
+def test_links_obey_the_rate_of_their_key(
+    server: Server, client: httpx.Client, anybody: httpx.Client, blob_id: str
+) -> None:
+    client.put(f"/v1/blobs/{blob_id}", content=b"bytes")
+    body = {"name": "slow", "actions": ["read"], "limits": {"requests_per_second": 2}}
+    key = client.post("/v1/keys", json=body).json()
+    with server.client(key["token"]) as limited:
+        link = share(limited, id=blob_id)
+    refused = [each for each in (anybody.get(link["url"]) for _ in range(6)) if each.status_code != 200]
+    assert code_of(refused[0]) == (429, "rate_limited")
+    client.delete(f"/v1/keys/{key['key']}")
+
+
+def test_wrong_passwords_are_limited(own_server: Server) -> None:
+    with own_server.client() as client, own_server.client() as anybody:
+        del anybody.headers["Authorization"]
+        client.put("/v1/blobs/a", content=b"bytes")
+        link = share(client, id="a", password="geheim")
+        for _ in range(FREE):
+            assert code_of(anybody.get(link["url"], auth=("", "wrong"))) == (401, "share_locked")
+        for password in ("wrong", "geheim"):
+            refused = anybody.get(link["url"], auth=("", password))
+            assert code_of(refused) == (429, "rate_limited")
+            assert 0 < int(refused.headers["retry-after"]) <= 60

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import application.blobs
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
+from application.attempts import Attempt
 from application.authorize import authorize
 from application.blobs.commit import CommitOperations
 from application.blobs.delete import DeleteBlob
@@ -28,9 +29,10 @@ from application.ports.metadata import common_prefix
 from application.stores import Stores
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
-from domain.access import EVERYTHING, Action, Grant
+from domain.access import EVERYTHING, Action, Grant, Limits
 from domain.blob import BlobId, ObjectKey
-from domain.errors import BlobError, NotFound, NotGranted, NotInTrash, UploadNotFound
+from domain.errors import BlobError, NotFound, NotGranted, NotInTrash, TooLarge, UploadNotFound
+from tests.attempts import recorded
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 ID, OTHER = BlobId("films/a"), BlobId("films/b")
@@ -165,8 +167,8 @@ CALLS: dict[str, tuple[Action | frozenset[Action], Call]] = {
     "FetchBlob.stat": (Action.READ, stat),
     "DeleteBlob.__call__": (Action.DELETE, delete),
     "ListBlobs.__call__": (Action.LIST, list_films),
-    "CommitOperations.__call__": (Action.WRITE, commit),
-    "CommitOperations.one": (Action.WRITE, commit_one),
+    "CommitOperations.__call__": (frozenset({Action.READ, Action.WRITE}), commit),
+    "CommitOperations.one": (frozenset({Action.READ, Action.WRITE}), commit_one),
     "DeletePrefix.__call__": (Action.DELETE, delete_films),
     "MovePrefix.__call__": (frozenset({Action.READ, Action.DELETE, Action.WRITE}), move_films),
     "Trash.list": (Action.LIST, list_trash),
@@ -192,7 +194,7 @@ OPERATIONS: dict[str, tuple[Operation, frozenset[Action]]] = {
     "Delete": (Delete(ID), frozenset({Action.DELETE})),
     "Copy": (Copy(ID, OTHER), frozenset({Action.READ, Action.WRITE})),
     "Move": (Move(ID, OTHER), frozenset({Action.READ, Action.DELETE, Action.WRITE})),
-    "Patch": (Patch(ID), frozenset({Action.WRITE})),
+    "Patch": (Patch(ID), frozenset({Action.READ, Action.WRITE})),
 }
 
 
@@ -400,3 +402,30 @@ def test_a_grant_checks_itself() -> None:
         Grant(frozenset(), prefixes=("a\n",))
     with pytest.raises(ValueError, match="UTC"):
         Grant(frozenset(), expires_at=datetime(2024, 1, 1))
+
+
+async def test_copies_and_restores_are_as_large_as_the_key_allows() -> None:
+    drive = Drive()
+    key = await in_trash(drive)
+    await store(drive, EVERYTHING)  # 4 bytes
+    for limit, is_allowed in ((3, False), (4, True)):
+        grant = Grant(frozenset(Action), limits=Limits(max_blob_bytes=limit))
+        if is_allowed:
+            await drive.commit.one(grant, Copy(ID, OTHER))
+            await drive.trash.restore(grant, key, BlobId("films/c"), may_replace=False)
+            continue
+        with pytest.raises(TooLarge):
+            await drive.commit.one(grant, Copy(ID, OTHER))
+        with pytest.raises(TooLarge):
+            await drive.trash.restore(grant, key, BlobId("films/c"), may_replace=False)
+
+
+async def test_restores_and_purges_are_recorded() -> None:
+    drive = Drive()
+    keys = [await in_trash(drive) for _ in range(2)]
+    with recorded() as attempts:
+        await drive.trash.restore(EVERYTHING, keys[0], None, may_replace=False)
+        await drive.trash.purge(EVERYTHING, keys[1])
+    assert attempts == [
+        Attempt("", action, "films/a", is_prefix=False, is_granted=True) for action in ("restore", "write", "purge")
+    ]

@@ -84,7 +84,6 @@ DEPENDING = {
     ("POST", "/v1/keys/{key:str}/rotate"): "admin, and all that the key allows",
     ("POST", "/v1/sign"): "the one that is signed",
     ("POST", "/v1/shares"): "read for a blob, write for a prefix",
-    ("DELETE", "/v1/shares/{share:str}"): "list, and read or write",
 }
 """Operations that need other actions for other bodies."""
 

@@ -18,12 +18,14 @@ from application.access.authenticate import KNOWN_FOR, TOKEN, USE_INTERVAL, Auth
 from application.access.keys import MAX_NAME, MAX_OVERLAP, MAX_PREFIXES, IssuedKey, Keys, NewKey
 from application.access.master_key import MasterKey, signing_secret
 from application.access.sign import LONGEST, SKEW, Signatures, Signer, narrowed
+from application.attempts import Attempt
 from application.ports.keys import KeyReader
 from application.uploads.committer import Committer
 from domain.access import EVERYTHING, UNCONDITIONAL, AccessKey, Action, Conditions, Grant, Limits
 from domain.blob import BlobId, ObjectKey
 from domain.errors import BlobError, InvalidExpiry, InvalidKey, KeyNotFound, Kind, NoMasterKey, NotGranted, RolledBack
 from entrypoints.config.values import hashed
+from tests.attempts import recorded
 
 START = datetime(2124, 1, 1, 12, 0, 0, 250_000, tzinfo=UTC)  # later than today: some grants are checked by that
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
@@ -361,6 +363,33 @@ class TestRights:
                     assert len(page) <= limit
                     listed += [key.id for key in page]
                 assert listed == expected
+
+
+async def test_changes_of_keys_and_signatures_are_recorded() -> None:
+    replica = Replica(tokens={hashed("token"): EVERYTHING})
+    grant = await replica.authenticate(b"token")
+    assert grant is not None
+    weak = replace(grant, actions=READ | {Action.ADMIN})
+    key_id = grant.key_id
+    with recorded() as attempts:
+        issued = await replica.keys.create(grant, NewKey("ci", READ | WRITE, ("films/",)))
+        subject = issued.key.id
+        with pytest.raises(NotGranted):
+            await replica.keys.rotate(weak, subject, MINUTE)
+        await replica.keys.rotate(grant, subject, MINUTE)
+        await replica.keys.revoke(grant, subject)
+        for action in (Action.READ, Action.WRITE, Action.DELETE):
+            await replica.signatures.signer(grant, action, ID, MINUTE)
+    assert attempts == [
+        Attempt(key_id, "create_key", "films/", is_prefix=True, is_granted=True),
+        Attempt(key_id, "issue_key", "films/", is_prefix=True, is_granted=False),
+        Attempt(key_id, "rotate_key", "", is_prefix=False, is_granted=True, subject=subject),
+        Attempt(key_id, "revoke_key", "", is_prefix=False, is_granted=True, subject=subject),
+        *(
+            Attempt(key_id, f"sign_{action}", ID.value, is_prefix=False, is_granted=True)
+            for action in ("read", "write", "delete")
+        ),
+    ]
 
 
 class TestRevoke:
@@ -758,7 +787,7 @@ class TestSignatures:
         other = replica.another()
         for each in (replica, other):
             found = await each.signatures.verify(signer.key_id, MESSAGE, signature, signer.expires_at)
-            assert found == replace(issued.key.grant(), expires_at=signer.expires_at)
+            assert found == replace(issued.key.grant(), expires_at=signer.expires_at, via="signature")
             assert each.known.used == {issued.key.id}
 
     async def test_a_token_of_the_settings_signs(self) -> None:
@@ -767,7 +796,7 @@ class TestSignatures:
         assert grant is not None
         signer = await replica.signatures.signer(grant, Action.DELETE, "films/", LONGEST)
         verified = await replica.signatures.verify(signer.key_id, MESSAGE, signer.sign(MESSAGE), signer.expires_at)
-        assert verified == replace(grant, expires_at=signer.expires_at)
+        assert verified == replace(grant, expires_at=signer.expires_at, via="signature")
         for other in (
             Replica(),
             Replica(tokens={hashed("another"): EVERYTHING}),

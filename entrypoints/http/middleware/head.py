@@ -7,15 +7,20 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from entrypoints.http.protocol.blob_paths import PREFIX
 
+OWN = (PREFIX, b"/s/")
+
 
 class HeadMiddleware:
-    """ASGI middleware that routes HEAD to GET, whose body the server omits. Blobs have a cheaper handler."""
+    """ASGI middleware that routes HEAD to GET, whose body the server omits.
+
+    Blobs and share links have handlers of their own.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP or scope["method"] != "HEAD" or scope["raw_path"].startswith(PREFIX):
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "HEAD" or scope["raw_path"].startswith(OWN):
             await self._app(scope, receive, send)
             return
         # A copy, because the server omits the body by its own scope's method.

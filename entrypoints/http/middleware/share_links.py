@@ -8,23 +8,28 @@ from typing import Any
 from litestar.types import ASGIApp, Scope
 
 from application.access.failures import FailedAuthentications
+from application.access.rates import RequestRates
 from application.access.shares import Shares
+from application.attempts import record
+from domain.access import Grant
 from domain.errors import ShareLocked, ShareNotFound
 from entrypoints.http.middleware.guard import GuardMiddleware
 from entrypoints.http.protocol.problems import HttpProblem
 
 PREFIX = b"/s/"
+NOBODY = Grant(frozenset(), ())
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="Drivebay share link", charset="UTF-8"'}
 
 
 class ShareLinkMiddleware(GuardMiddleware):
     """ASGI middleware that admits requests by a share link. Its grant becomes the scope's `auth`, the link `share`.
 
-    Any user name is accepted (RFC 7617). Wrong links and passwords are slowed like wrong tokens.
+    Any user name is accepted (RFC 7617). Wrong passwords are slowed like wrong tokens. Links can't be guessed.
     """
 
-    def __init__(self, app: ASGIApp, shares: Shares, failures: FailedAuthentications) -> None:
+    def __init__(self, app: ASGIApp, shares: Shares, rates: RequestRates, failures: FailedAuthentications) -> None:
         super().__init__(app)
+        self._rates = rates
         self._shares = shares
         self._failures = failures
 
@@ -34,14 +39,15 @@ class ShareLinkMiddleware(GuardMiddleware):
     async def _admit(self, scope: Any) -> None:
         token = scope["raw_path"].removeprefix(PREFIX).decode("latin-1")
         try:
-            share, grant = await self._shares.open(token, _password(scope["headers"]))
+            share, grant = await self._shares.open(token, _password(scope["headers"]), _client(scope))
         except ShareLocked as error:
             if error.is_wrong:
                 await self._failures.add(_client(scope))
             raise HttpProblem(error.kind.value, headers=CHALLENGE) from None
         except ShareNotFound:
-            await self._failures.add(_client(scope))
+            record(NOBODY, "open_link", is_granted=False)
             raise
+        self._rates.admit(grant)
         scope["auth"] = grant
         scope["share"] = share
 

@@ -270,7 +270,7 @@ HEADERS = {
     ),
     "Content-Range": header("What part it is of how many bytes.", pattern=r"^bytes \d+-\d+/\d+$"),
     "Retry-After": OpenAPIHeader(Schema(type=OpenAPIType.INTEGER, minimum=1, examples=[5]), description="In seconds."),
-    "WWW-Authenticate": header("How to authenticate.", pattern="^Bearer"),
+    "WWW-Authenticate": header("How to authenticate.", pattern="^(?:Bearer|Basic) ?"),
     "Cache-Control": header("Not to be kept.", const="no-store"),
 }
 ALWAYS = ["X-Request-ID", "X-Content-Type-Options", "Content-Security-Policy"]

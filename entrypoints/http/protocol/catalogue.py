@@ -20,11 +20,11 @@ from domain.errors import (
     NotGranted,
     NotInTrash,
     PartInProgress,
-    ShareLocked,
     PreconditionFailed,
     QuotaExceeded,
     RateLimited,
     SameId,
+    ShareLocked,
     ShareNotFound,
     UploadNotFound,
 )

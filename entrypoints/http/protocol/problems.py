@@ -112,7 +112,9 @@ def on_blob_error(request: Request[Any, Any, Any], error: BlobError) -> Response
         headers = {"Retry-After": str(math.ceil(error.retry_after))}
         return problem_response(request, HttpProblem(error.kind.value, error.detail, headers=headers))
     if status < HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, QuotaExceeded):
-        required = Required(error.operation, str(error.subject)) if isinstance(error, NotGranted) else None
+        # The holder of a link learns nothing of ids.
+        has_key = isinstance(error, NotGranted) and "share" not in request.scope
+        required = Required(error.operation, str(error.subject)) if has_key else None
         problem = HttpProblem(error.kind.value, error.detail, operation=error.index, required=required)
         return problem_response(request, problem)
     LOG.error("a request failed", fault=str(error), cause=error.__cause__)

@@ -41,7 +41,7 @@ class SignedRequest:
 
 def is_signed(query: bytes) -> bool:
     """Return whether a query has a signature, valid or not."""
-    return b"signature=" in query
+    return query.startswith(b"signature=") or b"&signature=" in query
 
 
 def signed_request(method: str, raw_path: bytes, query: bytes) -> SignedRequest:

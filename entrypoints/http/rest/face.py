@@ -142,10 +142,10 @@ def create(settings: Settings, container: Container) -> Router:
 
 def create_links(settings: Settings, container: Container) -> Router:
     """Create the route of share links, which need no token. Errors are problem details."""
-    links, failures = container.shares(), container.failed_authentications()
+    links, rates, failures = container.shares(), container.request_rates(), container.failed_authentications()
 
     def authentication(app: ASGIApp) -> ShareLinkMiddleware:  # a function, because the framework copies objects
-        return ShareLinkMiddleware(app, links, failures)
+        return ShareLinkMiddleware(app, links, rates, failures)
 
     return Router(
         "/",

@@ -182,12 +182,15 @@ class RawForm(Representation):
 class DownloadForm(RawForm):
     """The bytes as the body, under a name of the client's choice, and to be kept until a signature ends."""
 
-    def __init__(self, filename: str | None, fresh_until: datetime | None) -> None:
+    def __init__(self, filename: str | None, fresh_until: datetime | None, *, shows_metadata: bool = True) -> None:
         self._filename = filename
         self._fresh_until = fresh_until
+        self._shows_metadata = shows_metadata
 
     def headers(self, blob: Blob, part: ByteRange | None = None) -> Headers:
         headers = [*super().headers(blob, part)]
+        if not self._shows_metadata:
+            headers = [header for header in headers if not header[0].startswith(b"x-meta-")]
         if self._filename is not None:
             disposition = f"attachment; filename*=UTF-8''{quote(self._filename, safe='')}"
             headers = [*_without(headers, b"content-disposition"), (b"content-disposition", disposition.encode())]

@@ -1,5 +1,6 @@
 """Share links: for people, to one blob, or for uploads below a prefix."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
@@ -19,7 +20,8 @@ from application.blobs.fetch import FetchBlob
 from application.blobs.store import StoreBlob
 from domain.access import Action, Share
 from domain.blob import BlobId
-from domain.errors import ShareNotFound
+from domain.errors import InvalidId, ShareNotFound
+from domain.precondition import ANY
 from domain.text import CONTROL_CHARACTER
 from entrypoints.http.openapi import components
 from entrypoints.http.openapi.bodies import documented, json_request
@@ -267,7 +269,7 @@ async def download(
     """Fetch the bytes of the blob. If the link has a limit, each request counts, also one for a range."""
     share = _share_of(request, Action.READ)
     await shares.use(share)
-    representation = DownloadForm(share.filename, share.expires_at)
+    representation = DownloadForm(share.filename, share.expires_at, shows_metadata=False)
     return BlobResponse(partial(fetch, request.auth, BlobId(share.ids)), representation, pace)
 
 
@@ -292,7 +294,9 @@ DESCRIBE = operation(
 async def describe_download(request: HttpRequest, fetch: NamedDependency[FetchBlob]) -> ASGIApp:
     """Answer as GET does, without a body. It is not counted."""
     share = _share_of(request, Action.READ)
-    representation = DownloadForm(share.filename, share.expires_at)
+    if share.max_uses is not None and share.uses >= share.max_uses:
+        raise ShareNotFound
+    representation = DownloadForm(share.filename, share.expires_at, shows_metadata=False)
     blob = await fetch.stat(request.auth, BlobId(share.ids))
     try:
         conditional.check_reading(fields(request.scope), blob)
@@ -338,13 +342,22 @@ async def upload(
 ) -> Response[bytes]:
     """Store the bytes of the body as a new blob below the prefix of the link. The response reveals nothing of it."""
     share = _share_of(request, Action.WRITE)
-    blob_id = BlobId(share.ids + _name(request.scope["query_string"]))
+    blob_id = _below(share, _name(request.scope["query_string"]))
     headers = fields(request.scope)
     check_framing(request.scope, headers)
     new = raw_form.new_blob(blob_id, headers, Meter(pace).chunks(request.receive))
+    new = replace(new, precondition=ANY)  # which would tell whether a name is in use, without storing anything
     await shares.use(share)
     await store(request.auth, new)
     return Response(b"", status_code=HTTPStatus.CREATED)
+
+
+def _below(share: Share, name: str) -> BlobId:
+    """Return the id of an upload. Errors do not tell how long the prefix is."""
+    try:
+        return BlobId(share.ids + name)
+    except InvalidId:
+        raise InvalidId("This name can't be used: it has control characters in it, or is too long.") from None
 
 
 def _name(query: bytes) -> str:
