@@ -91,3 +91,32 @@ def test_repeated_failures_are_slowed_and_valid_credentials_are_not(own_server: 
         assert client.get("/v1/blobs").status_code == 200
         metrics = client.get("/metrics").text
     assert f'drivebay_http_authentication_failures_total{{method="GET",route="/v1/blobs"}} {FREE + 2}.0' in metrics
+
+
+def test_a_line_says_by_which_link_or_signature_and_on_which_key(tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    with Server(tmp_path, AUDIT_LOG=str(audit), AUDIT_IDS="true") as server, server.client() as client:
+        client.put("/v1/blobs/a", content=b"x")
+        key = client.post("/v1/keys", json={"name": "ci", "actions": ["read"]}).json()["key"]
+        link = client.post("/v1/shares", json={"id": "a"}).json()
+        url = client.post("/v1/sign", json={"method": "GET", "id": "a"}).json()["url"]
+        with server.client() as anybody:
+            del anybody.headers["Authorization"]
+            for target in (link["url"], url, f"{link['url']}x"):
+                anybody.get(target)
+        client.delete(f"/v1/shares/{link['share']}")
+        client.delete(f"/v1/keys/{key}")
+        server.wait_until(lambda: "revoke_key" in audit.read_text())
+    found = [(line["action"], line["outcome"], line.get("via", ""), line.get("subject", "")) for line in lines(audit)]
+    assert found == [
+        ("write", "ok", "", ""),
+        ("create_key", "ok", "", ""),
+        ("share_read", "ok", "", ""),
+        ("sign_read", "ok", "", ""),
+        ("read", "ok", link["share"], ""),
+        ("read", "ok", "signature", ""),
+        ("open_link", "forbidden", "", ""),
+        ("unshare", "ok", "", link["share"]),
+        ("revoke_key", "ok", "", key),
+    ]
+    assert link["url"].rpartition("/")[2] not in audit.read_text()

@@ -148,3 +148,16 @@ def test_bad_limits_are_refused(client: httpx.Client, limits: dict[str, float]) 
     assert code_of(client.post("/v1/keys", json=body)) == (400, "invalid_key")
     admin = {"name": "limited", "actions": ["admin"], "limits": {"quota_bytes": 1}}
     assert code_of(client.post("/v1/keys", json=admin)) == (400, "invalid_key")
+
+
+def test_copies_and_restored_blobs_have_the_size_that_the_key_allows(
+    server: Server, client: httpx.Client, prefix: str
+) -> None:
+    with limited(server, client, max_blob_bytes=5) as (other, _):
+        client.put(f"/v1/blobs/{prefix}a", content=b"123456")
+        copy = {"from": f"{prefix}a", "to": f"{prefix}b"}
+        assert code_of(other.post("/v1/copy", json=copy)) == (413, "too_large")
+        client.delete(f"/v1/blobs/{prefix}a")
+        version = client.get("/v1/trash", params={"prefix": prefix}).json()["versions"][0]["key"]
+        assert code_of(other.post(f"/v1/trash/{version}/restore", json={})) == (413, "too_large")
+        assert client.post(f"/v1/trash/{version}/restore", json={}).status_code == 201

@@ -153,3 +153,9 @@ def test_no_signature_and_no_secret_is_logged(
     for secret in (url.rpartition("signature=")[2], key["secret"], key["token"], blob_id):
         assert secret not in logged
     client.delete(f"/v1/keys/{key['key']}")
+
+
+def test_a_parameter_may_have_the_word_in_its_value(client: httpx.Client, blob_id: str) -> None:
+    client.put(f"/v1/blobs/{blob_id}", content=b"x")
+    listed = client.get("/v1/blobs?prefix=a-signature=b")
+    assert (listed.status_code, listed.json()["blobs"]) == (200, [])
