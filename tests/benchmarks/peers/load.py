@@ -1,5 +1,6 @@
 """Load from wrk and curl, which run in a container on the network of this machine."""
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,14 @@ class LoadGenerators:
         return self.run("curl", "--silent", "--show-error", "--header", AUTHORIZATION, *arguments)
 
     def run(self, *command: str) -> str:
-        """Run a command in the container, and return its output. Raises LoadError if it fails."""
-        code, output = self.container.exec_run([*command])
-        text = str(output.decode())
+        """Run a command in the container, and return its output. Raises LoadError if it fails.
+
+        Output goes through a file: the engine sometimes loses what a short command prints.
+        """
+        output = self.folder / f"{secrets.token_hex(8)}.out"
+        code, _ = self.container.exec_run(["sh", "-c", f'exec "$@" > {output} 2>&1', "sh", *command])
+        text = output.read_text()
+        output.unlink()
         if code:
             raise LoadError(f"{command[0]} failed with {code}: {text[-1000:]}")
         return text
