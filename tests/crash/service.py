@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +43,7 @@ class Service:
             times = {"REAP_INTERVAL": "0.2", "READERS_GRACE": f"{brief}", BRIEF: f"{brief}"}
         environment: dict[str, Any] = settings | times | {"DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
         self.server = Server(folder, COMMAND, **environment)
+        self._blobs = folder / "data" / "blobs"
         self.inspection = Inspection(environment)
         self._stack = AsyncExitStack()
         self._key = ""
@@ -125,6 +126,12 @@ class Service:
             answer = await self.ask("PUT", f"/v1/uploads/{upload}/{number}", part)
             assert answer is not None
             assert answer.is_success, answer.text
+
+    def remove_empty_folders(self) -> None:
+        """Remove the folders of files that have none. Kill the worker then: it remembers those that it has seen."""
+        for shard in self._blobs.glob("*/"):
+            with suppress(OSError):  # it has files
+                shard.rmdir()
 
     # Kills
 
