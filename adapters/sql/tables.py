@@ -296,7 +296,7 @@ SHARES = sa.Table(
     "shares",
     METADATA,
     sa.Column("id", OBJECT_KEY, primary_key=True),
-    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("key_id", OBJECT_KEY, nullable=False),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("blob_ids", BYTEWISE, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
@@ -306,6 +306,7 @@ SHARES = sa.Table(
     sa.Column("uses", sa.BigInteger, nullable=False),
     sa.Column("filename", sa.Text),
     sa.Column("max_bytes", sa.BigInteger),
+    sa.Index("ix_shares_key_id", "key_id", "id"),
     **OPTIONS,
 )
 

@@ -30,7 +30,7 @@ Secrets = tuple[tuple[bytes, datetime | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key or a token: its grant, its secrets, and those that sign requests.
+    """A key or a token: its grant, its secrets, and the secrets that sign requests.
 
     It is `fresh_until` a time of the monotonic clock. `is_use_due`: its use is to be recorded.
     """
@@ -83,7 +83,8 @@ class KnownKeys:
     async def get(self, key_id: str, refused_by: Credential | None = None) -> Credential | None:
         """Return a key, as it was at most `KNOWN_FOR` ago; None if there is none, or it was made elsewhere.
 
-        It is read again if what is known of it has refused a secret: another replica may have rotated it.
+        `refused_by`: a result of this method that has refused a secret. The key is read again, because another replica
+        may have rotated it.
         """
         known = self._known.get(key_id)
         if known is not None and known is not refused_by and self._clock() < known.fresh_until:

@@ -1,13 +1,11 @@
 """Keys: named credentials with limited rights."""
 
-import base64
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from application.access.master_key import MasterKey
+from application.access.master_key import MasterKey, random_id
 from application.attempts import record
 from application.authorize import authorize, authorize_some
 from application.clock import utc_now
@@ -56,7 +54,7 @@ class Keys:
     """Create, list, show, revoke and rotate keys, for callers with the right `admin`.
 
     A caller sees only keys whose prefixes are all within its own, and issues none that may do more than itself. All
-    methods raise FORBIDDEN; those that take an id raise KEY_NOT_FOUND.
+    methods raise FORBIDDEN; methods with an id raise KEY_NOT_FOUND.
     """
 
     commit: Committer
@@ -78,7 +76,7 @@ class Keys:
             raise InvalidExpiry
         prefixes = new.prefixes or ("",)
         key = AccessKey(
-            _random_id(),
+            random_id(),
             new.name,
             new.actions,
             prefixes,
@@ -94,6 +92,7 @@ class Keys:
     async def list(self, grant: Grant, after: str, limit: int) -> Sequence[AccessKey]:
         """Return up to `limit` keys with ids after this one, in the order of their ids."""
         authorize_some(grant, Action.ADMIN)
+        record(grant, "list_keys")
         found = list[AccessKey]()
         while len(found) < limit and (page := await self.reader.after(after, PAGE)):
             found += [key for key in page if _is_visible(grant, key)]
@@ -102,7 +101,11 @@ class Keys:
 
     async def find(self, grant: Grant, key_id: str) -> AccessKey:
         """Return a key. One outside the grant is not found."""
+        return await self._find(grant, key_id, "show_key")
+
+    async def _find(self, grant: Grant, key_id: str, purpose: str) -> AccessKey:
         authorize_some(grant, Action.ADMIN)
+        record(grant, purpose, subject=key_id)
         key = await self.reader.find(key_id) if KEY_ID.fullmatch(key_id) else None
         if key is None or not _is_visible(grant, key):
             raise KeyNotFound
@@ -110,8 +113,7 @@ class Keys:
 
     async def revoke(self, grant: Grant, key_id: str) -> None:
         """Revoke a key, and all that was signed with it. Other replicas may accept it for `KNOWN_FOR` longer."""
-        await self.find(grant, key_id)
-        record(grant, "revoke_key", subject=key_id)
+        await self._find(grant, key_id, "revoke_key")
         is_removed = await self.commit(lambda work: work.keys.remove(key_id))
         self.forget(key_id)
         if not is_removed:
@@ -124,8 +126,7 @@ class Keys:
         """
         if not timedelta(0) <= overlap <= MAX_OVERLAP:
             raise InvalidKey(f"The former secret can stay valid for 0 to {MAX_OVERLAP.total_seconds():.0f} seconds.")
-        _check_rights(grant, await self.find(grant, key_id))
-        record(grant, "rotate_key", subject=key_id)
+        _check_rights(grant, await self._find(grant, key_id, "rotate_key"))
         master = self._master()
         key = await self.commit(lambda work: self._rotate(work, key_id, master, overlap))
         self.forget(key_id)
@@ -146,11 +147,6 @@ class Keys:
         if self.master is None:
             raise NoMasterKey
         return self.master
-
-
-def _random_id() -> str:
-    """Return 80 random bits as 16 lower-case letters and digits."""
-    return base64.b32encode(secrets.token_bytes(10)).decode().lower()
 
 
 def _check_form(new: NewKey) -> None:
@@ -191,11 +187,12 @@ def _check_rights(grant: Grant, key: AccessKey) -> None:
     """Raise FORBIDDEN if the key may do more than the caller, or for longer."""
     for action in Action:
         if action in key.actions and action not in grant.actions:
-            record(grant, "issue_key", key.prefixes[0], is_prefix=True, is_granted=False)
-            raise NotGranted(operation=action.value, subject=key.prefixes[0])
+            raise _not_granted(grant, key, action)
     if grant.expires_at is not None and (key.expires_at is None or key.expires_at > grant.expires_at):
-        raise NotGranted(
-            "Your own key expires before this one would. Choose an earlier time.",
-            operation=Action.ADMIN.value,
-            subject=key.prefixes[0],
-        )
+        detail = "Your own key expires before this one would. Choose an earlier time."
+        raise _not_granted(grant, key, Action.ADMIN, detail)
+
+
+def _not_granted(grant: Grant, key: AccessKey, action: Action, detail: str = "") -> NotGranted:
+    record(grant, "issue_key", key.prefixes[0], is_prefix=True, is_granted=False)
+    return NotGranted(detail, operation=action.value, subject=key.prefixes[0])

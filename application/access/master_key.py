@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import secrets
 from dataclasses import dataclass, field
 
 MIN_BYTES = 32
@@ -10,6 +11,11 @@ _PURPOSE_TOKEN = b"drivebay token"
 _PURPOSE_SIGNING = b"drivebay signing"
 _PURPOSE_SHARE = b"drivebay share"
 _PURPOSE_FINGERPRINT = b"drivebay fingerprint"
+
+
+def random_id() -> str:
+    """Return an id for a key or a link: 80 random bits as 16 lower-case letters and digits."""
+    return base64.b32encode(secrets.token_bytes(10)).decode().lower()
 
 
 def signing_secret(secret: str) -> bytes:

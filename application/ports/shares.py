@@ -19,6 +19,13 @@ class ShareReader(Protocol):
     async def after(self, share_id: str, limit: int) -> Sequence[Share]:
         """Return up to `limit` share links with ids after `share_id`, in the order of their ids."""
 
+    @abstractmethod
+    async def of_key(self, key_id: str, share_id: str, limit: int) -> Sequence[Share]:
+        """Return share links as `after` does, but only those that this key has created.
+
+        The cost depends on `limit`, not on the number of share links.
+        """
+
 
 class ShareRepository(ShareReader, Protocol):
     """All share links that are not revoked."""
@@ -31,7 +38,7 @@ class ShareRepository(ShareReader, Protocol):
     async def use(self, share_id: str) -> bool:
         """Count one more use. Return False, and count nothing, if it has no use left, or was revoked.
 
-        Of concurrent units that use one, each sees the outcome of those that commit before it.
+        Of concurrent units that use one link, each sees the outcome of earlier commits.
         """
 
     @abstractmethod

@@ -216,6 +216,20 @@ class IgnoresLimits(Tampered):
             return await super().after(share_id, 1000)
 
 
+@caught_by(SharesContract.test_the_shares_of_a_key_are_listed_without_those_of_others)
+class ListsAllAsThoseOfAKey(Tampered):
+    class Shares(MemoryShares):
+        async def of_key(self, key_id: str, share_id: str, limit: int) -> Sequence[Share]:
+            return await self.after(share_id, limit)
+
+
+@caught_by(SharesContract.test_the_shares_of_a_key_are_listed_without_those_of_others)
+class LimitsBeforeItFilters(Tampered):
+    class Shares(MemoryShares):
+        async def of_key(self, key_id: str, share_id: str, limit: int) -> Sequence[Share]:
+            return [each for each in await self.after(share_id, limit) if each.key_id == key_id]
+
+
 # Uses
 
 

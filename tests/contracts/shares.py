@@ -197,6 +197,20 @@ class SharesContract(Contract):
         assert await during_another(metadata, remove_in, use_in, commits=commits) == (not commits)
         assert await metadata.shares.find(SECOND) == (None if commits else share(max_uses=1, uses=1))
 
+    async def test_the_shares_of_a_key_are_listed_without_those_of_others(self, metadata: Metadata) -> None:
+        ids = sorted(random_ids(12))
+        made = [share(each, key_id=f"{number % 3}" * 16) for number, each in enumerate(ids)]
+        await add(metadata, *made[::-1])
+        for number in range(3):
+            own, listed = ids[number::3], list[str]()
+            while page := await metadata.shares.of_key(f"{number}" * 16, listed[-1] if listed else "", 3):
+                assert len(page) <= 3
+                listed += [each.id for each in page]
+            assert listed == own
+        assert await metadata.shares.of_key("a" * 16, "", 10) == []
+        async with metadata() as work:
+            assert [each.id for each in await work.shares.of_key("1" * 16, ids[1], 2)] == [ids[4], ids[7]]
+
     # Removals
 
     async def test_a_share_is_removed_once(self, metadata: Metadata) -> None:

@@ -20,6 +20,10 @@ class MemoryShares(ShareRepository):
         found = [share for share in self._rows.values() if share.id > share_id]
         return sorted(found, key=lambda share: share.id)[:limit]
 
+    async def of_key(self, key_id: str, share_id: str, limit: int) -> Sequence[Share]:
+        found = await self.after(share_id, len(self._rows.values()))
+        return [share for share in found if share.key_id == key_id][:limit]
+
     async def add(self, share: Share) -> None:
         self._rows.set(share.id, share)
 

@@ -10,7 +10,7 @@ from adapters.sql.tables import KEYS
 from domain.errors import QuotaExceeded
 
 Balance = Counter[str]
-"""Bytes that are stored by a key in this unit, less those that it gets back."""
+"""The bytes that a unit stores, minus the bytes that it gives back, by key."""
 
 
 _BYTES = sa.bindparam("bytes", type_=sa.BigInteger)

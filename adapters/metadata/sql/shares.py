@@ -23,6 +23,9 @@ class SqlShares(ShareRepository):
     async def after(self, share_id: str, limit: int) -> Sequence[Share]:
         return await self._run(_select_after, share_id, limit)
 
+    async def of_key(self, key_id: str, share_id: str, limit: int) -> Sequence[Share]:
+        return await self._run(_select_of_key, key_id, share_id, limit)
+
     async def add(self, share: Share) -> None:
         await self._run(_insert, share)
 
@@ -44,6 +47,11 @@ def _select(connection: Connection, share_id: str) -> Share | None:
 def _select_after(connection: Connection, share_id: str, limit: int) -> Sequence[Share]:
     found = sa.select(SHARES).where(SHARES.c.id > share_id).order_by(SHARES.c.id).limit(limit)
     return [_share(row) for row in connection.execute(found)]
+
+
+def _select_of_key(connection: Connection, key_id: str, share_id: str, limit: int) -> Sequence[Share]:
+    of_key = sa.select(SHARES).where(SHARES.c.key_id == key_id, SHARES.c.id > share_id)
+    return [_share(row) for row in connection.execute(of_key.order_by(SHARES.c.id).limit(limit))]
 
 
 def _insert(connection: Connection, share: Share) -> None:

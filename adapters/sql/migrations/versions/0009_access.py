@@ -37,7 +37,7 @@ def upgrade() -> None:
     op.create_table(
         "shares",
         sa.Column("id", SHORT, nullable=False),
-        sa.Column("key_id", sa.Text, nullable=False),
+        sa.Column("key_id", SHORT, nullable=False),
         sa.Column("action", sa.Text, nullable=False),
         sa.Column("blob_ids", BYTEWISE, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
@@ -53,6 +53,7 @@ def upgrade() -> None:
         **MARIADB,
     )
     op.create_index("ix_shares_expires_at", "shares", ["expires_at"], if_not_exists=True)
+    op.create_index("ix_shares_key_id", "shares", ["key_id", "id"], if_not_exists=True)
     # Only MariaDB may find it done: elsewhere a migration is one transaction.
     again = op.get_context().dialect.name != "sqlite"
     for table in ("blobs", "trash"):
