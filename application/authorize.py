@@ -1,7 +1,7 @@
 """Authorization: a use case refuses callers whose grants do not include its action, so no face exceeds its grant.
 
 A caller who names an id gets FORBIDDEN outside its grant, whether there is such a blob or not. What has a key of its
-own (an upload, a version in the trash) is not found outside the grant, as if it did not exist.
+own (an upload, a version in the trash, a key, a share link) is not found outside the grant, as if it did not exist.
 """
 
 from collections.abc import Callable, Sequence

@@ -17,7 +17,7 @@ class Action(Enum):
     DELETE = "delete"
     LIST = "list"
     ADMIN = "admin"
-    """Manage keys, within the own grant."""
+    """Manage keys and share links, within the caller's own grant."""
 
     __hash__ = object.__hash__  # an enumeration's own is a call of Python for each look into a grant
 

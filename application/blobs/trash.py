@@ -63,8 +63,9 @@ class Trash:
         authorize_some(grant, action)
         found = await self.reader.find(key)
         if found is None or not found.blob.id.value.startswith(grant.prefixes):
+            record(grant, purpose, subject=str(key))
             raise NotInTrash
-        record(grant, purpose, found.blob.id.value)
+        record(grant, purpose, found.blob.id.value, subject=str(key))
         return found
 
     async def _restore(

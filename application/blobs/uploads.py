@@ -90,6 +90,7 @@ class MultipartUploads:
         authorize_some(grant, Action.WRITE)
         upload = await self.reader.find(key)
         if upload is None or (upload.id is not None and not upload.id.value.startswith(grant.prefixes)):
+            record(grant, Action.WRITE.value, subject=key.value)
             raise UploadNotFound(subject=key)
         record(grant, Action.WRITE.value, "" if upload.id is None else upload.id.value, subject=key.value)
         return upload

@@ -31,8 +31,8 @@ class KeyRepository(KeyReader, Protocol):
     async def replace(self, former: AccessKey, new: AccessKey) -> bool:
         """Replace a key by its next generation. Return False if it has another generation by now, or is revoked.
 
-        The bytes stored and the time of the last use stay as they are.
-        Of several concurrent units that replace one generation, one succeeds.
+        The bytes stored and the time of the last use stay as they are. Of several concurrent units that replace one
+        generation, one succeeds.
         """
 
     @abstractmethod
@@ -43,9 +43,8 @@ class KeyRepository(KeyReader, Protocol):
     async def charge(self, key_id: str, size: int) -> bool:
         """Count `size` bytes more against the quota of a key. Return False if they do not fit, or the key is revoked.
 
-        That depends on what others have committed, so the commit decides: it raises QUOTA_EXCEEDED if they do not fit
-        then. Versions that go to the trash are no longer counted: see `TrashRepository`. What the unit has
-        given back before counts in it.
+        The commit decides: it raises QUOTA_EXCEEDED if concurrent units have used up the quota. Versions that go to
+        the trash are no longer counted (see `TrashRepository`), in this unit from then on.
         """
 
     @abstractmethod

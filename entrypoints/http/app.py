@@ -30,6 +30,7 @@ from entrypoints.http.middleware.cors import CorsMiddleware
 from entrypoints.http.middleware.head import HeadMiddleware
 from entrypoints.http.middleware.host import HostMiddleware
 from entrypoints.http.middleware.lingering_close import Lingering, LingerLimits
+from entrypoints.http.middleware.load_shedding import RequestSlots
 from entrypoints.http.middleware.raw_paths import RawPathMiddleware
 from entrypoints.http.middleware.security_headers import SecurityHeadersMiddleware
 from entrypoints.http.middleware.stack import Middleware, MiddlewareStack
@@ -109,10 +110,11 @@ def create_litestar(
     *lifespan: Lifespan,
 ) -> Litestar:
     """Create the framework's application: the routes of all faces, without the middleware around them."""
+    slots = RequestSlots(settings.max_requests)
     return Litestar(
         [
-            rest.create(settings, container),
-            rest.create_links(settings, container),
+            rest.create(settings, container, slots),
+            rest.create_links(settings, container, slots),
             operations.create(container, shutdown, metrics),
         ],
         lifespan=lifespan,

@@ -41,7 +41,7 @@ class AuditLine(msgspec.Struct, omit_defaults=True):
 
 
 class AuditLog:
-    """Writes the lines of requests that end, those of each together, to the standard output or to a file.
+    """Writes the lines of each request together, when it ends, to the standard output or to a file.
 
     Several processes may write to one file. A file that was renamed is made again. If lines can't be written, they are
     lost, and that is logged.
@@ -91,7 +91,7 @@ class AuditLog:
         try:
             if self._path is not None and self._inode != _inode(self._path):
                 self._reopen(self._path)
-            # One write for all lines, so that those of several processes do not mix. Only a full disk needs more.
+            # One write for all lines, so that lines of several processes do not mix. Only a full disk needs more.
             rest = b"\n" + text if self._is_torn else text
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]

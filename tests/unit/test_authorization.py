@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -426,6 +427,12 @@ async def test_restores_and_purges_are_recorded() -> None:
     with recorded() as attempts:
         await drive.trash.restore(EVERYTHING, keys[0], None, may_replace=False)
         await drive.trash.purge(EVERYTHING, keys[1])
+        with pytest.raises(NotInTrash):
+            await drive.trash.purge(EVERYTHING, keys[1])
+    purge = Attempt("", "purge", "films/a", is_prefix=False, is_granted=True, subject=str(keys[1]))
     assert attempts == [
-        Attempt("", action, "films/a", is_prefix=False, is_granted=True) for action in ("restore", "write", "purge")
+        replace(purge, action="restore", subject=str(keys[0])),
+        replace(purge, action="write", subject=""),
+        purge,
+        replace(purge, ids=""),
     ]

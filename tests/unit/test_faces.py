@@ -21,6 +21,7 @@ from domain.blob import BlobId
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
+from entrypoints.http.middleware.load_shedding import RequestSlots
 from entrypoints.http.operations import face as operations
 from entrypoints.http.rest import face as rest
 from entrypoints.server.shutdown import GracefulShutdown
@@ -33,7 +34,7 @@ HEADERS = {"authorization": "Bearer token", "content-type": "application/json"}
 
 def rest_face(grant: Grant) -> Router:
     """The REST interface for one token with this grant."""
-    return rest.create(SETTINGS, container_for(grant))
+    return rest.create(SETTINGS, container_for(grant), RequestSlots(10))
 
 
 def container_for(grant: Grant) -> Container:
@@ -79,7 +80,7 @@ BODIES: dict[str, Any] = {
 
 
 DEPENDING = {
-    ("POST", "/v1/commits"): "those of its operations",
+    ("POST", "/v1/commits"): "the actions of its operations",
     ("POST", "/v1/keys"): "admin, and all that the key allows",
     ("POST", "/v1/keys/{key:str}/rotate"): "admin, and all that the key allows",
     ("POST", "/v1/sign"): "the one that is signed",
@@ -121,7 +122,7 @@ class Drive:
 
     def __init__(self, grant: Grant) -> None:
         self.container = container_for(grant)
-        face = rest.create(SETTINGS, self.container)
+        face = rest.create(SETTINGS, self.container, RequestSlots(10))
         self.app: Any = Litestar([face], openapi_config=None)
 
     async def prepare(self) -> dict[str, str]:

@@ -377,14 +377,23 @@ async def test_changes_of_keys_and_signatures_are_recorded() -> None:
         with pytest.raises(NotGranted):
             await replica.keys.rotate(weak, subject, MINUTE)
         await replica.keys.rotate(grant, subject, MINUTE)
+        await replica.keys.list(grant, "", 10)
+        await replica.keys.find(grant, subject)
         await replica.keys.revoke(grant, subject)
+        with pytest.raises(KeyNotFound):
+            await replica.keys.find(grant, subject)
         for action in (Action.READ, Action.WRITE, Action.DELETE):
             await replica.signatures.signer(grant, action, ID, MINUTE)
+    of_key = Attempt(key_id, "show_key", "", is_prefix=False, is_granted=True, subject=subject)
     assert attempts == [
         Attempt(key_id, "create_key", "films/", is_prefix=True, is_granted=True),
+        replace(of_key, action="rotate_key"),
         Attempt(key_id, "issue_key", "films/", is_prefix=True, is_granted=False),
-        Attempt(key_id, "rotate_key", "", is_prefix=False, is_granted=True, subject=subject),
-        Attempt(key_id, "revoke_key", "", is_prefix=False, is_granted=True, subject=subject),
+        replace(of_key, action="rotate_key"),
+        Attempt(key_id, "list_keys", "", is_prefix=False, is_granted=True),
+        of_key,
+        replace(of_key, action="revoke_key"),
+        of_key,
         *(
             Attempt(key_id, f"sign_{action}", ID.value, is_prefix=False, is_granted=True)
             for action in ("read", "write", "delete")

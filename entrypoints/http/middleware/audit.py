@@ -3,6 +3,7 @@
 from application.attempts import ATTEMPTS
 from entrypoints.http.middleware.exchange import Exchange
 from entrypoints.http.middleware.stack import Middleware
+from entrypoints.http.protocol.addresses import client_address
 from entrypoints.telemetry.audit import AuditLog
 
 
@@ -18,5 +19,4 @@ class AuditMiddleware(Middleware):
 
     def on_end(self, exchange: Exchange) -> None:
         ATTEMPTS.reset(exchange.attempts_token)
-        client = exchange.scope.get("client")
-        self._audit.record(exchange.attempts, exchange.status, client[0] if client else "")
+        self._audit.record(exchange.attempts, exchange.status, client_address(exchange.scope))

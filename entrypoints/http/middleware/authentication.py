@@ -9,8 +9,8 @@ from application.access.authenticate import Authenticate
 from application.access.failures import FailedAuthentications
 from application.access.rates import RequestRates
 from application.access.sign import Signatures, narrowed
-from domain.access import UNLIMITED
 from entrypoints.http.middleware.guard import GuardMiddleware
+from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.signed_urls import invalid_signature, is_signed, signed_request
 
@@ -51,26 +51,19 @@ class AuthenticationMiddleware(GuardMiddleware):
     async def _admit(self, scope: Scope, token: bytes) -> None:
         grant = await self._authenticate(token)
         if grant is None:
-            await self._failures.add(_client(scope))
+            await self._failures.add(client_address(scope))
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
-        if grant.limits is not UNLIMITED:
-            self._rates.admit(grant)
+        self._rates.admit(grant)
         scope["auth"] = grant
 
     async def _admit_signed(self, scope: Any) -> None:
         request = signed_request(scope["method"], scope["raw_path"], scope["query_string"])
         grant = await self._signatures.verify(request.key_id, request.message, request.signature, request.expires_at)
         if grant is None:
-            await self._failures.add(_client(scope))
+            await self._failures.add(client_address(scope))
             raise invalid_signature()
-        if grant.limits is not UNLIMITED:
-            self._rates.admit(grant)
+        self._rates.admit(grant)
         scope["auth"] = narrowed(grant, request.action, request.prefix, request.conditions)
         scope["query_string"] = request.rest
         scope["signed_until"] = grant.expires_at
-
-
-def _client(scope: Scope) -> str:
-    client = scope.get("client")
-    return client[0] if client else ""

@@ -14,6 +14,7 @@ from application.attempts import record
 from domain.access import Grant
 from domain.errors import ShareLocked, ShareNotFound
 from entrypoints.http.middleware.guard import GuardMiddleware
+from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.problems import HttpProblem
 
 PREFIX = b"/s/"
@@ -29,8 +30,8 @@ class ShareLinkMiddleware(GuardMiddleware):
 
     def __init__(self, app: ASGIApp, shares: Shares, rates: RequestRates, failures: FailedAuthentications) -> None:
         super().__init__(app)
-        self._rates = rates
         self._shares = shares
+        self._rates = rates
         self._failures = failures
 
     def enter(self, scope: Scope) -> Awaitable[None]:
@@ -39,10 +40,10 @@ class ShareLinkMiddleware(GuardMiddleware):
     async def _admit(self, scope: Any) -> None:
         token = scope["raw_path"].removeprefix(PREFIX).decode("latin-1")
         try:
-            share, grant = await self._shares.open(token, _password(scope["headers"]), _client(scope))
+            share, grant = await self._shares.open(token, _password(scope["headers"]), client_address(scope))
         except ShareLocked as error:
             if error.is_wrong:
-                await self._failures.add(_client(scope))
+                await self._failures.add(client_address(scope))
             raise HttpProblem(error.kind.value, headers=CHALLENGE) from None
         except ShareNotFound:
             record(NOBODY, "open_link", is_granted=False)
@@ -50,11 +51,6 @@ class ShareLinkMiddleware(GuardMiddleware):
         self._rates.admit(grant)
         scope["auth"] = grant
         scope["share"] = share
-
-
-def _client(scope: Scope) -> str:
-    client = scope.get("client")
-    return client[0] if client else ""
 
 
 def _password(headers: list[tuple[bytes, bytes]]) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The origin of this server, for URLs that it returns."""
+"""The addresses of both sides of a request."""
 
 from typing import Any
 
@@ -14,3 +14,9 @@ def origin(scope: Any) -> str:
     forwarded = headers.get(b"x-forwarded-proto", b"").decode("latin-1").strip().lower()
     scheme = forwarded if forwarded in ("http", "https") else scope["scheme"]
     return f"{scheme}://{headers[b'host'].decode('latin-1')}"
+
+
+def client_address(scope: Any) -> str:
+    """Return the address of the client, or of the proxy in front; empty if it has none."""
+    client = scope.get("client")
+    return client[0] if client else ""

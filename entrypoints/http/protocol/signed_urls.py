@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
-from domain.access import Action, Conditions
+from domain.access import UNCONDITIONAL, Action, Conditions
 from domain.blob import BlobId, Digest
 from entrypoints.http.protocol.blob_paths import PREFIX, blob_id
 from entrypoints.http.protocol.problems import HttpProblem
@@ -94,6 +94,8 @@ def _split(query: bytes) -> list[bytes]:
 
 
 def _conditions(values: dict[str, str]) -> Conditions:
+    if values.keys() <= {"prefix"}:
+        return UNCONDITIONAL
     try:
         return Conditions(
             int(values["max_bytes"]) if "max_bytes" in values else None,
@@ -112,7 +114,7 @@ def invalid_signature() -> HttpProblem:
 
 @dataclass(frozen=True, slots=True)
 class UnsignedUrl:
-    """A URL to be signed: the method, the path, and the parameters, with those of the key."""
+    """A URL to be signed: the method, the path, and the query, which names the key and the expiry."""
 
     method: str
     path: str

@@ -1,9 +1,9 @@
 """The REST interface to blobs: its routes, its error format, and what all its handlers have in common."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from litestar import HttpMethod, Response, Router, route
-from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp
 
 from entrypoints.composition.container import Container
@@ -76,8 +76,8 @@ FORMS = (
 """The classes of the JSON bodies that requests have."""
 
 
-def create(settings: Settings, container: Container) -> Router:
-    """Create the routes under /v1. Errors are problem details."""
+def create(settings: Settings, container: Container, slots: RequestSlots) -> Router:
+    """Create the routes under /v1. Errors are problem details. `slots`: those of all requests of this worker."""
     authenticate, signatures = container.authenticate(), container.signatures()
     rates, failures = container.request_rates(), container.failed_authentications()
 
@@ -116,7 +116,7 @@ def create(settings: Settings, container: Container) -> Router:
         ],
         middleware=[
             # Before everything that costs anything.
-            DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(settings.max_requests)),
+            _shedding(slots),
             # Before everything that reads more of the request.
             authentication,
             QueryMiddleware,
@@ -140,7 +140,7 @@ def create(settings: Settings, container: Container) -> Router:
     )
 
 
-def create_links(settings: Settings, container: Container) -> Router:
+def create_links(settings: Settings, container: Container, slots: RequestSlots) -> Router:
     """Create the route of share links, which need no token. Errors are problem details."""
     links, rates, failures = container.shares(), container.request_rates(), container.failed_authentications()
 
@@ -151,7 +151,7 @@ def create_links(settings: Settings, container: Container) -> Router:
         "/",
         route_handlers=[options_of_links, download, describe_download, upload],
         middleware=[
-            DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(settings.max_requests)),
+            _shedding(slots),
             authentication,
             QueryMiddleware,
         ],
@@ -164,6 +164,13 @@ def create_links(settings: Settings, container: Container) -> Router:
         },
         tags=["shares"],
     )
+
+
+def _shedding(slots: RequestSlots) -> Callable[[ASGIApp], LoadSheddingMiddleware]:
+    def shedding(app: ASGIApp) -> LoadSheddingMiddleware:  # a function, because the framework copies objects
+        return LoadSheddingMiddleware(app, slots)
+
+    return shedding
 
 
 @route("/s/{link:str}", http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)

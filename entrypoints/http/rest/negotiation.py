@@ -34,10 +34,15 @@ def filename(scope: HTTPScope) -> str | None:
     names = _values(scope["query_string"], "filename")
     if not names:
         return None
-    if len(names) > 1 or not 0 < len(names[0]) <= MAX_FILENAME or CONTROL_CHARACTER.search(names[0]):
+    if len(names) > 1 or not is_filename(names[0]):
         detail = f"filename takes 1 to {MAX_FILENAME} characters of UTF-8, none of them for control, once."
         raise HttpProblem("invalid_parameter", detail)
     return names[0]
+
+
+def is_filename(name: str) -> bool:
+    """Return whether a file may be saved under this name."""
+    return 0 < len(name) <= MAX_FILENAME and not CONTROL_CHARACTER.search(name)
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -22,7 +22,6 @@ from domain.access import Action, Share
 from domain.blob import BlobId
 from domain.errors import InvalidId, ShareNotFound
 from domain.precondition import ANY
-from domain.text import CONTROL_CHARACTER
 from entrypoints.http.openapi import components
 from entrypoints.http.openapi.bodies import documented, json_request
 from entrypoints.http.openapi.components import (
@@ -42,10 +41,10 @@ from entrypoints.http.openapi.components import (
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol import conditional
+from entrypoints.http.protocol.addresses import origin
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.headers import check_framing, fields
-from entrypoints.http.protocol.origins import origin
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import BlobResponse, ShortResponse, not_modified
 from entrypoints.http.rest import pages, raw_form
@@ -53,6 +52,7 @@ from entrypoints.http.rest.changes import MALFORMED
 from entrypoints.http.rest.described import BODY, BYTES, CHANGING, CREATED_AT, EVERYWHERE, HttpRequest
 from entrypoints.http.rest.json_bodies import json_body
 from entrypoints.http.rest.members import Id, Prefix
+from entrypoints.http.rest.negotiation import is_filename
 from entrypoints.http.rest.raw_form import DownloadForm
 
 Shares = NamedDependency[SharesOf]
@@ -96,24 +96,22 @@ class ShareBody(msgspec.Struct, forbid_unknown_fields=True):
 
     def new_share(self) -> NewShare:
         """Return the link. Raises HttpProblem 400, and INVALID_ID."""
-        if (self.id is None) == (self.prefix is None):
-            raise HttpProblem("invalid_body", "Give the id of a blob, or a prefix, and not both.")
-        blobs = BlobId(self.id) if self.id is not None else self.prefix and BlobId(self.prefix).value
-        assert blobs is not None
-        if self.filename is not None:
-            _check_filename(self.filename)
+        if self.filename is not None and not is_filename(self.filename):
+            raise HttpProblem("invalid_body", f"filename has 1 to {MAX_FILENAME} characters, none of them for control.")
         lifetime = timedelta(seconds=max(-1, min(self.expires_in, 10**9)))
         password = None if self.password is None else self.password.encode()
-        return NewShare(blobs, lifetime, password, self.max_uses, self.filename, self.max_bytes)
+        return NewShare(self._blobs(), lifetime, password, self.max_uses, self.filename, self.max_bytes)
 
-
-def _check_filename(name: str) -> None:
-    if not 0 < len(name) <= MAX_FILENAME or CONTROL_CHARACTER.search(name):
-        raise HttpProblem("invalid_body", f"filename has 1 to {MAX_FILENAME} characters, none of them for control.")
+    def _blobs(self) -> BlobId | str:
+        if self.id is not None and self.prefix is None:
+            return BlobId(self.id)
+        if self.prefix is None or self.id is not None:
+            raise HttpProblem("invalid_body", "Give the id of a blob, or a prefix, and not both.")
+        return BlobId(self.prefix).value if self.prefix else ""
 
 
 class ShareDescription(msgspec.Struct, omit_defaults=True):
-    """A link. Whoever has `url` may use it until `expires_at`. `uses` is counted if there is a limit."""
+    """A link. Anybody who has `url` may use it until `expires_at`. `uses` is counted if there is a limit."""
 
     share: str
     url: str
@@ -199,7 +197,7 @@ LIST = operation(
 
 @get("/shares", operation_id="listShares", summary="List share links", operation_class=LIST, parameters=PARAMETERS)
 async def list_shares(request: HttpRequest, shares: Shares) -> Response[ShareList]:
-    """List the links that allow what you may do yourself, in the order of their ids."""
+    """List your own links, and with the right `admin` all within your prefixes, in the order of their ids."""
     query = pages.page_query(request.scope)
     position = pages.position(query.cursor)
     found = await shares.list(request.auth, position[1] if position else "", query.limit + 1)
@@ -236,7 +234,8 @@ _LINK = parameter(
 _OF_LINK = ["share_not_found", "unknown_route", "share_locked", "method_not_allowed"]
 _LINK_PATH = f"/s/{TOKEN_OF_EXAMPLE}"
 _FAILING = ["rate_limited", "internal_error", "unavailable", "timeout", "overloaded"]
-_DOWNLOADING = ["not_found", "invalid_parameter", "invalid_header", "precondition_failed", *_OF_LINK, *_FAILING]
+_READING = ["forbidden", "not_found", "invalid_parameter", "invalid_header", "precondition_failed"]
+_DOWNLOADING = [*_READING, *_OF_LINK, *_FAILING]
 _HEADERS = ["ETag", "Vary", "Content-Length"]
 DOWNLOAD = operation(
     takes=[_LINK, *CONDITIONS, *RANGE],

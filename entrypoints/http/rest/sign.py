@@ -12,13 +12,12 @@ from application.access.sign import LONGEST, Signatures
 from domain.access import Conditions, Grant
 from domain.blob import BlobId, Digest
 from domain.errors import InvalidPrefix
-from domain.text import CONTROL_CHARACTER
 from entrypoints.http.openapi.bodies import documented, json_request
 from entrypoints.http.openapi.components import ID, MAX_FILENAME, NO_CONTROL_CHARACTERS, json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
+from entrypoints.http.protocol.addresses import origin
 from entrypoints.http.protocol.client_pace import Pace
-from entrypoints.http.protocol.origins import origin
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.signed_urls import ACTIONS, parameters_of, unsigned_url
 from entrypoints.http.rest import raw_form
@@ -26,6 +25,7 @@ from entrypoints.http.rest.changes import MALFORMED
 from entrypoints.http.rest.described import CREATED_AT, EVERYWHERE, HttpRequest
 from entrypoints.http.rest.json_bodies import json_body
 from entrypoints.http.rest.members import Id, MediaType, Prefix
+from entrypoints.http.rest.negotiation import is_filename
 
 MAX_SECONDS = 10**9  # more is as wrong
 Method = Literal["GET", "HEAD", "PUT", "DELETE"]
@@ -109,7 +109,7 @@ class SignBody(msgspec.Struct, forbid_unknown_fields=True):
             return {"alt": "media"} if self.method in ("GET", "HEAD") else conditions
         if self.method != "GET":
             raise HttpProblem("invalid_body", "filename is for GET.")
-        if not 0 < len(self.filename) <= MAX_FILENAME or CONTROL_CHARACTER.search(self.filename):
+        if not is_filename(self.filename):
             raise HttpProblem("invalid_body", f"filename has 1 to {MAX_FILENAME} characters, none of them for control.")
         return {"alt": "media", "filename": self.filename}
 
