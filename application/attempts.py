@@ -22,6 +22,9 @@ class Attempt:
     via: str = ""
 
 
+AUTHENTICATE = "authenticate"
+"""The action of a caller who could not show who it is."""
+
 ATTEMPTS: ContextVar[list[Attempt] | None] = ContextVar("attempts", default=None)
 """The attempts of the current request; None if nobody wants to know."""
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
+from domain.checksums import Checksums
 from domain.errors import BlobError, InvalidId, Loggable, RangeNotSatisfiable
 from domain.properties import Properties
 from domain.text import CONTROL_CHARACTER
 
-MAX_ID_BYTES = 1024
+MAX_ID_BYTES = 2048
 OBJECT_KEY = re.compile(r"[0-9a-f]{32}")
 # Ids have no control characters, so no id lies between an id and the same id followed by NEXT.
 NEXT = "\x01"
@@ -21,7 +22,7 @@ MICROSECOND, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class BlobId:
-    """The name that a user gave a blob: Unicode text of 1 to 1,024 bytes in UTF-8, without control characters.
+    """The name that a user gave a blob: Unicode text of 1 to 2,048 bytes in UTF-8, without control characters.
 
     Ids are kept and compared byte for byte: without normalisation or case folding, and `/` and `..` have no meaning.
     Any other text raises INVALID_ID. Only `value` has the text; `str` and `repr` hide it from logs.
@@ -92,12 +93,16 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a content: an object, and the position of its first byte in the content. `size` is in bytes."""
+    """A part of a content: an object, and the position of its first byte in the content. `size` is in bytes.
+
+    `checksums`: those of its bytes, if they came through the S3 interface.
+    """
 
     location: Location
     start: int
     size: int
     digest: Digest
+    checksums: Checksums | None = field(default=None, compare=False)
 
     @property
     def stop(self) -> int:
@@ -147,6 +152,7 @@ class Draft:
 
     It expires at `expires_at`, or `expires_in` after it was published; never without either. `created_at` is set if
     the version continues another one, and keeps its time. `owner`: the key whose quota counts it, if there is one.
+    `checksums`: those of its bytes, if they came through the S3 interface.
     """
 
     id: BlobId
@@ -156,6 +162,7 @@ class Draft:
     expires_in: timedelta | None = field(default=None, kw_only=True)
     created_at: datetime | None = field(default=None, kw_only=True)
     owner: str = field(default="", kw_only=True)
+    checksums: Checksums | None = field(default=None, kw_only=True, compare=False)
 
     def published(self, now: datetime, replaced: "Blob | None" = None) -> "Blob":
         """Return this version as published at `now`, by the database's clock, in place of `replaced`.
@@ -172,6 +179,7 @@ class Draft:
             expires_at=self.expires_at if self.expires_in is None else since + self.expires_in,
             changed_at=since if self.created_at else None,
             owner=self.owner,
+            checksums=self.checksums,
         )
 
 
@@ -182,8 +190,8 @@ class Blob:
     `created_at`: the time at which its bytes were published, in UTC, by the database's clock. `changed_at`: the time
     since which this version is current, if it is later, because properties or the id were changed. `sole`: no earlier
     version became current in the same second, as far as is known. `read_at`: the time at which the row was read, by the
-    same clock, if known. At `expires_at`, if set, the blob ends. `owner`: as in `Draft`. Versions are distinguished by
-    their contents and properties, not by these times.
+    same clock, if known. At `expires_at`, if set, the blob ends. `owner`, `checksums`: as in `Draft`. Versions are
+    distinguished by their contents and properties, not by these times.
     """
 
     id: BlobId
@@ -195,6 +203,7 @@ class Blob:
     expires_at: datetime | None = field(default=None, kw_only=True)
     changed_at: datetime | None = field(default=None, kw_only=True, compare=False)
     owner: str = field(default="", kw_only=True, compare=False)
+    checksums: Checksums | None = field(default=None, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         if self.created_at.tzinfo is not UTC:
@@ -206,7 +215,7 @@ class Blob:
         return self.content.location
 
     def draft(self) -> Draft:
-        """Return a draft that continues this version: with its content, properties, expiry and `created_at`."""
+        """Return a draft that continues this version: with all that it has but the times since which it is current."""
         return Draft(
             self.id,
             self.content,
@@ -214,6 +223,7 @@ class Blob:
             expires_at=self.expires_at,
             created_at=self.created_at,
             owner=self.owner,
+            checksums=self.checksums,
         )
 
     @property
@@ -238,6 +248,14 @@ class Blob:
         if self.expires_at is not None:
             hashed += b"\0" + self.expires_at.isoformat().encode()
         return f"{hashlib.sha256(hashed).hexdigest()[:32]}-{self.content.segments or 1}"
+
+    @property
+    def s3_etag(self) -> str:
+        """The entity tag that S3 clients know, without quotes: that of the checksums, a function of the bytes only.
+
+        It is `etag` if the bytes did not come through the S3 interface.
+        """
+        return self.checksums.etag if self.checksums else self.etag
 
     @property
     def current_since(self) -> datetime:

@@ -21,6 +21,10 @@ BlobError
   InvalidShare
   ShareNotFound
   ShareLocked
+  InvalidBucketName
+  BucketNotFound
+  BucketExists
+  BucketNotEmpty
   QuotaExceeded
   RateLimited
   TooLarge
@@ -67,6 +71,10 @@ class Kind(Enum):
     INVALID_SHARE = "invalid_share"
     SHARE_NOT_FOUND = "share_not_found"
     SHARE_LOCKED = "share_locked"
+    INVALID_BUCKET_NAME = "invalid_bucket_name"
+    BUCKET_NOT_FOUND = "bucket_not_found"
+    BUCKET_EXISTS = "bucket_exists"
+    BUCKET_NOT_EMPTY = "bucket_not_empty"
     QUOTA_EXCEEDED = "quota_exceeded"
     RATE_LIMITED = "rate_limited"
     TOO_LARGE = "too_large"
@@ -252,6 +260,28 @@ class ShareLocked(BlobError):
     kind = Kind.SHARE_LOCKED
     text = "This link has a password. Send it by HTTP Basic authentication, with any user name."
     is_wrong = False
+
+
+class InvalidBucketName(BlobError):
+    kind = Kind.INVALID_BUCKET_NAME
+
+
+class BucketNotFound(BlobError):
+    kind = Kind.BUCKET_NOT_FOUND
+    text = "There is no such bucket. Create it first."
+
+
+class BucketExists(BlobError):
+    """`is_own`: the caller has created it."""
+
+    kind = Kind.BUCKET_EXISTS
+    text = "There is a bucket with this name already. Choose another name."
+    is_own = False
+
+
+class BucketNotEmpty(BlobError):
+    kind = Kind.BUCKET_NOT_EMPTY
+    text = "The bucket is not empty. Delete its objects, and end its uploads, first."
 
 
 class QuotaExceeded(BlobError):

@@ -11,9 +11,10 @@ from domain.errors import AlreadyExists, PreconditionFailed
 class Precondition:
     """Conditions that must all hold. `new`: the id is not in use. `absent`, `present`: there is no such blob, or one.
 
-    `etags`: the current version has one of them, if set. `not_etags`: it has none of these. `unmodified_since`: a
-    current version exists and has been current since then, if set. A deleted blob was changed after any date that a
-    client can know.
+    `etags`: the current version has one of them, if set. `not_etags`: it has none of these. Each version has two tags,
+    because S3 clients know another one (`Blob.s3_etag`) than all others do, and both kinds change the same blobs.
+    `unmodified_since`: a current version exists and has been current since then, if set. A deleted blob was changed
+    after any date that a client can know.
     """
 
     new: bool = False
@@ -42,7 +43,10 @@ class Precondition:
             return False
         if self.unmodified_since is not None and current.unchanged_since > self.unmodified_since:
             return False
-        return (self.etags is None or current.etag in self.etags) and current.etag not in self.not_etags
+        if self.etags is None and not self.not_etags:
+            return True
+        tags = {current.etag, current.s3_etag}
+        return (self.etags is None or not tags.isdisjoint(self.etags)) and tags.isdisjoint(self.not_etags)
 
 
 ANY = Precondition()

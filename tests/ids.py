@@ -22,16 +22,16 @@ NASTY = [
     *("\u202eabc", "\u200b", "\ufeff", "\u2028", "ß", "SS", "İ", "i̇", "ı", "K", "\u212a", "\ufb01", "fi"),
     *("\U0001f469\u200d\U0001f680", "👍🏽", "👍", "\U0010ffff", "\ufffd"),
     *(ALL_PRINTABLE_ASCII[start : start + 24] for start in range(0, 95, 24)),
-    *("x" * length for length in (254, 255, 256, 300, 1023, 1024)),
-    *("é" * 512, "☺" * 341 + "x", "/" * 1024, "a/" * 512, " " * 1024),
+    *("x" * length for length in (254, 255, 256, 300, 1023, 1024, 2047, 2048)),
+    *("é" * 1024, "☺" * 682 + "xx", "/" * 2048, "a/" * 1024, " " * 2048),
 ]
 # fmt: on
 
 # Each with the reason that the answer must give.
 INVALID = {
     "": "0 bytes",
-    "x" * 1025: "1,025 bytes",
-    "é" * 513: "1,026 bytes",
+    "x" * 2049: "2,049 bytes",
+    "é" * 1025: "2,050 bytes",
     "a\x00": "U+0000",
     "\n": "U+000A",
     "a\rb": "U+000D",
@@ -44,4 +44,4 @@ valid_ids = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc"]) | st.sampled_from("/%.+ \\?#&;=~aA"),
     min_size=1,
     max_size=256,
-).filter(lambda text: len(text.encode()) <= 1024)
+).filter(lambda text: len(text.encode()) <= 2048)

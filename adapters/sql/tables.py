@@ -23,7 +23,7 @@ METADATA = sa.MetaData(
 
 
 class Utf8(sa.TypeDecorator[str]):
-    """Text stored as UTF-8 bytes: MariaDB has no collation that allows a key of 1,024 characters."""
+    """Text stored as UTF-8 bytes: MariaDB has no collation that allows a key of 2,048 characters."""
 
     impl = sa.VARBINARY
     cache_ok = True
@@ -49,7 +49,8 @@ class Hexadecimal(sa.TypeDecorator[bytes]):
 
 
 # Ids compare and sort by their bytes in UTF-8. This is SQLite's default.
-BYTEWISE = sa.Text().with_variant(sa.Text(collation="C"), "postgresql").with_variant(Utf8(1024), "mariadb")
+BYTES = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+BYTEWISE = BYTES.with_variant(Utf8(2048), "mariadb")
 OBJECT_KEY = sa.Text().with_variant(Utf8(32), "mariadb")
 BACKEND = sa.Text().with_variant(Utf8(32), "mariadb")
 CHUNK = sa.LargeBinary().with_variant(Hexadecimal(), "mariadb")
@@ -117,7 +118,8 @@ def _version_columns() -> list[sa.Column[Any]]:
 
     With `segments`, `object_key` is the key of their list, which no object has; `composite` is the digest of their
     digests, and `sha256` is NULL until it is known. `shared`: the content is counted in CONTENTS. `properties`: the
-    rare ones, as JSON. `owner`: the key whose quota counts the current version, if it has one.
+    rare ones, as JSON. `owner`: the key whose quota counts the current version, if it has one. `checksums`: those of
+    the bytes, as JSON, if they came through the S3 interface.
     """
     return [
         sa.Column("backend", sa.Text, nullable=False),
@@ -135,6 +137,7 @@ def _version_columns() -> list[sa.Column[Any]]:
         sa.Column("expires_at", sa.BigInteger),
         sa.Column("changed_at", sa.BigInteger),
         sa.Column("owner", sa.Text),
+        sa.Column("checksums", sa.Text),
     ]
 
 
@@ -186,6 +189,7 @@ SEGMENTS = sa.Table(
     sa.Column("object_key", OBJECT_KEY, nullable=False, unique=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.LargeBinary, nullable=False),
+    sa.Column("checksums", sa.Text),
     **OPTIONS,
 )
 
@@ -225,6 +229,8 @@ PARTS = sa.Table(
     sa.Column("object_key", OBJECT_KEY, nullable=False, unique=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.LargeBinary, nullable=False),
+    sa.Column("checksums", sa.Text),
+    sa.Column("written_at", sa.BigInteger),
     **OPTIONS,
 )
 
@@ -310,6 +316,18 @@ SHARES = sa.Table(
     **OPTIONS,
 )
 
+# The blobs of a bucket are those whose ids begin with `prefix`. `settings` is JSON, NULL if all are the defaults.
+BUCKETS = sa.Table(
+    "buckets",
+    METADATA,
+    sa.Column("name", BYTES.with_variant(Utf8(63), "mariadb"), primary_key=True),
+    sa.Column("prefix", BYTEWISE, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False, default=DatabaseNow()),
+    sa.Column("settings", sa.Text().with_variant(MEDIUMTEXT, "mariadb")),
+    **OPTIONS,
+)
+
 STORAGES = sa.Table(
     "storages",
     METADATA,
@@ -326,7 +344,7 @@ STORAGES = sa.Table(
 CHUNKS = sa.Table(
     "chunks",
     METADATA,
-    sa.Column("object_key", BYTEWISE, primary_key=True),
+    sa.Column("object_key", BYTES.with_variant(Utf8(1024), "mariadb"), primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("data", CHUNK, nullable=False),
     sa.Column("written_at", sa.BigInteger, default=DatabaseNow()),

@@ -181,6 +181,26 @@ class Authenticate:
         self.record(known)
         return known.grant
 
+    async def signed(self, key_id: str, has_signed: Callable[[bytes], bool]) -> Grant | None:
+        """Return the grant of a key, if `has_signed` is true for one of its valid secrets; otherwise None."""
+        known = await self._keys.get(key_id)
+        if known is not None and not self._has_signed(known, has_signed):
+            known = await self._keys.get(key_id, known)
+        if known is None or not self._has_signed(known, has_signed):
+            return None
+        if known.grant.expires_at is not None and known.grant.expires_at <= self._now():
+            return None
+        self.record(known)
+        return known.grant
+
+    def _has_signed(self, credential: Credential, has_signed: Callable[[bytes], bool]) -> bool:
+        now = self._now()
+        return any(has_signed(secret) for secret, until in credential.secrets if until is None or now < until)
+
+    async def is_known(self, key_id: str) -> bool:
+        """Return whether there is a key with this id."""
+        return await self._keys.get(key_id) is not None
+
     async def signing(self, key_id: str, refused_by: Credential | None = None) -> Credential | None:
         """Return the token or the key with this id; None if there is none. For `refused_by` see `KnownKeys.get`."""
         return self._signing.get(key_id) or await self._keys.get(key_id, refused_by)

@@ -1,17 +1,41 @@
-"""Delete a blob."""
+"""Delete a blob, or many."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from application.authorize import authorize
 from application.contents.retention import USUAL, Retention
-from application.ports.metadata import UnitOfWorkFactory
+from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.repeat import repeated
+from application.uploads.committer import Committer
 from application.uploads.unknown_commit import WAITS, resolve
 from domain.access import Action, Grant
 from domain.blob import Blob, BlobId
 from domain.errors import CommitUnknown, NotFound
 from domain.precondition import ANY, Precondition
+
+MAX_DELETED = 1000  # blobs
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBlobs:
+    """Delete those of up to 1,000 blobs that exist, in one transaction. Their contents are kept as `retention` says.
+
+    Raises FORBIDDEN, and what the ports raise: then nothing was deleted.
+    """
+
+    commit: Committer
+    retention: Retention = USUAL
+
+    async def __call__(self, grant: Grant, ids: Sequence[BlobId]) -> None:
+        for blob_id in ids:
+            authorize(grant, Action.DELETE, blob_id)
+        await self.commit(lambda work: self._delete(work, ids))
+
+    async def _delete(self, work: UnitOfWork, ids: Sequence[BlobId]) -> None:
+        found = [blob.id for blob in await work.blobs.lock_each(ids)]
+        if found:
+            await work.trash.move(found, self.retention.trash, self.retention.grace)
 
 
 @dataclass(frozen=True, slots=True)

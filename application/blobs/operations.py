@@ -1,19 +1,21 @@
 """Operations on blobs, each a part of a commit: put, delete, copy, move and patch. None of them touches bytes."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from application.authorize import authorize
 from application.blobs.uploads import take_upload
 from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import USUAL, Retention
+from application.ports.contents import Part
 from application.ports.metadata import UnitOfWork
 from application.quota import charge
 from application.uploads.intake import too_large
 from domain.access import UNLIMITED, Action, Grant
 from domain.blob import Blob, BlobId, Draft, ObjectKey
+from domain.checksums import Checksums
 from domain.errors import InvalidParts, SameId
 from domain.precondition import ANY, CREATE_ONLY, Precondition
 from domain.properties import Properties
@@ -72,13 +74,17 @@ class Operation(Protocol):
 class Put(Operation):
     """Publish a finished upload under `id`, with all of its parts in the order of their numbers, or with `parts` only.
 
-    Raises UPLOAD_NOT_FOUND, INVALID_PARTS, and PART_IN_PROGRESS if one of the parts is still being written.
+    `checksums` returns those of the blob from its parts, or raises an error of its own if these are not as wanted.
+    Raises UPLOAD_NOT_FOUND, INVALID_PARTS, and PART_IN_PROGRESS if one of the parts is still being written, unless
+    `ends_writers`.
     """
 
     id: BlobId
     upload: ObjectKey
     parts: Sequence[int] | None = None
     precondition: Precondition = ANY
+    checksums: Callable[[Sequence[Part]], Checksums] | None = None
+    ends_writers: bool = False
 
     @property
     def changes(self) -> Sequence[BlobId]:
@@ -88,14 +94,22 @@ class Put(Operation):
         authorize(grant, Action.WRITE, self.id)
 
     async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
-        upload, content = await take_upload(work, self.upload, self.parts, rules.max_bytes)
+        upload, content, parts = await take_upload(
+            work, self.upload, self.parts, rules.max_bytes, ends_writers=self.ends_writers
+        )
         if upload.id not in (None, self.id):
             raise InvalidParts("The upload was begun for another id. Use that one, or begin an upload without an id.")
         expires_at, expires_in = upload.blob_expires_at, upload.blob_expires_in
         if expires_at is None and expires_in is None:
             expires_at, expires_in = rules.default_expiry.at, rules.default_expiry.after
         draft = Draft(
-            self.id, content, upload.properties, expires_at=expires_at, expires_in=expires_in, owner=rules.owner
+            self.id,
+            content,
+            upload.properties,
+            expires_at=expires_at,
+            expires_in=expires_in,
+            owner=rules.owner,
+            checksums=self.checksums(parts) if self.checksums else None,
         )
         changed = await _put(work, draft, self.precondition, rules)
         await charge(work, rules.owner, content.size)
@@ -125,13 +139,16 @@ class Delete(Operation):
 class Copy(Operation):
     """Let `target` have the content, the properties and the expiry of `source`, if that meets the `precondition`.
 
-    Both share the content from then on. Only a copy that may `replace` takes an id that is in use. Raises SAME_ID.
+    Both share the content from then on. Only a copy that may `replace` takes an id that is in use, if the blob there
+    meets the `target_precondition`. `properties`: those of the copy, if they are others. Raises SAME_ID.
     """
 
     source: BlobId
     target: BlobId
     replace: bool = False
     precondition: Precondition = ANY
+    target_precondition: Precondition = ANY
+    properties: Properties | None = None
 
     @property
     def changes(self) -> Sequence[BlobId]:
@@ -153,7 +170,9 @@ class Copy(Operation):
             raise too_large(rules.max_copied)
         content = await work.contents.share(source)
         draft = replace(source.draft(), id=self.target, content=content, created_at=None, owner=rules.owner)
-        changed = await _put(work, draft, ANY if self.replace else CREATE_ONLY, rules)
+        if self.properties is not None:
+            draft = replace(draft, properties=self.properties)
+        changed = await _put(work, draft, self.target_precondition if self.replace else CREATE_ONLY, rules)
         await charge(work, rules.owner, content.size)
         return changed
 
@@ -196,7 +215,7 @@ class Patch(Operation):
     """
 
     id: BlobId
-    properties: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, str | None] | None = None
     clear_metadata: bool = False
     expiry: Expiry | None = None

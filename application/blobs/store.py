@@ -5,7 +5,7 @@ the version is whole and durable. A crash at any moment leaves at most an upload
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +23,7 @@ from application.uploads.retry import ONCE, Retry
 from application.uploads.small_blobs import SmallBlobs
 from domain.access import UNCONDITIONAL, UNLIMITED, Action, Conditions, Grant
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location
+from domain.checksums import Checksums
 from domain.errors import BlobError, NotGranted, Unavailable
 from domain.precondition import ANY, Precondition
 from domain.properties import Properties
@@ -54,6 +55,7 @@ class NewBlob:
     """A blob to store. `size` in bytes and `digest` are declared by the sender, if at all.
 
     `max_bytes`: a limit below that of the service. `owner`: the key whose quota counts the blob, if there is one.
+    `checksums`: returns further checksums to keep, once the bytes have ended.
     """
 
     source: BlobSource
@@ -64,6 +66,7 @@ class NewBlob:
     expiry: Expiry = NEVER
     max_bytes: int | None = None
     owner: str = ""
+    checksums: Callable[[], Checksums] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,15 @@ class StoreBlob:
         """Return the change that publishes the object, and the one that finds out whether it was published."""
         content = Content(written.location, written.size, written.digest)
         expiry = new.expiry if new.expiry != NEVER else self.default_expiry
-        draft = Draft(blob_id, content, new.properties, expires_at=expiry.at, expires_in=expiry.after, owner=new.owner)
+        draft = Draft(
+            blob_id,
+            content,
+            new.properties,
+            expires_at=expiry.at,
+            expires_in=expiry.after,
+            owner=new.owner,
+            checksums=new.checksums() if new.checksums else None,
+        )
         return partial(self._put, draft, new.precondition), partial(_is_current, draft)
 
     async def _put(self, draft: Draft, precondition: Precondition, work: UnitOfWork) -> Published:

@@ -6,7 +6,7 @@ touches for `lifetime` is discarded.
 """
 
 import hashlib
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,6 +21,7 @@ from application.uploads.intake import Intake, too_large
 from application.uploads.lifecycle import Uploads, WrittenObject, discard_object
 from domain.access import Action, Grant
 from domain.blob import BlobId, Content, Digest, Location, ObjectKey, Segment
+from domain.checksums import Checksums
 from domain.errors import InvalidParts, OffsetMismatch, PartInProgress, UploadNotFound
 from domain.properties import Properties
 
@@ -31,21 +32,32 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """An upload to begin. `id` is None if the blob gets it later. `size`: that of the blob in bytes, if it is known."""
+    """An upload to begin. `id` is None if the blob gets it later. `size`: that of the blob in bytes, if it is known.
+
+    `checksum_algorithm`, `is_composite`: of the blob, as in `Checksums`.
+    """
 
     id: BlobId | None = None
     properties: Properties = field(default_factory=Properties)
     expiry: Expiry = NEVER
     size: int | None = None
+    checksum_algorithm: str = ""
+    is_composite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NewPart:
-    """The bytes of a part, and their size and digest, if the sender declared them."""
+    """The bytes of a part, and their size and digest, if the sender declared them.
+
+    `checksums`: returns further checksums to keep, once the bytes have ended. `ends_others`: other writers of the same
+    part are ended, so that the last one that begins wins; otherwise the last one that ends does.
+    """
 
     chunks: AsyncIterable[bytes]
     size: int | None = None
     digest: Digest | None = None
+    checksums: Callable[[], Checksums] | None = None
+    ends_others: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,8 @@ class MultipartUploads:
             new.size,
             blob_expires_in=new.expiry.after,
             blob_expires_at=new.expiry.at,
+            checksum_algorithm=new.checksum_algorithm,
+            is_composite=new.is_composite,
         )
         return await self.uploads.commit(lambda work: work.multipart.add(upload, self.lifetime))
 
@@ -124,8 +138,9 @@ class MultipartUploads:
     async def write(self, grant: Grant, key: ObjectKey, number: int, new: NewPart) -> Part:
         """Write a part, and return it once it is durable and recorded. A part of the same number is replaced.
 
-        Of several writers of one number, the last one that begins wins, and the others get LEASE_LOST. Raises
-        INVALID_PARTS for a number that is not 1 to 10,000, TOO_LARGE, SIZE_MISMATCH and DIGEST_MISMATCH.
+        Of several writers of one number, the last one that begins wins, and the others get LEASE_LOST, unless the part
+        says otherwise. Raises INVALID_PARTS for a number that is not 1 to 10,000, TOO_LARGE, SIZE_MISMATCH and
+        DIGEST_MISMATCH.
         """
         if not 1 <= number <= MAX_PARTS:
             raise InvalidParts(f"Parts have numbers from 1 to {MAX_PARTS:,}, not {number:,}.")
@@ -155,22 +170,26 @@ class MultipartUploads:
         self, key: ObjectKey, number: int, new: NewPart, max_bytes: int, offset: int | None = None
     ) -> Part:
         location = Location(self.uploads.stores.active, self.new_key())
-        await self.uploads.commit(partial(self._reserve, key, number, location, offset))
+        await self.uploads.commit(partial(self._reserve, key, number if new.ends_others else None, location, offset))
         async with self.uploads.discarded_on_error(location):
             intake = Intake(new.chunks, max_bytes, new.size, new.digest)
             written = await self.uploads.append(location, intake)
-            part = Part(number, location, written.size, written.digest)
+            checksums = new.checksums() if new.checksums else None
+            part = Part(number, location, written.size, written.digest, checksums)
             record = partial(self._record, key, part, offset, max_bytes)
             return await self.uploads.publish([location], record, partial(self._is_recorded, key, written))
 
     async def _reserve(
-        self, key: ObjectKey, number: int, location: Location, offset: int | None, work: UnitOfWork
+        self, key: ObjectKey, number: int | None, location: Location, offset: int | None, work: UnitOfWork
     ) -> None:
         upload = await work.multipart.lock(key, self.lifetime)
         if upload is None:
             raise UploadNotFound(subject=key)
         if offset is not None:
             _check_offset(upload, offset)
+        if number is None:
+            await work.uploads.add(location, self.uploads.lease)
+            return
         for former in await work.multipart.reserve(key, number, location, self.uploads.lease):
             await discard_object(work, former)
 
@@ -207,12 +226,18 @@ def _check_offset(upload: MultipartUpload, offset: int) -> None:
 
 
 async def take_upload(
-    work: UnitOfWork, key: ObjectKey, numbers: Sequence[int] | None, max_bytes: int | None = None
-) -> tuple[MultipartUpload, Content]:
-    """End an upload in this unit, and return it with the content of its parts, which the caller publishes.
+    work: UnitOfWork,
+    key: ObjectKey,
+    numbers: Sequence[int] | None,
+    max_bytes: int | None = None,
+    *,
+    ends_writers: bool = False,
+) -> tuple[MultipartUpload, Content, Sequence[Part]]:
+    """End an upload in this unit, and return it with the content of its parts, which the caller publishes, and these.
 
     `numbers`: the parts to take, in ascending order; None for all, which must have the numbers from 1 on. Objects of
-    other parts become garbage. Raises UPLOAD_NOT_FOUND, INVALID_PARTS, PART_IN_PROGRESS, and TOO_LARGE.
+    other parts become garbage. `ends_writers`: who is writing a part again is refused at the end. Raises
+    UPLOAD_NOT_FOUND, INVALID_PARTS, PART_IN_PROGRESS, and TOO_LARGE.
     """
     upload = await work.multipart.lock(key, LIFETIME)
     if upload is None:
@@ -221,7 +246,7 @@ async def take_upload(
     while page := await work.multipart.parts(key, parts[-1].number if parts else 0, PAGE):
         parts += page
     in_progress = await work.multipart.in_progress(key)
-    if in_progress if numbers is None else in_progress.intersection(numbers):
+    if not ends_writers and (in_progress if numbers is None else in_progress.intersection(numbers)):
         raise PartInProgress(subject=key)
     chosen = _chosen(parts, numbers)
     content = _content(chosen, work_key=key)
@@ -237,7 +262,7 @@ async def take_upload(
             await discard_object(work, part.location)
     if content.segments:
         await work.contents.add(content.key, [*_segments(chosen)])
-    return upload, content
+    return upload, content, chosen
 
 
 def _chosen(parts: Sequence[Part], numbers: Sequence[int] | None) -> Sequence[Part]:
@@ -271,6 +296,6 @@ def _segments(parts: Sequence[Part]) -> Sequence[Segment]:
     found, start = [], 0
     for part in parts:
         if part.size:
-            found.append(Segment(part.location, start, part.size, part.digest))
+            found.append(Segment(part.location, start, part.size, part.digest, checksums=part.checksums))
             start += part.size
     return found

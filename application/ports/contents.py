@@ -2,11 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain.blob import Blob, BlobId, Content, Digest, Location, ObjectKey, Segment
+from domain.checksums import Checksums
 from domain.properties import Properties
 
 
@@ -147,6 +148,8 @@ class MultipartUpload:
 
     `id` is None if the blob gets it only when the upload is published. `size`: the size in bytes that the sender
     declared, if any; `received`: the size of all parts. `blob_expires_in`, `blob_expires_at`: the blob's expiry.
+    `checksum_algorithm`: the one that an S3 client chose for the checksums of the parts, and of the blob, which is
+    composed of them if it `is_composite`; empty if it chose none.
     """
 
     key: ObjectKey
@@ -158,16 +161,24 @@ class MultipartUpload:
     received: int = 0
     blob_expires_in: timedelta | None = None
     blob_expires_at: datetime | None = None
+    checksum_algorithm: str = ""
+    is_composite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of an upload: an object that is whole and durable. Parts are numbered from 1."""
+    """A part of an upload: an object that is whole and durable. Parts are numbered from 1.
+
+    `checksums`: those of its bytes, if they came through the S3 interface. `written_at`: the time at which the part was
+    added, in UTC, by the database's clock; None if an older Drivebay added it.
+    """
 
     number: int
     location: Location
     size: int
     digest: Digest
+    checksums: Checksums | None = field(default=None, compare=False)
+    written_at: datetime | None = field(default=None, compare=False)
 
 
 class MultipartReader(Protocol):
@@ -219,7 +230,7 @@ class MultipartRepository(MultipartReader, Protocol):
 
     @abstractmethod
     async def put_part(self, key: ObjectKey, part: Part) -> Part | None:
-        """Add a part, and return the one that it replaces. Call `lock` first."""
+        """Add a part, written now, and return the one that it replaces. Call `lock` first."""
 
     @abstractmethod
     async def remove(self, key: ObjectKey) -> bool:

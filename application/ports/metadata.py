@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from application.ports.buckets import BucketRepository
 from application.ports.contents import CommitRepository, ContentRepository, MultipartRepository, TrashRepository
 from application.ports.keys import KeyRepository
 from application.ports.shares import ShareRepository
@@ -100,6 +101,14 @@ class BlobRepository(BlobReader, Protocol):
         """Return the blob if `precondition` holds. Until the unit ends, no other one changes or removes it.
 
         Raises NOT_FOUND or PRECONDITION_FAILED; the unit of work stays usable.
+        """
+
+    @abstractmethod
+    async def lock_each(self, ids: Sequence[BlobId]) -> Sequence[Blob]:
+        """Return those of these blobs that exist, in the order of their ids' bytes, in few statements.
+
+        Until the unit ends, no other one changes or removes them. They are locked in that order, so units that lock
+        blobs only by calls of this method never wait for each other in a circle.
         """
 
     @abstractmethod
@@ -308,6 +317,7 @@ class UnitOfWork(Protocol):
     commits: CommitRepository
     keys: KeyRepository
     shares: ShareRepository
+    buckets: BucketRepository
 
     @abstractmethod
     async def commit(self) -> None:

@@ -11,12 +11,11 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from application.attempts import Attempt
+from application.attempts import AUTHENTICATE, Attempt
 from entrypoints.telemetry.request_lines import REQUEST_ID
 
 LOG = structlog.get_logger()
 STDOUT = "stdout"
-AUTHENTICATE = "authenticate"
 
 
 class AuditLine(msgspec.Struct, omit_defaults=True):
@@ -70,17 +69,19 @@ class AuditLog:
     def record(self, attempts: Sequence[Attempt], status: int, client: str) -> None:
         """Record a request that has ended. Without attempts, only a failed authentication is worth a line."""
         # An id that is authorized before and after its bytes is one action.
-        lines = [self._line(attempt, status) for attempt in dict.fromkeys(attempts)]
+        lines = [self._line(attempt, status, client) for attempt in dict.fromkeys(attempts)]
         if not lines and status == 401:
             lines = [AuditLine(AUTHENTICATE, "forbidden", status=status, client=client)]
         if lines:
             self._write(self._encoder.encode_lines(lines))
 
-    def _line(self, attempt: Attempt, status: int) -> AuditLine:
+    def _line(self, attempt: Attempt, status: int, client: str) -> AuditLine:
         outcome = "forbidden" if not attempt.is_granted else _outcome(status)
         line = AuditLine(
             attempt.action, outcome, attempt.key_id, status=status, subject=attempt.subject, via=attempt.via
         )
+        if attempt.action == AUTHENTICATE:
+            line.client = client
         if self._with_ids and attempt.is_prefix:
             line.prefix = attempt.ids
         elif self._with_ids and attempt.ids:

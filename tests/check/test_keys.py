@@ -105,7 +105,7 @@ class TestCreate:
             (["--name", "ci", "--allow", "read", "--prefix", ""], "leave the prefixes out"),
             (["--name", "ci", "--allow", "read", "--prefix", "a\tb"], "control character"),
             (["--name", "ci", "--allow", "read", "--prefix", "\udcff"], "surrogate"),
-            (["--name", "ci", "--allow", "read", "--prefix", "x" * 1025], "1,025 bytes"),
+            (["--name", "ci", "--allow", "read", "--prefix", "x" * 2049], "2,049 bytes"),
             (["--name", "ci", "--allow", "read", *["--prefix", "a"] * 101], "up to 100 prefixes"),
         ],
     )

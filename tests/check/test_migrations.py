@@ -4,6 +4,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import alembic.command
@@ -17,14 +18,18 @@ from sqlalchemy import Connection
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql import migrations
 from adapters.sql.tables import METADATA
+from domain.properties import Properties
 from tests.backends import mariadb, postgresql
 from tests.backends.run import Backends
 from tests.check.command import drivebay
+from tests.contracts import buckets, shares
+from tests.contracts.contents import SOME, begin, part, put_part, upload_to, with_checksums
 from tests.contracts.keys import add, key
 from tests.contracts.metadata import LONG, blob, put, throw_away
 from tests.verify.tampering import Settings, database_of
 
 pytestmark = pytest.mark.timeout(300)
+ALTERED = ("blobs", "trash", "segments", "parts")
 
 
 @pytest.fixture(
@@ -62,7 +67,7 @@ def test_from_nothing_to_the_newest_and_beyond(tmp_path: Path, empty: Settings) 
     assert (told.code, told.errors) == (1, "")
     first, *pending = told.out.splitlines()
     assert first.startswith("There are no tables yet. To come,")
-    assert [line.split()[0] for line in pending] == [f"{number:04}" for number in range(1, 10)]
+    assert [line.split()[0] for line in pending] == [f"{number:04}" for number in range(1, 11)]
     assert not [*tmp_path.iterdir()], "a look makes nothing"
 
     told = drivebay(tmp_path, "migrations", "upgrade", settings=empty)
@@ -125,33 +130,46 @@ async def _on_postgresql(url: str, script: str) -> None:
 
 
 def test_what_was_stored_outlives_a_migration_and_its_reversal(tmp_path: Path, empty: Settings) -> None:
-    """Rows as revision 0008 had them: keys are new in 0009."""
+    """Rows as revision 0008 had them: keys are new in 0009, checksums, buckets and long ids in 0010."""
 
     def reverse(connection: Connection) -> tuple[set[str], set[str]]:
-        """Return the tables, and the columns of two of them."""
+        """Return the tables, and the columns of those that have more now."""
         alembic.command.downgrade(migrations._config(connection=connection), "0008")
         seen = sa.inspect(connection)
-        columns = {column["name"] for table in ("blobs", "trash") for column in seen.get_columns(table)}
+        columns = {column["name"] for table in ALTERED for column in seen.get_columns(table)}
         return {*seen.get_table_names()}, columns
 
     async def check() -> None:
-        kept, deleted = blob("kept ☺"), blob("deleted")
+        kept, deleted = with_checksums(blob("kept ☺"), SOME), blob("deleted")
         async with SqlMetadata(database_of(empty, tmp_path)) as metadata:
             await put(metadata, kept)
             await throw_away(metadata, deleted, LONG)
             await add(metadata, key())
+            assert await buckets.add(metadata, buckets.bucket()) != [None]
+            upload = await begin(metadata, upload_to(properties=Properties("text/plain")))
+            await put_part(metadata, upload.key, kept_part := replace(part(1), checksums=SOME))
         async with (database := database_of(empty, tmp_path)) as _, database.transaction() as transaction:
             tables, columns = await transaction.run(reverse)
             await transaction.commit()
-        assert "access_keys" not in tables
+        assert not tables & {"access_keys", "buckets"}
         assert {"blobs", "trash"} <= tables
-        assert "owner" not in columns
+        assert not columns & {"owner", "checksums", "written_at"}
         async with (database := database_of(empty, tmp_path)) as _:
             assert await database.read(migrations.revision) == migrations.HEAD
         async with SqlMetadata(database_of(empty, tmp_path)) as metadata:
             found = await metadata.blobs.get(kept.id)
-            assert (found, found.owner) == (kept, "")
-            [trashed] = await metadata.trash.between("", 0, None, 10)
+            assert (found, found.owner, found.checksums) == (kept, "", None)
+            assert upload.key == (await metadata.multipart.between("", None, None, 10))[0].key
+            [found_part] = await metadata.multipart.parts(upload.key, 0, 10)
+            assert (found_part, found_part.checksums, found_part.written_at) == (kept_part, None, None)
+            assert await buckets.all_buckets(metadata.buckets) == []
+            assert await buckets.add(metadata, buckets.bucket(prefix="x" * 2048)) != [None]
+            await put(metadata, longest := with_checksums(blob("é" * 1024), SOME))
+            assert (await metadata.blobs.get(longest.id)).checksums == SOME
+            await begin(metadata, upload_to("é" * 1024))
+            await shares.add(metadata, shares.share(ids="é" * 1024))
+            await throw_away(metadata, blob("x" * 2048), LONG)
+            [trashed, _] = await metadata.trash.between("", 0, None, 10)
             assert (trashed.blob, trashed.blob.owner) == (deleted, "")
             assert await metadata.keys.after("", 10) == []
             await add(metadata, key())

@@ -1,6 +1,7 @@
 """Metadata adapters whose contents, trash or uploads are broken on purpose, each with the case that catches it."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,9 +14,11 @@ from adapters.metadata.memory.unit_of_work import MemoryMetadata, MemoryUnitOfWo
 from application.ports.contents import DigestJob, MultipartUpload, Part, Trashed
 from application.ports.metadata import Garbage, Published, UnitOfWork
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey, Segment
-from domain.errors import InvalidId
+from domain.checksums import Checksums
+from domain.errors import InvalidId, RolledBack
 from domain.precondition import ANY, CREATE_ONLY, Precondition
 from tests.contracts.contents import (
+    ChecksumsContract,
     CommitsContract,
     MovableClock,
     MultipartContract,
@@ -94,6 +97,15 @@ class LosesLanguages(Tampered):
     class Blobs(_Altering):
         def altered(self, blob: Blob, former: Blob | None) -> Blob:
             return replace(blob, properties=replace(blob.properties, content_language=""))
+
+
+@caught_by(VersionsContract.test_all_properties_are_kept)
+class LosesTags(Tampered):
+    """A list of the rare properties that lacks one."""
+
+    class Blobs(_Altering):
+        def altered(self, blob: Blob, former: Blob | None) -> Blob:
+            return replace(blob, properties=replace(blob.properties, tags={}))
 
 
 @caught_by(VersionsContract.test_all_properties_are_kept)
@@ -306,6 +318,71 @@ class LocksAll(Tampered):
             return await super().lock_between(start, stop, 1000)
 
 
+@caught_by(VersionsContract.test_each_blob_that_exists_is_locked)
+class LocksInTheOrderOfTheCaller(Tampered):
+    """Returns them in that order, each as often as it is named."""
+
+    class Blobs(_Blobs):
+        async def lock_each(self, ids: Sequence[BlobId]) -> Sequence[Blob]:
+            return [blob for blob_id in ids if (blob := await self.find(blob_id)) is not None]
+
+
+@caught_by(VersionsContract.test_each_blob_that_exists_is_locked)
+class LocksExpired(Tampered):
+    class Blobs(_Blobs):
+        async def lock_each(self, ids: Sequence[BlobId]) -> Sequence[Blob]:
+            found = [self._stored(blob_id) for blob_id in sorted({*ids}, key=lambda blob_id: blob_id.value)]
+            return [blob for blob in found if blob is not None]
+
+
+@caught_by(VersionsContract.test_each_blob_that_exists_is_locked)
+class LocksByALooseCollation(Tampered):
+    class Blobs(_Blobs):
+        async def lock_each(self, ids: Sequence[BlobId]) -> Sequence[Blob]:
+            return await super().lock_each([BlobId(blob_id.value.strip().lower()) for blob_id in ids])
+
+
+@caught_by(VersionsContract.test_a_thousand_blobs_are_locked)
+class LocksAPage(Tampered):
+    """As many as a statement takes, and no more."""
+
+    class Blobs(_Blobs):
+        async def lock_each(self, ids: Sequence[BlobId]) -> Sequence[Blob]:
+            return (await super().lock_each(ids))[:999]
+
+
+@caught_by(VersionsContract.test_blobs_are_locked_in_one_order)
+class WaitsInACircle(Tampered):
+    """Locks rows in the order of the caller. One of the units that wait for each other is rolled back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.locks = defaultdict[BlobId, asyncio.Lock](asyncio.Lock)
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        locks, own = self.locks, list[asyncio.Lock]()
+
+        class Blobs(_Blobs):
+            async def lock_each(self, ids: Sequence[BlobId]) -> Sequence[Blob]:
+                for blob_id in ids:
+                    async with asyncio.timeout(0.1):
+                        await locks[blob_id].acquire()
+                    own.append(locks[blob_id])
+                    await asyncio.sleep(0)
+                return await super().lock_each(ids)
+
+        work = self.begin()
+        work.blobs = Blobs(work._tables, self.now)
+        try:
+            yield work
+        except TimeoutError as error:
+            raise RolledBack from error
+        finally:
+            for lock in own:
+                lock.release()
+
+
 # Moves
 
 
@@ -378,7 +455,7 @@ class RefusesLongPrefixes(Tampered):
 
     class Blobs(_Blobs):
         async def move_between(self, start: str, stop: str | None, from_prefix: str, to_prefix: str) -> int:
-            if len(to_prefix) >= 1024:
+            if len(to_prefix) >= 2048:
                 raise InvalidId
             return await super().move_between(start, stop, from_prefix, to_prefix)
 
@@ -431,6 +508,120 @@ class MovesWithoutLocks(WithoutTurns):
         async def move(self, blob: Blob, target: BlobId) -> None:
             await super().move(blob, target)
             await asyncio.sleep(0)
+
+
+# Checksums
+
+
+class _AlteringChecksums(_Altering):
+    """Stores other checksums than those of the version."""
+
+    def checksums(self, blob: Blob, former: Blob | None) -> Checksums | None:
+        raise NotImplementedError
+
+    def altered(self, blob: Blob, former: Blob | None) -> Blob:
+        return replace(blob, checksums=self.checksums(blob, former))
+
+
+@caught_by(ChecksumsContract.test_checksums_are_read_as_they_were_put)
+class LosesChecksums(Tampered):
+    """A column that no statement writes."""
+
+    class Blobs(_AlteringChecksums):
+        def checksums(self, blob: Blob, former: Blob | None) -> Checksums | None:
+            return None
+
+
+@caught_by(ChecksumsContract.test_checksums_are_read_as_they_were_put)
+class KeepsTheMd5Only(Tampered):
+    class Blobs(_AlteringChecksums):
+        def checksums(self, blob: Blob, former: Blob | None) -> Checksums | None:
+            return blob.checksums and Checksums(blob.checksums.md5, blob.checksums.parts)
+
+
+@caught_by(ChecksumsContract.test_checksums_are_read_as_they_were_put)
+class TakesAllForWhole(Tampered):
+    """A checksum of checksums is taken for that of all bytes, so each client sees damage."""
+
+    class Blobs(_AlteringChecksums):
+        def checksums(self, blob: Blob, former: Blob | None) -> Checksums | None:
+            return blob.checksums and replace(blob.checksums, is_composite=False)
+
+
+@caught_by(ChecksumsContract.test_no_checksums_of_a_replaced_version_remain)
+class KeepsFormerChecksums(Tampered):
+    """COALESCE, where a column becomes NULL."""
+
+    class Blobs(_AlteringChecksums):
+        def checksums(self, blob: Blob, former: Blob | None) -> Checksums | None:
+            return blob.checksums or (former.checksums if former else None)
+
+
+@caught_by(ChecksumsContract.test_checksums_go_with_a_version)
+class TrashesNoChecksums(Tampered):
+    """A column that the trash lacks."""
+
+    class Trash(MemoryTrash):
+        async def add(self, blob: Blob, retention: timedelta, grace: timedelta) -> None:
+            await super().add(replace(blob, checksums=None), retention, grace)
+
+
+@caught_by(ChecksumsContract.test_checksums_go_with_a_version)
+class MovesNoChecksums(Tampered):
+    class Blobs(_Moving):
+        async def move(self, blob: Blob, target: BlobId) -> None:
+            await self.put(replace(blob.draft(), id=target, checksums=None), CREATE_ONLY)
+
+
+@caught_by(ChecksumsContract.test_segments_keep_their_checksums)
+class LosesChecksumsOfSegments(Tampered):
+    class Contents(MemoryContents):
+        async def add(self, content: ObjectKey, segments: Sequence[Segment]) -> None:
+            await super().add(content, [replace(each, checksums=None) for each in segments])
+
+
+@caught_by(ChecksumsContract.test_segments_keep_their_checksums)
+class LosesChecksumsWithTheDigest(Tampered):
+    """Rows that are written anew once their digests are known."""
+
+    class Contents(MemoryContents):
+        async def set_digest(self, content: ObjectKey, digest: Digest, again_after: timedelta) -> None:
+            await super().set_digest(content, digest, again_after)
+            for blob in self._rows.blobs.values():
+                self._rows.blobs.set(blob.id, replace(blob, checksums=None))
+
+
+@caught_by(ChecksumsContract.test_parts_keep_their_checksums)
+class KeepsChecksumsOfTheFirst(Tampered):
+    """An UPDATE that lacks a column."""
+
+    class Multipart(MemoryMultipart):
+        async def put_part(self, key: ObjectKey, part: Part) -> Part | None:
+            former = self._rows.parts.get((key, part.number))
+            return await super().put_part(key, replace(part, checksums=former.checksums) if former else part)
+
+
+@caught_by(ChecksumsContract.test_a_part_has_the_time_at_which_it_was_added)
+class KeepsTheTimeOfTheFirst(Tampered):
+    """A default, which only an INSERT sets."""
+
+    class Multipart(MemoryMultipart):
+        async def put_part(self, key: ObjectKey, part: Part) -> Part | None:
+            former = await super().put_part(key, part)
+            if former is not None:
+                self._rows.parts.set((key, part.number), replace(part, written_at=former.written_at))
+            return former
+
+
+@caught_by(ChecksumsContract.test_a_part_has_the_time_at_which_it_was_added)
+class KeepsTheTimeOfTheCaller(Tampered):
+    """The clock of the replica."""
+
+    class Multipart(MemoryMultipart):
+        async def put_part(self, key: ObjectKey, part: Part) -> Part | None:
+            former = await super().put_part(key, part)
+            self._rows.parts.set((key, part.number), part)
+            return former
 
 
 # The trash
@@ -902,6 +1093,13 @@ class LosesDeclaredSizes(Tampered):
     class Multipart(MemoryMultipart):
         async def add(self, upload: MultipartUpload, lifetime: timedelta) -> MultipartUpload:
             return await super().add(replace(upload, size=upload.size or None), lifetime)
+
+
+@caught_by(MultipartContract.test_an_upload_is_found_as_it_was_added)
+class LosesTheAlgorithm(Tampered):
+    class Multipart(MemoryMultipart):
+        async def add(self, upload: MultipartUpload, lifetime: timedelta) -> MultipartUpload:
+            return await super().add(replace(upload, checksum_algorithm=""), lifetime)
 
 
 @caught_by(MultipartContract.test_an_upload_is_found_as_it_was_added)

@@ -69,11 +69,11 @@ class LosesCharactersBeyond16Bits(Tampered):
 
 @caught_by(SharesContract.test_a_share_is_found_as_it_was_added)
 class CutsLongIds(Tampered):
-    """VARCHAR(1024) of bytes that is one short. An upload link that is for more ids than it was made for."""
+    """VARCHAR(2048) of bytes that is one short. An upload link that is for more ids than it was made for."""
 
     class Shares(_Altering):
         def altered(self, share: Share) -> Share:
-            return replace(share, ids=share.ids[:1023])
+            return replace(share, ids=share.ids[:2047])
 
 
 @caught_by(SharesContract.test_a_share_is_found_as_it_was_added)

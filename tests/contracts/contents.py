@@ -14,6 +14,7 @@ import pytest
 from application.ports.contents import DigestJob, MultipartUpload, Part, Trashed
 from application.ports.metadata import Garbage, Published, UnitOfWork
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey, Segment
+from domain.checksums import ALGORITHMS, Checksums
 from domain.errors import BlobError, Kind
 from domain.precondition import ANY, CREATE_ONLY, Precondition
 from domain.properties import MAX_METADATA_BYTES, Properties
@@ -46,7 +47,7 @@ Change = Callable[[UnitOfWork], Awaitable[T]]
 
 PAST = datetime(2020, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC)
 FUTURE = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-SOON = timedelta(seconds=1)
+SOON, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 BACKENDS = ("fs", "s3")
 KIB = 1024
 
@@ -57,6 +58,9 @@ FULL = Properties(
     content_disposition='attachment; filename*=UTF-8\'\'%e2%98%ba; filename="☺ \\"😀\\""',
     cache_control="max-age=60, private",
     metadata={"a": "", "x-emoji": "👩‍🚀 é ☺ \U0010ffff", "!#$%&'*+-.^_`|~09": "a \\ ' \" % ?"},
+    tags={"": "", "Ä tag": "👩‍🚀 \U0010ffff", "a": " a \\ ' \" % ? "},
+    expires="Thu, 01 Dec 1994 16:00:00 GMT",
+    acl="public-read",
 )
 PROPERTIES = [
     FULL,
@@ -69,11 +73,31 @@ PROPERTIES = [
     Properties(metadata={"m": "é" * ((MAX_METADATA_BYTES - 1) // 2)}),
     Properties(metadata={"m": '"' * (MAX_METADATA_BYTES - 1)}),
     Properties(metadata={f"{number:04}": "four" for number in range(MAX_METADATA_BYTES // 8)}),
+    Properties(tags={"t": ""}),
+    Properties(expires="0"),
+    Properties(acl="authenticated-read"),
+    # As many and as long as S3 has them, next to as much metadata as there may be.
+    Properties(
+        metadata={"m": '"' * (MAX_METADATA_BYTES - 1)},
+        tags={f"{number}{'😀' * 127}": "\U0010ffff" * 256 for number in range(10)},
+    ),
 ]
+
+UPLOAD = ObjectKey("0123456789abcdef" * 2)
+MD5 = bytes(range(240, 256))
+CHECKSUMS = [
+    Checksums(MD5),
+    Checksums(bytes(16)),
+    Checksums(b"\xff" * 16, parts=10_000, upload=UPLOAD.value),
+    *(Checksums(MD5, 0, name, bytes(range(256 - size, 256))) for name, size in ALGORITHMS.items()),
+    *(Checksums(MD5, 3, name, b"\xfb\xff" * (size // 2), True, UPLOAD.value) for name, size in ALGORITHMS.items()),
+    Checksums(MD5, 1, "CRC64NVME", bytes(8), upload=UPLOAD.value),
+]
+SOME = CHECKSUMS[-2]
 
 # A prefix, what takes its place, and ids that begin with it.
 MOVES = [
-    ("a/", "b/", ["a/", "a/a/", "a/b", "a/☺", "a/😀/" + "x" * 1000]),
+    ("a/", "b/", ["a/", "a/a/", "a/b", "a/☺", "a/😀/" + "x" * 2000]),
     ("a/", "a/b/", ["a/", "a/b", "a/b/", "a/b/b/", "a/b/c", "a/c"]),
     ("a/b/", "a/", ["a/b/a", "a/b/b", "a/b/b/", "a/b/b/b/c", "a/b/z"]),
     ("a", "aa", ["a" * length for length in range(1, 50)]),
@@ -89,6 +113,10 @@ MOVES = [
 
 def expiring(version: Blob, at: datetime) -> Blob:
     return replace(version, expires_at=at)
+
+
+def with_checksums(version: Blob, checksums: Checksums | None) -> Blob:
+    return replace(version, checksums=checksums)
 
 
 def digest_of(text: str) -> Digest:
@@ -121,7 +149,7 @@ def ids_of(found: Sequence[Blob]) -> list[str]:
 
 def end_of(prefix: str) -> str | None:
     """Return the end of the range of ids that begin with a prefix; None is the end of all."""
-    return prefix + "\U0010ffff" * 300 if prefix else None
+    return prefix + "\U0010ffff" * 600 if prefix else None
 
 
 async def add_segmented(metadata: Metadata, version: Blob, segments: Sequence[Segment]) -> Blob:
@@ -344,6 +372,7 @@ class VersionsContract(Contract):
         for found in [await metadata.blobs.get(version.id), *await metadata.blobs.between("", None, 10)]:
             assert found == version
             assert {**found.properties.metadata} == {**properties.metadata}
+            assert {**found.properties.tags} == {**properties.tags}
             assert found.etag == version.etag
         thrown = await trash(metadata, await remove(metadata, version.id))
         assert thrown.blob == version
@@ -501,14 +530,16 @@ class VersionsContract(Contract):
             await work.commit()
         assert len(await all_ids(metadata)) == 2
 
-    @pytest.mark.parametrize("several", [False, True])
-    async def test_a_locked_blob_is_changed_by_no_other_unit(self, metadata: Metadata, several: bool) -> None:
+    @pytest.mark.parametrize("how", ["one", "between", "each"])
+    async def test_a_locked_blob_is_changed_by_no_other_unit(self, metadata: Metadata, how: str) -> None:
         version, new = blob(), blob()
         await put_all(metadata, [version, blob("k6")])
 
         async def change(work: UnitOfWork) -> None:
-            if several:
+            if how == "between":
                 assert await work.blobs.lock_between("k5", None, 10) == [version.id, BlobId("k6")]
+            elif how == "each":
+                assert len(await work.blobs.lock_each([BlobId("k6"), version.id])) == 2
             else:
                 await work.blobs.lock(version.id, ANY)
 
@@ -525,6 +556,47 @@ class VersionsContract(Contract):
             assert await work.blobs.lock_between("a/", "a0", 10) == ids[:10]
             assert await work.blobs.lock_between(ids[9].value + "\x01", "a0", 1000) == ids[10:]
             assert await work.blobs.lock_between("a0", "a1", 10) == []
+
+    async def test_each_blob_that_exists_is_locked(self, metadata: Metadata) -> None:
+        versions = [expiring(replace(blob(each), properties=FULL), FUTURE) for each in ("B", "a", "a/", "é", "😀")]
+        await put_all(metadata, [*versions, blob("other"), expiring(blob("over"), PAST)])
+        ids = [BlobId(each) for each in ("😀", "none", "a/", "a", "over", "é", "B", "a", "a ", "A")]
+        async with metadata() as work:
+            locked = await work.blobs.lock_each(ids)
+            assert locked == versions
+            assert [each.created_at for each in locked] == [
+                (await work.blobs.get(each.id)).created_at for each in locked
+            ]
+            assert all(each.read_at for each in locked)
+            assert await work.blobs.lock_each([BlobId("none"), BlobId("over")]) == []
+            assert await work.blobs.lock_each([]) == []
+
+    async def test_a_thousand_blobs_are_locked(self, metadata: Metadata) -> None:
+        """With ids that are as long as they may be, each byte of which may need two in a statement."""
+        ids = [BlobId(f"{number:04}" + "\\'" * 1022) for number in range(1000)]
+        await put_all(metadata, [blob(each.value) for each in ids])
+
+        async def change(work: UnitOfWork) -> None:
+            locked = await work.blobs.lock_each(random.Random(5).sample(ids, len(ids)))  # noqa: S311
+            assert [each.id for each in locked] == ids
+            await work.trash.move([each.id for each in locked], LONG, NOW)
+
+        await in_a_unit(metadata, change)
+        assert await all_ids(metadata) == []
+        assert [each.blob.id for each in await metadata.trash.between("", 0, None, 2000)] == ids
+
+    async def test_blobs_are_locked_in_one_order(self, metadata: Metadata) -> None:
+        """Otherwise units that lock the same ones wait for each other in a circle, and one is rolled back."""
+        ids = [BlobId(f"{number}") for number in range(20)]
+        await put_all(metadata, [blob(each.value) for each in ids])
+
+        async def unit(number: int) -> int:
+            async with metadata() as work:
+                locked = await work.blobs.lock_each(ids[::-1] if number % 2 else ids)
+                await work.commit()
+                return len(locked)
+
+        assert await outcomes(*map(unit, range(8))) == [20] * 8
 
     # Moves
 
@@ -552,7 +624,7 @@ class VersionsContract(Contract):
     async def test_a_move_of_nothing(self, metadata: Metadata) -> None:
         await put_all(metadata, [blob("a"), blob("b/1")])
         assert await move(metadata, "a/", "c/") == 0
-        assert await move(metadata, "x" * 1000, "y" * 1024) == 0
+        assert await move(metadata, "x" * 1000, "y" * 2048) == 0
         assert await all_ids(metadata) == ["a", "b/1"]
 
     async def test_two_thousand_blobs_are_moved(self, metadata: Metadata) -> None:
@@ -587,10 +659,10 @@ class VersionsContract(Contract):
     @pytest.mark.parametrize(
         ("source", "target", "ids"),
         [
-            ("a/", "b/c", ["a/1", "a/" + "x" * 1022]),
-            ("a/", "☺", ["a/1", "a/" + "x" * 1022]),
+            ("a/", "b/c", ["a/1", "a/" + "x" * 2046]),
+            ("a/", "☺", ["a/1", "a/" + "x" * 2046]),
             ("a/", "", ["a/", "a/1"]),
-            ("a/", "a/☺", ["a/1", "a/" + "é" * 510]),
+            ("a/", "a/☺", ["a/1", "a/" + "é" * 1022]),
         ],
     )
     async def test_a_move_to_an_invalid_id_changes_nothing(
@@ -632,6 +704,93 @@ class VersionsContract(Contract):
         stored = [version for version, outcome in zip(others, ended, strict=False) if outcome is None]
         found = [each.content.key for each in await metadata.blobs.between("", None, 1000)]
         assert sorted(found) == sorted(version.content.key for version in (*versions, *stored))
+
+
+class ChecksumsContract(Contract):
+    """Checksums of S3 clients. They are not compared with the versions that have them."""
+
+    @pytest.mark.parametrize("checksums", CHECKSUMS, ids=range(len(CHECKSUMS)))
+    async def test_checksums_are_read_as_they_were_put(self, metadata: Metadata, checksums: Checksums) -> None:
+        version = with_checksums(blob("a/1"), checksums)
+        published = await publish(metadata, version)
+        await put_all(metadata, [blob("b"), with_checksums(blob("c"), Checksums(b"c" * 16))])
+        assert published.blob.checksums == checksums
+        named = Precondition(etags=frozenset({checksums.etag}))
+        async with metadata() as work:
+            found = [await work.blobs.lock(version.id, named), *await work.blobs.lock_each([version.id])]
+            found += [await metadata.blobs.get(version.id), *await metadata.blobs.between("a", "a0", 10)]
+            found += [each for each in await metadata.blobs.by_content(None, 10) if each.id == version.id]
+            for entry in await metadata.blobs.rolled_up("a/", "a0", 10, "a/", "/"):
+                assert isinstance(entry, Blob)
+                found.append(entry)
+        assert [each.checksums for each in found] == [checksums] * 6
+        assert [each.checksums for each in await metadata.blobs.between("b", None, 10)] == [None, Checksums(b"c" * 16)]
+        assert (await remove(metadata, version.id, named)).checksums == checksums
+
+    async def test_no_checksums_of_a_replaced_version_remain(self, metadata: Metadata) -> None:
+        for checksums in (SOME, None, CHECKSUMS[0], CHECKSUMS[1], None):
+            published = await publish(metadata, with_checksums(blob(), checksums))
+            assert published.blob.checksums == checksums
+            assert (await metadata.blobs.get(published.blob.id)).checksums == checksums
+
+    async def test_checksums_go_with_a_version(self, metadata: Metadata) -> None:
+        async def of_all() -> list[Checksums | None]:
+            return [each.checksums for each in await metadata.blobs.between("", None, 10)]
+
+        await put(metadata, version := with_checksums(blob("a/1"), SOME))
+        await copy(metadata, version.id, BlobId("a/2"))
+        await copy(metadata, version.id, BlobId("a/3"))
+        assert await move(metadata, "a/", "b/") == 3
+        assert await of_all() == [SOME] * 3
+        await in_a_unit(metadata, lambda work: work.trash.move([BlobId("b/2"), BlobId("b/3")], LONG, NOW))
+        await delete(metadata, BlobId("b/1"), LONG)
+        trashed = await metadata.trash.between("", 0, None, 10)
+        assert [each.blob.checksums for each in trashed] == [SOME] * 3
+        for each in trashed:
+            found = await metadata.trash.find(each.key)
+            assert found is not None
+            assert found.blob.checksums == SOME
+            await restore(metadata, each.key)
+        assert await of_all() == [SOME] * 3
+        await put(metadata, expiring(with_checksums(blob("b/1"), CHECKSUMS[0]), FUTURE))
+        await put(metadata, expiring(with_checksums(blob("over"), CHECKSUMS[1]), PAST))
+        assert await in_a_unit(metadata, lambda work: work.trash.move_expired(10, LONG)) == 1
+        assert await of_all() == [CHECKSUMS[0], SOME, SOME]
+
+    async def test_segments_keep_their_checksums(self, metadata: Metadata) -> None:
+        segments = [
+            replace(each, checksums=checksums)
+            for each, checksums in zip(segments_of([5, 6, 7]), (SOME, None, CHECKSUMS[0]), strict=True)
+        ]
+        version = with_checksums(segmented("a", segments), CHECKSUMS[2])
+        await add_segmented(metadata, version, segments)
+        await set_digest(metadata, version.content.key, digest_of("all"), NOW)
+        for position, first in ((0, 0), (5, 1), (11, 2)):
+            found = await metadata.contents.segments(version.content.key, position, 10)
+            assert [each.checksums for each in found] == [each.checksums for each in segments[first:]]
+        assert (await metadata.blobs.get(version.id)).checksums == CHECKSUMS[2]
+
+    async def test_parts_keep_their_checksums(self, metadata: Metadata) -> None:
+        added, former = await begin(metadata, upload_to()), None
+        await put_part(metadata, added.key, replace(part(1), checksums=CHECKSUMS[0]))
+        for checksums in (*CHECKSUMS, None):
+            replaced = await put_part(metadata, added.key, replace(part(2), checksums=checksums))
+            assert (replaced and replaced.checksums) == former
+            found = await metadata.multipart.parts(added.key, 0, 10)
+            assert [each.checksums for each in found] == [CHECKSUMS[0], checksums]
+            former = checksums
+
+    async def test_a_part_has_the_time_at_which_it_was_added(self, metadata: Metadata) -> None:
+        added = await begin(metadata, upload_to())
+        for _ in range(2):
+            before = await self.now(metadata)
+            await put_part(metadata, added.key, replace(part(1), written_at=PAST))
+            after = await self.now(metadata)
+            [found] = await metadata.multipart.parts(added.key, 0, 10)
+            assert found.written_at is not None
+            assert before <= found.written_at <= after
+            assert found.written_at.tzinfo is UTC
+            await self.wait_until(metadata, after + MILLISECOND)
 
 
 class TrashContract(Contract):
@@ -1219,7 +1378,8 @@ class MultipartContract(Contract):
         uploads = [
             upload_to("☺ é", properties=FULL, size=2**62, blob_expires_at=FUTURE),
             upload_to(None, size=0, blob_expires_in=timedelta(days=1000, microseconds=1)),
-            upload_to("x" * 1024),
+            *(upload_to(checksum_algorithm="CRC32C", is_composite=each) for each in (False, True)),
+            upload_to("x" * 2048),
         ]
         for upload in uploads:
             before = await self.now(metadata)
@@ -1590,6 +1750,7 @@ class UnitsContract(Contract):
 
 class ContentsContract(
     VersionsContract,
+    ChecksumsContract,
     TrashContract,
     SharingContract,
     SegmentsContract,

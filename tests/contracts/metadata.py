@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import pytest
 
 from application.ports.blob_store import BlobStore
+from application.ports.buckets import BucketReader
 from application.ports.contents import ContentReader, MultipartReader, TrashReader
 from application.ports.keys import KeyReader
 from application.ports.metadata import (
@@ -48,9 +49,9 @@ LAST = "\U0010ffff"
 # Characters that sort below a delimiter, beside it and far behind it, and as many of the last as there can be.
 BESIDE_DELIMITERS = [
     *(f"a{beside}{end}" for beside in ("", "!", ".", "/", "0", "é", "☺", LAST) for end in ("", "/", "/b", f"/{LAST}b")),
-    *(f"a/{behind}" for behind in ("b", "b/c", "\ue000", "\uffff", "😀", LAST, LAST * 2, LAST * 255)),
-    LAST * 255,
-    LAST * 256,
+    *(f"a/{behind}" for behind in ("b", "b/c", "\ue000", "\uffff", "😀", LAST, LAST * 2, LAST * 511)),
+    LAST * 511,
+    LAST * 512,
 ]
 
 
@@ -63,6 +64,7 @@ class Metadata(UnitOfWorkFactory, Protocol):
     multipart: MultipartReader
     keys: KeyReader
     shares: ShareReader
+    buckets: BucketReader
 
     @abstractmethod
     async def backlog(self) -> Sequence[Backlog]: ...

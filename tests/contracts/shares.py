@@ -46,8 +46,8 @@ SHARES = [
     FULL,
     share(action=Action.WRITE),
     *(share(ids=each) for each in NASTY),
-    # Each of 1,024 bytes.
-    *(share(ids=each * (1024 // len(each.encode()))) for each in ("x", '"', "\\", "é", "😀", "\U0010ffff")),
+    # Each of 2,048 bytes.
+    *(share(ids=each * (2048 // len(each.encode()))) for each in ("x", '"', "\\", "é", "😀", "\U0010ffff")),
     share(created_at=EPOCH, expires_at=EPOCH),
     share(created_at=PAST + MICROSECOND, expires_at=PAST),
     share(expires_at=AT),

@@ -1,8 +1,10 @@
 """Metadata adapters under the contract of contents, and what only databases promise about it."""
 
+import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -32,20 +34,31 @@ from domain.blob import BlobId, Digest, Location, ObjectKey
 from tests import many_blobs
 from tests.contracts import test_metadata
 from tests.contracts.contents import (
+    FUTURE,
     PAST,
+    SOME,
     SOON,
     ContentsContract,
     MovableClock,
+    add_segmented,
     all_ids,
+    begin,
+    delete,
     expiring,
     move,
+    part,
     put_all,
+    put_part,
+    segmented,
+    segments_of,
     upload_to,
+    with_checksums,
 )
 from tests.contracts.metadata import LONG, NOW, Metadata, add_object, blob, placed, put
 
 Function = Callable[..., Any]
 ROWS = 5000
+WIDE = [chr(code) for code in range(0x10000, 0x110000)]  # characters of four bytes each
 BATCH = 50
 
 
@@ -113,13 +126,51 @@ class DatabaseContract(ContentsContract):
         self, metadata: Metadata, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(prefixes, "_check_sizes", lambda *_: None)
-        longest, shortest = "a/" + "é" * 511, "a/"
+        longest, shortest = "a/" + "é" * 1023, "a/"
         await put_all(metadata, [blob(longest), blob("a/2")])
         assert await move(metadata, "a/", "a/b/") == 1
         assert await move(metadata, "a/b/", "b/c/") == 1
         await put_all(metadata, [blob(shortest)])
         assert await move(metadata, "a/", "") == 1
-        assert await all_ids(metadata) == [shortest, "b/c/2", "é" * 511]
+        assert await all_ids(metadata) == [shortest, "b/c/2", "é" * 1023]
+
+    async def test_checksums_of_other_bytes_are_ignored(self, metadata: Metadata) -> None:
+        """An older Drivebay that is still running replaces bytes, and leaves columns that it does not know."""
+        version, added = with_checksums(blob(), SOME), await begin(metadata, upload_to())
+        segments = [replace(each, checksums=SOME) for each in segments_of([1])]
+        await put(metadata, version)
+        await put_part(metadata, added.key, replace(part(1), checksums=SOME))
+        await add_segmented(metadata, segmented("segmented", segments), segments)
+
+        def replace_bytes(connection: Connection) -> None:
+            for table in (BLOBS, PARTS, SEGMENTS):
+                connection.execute(sa.update(table).values(object_key=ObjectKey.random().value))
+
+        async with self.tables.transaction() as transaction:
+            await transaction.run(replace_bytes)
+            await transaction.commit()
+        assert (await metadata.blobs.get(version.id)).checksums is None
+        [found] = await metadata.multipart.parts(added.key, 0, 10)
+        assert found.checksums is None
+        listed = await metadata.blobs.between("", None, 10)
+        assert [each.checksums for each in listed] == [None, None]
+
+    async def test_the_longest_ids_fit_into_each_index(self, metadata: Metadata) -> None:
+        """Ids that can't be compressed: some databases limit the size of a row of an index."""
+        generator = random.Random(5)  # noqa: S311
+        ids = sorted("".join(generator.choices(WIDE, k=512)) for _ in range(200))
+        assert {len(each.encode()) for each in ids} == {2048}
+        await put_all(metadata, [expiring(blob(each), FUTURE) for each in ids])
+        uploads = [await begin(metadata, upload_to(each)) for each in ids]
+        for each in ids[::2]:
+            await delete(metadata, BlobId(each), LONG)
+        assert await all_ids(metadata) == ids[1::2]
+        assert [each.blob.id.value for each in await metadata.trash.between("", 0, None, 1000)] == ids[::2]
+        assert [each.key for each in await metadata.multipart.between("", None, None, 1000)] == [
+            each.key for each in uploads
+        ]
+        assert len(await metadata.blobs.by_content(None, 1000)) == 100
+        assert await metadata.blobs.count(ids[0], None, 1000) == 100
 
     async def test_statements_read_no_more_rows_than_they_need(self, database: Database) -> None:
         ids = [BlobId(f"05/{number}") for number in range(5, ROWS, 20)]
@@ -145,6 +196,7 @@ class DatabaseContract(ContentsContract):
             "named": (references.named, "fs", [key_of(number) for number in range(100)]),
             "count": (prefixes.count, "05/", "06", BATCH),
             "lock between": (blobs._lock_between, "05/", "06", BATCH),
+            "lock each": (blobs._lock_each, ids[:BATCH]),
             "claim digest": (contents._claim_digest, LONG),
             "set digest": (contents._set_digest, key_of(8), Digest(bytes(32)), LONG),
             "release": (trash._release, BATCH),

@@ -1,6 +1,7 @@
 """The metadata in SQL reads rows by the names of their columns: SELECTs with reordered columns return the same."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from sqlalchemy import event
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from application.ports.metadata import Backlog, Garbage
+from tests.contracts.buckets import bucket
+from tests.contracts.contents import SOME, begin, part, put_part, upload_to
 from tests.contracts.metadata import LONG, NOW, blob, know, location, put, remove, storage
 
 
@@ -61,6 +64,21 @@ async def test_uploads_and_garbage(metadata: SqlMetadata) -> None:
     async with metadata() as work:
         assert await work.uploads.remove_expired("fs", 9) == [upload]
         assert await work.garbage.claim("s3", 9, LONG) == [garbage]
+
+
+async def test_buckets(metadata: SqlMetadata) -> None:
+    async with metadata() as work:
+        added = await work.buckets.add(bucket())
+        await work.commit()
+    assert added == await metadata.buckets.find(bucket().name)
+    assert await metadata.buckets.list("", 9) == [added]
+
+
+async def test_parts(metadata: SqlMetadata) -> None:
+    upload = await begin(metadata, upload_to())
+    await put_part(metadata, upload.key, replace(part(1), checksums=SOME))
+    [found] = await metadata.multipart.parts(upload.key, 0, 9)
+    assert (found, found.checksums) == (replace(part(1), location=found.location), SOME)
 
 
 async def test_storages(metadata: SqlMetadata) -> None:

@@ -16,6 +16,7 @@ from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore
 from tests.contracts import broken_layers, broken_metadata, broken_stores, test_blob_stores, test_layers, test_metadata
 from tests.contracts.blob_store import BlobStoreContract
+from tests.contracts.buckets import BucketsContract
 from tests.contracts.keys import KeysContract
 from tests.contracts.layer import LayerContract, MakeLayer
 from tests.contracts.leftovers import no_task_left
@@ -114,6 +115,6 @@ def test_the_readme_names_cases_that_are_there() -> None:
     shortened = re.findall(r"`([a-z_.]+)`", "".join(re.findall(r"^\|[^|]*\|", table, re.MULTILINE)))
     assert len(shortened) > 15
     known = cases_of(BlobStoreContract) | cases_of(LayerContract) | cases_of(MetadataContract)
-    known |= cases_of(KeysContract) | cases_of(QuotasContract) | cases_of(SharesContract)
+    known |= cases_of(KeysContract) | cases_of(QuotasContract) | cases_of(SharesContract) | cases_of(BucketsContract)
     for name in shortened:
         assert any(name.strip(".") in case for case in known), name

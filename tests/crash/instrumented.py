@@ -102,6 +102,7 @@ class _InstrumentedUnit(UnitOfWork):
         self.commits = _instrumented("commits", work.commits)
         self.keys = _instrumented("keys", work.keys)
         self.shares = _instrumented("shares", work.shares)
+        self.buckets = _instrumented("buckets", work.buckets)
 
     async def commit(self) -> None:
         async with step("commit"):

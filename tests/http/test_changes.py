@@ -104,7 +104,7 @@ class TestMove:
         for number, nasty in enumerate(NASTY[:40]):
             store(client, f"{own}{number}", nasty.encode())
             target = f"{own}{nasty}"
-            if len(target.encode()) <= 1024:
+            if len(target.encode()) <= 2048:
                 assert client.post("/v1/move", json={"from": f"{own}{number}", "to": target}).status_code == 201
                 assert read(client, target) == nasty.encode()
                 assert client.delete(path(target)).status_code == 204
@@ -157,7 +157,7 @@ class TestPrefixes:
             ("/v1/delete", {}, "invalid_body"),
             ("/v1/move", {"from_prefix": "", "to_prefix": "x"}, "invalid_prefix"),
             ("/v1/move", {"from_prefix": own, "to_prefix": own}, "same_id"),
-            ("/v1/move", {"from_prefix": own, "to_prefix": "x" * 1024}, "invalid_id"),
+            ("/v1/move", {"from_prefix": own, "to_prefix": "x" * 2048}, "invalid_id"),
             ("/v1/move", {"from_prefix": f"{own}a", "to_prefix": ""}, "invalid_id"),
             ("/v1/move", {"from_prefix": own}, "invalid_body"),
             ("/v1/move", {"from_prefix": own, "to": "x"}, "invalid_body"),

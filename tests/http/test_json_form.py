@@ -85,7 +85,7 @@ class TestStoreAndFetch:
 def clean_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """On a server whose blobs all hold their ids, and are no larger than such can be."""
     folder = tmp_path_factory.mktemp("ids")
-    with Server(folder, MAX_BLOB_BYTES="1024") as server, server.client() as client:
+    with Server(folder, MAX_BLOB_BYTES="2048") as server, server.client() as client:
         yield client
 
 
@@ -103,9 +103,9 @@ class TestIds:
             assert base64.b64decode(fetched.json()["data"]) == blob_id.encode()
 
     def test_larger_blobs_are_refused(self, clean_client: httpx.Client) -> None:
-        over = clean_client.post("/v1/blobs", json={"id": "over", "data": encoded(b"x" * 1025)})
+        over = clean_client.post("/v1/blobs", json={"id": "over", "data": encoded(b"x" * 2049)})
         assert (over.status_code, over.json()["code"]) == (413, "too_large")
-        assert "up to 1,024 bytes" in over.json()["detail"]
+        assert "up to 2,048 bytes" in over.json()["detail"]
         assert clean_client.get("/v1/blobs/over").status_code == 404
 
     def test_a_literal_slash_is_as_good_as_an_escaped_one(self, client: httpx.Client) -> None:

@@ -74,7 +74,7 @@ def test_it_is_rotated_with_an_overlap(
         ({"name": "a", "actions": ["read"], "prefixes": []}, "invalid_key"),
         ({"name": "a", "actions": ["read"], "prefixes": [""]}, "invalid_key"),
         ({"name": "a", "actions": ["read"], "prefixes": ["a\u0007"]}, "invalid_key"),
-        ({"name": "a", "actions": ["read"], "prefixes": ["a" * 1025]}, "invalid_key"),
+        ({"name": "a", "actions": ["read"], "prefixes": ["a" * 2049]}, "invalid_key"),
         ({"name": "a", "actions": ["read"], "expires_at": "2001-01-01T00:00:00Z"}, "invalid_expiry"),
         ({"name": "a", "actions": ["read"], "expires_in": 0}, "invalid_expiry"),
         ({"name": "a", "actions": ["read"], "expires_in": 9, "expires_at": "2901-01-01T00:00:00Z"}, "invalid_expiry"),

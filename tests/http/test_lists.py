@@ -45,7 +45,7 @@ def test_an_entry_says_what_is_known(lists: httpx.Client) -> None:
     assert blob["created_at"].endswith("Z")
 
 
-@pytest.mark.parametrize("prefix", ["%", "a/", "..", "_", "foo//", "nobody's", "☺", "x" * 1024])
+@pytest.mark.parametrize("prefix", ["%", "a/", "..", "_", "foo//", "nobody's", "☺", "x" * 1024, "x" * 2048])
 def test_those_below_a_prefix(lists: httpx.Client, prefix: str) -> None:
     found = [blob["id"] for page in pages(lists, prefix=prefix, limit=3) for blob in page["blobs"]]
     assert found == sorted((blob_id for blob_id in NASTY if blob_id.startswith(prefix)), key=str.encode)

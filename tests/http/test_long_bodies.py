@@ -35,10 +35,10 @@ class TestWhatEndsEarly:
     @pytest.mark.parametrize(
         ("start", "code"),
         [
-            (b'{"id":1,' + b" " * 20_000, "invalid_body"),
+            (b'{"id":1,' + b" " * 30_000, "invalid_body"),
             (b'{"id":"","data":"', "invalid_id"),
             (b'{"data":"AAAA' + b"A" * 1_000_000 + b"-AAAA", "invalid_base64"),
-            (b'{"data":"AAAA","id":"a"}}' + b" " * 20_000, "invalid_json"),
+            (b'{"data":"AAAA","id":"a"}}' + b" " * 30_000, "invalid_json"),
         ],
     )
     def test_what_is_wrong_already(self, connection: socket.socket, start: bytes, code: str) -> None:
@@ -83,7 +83,7 @@ class TestTheLimit:
     DATA = b"AAAA" * 133_333 + b"AA=="
 
     def test_a_length_that_can_only_be_too_large_is_refused_at_once(self, limited: Server) -> None:
-        length = len(self.DATA) * 6 + 16 * 1024 + 24
+        length = len(self.DATA) * 6 + 24 * 1024 + 24
         with limited.connect() as connection:
             answer = ask(connection, post(f"{AUTH}{JSON}Content-Length: {length}\r\n"))
         assert (answer.status, answer.code) == (413, "too_large")

@@ -64,15 +64,15 @@ def test_a_target_may_name_the_server(server: Server, origin: str) -> None:
 @pytest.mark.parametrize("unit", ["x", "%78", "%C3%A9", "%E2%98%BA"])
 def test_the_longest(server: Server, unit: str) -> None:
     size = 1 if len(unit) < 4 else len(unit) // 3
-    longest = f"/v1/blobs/{unit * (1024 // size)}{'y' * (1024 % size)}"
-    assert len(id_of(server, longest).encode()) == 1024
+    longest = f"/v1/blobs/{unit * (2048 // size)}{'y' * (2048 % size)}"
+    assert len(id_of(server, longest).encode()) == 2048
     assert asked(server, get(longest)).status == 200
     for method in ("GET", "HEAD", "DELETE"):
         refusal = asked(server, request(f"{method} {longest}z"))
         assert refusal.status == 400
     refusal = asked(server, put(f"{longest}z", b"x"))
     assert (refusal.status, refusal.code) == (400, "invalid_id")
-    assert "1,025 bytes" in json.loads(refusal.body)["detail"]
+    assert "2,049 bytes" in json.loads(refusal.body)["detail"]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ from tests.model.state import (
     is_history,
 )
 
-IDS = ["a", "a/", "a/b", "a/b/c", "b", "b/a", "á", "..", "%00", "☺☺☺", "x" * 1024]
+IDS = ["a", "a/", "a/b", "a/b/c", "b", "b/a", "á", "..", "%00", "☺☺☺", "x" * 2048]
 PREFIXES = ["", "a", "a/", "a/b", "b/", "á", "%", "x", "nobody's"]
 RETENTION = 600  # seconds, as the server is set
 FULL = 501  # blobs: more than the service deletes at a time

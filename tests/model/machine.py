@@ -15,7 +15,7 @@ from tests.ids import NASTY
 from tests.model.blobs import Change, Delete, Demand, Post, Put, Version, in_some_order, listed
 from tests.model.clients import CLIENTS, ClientsMachine, headers_of, path_of
 
-IDS = ["a", "a/", "/a", "a/b", "a//b", "A", "á", "..", "../a", "%2e%2e/", "%00", "a b", "☺☺☺", "\U0010ffff", "x" * 1024]
+IDS = ["a", "a/", "/a", "a/b", "a//b", "A", "á", "..", "../a", "%2e%2e/", "%00", "a b", "☺☺☺", "\U0010ffff", "x" * 2048]
 assert set(IDS) <= set(NASTY)
 TO_BE_READ_ON = Version(pattern(6 * MIB))  # more than what waits in sockets, and more than a part on S3
 NEVER = "Sat, 01 Jan 2000 00:00:00 GMT"

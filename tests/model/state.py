@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from tests.model.blobs import Condition, Version
 
 DEFAULT_TYPE = "application/octet-stream"
-MAX_ID = 1024  # bytes
+MAX_ID = 2048  # bytes
 QUOTA = 141_000  # bytes: of each key with a quota
 ALWAYS = Condition()
 Outcome = tuple[int, object]

@@ -13,6 +13,12 @@ from domain.precondition import ANY, CREATE_ONLY, Precondition
 from domain.properties import Properties
 from tests.ids import INVALID, NASTY, valid_ids
 
+OLD_ETAGS = [
+    "25e737f2231b49043de01195ec73bf93-1",
+    "1811fe0f92b8f8e6f8de2f00b71cd607-1",
+    "459f72f00f229220b465f8d0c7ef09f5-1",
+]
+
 
 def blob(content_type: str = "text/plain", sha256: bytes = bytes(32), backend: str = "fs") -> Blob:
     content = Content(Location(backend, ObjectKey.random()), 1, Digest(sha256))
@@ -71,6 +77,30 @@ class TestBlob:
         published = encoded[1].draft().published(datetime.now(UTC))
         assert (published.properties.content_encoding, published.etag) == ("gzip", encoded[1].etag)
 
+    def test_the_etag_differs_with_the_tags(self) -> None:
+        base = Properties("text/plain", metadata={"a": "1"})
+        tagged = [replace(base, tags=tags) for tags in ({}, {"a": "1"}, {"a": "2"}, {"a": "1", "b": ""}, {"": "a"})]
+        assert len({replace(blob(), properties=properties).etag for properties in tagged}) == 5
+        assert (
+            replace(base, tags={"a": "1", "b": "2"}).canonical() == replace(base, tags={"b": "2", "a": "1"}).canonical()
+        )
+
+    def test_the_etag_differs_with_the_date_of_expiry_for_caches(self) -> None:
+        base = Properties("text/plain")
+        others = [replace(base, expires=each, tags=tags) for each in ("", "0", "a") for tags in ({}, {"a": "0"})]
+        assert len({each.canonical() for each in [*others, Properties("text/plain", cache_control="0")]}) == 7
+
+    def test_the_etag_differs_with_the_access_control_list(self) -> None:
+        base = Properties("text/plain")
+        others = [replace(base, acl=acl, expires=each) for acl in ("", "0", "a") for each in ("", "0")]
+        assert len({each.canonical() for each in [*others, replace(base, tags={"0": ""})]}) == 7
+
+    def test_etags_stay_as_they_are(self) -> None:
+        """Clients have them from older versions of Drivebay."""
+        full = Properties("text/plain", "gzip", "de", "inline", "no-store", {"b": "☺", "a": "1"})
+        versions = [blob(), *(replace(blob(), properties=each) for each in (full, Properties(metadata={"a": ""})))]
+        assert [version.etag for version in versions] == OLD_ETAGS
+
     def test_refuses_what_no_blob_can_have(self) -> None:
         where, digest, now = Location("fs", ObjectKey.random()), Digest(bytes(32)), datetime.now(UTC)
         with pytest.raises(ValueError, match="not negative"):
@@ -80,6 +110,27 @@ class TestBlob:
                 Blob(BlobId("a"), Content(where, 1, digest), Properties(), time)
         with pytest.raises(ValueError, match="32 bytes"):
             Digest(b"short")
+
+
+class TestTags:
+    @pytest.mark.parametrize("tags", [{}, {"": ""}, {"a b": "é ☺ \U0010ffff"}, {"x" * 10_000: "y" * 10_000}])
+    def test_are_any_text(self, tags: dict[str, str]) -> None:
+        assert Properties(tags=tags).tags == tags
+
+    @pytest.mark.parametrize(
+        ("tags", "reason"),
+        [
+            ({"a": "b\n"}, r"value of the tag a has the control character U\+000A"),
+            ({"a\x00": "b"}, r"name of a tag has the control character U\+0000"),
+            ({"a": "\x7f"}, r"U\+007F"),
+            ({"a": "\ud800"}, "value of the tag a has half of a surrogate pair"),
+            ({"\udfff": ""}, "name of a tag has half of a surrogate pair"),
+        ],
+    )
+    def test_have_no_control_characters(self, tags: dict[str, str], reason: str) -> None:
+        with pytest.raises(BlobError, match=reason) as caught:
+            Properties(tags=tags)
+        assert caught.value.kind is Kind.INVALID_METADATA
 
 
 SECOND = timedelta(seconds=1)

@@ -210,7 +210,7 @@ class TestCreate:
             ({"prefixes": ("films/", "")}, "leave the prefixes out"),
             ({"prefixes": ("a\x00",)}, r"can't begin an id.*control character U\+0000"),
             ({"prefixes": ("a", "b\udcff")}, "surrogate"),
-            ({"prefixes": ("é" * 512 + "a",)}, "1,025 bytes"),
+            ({"prefixes": ("é" * 1024 + "a",)}, "2,049 bytes"),
             ({"prefixes": tuple(f"{number}/" for number in range(MAX_PREFIXES + 1))}, "up to 100 prefixes"),
             ({"limits": Limits(1), "actions": frozenset({Action.ADMIN})}, "with the action admin has no limits"),
             *(({"limits": Limits(rate)}, "requests per second") for rate in (0, -1, 0.0009, 1_000_001, nan, inf)),

@@ -190,7 +190,7 @@ class MemoryMultipart(MultipartRepository):
         assert upload is not None
         more = part.size - (former.size if former else 0)
         self._rows.multipart.set(key, replace(upload, received=upload.received + more))
-        self._rows.parts.set((key, part.number), part)
+        self._rows.parts.set((key, part.number), replace(part, written_at=self._now()))
         return former
 
     async def remove(self, key: ObjectKey) -> bool:

@@ -10,6 +10,7 @@ from application.ports.contents import DigestJob, MultipartUpload, Part, Trashed
 from application.ports.metadata import Garbage, KnownStorage
 from domain.access import AccessKey, Share
 from domain.blob import Blob, BlobId, Content, Location, ObjectKey, Segment
+from domain.buckets import Bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Rows:
     commits: dict[ObjectKey, datetime] = field(default_factory=dict)
     keys: dict[str, AccessKey] = field(default_factory=dict)
     shares: dict[str, Share] = field(default_factory=dict)
+    buckets: dict[str, Bucket] = field(default_factory=dict)
     trash_keys: Iterator[int] = field(default_factory=lambda: count(1))
 
 
@@ -73,6 +75,7 @@ class Tables:
         self.commits = Changes(rows.commits)
         self.keys = Changes(rows.keys)
         self.shares = Changes(rows.shares)
+        self.buckets = Changes(rows.buckets)
         self.trash_keys = rows.trash_keys
 
     def apply(self) -> None:

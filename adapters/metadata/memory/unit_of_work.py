@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from adapters.metadata.memory.buckets import MemoryBuckets
 from adapters.metadata.memory.changes import Clock, due
 from adapters.metadata.memory.contents import MemoryCommits, MemoryContents, MemoryMultipart, MemoryTrash
 from adapters.metadata.memory.keys import MemoryKeys
 from adapters.metadata.memory.rows import Claimed, Rows, Tables, Writing
 from adapters.metadata.memory.shares import MemoryShares
+from application.ports.buckets import BucketReader
 from application.ports.contents import ContentReader, MultipartReader, TrashReader
 from application.ports.keys import KeyReader
 from application.ports.metadata import (
@@ -72,6 +74,10 @@ class _Blobs(BlobRepository):
         current = await self.get(blob_id)
         precondition.check(blob_id, current)
         return current
+
+    async def lock_each(self, ids: Sequence[BlobId]) -> Sequence[Blob]:
+        found = [await self.find(blob_id) for blob_id in sorted({*ids}, key=lambda blob_id: blob_id.value)]
+        return [blob for blob in found if blob is not None]
 
     async def lock_between(self, start: str, stop: str | None, limit: int) -> Sequence[BlobId]:
         return [blob.id for blob in await self.between(start, stop, limit)]
@@ -223,6 +229,7 @@ class MemoryUnitOfWork(UnitOfWork):
         self.commits = MemoryCommits(tables, now)
         self.keys = MemoryKeys(tables)
         self.shares = MemoryShares(tables)
+        self.buckets = MemoryBuckets(tables, now)
 
     async def commit(self) -> None:
         self._tables.apply()
@@ -244,6 +251,7 @@ class MemoryMetadata(UnitOfWorkFactory):
         self.multipart: MultipartReader = MemoryMultipart(committed, now)
         self.keys: KeyReader = MemoryKeys(committed)
         self.shares: ShareReader = MemoryShares(committed)
+        self.buckets: BucketReader = MemoryBuckets(committed, now)
         self.large_units: UnitOfWorkFactory = self
         self._turn = asyncio.Lock()
 

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.sql import listing, prefixes
+from adapters.metadata.sql.batches import batches
 from adapters.metadata.sql.listing import is_current
 from adapters.metadata.sql.versions import blob_of, times_of, values_of
 from adapters.sql.database import First, Run
@@ -52,6 +53,9 @@ class SqlBlobs(BlobRepository):
 
     async def lock(self, blob_id: BlobId, precondition: Precondition) -> Blob:
         return await self._run(_lock_blob, blob_id, precondition)
+
+    async def lock_each(self, ids: Sequence[BlobId]) -> Sequence[Blob]:
+        return await self._run(_lock_each, ids)
 
     async def lock_between(self, start: str, stop: str | None, limit: int) -> Sequence[BlobId]:
         return await self._run(_lock_between, start, stop, limit)
@@ -119,6 +123,16 @@ def _lock_blob(connection: Connection, blob_id: BlobId, precondition: Preconditi
         raise NotFound(subject=blob_id)
     precondition.check(blob_id, found)
     return found
+
+
+def _lock_each(connection: Connection, ids: Sequence[BlobId]) -> Sequence[Blob]:
+    """Lock blobs in one order, because MariaDB and PostgreSQL lock rows as they read them."""
+    locked = list[Blob]()
+    for some in batches(sorted({blob_id.value for blob_id in ids})):
+        found = sa.select(BLOBS, DatabaseNow().label("read_at")).where(BLOBS.c.id.in_(some), is_current(BLOBS))
+        rows = connection.execute(found.order_by(BLOBS.c.id).with_for_update())
+        locked += [blob_of(row, time_of(row.read_at)) for row in rows]
+    return locked
 
 
 def _lock_between(connection: Connection, start: str, stop: str | None, limit: int) -> Sequence[BlobId]:

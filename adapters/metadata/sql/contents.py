@@ -7,6 +7,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from adapters.metadata.sql.checksums import checksums_of, text_of
 from adapters.metadata.sql.versions import BlobRow
 from adapters.sql.database import First, Run
 from adapters.sql.statement import Statement
@@ -62,7 +63,9 @@ def _select_following(connection: Connection, content: ObjectKey, start: int, li
 
 
 def _segment(row: BlobRow) -> Segment:
-    return Segment(Location(row.backend, ObjectKey(row.object_key)), row.start, row.size, Digest(bytes(row.sha256)))
+    location = Location(row.backend, ObjectKey(row.object_key))
+    checksums = checksums_of(row.checksums, row.object_key)
+    return Segment(location, row.start, row.size, Digest(bytes(row.sha256)), checksums)
 
 
 def _insert_segments(connection: Connection, content: ObjectKey, segments: Sequence[Segment]) -> None:
@@ -74,6 +77,7 @@ def _insert_segments(connection: Connection, content: ObjectKey, segments: Seque
             "object_key": segment.location.key.value,
             "size": segment.size,
             "sha256": segment.digest.sha256,
+            "checksums": text_of(segment.checksums, segment.location.key),
         }
         for segment in segments
     ]

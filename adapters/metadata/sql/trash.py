@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from adapters.metadata.sql import listing
 from adapters.metadata.sql.balance import Balance
+from adapters.metadata.sql.batches import batches
 from adapters.metadata.sql.listing import AFTER_ALL
 from adapters.metadata.sql.versions import COLUMNS, BlobRow, blob_of, times_of, values_of
 from adapters.sql.database import Run
@@ -47,7 +48,8 @@ class SqlTrash(TrashRepository, TrashReader):
             self._balance[blob.owner] -= blob.size
 
     async def move(self, ids: Sequence[BlobId], retention: timedelta, grace: timedelta) -> None:
-        self._balance.subtract(await self._run(_move, [blob_id.value for blob_id in ids], retention, grace))
+        for some in batches([blob_id.value for blob_id in ids]):
+            self._balance.subtract(await self._run(_move, some, retention, grace))
 
     async def move_expired(self, limit: int, grace: timedelta) -> int:
         count, moved = await self._run(_move_expired, limit, grace)

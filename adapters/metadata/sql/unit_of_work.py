@@ -9,6 +9,7 @@ from adapters.metadata.sql import references
 from adapters.metadata.sql import storages as sql_storages
 from adapters.metadata.sql.balance import Balance, settle
 from adapters.metadata.sql.blobs import SqlBlobs
+from adapters.metadata.sql.buckets import SqlBuckets
 from adapters.metadata.sql.commits import SqlCommits
 from adapters.metadata.sql.contents import SqlContents
 from adapters.metadata.sql.garbage import SqlGarbage
@@ -20,6 +21,7 @@ from adapters.metadata.sql.storages import SqlStorages
 from adapters.metadata.sql.trash import SqlTrash
 from adapters.metadata.sql.uploads import SqlUploads
 from adapters.sql.database import Database, Transaction
+from application.ports.buckets import BucketReader
 from application.ports.contents import ContentReader, MultipartReader, TrashReader
 from application.ports.keys import KeyReader
 from application.ports.metadata import (
@@ -51,6 +53,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.commits = SqlCommits(transaction.run)
         self.keys = SqlKeys(transaction.run, self._balance)
         self.shares = SqlShares(transaction.run)
+        self.buckets = SqlBuckets(transaction.run)
 
     async def commit(self) -> None:
         if self._balance:
@@ -88,6 +91,7 @@ class SqlMetadata(SqlUnits):
         self.multipart: MultipartReader = SqlMultipart(database.read)
         self.keys: KeyReader = SqlKeys(database.read, Balance())
         self.shares: ShareReader = SqlShares(database.read)
+        self.buckets: BucketReader = SqlBuckets(database.read)
 
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from adapters.metadata.sql.checksums import checksums_of, text_of
 from adapters.sql.tables import BLOBS, microseconds_of, time_of
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey
 from domain.properties import Properties
@@ -16,7 +17,7 @@ BlobRow = Row[*tuple[Any, ...]]  # has the columns of the table, by name
 COLUMNS = [column.name for column in BLOBS.columns]
 """The names of all columns of a version, its id included."""
 REMEMBERED = 128  # clients send few different properties
-RARE = ("content_language", "content_disposition", "cache_control", "metadata")
+RARE = ("content_language", "content_disposition", "cache_control", "metadata", "tags", "expires", "acl")
 
 
 def blob_of(row: BlobRow, read_at: datetime | None = None) -> Blob:
@@ -38,6 +39,7 @@ def blob_of(row: BlobRow, read_at: datetime | None = None) -> Blob:
         expires_at=None if row.expires_at is None else time_of(row.expires_at),
         changed_at=None if row.changed_at is None else time_of(row.changed_at),
         owner=row.owner or "",
+        checksums=checksums_of(row.checksums, row.object_key),
     )
 
 
@@ -58,6 +60,7 @@ def values_of(version: Draft | Blob) -> dict[str, Any]:
         "properties": rare_properties(properties),
         "expires_at": None if version.expires_at is None else microseconds_of(version.expires_at),
         "owner": version.owner or None,
+        "checksums": text_of(version.checksums, content.key),
     }
 
 
@@ -70,7 +73,7 @@ def times_of(blob: Blob) -> dict[str, Any]:
 def rare_properties(properties: Properties) -> str | None:
     """Return the properties that have no column, as JSON; None if there are none."""
     found = {name: value for name in RARE if (value := getattr(properties, name))}
-    return json.dumps(found, default=dict) if found else None
+    return json.dumps(found, default=dict, ensure_ascii=False) if found else None
 
 
 @lru_cache(maxsize=REMEMBERED)

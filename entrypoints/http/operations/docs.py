@@ -39,7 +39,7 @@ PAGE = b"""<!doctype html>
 DESCRIPTION = """\
 Blob storage: store a file with one request, and never think about where it went.
 
-**Ids.** An id is any Unicode text of 1 to 1,024 bytes in UTF-8 without control characters, kept to the byte. In a URL
+**Ids.** An id is any Unicode text of 1 to 2,048 bytes in UTF-8 without control characters, kept to the byte. In a URL
 it is everything behind `/v1/blobs/`, percent-decoded once: percent-encode all of it (`films/a b` is `films%2Fa%20b`,
 and a `?` is `%3F`). A query parameter that an operation does not take is 400 `invalid_parameter`.
 

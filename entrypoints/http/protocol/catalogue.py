@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from domain.errors import (
     AlreadyExists,
+    BucketExists,
+    BucketNotEmpty,
+    BucketNotFound,
     InvalidExpiry,
     InvalidPrefix,
     KeyNotFound,
@@ -39,7 +42,7 @@ CATALOGUE: Mapping[str, Entry] = {
     code: Entry(status, text)
     for status, texts in {
         HTTPStatus.BAD_REQUEST: {
-            "invalid_id": "The blob id is 1,025 bytes long in UTF-8; an id is 1 to 1,024 bytes of UTF-8 text.",
+            "invalid_id": "The blob id is 2,049 bytes long in UTF-8; an id is 1 to 2,048 bytes of UTF-8 text.",
             "invalid_metadata": "The metadata has 9,216 bytes; names and values may have 8,192 in all.",
             "invalid_expiry": InvalidExpiry.text,
             "invalid_prefix": InvalidPrefix.text,
@@ -47,6 +50,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "two_credentials": "The request has the header Authorization and a signed URL. Send one of them.",
             "invalid_key": "A key needs at least one of the actions read, list, write, delete, admin.",
             "invalid_share": "A link can be used 1 to 2,147,483,647 times.",
+            "invalid_bucket_name": "A bucket has a name of 3 to 63 lower-case letters, digits, hyphens and dots.",
             "invalid_commit": "Two operations change the blob of operation 3. Name each blob once.",
             "same_id": SameId.text,
             "invalid_parameter": "The query parameter '.txt' is not known. This request takes no parameters. "
@@ -74,6 +78,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "not_in_trash": NotInTrash.text,
             "key_not_found": KeyNotFound.text,
             "share_not_found": ShareNotFound.text,
+            "bucket_not_found": BucketNotFound.text,
             "unknown_route": "There is nothing at this path. The interface is described at /docs.",
         },
         HTTPStatus.METHOD_NOT_ALLOWED: {
@@ -85,6 +90,8 @@ CATALOGUE: Mapping[str, Entry] = {
         },
         HTTPStatus.CONFLICT: {
             "already_exists": AlreadyExists.text,
+            "bucket_exists": BucketExists.text,
+            "bucket_not_empty": BucketNotEmpty.text,
             "offset_mismatch": "The bytes start at 5, and the upload has 3. Ask for its size, and go on from there.",
             "part_in_progress": PartInProgress.text,
         },

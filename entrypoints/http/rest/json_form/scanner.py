@@ -22,8 +22,8 @@ from entrypoints.http.rest.scanned_bodies import BodyScanner
 
 T = TypeVar("T")
 
-# For an id of 1,024 bytes in its longest spelling, \u0041 for each, the names, and ample white space.
-MAX_FRAME = 16 * 1024
+# For an id of 2,048 bytes in its longest spelling, \u0041 for each, the names, and ample white space.
+MAX_FRAME = 24 * 1024
 LONGEST = 6  # bytes for one character of base64
 QUOTE = ord('"')
 EXAMPLE = '{"id": "my-blob", "data": "SGVsbG8gV29ybGQh"}'
