@@ -75,6 +75,7 @@ class Size(click.ParamType[int]):
 
 
 DURATION, SIZE = Duration(), Size()
+aws_option = click.option("--aws", "as_aws", is_flag=True, help="Write the key as variables of S3 clients.")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object per line.")
 
 
@@ -118,6 +119,7 @@ def keys() -> None:
 @click.option("--max-blob", type=SIZE, help="The size of the largest blob that it may store: 20M.")
 @click.option("--quota", type=SIZE, help="The size of all blobs that it may have stored: 10G.")
 @as_json_option
+@aws_option
 def create(
     *,
     name: str,
@@ -128,6 +130,7 @@ def create(
     max_blob: int | None,
     quota: int | None,
     as_json: bool,
+    as_aws: bool,
 ) -> None:
     """Create a key. Its token is the only line on the standard output, and is shown only now.
 
@@ -136,11 +139,12 @@ def create(
       drivebay keys create --name backup --allow read,list
       TOKEN=$(drivebay keys create --name ci --allow read,list --prefix films/ --expires 90d)
       curl -H "Authorization: Bearer $TOKEN" 'http://127.0.0.1:8000/v1/blobs?prefix=films/'
+      export $(drivebay keys create --name s3 --allow read,write,delete,list --aws)
     """
     expires_at = None if expires is None else _from_now(expires)
     limits = Limits(rate, max_blob, quota)
     new = NewKey(name, actions, prefixes, expires_at, UNLIMITED if limits == UNLIMITED else limits)
-    _show_issued(_run(lambda keys: keys.create(EVERYTHING, new)), as_json=as_json)
+    _show_issued(_run(lambda keys: keys.create(EVERYTHING, new)), as_json=as_json, as_aws=as_aws)
 
 
 @keys.command("list", short_help="List all keys.")
@@ -178,12 +182,13 @@ def revoke(*, key: str) -> None:
     help=f"For how long the former secret stays valid, up to {MAX_OVERLAP.days}d.",
 )
 @as_json_option
-def rotate(*, key: str, overlap: timedelta, as_json: bool) -> None:
+@aws_option
+def rotate(*, key: str, overlap: timedelta, as_json: bool, as_aws: bool) -> None:
     """Give a key a new secret. The former one stays valid for a while, so that no client fails in between.
 
     Also after the master key was replaced: the key has a secret of the new one then.
     """
-    _show_issued(_run(lambda keys: keys.rotate(EVERYTHING, key, overlap)), as_json=as_json)
+    _show_issued(_run(lambda keys: keys.rotate(EVERYTHING, key, overlap)), as_json=as_json, as_aws=as_aws)
 
 
 def _from_now(expires: timedelta) -> datetime:
@@ -221,11 +226,15 @@ async def _in_database(container: Container, work: Callable[[Keys], Awaitable[T]
         return await work(container.keys())
 
 
-def _show_issued(key: IssuedKey, *, as_json: bool) -> None:
+def _show_issued(key: IssuedKey, *, as_json: bool, as_aws: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(issued(key)))
         return
     click.echo(_text(key.key), err=True)
+    if as_aws:
+        click.echo("The secret is shown only now:", err=True)
+        click.echo(f"AWS_ACCESS_KEY_ID={key.key.id}\nAWS_SECRET_ACCESS_KEY={key.secret}")
+        return
     click.echo("The token is shown only now:", err=True)
     click.echo(key.token)
 

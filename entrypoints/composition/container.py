@@ -24,8 +24,9 @@ from application.access.passwords import Passwords
 from application.access.rates import RequestRates
 from application.access.shares import Shares
 from application.access.sign import Signatures
+from application.blobs.buckets import Buckets
 from application.blobs.commit import CommitOperations
-from application.blobs.delete import DeleteBlob
+from application.blobs.delete import DeleteBlob, DeleteBlobs
 from application.blobs.fetch import FetchBlob
 from application.blobs.list import ListBlobs
 from application.blobs.operations import Rules
@@ -157,6 +158,7 @@ class Container(containers.DeclarativeContainer):
         _commit,
         providers.Factory(Rules, _retention, _settings.max_blob_bytes, _expiry),
     )
+    delete_blobs = providers.Singleton(DeleteBlobs, _large_commit, _retention)
     delete_prefix = providers.Singleton(DeletePrefix, _large_commit, metadata.provided.blobs, _retention)
     move_prefix = providers.Singleton(MovePrefix, _large_commit, metadata.provided.blobs, _retention)
     trash = providers.Singleton(Trash, _commit, metadata.provided.trash, _retention)
@@ -167,6 +169,9 @@ class Container(containers.DeclarativeContainer):
         new_key=ObjectKey.random,
         max_bytes=_settings.max_blob_bytes,
         lifetime=providers.Factory(timedelta, seconds=_settings.upload_ttl),
+    )
+    buckets = providers.Singleton(
+        Buckets, _commit, metadata.provided.buckets, providers.Callable(dict, _settings.s3_api_buckets)
     )
     master_key: providers.Provider[MasterKey | None] = providers.Singleton(_master_key, settings)
     known_keys = providers.Singleton(KnownKeys, metadata.provided.keys, master_key)

@@ -10,15 +10,21 @@ from adapters.settings import is_scheme, number, path
 from adapters.settings import without_login as without_login
 from adapters.storage.backends import BACKENDS
 from application.access.master_key import MIN_BYTES
+from domain.blob import MAX_ID_BYTES
+from domain.buckets import check_bucket_name
+from domain.errors import InvalidBucketName
+from domain.text import CONTROL_CHARACTER
 from entrypoints.config import database_urls
 from entrypoints.config.cores import usable_cores
 from entrypoints.config.database_urls import DatabaseUrl
 
 MAX_WORKERS = 256
 AUTO = "auto"
+S3_API = ("on", "off", "only")
+DOMAIN = re.compile(r"(?=.{1,253}+\Z)(?!-)[a-z0-9-]{1,63}+(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}+(?<!-))*+")
 PLACES_OF_SMALL_BLOBS = ("storage", "database")
 _workers = number(int, Meta(ge=1, le=MAX_WORKERS))
-TOKEN = re.compile(r"[!-+\--~]+")  # visible ASCII but for the comma
+TOKEN = re.compile(r"[!-+\--~]++")  # visible ASCII but for the comma
 
 
 def read_secret(path: str) -> str:
@@ -45,6 +51,47 @@ def small_blobs(text: str) -> str:
     if (place := text.strip().lower()) not in PLACES_OF_SMALL_BLOBS:
         raise ValueError(f"{text!r} can't be used. Allowed: {', '.join(PLACES_OF_SMALL_BLOBS)}.")
     return place
+
+
+def s3_api(text: str) -> str:
+    if (serving := text.strip().lower()) not in S3_API:
+        raise ValueError(f"{text!r} can't be used. Allowed: {', '.join(S3_API)}.")
+    return serving
+
+
+def domain(text: str) -> str:
+    """Return a name of a host in lower case."""
+    name = text.strip().lower()
+    if not DOMAIN.fullmatch(name):
+        raise ValueError(f"{text!r} is not the name of a host, without a port: s3.example.com")
+    return name
+
+
+def buckets(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the names of buckets with their prefixes of ids: `films=films/, all=`."""
+    found: dict[str, str] = {}
+    for each in text.split(","):
+        name, equals, prefix = each.strip().partition("=")
+        if not equals:
+            raise ValueError(f"{each.strip()!r} is no bucket with a prefix, such as films=films/")
+        if _bucket_name(name) in found:
+            raise ValueError(f"the bucket {name} is there twice.")
+        if CONTROL_CHARACTER.search(prefix) or len(prefix.encode()) > MAX_ID_BYTES // 2:
+            raise ValueError(f"the prefix of {name} is too long, or has control characters.")
+        found[name] = prefix
+    return tuple(found.items())
+
+
+def bucket_names(text: str) -> tuple[str, ...]:
+    return tuple(_bucket_name(each.strip()) for each in text.split(",") if each.strip())
+
+
+def _bucket_name(name: str) -> str:
+    try:
+        check_bucket_name(name)
+    except InvalidBucketName as error:
+        raise ValueError(f"{name!r} is no name of a bucket. {error.detail}") from None
+    return name
 
 
 def workers(text: str) -> int:

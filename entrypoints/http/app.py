@@ -40,6 +40,7 @@ from entrypoints.http.protocol.blob_paths import ID_PATH
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.http.rest import face as rest
+from entrypoints.http.s3 import face as s3
 from entrypoints.server.shutdown import GracefulShutdown
 from entrypoints.telemetry import logs
 from entrypoints.telemetry.audit import AuditLog
@@ -82,12 +83,14 @@ def create_asgi(
             with _opened(audit), serving or nullcontext():
                 yield
 
-    framework = create_litestar(settings, container, shutdown, telemetry.metrics, lifespan)
+    slots = RequestSlots(settings.max_requests)
+    framework = create_litestar(settings, container, shutdown, telemetry.metrics, slots, lifespan)
     app = _routed(framework)
     audit = AuditLog(settings.audit_log, with_ids=settings.audit_ids) if settings.audit_log else None
     middleware = [*_middleware(settings, shutdown, telemetry, audit)]
     pace = Pace(settings.client_timeout, settings.client_min_rate)
-    return MiddlewareStack(DirectRoutes(framework, app), app, middleware, pace)
+    router = s3.create(settings, container, slots, DirectRoutes(framework, app))
+    return MiddlewareStack(router, app, middleware, pace)
 
 
 @contextmanager
@@ -107,10 +110,10 @@ def create_litestar(
     container: Container,
     shutdown: GracefulShutdown,
     metrics: "Metrics | None",
+    slots: RequestSlots,
     *lifespan: Lifespan,
 ) -> Litestar:
-    """Create the framework's application: the routes of all faces, without the middleware around them."""
-    slots = RequestSlots(settings.max_requests)
+    """Create the framework's application: the routes of all faces but S3, without the middleware around them."""
     return Litestar(
         [
             rest.create(settings, container, slots),

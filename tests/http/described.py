@@ -11,6 +11,7 @@ from litestar import Litestar
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.http.app import create_litestar
+from entrypoints.http.middleware.load_shedding import RequestSlots
 from entrypoints.server.shutdown import GracefulShutdown
 from entrypoints.telemetry.telemetry import Telemetry
 
@@ -32,7 +33,7 @@ def framework() -> Litestar:
     """A new application of the framework, with all routes."""
     settings = Settings(storage="memory")
     metrics = Telemetry(settings).metrics
-    return create_litestar(settings, Container(settings=settings), GracefulShutdown(), metrics)
+    return create_litestar(settings, Container(settings=settings), GracefulShutdown(), metrics, RequestSlots(1))
 
 
 def is_described(answer: httpx.Response) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.backends.run import Backends
 from tests.http import nginx as nginx_of
-from tests.http.server import PATIENCE, free_port
+from tests.http.s3_client import s3_client
+from tests.http.server import PATIENCE, Server, free_port
 
 CHANGES = [("PUT", b"x"), ("PUT", b""), ("PUT", b"x" * 100_000), ("POST", b"x"), ("DELETE", None)]
 READS = [("GET", None), ("HEAD", None)]
@@ -108,3 +109,15 @@ def test_a_server_that_can_not_be_reached_fails_no_request(
         for _ in range(2):  # whichever is first in turn
             answer = ask(url, method, content)
             assert (answer.status_code, answer.headers["method"]) == (200, method)
+
+
+def test_signed_requests_of_s3_clients_pass(nginx: Callable[..., str], own_server: Server) -> None:
+    url = nginx(f"127.0.0.1:{own_server.port}")
+    s3 = s3_client(own_server, url=url.removesuffix("/v1/blobs/a"))
+    s3.create_bucket(Bucket="films")
+    for key in ("a b+c//d", "x" * 1024, "\U0001f600" * 256):
+        s3.put_object(Bucket="films", Key=key, Body=b"film")
+        assert s3.get_object(Bucket="films", Key=key)["Body"].read() == b"film"
+        presigned = s3.generate_presigned_url("get_object", {"Bucket": "films", "Key": key})
+        assert httpx.get(presigned, timeout=PATIENCE).content == b"film"
+    assert s3.list_objects_v2(Bucket="films")["KeyCount"] == 3

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from domain.blob import MAX_ID_BYTES, BlobId
 from domain.errors import BlobError
+from entrypoints.http.protocol.multipart import MAX_HEAD
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest.multipart_form.multipart import MAX_HEAD
 from entrypoints.http.rest.multipart_form.scanner import FormScanner
 from tests.ids import valid_ids
 
@@ -86,7 +86,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 @given(bodies(), st.data())
 @example(form(ID, FILE), None)
 @example(form(FILE, ID), None)
-@example(form(part("id", b"a" * 1025), FILE), None)
+@example(form(part("id", b"a" * (MAX_ID_BYTES + 1)), FILE), None)
 def test_the_outcome_does_not_depend_on_the_cuts(body: bytes, more: st.DataObject | None) -> None:
     found = outcome(body)
     assert outcome(*(body[place : place + 1] for place in range(len(body)))) == found

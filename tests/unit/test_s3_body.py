@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from domain.checksums import Checksums
 from entrypoints.http.s3 import checksums
-from entrypoints.http.s3.aws_chunked import MAX_TRAILERS, Decoder
+from entrypoints.http.s3.aws_chunked import FREE_CHUNKS, MAX_TRAILERS, Decoder
 from entrypoints.http.s3.body import Body, without_aws_chunked
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.signatures import (
@@ -503,6 +503,15 @@ def test_heads_and_trailers_are_bounded() -> None:
         with pytest.raises(S3Error):
             [*map(list, map(decoder.feed, pieces))]
         assert len(decoder._line) <= MAX_TRAILERS + 1
+
+
+def test_a_body_has_few_small_chunks() -> None:
+    small, large = b"1\r\na\r\n", b"2000\r\n" + bytes(8192) + b"\r\n"
+    few = Decoder(is_signed=False, announced=frozenset())
+    assert sum(len(each) for each in few.feed(small * FREE_CHUNKS) if isinstance(each, bytes)) == FREE_CHUNKS
+    assert [*Decoder(is_signed=False, announced=frozenset()).feed(large * 3 * FREE_CHUNKS)]
+    with pytest.raises(S3Error):
+        [*few.feed(small)]
 
 
 async def test_reading_is_bounded() -> None:

@@ -17,6 +17,9 @@ from entrypoints.http.s3.signatures import SignedRequest, format_time, signature
 
 MAX_SIZE_DIGITS = 16
 MAX_LINE = MAX_SIZE_DIGITS + len(";chunk-signature=") + 64 + 2
+FREE_CHUNKS = 1000
+MIN_MEAN = 4096
+"""The bytes of all further chunks, on average: each one costs time and memory, whatever its size."""
 MAX_TRAILERS = 1024
 """The bytes of all trailers together, with their signature: they are checksums only."""
 
@@ -72,6 +75,8 @@ class Decoder:
         self._signature = ""
         self._trailers_size = 0
         self._trailers_signature = ""
+        self._chunks = 0
+        self._decoded = 0  # bytes, with those of the current chunk
         self.trailers: dict[str, str] = {}
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -133,6 +138,12 @@ class Decoder:
             self._signature = found[2].decode()
         if self._left_in_chunk:
             self._state = _State.DATA
+            self._chunks += 1
+            if self._chunks > FREE_CHUNKS + self._decoded // MIN_MEAN:
+                raise S3Error(
+                    "InvalidRequest", "The chunks are too small. Send 8,192 bytes or more in each but the last."
+                )
+            self._decoded += self._left_in_chunk
             return
         self._state = _State.LAST_END if self._announced is None else _State.TRAILERS
         if self._is_signed:

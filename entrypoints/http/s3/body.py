@@ -122,7 +122,7 @@ class Body:
                 piece = self._decode(chunk)
                 self._received += len(piece.data)
                 self._check_progress()
-                await self._hashing.add(piece, len(piece.data))
+                await self._hashing.add(piece, len(piece.data) + checksums.OVERHEAD * len(piece.events))
                 if piece.data:
                     yield piece.data
             if self._decoder is not None:

@@ -32,10 +32,10 @@ _NEEDED = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature
 _TOKENS = ("x-amz-security-token", "x-amz-s3session-token")
 _LARGEST = 2**63 - 1
 
-_SPACE = re.compile(r"[ \t\r\n]+")
+_SPACE = re.compile(r"[ \t\r\n]++")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
-_EXPIRATION = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,9})?Z")
-_LENGTH = re.compile(r"[0-9]{1,18}")
+_EXPIRATION = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{1,9}+)?+Z")
+_LENGTH = re.compile(r"[0-9]{1,18}+")
 # S3 has two escapes that JSON has not: POST Policy, Character Escaping.
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"$": "$", "v": "\\u000b"}
@@ -103,7 +103,7 @@ def with_filename(fields: Mapping[str, str], filename: str) -> dict[str, str]:
 
     Conditions are about these values. The policy and its signature stay as they are.
     """
-    name = re.split(r"[/\\]", filename)[-1]
+    name = filename.replace("\\", "/").rpartition("/")[2]
     return {key: value if key in _FREE else value.replace(FILENAME, name) for key, value in fields.items()}
 
 

@@ -1,15 +1,14 @@
 """The body of a POST as `multipart/form-data`, read as it comes: the bytes of `file` are passed on, never kept."""
 
 from domain.blob import MAX_ID_BYTES, BlobId
+from entrypoints.http.protocol.multipart import MAX_HEAD, PLAIN_CODINGS, Event, MultipartError, MultipartParser, Part
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest.multipart_form.multipart import MAX_HEAD, Event, MultipartError, MultipartParser, Part
 from entrypoints.http.rest.scanned_bodies import BodyScanner
 
 FIELDS = ("id", "file")
 MAX_FRAME = 4 * MAX_HEAD  # bytes of a body next to those of `file`: two heads, three boundaries, an id
 SHOWN = 50  # characters of a name
 EXAMPLE = "Send it as curl does: -F id=my-blob -F file=@my-file"
-PLAIN_CODINGS = ("7bit", "8bit", "binary")  # RFC 2045, section 6.2: these change nothing
 
 
 class FormScanner(BodyScanner):
@@ -68,7 +67,7 @@ class FormScanner(BodyScanner):
             raise _malformed(f"it has an unknown field, {_shown(self._field)!r}")
         if self.id if self._field == "id" else self.file:
             raise _malformed(f"it has the field {self._field} more than once")
-        coding = part.headers.get("content-transfer-encoding", "binary").lower()
+        coding = part.coding
         if coding not in PLAIN_CODINGS:
             raise _malformed(f"Content-Transfer-Encoding is {_shown(coding)!r}, and only bytes as they are can be read")
         if self._field == "file":

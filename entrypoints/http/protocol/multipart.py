@@ -14,6 +14,7 @@ MAX_BOUNDARY = 200  # characters; RFC 2046 has 70
 MAX_HEAD = 8 * 1024  # bytes of the headers of one part
 LINE_BREAK = b"\r\n"
 END_OF_HEAD = b"\r\n\r\n"
+PLAIN_CODINGS = ("7bit", "8bit", "binary")  # RFC 2045, section 6.2: these change nothing
 
 
 class MultipartError(ValueError):
@@ -35,6 +36,16 @@ class Part:
         if kind != "form-data" or found is None or "name" not in found:
             raise MultipartError('a part has no valid header Content-Disposition: form-data; name="..."')
         return found["name"]
+
+    @property
+    def filename(self) -> str:
+        """Return the name of the file, empty if there is none."""
+        return (parameters(self.headers.get("content-disposition", "")) or {}).get("filename", "")
+
+    @property
+    def coding(self) -> str:
+        """Return the Content-Transfer-Encoding. Unless it is one of PLAIN_CODINGS, the content is not as it was."""
+        return self.headers.get("content-transfer-encoding", "binary").lower()
 
 
 class _Place(Enum):

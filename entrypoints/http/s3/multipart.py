@@ -1,0 +1,438 @@
+"""Uploads of several parts, on those of the application: each part becomes a segment of the object."""
+
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from itertools import pairwise
+
+from litestar.types import ASGIApp
+
+from application.blobs.fetch import OpenBlob
+from application.blobs.operations import Put
+from application.blobs.uploads import MAX_PARTS, NewPart, NewUpload
+from application.clock import utc_now
+from application.ports.contents import MultipartUpload, Part
+from application.ports.metadata import common_prefix
+from domain.blob import OBJECT_KEY, Blob, BlobId, ByteRange, Digest, ObjectKey
+from domain.checksums import ALGORITHMS, Checksums
+from domain.errors import DigestMismatch, NotFound, PreconditionFailed, UploadNotFound
+from entrypoints.http.protocol.streaming import Headers
+from entrypoints.http.s3 import checksums as s3_checksums
+from entrypoints.http.s3.body import Body
+from entrypoints.http.s3.buckets import owner
+from entrypoints.http.s3.errors import S3Error
+from entrypoints.http.s3.failures import as_s3_error, error_document
+from entrypoints.http.s3.object_form import checksum_headers, checksum_text, etag
+from entrypoints.http.s3.properties import check_supported, sent_properties
+from entrypoints.http.s3.reading import checksum_tree
+from entrypoints.http.s3.request import COMPLETE, MAX_DOCUMENT, STANDARD, S3Request, iso_time, precondition, url_encoded
+from entrypoints.http.s3.responses import PatientResponse, empty_response, xml_response
+from entrypoints.http.s3.writing import copy_source, sources
+from entrypoints.http.s3.xml import Parsed, Tree
+
+MIN_PART = 5 * 1024 * 1024  # bytes, but for the last part
+MAX_LISTED = 1000
+TYPES = ("COMPOSITE", "FULL_OBJECT")
+_RANGE = re.compile(r"bytes=([0-9]{1,19}+)-([0-9]{1,19}+)", re.ASCII)
+
+
+async def create_multipart_upload(request: S3Request) -> ASGIApp:
+    """Begin an upload."""
+    check_supported(request.headers, acls=request.use_cases.acls)
+    blob_id = await request.blob_id()
+    algorithm, is_composite = _checksum_of_upload(request.headers)
+    new = NewUpload(
+        blob_id,
+        sent_properties(request, request.headers.get("content-encoding", "")),
+        checksum_algorithm=algorithm,
+        is_composite=is_composite,
+    )
+    upload = await request.use_cases.uploads.begin(request.grant, new)
+    headers: list[tuple[bytes, bytes]] = []
+    if algorithm:
+        headers = [
+            (b"x-amz-checksum-algorithm", algorithm.encode()),
+            (b"x-amz-checksum-type", _type(upload).encode()),
+        ]
+    tree: list[Tree] = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.key.value)]
+    return xml_response("InitiateMultipartUploadResult", tree, headers=headers)
+
+
+def _checksum_of_upload(headers: Mapping[str, str]) -> tuple[str, bool]:
+    """Return the algorithm, and whether the checksum is one of the parts' checksums."""
+    algorithm = headers.get("x-amz-checksum-algorithm", "").upper()
+    wanted = headers.get("x-amz-checksum-type", "").upper()
+    if not algorithm:
+        if wanted:
+            detail = "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
+            raise S3Error("InvalidRequest", detail)
+        return "", False
+    if algorithm not in ALGORITHMS:
+        detail = "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+        raise S3Error("InvalidRequest", f"{detail}[{', '.join(ALGORITHMS)}]")
+    combines = algorithm in s3_checksums.FULL_OBJECT
+    usual = "FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE"
+    chosen = wanted or usual
+    allowed = {"FULL_OBJECT"} if algorithm == "CRC64NVME" else set(TYPES) if combines else {"COMPOSITE"}
+    if chosen not in allowed:
+        detail = f"The {chosen} checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
+        raise S3Error("InvalidRequest", detail)
+    return algorithm, chosen == "COMPOSITE"
+
+
+def _type(upload: MultipartUpload) -> str:
+    return "COMPOSITE" if upload.is_composite else "FULL_OBJECT"
+
+
+async def _upload(request: S3Request) -> MultipartUpload:
+    """Return the upload in `uploadId`. Raises UPLOAD_NOT_FOUND, also for one to another key."""
+    blob_id = await request.blob_id()
+    upload = await request.use_cases.uploads.find(request.grant, _upload_key(request))
+    if upload.id != blob_id:
+        raise UploadNotFound
+    return upload
+
+
+def _upload_key(request: S3Request) -> ObjectKey:
+    text = request.query["uploadId"]
+    if not OBJECT_KEY.fullmatch(text):
+        raise UploadNotFound
+    return ObjectKey(text)
+
+
+def _part_number(request: S3Request) -> int:
+    text = request.query.get("partNumber", "")
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_PARTS):
+        detail = f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive"
+        raise S3Error("InvalidArgument", detail, ArgumentName="partNumber", ArgumentValue=text)
+    return int(text)
+
+
+async def upload_part(request: S3Request) -> ASGIApp:
+    """Store a part."""
+    check_supported(request.headers)
+    number = _part_number(request)
+    upload = await _upload(request)
+    body = request.body(compute=upload.checksum_algorithm)
+    part = await _write(request, upload, number, body)
+    assert part.checksums is not None
+    headers = [(b"etag", f'"{part.checksums.etag}"'.encode())]
+    headers += [each for each in checksum_headers(part.checksums) if each[0] != b"x-amz-checksum-type"]
+    return empty_response(headers=headers)
+
+
+async def _write(request: S3Request, upload: MultipartUpload, number: int, body: Body) -> Part:
+    declared = None if body.sha256 is None else Digest(body.sha256)
+    new = NewPart(body, body.size, declared, lambda: body.checksums, ends_others=False)
+    try:
+        return await request.use_cases.uploads.write(request.grant, upload.key, number, new)
+    except DigestMismatch:
+        raise body.sha256_mismatch() from None
+
+
+async def upload_part_copy(request: S3Request) -> ASGIApp:
+    """Store bytes of another object as a part. They are copied."""
+    check_supported(request.headers)
+    number = _part_number(request)
+    upload = await _upload(request)
+    source_id = await copy_source(request)
+    async for source in sources(request, source_id):
+        wanted = _source_range(request, source)
+        try:
+            part = await _copy_part(request, upload, number, source, wanted)
+        except _Replaced:
+            continue
+        assert part.checksums is not None
+        tree: list[Tree] = [
+            ("LastModified", iso_time(utc_now())),
+            ("ETag", f'"{part.checksums.etag}"'),
+            *_part_checksum(part.checksums),
+        ]
+        return xml_response("CopyPartResult", tree)
+    raise S3Error("OperationAborted")
+
+
+class _Replaced(Exception):
+    """The source of a copy is not the version any more that met the conditions."""
+
+
+def _source_range(request: S3Request, source: Blob) -> ByteRange | None:
+    text = request.headers.get("x-amz-copy-source-range")
+    if text is None:
+        return None
+    found = _RANGE.fullmatch(text)
+    if found is None or int(found[2]) < int(found[1]):
+        detail = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
+        detail += "zero-based offsets of the first and last bytes to copy"
+        raise S3Error("InvalidArgument", detail, ArgumentName="x-amz-copy-source-range", ArgumentValue=text)
+    if int(found[2]) >= source.size:
+        detail = f"Range specified is not valid for source object of size: {source.size}"
+        raise S3Error("InvalidRange", detail)
+    return ByteRange(int(found[1]), int(found[2]) + 1)
+
+
+async def _copy_part(
+    request: S3Request, upload: MultipartUpload, number: int, source: Blob, wanted: ByteRange | None
+) -> Part:
+    def choose(current: Blob) -> ByteRange | None:
+        if current.version != source.version:
+            raise _Replaced
+        return wanted
+
+    async with request.use_cases.fetch(request.grant, source.id, choose) as opened, aclosing(_chunks(opened)) as chunks:
+        headers = {"content-length": str(opened.size)}
+        body = Body(headers, None, b"", chunks, compute=upload.checksum_algorithm)
+        return await _write(request, upload, number, body)
+
+
+async def _chunks(opened: OpenBlob) -> AsyncGenerator[bytes]:
+    async for chunk in opened:
+        yield chunk
+
+
+def _part_checksum(checksums: Checksums) -> list[Tree]:
+    return [each for each in checksum_tree(checksums) if each[0] != "ChecksumType"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPart:
+    """A part as a request to complete names it: its tag, and maybe its checksum in base64, by the algorithm."""
+
+    number: int
+    etag: str
+    checksums: Mapping[str, str]
+
+
+async def complete_multipart_upload(request: S3Request) -> ASGIApp:
+    """Publish an upload, in one transaction. Repeated after a success, it has the same response."""
+    blob_id, key = await request.blob_id(), _upload_key(request)
+    named = _named_parts(await request.document(COMPLETE, MAX_DOCUMENT))
+    work = partial(_complete, request, blob_id, key, named)
+
+    def failed(error: Exception) -> bytes:
+        return error_document(as_s3_error(error), request.resource, request.exchange.request_id)
+
+    return PatientResponse(work, failed)
+
+
+def _named_parts(document: Parsed | None) -> Sequence[NamedPart]:
+    parts = [] if document is None else [*document.all("Part")]
+    if not 1 <= len(parts) <= MAX_PARTS:
+        raise S3Error("MalformedXML")
+    named = [_named_part(each) for each in parts]
+    if any(after.number < before.number for before, after in pairwise(named)):
+        raise S3Error("InvalidPartOrder")
+    return [*{part.number: part for part in named}.values()]  # of a part that is there twice, the last one counts
+
+
+def _named_part(part: Parsed) -> NamedPart:
+    number, tag = part.value("PartNumber") or "", part.value("ETag")
+    if not (number.isascii() and number.isdigit() and len(number) < 10) or tag is None:
+        raise S3Error("MalformedXML")
+    found = {name: value for name in ALGORITHMS if (value := part.value(f"Checksum{name}"))}
+    return NamedPart(int(number), tag.strip('"'), found)
+
+
+async def _complete(
+    request: S3Request, blob_id: BlobId, key: ObjectKey, named: Sequence[NamedPart]
+) -> tuple[str, Sequence[Tree], Headers]:
+    try:
+        upload = await request.use_cases.uploads.find(request.grant, key)
+        if upload.id != blob_id:
+            raise UploadNotFound
+        whole = partial(_checksums_of_whole, request, upload, named)
+        put = Put(blob_id, key, [part.number for part in named], precondition(request.headers), whole, True)
+        blob = (await request.use_cases.commit.one(request.grant, put)).blob
+        assert blob is not None
+    except PreconditionFailed:
+        if "if-match" in request.headers:
+            await request.use_cases.fetch.blobs.get(blob_id)  # that there is no object is another error
+        raise
+    except UploadNotFound:
+        blob = await _completed_before(request, blob_id, key)
+    tree: list[Tree] = [
+        ("Location", request.url),
+        ("Bucket", request.bucket),
+        ("Key", request.key),
+        ("ETag", etag(blob)),
+        *(checksum_tree(blob.checksums) if blob.checksums else ()),
+    ]
+    return "CompleteMultipartUploadResult", tree, ()
+
+
+async def _completed_before(request: S3Request, blob_id: BlobId, key: ObjectKey) -> Blob:
+    """Return the blob that this upload has become, if it is still there. Raises UPLOAD_NOT_FOUND."""
+    try:
+        blob = await request.use_cases.fetch.stat(request.grant, blob_id)
+    except NotFound:
+        raise UploadNotFound from None
+    if blob.checksums is None or blob.checksums.upload != key.value:
+        raise UploadNotFound
+    return blob
+
+
+def _checksums_of_whole(
+    request: S3Request, upload: MultipartUpload, named: Sequence[NamedPart], parts: Sequence[Part]
+) -> Checksums:
+    """Return the checksums of the whole, if the parts are those that the request names."""
+    for wanted, part in zip(named, parts, strict=True):
+        _check_part(wanted, part)
+    if any(part.size < MIN_PART for part in parts[:-1]):
+        small = next(part for part in parts if part.size < MIN_PART)
+        raise S3Error(
+            "EntityTooSmall",
+            ProposedSize=str(small.size),
+            MinSizeAllowed=str(MIN_PART),
+            PartNumber=str(small.number),
+            ETag=small.checksums.etag if small.checksums else "",
+        )
+    size = request.headers.get("x-amz-mp-object-size")
+    if size is not None and size != str(sum(part.size for part in parts)):
+        detail = "The provided 'x-amz-mp-object-size' header value does not match what was computed."
+        raise S3Error("InvalidRequest", detail)
+    own = [(part.size, part.checksums) for part in parts if part.checksums is not None]
+    wanted_type = request.headers.get("x-amz-checksum-type", "").upper()
+    algorithm, is_composite = upload.checksum_algorithm, upload.is_composite
+    if wanted_type and algorithm and wanted_type != _type(upload):
+        detail = f"The upload was created using the {_type(upload)} checksum mode. "
+        raise S3Error("InvalidRequest", f"{detail}The complete request must use the same checksum mode.")
+    whole = s3_checksums.of_parts(own, algorithm, is_composite, upload.key.value)
+    if algorithm:
+        declared = request.headers.get(s3_checksums.header_of(algorithm), "")
+        if declared and declared.partition("-")[0] != s3_checksums.encode(whole.checksum):
+            raise s3_checksums.mismatch(algorithm)
+    return whole
+
+
+def _check_part(wanted: NamedPart, part: Part) -> None:
+    own = part.checksums
+    if own is None or own.etag != wanted.etag:
+        raise S3Error("InvalidPart", PartNumber=str(part.number), ETag=wanted.etag)
+    for algorithm, text in wanted.checksums.items():
+        if algorithm == own.algorithm and text != checksum_text(own):
+            raise S3Error("InvalidPart", PartNumber=str(part.number), ETag=wanted.etag)
+
+
+async def abort_multipart_upload(request: S3Request) -> ASGIApp:
+    """Discard an upload."""
+    upload = await _upload(request)
+    await request.use_cases.uploads.discard(request.grant, upload.key)
+    return empty_response(HTTPStatus.NO_CONTENT)
+
+
+async def list_parts(request: S3Request) -> ASGIApp:
+    """Return a page of the parts of an upload."""
+    bucket = await request.known_bucket()
+    upload = await _upload(request)
+    after = request.number("part-number-marker", least=0, most=MAX_PARTS, default=0)
+    limit = request.number("max-parts", least=0, most=MAX_LISTED, default=MAX_LISTED)
+    found = await request.use_cases.uploads.parts(request.grant, upload.key, after, limit + 1)
+    shown = found[:limit]
+    tree: list[Tree] = [
+        ("Bucket", request.bucket),
+        ("Key", request.key),
+        ("UploadId", upload.key.value),
+        ("Initiator", owner(bucket.owner)),
+        ("Owner", owner(bucket.owner)),
+        ("StorageClass", STANDARD),
+        ("PartNumberMarker", after),
+        ("NextPartNumberMarker", shown[-1].number if shown else after),
+        ("MaxParts", limit),
+        ("IsTruncated", len(found) > limit),
+        ("ChecksumAlgorithm", upload.checksum_algorithm or None),
+        ("ChecksumType", _type(upload) if upload.checksum_algorithm else None),
+        *(("Part", _part_tree(part, upload)) for part in shown),
+    ]
+    return xml_response("ListPartsResult", tree)
+
+
+def _part_tree(part: Part, upload: MultipartUpload) -> list[Tree]:
+    own = part.checksums
+    return [
+        ("PartNumber", part.number),
+        ("LastModified", iso_time(part.written_at or upload.created_at)),
+        ("ETag", f'"{own.etag}"' if own else '""'),
+        ("Size", part.size),
+        *(_part_checksum(own) if own else ()),
+    ]
+
+
+async def list_multipart_uploads(request: S3Request) -> ASGIApp:
+    """Return a page of the uploads in progress to a bucket, in the order of their keys."""
+    bucket = await request.known_bucket()
+    query = request.query
+    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+    marker, upload_marker = query.get("key-marker", ""), query.get("upload-id-marker", "")
+    limit = request.number("max-uploads", least=0, most=MAX_LISTED, default=MAX_LISTED)
+    shown = url_encoded if query.get("encoding-type") == "url" else str
+    found = await _entries(request, bucket.prefix, prefix, delimiter, (marker, upload_marker), limit + 1)
+    entries = found[:limit]
+    last = entries[-1] if len(found) > limit and entries else None
+    tree: list[Tree] = [
+        ("Bucket", request.bucket),
+        ("KeyMarker", shown(marker)),
+        ("UploadIdMarker", upload_marker),
+        ("NextKeyMarker", None if last is None else shown(_key(bucket.prefix, last))),
+        ("NextUploadIdMarker", last.key.value if isinstance(last, MultipartUpload) else None),
+        ("Prefix", shown(prefix)),
+        ("Delimiter", shown(delimiter) or None),
+        ("EncodingType", query.get("encoding-type")),
+        ("MaxUploads", limit),
+        ("IsTruncated", len(found) > limit),
+    ]
+    for entry in entries:
+        if isinstance(entry, MultipartUpload):
+            tree.append(("Upload", _upload_tree(entry, shown(_key(bucket.prefix, entry)), bucket.owner)))
+        else:
+            tree.append(("CommonPrefixes", [("Prefix", shown(_key(bucket.prefix, entry)))]))
+    return xml_response("ListMultipartUploadsResult", tree)
+
+
+def _key(ids: str, entry: MultipartUpload | str) -> str:
+    if isinstance(entry, str):
+        return entry[len(ids) :]
+    return "" if entry.id is None else entry.id.value[len(ids) :]
+
+
+def _upload_tree(upload: MultipartUpload, key: str, key_id: str) -> list[Tree]:
+    return [
+        ("Key", key),
+        ("UploadId", upload.key.value),
+        ("Initiator", owner(key_id)),
+        ("Owner", owner(key_id)),
+        ("StorageClass", STANDARD),
+        ("Initiated", iso_time(upload.created_at)),
+        ("ChecksumAlgorithm", upload.checksum_algorithm or None),
+        ("ChecksumType", _type(upload) if upload.checksum_algorithm else None),
+    ]
+
+
+async def _entries(
+    request: S3Request, ids: str, prefix: str, delimiter: str, marker: tuple[str, str], limit: int
+) -> Sequence[MultipartUpload | str]:
+    """Return up to `limit` uploads and common prefixes after the marker: a key, and an upload's key or nothing."""
+    found: list[MultipartUpload | str] = []
+    key, upload_key = marker
+    after = None
+    if key:
+        # Without an upload's key, all uploads to the key of the marker are skipped.
+        last = ObjectKey(upload_key) if OBJECT_KEY.fullmatch(upload_key) else ObjectKey("f" * 32)
+        after = (ids + key, last)
+    skipped = common_prefix(key, prefix, delimiter) if delimiter and key.startswith(prefix) else None
+    while len(found) < limit:
+        page = await request.use_cases.uploads.list(request.grant, ids + prefix, after, MAX_LISTED)
+        for upload in page:
+            assert upload.id is not None
+            rolled_up = common_prefix(upload.id.value, ids + prefix, delimiter) if delimiter else None
+            if rolled_up is None:
+                found.append(upload)
+            elif rolled_up not in found[-1:] and rolled_up != ids + (skipped or "\0"):
+                found.append(rolled_up)
+        if len(page) < MAX_LISTED:
+            break
+        assert page[-1].id is not None
+        after = (page[-1].id.value, page[-1].key)
+    return found[:limit]

@@ -1,0 +1,449 @@
+"""The S3 interface beside the others: addressing, credentials, rights, conditions, and one content for all."""
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.http.s3_client import code_of, key_pair, refused, s3_client
+from tests.http.server import Server
+
+NUMBERS = itertools.count()
+MIB = 1024 * 1024
+LARGE = os.urandom(5 * MIB)
+
+
+@pytest.fixture
+def s3(server: Server) -> Any:
+    return s3_client(server)
+
+
+@pytest.fixture
+def bucket(s3: Any) -> str:
+    """The name of a new bucket."""
+    name = f"bucket-{next(NUMBERS)}"
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def anybody(server: Server) -> Iterator[httpx.Client]:
+    """A client without credentials."""
+    with httpx.Client(base_url=server.url, timeout=40) as client:
+        yield client
+
+
+def failure(call: Callable[..., Any], **arguments: Any) -> tuple[int, str]:
+    with pytest.raises(ClientError) as raised:
+        call(**arguments)
+    return refused(raised.value)
+
+
+def body(response: Any) -> bytes:
+    data: bytes = response["Body"].read()
+    return data
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "/a", "a//b", "../a", "a/./b", "a b+c", "ü 😀", "%41", "a?b#c&d=e", "a/", "x" * 1024, "*'()!~"]
+)
+def test_keys_are_kept_to_the_byte_and_are_blobs_of_all_interfaces(
+    s3: Any, bucket: str, client: httpx.Client, key: str
+) -> None:
+    etag = s3.put_object(Bucket=bucket, Key=key, Body=b"bytes", ContentType="text/plain", Metadata={"by": "ada"})[
+        "ETag"
+    ]
+    assert etag == f'"{hashlib.md5(b"bytes", usedforsecurity=False).hexdigest()}"'
+    fetched = s3.get_object(Bucket=bucket, Key=key)
+    assert (body(fetched), fetched["ETag"], fetched["Metadata"]) == (b"bytes", etag, {"by": "ada"})
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == [key]
+    by_rest = client.get(f"/v1/blobs/{quote(f'{bucket}/{key}', safe='')}?alt=media")
+    assert (by_rest.status_code, by_rest.content, by_rest.headers["x-meta-by"]) == (200, b"bytes", "ada")
+    assert by_rest.headers["etag"] != etag
+    s3.delete_object(Bucket=bucket, Key=key)
+    assert failure(s3.get_object, Bucket=bucket, Key=key) == (404, "NoSuchKey")
+
+
+def test_a_blob_of_another_interface_is_an_object_with_a_tag_that_is_no_md5(
+    s3: Any, bucket: str, client: httpx.Client
+) -> None:
+    client.put(f"/v1/blobs/{bucket}%2Fa", content=b"bytes", headers={"X-Meta-By": "ada"})
+    fetched = s3.get_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED")
+    assert (body(fetched), fetched["Metadata"]) == (b"bytes", {"by": "ada"})
+    assert fetched["ETag"].strip('"').endswith("-1")
+    assert s3.get_object(Bucket=bucket, Key="a", IfMatch=fetched["ETag"])["ETag"] == fetched["ETag"]
+
+
+def test_a_bucket_of_the_settings_has_the_blobs_with_its_prefix(tmp_path: Path) -> None:
+    with Server(tmp_path, S3_API_BUCKETS="films=media/films/, all-blobs=") as server, server.client() as client:
+        s3 = s3_client(server)
+        client.put("/v1/blobs/media%2Ffilms%2Fa", content=b"film")
+        assert body(s3.get_object(Bucket="films", Key="a")) == b"film"
+        s3.put_object(Bucket="films", Key="b", Body=b"other")
+        assert client.get("/v1/blobs/media%2Ffilms%2Fb?alt=media").content == b"other"
+        listed = s3.list_objects_v2(Bucket="all-blobs", Delimiter="/")
+        assert [each["Prefix"] for each in listed["CommonPrefixes"]] == ["media/"]
+        assert {each["Name"] for each in s3.list_buckets()["Buckets"]} == {"films", "all-blobs"}
+        assert failure(s3.delete_bucket, Bucket="films") == (403, "AccessDenied")
+        assert failure(s3.head_object, Bucket="other", Key="a") == (404, "404")
+        assert failure(s3.list_objects_v2, Bucket="other") == (404, "NoSuchBucket")
+
+
+def test_a_server_may_have_no_s3_or_nothing_else(tmp_path: Path) -> None:
+    with Server(tmp_path, S3_API="off") as server:
+        assert failure(s3_client(server).list_buckets)[0] == 404
+    with Server(tmp_path, S3_API="only") as server, httpx.Client(base_url=server.url) as anybody:
+        assert anybody.get("/health/live").status_code == 200
+        assert code_of(anybody.get("/v1/blobs")) == (403, "AccessDenied")
+        assert code_of(anybody.get("/")) == (403, "AccessDenied")
+
+
+def test_virtual_hosts_name_the_bucket(tmp_path: Path) -> None:
+    with Server(tmp_path, S3_API_DOMAIN="s3.localhost") as server, httpx.Client(base_url=server.url) as anybody:
+        path_style = s3_client(server)
+        path_style.create_bucket(Bucket="films")
+        path_style.put_object(Bucket="films", Key="v1/a b", Body=b"film")
+        url = path_style.generate_presigned_url("get_object", {"Bucket": "films", "Key": "v1/a b"})
+        assert anybody.get(url).content == b"film"
+        host = {"Host": f"films.s3.localhost:{server.port}"}
+        assert code_of(anybody.get("/v1/a%20b", headers=host)) == (403, "AccessDenied")
+        virtual = s3_client(server, url=f"http://s3.localhost:{server.port}", style="virtual")
+        signed = urlsplit(virtual.generate_presigned_url("get_object", {"Bucket": "films", "Key": "v1/a b"}))
+        assert signed.hostname == "films.s3.localhost"
+        path = f"{signed.path}?{signed.query}"
+        assert anybody.get(path, headers={"Host": signed.netloc}).content == b"film"
+
+
+def test_a_request_of_nobody_is_refused_and_looks_like_any_unknown_route(
+    anybody: httpx.Client, s3: Any, bucket: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"secret")
+    assert anybody.get(f"/{bucket}/a").status_code == 404
+    assert anybody.put(f"/{bucket}/a", content=b"x").status_code == 404
+    assert body(s3.get_object(Bucket=bucket, Key="a")) == b"secret"
+
+
+def test_everybody_reads_objects_of_a_public_bucket_and_nothing_else(tmp_path: Path) -> None:
+    with Server(tmp_path, S3_API_PUBLIC="open-films") as server, httpx.Client(base_url=server.url) as anybody:
+        s3 = s3_client(server)
+        for name in ("open-films", "films"):
+            s3.create_bucket(Bucket=name)
+            s3.put_object(Bucket=name, Key="a", Body=b"film")
+        assert anybody.get("/open-films/a").content == b"film"
+        assert anybody.head("/open-films/a").headers["content-length"] == "4"
+        assert code_of(anybody.get("/open-films/b")) == (404, "NoSuchKey")
+        assert code_of(anybody.get("/open-films/a?response-content-type=text/html")) == (400, "InvalidRequest")
+        assert anybody.put("/open-films/a", content=b"x").status_code == 404
+        assert code_of(anybody.get("/open-films/")) == (403, "AccessDenied")
+        assert anybody.get("/films/a").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "AWS AKIDEXAMPLE:frJIUN8DYpKDtOLCwo//yllqDzg=",
+        "AWS4-ECDSA-P256-SHA256 Credential=a/20261128/s3/aws4_request, SignedHeaders=host, Signature=aa",
+        "AWS4-HMAC-SHA256 Credential=a/20261128/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=aa",
+        "AWS4-HMAC-SHA256",
+        "AWS",
+    ],
+)
+def test_every_other_form_of_credential_is_refused(anybody: httpx.Client, bucket: str, authorization: str) -> None:
+    for path in ("/", f"/{bucket}", f"/{bucket}/a"):
+        refused = anybody.get(path, headers={"Authorization": authorization})
+        assert refused.status_code in (400, 403), refused.text
+        assert "<Error>" in refused.text
+        assert refused.headers["x-amz-request-id"]
+
+
+def test_a_wrong_secret_and_an_unknown_key_are_told_apart(server: Server, bucket: str) -> None:
+    key_id, secret = key_pair(server)
+    assert failure(s3_client(server, (key_id, secret[::-1])).list_buckets) == (403, "SignatureDoesNotMatch")
+    assert failure(s3_client(server, ("a" * 16, secret)).list_buckets) == (403, "InvalidAccessKeyId")
+
+
+def test_a_key_does_what_its_rights_allow(server: Server, s3: Any, bucket: str) -> None:
+    reader = s3_client(server, key_pair(server, "read", "list", prefixes=[f"{bucket}/films/"]))
+    s3.put_object(Bucket=bucket, Key="films/a", Body=b"film")
+    s3.put_object(Bucket=bucket, Key="other", Body=b"other")
+    assert body(reader.get_object(Bucket=bucket, Key="films/a")) == b"film"
+    assert [each["Key"] for each in reader.list_objects_v2(Bucket=bucket)["Contents"]] == ["films/a"]
+    assert [each["Name"] for each in reader.list_buckets()["Buckets"]] == [bucket]
+    denied = (403, "AccessDenied")
+    assert failure(reader.get_object, Bucket=bucket, Key="other") == denied
+    assert failure(reader.get_object, Bucket=bucket, Key="no-such") == denied
+    assert failure(reader.put_object, Bucket=bucket, Key="films/a", Body=b"x") == denied
+    assert failure(reader.delete_object, Bucket=bucket, Key="films/a") == denied
+    assert failure(reader.create_bucket, Bucket=f"{bucket}-2") == denied
+    assert failure(reader.delete_bucket, Bucket=bucket) == denied
+    assert failure(reader.list_objects_v2, Bucket="no-such-bucket") == denied
+    source = {"Bucket": bucket, "Key": "other"}
+    assert failure(reader.copy_object, Bucket=bucket, Key="films/b", CopySource=source) == denied
+    assert failure(reader.create_multipart_upload, Bucket=bucket, Key="films/b") == denied
+    deleted = reader.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "films/a"}]})
+    assert [each["Code"] for each in deleted["Errors"]] == ["AccessDenied"]
+    assert body(s3.get_object(Bucket=bucket, Key="films/a")) == b"film"
+
+
+def test_a_revoked_key_signs_nothing(server: Server, client: httpx.Client, bucket: str, anybody: httpx.Client) -> None:
+    pair = key_pair(server)
+    s3 = s3_client(server, pair)
+    url = s3.generate_presigned_url("list_objects_v2", {"Bucket": bucket})
+    assert anybody.get(url).status_code == 200
+    client.delete(f"/v1/keys/{pair[0]}")
+    assert failure(s3.list_buckets) == (403, "InvalidAccessKeyId")
+    assert code_of(anybody.get(url)) == (403, "InvalidAccessKeyId")
+
+
+def test_the_limits_of_a_key_hold(server: Server, bucket: str) -> None:
+    limits = {"max_blob_bytes": 10, "quota_bytes": 15}
+    s3 = s3_client(server, key_pair(server, limits=limits))
+    assert failure(s3.put_object, Bucket=bucket, Key="a", Body=bytes(11)) == (400, "EntityTooLarge")
+    s3.put_object(Bucket=bucket, Key="a", Body=bytes(10))
+    assert failure(s3.put_object, Bucket=bucket, Key="b", Body=bytes(10)) == (403, "QuotaExceeded")
+    s3.put_object(Bucket=bucket, Key="a", Body=bytes(3))
+    s3.put_object(Bucket=bucket, Key="b", Body=bytes(10))
+
+
+def test_presigned_urls_fetch_and_store(s3: Any, bucket: str, anybody: httpx.Client) -> None:
+    put = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "a b"})
+    assert anybody.put(put, content=b"bytes").status_code == 200
+    named = {"ResponseContentDisposition": "attachment", "ResponseContentLanguage": "en"}
+    got = anybody.get(s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "a b", **named}))
+    assert (got.content, got.headers["content-disposition"]) == (b"bytes", "attachment")
+    assert got.headers["content-language"] == "en"
+    assert code_of(anybody.get(put)) == (403, "SignatureDoesNotMatch")
+    assert code_of(anybody.put(put.replace("a%20b", "c"), content=b"x")) == (403, "SignatureDoesNotMatch")
+
+
+def test_of_two_that_create_one_wins(server: Server, s3: Any, bucket: str) -> None:
+    def create(number: int) -> bool:
+        try:
+            s3.put_object(Bucket=bucket, Key="lock", Body=b"%d" % number, IfNoneMatch="*")
+        except ClientError as error:
+            return refused(error) != (412, "PreconditionFailed")
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [*pool.map(create, range(8))]
+    assert won.count(True) == 1
+    assert body(s3.get_object(Bucket=bucket, Key="lock")) == b"%d" % won.index(True)
+
+
+def test_only_the_version_that_is_named_is_replaced(s3: Any, bucket: str) -> None:
+    first = s3.put_object(Bucket=bucket, Key="a", Body=b"1")["ETag"]
+    second = s3.put_object(Bucket=bucket, Key="a", Body=b"2", IfMatch=first)["ETag"]
+    assert failure(s3.put_object, Bucket=bucket, Key="a", Body=b"3", IfMatch=first) == (412, "PreconditionFailed")
+    assert failure(s3.put_object, Bucket=bucket, Key="b", Body=b"3", IfMatch=first) == (404, "NoSuchKey")
+    assert failure(s3.delete_object, Bucket=bucket, Key="a", IfMatch=first) == (412, "PreconditionFailed")
+    assert failure(s3.get_object, Bucket=bucket, Key="a", IfMatch=first) == (412, "PreconditionFailed")
+    assert failure(s3.get_object, Bucket=bucket, Key="a", IfNoneMatch=second) == (304, "304")
+    s3.delete_object(Bucket=bucket, Key="a", IfMatch=second)
+    assert failure(s3.head_object, Bucket=bucket, Key="a") == (404, "404")
+
+
+def upload(s3: Any, bucket: str, key: str, *parts: bytes, **arguments: Any) -> tuple[str, list[dict[str, Any]]]:
+    """Upload parts, and return the id of the upload, and what completes it."""
+    begun = s3.create_multipart_upload(Bucket=bucket, Key=key, **arguments)["UploadId"]
+    named = []
+    for number, data in enumerate(parts, 1):
+        sent = s3.upload_part(Bucket=bucket, Key=key, UploadId=begun, PartNumber=number, Body=data)
+        named.append({"PartNumber": number, "ETag": sent["ETag"]})
+    return begun, named
+
+
+def complete(s3: Any, bucket: str, key: str, upload_id: str, parts: list[dict[str, Any]], **more: Any) -> Any:
+    return s3.complete_multipart_upload(
+        Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}, **more
+    )
+
+
+def test_a_completion_that_is_repeated_has_the_same_response(s3: Any, bucket: str, client: httpx.Client) -> None:
+    upload_id, parts = upload(s3, bucket, "a", LARGE, b"end", ContentType="text/plain", Metadata={"by": "ada"})
+    first = complete(s3, bucket, "a", upload_id, parts)
+    second = complete(s3, bucket, "a", upload_id, parts)
+    assert (first["ETag"], first["Location"]) == (second["ETag"], second["Location"])
+    md5s = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in (LARGE, b"end"))
+    assert first["ETag"] == f'"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-2"'
+    fetched = s3.get_object(Bucket=bucket, Key="a")
+    assert (body(fetched), fetched["ContentType"], fetched["Metadata"]) == (LARGE + b"end", "text/plain", {"by": "ada"})
+    assert body(s3.get_object(Bucket=bucket, Key="a", PartNumber=2)) == b"end"
+    assert client.get(f"/v1/blobs/{bucket}%2Fa?alt=media").content == LARGE + b"end"
+    s3.put_object(Bucket=bucket, Key="a", Body=b"another")
+    assert failure(complete, s3=s3, bucket=bucket, key="a", upload_id=upload_id, parts=parts) == (404, "NoSuchUpload")
+
+
+def test_parts_come_in_any_order_at_once_and_again(s3: Any, bucket: str) -> None:
+    upload_id = s3.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
+    data = {number: os.urandom(5 * MIB) for number in (1, 2, 3)} | {4: b"end"}
+
+    def send(number: int) -> tuple[int, str]:
+        sent = s3.upload_part(Bucket=bucket, Key="a", UploadId=upload_id, PartNumber=number, Body=data[number])
+        return number, sent["ETag"]
+
+    s3.upload_part(Bucket=bucket, Key="a", UploadId=upload_id, PartNumber=2, Body=b"to be replaced")
+    with ThreadPoolExecutor(4) as pool:
+        tags = dict(pool.map(send, (4, 2, 3, 1)))
+    listed = s3.list_parts(Bucket=bucket, Key="a", UploadId=upload_id)["Parts"]
+    assert [(each["PartNumber"], each["Size"], each["ETag"]) for each in listed] == [
+        (number, len(data[number]), tags[number]) for number in (1, 2, 3, 4)
+    ]
+    parts = [{"PartNumber": number, "ETag": tags[number]} for number in (1, 2, 3, 4)]
+    complete(s3, bucket, "a", upload_id, parts)
+    assert body(s3.get_object(Bucket=bucket, Key="a")) == b"".join(data[number] for number in (1, 2, 3, 4))
+
+
+def test_an_upload_that_is_not_as_it_should_be_is_not_completed(s3: Any, bucket: str) -> None:
+    upload_id, parts = upload(s3, bucket, "a", b"small", b"end")
+    refusals = {
+        "EntityTooSmall": parts,
+        "InvalidPartOrder": parts[::-1],
+        "InvalidPart": [parts[0], parts[1] | {"ETag": parts[0]["ETag"]}],
+        "MalformedXML": [],
+    }
+    for code, named in refusals.items():
+        assert failure(complete, s3=s3, bucket=bucket, key="a", upload_id=upload_id, parts=named) == (400, code)
+    missing = [parts[0], {"PartNumber": 9, "ETag": parts[1]["ETag"]}]
+    refused = failure(complete, s3=s3, bucket=bucket, key="a", upload_id=upload_id, parts=missing)
+    assert refused == (400, "InvalidPart")
+    assert failure(s3.list_parts, Bucket=bucket, Key="b", UploadId=upload_id) == (404, "NoSuchUpload")
+    assert [each["UploadId"] for each in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload_id]
+    s3.abort_multipart_upload(Bucket=bucket, Key="a", UploadId=upload_id)
+    assert failure(s3.list_parts, Bucket=bucket, Key="a", UploadId=upload_id) == (404, "NoSuchUpload")
+    assert failure(s3.head_object, Bucket=bucket, Key="a") == (404, "404")
+
+
+def test_a_completion_takes_the_same_conditions(s3: Any, bucket: str) -> None:
+    upload_id, parts = upload(s3, bucket, "a", b"bytes")
+    s3.put_object(Bucket=bucket, Key="a", Body=b"there")
+    arguments = {"s3": s3, "bucket": bucket, "key": "a", "upload_id": upload_id, "parts": parts}
+    assert failure(complete, **arguments, IfNoneMatch="*") == (412, "PreconditionFailed")
+    s3.delete_object(Bucket=bucket, Key="a")
+    complete(**arguments, IfNoneMatch="*")
+    assert body(s3.get_object(Bucket=bucket, Key="a")) == b"bytes"
+
+
+def test_copies_share_the_bytes_and_may_be_described_anew(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a+ü", Body=b"bytes", Metadata={"by": "ada"}, Tagging="x=1")
+    source = {"Bucket": bucket, "Key": "a+ü"}
+    s3.copy_object(Bucket=bucket, Key="b", CopySource=source)
+    s3.copy_object(
+        Bucket=bucket,
+        Key="c",
+        CopySource=source,
+        MetadataDirective="REPLACE",
+        Metadata={"by": "bob"},
+        ContentType="a/b",
+    )
+    s3.copy_object(Bucket=bucket, Key="a+ü", CopySource=source, MetadataDirective="REPLACE", Metadata={"by": "eve"})
+    s3.delete_object(Bucket=bucket, Key="b")
+    fetched = s3.get_object(Bucket=bucket, Key="c")
+    assert (body(fetched), fetched["Metadata"], fetched["ContentType"]) == (b"bytes", {"by": "bob"}, "a/b")
+    assert s3.get_object_tagging(Bucket=bucket, Key="c")["TagSet"] == [{"Key": "x", "Value": "1"}]
+    assert s3.head_object(Bucket=bucket, Key="a+ü")["Metadata"] == {"by": "eve"}
+    stale = '"00000000000000000000000000000000"'
+    copy = {"Bucket": bucket, "Key": "d", "CopySource": source}
+    assert failure(s3.copy_object, **copy, CopySourceIfMatch=stale) == (412, "PreconditionFailed")
+    assert failure(s3.copy_object, Bucket=bucket, Key="a+ü", CopySource=source) == (400, "InvalidRequest")
+
+
+def test_a_part_may_be_a_range_of_another_object(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=LARGE)
+    upload_id = s3.create_multipart_upload(Bucket=bucket, Key="b", ChecksumAlgorithm="CRC32")["UploadId"]
+    arguments = {"Bucket": bucket, "Key": "b", "UploadId": upload_id, "CopySource": {"Bucket": bucket, "Key": "a"}}
+    first = s3.upload_part_copy(PartNumber=1, **arguments)["CopyPartResult"]
+    second = s3.upload_part_copy(PartNumber=2, CopySourceRange="bytes=1-3", **arguments)["CopyPartResult"]
+    too_far = failure(s3.upload_part_copy, PartNumber=3, CopySourceRange=f"bytes=0-{len(LARGE)}", **arguments)
+    assert too_far == (416, "InvalidRange")
+    parts = [
+        {"PartNumber": number, "ETag": each["ETag"], "ChecksumCRC32": each["ChecksumCRC32"]}
+        for number, each in ((1, first), (2, second))
+    ]
+    complete(s3, bucket, "b", upload_id, parts)
+    assert body(s3.get_object(Bucket=bucket, Key="b")) == LARGE + LARGE[1:4]
+
+
+def test_lists_go_on_where_they_stopped(s3: Any, bucket: str) -> None:
+    keys = ["a", "b/1", "b/2", "c d", "é", "z/1"]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    for size in range(1, 5):
+        for operation in ("list_objects", "list_objects_v2", "list_object_versions"):
+            found, prefixes = [], []
+            pages = s3.get_paginator(operation).paginate(
+                Bucket=bucket, Delimiter="/", PaginationConfig={"PageSize": size}
+            )
+            for page in pages:
+                found += [each["Key"] for each in page.get("Contents", []) + page.get("Versions", [])]
+                prefixes += [each["Prefix"] for each in page.get("CommonPrefixes", [])]
+            assert (found, prefixes) == (["a", "c d", "é"], ["b/", "z/"]), (operation, size)
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="\x01")["KeyCount"] == 0
+    assert s3.list_objects_v2(Bucket=bucket, Delimiter="\x00")["KeyCount"] == len(keys)
+    assert s3.list_objects_v2(Bucket=bucket, StartAfter="c d")["KeyCount"] == 2
+    assert s3.list_objects_v2(Bucket=bucket, MaxKeys=0)["KeyCount"] == 0
+
+
+def test_a_bucket_is_deleted_once_it_is_empty(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"")
+    assert failure(s3.delete_bucket, Bucket=bucket) == (409, "BucketNotEmpty")
+    deleted = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "a"}, {"Key": "no-such"}]})
+    assert {each["Key"] for each in deleted["Deleted"]} == {"a", "no-such"}
+    upload_id, _ = upload(s3, bucket, "b", b"bytes")
+    s3.delete_bucket(Bucket=bucket)
+    assert failure(s3.list_parts, Bucket=bucket, Key="b", UploadId=upload_id)[0] == 404
+    assert failure(s3.head_bucket, Bucket=bucket) == (404, "404")
+    assert failure(s3.put_object, Bucket=bucket, Key="a", Body=b"") == (404, "NoSuchBucket")
+    assert failure(s3.delete_bucket, Bucket=bucket) == (404, "NoSuchBucket")
+
+
+@pytest.mark.parametrize("name", ["docs", "health", "metrics", "a.-b", "192.168.1.1"])
+def test_a_name_that_can_be_no_bucket_is_refused(s3: Any, name: str) -> None:
+    assert failure(s3.create_bucket, Bucket=name) == (400, "InvalidBucketName")
+
+
+def test_a_header_that_asks_for_what_is_not_done_is_refused(s3: Any, bucket: str) -> None:
+    put = {"Bucket": bucket, "Key": "a", "Body": b"x"}
+    assert failure(s3.put_object, **put, ServerSideEncryption="AES256") == (501, "NotImplemented")
+    assert failure(s3.put_object, **put, StorageClass="GLACIER") == (400, "InvalidStorageClass")
+    assert failure(s3.put_object, **put, ACL="public-read") == (400, "AccessControlListNotSupported")
+    assert failure(s3.put_object, **put, ObjectLockLegalHoldStatus="ON") == (400, "InvalidRequest")
+    assert failure(s3.put_object, **put, Metadata={"a": "x" * 2048}) == (400, "MetadataTooLarge")
+    assert failure(s3.put_object, Bucket=bucket, Key="x" * 1025, Body=b"") == (400, "KeyTooLongError")
+    s3.put_object(**put, ACL="private", StorageClass="STANDARD")
+
+
+def test_what_a_request_attempts_is_in_the_audit_trail(tmp_path: Path) -> None:
+    with Server(tmp_path, AUDIT_LOG="audit.jsonl", AUDIT_IDS="true") as server:
+        pair = key_pair(server)
+        s3 = s3_client(server, pair)
+        s3.create_bucket(Bucket="films")
+        s3.put_object(Bucket="films", Key="a", Body=b"")
+        failure(s3_client(server, (pair[0], "wrong")).list_buckets)
+        trail = (server.folder / "audit.jsonl").read_text().splitlines()
+    assert any('"create_bucket"' in line and pair[0] in line for line in trail)
+    assert any('"write"' in line and '"films/a"' in line and pair[0] in line for line in trail)
+    assert any('"authenticate"' in line and "forbidden" in line for line in trail)
+
+
+def test_a_broken_upload_leaves_nothing(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        s3 = s3_client(server)
+        s3.create_bucket(Bucket="films")
+        bad = {"Bucket": "films", "Key": "a", "Body": b"bytes"}
+        assert failure(s3.put_object, **bad, ContentMD5="AAAAAAAAAAAAAAAAAAAAAA==") == (400, "BadDigest")
+        assert failure(s3.put_object, **bad, ChecksumCRC32="AAAAAA==") == (400, "BadDigest")
+
+        def alter(request: Any, **_: Any) -> None:
+            request.body = b"BYTES"
+
+        s3.meta.events.register("before-send.s3.PutObject", alter)
+        assert failure(s3.put_object, **bad) in ((400, "XAmzContentSHA256Mismatch"), (400, "BadDigest"))
+        server.wait_until_left(0)
