@@ -173,8 +173,7 @@ async def post_object(request: S3Request) -> ASGIApp:
     fields = request.form.fields
     if not request.key:
         raise S3Error("InvalidArgument", "User key must have a length greater than 0.", ArgumentName="key")
-    check_supported(fields)
-    check_supported({"x-amz-acl": fields.get("acl", "private")})
+    check_supported(_as_headers(fields), acls=request.use_cases.acls)
     blob_id = await request.blob_id()
     declared = {name: value for name, value in fields.items() if name in _OF_BODY or name.startswith(checksums.PREFIX)}
     body = Body({"transfer-encoding": "chunked", **declared}, None, b"", request.file())
@@ -198,11 +197,16 @@ def _properties(request: PostRequest, content_encoding: str) -> Properties:
     The headers of the part with the file are not read: the policy has no conditions on them.
     """
     fields = request.form.fields
-    found = sent_properties(replace(request, headers=fields), content_encoding)
+    found = sent_properties(replace(request, headers=_as_headers(fields)), content_encoding)
     metadata = {name.removeprefix(META): value for name, value in fields.items() if name.startswith(META)}
     tags = _tags(fields["tagging"]) if "tagging" in fields else found.tags
     texts = new_properties({}, metadata, tags)
     return replace(found, metadata=texts.metadata, tags=texts.tags)
+
+
+def _as_headers(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """Return fields as the headers that say the same."""
+    return {"x-amz-acl": fields.get("acl", "private"), **fields}
 
 
 def _tags(text: str) -> dict[str, str]:
