@@ -229,6 +229,7 @@ def test_of_two_that_create_one_wins(server: Server, s3: Any, bucket: str) -> No
         try:
             s3.put_object(Bucket=bucket, Key="lock", Body=b"%d" % number, IfNoneMatch="*")
         except ClientError as error:
+            assert dict(error.response["Error"])["Condition"] == "If-None-Match"  # noqa: PT017
             return refused(error) != (412, "PreconditionFailed")
         return True
 

@@ -30,7 +30,7 @@ from entrypoints.http.s3.properties import check_supported, sent_properties
 from entrypoints.http.s3.reading import checksum_tree
 from entrypoints.http.s3.request import COMPLETE, MAX_DOCUMENT, STANDARD, S3Request, iso_time, precondition, url_encoded
 from entrypoints.http.s3.responses import PatientResponse, empty_response, xml_response
-from entrypoints.http.s3.writing import copy_source, sources
+from entrypoints.http.s3.writing import copy_source, failed_condition, sources
 from entrypoints.http.s3.xml import Parsed, Tree
 
 MIN_PART = 5 * 1024 * 1024  # bytes, but for the last part
@@ -248,9 +248,7 @@ async def _complete(
         blob = (await request.use_cases.commit.one(request.grant, put)).blob
         assert blob is not None
     except PreconditionFailed:
-        if "if-match" in request.headers:
-            await request.use_cases.fetch.blobs.get(blob_id)  # that there is no object is another error
-        raise
+        raise await failed_condition(request, blob_id) from None
     except UploadNotFound:
         blob = await _completed_before(request, blob_id, key)
     tree: list[Tree] = [

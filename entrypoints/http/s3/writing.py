@@ -50,10 +50,16 @@ async def put_object(request: S3Request) -> ASGIApp:
     except DigestMismatch:
         raise body.sha256_mismatch() from None
     except PreconditionFailed:
-        if "if-match" in request.headers:
-            await request.use_cases.fetch.blobs.get(blob_id)  # that there is no object is another error
-        raise
+        raise await failed_condition(request, blob_id) from None
     return empty_response(headers=_stored_headers(blob))
+
+
+async def failed_condition(request: S3Request, blob_id: BlobId) -> S3Error:
+    """Return the error for a condition of a change that did not hold. Raises NOT_FOUND if there is no such object."""
+    if "if-match" in request.headers:
+        await request.use_cases.fetch.blobs.get(blob_id)
+        return S3Error("PreconditionFailed", Condition="If-Match")
+    return S3Error("PreconditionFailed", Condition="If-None-Match")
 
 
 def _stored_headers(blob: Blob) -> list[tuple[bytes, bytes]]:
@@ -181,7 +187,7 @@ async def copy_object(request: S3Request) -> ASGIApp:
         except PreconditionFailed as error:
             if error.subject == source_id:
                 continue
-            raise
+            raise await failed_condition(request, target) from None
         tree: list[Tree] = [("LastModified", iso_time(last_modified(blob))), ("ETag", etag(blob))]
         return xml_response("CopyObjectResult", tree + (checksum_tree(blob.checksums) if blob.checksums else []))
     raise S3Error("OperationAborted")
