@@ -79,8 +79,7 @@ class Buckets:
         No concurrent change is lost. `change` may be called again. Needs the right to store all blobs of the bucket,
         and each other right that a new access control list gives to others.
         """
-        authorize(grant, Action.WRITE, self.prefix(name), purpose="change_bucket")
-        self._require_created(name, Action.WRITE)
+        self.authorize_change(grant, name)
         self._known.pop(name, None)
         return self._remember(await self.commit(lambda work: self._change(work, grant, name, change)))
 
@@ -102,9 +101,16 @@ class Buckets:
             authorize(grant, action, self.prefix(name), purpose="open_bucket")
 
     def _require_created(self, name: str, action: Action) -> None:
+        if name not in self.mapped and not _is_bucket_name(name):
+            raise BucketNotFound
         if name in self.mapped:
             detail = "The settings of the server say that there is this bucket. Only its operator can change it."
             raise NotGranted(detail, operation=action.value, subject=self.prefix(name))
+
+    def authorize_change(self, grant: Grant, name: str) -> None:
+        """Raise FORBIDDEN if the caller may not change a bucket, or BUCKET_NOT_FOUND if no bucket has such a name."""
+        authorize(grant, Action.WRITE, self.prefix(name), purpose="change_bucket")
+        self._require_created(name, Action.WRITE)
 
     async def find(self, grant: Grant, name: str) -> Bucket:
         """Return a bucket as it is now. Raises BUCKET_NOT_FOUND."""

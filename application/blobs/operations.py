@@ -94,8 +94,8 @@ class Put(Operation):
         authorize(grant, Action.WRITE, self.id)
 
     async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
-        upload, content, parts = await take_upload(
-            work, self.upload, self.parts, rules.max_bytes, ends_writers=self.ends_writers
+        upload, content, checksums = await take_upload(
+            work, self.upload, self.parts, rules.max_bytes, checksums=self.checksums, ends_writers=self.ends_writers
         )
         if upload.id not in (None, self.id):
             raise InvalidParts("The upload was begun for another id. Use that one, or begin an upload without an id.")
@@ -109,7 +109,7 @@ class Put(Operation):
             expires_at=expires_at,
             expires_in=expires_in,
             owner=rules.owner,
-            checksums=self.checksums(parts) if self.checksums else None,
+            checksums=checksums,
         )
         changed = await _put(work, draft, self.precondition, rules)
         await charge(work, rules.owner, content.size)
@@ -169,7 +169,7 @@ class Copy(Operation):
         if rules.max_copied is not None and source.size > rules.max_copied:
             raise too_large(rules.max_copied)
         content = await work.contents.share(source)
-        draft = replace(source.draft(), id=self.target, content=content, created_at=None, owner=rules.owner)
+        draft = replace(_copied(source), id=self.target, content=content, created_at=None, owner=rules.owner)
         if self.properties is not None:
             draft = replace(draft, properties=self.properties)
         changed = await _put(work, draft, self.target_precondition if self.replace else CREATE_ONLY, rules)
@@ -202,7 +202,7 @@ class Move(Operation):
 
     async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
         source = await work.blobs.remove(self.source, self.precondition)
-        draft = replace(source.draft(), id=self.target)
+        draft = replace(_copied(source), id=self.target)
         return await _put(work, draft, ANY if self.replace else CREATE_ONLY, rules)
 
 
@@ -247,6 +247,12 @@ class Patch(Operation):
             else:
                 metadata[name] = value
         return replace(properties, **self.properties, metadata=metadata)
+
+
+def _copied(source: Blob) -> Draft:
+    """Return a draft for another id, which is not the outcome of the upload that made the source."""
+    draft = source.draft()
+    return draft if draft.checksums is None else replace(draft, checksums=replace(draft.checksums, upload=""))
 
 
 async def _put(work: UnitOfWork, draft: Draft, precondition: Precondition, rules: Rules) -> Changed:

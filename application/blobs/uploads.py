@@ -231,13 +231,15 @@ async def take_upload(
     numbers: Sequence[int] | None,
     max_bytes: int | None = None,
     *,
+    checksums: Callable[[Sequence[Part]], Checksums] | None = None,
     ends_writers: bool = False,
-) -> tuple[MultipartUpload, Content, Sequence[Part]]:
-    """End an upload in this unit, and return it with the content of its parts, which the caller publishes, and these.
+) -> tuple[MultipartUpload, Content, Checksums | None]:
+    """End an upload in this unit. Return it, the content of its parts, which the caller publishes, and its checksums.
 
     `numbers`: the parts to take, in ascending order; None for all, which must have the numbers from 1 on. Objects of
-    other parts become garbage. `ends_writers`: who is writing a part again is refused at the end. Raises
-    UPLOAD_NOT_FOUND, INVALID_PARTS, PART_IN_PROGRESS, and TOO_LARGE.
+    other parts become garbage. `checksums` returns those of the whole, or raises an error of its own. `ends_writers`:
+    who is writing a part again is refused at the end. Raises UPLOAD_NOT_FOUND, INVALID_PARTS, PART_IN_PROGRESS, and
+    TOO_LARGE.
     """
     upload = await work.multipart.lock(key, LIFETIME)
     if upload is None:
@@ -249,6 +251,7 @@ async def take_upload(
     if not ends_writers and (in_progress if numbers is None else in_progress.intersection(numbers)):
         raise PartInProgress(subject=key)
     chosen = _chosen(parts, numbers)
+    of_whole = checksums(chosen) if checksums else None  # before anything is written, because it may refuse them
     content = _content(chosen, work_key=key)
     if max_bytes is not None and content.size > max_bytes:
         raise too_large(max_bytes)
@@ -262,7 +265,7 @@ async def take_upload(
             await discard_object(work, part.location)
     if content.segments:
         await work.contents.add(content.key, [*_segments(chosen)])
-    return upload, content, chosen
+    return upload, content, of_whole
 
 
 def _chosen(parts: Sequence[Part], numbers: Sequence[int] | None) -> Sequence[Part]:

@@ -235,7 +235,10 @@ QUERIES = st.dictionaries(
     max_size=4,
 )
 # As http.client sends them: in latin-1, without the characters that end a line.
-HEADER_TEXTS = st.text(st.characters(codec="latin-1", categories=("L", "N", "P", "S", "Zs")), max_size=12)
+# botocore takes the two further spaces of latin-1 for blanks, and servers must not.
+HEADER_TEXTS = st.text(
+    st.characters(codec="latin-1", categories=("L", "N", "P", "S", "Zs"), exclude_characters="\xa0"), max_size=12
+)
 HEADERS = st.dictionaries(
     st.sampled_from(["x-amz-meta-a", "x-amz-acl", "content-type", "Content-Disposition", "if-match", "Range"]),
     HEADER_TEXTS,
@@ -362,7 +365,6 @@ def test_the_canonical_path_and_query(path: bytes, query: bytes, signed_path: st
         (["ü".encode("latin-1")], "ü".encode("latin-1")),
         (["ü".encode("latin-1")], "ü".encode()),
         ([b"a\xa0 b"], "a\xa0 b".encode()),
-        ([b"a\xa0 b"], b"a b"),
     ],
     ids=[
         "spaces",
@@ -372,7 +374,6 @@ def test_the_canonical_path_and_query(path: bytes, query: bytes, signed_path: st
         "latin-1",
         "latin-1, signed as UTF-8",
         "other space",
-        "taken for one",
     ],
 )
 def test_the_canonical_headers(values: list[bytes], signed: bytes) -> None:
@@ -380,7 +381,7 @@ def test_the_canonical_headers(values: list[bytes], signed: bytes) -> None:
     text = canonical("PUT", "/b/k", "", b"x-amz-meta-a:" + signed + b"\n", ";x-amz-meta-a")
     assert is_valid(parsed(sign(request, text)), KEY)
     found = parsed(sign(request, text)).strings_to_sign
-    assert len(found) == 1 if b"".join(values).isascii() else len(found) in (2, 3)
+    assert len(found) == 1 if b"".join(values).isascii() else len(found) == 2
 
 
 def test_a_signed_header_that_did_not_come_is_empty() -> None:

@@ -35,6 +35,7 @@ async def get_bucket_tagging(request: S3Request) -> ASGIApp:
 
 async def put_bucket_tagging(request: S3Request) -> ASGIApp:
     """Replace the tags of a bucket."""
+    request.use_cases.buckets.authorize_change(request.grant, request.bucket)
     tags = tag_set(await request.document("Tagging"), MAX_TAGS)
     await _change(request, tags=tags)
     return empty_response(HTTPStatus.NO_CONTENT)
@@ -56,6 +57,7 @@ async def get_bucket_cors(request: S3Request) -> ASGIApp:
 
 async def put_bucket_cors(request: S3Request) -> ASGIApp:
     """Replace the rules for cross-origin requests."""
+    request.use_cases.buckets.authorize_change(request.grant, request.bucket)
     document = await request.document("CORSConfiguration", MAX_CORS)
     if document is None:
         raise S3Error("MissingRequestBodyError")

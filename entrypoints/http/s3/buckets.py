@@ -6,8 +6,11 @@ from http import HTTPStatus
 
 from litestar.types import ASGIApp
 
+from application.authorize import authorize
+from domain.access import Action
 from domain.buckets import BucketSettings
 from domain.errors import BucketExists
+from domain.text import CONTROL_CHARACTER
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.properties import canned_acl, check_supported
 from entrypoints.http.s3.request import S3Request, iso_time
@@ -52,9 +55,12 @@ def _encoded(name: str) -> str:
 
 def _decoded(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        text = base64.urlsafe_b64decode(token.encode()).decode()
     except ValueError:
         raise S3Error("InvalidArgument", "The continuation token provided is incorrect") from None
+    if CONTROL_CHARACTER.search(text):
+        raise S3Error("InvalidArgument", "The continuation token provided is incorrect")
+    return text
 
 
 async def create_bucket(request: S3Request) -> ASGIApp:
@@ -63,6 +69,7 @@ async def create_bucket(request: S3Request) -> ASGIApp:
     if request.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise S3Error("NotImplemented", "Object Lock is not supported here.")
     acl = canned_acl(request.headers, acls=request.use_cases.acls)
+    authorize(request.grant, Action.WRITE, request.use_cases.buckets.prefix(request.bucket), purpose="create_bucket")
     settings = BucketSettings(acl=acl, location=_location(await request.document("CreateBucketConfiguration")))
     try:
         await request.use_cases.buckets.create(request.grant, request.bucket, settings)
@@ -84,12 +91,14 @@ def _location(document: Parsed | None) -> str:
 
 async def head_bucket(request: S3Request) -> ASGIApp:
     """Return whether there is such a bucket."""
-    bucket = await request.use_cases.buckets.find(request.grant, request.bucket)
+    bucket = await request.current_bucket()
     return empty_response(headers=[(b"x-amz-bucket-region", (bucket.settings.location or REGION).encode())])
 
 
 async def delete_bucket(request: S3Request) -> ASGIApp:
     """Delete a bucket that is empty."""
+    if "x-amz-expected-bucket-owner" in request.headers:
+        await request.current_bucket()
     await request.use_cases.buckets.delete(request.grant, request.bucket)
     return empty_response(HTTPStatus.NO_CONTENT)
 

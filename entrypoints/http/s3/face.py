@@ -35,6 +35,7 @@ from entrypoints.http.s3.responses import XML_TYPE
 from entrypoints.http.s3.signatures import SignedRequest, SigningKeys, is_valid, parse, signature_mismatch
 
 ATTEMPTS = 5
+OPEN = ("GetObject", "HeadObject")  # the operations on public buckets that need no credential
 NOBODY = Grant(frozenset(), ())
 NO_POLICY = PostPolicy("", "", "", datetime.max.replace(tzinfo=UTC), "", b"")
 
@@ -173,7 +174,7 @@ class S3Face:
 
     async def _anonymous(self, request: S3Request, operation: str) -> S3Request:
         """Return the request with the grant of everybody: to read objects of public buckets, and what lists allow."""
-        if request.bucket in self.addressing.public and request.key and request.method in ("GET", "HEAD"):
+        if request.bucket in self.addressing.public and operation in OPEN:
             grant = Grant(frozenset([Action.READ]), (self.use_cases.buckets.prefix(request.bucket),))
             return replace(request, grant=grant)
         if self.use_cases.acls:

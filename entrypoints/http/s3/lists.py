@@ -181,6 +181,9 @@ def _token(key: str) -> str:
 
 def _place(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        place = base64.urlsafe_b64decode(token.encode()).decode()
     except ValueError:
         raise S3Error("InvalidArgument", "The continuation token provided is incorrect") from None
+    if CONTROL_CHARACTER.search(place.removesuffix(NEXT)):
+        raise S3Error("InvalidArgument", "The continuation token provided is incorrect")
+    return place

@@ -10,15 +10,18 @@ from itertools import pairwise
 
 from litestar.types import ASGIApp
 
+from application.authorize import authorize
 from application.blobs.fetch import OpenBlob
 from application.blobs.operations import Put
 from application.blobs.uploads import MAX_PARTS, NewPart, NewUpload
 from application.clock import utc_now
 from application.ports.contents import MultipartUpload, Part
 from application.ports.metadata import common_prefix
+from domain.access import Action
 from domain.blob import OBJECT_KEY, Blob, BlobId, ByteRange, Digest, ObjectKey
 from domain.checksums import ALGORITHMS, Checksums
-from domain.errors import DigestMismatch, NotFound, PreconditionFailed, UploadNotFound
+from domain.errors import DigestMismatch, PreconditionFailed, UploadNotFound
+from domain.text import CONTROL_CHARACTER
 from entrypoints.http.protocol.streaming import Headers
 from entrypoints.http.s3 import checksums as s3_checksums
 from entrypoints.http.s3.body import Body
@@ -239,6 +242,13 @@ def _named_part(part: Parsed) -> NamedPart:
 async def _complete(
     request: S3Request, blob_id: BlobId, key: ObjectKey, named: Sequence[NamedPart]
 ) -> tuple[str, Sequence[Tree], Headers]:
+    async with request.use_cases.completions.one():
+        return await _completed(request, blob_id, key, named)
+
+
+async def _completed(
+    request: S3Request, blob_id: BlobId, key: ObjectKey, named: Sequence[NamedPart]
+) -> tuple[str, Sequence[Tree], Headers]:
     try:
         upload = await request.use_cases.uploads.find(request.grant, key)
         if upload.id != blob_id:
@@ -263,11 +273,9 @@ async def _complete(
 
 async def _completed_before(request: S3Request, blob_id: BlobId, key: ObjectKey) -> Blob:
     """Return the blob that this upload has become, if it is still there. Raises UPLOAD_NOT_FOUND."""
-    try:
-        blob = await request.use_cases.fetch.stat(request.grant, blob_id)
-    except NotFound:
-        raise UploadNotFound from None
-    if blob.checksums is None or blob.checksums.upload != key.value:
+    authorize(request.grant, Action.WRITE, blob_id)
+    blob = await request.use_cases.fetch.blobs.find(blob_id)
+    if blob is None or blob.checksums is None or blob.checksums.upload != key.value:
         raise UploadNotFound
     return blob
 
@@ -415,6 +423,13 @@ async def _entries(
     found: list[MultipartUpload | str] = []
     key, upload_key = marker
     after = None
+    if CONTROL_CHARACTER.search(prefix):  # no key has one
+        return found
+    control = CONTROL_CHARACTER.search(key)
+    if control is not None:
+        key, upload_key = key[: control.start()], ""
+    if CONTROL_CHARACTER.search(delimiter):
+        delimiter = ""
     if key:
         # Without an upload's key, all uploads to the key of the marker are skipped.
         last = ObjectKey(upload_key) if OBJECT_KEY.fullmatch(upload_key) else ObjectKey("f" * 32)

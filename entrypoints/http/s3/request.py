@@ -25,6 +25,7 @@ from entrypoints.http.protocol.addresses import origin
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.header_values import entity_tags
 from entrypoints.http.s3.body import Body
+from entrypoints.http.s3.completions import Completions
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.signatures import SignedRequest
 from entrypoints.http.s3.xml import Parsed, parse
@@ -49,6 +50,7 @@ class UseCases:
     commit: CommitOperations
     uploads: MultipartUploads
     pace: Pace
+    completions: Completions = field(default_factory=Completions)
     acls: bool = False
 
 
@@ -110,9 +112,7 @@ class S3Request:
         return self._expected(await self.use_cases.buckets.find(self.grant, self.bucket))
 
     def _expected(self, bucket: Bucket) -> Bucket:
-        expected = self.headers.get("x-amz-expected-bucket-owner")
-        if expected is not None and expected != bucket.owner:
-            raise S3Error("AccessDenied", "The bucket is not owned by the expected owner.")
+        check_owner(bucket, self.headers.get("x-amz-expected-bucket-owner"))
         return bucket
 
     async def blob_id(self) -> BlobId:
@@ -137,6 +137,9 @@ class S3Request:
         return Body(self.headers, self.signature, self.signing_key, self._chunks(), compute=compute)
 
     def _chunks(self) -> AsyncIterator[bytes]:
+        # The HTTP server undoes no other coding, and would pass on its bytes.
+        if self.headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+            raise S3Error("NotImplemented", "No transfer coding but chunked is read here.")
         return Meter(self.use_cases.pace).chunks(self.exchange.receive)
 
     async def document(self, root: str, limit: int = SMALL_DOCUMENT) -> Parsed | None:
@@ -168,6 +171,12 @@ def _is_checksum(name: str) -> bool:
     return name.startswith("x-amz-checksum-")
 
 
+def check_owner(bucket: Bucket, expected: str | None) -> None:
+    """Raise AccessDenied if the owner of a bucket is not the expected one, if any."""
+    if expected is not None and expected != bucket.owner:
+        raise S3Error("AccessDenied", "The bucket is not owned by the expected owner.")
+
+
 def check_version(version: str | None) -> None:
     if version not in (None, "", "null"):
         raise S3Error("NoSuchVersion")
@@ -197,12 +206,18 @@ def path_text(raw: bytes) -> str:
 
 
 def query_values(query: bytes) -> Mapping[str, str]:
-    """Return the first value of each parameter. Those without a value have an empty one."""
+    """Return the value of each parameter, which is empty if there is none. Raises InvalidArgument for a repeated one.
+
+    Signatures do not cover the order, so none of the values would be the one that was meant.
+    """
     found: dict[str, str] = {}
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
         if part:
-            found.setdefault(unquote_plus(name.decode("latin-1")), unquote_plus(value.decode("latin-1")))
+            key = unquote_plus(name.decode("latin-1"))
+            if key in found:
+                raise S3Error("InvalidArgument", "A parameter is there twice.", ArgumentName=key)
+            found[key] = unquote_plus(value.decode("latin-1"))
     return found
 
 

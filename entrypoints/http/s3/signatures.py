@@ -410,7 +410,8 @@ def _payload(given: list[bytes]) -> str:
 
 
 def _check_all_signed(values: Headers, signed_headers: list[str]) -> None:
-    unsigned = [name for name in values if name.startswith("x-amz-") and name not in signed_headers]
+    signed = frozenset(signed_headers)
+    unsigned = [name for name in values if name.startswith("x-amz-") and name not in signed]
     if unsigned:
         text = "There were headers present in the request which were not signed"
         raise S3Error("AccessDenied", text, HeadersNotSigned=", ".join(sorted(unsigned)))
@@ -424,10 +425,11 @@ def _canonical_requests(
     signed_headers: list[str],
     payload: str,
 ) -> list[bytes]:
-    """Return the canonical request: up to three if header values are outside ASCII.
+    """Return the canonical request: two if header values are outside ASCII.
 
-    Most clients sign the bytes that they send. Those of botocore send such a value in latin-1 and sign it in UTF-8, and
-    take some characters outside ASCII for spaces, unless the AWS Common Runtime signs for them.
+    Most clients sign the bytes that they send. Those of botocore send such a value in latin-1 and sign it in UTF-8.
+    They also take some characters outside ASCII for spaces. That is not done here: then the signature of a space would
+    be valid for the others too.
     """
     path = quote_from_bytes(unquote_to_bytes(raw_path), safe="/~") or "/"
     encoded = sorted(
@@ -442,7 +444,6 @@ def _canonical_requests(
     if not lines[0].isascii():
         texts = [(name, [each.decode("latin-1") for each in given]) for name, given in signed]
         lines.append(_lines([(name, [each.encode() for each in given]) for name, given in texts]))
-        lines.append(_lines([(name, [" ".join(each.split()).encode() for each in given]) for name, given in texts]))
     return [start + each + end for each in dict.fromkeys(lines)]
 
 

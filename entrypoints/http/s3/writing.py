@@ -25,7 +25,16 @@ from entrypoints.http.s3.failures import as_s3_error
 from entrypoints.http.s3.object_form import check_reading, checksum_headers, etag, last_modified
 from entrypoints.http.s3.properties import check_supported, sent_properties, tag_set
 from entrypoints.http.s3.reading import checksum_tree
-from entrypoints.http.s3.request import MAX_DOCUMENT, S3Request, check_version, id_of, iso_time, precondition, tags
+from entrypoints.http.s3.request import (
+    MAX_DOCUMENT,
+    S3Request,
+    check_owner,
+    check_version,
+    id_of,
+    iso_time,
+    precondition,
+    tags,
+)
 from entrypoints.http.s3.responses import empty_response, xml_response
 from entrypoints.http.s3.xml import Tree
 
@@ -111,11 +120,12 @@ def _time(text: str) -> datetime | None:
 
 async def _delete(request: S3Request, blob_id: BlobId, condition: Deletion) -> None:
     """Delete an object, if it is as the condition says. That there is none is a success too."""
+    authorize(request.grant, Action.DELETE, blob_id)
     unchanged = ANY
     for attempt in range(ATTEMPTS):
         try:
             if condition != UNCONDITIONAL:
-                current = await request.use_cases.fetch.stat(request.grant, blob_id)
+                current = await request.use_cases.fetch.blobs.get(blob_id)
                 if not condition.is_met(current):
                     raise S3Error("PreconditionFailed", Condition="If-Match")
                 unchanged = Precondition(etags=frozenset([current.etag]))
@@ -229,7 +239,9 @@ async def copy_source(request: S3Request) -> BlobId:
         raise S3Error("InvalidArgument", detail, ArgumentName="x-amz-copy-source")
     if query:
         check_version(query.removeprefix("versionId="))
-    return id_of(await request.use_cases.buckets.known(request.grant, bucket_name), key)
+    bucket = await request.use_cases.buckets.known(request.grant, bucket_name)
+    check_owner(bucket, request.headers.get("x-amz-source-expected-bucket-owner"))
+    return id_of(bucket, key)
 
 
 async def sources(request: S3Request, source_id: BlobId) -> AsyncIterator[Blob]:

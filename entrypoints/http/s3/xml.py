@@ -14,6 +14,7 @@ NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 HEAD = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 MAX_ELEMENTS = 100_000  # 10,000 parts with all of their checksums
 MAX_DEPTH = 8
+_LONG_TAG = re.compile(rb"<[^<>]{4096}")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
 # The only element with attributes: a key, or a group, which has an address.
@@ -112,6 +113,8 @@ class _BoundedBuilder(TreeBuilder):
 
 def parse(data: bytes, root: str) -> Parsed:
     """Return the root element. Raises MalformedXML for another one, and for document types and entities."""
+    if _LONG_TAG.search(data):  # its attributes would be read before anything can refuse them, and no document has any
+        raise S3Error("MalformedXML")
     parser = DefusedXMLParser(target=_BoundedBuilder(), forbid_dtd=True)
     try:
         parser.feed(data)
