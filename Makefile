@@ -8,10 +8,10 @@ SOURCES := domain application adapters entrypoints tests docker
 FAST := tests/unit tests/architecture tests/integration tests/contracts
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast check audit crash format bench bench-compare up-backends down-backends lock clean
+.PHONY: help install run test test-fast conformance s3-tests check audit crash format bench bench-compare up-backends down-backends lock clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 install: $(VENV)/.ready ## Install what Drivebay needs to run, into .venv
 
@@ -23,6 +23,13 @@ test: $(VENV)/.ready-dev ## Run all tests; those that need Docker only where it 
 
 test-fast: $(VENV)/.ready-dev ## Run the tests in FAST that need no Docker, in less than 90 seconds
 	@$(BIN)/python -m pytest $(FAST) -m 'not docker' --numprocesses 3 --dist loadscope $(ARGS)
+
+conformance: $(VENV)/.ready-dev ## Run the clients that others wrote, all of them, against servers
+	@$(BIN)/python -m pytest tests/conformance --numprocesses 2 --dist loadscope $(ARGS)
+
+s3-tests: $(VENV)/.ready-dev ## Run ceph/s3-tests, unpacked by you: make s3-tests SUITE=../s3-tests STORAGE=ftp
+	@$(BIN)/python -m tests.conformance.s3_tests $(or $(SUITE),$(error SUITE is the folder of ceph/s3-tests)) \
+	  $(if $(STORAGE),--storage $(STORAGE)) $(ARGS)
 
 check: $(VENV)/.ready-dev ## Check format, lint, language, types and the layers' imports
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo 'Not formatted: make format'; exit 1; }
@@ -58,9 +65,12 @@ lock: $(VENV)/.ready-dev ## Write the lock files, with the newest versions allow
 	  --custom-compile-command 'make lock' --python-version 3.11 --group build pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command 'make lock' --python-version 3.11 --group build --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@for clients in tests/conformance/clients/*.in; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command 'make lock' --python-version 3.11 $$clients -o $${clients%.in}.lock || exit 1; done
 
 clean: ## Remove what was installed and built, not the data
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) .venv-clients dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo 'Installing what Drivebay needs into $(VENV), from requirements.lock ...'

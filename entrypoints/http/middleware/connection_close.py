@@ -40,7 +40,9 @@ class ConnectionCloseMiddleware(Middleware):
         exchange.is_read = not is_http_1(exchange.scope) or not _may_have_body(exchange)
 
     def on_response(self, exchange: Exchange, headers: list[Header]) -> None:
-        if (self._shutdown.has_begun and is_http_1(exchange.scope)) or not exchange.is_read:
+        # A client that asks for a `100 Continue` gets none if its body is empty. Some take the next response for it.
+        is_last = self._shutdown.has_begun or (b"expect" in exchange.headers and not _may_have_body(exchange))
+        if (is_last and is_http_1(exchange.scope)) or not exchange.is_read:
             headers[:] = [header for header in headers if header != CLOSE] + [CLOSE]
 
     async def on_early_response(self, exchange: Exchange) -> None:
