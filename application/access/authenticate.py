@@ -184,9 +184,11 @@ class Authenticate:
     async def signed(self, key_id: str, has_signed: Callable[[bytes], bool]) -> Grant | None:
         """Return the grant of a key, if `has_signed` is true for one of its valid secrets; otherwise None."""
         known = await self._keys.get(key_id)
-        if known is not None and not self._has_signed(known, has_signed):
+        is_signed = known is not None and self._has_signed(known, has_signed)
+        if known is not None and not is_signed:
             known = await self._keys.get(key_id, known)
-        if known is None or not self._has_signed(known, has_signed):
+            is_signed = known is not None and self._has_signed(known, has_signed)
+        if known is None or not is_signed:
             return None
         if known.grant.expires_at is not None and known.grant.expires_at <= self._now():
             return None
