@@ -25,6 +25,7 @@ from tests.benchmarks import (
     memory,
     publish,
     results,
+    s3,
     segments,
     serving,
     speed,
@@ -42,13 +43,15 @@ def main() -> None:
     options = _parse(sys.argv[1:])
     names = options.parts or [*PARTS, "peers"]
     parts: dict[str, Part] = {**PARTS, "peers": partial(_peers, against=options.against)}
+    if options.quick:
+        parts["s3"] = partial(_s3, amounts=s3.QUICK)
     if unknown := set(names) - set(parts):
         sys.exit(f"The parts are {', '.join(parts)}; there is no {', '.join(sorted(unknown))}.")
     load = os.getloadavg()[0]
     figures = Figures()
     for name in names:
         parts[name](figures)
-    if figures.recorded:
+    if figures.recorded and not options.quick:
         arguments = shlex.join(each for each in sys.argv[1:] if each != "--publish")
         command = f'make bench ARGS="{arguments}"' if arguments else "make bench"
         results.write(results.describe(command, load, figures.recorded), results.LATEST)
@@ -62,6 +65,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help="all, if none is named")
     parser.add_argument("--against", metavar="REVISION", help="measure an old revision of Drivebay among the peers")
+    parser.add_argument("--quick", action="store_true", help="s3 with few objects, to see that it works; no results")
     parser.add_argument("--publish", action="store_true", help="write the results into the README, with their chart")
     return parser.parse_args(arguments)
 
@@ -116,6 +120,11 @@ def _rows(figures: Figures) -> None:
             many_rows.measure(Path(folder), backends, figures)
 
 
+def _s3(figures: Figures, amounts: s3.Amounts = s3.USUAL) -> None:
+    with _on_disk() as folder:
+        s3.measure(Path(folder), figures, amounts)
+
+
 def _on_disk() -> tempfile.TemporaryDirectory[str]:
     """Not in TMPDIR's usual place, which may be memory, where a flush costs nothing."""
     return tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp"))  # noqa: S108 - ours inside
@@ -140,6 +149,7 @@ PARTS: dict[str, Part] = {
     "large": _large,
     "image": _image,
     "rows": _rows,
+    "s3": _s3,
 }
 
 if __name__ == "__main__":

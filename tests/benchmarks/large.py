@@ -50,10 +50,10 @@ def measure(case: Case, backends: Backends, figures: Figures) -> None:
             tempfile.TemporaryDirectory() as folder,
             Server(Path(folder), **settings) as server,
         ):
-            form(_Measured(server, name, figures), size)
+            form(Measured(server, name, figures), size)
 
 
-class _Measured:
+class Measured:
     """A server that has just been started, and its worker's memory."""
 
     def __init__(self, server: Server, name: str, figures: Figures) -> None:
@@ -82,7 +82,7 @@ class _Measured:
         return Path(f"/proc/{self._worker}/{name}")
 
 
-def _raw(measured: _Measured, size: int) -> None:
+def _raw(measured: Measured, size: int) -> None:
     server = measured.server
     with measured.rise("PUT", size):
         stored = put(server, "a", size)
@@ -92,7 +92,7 @@ def _raw(measured: _Measured, size: int) -> None:
     assert received == stored["sha256"]
 
 
-def _json(measured: _Measured, size: int) -> None:
+def _json(measured: Measured, size: int) -> None:
     server = measured.server
     with measured.rise("POST, id first,", size):
         stored = post(server, b'{"id":"a","data":"', size, b'"}')

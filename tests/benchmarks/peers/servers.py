@@ -60,14 +60,22 @@ def nginx(generators: LoadGenerators) -> str:
 
 
 @contextmanager
-def rclone(protocol: str, folder: Path) -> Iterator[str]:
-    """`rclone serve http` or `rclone serve webdav` for a folder. Its URL."""
+def rclone(protocol: str, folder: Path, *options: str) -> Iterator[str]:
+    """`rclone serve http`, `rclone serve webdav` or `rclone serve s3` for a folder. Its URL."""
     port = free_port()
     command = [f"{RCLONE}", "serve", protocol, f"{folder}", "--config", os.devnull, "--addr", f"127.0.0.1:{port}"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    with running([*command, *options], port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running(command: list[str], port: int, **variables: str) -> Iterator[None]:
+    """Run a server until the end of the context, which begins when it listens. Nothing of it is printed."""
+    environment = {**os.environ, **variables}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_for(port, process)
-            yield f"http://127.0.0.1:{port}"
+            yield
         finally:
             process.kill()
 
@@ -86,8 +94,8 @@ def drivebay(folder: Path, source: Path | None = None, **settings: str) -> Serve
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
-        assert process.poll() is None, "rclone has ended"
-        assert time.monotonic() < deadline, "rclone does not listen"
+        assert process.poll() is None, f"{process.args!r} has ended"
+        assert time.monotonic() < deadline, f"{process.args!r} does not listen"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
