@@ -197,7 +197,7 @@ def test_uploads_ignore_preconditions_and_reveal_no_length(
         assert anybody.put(link["url"], params=name, content=b"1", headers=headers).status_code == 201
         assert code_of(anybody.put(link["url"], params=name, content=b"1", headers=headers)) == (409, "already_exists")
     texts = set()
-    long = share(client, prefix=f"{blob_id}/{'a' * 900}")
+    long = share(client, prefix=f"{blob_id}/{'a' * 1900}")
     for url, bad in ((link["url"], "\u0007"), (long["url"], "\u0007"), (long["url"], "ü" * 200)):
         refused = anybody.put(url, params={"name": bad}, content=b"1")
         assert code_of(refused) == (400, "invalid_id")

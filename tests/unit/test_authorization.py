@@ -18,7 +18,7 @@ from adapters.storage.memory import MemoryBlobStore
 from application.attempts import Attempt
 from application.authorize import authorize
 from application.blobs.commit import CommitOperations
-from application.blobs.delete import DeleteBlob
+from application.blobs.delete import DeleteBlob, DeleteBlobs
 from application.blobs.fetch import FetchBlob
 from application.blobs.list import ListBlobs
 from application.blobs.operations import Copy, Delete, Move, Operation, Patch, Put, Rules
@@ -67,6 +67,7 @@ class Drive:
         committer = Committer(metadata, ObjectKey.random)
         self.commit = CommitOperations(committer, committer, Rules())
         self.delete_prefix = DeletePrefix(committer, metadata.blobs)
+        self.delete_blobs = DeleteBlobs(committer)
         self.move_prefix = MovePrefix(committer, metadata.blobs)
         self.trash = Trash(committer, metadata.trash)
         self.uploads = MultipartUploads(Uploads(metadata, stores), metadata.multipart, ObjectKey.random, 100)
@@ -111,6 +112,10 @@ async def commit(drive: Drive, grant: Grant) -> None:
 
 async def commit_one(drive: Drive, grant: Grant) -> None:
     await drive.commit.one(grant, Patch(ID))
+
+
+async def delete_many(drive: Drive, grant: Grant) -> None:
+    await drive.delete_blobs(grant, [ID])
 
 
 async def delete_films(drive: Drive, grant: Grant) -> None:
@@ -170,6 +175,7 @@ CALLS: dict[str, tuple[Action | frozenset[Action], Call]] = {
     "ListBlobs.__call__": (Action.LIST, list_films),
     "CommitOperations.__call__": (frozenset({Action.READ, Action.WRITE}), commit),
     "CommitOperations.one": (frozenset({Action.READ, Action.WRITE}), commit_one),
+    "DeleteBlobs.__call__": (Action.DELETE, delete_many),
     "DeletePrefix.__call__": (Action.DELETE, delete_films),
     "MovePrefix.__call__": (frozenset({Action.READ, Action.DELETE, Action.WRITE}), move_films),
     "Trash.list": (Action.LIST, list_trash),
