@@ -29,6 +29,7 @@ def connection() -> Iterator[Connection]:
         driver: Any = connection.connection.driver_connection
         driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, LIMIT)
         yield connection
+    engine.dispose()  # the pool would keep the connection
 
 
 @pytest.mark.parametrize("count", [0, 1, MAX_VALUES - 1, MAX_VALUES, MAX_VALUES + 1, 3 * MAX_VALUES])
