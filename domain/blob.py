@@ -95,7 +95,7 @@ class Digest:
 class Segment:
     """A part of a content: an object, and the position of its first byte in the content. `size` is in bytes.
 
-    `checksums`: those of its bytes, if they came through the S3 interface.
+    `checksums`: of its bytes, if they came through the S3 interface.
     """
 
     location: Location
@@ -152,7 +152,7 @@ class Draft:
 
     It expires at `expires_at`, or `expires_in` after it was published; never without either. `created_at` is set if
     the version continues another one, and keeps its time. `owner`: the key whose quota counts it, if there is one.
-    `checksums`: those of its bytes, if they came through the S3 interface.
+    `checksums`: of its bytes, if they came through the S3 interface.
     """
 
     id: BlobId

@@ -118,8 +118,8 @@ def _version_columns() -> list[sa.Column[Any]]:
 
     With `segments`, `object_key` is the key of their list, which no object has; `composite` is the digest of their
     digests, and `sha256` is NULL until it is known. `shared`: the content is counted in CONTENTS. `properties`: the
-    rare ones, as JSON. `owner`: the key whose quota counts the current version, if it has one. `checksums`: those of
-    the bytes, as JSON, if they came through the S3 interface.
+    rare ones, as JSON. `owner`: the key whose quota counts the current version, if it has one. `checksums`: of the
+    bytes, as JSON, if they came through the S3 interface.
     """
     return [
         sa.Column("backend", sa.Text, nullable=False),

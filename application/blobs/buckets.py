@@ -28,7 +28,8 @@ class Buckets:
     """Create, find, list, change and delete buckets.
 
     A created bucket holds the blobs whose ids begin with its name and a slash. `mapped`: the prefixes of buckets that
-    always exist, by name. Who has no right to any blob of a bucket gets FORBIDDEN, whether there is one or not.
+    always exist, by name. A caller without a right to any blob of a bucket gets FORBIDDEN, whether the bucket exists
+    or not.
 
     A blob that is stored while its bucket is deleted stays: it is in the bucket again once that was created again.
     """
@@ -146,7 +147,7 @@ class Buckets:
     async def list(self, grant: Grant, prefix: str, after: str, limit: int) -> Sequence[Bucket]:
         """Return up to `limit` buckets with names that begin with `prefix`, after `after`, in the order of their names.
 
-        Those of which the caller may see no blob are left out.
+        Buckets in which the caller may see no blob are left out.
         """
         record(grant, "list_buckets")
         mapped = [Bucket(name, ids, "", _LONG_AGO) for name, ids in self.mapped.items() if name > after]

@@ -19,9 +19,9 @@ MAX_DELETED = 1000  # blobs
 
 @dataclass(frozen=True, slots=True)
 class DeleteBlobs:
-    """Delete those of up to 1,000 blobs that exist, in one transaction. Their contents are kept as `retention` says.
+    """Delete up to 1,000 blobs in one transaction. Blobs that do not exist are ignored.
 
-    Raises FORBIDDEN, and what the ports raise: then nothing was deleted.
+    The contents are kept as `retention` says. Raises FORBIDDEN, and what the ports raise: then nothing was deleted.
     """
 
     commit: Committer

@@ -74,9 +74,9 @@ class Operation(Protocol):
 class Put(Operation):
     """Publish a finished upload under `id`, with all of its parts in the order of their numbers, or with `parts` only.
 
-    `checksums` returns those of the blob from its parts, or raises an error of its own if these are not as wanted.
-    Raises UPLOAD_NOT_FOUND, INVALID_PARTS, and PART_IN_PROGRESS if one of the parts is still being written, unless
-    `ends_writers`.
+    `checksums` is called with the parts. It returns the checksums of the blob, or raises an error of its own if a part
+    is not as the caller expects. Raises UPLOAD_NOT_FOUND, INVALID_PARTS, and PART_IN_PROGRESS if one of the parts is
+    still being written, unless `ends_writers`.
     """
 
     id: BlobId
@@ -140,7 +140,7 @@ class Copy(Operation):
     """Let `target` have the content, the properties and the expiry of `source`, if that meets the `precondition`.
 
     Both share the content from then on. Only a copy that may `replace` takes an id that is in use, if the blob there
-    meets the `target_precondition`. `properties`: those of the copy, if they are others. Raises SAME_ID.
+    meets the `target_precondition`. `properties` replaces those of the source. Raises SAME_ID.
     """
 
     source: BlobId

@@ -237,9 +237,9 @@ async def take_upload(
     """End an upload in this unit. Return it, the content of its parts, which the caller publishes, and its checksums.
 
     `numbers`: the parts to take, in ascending order; None for all, which must have the numbers from 1 on. Objects of
-    other parts become garbage. `checksums` returns those of the whole, or raises an error of its own. `ends_writers`:
-    who is writing a part again is refused at the end. Raises UPLOAD_NOT_FOUND, INVALID_PARTS, PART_IN_PROGRESS, and
-    TOO_LARGE.
+    other parts become garbage. `checksums` is called with the parts, as in `Put`. `ends_writers`: a writer
+    that is replacing a part does not prevent this, and is refused at its end. Raises UPLOAD_NOT_FOUND, INVALID_PARTS,
+    PART_IN_PROGRESS, and TOO_LARGE.
     """
     upload = await work.multipart.lock(key, LIFETIME)
     if upload is None:

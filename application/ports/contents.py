@@ -169,7 +169,7 @@ class MultipartUpload:
 class Part:
     """A part of an upload: an object that is whole and durable. Parts are numbered from 1.
 
-    `checksums`: those of its bytes, if they came through the S3 interface. `written_at`: the time at which the part was
+    `checksums`: of its bytes, if they came through the S3 interface. `written_at`: the time at which the part was
     added, in UTC, by the database's clock; None if an older Drivebay added it.
     """
 

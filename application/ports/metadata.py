@@ -105,7 +105,7 @@ class BlobRepository(BlobReader, Protocol):
 
     @abstractmethod
     async def lock_each(self, ids: Sequence[BlobId]) -> Sequence[Blob]:
-        """Return those of these blobs that exist, in the order of their ids' bytes, in few statements.
+        """Return the blobs with these ids, as far as they exist, in the order of their ids' bytes, in few statements.
 
         Until the unit ends, no other one changes or removes them. They are locked in that order, so units that lock
         blobs only by calls of this method never wait for each other in a circle.

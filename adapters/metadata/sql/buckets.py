@@ -79,7 +79,7 @@ def _bucket(row: BlobRow) -> Bucket:
 
 
 def settings_text(settings: BucketSettings) -> str | None:
-    """Return settings as JSON, without those that are the defaults; None if all are."""
+    """Return settings as JSON, without defaults; None if there is nothing else."""
     found: dict[str, Any] = {}
     if settings.tags:
         found["tags"] = dict(settings.tags)

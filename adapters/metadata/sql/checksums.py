@@ -33,8 +33,8 @@ def text_of(checksums: Checksums | None, key: ObjectKey) -> str | None:
 def checksums_of(text: str | None, key: str) -> Checksums | None:
     """Return the checksums in the row of this key.
 
-    None if they are those of other bytes: an older Drivebay that is still running replaces the bytes, and leaves a
-    column that it does not know.
+    None if they belong to other bytes: a server of an older version does not know this column, and leaves it as it is
+    when it replaces the bytes.
     """
     if text is None:
         return None

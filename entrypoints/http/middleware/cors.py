@@ -42,7 +42,7 @@ class CorsMiddleware(Middleware):
         if not self._allows_any:
             _add_to_vary(headers)
         if allowed := self._allowed(exchange.scope):
-            # The rules of a bucket for S3 clients may have added other ones: those of the operator count.
+            # The rules of a bucket may have added other ones, but the operator's count.
             headers[:] = [each for each in headers if not each[0].startswith(b"access-control-")]
             headers += [(ALLOW_ORIGIN, allowed), (b"access-control-expose-headers", EXPOSED)]
 

@@ -30,7 +30,7 @@ ACTIONS: Mapping[str, Action] = {
     **dict.fromkeys(("PutObject", "PostObject"), Action.WRITE),
     **dict.fromkeys(("DeleteObject", "DeleteObjects"), Action.DELETE),
 }
-# Those of operations that they may allow valid keys only: an upload in parts has to belong to somebody.
+# What they may allow to valid keys only: an upload in parts has to belong to somebody.
 ACTIONS_WITH_KEY: Mapping[str, Action] = {
     **ACTIONS,
     **dict.fromkeys(

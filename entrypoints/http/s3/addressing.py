@@ -1,4 +1,4 @@
-"""Which requests are those of S3 clients, and which bucket and key they name.
+"""Which requests come from S3 clients, and which bucket and key they name.
 
 The interface has the root of a server, because some clients take no path before a bucket. So it shares the port with
 the other interfaces: it takes requests with a signature of AWS, those to a host of its own, forms that are posted to a
@@ -27,7 +27,7 @@ class Serving(Enum):
     OFF = "off"
     ON = "on"
     ONLY = "only"
-    """All but those to health, metrics and the documentation."""
+    """All requests except to health, metrics and the documentation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Addressing:
 
     @property
     def others(self) -> tuple[bytes, ...]:
-        """The beginnings of paths that are never those of a bucket."""
+        """The beginnings of paths that never name a bucket."""
         return REST if self.serving is Serving.ON and not self.domain else ()
 
     def takes(self, scope: HTTPScope) -> bool:

@@ -76,7 +76,7 @@ class Decoder:
         self._trailers_size = 0
         self._trailers_signature = ""
         self._chunks = 0
-        self._decoded = 0  # bytes, with those of the current chunk
+        self._decoded = 0  # bytes, including the current chunk
         self.trailers: dict[str, str] = {}
 
     def feed(self, data: bytes) -> Iterator[Event]:

@@ -42,7 +42,7 @@ NO_POLICY = PostPolicy("", "", "", datetime.max.replace(tzinfo=UTC), "", b"")
 
 @dataclass(frozen=True, slots=True)
 class S3Face:
-    """Responds to the requests that `addressing` says are those of S3 clients, and leaves all others to `other`."""
+    """Responds to the requests that `addressing` takes, and leaves all others to `other`."""
 
     other: Responder
     addressing: Addressing

@@ -112,7 +112,7 @@ def last_modified(blob: Blob) -> datetime:
 
 
 def checksum_headers(checksums: Checksums, *, of: Checksums | None = None) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the headers for the checksum, if there is one. `of`: the checksums of the whole, for those of a part."""
+    """Yield the headers for the checksum, if there is one. For a part, `of` are the checksums of the whole object."""
     if checksums.algorithm:
         yield f"x-amz-checksum-{checksums.algorithm.lower()}".encode(), checksum_text(checksums).encode()
         yield b"x-amz-checksum-type", checksum_type(of or checksums).encode()

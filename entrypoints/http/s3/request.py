@@ -69,7 +69,7 @@ class AclRights:
 class S3Request:
     """A request whose credential is valid, or that needs none.
 
-    `bucket` and `key` are texts as they were sent, empty if there is none. `query` has the first value of each
+    `bucket` and `key` are texts as they were sent, empty if there is none. `query` has the value of each
     parameter, `headers` all lines of a name as one list. `signature` with its `signing_key` is None without one.
     `acl_rights`: None if the grant is that of the sender.
     """
@@ -144,7 +144,7 @@ class S3Request:
 
     async def document(self, root: str, limit: int = SMALL_DOCUMENT) -> Parsed | None:
         """Return the XML in the body, of up to `limit` bytes, or None if there is no body."""
-        # Checksums in the headers of a request that completes an upload are those of the object.
+        # A request that completes an upload has the checksum of the object in its headers, not of its own body.
         headers = {name: value for name, value in self.headers.items() if root != COMPLETE or not _is_checksum(name)}
         body = Body(headers, self.signature, self.signing_key, self._chunks())
         data = await body.read(limit)
