@@ -1,4 +1,4 @@
-"""Uploads of several parts, on those of the application: each part becomes a segment of the object."""
+"""Uploads of several parts. Each part becomes a segment of the object."""
 
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -16,28 +16,24 @@ from application.blobs.operations import Put
 from application.blobs.uploads import MAX_PARTS, NewPart, NewUpload
 from application.clock import utc_now
 from application.ports.contents import MultipartUpload, Part
-from application.ports.metadata import common_prefix
 from domain.access import Action
 from domain.blob import OBJECT_KEY, Blob, BlobId, ByteRange, Digest, ObjectKey
 from domain.checksums import ALGORITHMS, Checksums
 from domain.errors import DigestMismatch, PreconditionFailed, UploadNotFound
-from domain.text import CONTROL_CHARACTER
 from entrypoints.http.protocol.streaming import Headers
 from entrypoints.http.s3 import checksums as s3_checksums
 from entrypoints.http.s3.body import Body
-from entrypoints.http.s3.buckets import owner
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.failures import as_s3_error, error_document
 from entrypoints.http.s3.object_form import checksum_headers, checksum_text, etag
 from entrypoints.http.s3.properties import check_supported, sent_properties
 from entrypoints.http.s3.reading import checksum_tree
-from entrypoints.http.s3.request import COMPLETE, MAX_DOCUMENT, STANDARD, S3Request, iso_time, precondition, url_encoded
+from entrypoints.http.s3.request import COMPLETE, MAX_DOCUMENT, S3Request, iso_time, precondition
 from entrypoints.http.s3.responses import PatientResponse, empty_response, xml_response
 from entrypoints.http.s3.writing import copy_source, failed_condition, sources
 from entrypoints.http.s3.xml import Parsed, Tree
 
 MIN_PART = 5 * 1024 * 1024  # bytes, but for the last part
-MAX_LISTED = 1000
 TYPES = ("COMPOSITE", "FULL_OBJECT")
 _RANGE = re.compile(r"bytes=([0-9]{1,19}+)-([0-9]{1,19}+)", re.ASCII)
 
@@ -58,7 +54,7 @@ async def create_multipart_upload(request: S3Request) -> ASGIApp:
     if algorithm:
         headers = [
             (b"x-amz-checksum-algorithm", algorithm.encode()),
-            (b"x-amz-checksum-type", _type(upload).encode()),
+            (b"x-amz-checksum-type", checksum_type_of(upload).encode()),
         ]
     tree: list[Tree] = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload.key.value)]
     return xml_response("InitiateMultipartUploadResult", tree, headers=headers)
@@ -86,11 +82,12 @@ def _checksum_of_upload(headers: Mapping[str, str]) -> tuple[str, bool]:
     return algorithm, chosen == "COMPOSITE"
 
 
-def _type(upload: MultipartUpload) -> str:
+def checksum_type_of(upload: MultipartUpload) -> str:
+    """Return the type of the checksum that the object will have, if it has one."""
     return "COMPOSITE" if upload.is_composite else "FULL_OBJECT"
 
 
-async def _upload(request: S3Request) -> MultipartUpload:
+async def upload_of(request: S3Request) -> MultipartUpload:
     """Return the upload in `uploadId`. Raises UPLOAD_NOT_FOUND, also for one to another key."""
     blob_id = await request.blob_id()
     upload = await request.use_cases.uploads.find(request.grant, _upload_key(request))
@@ -118,7 +115,7 @@ async def upload_part(request: S3Request) -> ASGIApp:
     """Store a part."""
     check_supported(request.headers)
     number = _part_number(request)
-    upload = await _upload(request)
+    upload = await upload_of(request)
     body = request.body(compute=upload.checksum_algorithm)
     part = await _write(request, upload, number, body)
     assert part.checksums is not None
@@ -140,7 +137,7 @@ async def upload_part_copy(request: S3Request) -> ASGIApp:
     """Store bytes of another object as a part. They are copied."""
     check_supported(request.headers)
     number = _part_number(request)
-    upload = await _upload(request)
+    upload = await upload_of(request)
     source_id = await copy_source(request)
     async for source in sources(request, source_id):
         wanted = _source_range(request, source)
@@ -152,7 +149,7 @@ async def upload_part_copy(request: S3Request) -> ASGIApp:
         tree: list[Tree] = [
             ("LastModified", iso_time(utc_now())),
             ("ETag", f'"{part.checksums.etag}"'),
-            *_part_checksum(part.checksums),
+            *part_checksum(part.checksums),
         ]
         return xml_response("CopyPartResult", tree)
     raise S3Error("OperationAborted")
@@ -196,7 +193,8 @@ async def _chunks(opened: OpenBlob) -> AsyncGenerator[bytes]:
         yield chunk
 
 
-def _part_checksum(checksums: Checksums) -> list[Tree]:
+def part_checksum(checksums: Checksums) -> list[Tree]:
+    """Return the element for the checksum of a part, if there is one."""
     return [each for each in checksum_tree(checksums) if each[0] != "ChecksumType"]
 
 
@@ -302,8 +300,8 @@ def _checksums_of_whole(
     own = [(part.size, part.checksums) for part in parts if part.checksums is not None]
     wanted_type = request.headers.get("x-amz-checksum-type", "").upper()
     algorithm, is_composite = upload.checksum_algorithm, upload.is_composite
-    if wanted_type and algorithm and wanted_type != _type(upload):
-        detail = f"The upload was created using the {_type(upload)} checksum mode. "
+    if wanted_type and algorithm and wanted_type != checksum_type_of(upload):
+        detail = f"The upload was created using the {checksum_type_of(upload)} checksum mode. "
         raise S3Error("InvalidRequest", f"{detail}The complete request must use the same checksum mode.")
     whole = s3_checksums.of_parts(own, algorithm, is_composite, upload.key.value)
     if algorithm:
@@ -324,128 +322,6 @@ def _check_part(wanted: NamedPart, part: Part) -> None:
 
 async def abort_multipart_upload(request: S3Request) -> ASGIApp:
     """Discard an upload."""
-    upload = await _upload(request)
+    upload = await upload_of(request)
     await request.use_cases.uploads.discard(request.grant, upload.key)
     return empty_response(HTTPStatus.NO_CONTENT)
-
-
-async def list_parts(request: S3Request) -> ASGIApp:
-    """Return a page of the parts of an upload."""
-    bucket = await request.known_bucket()
-    upload = await _upload(request)
-    after = request.number("part-number-marker", least=0, most=MAX_PARTS, default=0)
-    limit = request.number("max-parts", least=0, most=MAX_LISTED, default=MAX_LISTED)
-    found = await request.use_cases.uploads.parts(request.grant, upload.key, after, limit + 1)
-    shown = found[:limit]
-    tree: list[Tree] = [
-        ("Bucket", request.bucket),
-        ("Key", request.key),
-        ("UploadId", upload.key.value),
-        ("Initiator", owner(bucket.owner)),
-        ("Owner", owner(bucket.owner)),
-        ("StorageClass", STANDARD),
-        ("PartNumberMarker", after),
-        ("NextPartNumberMarker", shown[-1].number if shown else after),
-        ("MaxParts", limit),
-        ("IsTruncated", len(found) > limit),
-        ("ChecksumAlgorithm", upload.checksum_algorithm or None),
-        ("ChecksumType", _type(upload) if upload.checksum_algorithm else None),
-        *(("Part", _part_tree(part, upload)) for part in shown),
-    ]
-    return xml_response("ListPartsResult", tree)
-
-
-def _part_tree(part: Part, upload: MultipartUpload) -> list[Tree]:
-    own = part.checksums
-    return [
-        ("PartNumber", part.number),
-        ("LastModified", iso_time(part.written_at or upload.created_at)),
-        ("ETag", f'"{own.etag}"' if own else '""'),
-        ("Size", part.size),
-        *(_part_checksum(own) if own else ()),
-    ]
-
-
-async def list_multipart_uploads(request: S3Request) -> ASGIApp:
-    """Return a page of the uploads in progress to a bucket, in the order of their keys."""
-    bucket = await request.known_bucket()
-    query = request.query
-    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    marker, upload_marker = query.get("key-marker", ""), query.get("upload-id-marker", "")
-    limit = request.number("max-uploads", least=0, most=MAX_LISTED, default=MAX_LISTED)
-    shown = url_encoded if query.get("encoding-type") == "url" else str
-    found = await _entries(request, bucket.prefix, prefix, delimiter, (marker, upload_marker), limit + 1)
-    entries = found[:limit]
-    last = entries[-1] if len(found) > limit and entries else None
-    tree: list[Tree] = [
-        ("Bucket", request.bucket),
-        ("KeyMarker", shown(marker)),
-        ("UploadIdMarker", upload_marker),
-        ("NextKeyMarker", None if last is None else shown(_key(bucket.prefix, last))),
-        ("NextUploadIdMarker", last.key.value if isinstance(last, MultipartUpload) else None),
-        ("Prefix", shown(prefix)),
-        ("Delimiter", shown(delimiter) or None),
-        ("EncodingType", query.get("encoding-type")),
-        ("MaxUploads", limit),
-        ("IsTruncated", len(found) > limit),
-    ]
-    for entry in entries:
-        if isinstance(entry, MultipartUpload):
-            tree.append(("Upload", _upload_tree(entry, shown(_key(bucket.prefix, entry)), bucket.owner)))
-        else:
-            tree.append(("CommonPrefixes", [("Prefix", shown(_key(bucket.prefix, entry)))]))
-    return xml_response("ListMultipartUploadsResult", tree)
-
-
-def _key(ids: str, entry: MultipartUpload | str) -> str:
-    if isinstance(entry, str):
-        return entry[len(ids) :]
-    return "" if entry.id is None else entry.id.value[len(ids) :]
-
-
-def _upload_tree(upload: MultipartUpload, key: str, key_id: str) -> list[Tree]:
-    return [
-        ("Key", key),
-        ("UploadId", upload.key.value),
-        ("Initiator", owner(key_id)),
-        ("Owner", owner(key_id)),
-        ("StorageClass", STANDARD),
-        ("Initiated", iso_time(upload.created_at)),
-        ("ChecksumAlgorithm", upload.checksum_algorithm or None),
-        ("ChecksumType", _type(upload) if upload.checksum_algorithm else None),
-    ]
-
-
-async def _entries(
-    request: S3Request, ids: str, prefix: str, delimiter: str, marker: tuple[str, str], limit: int
-) -> Sequence[MultipartUpload | str]:
-    """Return up to `limit` uploads and common prefixes after the marker: a key, and an upload's key or nothing."""
-    found: list[MultipartUpload | str] = []
-    key, upload_key = marker
-    after = None
-    if CONTROL_CHARACTER.search(prefix):  # no key has one
-        return found
-    control = CONTROL_CHARACTER.search(key)
-    if control is not None:
-        key, upload_key = key[: control.start()], ""
-    if CONTROL_CHARACTER.search(delimiter):
-        delimiter = ""
-    if key:
-        # Without an upload's key, all uploads to the key of the marker are skipped.
-        last = ObjectKey(upload_key) if OBJECT_KEY.fullmatch(upload_key) else ObjectKey("f" * 32)
-        after = (ids + key, last)
-    skipped = common_prefix(key, prefix, delimiter) if delimiter and key.startswith(prefix) else None
-    while len(found) < limit:
-        page = await request.use_cases.uploads.list(request.grant, ids + prefix, after, MAX_LISTED)
-        for upload in page:
-            assert upload.id is not None
-            rolled_up = common_prefix(upload.id.value, ids + prefix, delimiter) if delimiter else None
-            if rolled_up is None:
-                found.append(upload)
-            elif rolled_up not in found[-1:] and rolled_up != ids + (skipped or "\0"):
-                found.append(rolled_up)
-        if len(page) < MAX_LISTED:
-            break
-        assert page[-1].id is not None
-        after = (page[-1].id.value, page[-1].key)
-    return found[:limit]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from litestar.types import ASGIApp
 
-from entrypoints.http.s3 import acls, bucket_settings, buckets, lists, multipart, post, reading, writing
+from entrypoints.http.s3 import acls, bucket_settings, buckets, lists, multipart, post, reading, upload_lists, writing
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.request import S3Request
 from entrypoints.http.s3.responses import empty_response, xml_response
@@ -66,7 +66,7 @@ BUCKET: Mapping[tuple[str, str], Operation] = {
     ("GET", ""): Operation("ListObjects", lists.list_objects),
     ("GET", "list-type"): Operation("ListObjectsV2", lists.list_objects_v2),
     ("GET", "versions"): Operation("ListObjectVersions", lists.list_object_versions),
-    ("GET", "uploads"): Operation("ListMultipartUploads", multipart.list_multipart_uploads),
+    ("GET", "uploads"): Operation("ListMultipartUploads", upload_lists.list_multipart_uploads),
     ("POST", "delete"): Operation("DeleteObjects", writing.delete_objects),
     ("POST", ""): Operation(post.NAME, post.post_object),
     ("GET", "location"): Operation("GetBucketLocation", buckets.get_bucket_location),
@@ -115,7 +115,7 @@ OBJECT: Mapping[tuple[str, str], Operation] = {
     ("PUT", "copy uploadId"): Operation("UploadPartCopy", multipart.upload_part_copy),
     ("POST", "uploadId"): Operation("CompleteMultipartUpload", multipart.complete_multipart_upload),
     ("DELETE", "uploadId"): Operation("AbortMultipartUpload", multipart.abort_multipart_upload),
-    ("GET", "uploadId"): Operation("ListParts", multipart.list_parts),
+    ("GET", "uploadId"): Operation("ListParts", upload_lists.list_parts),
     ("GET", "torrent"): Operation("GetObjectTorrent", _absent("NoSuchKey")),
     ("GET", "retention"): Operation("GetObjectRetention", _absent("NoSuchObjectLockConfiguration")),
     ("GET", "legal-hold"): Operation("GetObjectLegalHold", _absent("NoSuchObjectLockConfiguration")),
