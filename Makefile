@@ -8,7 +8,7 @@ SOURCES := domain application adapters entrypoints tests docker
 FAST := tests/unit tests/architecture tests/integration tests/contracts
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast conformance s3-tests check audit crash format bench bench-compare up-backends down-backends lock clean
+.PHONY: help install run test test-fast conformance s3-tests tus-tests check audit crash format bench bench-compare up-backends down-backends lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -29,6 +29,10 @@ conformance: $(VENV)/.ready-dev ## Run the clients that others wrote, all of the
 
 s3-tests: $(VENV)/.ready-dev ## Run ceph/s3-tests, unpacked by you: make s3-tests SUITE=../s3-tests STORAGE=ftp
 	@$(BIN)/python -m tests.conformance.s3_tests $(or $(SUITE),$(error SUITE is the folder of ceph/s3-tests)) \
+	  $(if $(STORAGE),--storage $(STORAGE)) $(ARGS)
+
+tus-tests: $(VENV)/.ready-dev ## Run the suite of tus, unpacked by you: make tus-tests SUITE=../tus-conformance-tests
+	@$(BIN)/python -m tests.conformance.tus_tests $(or $(SUITE),$(error SUITE is the folder of the suite)) \
 	  $(if $(STORAGE),--storage $(STORAGE)) $(ARGS)
 
 check: $(VENV)/.ready-dev ## Check format, lint, language, types and the layers' imports
@@ -68,6 +72,8 @@ lock: $(VENV)/.ready-dev ## Write the lock files, with the newest versions allow
 	@for clients in tests/conformance/clients/*.in; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command 'make lock' --python-version 3.11 $$clients -o $${clients%.in}.lock || exit 1; done
+	@for clients in tests/conformance/clients/*/package.json; do rm -f $${clients%.json}-lock.json; \
+	  (cd $${clients%package.json} && npm install --silent --package-lock-only --omit-lockfile-registry-resolved) || exit 1; done
 
 clean: ## Remove what was installed and built, not the data
 	@rm -rf $(VENV) .venv-clients dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

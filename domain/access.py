@@ -54,8 +54,9 @@ UNLIMITED = Limits()
 class Grant:
     """The actions granted to a caller, on blobs whose ids begin with one of `prefixes`, until `expires_at`, in UTC.
 
-    `key_id` names the credential in logs. It is not a secret. With `conditions`, only whole blobs can be stored, each
-    by one request. `via`: the share link that was used, or `signature`; empty for the key itself.
+    `key_id` names the credential in logs. It is not a secret. With `conditions`, blobs can only be stored, each by one
+    request, or by an upload that keeps the conditions. `via`: the share link that was used, or `signature`; empty for
+    the key itself.
     """
 
     actions: Set[Action]

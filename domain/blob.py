@@ -95,7 +95,8 @@ class Digest:
 class Segment:
     """A part of a content: an object, and the position of its first byte in the content. `size` is in bytes.
 
-    `checksums`: of its bytes, if they came through the S3 interface.
+    `checksums`: of its bytes, if they came through the S3 interface. `is_shared`: the object may have other names, and
+    their number is counted.
     """
 
     location: Location
@@ -103,6 +104,7 @@ class Segment:
     size: int
     digest: Digest
     checksums: Checksums | None = field(default=None, compare=False)
+    is_shared: bool = field(default=False, compare=False)
 
     @property
     def stop(self) -> int:
@@ -117,7 +119,8 @@ class Content:
     `location` is that of the object. For segments it is the key of their list, which no object has, and the backend of
     the first one. `size` is in bytes. `digest` is that of all bytes: for segments it is computed later, and None until
     then. `segments`: their number, 0 for one object. `composite`: the SHA-256 of the digests of the segments in their
-    order. `is_shared`: other blobs may have the same content, and their number is counted.
+    order. `is_shared`: the content may have other names (blobs, or segments and parts of uploads with the same object),
+    and their number is counted.
     """
 
     location: Location
@@ -227,9 +230,9 @@ class Blob:
         )
 
     @property
-    def version(self) -> tuple[ObjectKey, datetime]:
-        """The identity of this version among all that the id ever had."""
-        return self.content.key, self.current_since
+    def version(self) -> tuple[str, datetime]:
+        """The identity of this version among all that the id ever had. It stays when the bytes are moved."""
+        return self.etag, self.current_since
 
     @property
     def size(self) -> int:

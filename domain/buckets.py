@@ -19,6 +19,10 @@ _RESERVED_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3")
 
 
+BLOCK_ACLS, IGNORE_ACLS = "BlockPublicAcls", "IgnorePublicAcls"
+BLOCKS = (BLOCK_ACLS, IGNORE_ACLS, "BlockPublicPolicy", "RestrictPublicBuckets")
+"""The parts of a block of public access."""
+
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -43,13 +47,25 @@ class BucketSettings:
     """Settings of a bucket, by its users.
 
     `tags`: texts by names. `cors`: rules, of which the first that matches a request applies. `acl`: a canned access
-    control list. `location`: the one that its creator asked for, or empty for none. It changes nothing.
+    control list. `location`: the one that its creator asked for, or empty for none. It changes nothing. `blocked`: the
+    parts of its block of public access, of BLOCKS, or None if it has no such block.
     """
 
     tags: Mapping[str, str] = field(default_factory=lambda: _NO_TAGS, hash=False)
     cors: tuple[CorsRule, ...] = ()
     acl: str = PRIVATE
     location: str = ""
+    blocked: tuple[str, ...] | None = None
+
+    @property
+    def takes_open_acls(self) -> bool:
+        """Whether the bucket and its objects may get access control lists that open them to others."""
+        return BLOCK_ACLS not in (self.blocked or ())
+
+    @property
+    def heeds_acls(self) -> bool:
+        """Whether access control lists of the bucket and its objects give rights."""
+        return IGNORE_ACLS not in (self.blocked or ())
 
 
 DEFAULTS = BucketSettings()

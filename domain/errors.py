@@ -13,6 +13,7 @@ BlobError
   SameId
   UploadNotFound
   OffsetMismatch
+  InconsistentLength
   PartInProgress
   NotInTrash
   InvalidKey
@@ -63,6 +64,7 @@ class Kind(Enum):
     SAME_ID = "same_id"
     UPLOAD_NOT_FOUND = "upload_not_found"
     OFFSET_MISMATCH = "offset_mismatch"
+    INCONSISTENT_LENGTH = "inconsistent_length"
     PART_IN_PROGRESS = "part_in_progress"
     NOT_IN_TRASH = "not_in_trash"
     INVALID_KEY = "invalid_key"
@@ -221,6 +223,11 @@ class OffsetMismatch(BlobError):
     kind = Kind.OFFSET_MISMATCH
 
 
+class InconsistentLength(BlobError):
+    kind = Kind.INCONSISTENT_LENGTH
+    text = "The length differs from the one that was declared for this upload before. It can't be changed."
+
+
 class PartInProgress(BlobError):
     kind = Kind.PART_IN_PROGRESS
     text = "A part of this upload is still being written. Wait for it, or send it again."
@@ -255,11 +262,12 @@ class ShareNotFound(BlobError):
 
 
 class ShareLocked(BlobError):
-    """A link needs a password. `is_wrong`: the one that was given is another."""
+    """A link needs a password. `is_wrong`: the one that was given is another. `takes_uploads`: the kind of the link."""
 
     kind = Kind.SHARE_LOCKED
     text = "This link has a password. Send it by HTTP Basic authentication, with any user name."
     is_wrong = False
+    takes_uploads = False
 
 
 class InvalidBucketName(BlobError):

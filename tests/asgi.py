@@ -53,9 +53,12 @@ async def exchange(
 ) -> tuple[int, dict[str, str], bytes]:
     """Send a request to the application. Returns status, headers and body of the response."""
     sent: list[Any] = []
+    messages = iter([{"type": "http.request", "body": body}])
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": body}
+        if (message := next(messages, None)) is None:
+            await asyncio.Event().wait()  # the client stays
+        return message
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -60,6 +60,11 @@ class Statement:
         rows, _ = execute(connection, compiled, values)
         return compiled.row(rows[0]) if rows else None
 
+    def all(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Return all rows, their columns by name. Raises what `connection.execute` raises."""
+        compiled = self.compiled(connection.dialect, values)
+        return [compiled.row(row) for row in execute(connection, compiled, values)[0]]
+
     def count(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Execute the statement, and return how many rows it matched. Raises what `connection.execute` raises."""
         return execute(connection, self.compiled(connection.dialect, values), values)[1]

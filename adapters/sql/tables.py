@@ -171,7 +171,8 @@ TRASH = sa.Table(
     **(OPTIONS | {"sqlite_with_rowid": True, "sqlite_autoincrement": True}),
 )
 
-# The number of versions, current or in the trash, that have one content.
+# The numbers of names of contents and objects that have several, or had. `versions`: the number of all names, which are
+# versions, current or in the trash, and for an object also segments and parts. Each name has `shared` in its row.
 CONTENTS = sa.Table(
     "contents",
     METADATA,
@@ -186,10 +187,11 @@ SEGMENTS = sa.Table(
     sa.Column("content_key", OBJECT_KEY, primary_key=True),
     sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("backend", sa.Text, nullable=False),
-    sa.Column("object_key", OBJECT_KEY, nullable=False, unique=True),
+    sa.Column("object_key", OBJECT_KEY, nullable=False, index=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.LargeBinary, nullable=False),
     sa.Column("checksums", sa.Text),
+    sa.Column("shared", sa.Boolean),
     **OPTIONS,
 )
 
@@ -206,7 +208,8 @@ DIGESTS = sa.Table(
     **OPTIONS,
 )
 
-# Uploads of several parts. `blob_id` is empty if it comes later. `attributes`: of the blob to be, as JSON.
+# Uploads of several parts. `blob_id` is empty if it comes later. `attributes`: of the blob to be, as JSON. `etag`: that
+# of the blob that the upload has become.
 MULTIPART_UPLOADS = sa.Table(
     "multipart_uploads",
     METADATA,
@@ -216,21 +219,25 @@ MULTIPART_UPLOADS = sa.Table(
     sa.Column("received", sa.BigInteger, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("interruptions", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("etag", sa.Text),
     sa.Index("ix_multipart_uploads_blob_id", "blob_id", "upload_key"),
     **OPTIONS,
 )
 
+# An older Drivebay that is still running would publish segments without `shared`, so it doesn't find this table.
 PARTS = sa.Table(
-    "parts",
+    "upload_parts",
     METADATA,
     sa.Column("upload_key", OBJECT_KEY, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("backend", sa.Text, nullable=False),
-    sa.Column("object_key", OBJECT_KEY, nullable=False, unique=True),
+    sa.Column("object_key", OBJECT_KEY, nullable=False, index=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.LargeBinary, nullable=False),
     sa.Column("checksums", sa.Text),
     sa.Column("written_at", sa.BigInteger),
+    sa.Column("shared", sa.Boolean),
     **OPTIONS,
 )
 
@@ -263,9 +270,9 @@ COMMITS = sa.Table(
 )
 
 # The name is not that of older revisions: an older Drivebay that is still running would let objects be deleted that
-# other versions share. It can't find its table now, and changes nothing.
+# have other names. It can't find its table now, and deletes nothing.
 GARBAGE = sa.Table(
-    "garbage_objects",
+    "unused_objects",
     METADATA,
     sa.Column("object_key", OBJECT_KEY, primary_key=True),
     sa.Column("backend", sa.Text, nullable=False),

@@ -207,6 +207,19 @@ class Authenticate:
         """Return the token or the key with this id; None if there is none. For `refused_by` see `KnownKeys.get`."""
         return self._signing.get(key_id) or await self._keys.get(key_id, refused_by)
 
+    async def of_signature(self, key_id: str, message: bytes, signature: str) -> Grant | None:
+        """Return the grant of the token or the key that has signed `message`; None if one of them is not valid."""
+        now = self._now()
+        credential = await self.signing(key_id)
+        if credential is not None and not credential.has_signed(message, signature, now):
+            credential = await self.signing(key_id, credential)
+        if credential is None or not credential.has_signed(message, signature, now):
+            return None
+        if credential.grant.expires_at is not None and credential.grant.expires_at <= now:
+            return None
+        self.record(credential)
+        return credential.grant
+
     def record(self, credential: Credential) -> None:
         """Note that a credential was used."""
         if credential.is_use_due:

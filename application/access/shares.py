@@ -150,14 +150,21 @@ class Shares:
     async def _unlock(self, share: Share, password: bytes | None, client: str) -> None:
         if not share.password:
             return
+        error = ShareLocked()
+        error.takes_uploads = share.action is Action.WRITE
         if password is None:
-            raise ShareLocked
+            raise error
         self.guesses.begin(share.id, client)
         if not await self.passwords.matches(password, share.password):
-            error = ShareLocked()
             error.is_wrong = True
             raise error
         self.guesses.was_right(share.id, client)
+
+    async def find_for_uploads(self, share_id: str, key_id: str) -> Share | None:
+        """Return a link of this key that takes uploads, unless it was revoked or has expired. It may be used up."""
+        share = await self.reader.find(share_id)
+        is_valid = share is not None and share.action is Action.WRITE and share.key_id == key_id
+        return share if share is not None and is_valid and self.now() < share.expires_at else None
 
     async def use(self, share: Share) -> None:
         """Count a use, before it begins. Raises SHARE_NOT_FOUND if none is left. Unlimited links are not counted."""

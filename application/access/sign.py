@@ -54,6 +54,20 @@ class Signatures:
         secret, _ = credential.signing_secrets[0]
         return Signer(grant.key_id, expires_at.replace(microsecond=0), secret)
 
+    async def upload_signer(self, grant: Grant) -> Signer | None:
+        """Return a signer for the URL of an upload that this caller begins: it ends with the grant, or after `LONGEST`.
+
+        None if the caller has a key or a token, which serves for that URL as well. Raises NO_MASTER_KEY.
+        """
+        if not grant.via:
+            return None
+        credential = await self.authenticate.signing(grant.key_id)
+        if credential is None:
+            raise NoMasterKey
+        latest = self.now() + LONGEST
+        expires_at = min(latest, grant.expires_at or latest)
+        return Signer(grant.key_id, expires_at.replace(microsecond=0), credential.signing_secrets[0][0])
+
     async def verify(
         self,
         key_id: str,
@@ -65,18 +79,12 @@ class Signatures:
 
         A signature for longer than `LONGEST` is not valid: some clock is wrong.
         """
-        credential = await self.authenticate.signing(key_id)
         now = self.now()
-        if credential is None or not now < expires_at <= now + LONGEST + SKEW:
+        if not now < expires_at <= now + LONGEST + SKEW:
             return None
-        if not credential.has_signed(message, signature, now):
-            credential = await self.authenticate.signing(key_id, credential)
-            if credential is None or not credential.has_signed(message, signature, now):
-                return None
-        grant = credential.grant
-        if grant.expires_at is not None and grant.expires_at <= now:
+        grant = await self.authenticate.of_signature(key_id, message, signature)
+        if grant is None:
             return None
-        self.authenticate.record(credential)
         return replace(grant, expires_at=min(expires_at, grant.expires_at or expires_at), via="signature")
 
 

@@ -16,7 +16,7 @@ from domain.acls import opened_by_bucket
 from domain.buckets import DEFAULTS, Bucket, BucketSettings, check_bucket_name
 from domain.errors import BucketExists, BucketNotEmpty, BucketNotFound, InvalidBucketName, NotGranted
 
-KNOWN_FOR = 5.0
+KNOWN_FOR = 2.0
 """Seconds for which a replica uses what it has read of a bucket: so long it may take one that was deleted for there."""
 CAPACITY = 10_000  # buckets
 PAGE = 1000
@@ -128,9 +128,9 @@ class Buckets:
             raise BucketNotFound
         return bucket
 
-    async def look_up(self, name: str) -> Bucket | None:
+    async def look_up(self, name: str, *, as_it_is_now: bool = False) -> Bucket | None:
         """Return a bucket as `known` does, or None, for whoever asks: for the rights that its settings give to all."""
-        found = self.remembered(name)
+        found = None if as_it_is_now and name not in self.mapped else self.remembered(name)
         if found is None and _is_bucket_name(name):
             found = await self.reader.find(name)
             if found is not None:
@@ -150,6 +150,8 @@ class Buckets:
         Buckets in which the caller may see no blob are left out.
         """
         record(grant, "list_buckets")
+        if not grant.prefixes:
+            return []
         mapped = [Bucket(name, ids, "", _LONG_AGO) for name, ids in self.mapped.items() if name > after]
         created = list[Bucket]()
         place: str | None = max(after, prefix[:-1])

@@ -72,5 +72,5 @@ class DeleteBlob:
             except NotFound:
                 return
             if current.version == blob.version:  # not a newer version
-                await self.retention.keep(work, blob)
+                await self.retention.keep(work, current)  # whose bytes may have been moved since
                 await work.commit()

@@ -10,7 +10,7 @@ from typing import Self
 from application.authorize import authorize
 from application.blobs.hold import RENEWALS, Hold
 from application.contents.retention import GRACE
-from application.contents.segments import read_segments
+from application.contents.segments import SegmentRows, read_segments
 from application.ports.contents import ContentReader
 from application.ports.metadata import BlobAndBytesReader, BlobReader, UnitOfWorkFactory
 from application.stores import Stores
@@ -114,8 +114,8 @@ class Fetching(AbstractAsyncContextManager[OpenBlob]):
             try:
                 return OpenBlob(blob, byte_range, await self._open(blob.content, byte_range))
             except NotFound:
-                # Replaced, and the old object reaped, between the two reads? Then there is another version by now, of
-                # which another part may be wanted.
+                # Replaced or moved, and the old object reaped, between the two reads? Then there is another version by
+                # now, of which another part may be wanted, or the same bytes elsewhere.
                 newer = await self._fetch.blobs.get(self._id)
                 if newer.location == blob.location:
                     raise damaged(blob, "is gone") from None
@@ -139,12 +139,15 @@ class Fetching(AbstractAsyncContextManager[OpenBlob]):
         return found
 
     async def _open(self, content: Content, byte_range: ByteRange | None) -> AsyncIterator[bytes]:
-        stores, location = self._fetch.stores, content.location
+        stores, location, grace = self._fetch.stores, content.location, self._fetch.grace
+        self._hold = Hold(self._fetch.units, content.key, grace, self._fetch.renewals)
         if content.segments:
-            self._reading = read_segments(stores, self._fetch.contents, content, byte_range)
+            # A row that is older may name an object that is deleted before the next renewal.
+            max_age = grace / self._fetch.renewals
+            rows = SegmentRows(self._fetch.contents, content, max_age.total_seconds(), self._hold.reading)
+            self._reading = read_segments(stores, rows, byte_range)
         else:
             self._reading = stores.holding(location).read(location.key, byte_range)
-        self._hold = Hold(self._fetch.units, content.key, self._fetch.grace, self._fetch.renewals)
         await self._hold.__aenter__()
         try:
             return await self._reading.__aenter__()

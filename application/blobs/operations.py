@@ -3,7 +3,8 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from datetime import timedelta
+from typing import Any, NamedTuple, Protocol
 
 from application.authorize import authorize
 from application.blobs.uploads import take_upload
@@ -14,7 +15,7 @@ from application.ports.metadata import UnitOfWork
 from application.quota import charge
 from application.uploads.intake import too_large
 from domain.access import UNLIMITED, Action, Grant
-from domain.blob import Blob, BlobId, Draft, ObjectKey
+from domain.blob import Blob, BlobId, Digest, Draft, ObjectKey
 from domain.checksums import Checksums
 from domain.errors import InvalidParts, SameId
 from domain.precondition import ANY, CREATE_ONLY, Precondition
@@ -70,13 +71,21 @@ class Operation(Protocol):
         """Make the change in a unit. Raises NOT_FOUND, ALREADY_EXISTS and PRECONDITION_FAILED."""
 
 
+class Verified(NamedTuple):
+    """The SHA-256 of the bytes of several parts, and the composite digest of these parts."""
+
+    digest: Digest
+    composite: Digest
+
+
 @dataclass(frozen=True, slots=True)
 class Put(Operation):
     """Publish a finished upload under `id`, with all of its parts in the order of their numbers, or with `parts` only.
 
     `checksums` is called with the parts. It returns the checksums of the blob, or raises an error of its own if a part
     is not as the caller expects. Raises UPLOAD_NOT_FOUND, INVALID_PARTS, and PART_IN_PROGRESS if one of the parts is
-    still being written, unless `ends_writers`.
+    still being written, unless `ends_writers`. The upload is kept as finished for the time `keep_for`, if that is set.
+    `verified`: the SHA-256, if it is known already, which counts if the parts are still the same.
     """
 
     id: BlobId
@@ -85,6 +94,8 @@ class Put(Operation):
     precondition: Precondition = ANY
     checksums: Callable[[Sequence[Part]], Checksums] | None = None
     ends_writers: bool = False
+    keep_for: timedelta | None = None
+    verified: Verified | None = None
 
     @property
     def changes(self) -> Sequence[BlobId]:
@@ -95,7 +106,13 @@ class Put(Operation):
 
     async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
         upload, content, checksums = await take_upload(
-            work, self.upload, self.parts, rules.max_bytes, checksums=self.checksums, ends_writers=self.ends_writers
+            work,
+            self.upload,
+            self.parts,
+            rules.max_bytes,
+            checksums=self.checksums,
+            ends_writers=self.ends_writers,
+            keeps_row=self.keep_for is not None,
         )
         if upload.id not in (None, self.id):
             raise InvalidParts("The upload was begun for another id. Use that one, or begin an upload without an id.")
@@ -113,6 +130,10 @@ class Put(Operation):
         )
         changed = await _put(work, draft, self.precondition, rules)
         await charge(work, rules.owner, content.size)
+        if self.verified is not None and content.composite == self.verified.composite:
+            await work.contents.set_digest(content.key, self.verified.digest, timedelta(0))
+        if self.keep_for is not None and changed.blob is not None:
+            await work.multipart.finish(self.upload, changed.blob.etag, self.keep_for)
         return changed
 
 

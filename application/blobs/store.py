@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from application.authorize import authorize, authorize_some
+from application.conditions import require_declared
 from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import USUAL, Retention
 from application.ports.metadata import DATABASE, KeySource, Published, UnitOfWork
@@ -24,7 +25,7 @@ from application.uploads.small_blobs import SmallBlobs
 from domain.access import UNCONDITIONAL, UNLIMITED, Action, Conditions, Grant
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location
 from domain.checksums import Checksums
-from domain.errors import BlobError, NotGranted, Unavailable
+from domain.errors import Unavailable
 from domain.precondition import ANY, Precondition
 from domain.properties import Properties
 
@@ -193,18 +194,11 @@ def _under(conditions: Conditions, new: NewBlob) -> NewBlob:
     """Return a blob that is stored only if the conditions hold. Raises FORBIDDEN."""
     if conditions is UNCONDITIONAL:
         return new
-    if conditions.content_type not in (None, new.properties.content_type):
-        raise _not_granted(new, f"These credentials are for the Content-Type {conditions.content_type} only.")
-    if conditions.digest is not None and new.digest not in (None, conditions.digest):
-        raise _not_granted(new, f"These credentials are for the SHA-256 {conditions.digest.hex} only.")
+    assert new.source.id is not None
+    require_declared(conditions, new.source.id, new.properties.content_type, new.digest)
     precondition = replace(new.precondition, new=True) if conditions.create_only else new.precondition
     digest = conditions.digest or new.digest
     return replace(new, digest=digest, precondition=precondition, max_bytes=conditions.max_bytes)
-
-
-def _not_granted(new: NewBlob, detail: str) -> BlobError:
-    assert new.source.id is not None
-    return NotGranted(detail, operation=Action.WRITE.value, subject=new.source.id.value)
 
 
 def _stored(published: Published) -> StoredBlob:

@@ -5,6 +5,7 @@ one transaction and without copying a byte: its parts become the segments of the
 touches for `lifetime` is discarded.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,10 @@ from application.attempts import record
 from application.authorize import authorize, authorize_some, authorized_prefixes
 from application.blobs.list import end_of
 from application.contents.expiry import NEVER, Expiry
-from application.ports.contents import MultipartReader, MultipartUpload, Part
+from application.ports.contents import MultipartReader, MultipartUpload, Part, Resumable
 from application.ports.metadata import KeySource, UnitOfWork
 from application.uploads.intake import Intake, too_large
-from application.uploads.lifecycle import Uploads, WrittenObject, discard_object
+from application.uploads.lifecycle import Change, Uploads, WrittenObject, discard_object
 from domain.access import Action, Grant
 from domain.blob import BlobId, Content, Digest, Location, ObjectKey, Segment
 from domain.checksums import Checksums
@@ -26,6 +27,7 @@ from domain.errors import InvalidParts, OffsetMismatch, PartInProgress, UploadNo
 from domain.properties import Properties
 
 MAX_PARTS = 10_000
+MAX_APPENDED = 100_000  # parts that are appended, each by a request of its own or as long as the client likes
 LIFETIME = timedelta(days=1)
 PAGE = 1000
 
@@ -43,6 +45,7 @@ class NewUpload:
     size: int | None = None
     checksum_algorithm: str = ""
     is_composite: bool = False
+    resumable: Resumable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,18 @@ class NewPart:
     ends_others: bool = True
 
 
+@dataclass(slots=True)
+class Turn:
+    """The place of a part in a request that appends several, each while the `former` one becomes durable.
+
+    `number`: that of the part, once it is reserved.
+    """
+
+    former: "Turn | None" = None
+    number: int = 0
+    recorded: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 @dataclass(frozen=True, slots=True)
 class MultipartUploads:
     """Begin, write, inspect and discard uploads. See application/blobs/operations.py for their publication.
@@ -73,8 +88,13 @@ class MultipartUploads:
     max_bytes: int
     lifetime: timedelta = LIFETIME
 
-    async def begin(self, grant: Grant, new: NewUpload) -> MultipartUpload:
-        """Begin an upload. Raises INVALID_EXPIRY, and TOO_LARGE if its declared size is too large."""
+    async def begin(
+        self, grant: Grant, new: NewUpload, key: ObjectKey | None = None, check: Change[None] | None = None
+    ) -> MultipartUpload:
+        """Begin an upload, with a new key by default, unless `check` raises in the same unit.
+
+        Raises INVALID_EXPIRY, and TOO_LARGE if its declared size is too large.
+        """
         if new.id is None:
             authorize_some(grant, Action.WRITE)
             record(grant, Action.WRITE.value)
@@ -86,7 +106,7 @@ class MultipartUploads:
             raise too_large(max_bytes)
         unset = datetime.fromtimestamp(0, UTC)
         upload = MultipartUpload(
-            self.new_key(),
+            key or self.new_key(),
             new.id,
             new.properties,
             unset,
@@ -96,13 +116,26 @@ class MultipartUploads:
             blob_expires_at=new.expiry.at,
             checksum_algorithm=new.checksum_algorithm,
             is_composite=new.is_composite,
+            resumable=new.resumable,
         )
-        return await self.uploads.commit(lambda work: work.multipart.add(upload, self.lifetime))
+
+        async def add(work: UnitOfWork) -> MultipartUpload:
+            if check is not None:
+                await check(work)
+            return await work.multipart.add(upload, self.lifetime)
+
+        return await self.uploads.commit(add)
 
     async def find(self, grant: Grant, key: ObjectKey) -> MultipartUpload:
         """Return an upload. One to an id outside the grant is not found, and one without an id is for all writers."""
+        return self._authorized(grant, key, await self.reader.find(key))
+
+    async def find_any(self, grant: Grant, key: ObjectKey) -> MultipartUpload:
+        """Return an upload, or one that has become a blob, under the rules of `find`."""
+        return self._authorized(grant, key, await self.reader.find_any(key))
+
+    def _authorized(self, grant: Grant, key: ObjectKey, upload: MultipartUpload | None) -> MultipartUpload:
         authorize_some(grant, Action.WRITE)
-        upload = await self.reader.find(key)
         if upload is None or (upload.id is not None and not upload.id.value.startswith(grant.prefixes)):
             record(grant, Action.WRITE.value, subject=key.value)
             raise UploadNotFound(subject=key)
@@ -142,8 +175,7 @@ class MultipartUploads:
         says otherwise. Raises INVALID_PARTS for a number that is not 1 to 10,000, TOO_LARGE, SIZE_MISMATCH and
         DIGEST_MISMATCH.
         """
-        if not 1 <= number <= MAX_PARTS:
-            raise InvalidParts(f"Parts have numbers from 1 to {MAX_PARTS:,}, not {number:,}.")
+        check_number(number)
         await self.find(grant, key)
         return await self._write(key, number, new, grant.max_bytes(self.max_bytes))
 
@@ -153,61 +185,84 @@ class MultipartUploads:
         Raises what `write` raises, and OFFSET_MISMATCH for bytes that leave a gap or overlap.
         """
         upload, grant = await self.find(grant, key), grant.begun()
-        _check_offset(upload, offset)
-        last = await self._last_number(key)
-        if last == MAX_PARTS:
-            raise InvalidParts(f"The upload has {MAX_PARTS:,} parts, and takes no further one. Send larger parts.")
-        await self._write(key, last + 1, new, grant.max_bytes(self.max_bytes), offset)
+        check_offset(upload, offset)
+        await self.append_to(grant, upload, offset, new, grant.max_bytes(self.max_bytes))
         return await self.find(grant, key)
 
-    async def _last_number(self, key: ObjectKey) -> int:
-        last = 0
-        while page := await self.reader.parts(key, last, PAGE):
-            last = page[-1].number
-        return last
+    async def append_to(
+        self, grant: Grant, upload: MultipartUpload, offset: int, new: NewPart, max_bytes: int, turn: Turn | None = None
+    ) -> Part:
+        """Do as `append` does, for a caller who has read the upload already. It may have `max_bytes` in all.
+
+        With a `turn`, the part before may still become durable. This one is recorded after that, if it is.
+        """
+        self._authorized(grant, upload.key, upload)
+        return await self._write(upload.key, None, new, max_bytes, offset, turn)
 
     async def _write(
-        self, key: ObjectKey, number: int, new: NewPart, max_bytes: int, offset: int | None = None
+        self,
+        key: ObjectKey,
+        number: int | None,
+        new: NewPart,
+        max_bytes: int,
+        offset: int | None = None,
+        turn: Turn | None = None,
     ) -> Part:
-        location = Location(self.uploads.stores.active, self.new_key())
-        await self.uploads.commit(partial(self._reserve, key, number if new.ends_others else None, location, offset))
+        location, turn = Location(self.uploads.stores.active, self.new_key()), turn or Turn()
+        if turn.former is not None:
+            number = turn.former.number + 1
+        expected = offset if turn.former is None else None  # the record of the part before has yet to change it
+        reserve = partial(self._reserve, key, number, location, expected, ends_others=new.ends_others)
+        number = turn.number = await self.uploads.commit(reserve)
         async with self.uploads.discarded_on_error(location):
-            intake = Intake(new.chunks, max_bytes, new.size, new.digest)
+            intake = Intake(new.chunks, max_bytes - (offset or 0), new.size, new.digest)
             written = await self.uploads.append(location, intake)
             checksums = new.checksums() if new.checksums else None
             part = Part(number, location, written.size, written.digest, checksums)
             record = partial(self._record, key, part, offset, max_bytes)
-            return await self.uploads.publish([location], record, partial(self._is_recorded, key, written))
+            if turn.former is not None:
+                await turn.former.recorded.wait()
+            await self.uploads.publish([location], record, partial(self._is_recorded, key, written))
+            turn.recorded.set()
+            return part
 
     async def _reserve(
-        self, key: ObjectKey, number: int | None, location: Location, offset: int | None, work: UnitOfWork
-    ) -> None:
+        self,
+        key: ObjectKey,
+        number: int | None,
+        location: Location,
+        offset: int | None,
+        work: UnitOfWork,
+        *,
+        ends_others: bool,
+    ) -> int:
+        """Reserve a part, and return its number: by default, that of the next one."""
         upload = await work.multipart.lock(key, self.lifetime)
         if upload is None:
             raise UploadNotFound(subject=key)
         if offset is not None:
-            _check_offset(upload, offset)
+            check_offset(upload, offset)
         if number is None:
+            number = await work.multipart.last_number(key) + 1
+        if number > MAX_APPENDED:
+            detail = f"The upload has {MAX_APPENDED:,} parts, and takes no further one. Send larger parts."
+            raise InvalidParts(detail, subject=key)
+        if not ends_others:
             await work.uploads.add(location, self.uploads.lease)
-            return
+            return number
         for former in await work.multipart.reserve(key, number, location, self.uploads.lease):
             await discard_object(work, former)
+        return number
 
     async def _record(self, key: ObjectKey, part: Part, offset: int | None, max_bytes: int, work: UnitOfWork) -> Part:
         upload = await work.multipart.lock(key, self.lifetime)
         if upload is None:
             raise UploadNotFound(subject=key)
         if offset is not None:
-            _check_offset(upload, offset)
-        former = await work.multipart.put_part(key, part)
+            check_offset(upload, offset)
+        former = await put_part(work, upload, part, max_bytes)
         if former is not None:
-            await discard_object(work, former.location)
-        size = upload.received + part.size - (former.size if former else 0)
-        if size > max_bytes:
-            raise too_large(max_bytes)
-        if upload.size is not None and size > upload.size:
-            detail = f"The parts have {size:,} bytes, more than the {upload.size:,} declared for the upload."
-            raise InvalidParts(detail, subject=key)
+            await discard_parts(work, [former])
         return part
 
     async def _is_recorded(self, key: ObjectKey, written: WrittenObject, work: UnitOfWork) -> bool:
@@ -219,7 +274,40 @@ class MultipartUploads:
         return False
 
 
-def _check_offset(upload: MultipartUpload, offset: int) -> None:
+async def put_part(work: UnitOfWork, upload: MultipartUpload, part: Part, max_bytes: int) -> Part | None:
+    """Add a part to an upload that is locked. Return the one that it replaces, which the caller discards.
+
+    Raises TOO_LARGE and INVALID_PARTS.
+    """
+    former = await work.multipart.put_part(upload.key, part)
+    if upload.resumable is not None and upload.resumable.max_bytes is not None:
+        max_bytes = min(max_bytes, upload.resumable.max_bytes)
+    size = upload.received + part.size - (former.size if former else 0)
+    if size > max_bytes:
+        raise too_large(max_bytes)
+    if upload.size is not None and size > upload.size:
+        detail = f"The parts have {size:,} bytes, more than the {upload.size:,} declared for the upload."
+        raise InvalidParts(detail, subject=upload.key)
+    return former
+
+
+async def discard_parts(work: UnitOfWork, parts: Sequence[Part]) -> None:
+    """Make the objects of parts that will not be published garbage, unless they have other names."""
+    for part in parts:
+        if not part.is_shared:
+            await discard_object(work, part.location)
+    if shared := [part.location for part in parts if part.is_shared]:
+        await work.contents.release(shared)
+
+
+def check_number(number: int) -> None:
+    """Raise INVALID_PARTS unless this may be the number of a part."""
+    if not 1 <= number <= MAX_PARTS:
+        raise InvalidParts(f"Parts have numbers from 1 to {MAX_PARTS:,}, not {number:,}.")
+
+
+def check_offset(upload: MultipartUpload, offset: int) -> None:
+    """Raise OFFSET_MISMATCH unless an upload has received `offset` bytes."""
     if offset != upload.received:
         detail = f"The bytes start at {offset:,}, and the upload has {upload.received:,}. Go on from there."
         raise OffsetMismatch(detail, subject=upload.key)
@@ -233,8 +321,11 @@ async def take_upload(
     *,
     checksums: Callable[[Sequence[Part]], Checksums] | None = None,
     ends_writers: bool = False,
+    keeps_row: bool = False,
 ) -> tuple[MultipartUpload, Content, Checksums | None]:
     """End an upload in this unit. Return it, the content of its parts, which the caller publishes, and its checksums.
+
+    With `keeps_row`, the caller removes or finishes it.
 
     `numbers`: the parts to take, in ascending order; None for all, which must have the numbers from 1 on. Objects of
     other parts become garbage. `checksums` is called with the parts, as in `Put`. `ends_writers`: a writer
@@ -258,11 +349,10 @@ async def take_upload(
     if upload.size not in (None, content.size):
         detail = f"The parts have {content.size:,} bytes, and {upload.size:,} were declared for the upload."
         raise InvalidParts(detail, subject=key)
-    await work.multipart.remove(key)
-    kept = {content.location} if not content.segments else {part.location for part in chosen if part.size}
-    for part in parts:
-        if part.location not in kept:
-            await discard_object(work, part.location)
+    if not keeps_row:
+        await work.multipart.remove(key)
+    kept = {part.number for part in _kept(chosen)}  # and not by their objects, which several parts may share
+    await discard_parts(work, [part for part in parts if part.number not in kept])
     if content.segments:
         await work.contents.add(content.key, [*_segments(chosen)])
     return upload, content, of_whole
@@ -284,21 +374,31 @@ def _chosen(parts: Sequence[Part], numbers: Sequence[int] | None) -> Sequence[Pa
     return [by_number[number] for number in numbers]
 
 
+def _kept(parts: Sequence[Part]) -> Sequence[Part]:
+    """Return the parts whose objects become the content: all that have bytes, or the first if none has."""
+    return [part for part in parts if part.size] or parts[:1]
+
+
 def _content(parts: Sequence[Part], work_key: ObjectKey) -> Content:
     """Return the content: one object if only one part has bytes, or none has. The key of a list is the upload's."""
-    filled = [part for part in parts if part.size] or [parts[0]]
+    filled = _kept(parts)
     if len(filled) == 1:
         only = filled[0]
-        return Content(only.location, only.size, only.digest)
-    composite = hashlib.sha256(b"".join(part.digest.sha256 for part in filled)).digest()
+        return Content(only.location, only.size, only.digest, is_shared=only.is_shared)
     size = sum(part.size for part in filled)
-    return Content(Location(filled[0].location.backend, work_key), size, None, len(filled), Digest(composite))
+    location = Location(filled[0].location.backend, work_key)
+    return Content(location, size, None, len(filled), composite_of([part.digest for part in filled]))
+
+
+def composite_of(digests: Sequence[Digest]) -> Digest:
+    """Return the digest of the digests of parts that have bytes."""
+    return Digest(hashlib.sha256(b"".join(each.sha256 for each in digests)).digest())
 
 
 def _segments(parts: Sequence[Part]) -> Sequence[Segment]:
     found, start = [], 0
     for part in parts:
         if part.size:
-            found.append(Segment(part.location, start, part.size, part.digest, checksums=part.checksums))
+            found.append(Segment(part.location, start, part.size, part.digest, part.checksums, part.is_shared))
             start += part.size
     return found

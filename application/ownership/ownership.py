@@ -119,6 +119,11 @@ class Ownership:
         self._watches.pop(backend, None)
         return Standing.TAKEN
 
+    async def require(self, backend: str) -> None:
+        """Raise UnknownStorage if the storage is another one, and UNAVAILABLE if another database deletes there."""
+        if await self.standing(backend) is Standing.TAKEN:
+            raise Unavailable(taken(backend), backend=backend)
+
     async def keep(self, backend: str) -> Standing:
         """Mark an unknown storage, and replace its epoch if that is due. Call this several times per interval.
 

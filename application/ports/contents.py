@@ -8,6 +8,7 @@ from typing import Protocol
 
 from domain.blob import Blob, BlobId, Content, Digest, Location, ObjectKey, Segment
 from domain.checksums import Checksums
+from domain.precondition import ANY, Precondition
 from domain.properties import Properties
 
 
@@ -76,13 +77,21 @@ class TrashRepository(TrashReader, Protocol):
 
     @abstractmethod
     async def hold(self, content: ObjectKey, lease: timedelta) -> bool:
-        """Keep a content that is being read for at least `lease` from now. Return False if it is not in the trash."""
+        """Keep what is being read for at least `lease` from now. Return False if nothing would delete it.
+
+        That is a content of versions in the trash, or an object that is garbage and not due yet, because its bytes were
+        moved to another storage.
+        """
+
+    @abstractmethod
+    async def hold_each(self, contents: Sequence[ObjectKey], lease: timedelta) -> bool:
+        """Keep several contents as `hold` does, in few statements. Return whether something would delete any."""
 
     @abstractmethod
     async def release(self, limit: int) -> int:
         """Remove up to `limit` versions whose contents are due, and return their number.
 
-        An object that no other version has becomes garbage, due now. Skips versions that another unit releases.
+        An object that has no other name becomes garbage, due now. Skips versions that another unit releases.
         """
 
 
@@ -112,7 +121,10 @@ class DigestJob:
 
 
 class ContentRepository(ContentReader, Protocol):
-    """Contents: lists of segments, and the numbers of versions that share a content."""
+    """Contents: lists of segments, and the numbers of names of what is shared.
+
+    A list of segments is named by versions. An object is named by versions, by segments, and by parts of uploads.
+    """
 
     @abstractmethod
     async def add(self, content: ObjectKey, segments: Sequence[Segment]) -> None:
@@ -123,7 +135,25 @@ class ContentRepository(ContentReader, Protocol):
 
     @abstractmethod
     async def share(self, blob: Blob) -> Content:
-        """Count one more version with the content of `blob`, which is locked in this unit. Return that content."""
+        """Count one more name of the content of `blob`, which is locked in this unit. Return that content.
+
+        The name is a version or, if the content is one object, may be a part.
+        """
+
+    @abstractmethod
+    async def share_segment(self, content: ObjectKey, start: int) -> Segment:
+        """Count one more name of the object of the segment that starts at `start`. Return that segment.
+
+        A version with this content is locked in this unit.
+        """
+
+    @abstractmethod
+    async def release(self, objects: Sequence[Location]) -> None:
+        """Count one name less of shared objects, for each time that they are given.
+
+        Objects without a name become garbage, due now. The counts are locked in the order of their keys. The
+        caller removes the names in this unit.
+        """
 
     @abstractmethod
     async def claim_digest(self, lease: timedelta) -> DigestJob | None:
@@ -143,13 +173,35 @@ class ContentRepository(ContentReader, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Resumable:
+    """The state of an upload whose bytes are appended, and which is published once they are complete.
+
+    `precondition`: of the blob. `digest`: the SHA-256 of all bytes, if the client declared it. `max_bytes`: a limit of
+    the caller's rights. `metadata`: as the client wrote it. `is_partial`: it is never published, but joined with others
+    to a final upload, with the key `final`, which has the keys of its `partials`, in their order, and the text that
+    named them, `joins`.
+    """
+
+    precondition: Precondition = ANY
+    digest: Digest | None = None
+    max_bytes: int | None = None
+    metadata: str = ""
+    is_partial: bool = False
+    final: ObjectKey | None = None
+    partials: tuple[ObjectKey, ...] = ()
+    joins: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MultipartUpload:
     """An upload of several parts, in progress until `expires_at`, which each part renews.
 
     `id` is None if the blob gets it only when the upload is published. `size`: the size in bytes that the sender
     declared, if any; `received`: the size of all parts. `blob_expires_in`, `blob_expires_at`: the blob's expiry.
     `checksum_algorithm`: the one that an S3 client chose for the checksums of the parts, and of the blob, which is
-    composed of them if it `is_composite`; empty if it chose none.
+    composed of them if it `is_composite`; empty if it chose none. `resumable` is None for an upload whose parts are
+    sent by number. `interruptions` counts the requests that ended a writer. `etag`: that of the blob that the upload
+    has become; such an upload is kept for clients whose response was lost.
     """
 
     key: ObjectKey
@@ -163,6 +215,9 @@ class MultipartUpload:
     blob_expires_at: datetime | None = None
     checksum_algorithm: str = ""
     is_composite: bool = False
+    resumable: Resumable | None = None
+    interruptions: int = 0
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +225,7 @@ class Part:
     """A part of an upload: an object that is whole and durable. Parts are numbered from 1.
 
     `checksums`: of its bytes, if they came through the S3 interface. `written_at`: the time at which the part was
-    added, in UTC, by the database's clock; None if an older Drivebay added it.
+    added, in UTC, by the database's clock; None if an older Drivebay added it. `is_shared`: as in `Segment`.
     """
 
     number: int
@@ -179,14 +234,19 @@ class Part:
     digest: Digest
     checksums: Checksums | None = field(default=None, compare=False)
     written_at: datetime | None = field(default=None, compare=False)
+    is_shared: bool = field(default=False, compare=False)
 
 
 class MultipartReader(Protocol):
-    """Reads uploads of several parts outside any unit of work. Expired ones are not found."""
+    """Reads uploads of several parts outside any unit of work. Expired and finished ones are not found."""
 
     @abstractmethod
     async def find(self, key: ObjectKey) -> MultipartUpload | None:
         """Return an upload, or None."""
+
+    @abstractmethod
+    async def find_any(self, key: ObjectKey) -> MultipartUpload | None:
+        """Return an upload, or one that has become a blob, with an `etag` and without parts; or None."""
 
     @abstractmethod
     async def between(
@@ -201,6 +261,10 @@ class MultipartReader(Protocol):
     @abstractmethod
     async def parts(self, key: ObjectKey, after: int, limit: int) -> Sequence[Part]:
         """Return up to `limit` parts with numbers after `after`, in their order."""
+
+    @abstractmethod
+    async def in_progress(self, key: ObjectKey) -> frozenset[int]:
+        """Return the numbers of the parts whose objects are being written."""
 
 
 class MultipartRepository(MultipartReader, Protocol):
@@ -225,8 +289,28 @@ class MultipartRepository(MultipartReader, Protocol):
         """
 
     @abstractmethod
-    async def in_progress(self, key: ObjectKey) -> frozenset[int]:
-        """Return the numbers of the parts whose objects are being written."""
+    async def update(self, upload: MultipartUpload) -> None:
+        """Record another `size`, and what is `resumable`. Call `lock` first."""
+
+    @abstractmethod
+    async def interrupt(self, key: ObjectKey) -> None:
+        """Count one interruption more."""
+
+    @abstractmethod
+    async def end_writers(self, key: ObjectKey) -> Sequence[Location]:
+        """End the uploads of all objects that are to be parts, and return these: they are garbage."""
+
+    @abstractmethod
+    async def last_number(self, key: ObjectKey) -> int:
+        """Return the highest number of a part; 0 if there is none."""
+
+    @abstractmethod
+    async def join(self, key: ObjectKey, partial: ObjectKey) -> None:
+        """Append the parts of another upload, which has none then. Call `lock` for both first."""
+
+    @abstractmethod
+    async def finish(self, key: ObjectKey, etag: str, lifetime: timedelta) -> None:
+        """Remove the rows of the parts, and keep the upload as finished for `lifetime`. Call `lock` first."""
 
     @abstractmethod
     async def put_part(self, key: ObjectKey, part: Part) -> Part | None:
@@ -238,7 +322,10 @@ class MultipartRepository(MultipartReader, Protocol):
 
     @abstractmethod
     async def discard(self, key: ObjectKey) -> bool:
-        """Remove an upload; the objects of its parts become garbage, due now. Return False if there is none."""
+        """Remove an upload, in progress or finished. Return False if there is none.
+
+        The objects of its parts become garbage, due now, unless they have other names.
+        """
 
     @abstractmethod
     async def discard_expired(self, limit: int) -> int:

@@ -10,6 +10,7 @@ from typing import Protocol
 from application.ports.buckets import BucketRepository
 from application.ports.contents import CommitRepository, ContentRepository, MultipartRepository, TrashRepository
 from application.ports.keys import KeyRepository
+from application.ports.moves import MoveRepository
 from application.ports.shares import ShareRepository
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import NotFound
@@ -283,6 +284,9 @@ BacklogReader = Callable[[], Awaitable[Sequence[Backlog]]]
 The cost is that of counting the rows.
 """
 
+DigestBacklogReader = Callable[[], Awaitable[int]]
+"""Returns the number of contents whose SHA-256 is still to be computed, outside any unit of work."""
+
 ExpiredReader = Callable[[timedelta], Awaitable[bool]]
 """Returns whether there are expired blobs or uploads of several parts, due contents in the trash, or marks of commits
 older than this time. Reads outside any unit of work.
@@ -314,6 +318,7 @@ class UnitOfWork(Protocol):
     trash: TrashRepository
     contents: ContentRepository
     multipart: MultipartRepository
+    moves: MoveRepository
     commits: CommitRepository
     keys: KeyRepository
     shares: ShareRepository

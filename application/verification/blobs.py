@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from application.concurrency import for_each
-from application.contents.segments import segments_of
+from application.contents.segments import SegmentRows, segments_of
 from application.ports.blob_store import BlobStore
 from application.ports.contents import ContentReader
 from application.ports.metadata import BlobReader
@@ -83,14 +83,25 @@ class VerifyBlobs:
         try:
             async with aclosing(segments_of(blob.content, self.contents)) as segments:
                 async for segment in segments:
-                    report = self.report_on(segment.location.backend)
-                    if report is None or report.store is None or report.counts.unverified:
-                        continue
-                    if finding := await self._verify_object(report, report.store, blob, segment):
+                    if finding := await self._verify_segment(blob, segment):
                         return finding
         except NotFound as error:
             return _damaged(blob, blob.location, error.detail)
         return None
+
+    async def _verify_segment(self, blob: Blob, segment: Segment) -> Finding | None:
+        """Verify the object of a segment; if it is moved to another storage meanwhile, the one that is there then."""
+        while True:
+            report = self.report_on(segment.location.backend)
+            if report is None or report.store is None or report.counts.unverified:
+                return None
+            finding = await self._verify_object(report, report.store, blob, segment)
+            if finding is None or not blob.content.segments:
+                return finding
+            moved = await SegmentRows(self.contents, blob.content).moved(segment)
+            if moved is None:
+                return finding
+            segment = moved
 
     async def _verify_object(
         self, report: BackendReport, store: BlobStore, blob: Blob, segment: Segment

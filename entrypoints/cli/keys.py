@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from application.ports.schema import Opening
 from domain.access import EVERYTHING, UNLIMITED, AccessKey, Action, Limits
 from domain.errors import BlobError
 from entrypoints.cli.exit_codes import WRONG, show_new_token_aside, tell_and_exit
+from entrypoints.cli.quantities import DURATION, SIZE
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.config.loading import load
@@ -26,22 +26,7 @@ from entrypoints.http.rest.keys import description, issued
 from entrypoints.telemetry import logs
 
 T = TypeVar("T")
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 PAGE = 1000
-
-
-class Duration(click.ParamType[timedelta]):
-    """A number of seconds, or of other units: 90s, 15m, 12h, 30d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value, re.ASCII)
-        if found is None:
-            self.fail(f"{value!r} is not a time. Write 90s, 15m, 12h or 30d.", param, ctx)
-        return timedelta(seconds=int(found[1]) * UNITS[found[2] or "s"])
 
 
 class Actions(click.ParamType[frozenset[Action]]):
@@ -60,21 +45,6 @@ class Actions(click.ParamType[frozenset[Action]]):
         return frozenset(allowed[name] for name in names)
 
 
-class Size(click.ParamType[int]):
-    """A number of bytes, or of KiB, MiB, GiB or TiB: 500K, 20M, 10G, 1T."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"([0-9]{1,19})([KMGT]?)(?:i?B)?", value, re.ASCII)
-        if found is None:
-            self.fail(f"{value!r} is not a size. Write 500K, 20M, 10G or 1T.", param, ctx)
-        return int(found[1]) << 10 * " KMGT".index(found[2] or " ")
-
-
-DURATION, SIZE = Duration(), Size()
 aws_option = click.option("--aws", "as_aws", is_flag=True, help="Write the key as variables of S3 clients.")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object per line.")
 

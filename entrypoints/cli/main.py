@@ -1,6 +1,7 @@
 """The command line."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -17,12 +18,13 @@ from litestar.types import ASGIApp
 
 from entrypoints import __version__
 from entrypoints.cli.adopt import adopt
+from entrypoints.cli.blobs.group import COMMANDS
 from entrypoints.cli.check.command import check
 from entrypoints.cli.exit_codes import show_new_token, tell_and_exit
 from entrypoints.cli.keys import keys
 from entrypoints.cli.migrations import migrations
+from entrypoints.cli.move import move
 from entrypoints.cli.settings import show
-from entrypoints.cli.sign import sign
 from entrypoints.cli.verify.command import verify
 from entrypoints.composition import databases, lifecycle, missing_features, storages
 from entrypoints.composition.container import Container
@@ -78,9 +80,23 @@ def main() -> None:
       drivebay verify                 is all that was stored still there, and whole?
 
     \b
+    To use another storage:
+      drivebay move --from fs --to s3     move the blobs there, while servers run
+
+    \b
+    From any machine, with DRIVEBAY_URL and DRIVEBAY_TOKEN set:
+      drivebay put film.mp4 films/    store files, and go on if that was interrupted
+      drivebay get films/film.mp4     fetch blobs; `drivebay cat` writes them to the output
+      drivebay ls films/              list them; `drivebay stat` shows one
+      drivebay sync photos drivebay://photos/
+                                      transfer what differs, in either direction
+      drivebay mv a.mp4 b.mp4         move, `drivebay cp` copy and `drivebay rm` delete them
+
+    \b
     For other programs and people:
       drivebay keys create            a credential with limited rights
       drivebay sign GET film.mp4      a URL that lets anybody fetch one blob, for a while
+      drivebay share film.mp4         a link for people, with a password if you like
 
     \b
     After a restore, or when a storage was copied or moved:
@@ -88,7 +104,7 @@ def main() -> None:
 
     \b
     COMMAND --help tells what a command does, with examples and its exit codes. For
-    completion in bash: eval "$(_DRIVEBAY_COMPLETE=bash_source drivebay)"
+    completion in bash, zsh or fish: eval "$(drivebay completion bash)"
     """
 
 
@@ -142,11 +158,13 @@ def serve(host: str | None, port: int | None, workers: int | str | None, reload:
         _serve(ready, claim, started, reload=reload)
 
 
+for _command in COMMANDS:
+    main.add_command(_command)
 main.add_command(check)
 main.add_command(verify)
+main.add_command(move)
 main.add_command(adopt)
 main.add_command(keys)
-main.add_command(sign)
 main.add_command(migrations)
 main.add_command(show)
 
@@ -292,6 +310,8 @@ def application(settings: Settings, started: Started, parent: int, heartbeat: He
 @contextmanager
 def _serving(settings: Settings, heartbeat: Heartbeat) -> Iterator[None]:
     _limit_unsent(settings)
+    # What the start has made stays. To look through it would take a tenth of a second, now and then within a request.
+    gc.freeze()
     heartbeat.start()
     try:
         yield

@@ -13,3 +13,14 @@ def chosen(names: tuple[str, ...], settings: Settings) -> frozenset[str]:
     if unknown := sorted(found - {*settings.storages}):
         raise SettingsError(f"--storage: {unknown[0]} is not configured. Choose from: {', '.join(settings.storages)}.")
     return found
+
+
+def the_one(option: str, name: str, settings: Settings) -> str:
+    """Return the storage with this name. Raises SettingsError if it is not configured."""
+    try:
+        found = values.storage(name)
+    except ValueError as error:
+        raise SettingsError(f"{option}: {error}") from None
+    if found not in settings.storages:
+        raise SettingsError(f"{option}: {found} is not configured. Choose from: {', '.join(settings.storages)}.")
+    return found

@@ -5,6 +5,8 @@ from functools import partial
 
 import structlog
 
+from application.maintenance.move_report import MoveFinding, MoveOptions, Unheard
+from application.maintenance.rate import Rate
 from application.ownership.markers import UnknownStorage
 from application.ownership.ownership import Standing, taken
 from domain.errors import BlobError
@@ -14,6 +16,7 @@ from entrypoints.composition.container import Container
 LOG = structlog.get_logger()
 RECORDING = 30.0  # seconds
 PAUSE = 1.0  # seconds after a failure
+MOVED = 3600.0  # seconds between looks for objects that are to be moved, once there is none: each reads all rows
 
 
 def work(container: Container) -> Iterator[Coroutine[None, None, None]]:
@@ -22,6 +25,8 @@ def work(container: Container) -> Iterator[Coroutine[None, None, None]]:
     yield every(RECORDING, container.record_use(), "the use of keys could not be recorded")
     interval = container.settings().reap_interval
     yield every(interval, partial(_compute_digest, container), "a digest could not be computed")
+    if container.settings().move_to:
+        yield every(interval, partial(_move, container), "objects could not be moved")
     for backend in container.stores().by_name:
         markers = Markers(container, backend)
         yield every(PAUSE, markers.keep, "the markers of a storage can't be kept", storage=backend)
@@ -76,6 +81,31 @@ async def _compute_digest(container: Container) -> float | None:
     except BlobError as error:
         LOG.warning("a digest has to wait", fault=str(error))
         return None
+
+
+class _MoveLog(Unheard):
+    def found(self, finding: MoveFinding) -> None:
+        location = finding.object.location
+        LOG.warning(
+            "an object can't be moved",
+            storage=location.backend,
+            key=str(location.key),
+            problem=finding.problem.value,
+            fault=finding.detail,
+        )
+
+
+async def _move(container: Container) -> float | None:
+    """Move what is not on the storage MOVE_TO there, one object at a time. Return a long pause once nothing is left."""
+    settings, names = container.settings(), container.stores().by_name.keys()
+    target = settings.move_to
+    options = MoveOptions(frozenset(names - {target}), target, at_once=1, passes=1, waits=False)
+    report = await container.move_objects()(options, _MoveLog(), Rate(settings.move_rate))
+    if report.objects:
+        LOG.info("objects were moved", storage=target, objects=report.objects, bytes=report.bytes)
+    if report.stopped:
+        LOG.warning("objects have to wait to be moved", storage=target, fault=report.stopped)
+    return MOVED if report.is_done else None
 
 
 async def _reap(container: Container, backend: str) -> float | None:

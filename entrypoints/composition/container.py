@@ -22,25 +22,32 @@ from application.access.keys import Keys
 from application.access.master_key import MasterKey
 from application.access.passwords import Passwords
 from application.access.rates import RequestRates
+from application.access.sessions import Sessions
 from application.access.shares import Shares
 from application.access.sign import Signatures
+from application.access.upload_rights import UploadRights
 from application.blobs.buckets import Buckets
+from application.blobs.collect import CollectBlobs
 from application.blobs.commit import CommitOperations
+from application.blobs.copy_part import CopyPart
 from application.blobs.delete import DeleteBlob, DeleteBlobs
 from application.blobs.fetch import FetchBlob
 from application.blobs.list import ListBlobs
 from application.blobs.operations import Rules
 from application.blobs.prefixes import DeletePrefix, MovePrefix
+from application.blobs.resumable import ResumableUploads
 from application.blobs.store import StoreBlob
 from application.blobs.trash import Trash
 from application.blobs.uploads import MultipartUploads
 from application.checks.database import CheckDatabase
 from application.checks.readiness import PROBE_LEASE, CheckReady
+from application.checks.status import ShowStatus
 from application.checks.storage import CheckStorage
 from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import Retention
 from application.maintenance.digests import ComputeDigests
 from application.maintenance.expire import Expire
+from application.maintenance.move import LEASE, MoveObjects
 from application.maintenance.reap import Reap
 from application.ownership.adopt import AdoptStorage
 from application.ownership.mark import MarkStorage
@@ -70,6 +77,10 @@ def _retry(settings: Settings, observer: Observer) -> Retry:
 def _report_retry(observer: Observer, backend: str, error: BlobError, seconds: float) -> None:
     observer.retried(backend, "put")
     log_retry(error, seconds)
+
+
+def _move_retry(settings: Settings, observer: Observer) -> Retry:
+    return Retry(settings.storage_attempts, partial(_report_retry, observer))
 
 
 def _lease(settings: Settings) -> timedelta:
@@ -148,6 +159,9 @@ class Container(containers.DeclarativeContainer):
         grace=_grace,
         together=providers.Callable(reader_of_bytes, settings, metadata),
     )
+    collect_blobs = providers.Singleton(
+        CollectBlobs, metadata.provided.blobs, metadata.provided.contents, stores, metadata, grace=_grace
+    )
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
     delete_blob = providers.Singleton(DeleteBlob, metadata, retention=_retention)
     _commit = providers.Singleton(Committer, metadata, ObjectKey.random)
@@ -170,6 +184,8 @@ class Container(containers.DeclarativeContainer):
         max_bytes=_settings.max_blob_bytes,
         lifetime=providers.Factory(timedelta, seconds=_settings.upload_ttl),
     )
+    resumable_uploads = providers.Singleton(ResumableUploads, multipart_uploads, commit_operations)
+    copy_part = providers.Singleton(CopyPart, multipart_uploads, metadata.provided.contents)
     buckets = providers.Singleton(
         Buckets, _commit, metadata.provided.buckets, providers.Callable(dict, _settings.s3_api_buckets)
     )
@@ -179,9 +195,11 @@ class Container(containers.DeclarativeContainer):
     token_grants: providers.Provider[Mapping[bytes, Grant]] = providers.Callable(_token_grants, settings)
     authenticate = providers.Singleton(Authenticate, token_grants, known_keys, master_key)
     signatures = providers.Singleton(Signatures, authenticate)
+    sessions = providers.Singleton(Sessions, authenticate, metadata.provided.keys)
     shares = providers.Singleton(
         Shares, _commit, metadata.provided.shares, master_key, authenticate, providers.Singleton(Passwords)
     )
+    upload_rights = providers.Singleton(UploadRights, signatures, shares, metadata.provided.multipart)
     request_rates = providers.Singleton(RequestRates)
     failed_authentications = providers.Singleton(
         FailedAuthentications, paused_at_once=providers.Callable(_paused_at_once, settings)
@@ -189,6 +207,15 @@ class Container(containers.DeclarativeContainer):
     record_use = providers.Singleton(RecordUse, known_keys, metadata)
     compute_digests = providers.Singleton(
         ComputeDigests, metadata, metadata.provided.contents, stores, sha256, _settings.digest_rate
+    )
+    move_objects = providers.Singleton(
+        MoveObjects,
+        providers.Singleton(Uploads, metadata, stores, lease=LEASE),
+        metadata.provided.moves,
+        new_key=ObjectKey.random,
+        grace=_grace,
+        small_bytes=providers.Callable(storages.small_bytes, settings),
+        retry=providers.Callable(_move_retry, settings, observer),
     )
     mark_storage = providers.Singleton(
         MarkStorage,
@@ -201,6 +228,7 @@ class Container(containers.DeclarativeContainer):
     ownership = providers.Singleton(Ownership, mark_storage, providers.Callable(interval_for, _settings.reap_interval))
     # The commands leave the interval as it is.
     ownership_for_a_while = providers.Singleton(Ownership, mark_storage)
+    move_objects.add_kwargs(require=ownership.provided.require)
     adopt_storage = providers.Singleton(AdoptStorage, mark_storage, metadata.provided.named)
     reap = providers.Singleton(
         Reap,
@@ -226,6 +254,13 @@ class Container(containers.DeclarativeContainer):
     )
     check_storage = providers.Singleton(
         CheckStorage, uploads, new_key=ObjectKey.random, recognise=ownership.provided.recognise
+    )
+    show_status = providers.Singleton(
+        ShowStatus,
+        stores,
+        metadata.provided.backlog,
+        metadata.provided.undigested,
+        new_key=ObjectKey.random,
     )
     check_ready = providers.Singleton(
         CheckReady, probes, new_key=ObjectKey.random, recognise=ownership.provided.recognise

@@ -52,6 +52,11 @@ def make_small_blobs(settings: Settings, units: UnitOfWorkFactory) -> SmallBlobs
     return SmallBlobs(units, settings.small_blob_bytes, grace, require_space=_space_for_rows(settings))
 
 
+def small_bytes(settings: Settings) -> int | None:
+    """Return the size of the largest blob that is stored in the database with its row; None if none is."""
+    return settings.small_blob_bytes if settings.small_blobs == DATABASE else None
+
+
 def attempts(name: str, settings: Settings) -> int:
     """Return how many attempts Drivebay makes at an operation of a storage, on top of its client's attempts."""
     repeats = _is_remote(name, settings) and not BACKENDS[name].client_retries

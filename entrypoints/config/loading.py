@@ -119,6 +119,11 @@ class _Reading:
                 f"MAX_BLOB_BYTES: {settings.storage.upper()} takes objects of up to {largest // 1024**4} TiB."
                 f" Set it to {largest} or less."
             )
+        if settings.move_to and (settings.move_to not in settings.storages or settings.storage == "memory"):
+            needed = BACKENDS[settings.move_to].settings
+            self._errors.append(
+                f"MOVE_TO: the storage {settings.move_to} is not configured. Set {needed}, or no MOVE_TO."
+            )
         for name, each in BACKENDS.items():
             self._errors.extend(each.errors(settings.backends[name]))
         if (settings.tls_certificate is None) != (settings.tls_key is None):

@@ -1,7 +1,7 @@
 """The application: the faces, mounted, and the middleware around them."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -9,6 +9,7 @@ from contextlib import (
     contextmanager,
     nullcontext,
 )
+from functools import partial
 from typing import TYPE_CHECKING
 
 from litestar import Litestar
@@ -27,6 +28,7 @@ from entrypoints.http.middleware.access_log import AccessLogMiddleware
 from entrypoints.http.middleware.audit import AuditMiddleware
 from entrypoints.http.middleware.connection_close import ConnectionCloseMiddleware
 from entrypoints.http.middleware.cors import CorsMiddleware
+from entrypoints.http.middleware.exchange import Exchange
 from entrypoints.http.middleware.head import HeadMiddleware
 from entrypoints.http.middleware.host import HostMiddleware
 from entrypoints.http.middleware.lingering_close import Lingering, LingerLimits
@@ -36,11 +38,13 @@ from entrypoints.http.middleware.security_headers import SecurityHeadersMiddlewa
 from entrypoints.http.middleware.stack import Middleware, MiddlewareStack
 from entrypoints.http.operations import docs
 from entrypoints.http.operations import face as operations
+from entrypoints.http.page import face as page
 from entrypoints.http.protocol.blob_paths import ID_PATH
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.http.rest import face as rest
 from entrypoints.http.s3 import face as s3
+from entrypoints.http.tus import face as tus
 from entrypoints.server.shutdown import GracefulShutdown
 from entrypoints.telemetry import logs
 from entrypoints.telemetry.audit import AuditLog
@@ -89,7 +93,9 @@ def create_asgi(
     audit = AuditLog(settings.audit_log, with_ids=settings.audit_ids) if settings.audit_log else None
     middleware = [*_middleware(settings, shutdown, telemetry, audit)]
     pace = Pace(settings.client_timeout, settings.client_min_rate)
-    router = s3.create(settings, container, slots, DirectRoutes(framework, app))
+    # The direct routes come first: they have to be quick.
+    other = tus.create(settings, container, slots, partial(_framework_response, app))
+    router = s3.create(settings, container, slots, DirectRoutes(framework, other))
     return MiddlewareStack(router, app, middleware, pace)
 
 
@@ -113,12 +119,14 @@ def create_litestar(
     slots: RequestSlots,
     *lifespan: Lifespan,
 ) -> Litestar:
-    """Create the framework's application: the routes of all faces but S3, without the middleware around them."""
+    """Create the framework's application: the routes of all faces but S3 and tus, without middleware."""
     return Litestar(
         [
             rest.create(settings, container, slots),
+            rest.create_session(settings, container, slots),
             rest.create_links(settings, container, slots),
-            operations.create(container, shutdown, metrics),
+            operations.create(container, shutdown, metrics, slots),
+            *([page.create()] if settings.web_page else []),
         ],
         lifespan=lifespan,
         exception_handlers=EXCEPTION_HANDLERS,  # for unknown routes: each face has its own
@@ -126,6 +134,10 @@ def create_litestar(
         request_max_body_size=None,  # each form has its own limit
         logging_config=None,
     )
+
+
+def _framework_response(app: ASGIApp, exchange: Exchange) -> Awaitable[None]:
+    return app(exchange.scope, exchange.receive, exchange.send)
 
 
 def _routed(framework: Litestar) -> ASGIApp:

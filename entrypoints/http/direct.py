@@ -12,9 +12,8 @@ from typing import Any
 from litestar import Litestar, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
-from litestar.types import ASGIApp
 
-from entrypoints.http.middleware.exchange import Exchange
+from entrypoints.http.middleware.exchange import Exchange, Responder
 from entrypoints.http.middleware.guard import GuardMiddleware
 from entrypoints.http.protocol.blob_paths import PREFIX
 
@@ -23,20 +22,20 @@ DIRECT = {"direct": True}
 
 
 class DirectRoutes:
-    """A router that calls handlers with `opt=DIRECT` itself, and leaves all others to `app`, the framework's.
+    """A router that calls handlers with `opt=DIRECT` itself, and leaves all other requests to `other`.
 
     It takes guards, dependencies and exception handlers from the framework's routes, and makes dependencies once.
     """
 
-    def __init__(self, framework: Litestar, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, framework: Litestar, other: Responder) -> None:
+        self._other = other
         self._routes = dict(_direct(framework))
 
     def __call__(self, exchange: Exchange) -> Awaitable[None]:
         scope = exchange.scope
         raw_path = scope["raw_path"]
         route = self._routes.get((scope["method"], PREFIX if raw_path.startswith(PREFIX) else raw_path))
-        return self._app(scope, exchange.receive, exchange.send) if route is None else route(exchange)
+        return (self._other if route is None else route)(exchange)
 
 
 def _direct(framework: Litestar) -> Iterator[tuple[tuple[str, bytes], "_Route"]]:

@@ -18,7 +18,10 @@ from domain.errors import BlobError
 from entrypoints import __version__
 from entrypoints.shared_result import SharedResult
 from entrypoints.telemetry import workers
+from entrypoints.telemetry.disks import measured
 from entrypoints.telemetry.metrics import Metrics
+from entrypoints.telemetry.summary import summary
+from entrypoints.telemetry.totals import Summary
 
 LOG = structlog.get_logger()
 FRESH = 1.0  # seconds for which a page is reused: requests for it need no token
@@ -40,6 +43,15 @@ class MetricsPage:
         """Return the metrics in Prometheus's text format."""
         return await self._page.get()
 
+    async def summary(self) -> "Summary":
+        """Return the main numbers of the page."""
+        self._metrics.publish()
+        return await asyncio.to_thread(self._sum_up)
+
+    def _sum_up(self) -> "Summary":
+        registry, pids = self._registry()
+        return summary([*registry.collect(), *_processes(pids)])
+
     async def _make(self) -> bytes:
         self._metrics.publish()
         return await asyncio.to_thread(self._render, await self._latest_backlog())
@@ -59,14 +71,17 @@ class MetricsPage:
             LOG.warning("the backlog can't be counted", fault=str(error))
             return []
 
-    def _render(self, backlog: Sequence[Backlog]) -> bytes:
+    def _registry(self) -> tuple[CollectorRegistry, Sequence[int]]:
+        """Return the metrics of all workers, and their process ids."""
         folder = workers.folder()
-        registry = self._metrics.registry
-        pids = [os.getpid()]
-        if folder is not None:
-            registry = CollectorRegistry()
-            pids = workers.living(folder)
-            MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+        if folder is None:
+            return self._metrics.registry, [os.getpid()]
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+        return registry, workers.living(folder)
+
+    def _render(self, backlog: Sequence[Backlog]) -> bytes:
+        registry, pids = self._registry()
         now = CollectorRegistry()
         now.register(_Measured([*_backlogs(backlog), *_disks(self._folders), *_processes(pids), _build()]))
         return generate_latest(registry) + generate_latest(now)
@@ -102,14 +117,9 @@ def _backlogs(backlog: Sequence[Backlog]) -> Iterator[Metric]:
 
 
 def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:
-    found = {}
-    for name, folder in folders.items():
-        try:
-            found[name] = os.statvfs(folder)
-        except OSError:
-            continue  # an error of the storage, which is reported elsewhere
-    free = {name: disk.f_bavail * disk.f_frsize for name, disk in found.items()}
-    size = {name: disk.f_blocks * disk.f_frsize for name, disk in found.items()}
+    found = [*measured(folders)]
+    free = {disk.name: disk.free_bytes for disk in found}
+    size = {disk.name: disk.size_bytes for disk in found}
     yield _gauge("disk_free_bytes", "Free bytes on the disk of the folder.", free, "folder")
     yield _gauge("disk_size_bytes", "Size in bytes of the disk of the folder.", size, "folder")
 

@@ -60,7 +60,11 @@ def in_module(path: str, source: str) -> Iterator[Violation]:
 def tracked() -> list[str]:
     """The paths that git knows, without vendored files."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [path for path in listed.stdout.splitlines() if "/static/" not in path and (ROOT / path).is_file()]
+    return [
+        path
+        for path in listed.stdout.splitlines()
+        if not any(vendored in path for vendored in ("/static/", "/vendor/")) and (ROOT / path).is_file()
+    ]
 
 
 def violations() -> Iterator[Violation]:

@@ -30,6 +30,7 @@ from tests.benchmarks import (
     serving,
     speed,
     storages,
+    tus,
 )
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.peers import measure as peers
@@ -44,7 +45,7 @@ def main() -> None:
     names = options.parts or [*PARTS, "peers"]
     parts: dict[str, Part] = {**PARTS, "peers": partial(_peers, against=options.against)}
     if options.quick:
-        parts["s3"] = partial(_s3, amounts=s3.QUICK)
+        parts |= {"s3": partial(_s3, amounts=s3.QUICK), "tus": partial(_tus, amounts=tus.QUICK)}
     if unknown := set(names) - set(parts):
         sys.exit(f"The parts are {', '.join(parts)}; there is no {', '.join(sorted(unknown))}.")
     load = os.getloadavg()[0]
@@ -65,7 +66,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help="all, if none is named")
     parser.add_argument("--against", metavar="REVISION", help="measure an old revision of Drivebay among the peers")
-    parser.add_argument("--quick", action="store_true", help="s3 with few objects, to see that it works; no results")
+    parser.add_argument(
+        "--quick", action="store_true", help="s3 and tus with little data, to see that it works; no results"
+    )
     parser.add_argument("--publish", action="store_true", help="write the results into the README, with their chart")
     return parser.parse_args(arguments)
 
@@ -125,6 +128,11 @@ def _s3(figures: Figures, amounts: s3.Amounts = s3.USUAL) -> None:
         s3.measure(Path(folder), figures, amounts)
 
 
+def _tus(figures: Figures, amounts: tus.Amounts = tus.USUAL) -> None:
+    with _on_disk() as folder:
+        tus.measure(Path(folder), figures, amounts)
+
+
 def _on_disk() -> tempfile.TemporaryDirectory[str]:
     """Not in TMPDIR's usual place, which may be memory, where a flush costs nothing."""
     return tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp"))  # noqa: S108 - ours inside
@@ -150,6 +158,7 @@ PARTS: dict[str, Part] = {
     "image": _image,
     "rows": _rows,
     "s3": _s3,
+    "tus": _tus,
 }
 
 if __name__ == "__main__":

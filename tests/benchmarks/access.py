@@ -14,8 +14,12 @@ from application.access.authenticate import Authenticate, KnownKeys
 from application.access.failures import FailedAuthentications
 from application.access.keys import Keys, NewKey
 from application.access.master_key import MasterKey
+from application.access.passwords import Passwords
 from application.access.rates import RequestRates
+from application.access.sessions import Sessions
+from application.access.shares import Shares
 from application.access.sign import Signatures
+from application.access.upload_rights import UploadRights
 from application.uploads.committer import Committer
 from domain.access import EVERYTHING, Action
 from domain.blob import BlobId, ObjectKey
@@ -67,7 +71,10 @@ async def _checks() -> dict[str, Callable[[], Awaitable[None]]]:
     keys = Keys(Committer(metadata, ObjectKey.random), metadata.keys, master)
     authenticate = Authenticate({hashed("token"): EVERYTHING}, known, master)
     signatures = Signatures(authenticate)
-    parts = (authenticate, signatures, RequestRates(), FailedAuthentications())
+    shares = Shares(Committer(metadata, ObjectKey.random), metadata.shares, master, authenticate, Passwords())
+    rights = UploadRights(signatures, shares, metadata.multipart)
+    sessions = Sessions(authenticate, metadata.keys)
+    parts = (authenticate, signatures, rights, sessions, RequestRates(), FailedAuthentications())
     middleware = AuthenticationMiddleware(lambda *_: None, *parts)  # type: ignore[arg-type]
     issued = await keys.create(EVERYTHING, NewKey("bench", frozenset({Action.READ}), ("films/",)))
     grant = issued.key.grant()

@@ -1,7 +1,9 @@
 """Drivebay next to `rclone serve s3` and moto's server: PutObject, GetObject, and large objects in parts, in one run.
 
 Requests of 4 KiB are presigned and sent on eight connections that stay open, because the clients take most of the
-time otherwise: these figures have a bound. Then s5cmd and aws copy folders of files there and back.
+time otherwise: these figures have a bound. The peers use all cores, so Drivebay is measured with one worker, which is
+its default, and with one for each core, which has the goal. Then s5cmd and aws copy folders of files there and back,
+from and to one worker.
 """
 
 import filecmp
@@ -22,7 +24,7 @@ from tests.benchmarks.large import Measured
 from tests.benchmarks.peers import rows
 from tests.benchmarks.peers.rows import RATE, SPEED, Round, Row
 from tests.benchmarks.s3_clients import Programs, presigned, rate
-from tests.benchmarks.s3_servers import BUCKET, S3Server
+from tests.benchmarks.s3_servers import ALL_CORES, BUCKET, S3Server
 
 KIB, MIB = 1024, 1024 * 1024
 DRIVEBAY, RCLONE, MOTO = "Drivebay", "rclone serve s3", "moto"
@@ -32,7 +34,8 @@ PARALLEL = 16  # parts
 READ = [f"/read/{number}" for number in range(100)]
 DURABILITY = (
     "Drivebay flushes what it stores to the disk before it responds. rclone serve s3 leaves that to the system, and "
-    "moto keeps nothing when it ends. moto verifies no signature, and ends each connection after one response."
+    "moto keeps nothing when it ends. moto verifies no signature, and ends each connection after one response. "
+    "Drivebay has one worker unless a line says otherwise; the others use all cores."
 )
 
 
@@ -114,6 +117,8 @@ class Contest:
             if is_whole or not is_slow:
                 up, down = operations(each.size, each.client)
                 for server in self.servers:
+                    if server.name == ALL_CORES:
+                        continue
                     if server.name != MOTO or (is_whole and not is_slow):
                         speeds = self._there_and_back(server, each, is_verified=is_verified)
                         found[f"{server.name} {up}"], found[f"{server.name} {down}"] = speeds
@@ -221,7 +226,12 @@ def _contest(folder: Path) -> Iterator[Contest]:
     with ExitStack() as stack:
         servers = [
             stack.enter_context(start(folder / start.__name__))
-            for start in (s3_servers.drivebay, s3_servers.rclone, s3_servers.moto)
+            for start in (
+                s3_servers.drivebay,
+                s3_servers.drivebay_on_all_cores,
+                s3_servers.rclone,
+                s3_servers.moto,
+            )
         ]
         contest = Contest(folder, servers, programs)
         contest.fill()
@@ -235,13 +245,14 @@ def _rows(
     goal: float | None = None,
     bound: float | None = None,
     peers: Sequence[str] = (RCLONE, MOTO),
+    drivebay: str = DRIVEBAY,
 ) -> list[Row]:
     """Return the rows of both directions. The goal and the bound are those of the ratio to rclone's."""
     return [
         Row(
-            name,
+            f"{name}{drivebay.removeprefix(DRIVEBAY)}",
             unit,
-            f"{DRIVEBAY} {name}",
+            f"{drivebay} {name}",
             peer,
             f"{peer} {name}",
             goal if peer == RCLONE else None,
@@ -253,7 +264,10 @@ def _rows(
 
 
 OBJECTS = "objects/s"
-REQUESTS = _rows(SMALL, unit=RATE, goal=1.5, bound=0.03)
+REQUESTS = [
+    *_rows(SMALL, unit=RATE, bound=0.03),
+    *_rows(SMALL, unit=RATE, goal=1.5, bound=0.03, peers=[RCLONE], drivebay=ALL_CORES),
+]
 COPIES = [
     *_rows(SMALL, S5CMD, OBJECTS),
     *_rows(SMALL, AWS, OBJECTS),

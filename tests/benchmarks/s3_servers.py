@@ -15,6 +15,7 @@ from tests.http.server import DRIVEBAY, Server, free_port
 from tests.http.wire import TOKEN
 
 BUCKET = "bench"
+ALL_CORES = "Drivebay, a worker for each core"
 ACTIONS = "read,write,delete,list"
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
@@ -40,8 +41,21 @@ class S3Server:
 
 @contextmanager
 def drivebay(folder: Path) -> Iterator[S3Server]:
-    """Drivebay on SQLite and files in a new folder, with its default settings, for S3 only."""
-    with servers.drivebay(folder, S3_API="only") as server:
+    """Drivebay on SQLite and files in a new folder, with its default settings, for S3 only: with one worker."""
+    with _drivebay("Drivebay", folder) as server:
+        yield server
+
+
+@contextmanager
+def drivebay_on_all_cores(folder: Path) -> Iterator[S3Server]:
+    """The same with a worker for each core: the others use all cores too."""
+    with _drivebay(ALL_CORES, folder, len(os.sched_getaffinity(0))) as server:
+        yield server
+
+
+@contextmanager
+def _drivebay(name: str, folder: Path, workers: int = 1) -> Iterator[S3Server]:
+    with servers.drivebay(folder, S3_API="only", WORKERS=f"{workers}") as server:
         server.wait_until_all_serve()
         created = subprocess.run(
             [DRIVEBAY, "keys", "create", "--name", "bench", "--allow", ACTIONS, "--json"],
@@ -51,7 +65,7 @@ def drivebay(folder: Path) -> Iterator[S3Server]:
             check=True,
         )
         pair = json.loads(created.stdout)
-        yield S3Server("Drivebay", server.port, pair["key"], pair["secret"], server=server)
+        yield S3Server(name, server.port, pair["key"], pair["secret"], server=server)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The help teaches: each command is named, and has examples and its exit codes; and `drivebay settings`."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from entrypoints.cli.blobs.group import COMMANDS
+from entrypoints.cli.entry import FOR_USERS
 from entrypoints.cli.main import main
 from entrypoints.config.settings import SECRETS
 
@@ -31,7 +35,8 @@ ALL = dict(commands(main))
 def test_all_commands_are_there() -> None:
     names = {" ".join(name) for name in ALL}
     assert names == {
-        *("serve", "check", "verify", "adopt", "settings", "sign"),
+        *("serve", "check", "verify", "adopt", "move", "settings"),
+        *("put", "get", "cat", "ls", "stat", "rm", "cp", "mv", "sync", "sign", "share", "completion"),
         *("migrations", "migrations status", "migrations upgrade", "migrations sql"),
         *("keys", "keys create", "keys list", "keys show", "keys revoke", "keys rotate"),
     }
@@ -58,12 +63,19 @@ def test_the_readme_and_the_first_help_name_it(name: tuple[str, ...]) -> None:
 
 def test_examples_are_calls_that_exist() -> None:
     texts = [run("--help").output, *(run(*name, "--help").output for name in ALL), README]
-    calls = {call for text in texts for call in re.findall(r"drivebay ([a-z]+(?: [a-z]+)?)", text)}
+    calls = {call for text in texts for call in re.findall(r"drivebay (?!import )([a-z]+(?: [a-z]+)?)", text)}
     assert len(calls) > 6
     for call in calls:
         first, _, second = call.partition(" ")
         assert (first,) in ALL, call
         assert first not in ("migrations", "keys") or not second or (first, second) in ALL, call
+
+
+def test_the_commands_for_users_start_without_the_server() -> None:
+    assert {command.name for command in COMMANDS} == FOR_USERS
+    script = "import sys, entrypoints.cli.blobs.group; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert {"litestar", "sqlalchemy", "entrypoints.config"}.isdisjoint(loaded.stdout.split())
 
 
 def test_alone_it_prints_the_help() -> None:

@@ -26,7 +26,7 @@ async def objects(bucket: S3Config) -> list[str]:
 def rows(folder: Path) -> int:
     with sqlite3.connect(folder / "data" / "drivebay.db") as database:
         counted: int = database.execute(
-            "SELECT (SELECT count(*) FROM uploads) + (SELECT count(*) FROM garbage_objects)"
+            "SELECT (SELECT count(*) FROM uploads) + (SELECT count(*) FROM unused_objects)"
         ).fetchone()[0]
     database.close()
     return counted

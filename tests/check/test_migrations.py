@@ -18,18 +18,31 @@ from sqlalchemy import Connection
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql import migrations
 from adapters.sql.tables import METADATA
+from application.ports.metadata import Garbage
 from domain.properties import Properties
 from tests.backends import mariadb, postgresql
 from tests.backends.run import Backends
 from tests.check.command import drivebay
 from tests.contracts import buckets, shares
-from tests.contracts.contents import SOME, begin, part, put_part, upload_to, with_checksums
+from tests.contracts.contents import (
+    SOME,
+    add_segmented,
+    begin,
+    part,
+    put_part,
+    segmented,
+    segments_of,
+    upload_to,
+    with_checksums,
+)
 from tests.contracts.keys import add, key
-from tests.contracts.metadata import LONG, blob, put, throw_away
+from tests.contracts.metadata import LONG, blob, in_a_unit, location, put, throw_away
+from tests.contracts.resumable import finish
+from tests.contracts.shared_objects import share_part
 from tests.verify.tampering import Settings, database_of
 
 pytestmark = pytest.mark.timeout(300)
-ALTERED = ("blobs", "trash", "segments", "parts")
+ALTERED = ("blobs", "trash", "segments", "parts", "multipart_uploads")
 
 
 @pytest.fixture(
@@ -67,7 +80,7 @@ def test_from_nothing_to_the_newest_and_beyond(tmp_path: Path, empty: Settings) 
     assert (told.code, told.errors) == (1, "")
     first, *pending = told.out.splitlines()
     assert first.startswith("There are no tables yet. To come,")
-    assert [line.split()[0] for line in pending] == [f"{number:04}" for number in range(1, 11)]
+    assert [line.split()[0] for line in pending] == [f"{number:04}" for number in range(1, int(migrations.HEAD) + 1)]
     assert not [*tmp_path.iterdir()], "a look makes nothing"
 
     told = drivebay(tmp_path, "migrations", "upgrade", settings=empty)
@@ -130,7 +143,11 @@ async def _on_postgresql(url: str, script: str) -> None:
 
 
 def test_what_was_stored_outlives_a_migration_and_its_reversal(tmp_path: Path, empty: Settings) -> None:
-    """Rows as revision 0008 had them: keys are new in 0009, checksums, buckets and long ids in 0010."""
+    """Rows as revision 0008 had them.
+
+    Keys are new in 0009, checksums, buckets and long ids in 0010, uploads that have finished in 0011, and objects with
+    several names in 0012. A finished upload has no parts, which an older Drivebay expects.
+    """
 
     def reverse(connection: Connection) -> tuple[set[str], set[str]]:
         """Return the tables, and the columns of those that have more now."""
@@ -148,20 +165,29 @@ def test_what_was_stored_outlives_a_migration_and_its_reversal(tmp_path: Path, e
             assert await buckets.add(metadata, buckets.bucket()) != [None]
             upload = await begin(metadata, upload_to(properties=Properties("text/plain")))
             await put_part(metadata, upload.key, kept_part := replace(part(1), checksums=SOME))
+            await finish(metadata, (finished := await begin(metadata, upload_to())).key)
+            segments = segments_of([1, 2])
+            await add_segmented(metadata, listed := segmented("listed", segments), segments)
+            await in_a_unit(metadata, lambda work: work.garbage.add(Garbage(location()), LONG))
         async with (database := database_of(empty, tmp_path)) as _, database.transaction() as transaction:
             tables, columns = await transaction.run(reverse)
             await transaction.commit()
         assert not tables & {"access_keys", "buckets"}
-        assert {"blobs", "trash"} <= tables
-        assert not columns & {"owner", "checksums", "written_at"}
+        assert {"blobs", "trash", "parts", "garbage_objects"} <= tables
+        assert not columns & {"owner", "checksums", "written_at", "interruptions", "etag"}
         async with (database := database_of(empty, tmp_path)) as _:
             assert await database.read(migrations.revision) == migrations.HEAD
         async with SqlMetadata(database_of(empty, tmp_path)) as metadata:
             found = await metadata.blobs.get(kept.id)
             assert (found, found.owner, found.checksums) == (kept, "", None)
             assert upload.key == (await metadata.multipart.between("", None, None, 10))[0].key
+            assert await metadata.multipart.find_any(finished.key) is None
             [found_part] = await metadata.multipart.parts(upload.key, 0, 10)
             assert (found_part, found_part.checksums, found_part.written_at) == (kept_part, None, None)
+            assert await metadata.contents.segments(listed.content.key, 0, 10) == segments
+            assert [each.garbage for each in await metadata.backlog()] == [2]  # with the trash
+            for number in (2, 3):
+                assert (await share_part(metadata, upload.key, number, listed.id, 1)).location == segments[1].location
             assert await buckets.all_buckets(metadata.buckets) == []
             assert await buckets.add(metadata, buckets.bucket(prefix="x" * 2048)) != [None]
             await put(metadata, longest := with_checksums(blob("é" * 1024), SOME))
@@ -174,6 +200,37 @@ def test_what_was_stored_outlives_a_migration_and_its_reversal(tmp_path: Path, e
             assert await metadata.keys.after("", 10) == []
             await add(metadata, key())
             assert await metadata.keys.find(key().id) == key()
+
+    assert drivebay(tmp_path, "migrations", "upgrade", settings=empty).code == 0
+    asyncio.run(check())
+    assert execute(empty, tmp_path) == []
+
+
+def test_older_servers_find_neither_parts_nor_garbage(tmp_path: Path, empty: Settings) -> None:
+    """They ignore what is shared, and one that is still running would let objects be deleted that have other names."""
+
+    async def tables() -> set[str]:
+        async with (database := database_of(empty, tmp_path)) as _:
+            return {*await database.read(lambda connection: sa.inspect(connection).get_table_names())}
+
+    assert drivebay(tmp_path, "migrations", "upgrade", settings=empty).code == 0
+    found = asyncio.run(tables())
+    assert {"upload_parts", "unused_objects"} <= found
+    assert not found & {"parts", "garbage_objects", "garbage"}
+
+
+def test_a_reversal_with_shared_objects_changes_nothing(tmp_path: Path, empty: Settings) -> None:
+    def reverse(connection: Connection) -> None:
+        alembic.command.downgrade(migrations._config(connection=connection), "0010")
+
+    async def check() -> None:
+        async with SqlMetadata(database_of(empty, tmp_path)) as metadata:
+            await put(metadata, source := blob("source"))
+            upload = (await begin(metadata, upload_to())).key
+            await share_part(metadata, upload, 1, source.id)
+        async with (database := database_of(empty, tmp_path)) as _, database.transaction() as transaction:
+            with pytest.raises(ValueError, match="shared in upload_parts"):
+                await transaction.run(reverse)
 
     assert drivebay(tmp_path, "migrations", "upgrade", settings=empty).code == 0
     asyncio.run(check())

@@ -6,13 +6,13 @@ import pytest
 
 from tests.backends.containers import engine
 from tests.clients.shell import Shell
-from tests.http.server import Server
+from tests.http.server import SELDOM, Server
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One that many tests share. Whatever the clients do, it finds no fault with itself."""
-    with Server(tmp_path_factory.mktemp("clients"), REAP_INTERVAL="2") as server:  # it idles most of the time
+    with Server(tmp_path_factory.mktemp("clients"), **SELDOM) as server:
         yield server
         assert {line["level"] for line in server.log()} == {"info"}
 

@@ -42,6 +42,34 @@ class TestCurlStores:
         assert "< HTTP/1.1 100 Continue" in done.output
         assert stored(server, "expected") == FILM
 
+    @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+    def test_it_resumes_what_broke_off(self, shell: Shell, server: Server, version: str) -> None:
+        """The commands of the README, on a link that is cut several times."""
+        shell.write("film", FILM)
+        done = shell.run(f"""
+            ask() {{ curl --silent {version} --header "$AUTH" "$@"; }}
+            server=${{BLOBS%/v1/blobs}}
+            upload=$server$(ask --header 'Upload-Complete: ?0' --request PUT --data-binary '' --dump-header - \\
+                --output /dev/null "$BLOBS/resumed{version}" | tr -d '\\r' | sed -n 's/^location: //p')
+            for attempt in 1 2 3 4 5 6 7 8 9; do
+                offset=$(ask --head "$upload" | tr -d '\\r' | sed -n 's/^upload-offset: //p')
+                tail -c "+$((offset + 1))" film > rest
+                limit="--limit-rate 2M --max-time 1"
+                test $attempt -lt 4 || limit=
+                status=$(ask $limit --request PATCH --data-binary @rest --output /dev/null \\
+                    --header 'Content-Type: application/partial-upload' --header "Upload-Offset: $offset" \\
+                    --header 'Upload-Complete: ?1' --write-out '%{{http_code}}' "$upload")
+                echo "$offset $status"
+                test "$status" != 201 || break
+            done""")
+        lines = [line.split() for line in done.output.splitlines()]
+        offsets = [int(offset) for offset, _ in lines]
+        cut = {"000", "100"}  # the last one is that of 100 Continue
+        assert [status in cut for _, status in lines] == [True, True, True, False], done.output
+        assert lines[-1][1] == "201"
+        assert offsets == sorted({*offsets}), "each attempt keeps some bytes"
+        assert stored(server, f"resumed{version}") == FILM
+
     def test_not_a_byte_of_what_is_refused(self, shell: Shell) -> None:
         shell.write("film", FILM)
         for set_up, header, status in (

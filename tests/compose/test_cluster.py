@@ -209,7 +209,7 @@ def _let_leases_run_out(project: Project) -> None:
 def _wait_until_nothing_is_left(project: Project) -> None:
     """Of uploads and of what was replaced, but for objects that were deleted and will be once more, much later."""
     soon = "(extract(epoch FROM now()) + 1800) * 1000000"
-    garbage = f"garbage_objects WHERE due_at < {soon}"
+    garbage = f"unused_objects WHERE due_at < {soon}"
     query = "SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in ("uploads", garbage, "trash"))  # noqa: S608
     for _ in range(POLLS):
         if (left := sql(project, query).strip()) == "0|0|0":

@@ -771,6 +771,13 @@ class HoldsEverything(Tampered):
             return True
 
 
+@caught_by(TrashContract.test_each_of_several_contents_is_held)
+class HoldsTheFirst(Tampered):
+    class Trash(MemoryTrash):
+        async def hold_each(self, contents: Sequence[ObjectKey], lease: timedelta) -> bool:
+            return await super().hold_each(contents[:1], lease)
+
+
 @caught_by(TrashContract.test_a_content_is_held_while_it_is_in_the_trash)
 class HoldsWhatCanBeRestored(Tampered):
     class Trash(MemoryTrash):

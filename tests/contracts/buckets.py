@@ -11,7 +11,7 @@ import pytest
 from application.ports.buckets import BucketReader
 from application.ports.metadata import UnitOfWork
 from domain.acls import AUTHENTICATED_READ, PUBLIC_READ
-from domain.buckets import DEFAULTS, Bucket, BucketSettings, CorsRule
+from domain.buckets import BLOCKS, DEFAULTS, Bucket, BucketSettings, CorsRule
 from tests.contracts.contents import PAST, Contract
 from tests.contracts.keys import during_another
 from tests.contracts.metadata import LEFT, Leave, Metadata, in_a_unit, outcomes
@@ -37,6 +37,8 @@ SETTINGS = [
     BucketSettings(cors=RULES),
     BucketSettings(acl=PUBLIC_READ),
     BucketSettings(location="eu-west-1"),
+    BucketSettings(blocked=()),
+    BucketSettings(blocked=BLOCKS),
     BucketSettings({'"ü" 😀\\': " "}, RULES, AUTHENTICATED_READ, "EU"),
     LARGE,
     DEFAULTS,

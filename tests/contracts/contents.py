@@ -947,6 +947,23 @@ class TrashContract(Contract):
         assert not await hold(metadata, second.blob.content.key, LONG)
         assert await garbage(metadata) == []
 
+    async def test_each_of_several_contents_is_held(self, metadata: Metadata) -> None:
+        versions = [await trash(metadata, blob(f"{number}")) for number in range(3)]
+        held, kept = [each.blob.content.key for each in versions[:2]], await trash(metadata, blob(), LONG)
+        for each in versions:
+            assert await purge(metadata, each.key, NOW)
+        others = [ObjectKey.random() for _ in range(600)]
+
+        async def hold_each(contents: list[ObjectKey], lease: timedelta) -> bool:
+            return await in_a_unit(metadata, lambda work: work.trash.hold_each(contents, lease))
+
+        assert await hold_each([*held, *others], LONG)
+        assert await hold_each([*held, kept.blob.content.key], NOW), "which ends no hold sooner"
+        assert not await hold_each(others, LONG)
+        assert not await hold_each([], LONG)
+        assert await release(metadata) == 1
+        assert await garbage(metadata) == [versions[2].blob.content.key]
+
     async def test_a_released_content_is_garbage(self, metadata: Metadata) -> None:
         versions = [placed(blob(f"{number}"), location(backend)) for number, backend in enumerate([*BACKENDS] * 3)]
         for version in versions:
@@ -1679,10 +1696,20 @@ class UnitsContract(Contract):
         async def share(work: UnitOfWork) -> object:
             return await work.contents.share(await work.blobs.lock(BlobId("c/1"), ANY))
 
+        async def share_segment(work: UnitOfWork) -> object:
+            await work.blobs.lock(version.id, ANY)
+            return await work.contents.share_segment(version.content.key, 1)
+
+        async def release_object(work: UnitOfWork) -> object:
+            await work.contents.release([segments[1].location])
+            return None
+
         return [
             lambda work: work.blobs.put(Draft(BlobId("e"), blob().content, FULL, expires_in=LONG), CREATE_ONLY),
             lambda work: work.blobs.put(version.draft(), ANY),
             share,
+            share_segment,
+            release_object,
             lambda work: work.blobs.move_between("b/", "b0", "b/", "b/b/"),
             lambda work: work.trash.move([BlobId("b/b/2")], LONG, NOW),
             lambda work: work.trash.move_expired(10, NOW),

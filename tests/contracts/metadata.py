@@ -24,6 +24,7 @@ from application.ports.metadata import (
     UnitOfWorkFactory,
     common_prefix,
 )
+from application.ports.moves import MoveReader
 from application.ports.shares import ShareReader
 from application.repeat import repeated
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey
@@ -63,6 +64,7 @@ class Metadata(UnitOfWorkFactory, Protocol):
     contents: ContentReader
     multipart: MultipartReader
     keys: KeyReader
+    moves: MoveReader
     shares: ShareReader
     buckets: BucketReader
 

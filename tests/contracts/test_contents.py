@@ -55,6 +55,7 @@ from tests.contracts.contents import (
     with_checksums,
 )
 from tests.contracts.metadata import LONG, NOW, Metadata, add_object, blob, placed, put
+from tests.contracts.resumable import ResumableContract
 
 Function = Callable[..., Any]
 ROWS = 5000
@@ -67,7 +68,7 @@ def key_of(number: int) -> ObjectKey:
     return ObjectKey(f"{number:032x}")
 
 
-class TestMemory(ContentsContract):
+class TestMemory(ContentsContract, ResumableContract):
     @pytest.fixture
     def metadata(self) -> Metadata:
         return MemoryMetadata(MovableClock())
@@ -81,7 +82,7 @@ class TestMemory(ContentsContract):
     rows = test_metadata.TestMemory.rows
 
 
-class DatabaseContract(ContentsContract):
+class DatabaseContract(ContentsContract, ResumableContract):
     """A subclass has fixtures for a `database`, not entered, and one that `may_have_tables`, but without rows."""
 
     tables: Database
@@ -295,7 +296,7 @@ class TestSqlite(DatabaseContract):
 class TestPostgresql(DatabaseContract):
     analyze = ("ANALYZE",)
     explain = "EXPLAIN"
-    scans = r"Seq Scan on (?!(uploads|garbage_objects|storages)\b)"  # which are empty
+    scans = r"Seq Scan on (?!(uploads|unused_objects|storages)\b)"  # which are empty
 
     database = test_metadata.TestPostgresql.database
     may_have_tables = test_metadata.TestPostgresql.may_have_tables

@@ -26,7 +26,7 @@ from domain.errors import BlobError, Kind
 from tests.backends.ftp import FtpServer
 from tests.contracts.abilities import BackendContract
 from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, read, refused
-from tests.contracts.ftp_script import AS_USUAL, HANG_UP, SAY_NOTHING, ScriptedServer, scripted
+from tests.contracts.ftp_script import AS_USUAL, HANG_UP, SAY_NOTHING, Asked, Oddity, ScriptedServer, scripted
 from tests.faults.databases import DEADLINE
 
 KEY = ObjectKey("ab" * 16)
@@ -384,6 +384,30 @@ class TestServersThatFail:
         async with scripted(answers) as server, store_on(server) as store:
             with refused(Kind.NOT_FOUND):
                 await read(store, KEY)
+
+    @pytest.mark.parametrize("command", ["SIZE", "CWD"])
+    async def test_a_file_that_another_server_makes_meanwhile(self, command: str) -> None:
+        async with scripted(oddities=[makes(PATH, command)]) as server, store_on(server) as store:
+            assert (await store.stat(KEY)).size == 1
+
+    async def test_a_folder_that_another_server_makes_meanwhile(self) -> None:
+        other = [makes(f"ab/{'ab' * 15}00", "CWD")]
+        async with scripted(oddities=other) as server, store_on(server) as store:
+            with refused(Kind.NOT_FOUND):
+                await store.stat(KEY)
+        async with scripted(oddities=other) as server, store_on(server) as store:
+            await store.delete(KEY)
+
+
+def makes(path: str, until: str) -> Oddity:
+    """Let another client store a file after the reply to a command."""
+
+    def oddity(asked: Asked, answer: str) -> str:
+        if asked.command == until:
+            asked.server.files.setdefault(path, b"x")
+        return answer
+
+    return oddity
 
 
 class TestTimes:

@@ -261,14 +261,14 @@ class DatabaseContract(MetadataContract):
             await put(metadata, version)
             assert await metadata.blobs.get(version.id) == version
 
-    async def test_an_object_is_a_segment_of_one_content(self, database: Database) -> None:
+    async def test_one_segment_of_a_content_starts_at_a_byte(self, database: Database) -> None:
         async with SqlMetadata(database) as metadata:
-            segment = Segment(blob().location, 0, 12, Digest(bytes(32)))
-            first, second = ObjectKey.random(), ObjectKey.random()
-            await in_a_unit(metadata, lambda work: work.contents.add(first, [segment]))
+            first, second = (Segment(blob().location, 0, 12, Digest(bytes(32))) for _ in range(2))
+            content = ObjectKey.random()
+            await in_a_unit(metadata, lambda work: work.contents.add(content, [first]))
             with pytest.raises(sa.exc.IntegrityError) as caught:
-                await in_a_unit(metadata, lambda work: work.contents.add(second, [segment]))
-        expect_hidden(caught.value, "INSERT INTO segments", second.value, segment.location.key.value)
+                await in_a_unit(metadata, lambda work: work.contents.add(content, [second]))
+        expect_hidden(caught.value, "INSERT INTO segments", content.value, second.location.key.value)
 
     async def test_a_refused_row_is_not_shown(self, database: Database) -> None:
         async with SqlMetadata(database) as metadata:

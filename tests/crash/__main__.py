@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.backends.run import Backends, a_run
 from tests.crash.load import Load, Outcome
+from tests.crash.resumable_load import ResumableLoad, ResumableOutcome
 from tests.crash.scenarios import Scenarios
 from tests.crash.service import Service
 from tests.crash.suite import BACKENDS, Backend, plan, run
@@ -44,7 +45,11 @@ def _on(name: str, backends: Backends, given: argparse.Namespace) -> list[str]:
             ran, wrong = asyncio.run(_at_each_point(folder, settings, backend))
     with _folder() as folder, backend.settings(backends) as settings:
         outcome = asyncio.run(_at_random(folder, settings, backend, given))
-    outcome.wrong += wrong
+    with _folder() as folder, backend.settings(backends) as settings:
+        resumed = asyncio.run(_at_random_under_uploads(folder, settings, backend, given))
+    outcome.kills += resumed.kills
+    outcome.acknowledged += resumed.blobs
+    outcome.wrong += wrong + resumed.wrong
     lost, torn = outcome.count("lost"), outcome.count("torn")
     rest = len(outcome.wrong) - lost - torn
     seconds = round(time.monotonic() - began)
@@ -66,6 +71,13 @@ async def _at_each_point(folder: Path, settings: dict[str, str], backend: Backen
 async def _at_random(folder: Path, settings: dict[str, str], backend: Backend, given: argparse.Namespace) -> Outcome:
     async with Service(folder, settings, BRIEF) as service:
         return await Load(service, backend.large, given.seed).run(given.kills)
+
+
+async def _at_random_under_uploads(
+    folder: Path, settings: dict[str, str], backend: Backend, given: argparse.Namespace
+) -> ResumableOutcome:
+    async with Service(folder, settings, BRIEF) as service:
+        return await ResumableLoad(service, 2 * backend.large, given.seed).run(given.kills)
 
 
 @contextmanager

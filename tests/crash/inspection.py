@@ -27,7 +27,7 @@ from adapters.sql.tables import (
     DatabaseNow,
 )
 from application.ports.blob_store import BlobStore
-from application.ports.metadata import Garbage
+from application.ports.metadata import DATABASE, Garbage
 from domain.blob import Location, ObjectKey
 from domain.errors import BlobError
 from entrypoints.composition import lifecycle
@@ -121,7 +121,7 @@ class Inspection:
             if key.value not in ours:
                 await self._store.delete(key)
         async with self._database.transaction() as transaction:
-            for table in (BLOBS, UPLOADS, GARBAGE, *CONTENT_TABLES):
+            for table in (BLOBS, UPLOADS, GARBAGE, CHUNKS, *CONTENT_TABLES):
                 await transaction.run(_delete_all, table)
             await transaction.run(lambda connection: connection.execute(sa.update(KEYS).values(stored_bytes=0)))
             await transaction.commit()
@@ -132,11 +132,13 @@ class Inspection:
 
     async def damage(self) -> list[str]:
         """Objects that are gone, though a version, a segment or a part names them, and counts that are wrong."""
-        rows: set[str] = set()
-        for table in (BLOBS, TRASH, SEGMENTS, PARTS):
-            rows |= await self._keys(table)
-        objects = await self._objects()
-        gone = [f"torn: an object that is in use is gone: {key}" for key in rows if key not in objects]
+        gone = list[str]()
+        for storage in self._storages:
+            rows: set[str] = set()
+            for table in (BLOBS, TRASH, SEGMENTS, PARTS):
+                rows |= await self._keys(table, storage)
+            objects = await self._objects(storage)
+            gone += [f"torn: an object that is in use is gone: {key}" for key in rows if key not in objects]
         return gone + await self._database.read(_wrong_contents) + await self.miscounted()
 
     async def left_over(self) -> list[str]:
@@ -145,7 +147,7 @@ class Inspection:
         The markers of the other storages are kept in the background all the time.
         """
         blobs = await self._keys(BLOBS) | await self._keys(SEGMENTS)
-        objects = await self._objects()
+        objects = await self._objects(self._settings.storage)
         storage = await self._container.metadata().known_storage(self._settings.storage)
         named = {str(key) for key in storage.keys} if storage else set()
         unfinished = [key for key in (storage.next, storage.former) if key] if storage else []
@@ -158,27 +160,40 @@ class Inspection:
             *(f"lost: the marker {key}" for key in named - objects),
             *(f"left: an object that no blob names {key}" for key in objects - blobs - named),
             *(f"left: an open upload in parts {key}" for key in await self._open_uploads()),
+            *(await self._left_in_the_database() if self._settings.storage != DATABASE else ()),
         ]
+
+    async def _left_in_the_database(self) -> list[str]:
+        """All of the storage in the database of the rows, from which blobs are moved to the other one."""
+        return [
+            f"left: {key} in {table.name}, in the database"
+            for table in (BLOBS, SEGMENTS, UPLOADS, GARBAGE, PARTS, CHUNKS)
+            for key in await self._keys(table, DATABASE)
+        ]
+
+    @property
+    def _storages(self) -> set[str]:
+        return {self._settings.storage, DATABASE}
 
     @property
     def _store(self) -> BlobStore:
         stores = self._container.stores()
         return stores.by_name[stores.active]
 
-    async def _keys(self, table: sa.Table) -> set[str]:
+    async def _keys(self, table: sa.Table, storage: str = "") -> set[str]:
         def select(connection: Connection) -> set[str]:
             there = sa.select(table.c.object_key).distinct()
             if "segments" in table.c:  # then the key is that of a list
                 there = there.where(table.c.segments.is_(None))
             if "backend" in table.c:
-                there = there.where(table.c.backend == self._settings.storage)
+                there = there.where(table.c.backend == (storage or self._settings.storage))
             return set(connection.scalars(there))
 
         return await self._database.read(select)
 
-    async def _objects(self) -> set[str]:
+    async def _objects(self, storage: str) -> set[str]:
         """The names of all that the storage holds, also of what is no object."""
-        match self._settings.storage:
+        match storage:
             case "fs":
                 return {path.name for path in self._settings.backends["fs"].base_path.rglob("*") if path.is_file()}
             case "database":
@@ -201,8 +216,8 @@ def _delete_all(connection: Connection, table: sa.Table) -> None:
 
 
 def _left_of_contents(connection: Connection) -> list[str]:
-    """Rows of contents that no version has, and rows of the trash, of uploads and of old commits."""
-    in_use = set(_versions(connection))
+    """Rows of contents that have no name, and rows of the trash, of uploads and of old commits."""
+    in_use = set(_names(connection))
     keys = {table: set(connection.scalars(sa.select(column))) for table, column in _CONTENT_KEYS.items()}
     return [
         *(f"left: {table} {key}" for table in keys for key in keys[table] if key not in in_use),
@@ -212,15 +227,15 @@ def _left_of_contents(connection: Connection) -> list[str]:
 
 
 def _wrong_contents(connection: Connection) -> list[str]:
-    """Counts that are not the numbers of the versions, and contents whose segments have gaps."""
-    versions = _versions(connection)
+    """Counts that are not the numbers of the names, and contents whose segments have gaps."""
+    names = _names(connection)
     counts: dict[str, int] = {row.content_key: row.versions for row in connection.execute(sa.select(CONTENTS))}
     sizes = sa.select(SEGMENTS.c.content_key, sa.func.sum(SEGMENTS.c.size).label("size"))
     sums = {row.content_key: int(row.size) for row in connection.execute(sizes.group_by(SEGMENTS.c.content_key))}
     wrong = []
-    for key, rows in versions.items():
-        if counts.get(key, 1) != len(rows) or (key not in counts and any(row.shared for row in rows)):
-            wrong.append(f"torn: {len(rows)} versions have {key}, and {counts.get(key)} are counted")
+    for key, rows in names.items():
+        if counts.get(key, 1) != len(rows) or any(bool(row.shared) != (key in counts) for row in rows):
+            wrong.append(f"torn: {len(rows)} rows name {key}, and {counts.get(key)} are counted")
         if rows[0].segments and sums.get(key) != rows[0].size:
             wrong.append(f"torn: the segments of {key} have {sums.get(key)} bytes, and the blob {rows[0].size}")
     return wrong
@@ -237,12 +252,12 @@ def _wrong_quotas(connection: Connection) -> list[str]:
     ]
 
 
-def _versions(connection: Connection) -> dict[str, list[Any]]:
-    """Return the rows of the versions by the keys of their contents, of the blobs and in the trash."""
+def _names(connection: Connection) -> dict[str, list[Any]]:
+    """Return the rows that name a content or an object, by its key: of blobs, the trash, segments and parts."""
     found: dict[str, list[Any]] = {}
-    for table in (BLOBS, TRASH):
-        columns = (table.c.object_key, table.c.size, table.c.segments, table.c.shared)
-        for row in connection.execute(sa.select(*columns)):
+    for table in (BLOBS, TRASH, SEGMENTS, PARTS):
+        segments = table.c.segments if "segments" in table.c else sa.literal(0).label("segments")
+        for row in connection.execute(sa.select(table.c.object_key, table.c.size, segments, table.c.shared)):
             found.setdefault(row.object_key, []).append(row)
     return found
 

@@ -99,6 +99,7 @@ class _InstrumentedUnit(UnitOfWork):
         self.trash = _instrumented("trash", work.trash)
         self.contents = _instrumented("contents", work.contents)
         self.multipart = _instrumented("multipart", work.multipart)
+        self.moves = _instrumented("moves", work.moves)
         self.commits = _instrumented("commits", work.commits)
         self.keys = _instrumented("keys", work.keys)
         self.shares = _instrumented("shares", work.shares)

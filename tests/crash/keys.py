@@ -1,4 +1,4 @@
-"""Object keys that are quick to list on an FTP server, where each folder takes a transfer."""
+"""Object keys in few folders. On an FTP server, each folder takes a transfer to list."""
 
 import itertools
 import secrets
@@ -13,3 +13,8 @@ def in_few_folders() -> KeySource:
     """Random keys, each of which lies in another folder than those just before it."""
     folders = itertools.cycle(range(FOLDERS))
     return lambda: ObjectKey(f"{next(folders):02x}0{secrets.token_hex(16)[3:]}")
+
+
+def in_one_folder() -> ObjectKey:
+    """Return a random key, in the same folder as all others."""
+    return ObjectKey(f"fff{secrets.token_hex(15)[1:]}")

@@ -8,17 +8,23 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import sqlalchemy as sa
 from dependency_injector import providers
+from sqlalchemy import Connection
 
-from adapters.metadata.sql import trash
+from adapters.metadata.sql import moves, names, trash
 from adapters.sql.sqlite_writer import Writer
+from adapters.sql.tables import BLOBS, CONTENTS, TRASH
 from adapters.storage.filesystem import files
 from application.blobs import operations
 from application.blobs.store import NewBlob, StoreBlob, StoredBlob
+from application.maintenance import move
 from application.ownership.ownership import Ownership, Standing
 from application.ports.contents import Part
 from application.ports.metadata import KnownStorage, UnitOfWork, UnitOfWorkFactory
+from application.ports.moves import Claim, StoredObject
 from application.stores import Stores
+from application.uploads.intake import Intake
 from application.uploads.lifecycle import Uploads, WrittenObject
 from application.uploads.replay import ReplayableBody
 from domain.blob import Blob, BlobId, Content, Draft, Location, ObjectKey, Segment
@@ -84,8 +90,38 @@ def copies_that_are_not_counted(container: Container) -> None:
 
 
 @plant
+def copied_parts_that_are_not_counted(container: Container) -> None:
+    def change(work: UnitOfWork) -> None:
+        async def share_segment(content: ObjectKey, start: int) -> Segment:
+            [segment] = await work.contents.segments(content, start, 1)
+            return segment
+
+        _set(work.contents, "share_segment", share_segment)
+
+    _change_units(container, change)
+
+
+@plant
+def replaced_parts_whose_names_are_still_counted(container: Container) -> None:
+    async def nothing(objects: Sequence[Location]) -> None:
+        pass
+
+    _change_units(container, lambda work: _set(work.contents, "release", nothing))
+
+
+@plant
+def shared_segments_released_as_if_they_were_not(_: Container) -> None:
+    def release_all(connection: Connection, table: sa.Table, condition: sa.ColumnElement[bool]) -> Sequence[Any]:
+        connection.execute(sa.update(table).where(condition).values(shared=None))
+        return names.release_unshared(connection, table, condition)
+
+    _set(trash, "release_unshared", release_all)
+
+
+@plant
 def every_release_taken_for_the_last(_: Container) -> None:
-    _set(trash, "_is_last", lambda connection, content_key: True)
+    _set(trash, "remove_names", lambda connection, keys: {*keys})
+    _set(names, "remove_names", lambda connection, keys: {*keys})
 
 
 @plant
@@ -107,6 +143,51 @@ def publications_that_keep_the_upload(container: Container) -> None:
         return True
 
     _change_units(container, lambda work: _set(work.multipart, "remove", keep))
+
+
+@plant
+def finished_uploads_that_keep_their_parts(container: Container) -> None:
+    async def keep(key: ObjectKey, etag: str, lifetime: timedelta) -> None:
+        pass
+
+    _change_units(container, lambda work: _set(work.multipart, "finish", keep))
+
+
+@plant
+def joins_that_miss_a_partial_upload(container: Container) -> None:
+    def change(work: UnitOfWork) -> None:
+        join, joined = work.multipart.join, list[ObjectKey]()
+
+        async def join_only_one(key: ObjectKey, partial: ObjectKey) -> None:
+            joined.append(partial)
+            if len(joined) == 1:
+                await join(key, partial)
+
+        _set(work.multipart, "join", join_only_one)
+
+    _change_units(container, change)
+
+
+@plant
+def bytes_recorded_before_they_are_written(_: Container) -> None:
+    append = Uploads.append
+    under_way = set()
+
+    async def record_first(uploads: Uploads, location: Location, source: Intake) -> WrittenObject:
+        chunks = [chunk async for chunk in source]
+
+        async def later() -> None:
+            await asyncio.sleep(LATER)
+            await append(uploads, location, Intake(in_order(chunks), source.size))
+
+        under_way.add(asyncio.create_task(later()))
+        return WrittenObject(location, source.size, source.digest)
+
+    async def in_order(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    _set(Uploads, "append", record_first)
 
 
 @plant
@@ -301,6 +382,73 @@ def small_objects_added_after_the_commit(container: Container) -> None:
         _set(work, "commit", commit_in_two_steps)
 
     _change_units(container, change)
+
+
+@plant
+def copies_to_another_storage_that_are_not_reserved(container: Container) -> None:
+    async def claim(old: Location, new: Location, lease: timedelta) -> Claim:
+        return Claim.CLAIMED
+
+    def change(work: UnitOfWork) -> None:
+        remove = work.uploads.remove
+
+        async def remove_and_not_look(key: ObjectKey) -> bool:
+            await remove(key)
+            return True
+
+        _set(work.moves, "claim", claim)
+        _set(work.uploads, "remove", remove_and_not_look)
+
+    _change_units(container, change)
+
+
+@plant
+def objects_deleted_once_they_are_copied(container: Container) -> None:
+    stores: Stores = container.stores()
+    copy = move._Run._copy
+
+    async def copy_and_delete(run: Any, found: StoredObject, new: Location) -> None:
+        await copy(run, found, new)
+        await stores.holding(found.location).delete(found.location.key)
+
+    _set(move._Run, "_copy", copy_and_delete)
+
+
+@plant
+def switches_without_a_compare(_: Container) -> None:
+    """The row of the blob is known from the beginning, and nobody looks which object it names at the end."""
+    claim, switch, ids = moves._claim, moves._switch, dict[str, list[str]]()
+
+    def claim_and_note(connection: Connection, old: Location, new: Location, lease: timedelta) -> Claim:
+        named = sa.select(BLOBS.c.id).where(BLOBS.c.object_key == old.key.value)
+        ids[old.key.value] = [*connection.scalars(named)]
+        return claim(connection, old, new, lease)
+
+    def switch_by_id(connection: Connection, old: Location, new: Location, grace: timedelta) -> bool:
+        switch(connection, old, new, grace)
+        values = {"object_key": new.key.value, "backend": new.backend}
+        connection.execute(sa.update(BLOBS).where(BLOBS.c.id.in_(ids[old.key.value])).values(values))
+        return True
+
+    _set(moves, "_claim", claim_and_note)
+    _set(moves, "_switch", switch_by_id)
+
+
+@plant
+def switches_that_leave_the_count_behind(_: Container) -> None:
+    switch = moves._switch
+
+    def switch_without_the_count(connection: Connection, old: Location, new: Location, grace: timedelta) -> bool:
+        switched = switch(connection, old, new, grace)
+        connection.execute(sa.delete(CONTENTS).where(CONTENTS.c.content_key == new.key.value))
+        return switched
+
+    _set(moves, "_switch", switch_without_the_count)
+
+
+@plant
+def switches_of_versions_only(_: Container) -> None:
+    _set(moves, "NAMES", (BLOBS, TRASH))
 
 
 @plant

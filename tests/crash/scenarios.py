@@ -1,13 +1,14 @@
 """A crash at one point of one operation, and what must hold afterwards."""
 
 import asyncio
+import base64
 import hashlib
 import itertools
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,8 @@ from urllib.parse import quote
 
 from application.ownership.ownership import INTERVALS
 from tests.crash.failpoints import CRASH, DIE, HANG, RAISE, RECORD, REFUSE
-from tests.crash.server import CONTROL, PIECE, TO_PLANT
-from tests.crash.service import CREDENTIAL, LONG, Service
+from tests.crash.server import CONTROL, MOVE, MOVE_AWAY, PIECE, TO_PLANT
+from tests.crash.service import BUCKET, CREDENTIAL, LONG, Service
 from tests.http.wire import TOKEN
 
 SMALL = 100  # bytes
@@ -30,6 +31,11 @@ Change = Literal[
     "publish over",
     "part",
     "part over",
+    "append",
+    "append over",
+    "join",
+    "copy part",
+    "copy part over",
     "copy",
     "move",
     "move over",
@@ -37,10 +43,14 @@ Change = Literal[
     "commit",
     "restore",
     "release",
+    "relocate",
+    "relocate shared",
 ]
+BETWEEN_STORAGES = frozenset({"relocate", "relocate shared"})
+"""Operations that need a second storage."""
 KINDS: tuple[Kind | Change, ...] = (*get_args(Kind), *get_args(Change))
 OWNED = frozenset(
-    {"create", "replace", "delete", "publish", "publish over", "copy", "move over"}
+    {"create", "replace", "delete", "publish", "publish over", "append over", "join", "copy", "move over"}
     | {"delete prefix", "commit", "restore", "release"}
 )
 """Operations of a key with a quota, unless they are large. Some of the blobs that they find are of nobody."""
@@ -49,6 +59,9 @@ TRIES = 3
 ROUNDS = 4
 PART = 2  # the number of the part that is written
 PATCHED = "application/x-patched"
+APPENDED_AT = 40  # bytes of an upload that are there already
+RESUMED = {"Content-Type": "application/partial-upload"}
+TUS = {"Tus-Resumable": "1.0.0"}
 
 
 @dataclass(frozen=True)
@@ -86,8 +99,10 @@ class Case:
     """An operation on an id of its own, which has the content `before` and is to have the content `after`.
 
     `others` are further blobs, each with its content before and after: all of them change together. `body` is sent as
-    JSON; a PUT sends `after`. With an `upload`, the contents are those of its part `PART`, and there is no blob. The
-    blob `patched` has the type `PATCHED` once it has changed.
+    JSON, `data` as it is; a PUT sends `after`. With `resumed`, the client goes on until the upload is finished, as is
+    written there: at the address of its upload, or by the same request again. With an `upload`, the contents are those
+    of its part `PART`, and there is no blob. The blob `patched` has the type `PATCHED` once it has changed.
+    With `of_s3`, the headers of a request of S3, that is one, without a body.
     """
 
     blob_id: str
@@ -100,6 +115,10 @@ class Case:
     body: Any = None
     upload: str = ""
     patched: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    data: bytes | None = None
+    resumed: str = ""
+    of_s3: Mapping[str, str] = field(default_factory=dict)
 
 
 def content(seed: str, size: int) -> bytes:
@@ -205,6 +224,16 @@ class Scenarios:
         await self.service.control("release")
         acknowledged = await doing
         return await self._check(case, [case.after] if acknowledged else [case.before, case.after])
+
+    async def overtake(self, operation: Operation, point: Point) -> list[str]:
+        """A client replaces the blob while the operation stands still at the point."""
+        case = await self._prepare(operation)
+        doing = await self._hang(case, point)
+        newer = content(f"{case.blob_id} newer", operation.size)
+        await self.service.put(case.blob_id, newer)
+        await self.service.control("release")
+        await doing
+        return await self._check(replace(case, before=newer, after=newer), [newer])
 
     async def leave(self, operation: Operation, point: Point) -> list[str]:
         """The client gives up while the request stands still at the point."""
@@ -342,6 +371,15 @@ class Scenarios:
                 before = None if kind == "part" else old
                 upload = await self._uploaded([b"first"] if before is None else [b"first", before, b"last"])
                 return Case(name, "PUT", f"/v1/uploads/{upload}/{PART}", before, new, upload=upload)
+            case "append" | "append over":
+                before = None if kind == "append" else old
+                if before is not None:
+                    await self.service.put(name, before)
+                return await self._prepare_append(name, before, new)
+            case "join":
+                return await self._prepare_join(name, new)
+            case "copy part" | "copy part over":
+                return await self._prepare_copied_part(name, old, new, replaces=kind == "copy part over")
             case "copy":
                 await self.service.put(second, new, TOKEN)
                 body = {"from": second, "to": name}
@@ -372,6 +410,85 @@ class Scenarios:
                 await self.service.own()
                 await self.service.inspection.let_pass(LONG)
                 return Case(name, "CONTROL", "", old, old, "reap", others=dict.fromkeys(gone, (None, None)))
+            case "relocate" | "relocate shared":
+                return await self._prepare_move(name, old, shared=kind == "relocate shared")
+
+    async def _prepare_move(self, name: str, old: bytes, *, shared: bool) -> Case:
+        """Blobs in the database of the rows; if `shared`, a copy, and one of segments, have the object of another."""
+        others: dict[str, tuple[bytes | None, bytes | None]] = {}
+        if shared:
+            await self.service.use_a_key(QUOTA)
+            await self.service.change_by_s3("PUT", quote(name), old)
+            copy, listed = f"{name} 2", f"{name} 3"
+            await self.service.change("/v1/copy", {"from": name, "to": copy})
+            upload = await self._uploaded_by_s3(quote(listed), [b"first", b"", b"last"])
+            path = f"{quote(listed)}?partNumber=2&uploadId={upload}"
+            await self.service.change_by_s3("PUT", path, x_amz_copy_source=f"{BUCKET}/{quote(name)}")
+            await self.service.change("/v1/commits", {"operations": [{"put": {"id": listed, "upload": upload}}]})
+            whole = b"".join([b"first", old, b"last"])
+            others = {copy: (old, old), listed: (whole, whole)}
+        else:
+            await self.service.put(name, old)
+        for direction in (MOVE_AWAY, MOVE, MOVE_AWAY):  # now there is a folder for them, and all points are the same
+            moved = await self.service.control(f"{direction}{quote(name)}")
+            assert moved["is_done"], moved
+        return Case(name, "CONTROL", "", old, old, f"{MOVE}{quote(name)}", others=others)
+
+    async def _go_on_moving(self, case: Case) -> list[str]:
+        """Move what is left of a move that may have been killed. Return what can't be moved."""
+        await self.service.inspection.let_pass(LONG)  # the claims of the one that was killed
+        moved = await self.service.control(case.what)
+        return [] if moved["is_done"] else [f"refused: {moved}"]
+
+    async def _prepare_append(self, name: str, before: bytes | None, new: bytes) -> Case:
+        """The last bytes of an upload of the draft, which publish it."""
+        first = {"Upload-Complete": "?0", "Upload-Length": str(len(new))}
+        begun = await self.service.ask("PUT", f"/v1/blobs/{name}", new[:APPENDED_AT], headers=first)
+        assert begun is not None
+        assert begun.status_code == 201, begun.text
+        headers = {**RESUMED, "Upload-Offset": str(APPENDED_AT), "Upload-Complete": "?1"}
+        path, data = begun.headers["Location"], new[APPENDED_AT:]
+        return Case(name, "PATCH", path, before, new, headers=headers, data=data, resumed=path)
+
+    async def _prepare_join(self, name: str, new: bytes) -> Case:
+        """The upload of tus that joins two others."""
+        partials = []
+        for data in (new[:APPENDED_AT], new[APPENDED_AT:]):
+            headers = {**TUS, "Upload-Concat": "partial", "Upload-Length": str(len(data))}
+            headers["Content-Type"] = "application/offset+octet-stream"
+            begun = await self.service.ask("POST", "/v1/tus", data, headers=headers)
+            assert begun is not None
+            assert begun.status_code == 201, begun.text
+            partials.append(begun.headers["Location"])
+        metadata = f"id {base64.b64encode(name.encode()).decode()}"
+        headers = {**TUS, "Upload-Concat": f"final;{' '.join(partials)}", "Upload-Metadata": metadata}
+        return Case(name, "POST", "/v1/tus", None, new, headers=headers, data=b"", resumed="/v1/tus")
+
+    async def _prepare_copied_part(self, name: str, old: bytes, new: bytes, *, replaces: bool) -> Case:
+        """A part whose object is a segment of another blob; one before it may have the object of a third blob."""
+        listed, single = name.replace(" ", "-") + "-listed", name.replace(" ", "-") + "-single"
+        await self.service.use_a_key(QUOTA)
+        upload = await self._uploaded_by_s3(listed, [b"0", new, b"1"])
+        await self.service.change("/v1/commits", {"operations": [{"put": {"id": listed, "upload": upload}}]})
+        await self.service.change_by_s3("PUT", single, old)
+        target = name.replace(" ", "-")
+        upload = await self._uploaded_by_s3(target, [b"first", b"", b"last"] if replaces else [b"first"])
+        path = f"{target}?partNumber={PART}&uploadId={upload}"
+        if replaces:
+            await self.service.change_by_s3("PUT", path, x_amz_copy_source=f"{BUCKET}/{single}")
+        headers = {"x-amz-copy-source": f"{BUCKET}/{listed}", "x-amz-copy-source-range": f"bytes=1-{len(new)}"}
+        whole = b"".join([b"0", new, b"1"])
+        others: dict[str, tuple[bytes | None, bytes | None]] = {listed: (whole, whole), single: (old, old)}
+        before = old if replaces else None
+        return Case(name, "PUT", path, before, new, others=others, upload=upload, of_s3=headers)
+
+    async def _uploaded_by_s3(self, key: str, parts: Sequence[bytes]) -> str:
+        """The key of an upload with these parts, which have checksums."""
+        begun = await self.service.change_by_s3("POST", f"{key}?uploads=")
+        upload = begun.partition("<UploadId>")[2].partition("</UploadId>")[0]
+        for number, part in enumerate(parts, 1):
+            await self.service.change_by_s3("PUT", f"{key}?partNumber={number}&uploadId={upload}", part)
+        return upload
 
     async def _prepare_commit(
         self, name: str, second: str, third: str, old: bytes, new: bytes, parts: Sequence[bytes]
@@ -399,11 +516,17 @@ class Scenarios:
     async def _leave_contents(self, name: str, old: bytes, parts: Sequence[bytes]) -> list[str]:
         """Return the ids of blobs that are gone: a copy, two copies of one content, one of segments, an expired one.
 
-        There is also an upload that nobody will publish.
+        One more of segments shares the object of a blob that is kept. There is also an upload that nobody will publish.
         """
         copy, first, second, listed, expired = (f"{name} {number}" for number in range(2, 7))
-        for each in (name, first, expired):
+        for each in (first, expired):
             await self.service.put(each, old)
+        await self.service.change_by_s3("PUT", name, old)
+        shared, blob_id = await self._uploaded_by_s3(f"{name}-shared", parts), f"{name}-shared"
+        path = f"{blob_id}?partNumber=4&uploadId={shared}"
+        await self.service.change_by_s3("PUT", path, x_amz_copy_source=f"{BUCKET}/{name}")
+        await self.service.change("/v1/commits", {"operations": [{"put": {"id": blob_id, "upload": shared}}]})
+        await self.service.change("/v1/commits", {"operations": [{"delete": {"id": blob_id}}]})
         put = {"put": {"id": listed, "upload": await self._uploaded(parts)}}
         copies = [{"copy": {"from": source, "to": to}} for source, to in ((name, copy), (first, second))]
         brief = {"patch": {"id": expired, "expires_in": 3600}}
@@ -411,7 +534,7 @@ class Scenarios:
         deletes = [{"delete": {"id": each}} for each in (copy, first, second, listed)]
         await self.service.change("/v1/commits", {"operations": deletes})
         await self._uploaded(parts)
-        return [copy, first, second, listed, expired]
+        return [copy, first, second, listed, expired, blob_id]
 
     async def _uploaded(self, parts: Sequence[bytes]) -> str:
         """The key of an upload with these parts."""
@@ -436,9 +559,13 @@ class Scenarios:
         """Whether the operation was acknowledged."""
         if case.method == "CONTROL":
             answer = await self.service.ask("POST", f"{CONTROL}/{case.what}", failpoint=failpoint)
+        elif case.of_s3:
+            answer = await self.service.ask_s3(case.method, case.path, failpoint=failpoint, headers=case.of_s3)
         else:
-            content = case.after if case.method == "PUT" else None
-            answer = await self.service.ask(case.method, case.path, content, failpoint, json=case.body)
+            content = case.after if case.method == "PUT" else case.data
+            answer = await self.service.ask(
+                case.method, case.path, content, failpoint, json=case.body, headers=case.headers
+            )
         return answer is not None and answer.is_success
 
     async def _hang(self, case: Case, point: Point) -> "asyncio.Task[bool]":
@@ -454,11 +581,44 @@ class Scenarios:
     async def _check(self, case: Case, possible: list[bytes | None]) -> list[str]:
         if case.upload:
             wrong = await self._wrong_part(case, possible) + await self.service.inspection.damage()
-            return wrong + await self.service.come_to_rest()
+            wrong += await self.service.come_to_rest() + await self.service.inspection.damage()
+            return wrong + await self._lost_sources(case)
         wrong = await self._wrong(case, possible)
+        if case.resumed and not wrong:
+            wrong, possible = await self._resume(case), [case.after]
+            wrong += await self._wrong(case, possible)
+        if case.what.startswith(MOVE) and not wrong:
+            wrong = await self.service.inspection.damage() + await self._go_on_moving(case)
         wrong += await self.service.come_to_rest()
         wrong += await self.service.inspection.damage()
         return wrong + (await self._wrong(case, possible) if not wrong else [])
+
+    async def _resume(self, case: Case) -> list[str]:
+        """Go on as the client does that got no response. Return what is wrong with what it learns."""
+        if case.resumed == case.path and case.method == "POST":
+            answer = await self.service.ask("POST", case.path, b"", headers=case.headers)
+            return [] if answer is not None and answer.status_code == 201 else [f"refused: {answer and answer.text}"]
+        head = await self.service.ask("HEAD", case.resumed)
+        if head is None or head.status_code != 204:
+            return ["lost: the upload is not found"]
+        offset, whole = int(head.headers["Upload-Offset"]), case.after
+        assert whole is not None
+        if head.headers["Upload-Complete"] == "?1":
+            return [] if offset == len(whole) else [f"torn: an upload that is complete with {offset} bytes"]
+        if not APPENDED_AT <= offset <= len(whole):
+            return [f"lost: {APPENDED_AT} bytes were acknowledged, and {offset} are there"]
+        rest = {**RESUMED, "Upload-Offset": str(offset), "Upload-Complete": "?1"}
+        answer = await self.service.ask("PATCH", case.resumed, whole[offset:], headers=rest)
+        return [] if answer is not None and answer.is_success else [f"refused: {answer and answer.text}"]
+
+    async def _lost_sources(self, case: Case) -> list[str]:
+        """What is wrong with the blobs whose objects the upload had."""
+        wrong = []
+        for blob_id, (content, _) in case.others.items():
+            answer = await self.service.ask("GET", f"/v1/blobs/{quote(blob_id)}?alt=media")
+            if answer is None or answer.content != content:
+                wrong.append(f"torn: {blob_id} can't be read: {answer and answer.status_code}")
+        return wrong
 
     async def _wrong_part(self, case: Case, possible: list[bytes | None]) -> list[str]:
         """What is wrong with the part of an upload, by its digest."""

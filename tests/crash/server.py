@@ -15,8 +15,11 @@ from dependency_injector import providers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from application.maintenance.move import MoveObjects
+from application.maintenance.move_report import MoveOptions
 from application.maintenance.reap import Reap
 from application.ownership.ownership import Ownership
+from application.ports.metadata import DATABASE
 from entrypoints.cli import main as cli
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
@@ -25,11 +28,13 @@ from entrypoints.server import worker_slot
 from tests.crash import instrumented_io
 from tests.crash.failpoints import HEADER, PASSAGE, Passage, point
 from tests.crash.instrumented import InstrumentedUnits, instrumented_stores
-from tests.crash.keys import in_few_folders
+from tests.crash.keys import in_few_folders, in_one_folder
 from tests.crash.planted import IN_THE_PARENT_TOO, PLANTED
 
 CONTROL = "/failpoints"
 PIECE = 256 * 1024  # bytes
+MOVE, MOVE_AWAY = "move/", "move-away/"
+FOLLOWS_A_SPACE = "!"
 # In the folder of the server: the name of the fault to plant when the next worker starts.
 TO_PLANT = Path("planted")
 # In its environment: how many seconds leases and claims last. Without it they last as long as in production, and an
@@ -43,6 +48,7 @@ def app_with_points(given: Settings, **more: Any) -> ASGIApp:
     def configure(container: Container) -> None:
         container.metadata.override(providers.Object(InstrumentedUnits(container.metadata())))
         container.stores.override(providers.Object(instrumented_stores(container.stores())))
+        container.move_objects.add_kwargs(new_key=providers.Object(in_one_folder))
         if given.storage == "ftp":
             container.store_blob.add_kwargs(new_key=in_few_folders())
         _set_times(container)
@@ -52,7 +58,7 @@ def app_with_points(given: Settings, **more: Any) -> ASGIApp:
 
     app = create_asgi(given, configure, **more)
     [container] = containers
-    return WithPoints(app, container.reap(), container.ownership(), given.storage)
+    return WithPoints(app, container.reap(), container.ownership(), container.move_objects(), given.storage)
 
 
 def _set_times(container: Container) -> None:
@@ -70,10 +76,11 @@ def _set_times(container: Container) -> None:
 class WithPoints:
     """ASGI middleware: arms the point that a request's header names, and obeys the control."""
 
-    def __init__(self, app: ASGIApp, reap: Reap, ownership: Ownership, storage: str) -> None:
+    def __init__(self, app: ASGIApp, reap: Reap, ownership: Ownership, move: MoveObjects, storage: str) -> None:
         self._app = app
         self._reap = reap
         self._ownership = ownership
+        self._move = move
         self._storage = storage
         self._last = Passage()
 
@@ -104,6 +111,8 @@ class WithPoints:
             case "reap":
                 reaped = await self._reap(self._storage)
                 return {"deleted": reaped.deleted, "faults": [str(fault) for fault in reaped.errors]}
+            case "reap the database":
+                await self._reap(DATABASE)
             case "keep":
                 return (await self._ownership.keep(self._storage)).value
             case "forget":
@@ -118,7 +127,19 @@ class WithPoints:
                 }
             case "release":
                 self._last.released.set()
+            case _ if what.startswith(MOVE):
+                return await self._move_between(DATABASE, self._storage, what.removeprefix(MOVE))
+            case _ if what.startswith(MOVE_AWAY):
+                return await self._move_between(self._storage, DATABASE, what.removeprefix(MOVE_AWAY))
         return None
+
+    async def _move_between(self, source: str, target: str, name: str) -> Any:
+        """Move the blob with this id, and those whose ids go on with a space."""
+        options = MoveOptions(
+            frozenset({source}), target, name, name + FOLLOWS_A_SPACE, at_once=1, passes=2, waits=False
+        )
+        report = await self._move(options)
+        return {"objects": report.objects, "is_done": report.is_done and not report.found, "stopped": report.stopped}
 
 
 class _Pieces:

@@ -4,14 +4,18 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from application.ownership.ownership import Standing
 from tests.crash.failpoints import HEADER
@@ -27,6 +31,8 @@ LONG = timedelta(days=1)
 ROUNDS = 10
 OWNED_WITHIN = 20  # looks, with a day between them
 POLLS = 1000
+BUCKET = "crash"  # it has all blobs, by their ids
+NO_HEADERS: Mapping[str, str] = {}
 CREDENTIAL = ContextVar("credential", default=TOKEN)
 """The token that requests have, until the task sets another one."""
 
@@ -41,12 +47,13 @@ class Service:
         times = {"REAP_INTERVAL": "3600"}
         if brief is not None:
             times = {"REAP_INTERVAL": "0.2", "READERS_GRACE": f"{brief}", BRIEF: f"{brief}"}
-        environment: dict[str, Any] = settings | times | {"DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
+        own = {"DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT), "S3_API_BUCKETS": f"{BUCKET}="}
+        environment: dict[str, Any] = settings | times | own
         self.server = Server(folder, COMMAND, **environment)
         self._blobs = folder / "data" / "blobs"
         self.inspection = Inspection(environment)
         self._stack = AsyncExitStack()
-        self._key = ""
+        self._key: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.server.__enter__)
@@ -71,12 +78,21 @@ class Service:
     # Requests
 
     async def ask(
-        self, method: str, path: str, content: Any = None, failpoint: str = "", *, json: Any = None
+        self,
+        method: str,
+        path: str,
+        content: Any = None,
+        failpoint: str = "",
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response | None:
         """The answer; None if there was none."""
-        headers = {"Authorization": f"Bearer {CREDENTIAL.get()}"} | ({HEADER: failpoint} if failpoint else {})
+        all_headers = {"Authorization": f"Bearer {CREDENTIAL.get()}", **(headers or {})}
+        if failpoint:
+            all_headers[HEADER] = failpoint
         try:
-            return await self.client.request(method, path, content=content, json=json, headers=headers)
+            return await self.client.request(method, path, content=content, json=json, headers=all_headers)
         except httpx.TransportError:
             return None
 
@@ -86,8 +102,28 @@ class Service:
             CREDENTIAL.set(TOKEN)
             actions = ["read", "list", "write", "delete"]
             body = {"name": "crash", "actions": actions, "limits": {"quota_bytes": quota_bytes}}
-            self._key = (await self.change("/v1/keys", body))["token"]
-        CREDENTIAL.set(self._key)
+            self._key = await self.change("/v1/keys", body)
+        CREDENTIAL.set(self._key["token"])
+
+    async def ask_s3(
+        self, method: str, path: str, content: bytes = b"", failpoint: str = "", headers: Mapping[str, str] = NO_HEADERS
+    ) -> httpx.Response | None:
+        """The answer to a request of a client of S3, which has the key; None if there was none."""
+        url = f"{self.server.url}/{BUCKET}/{path}"
+        request = AWSRequest(method, url, data=content, headers=dict(headers))
+        S3SigV4Auth(Credentials(self._key["key"], self._key["secret"]), "s3", "us-east-1").add_auth(request)
+        point = {HEADER: failpoint} if failpoint else {}
+        try:
+            return await self.client.request(method, url, content=content, headers=dict(request.headers) | point)
+        except httpx.TransportError:
+            return None
+
+    async def change_by_s3(self, method: str, path: str, content: bytes = b"", **headers: str) -> str:
+        """Make a change that must be made, as nothing is in its way. Return the document in the answer."""
+        answer = await self.ask_s3(method, path, content, headers={_name(name): headers[name] for name in headers})
+        assert answer is not None
+        assert answer.is_success, answer.text
+        return answer.text
 
     async def control(self, what: str, failpoint: str = "") -> Any:
         answer = await self.ask("POST", f"{CONTROL}/{what}", failpoint=failpoint)
@@ -190,6 +226,7 @@ class Service:
     async def reap(self) -> Any:
         """A round of the reaper, which may work."""
         await self.own()
+        await self.control(quote("reap the database"))
         return await self.control("reap")
 
     async def come_to_rest(self, rounds: int = ROUNDS) -> list[str]:
@@ -203,6 +240,10 @@ class Service:
             reaped = await self.reap()
             assert reaped["faults"] == []
         return left
+
+
+def _name(keyword: str) -> str:
+    return keyword.replace("_", "-")
 
 
 def lives(process: int) -> bool:

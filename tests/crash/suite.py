@@ -8,6 +8,7 @@ from functools import partial
 from tests.backends.run import Backends
 from tests.crash.failpoints import CRASH, DIE
 from tests.crash.scenarios import (
+    BETWEEN_STORAGES,
     KINDS,
     Operation,
     Point,
@@ -65,6 +66,8 @@ async def plan(scenarios: Scenarios, backend: Backend) -> list[Scenario]:
     if backend.combination.storage == "fs":
         planned.append(Scenario("the order of the syncs", scenarios.sync))
     for kind in KINDS:
+        if kind in BETWEEN_STORAGES and backend.combination.storage == "database":
+            continue
         small, large = Operation(kind), Operation(kind, backend.large)
         passed = await _recorded(scenarios, small)
         planned += _at(scenarios, small, points_of(passed), backend)

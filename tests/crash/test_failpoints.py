@@ -24,7 +24,17 @@ class TestFiles:
         assert await run(small) == []
 
     async def test_deaths_in_changes_of_several_rows(self, planned: list[Scenario]) -> None:
-        kinds = ("publish over", "part over", "copy", "move", "delete prefix", "commit", "restore", "release")
+        kinds = (
+            "publish over",
+            "part over",
+            "copy",
+            "move",
+            "delete prefix",
+            "commit",
+            "restore",
+            "release",
+            "relocate",
+        )
         changes = tuple(f"{DIE} {kind} " for kind in kinds)
         deaths = [scenario for scenario in planned if scenario.name.startswith(changes)]
         assert len(deaths) > 200

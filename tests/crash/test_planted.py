@@ -9,10 +9,10 @@ from tests.crash.planted import PLANTED
 from tests.crash.scenarios import Operation, Point, Scenarios
 
 Run = Callable[[Scenarios], Awaitable[list[str]]]
-CREATE, REPLACE = Operation("create"), Operation("replace")
+CREATE, REPLACE, RELOCATE = Operation("create"), Operation("replace"), Operation("relocate")
 WRITING, WRITTEN = Point("store.put:before", 1), Point("store.put:after", 1)
 PUBLISHING, PUBLISHED = Point("commit:before", 3), Point("commit:after", 3)
-RECORDING = Point("commit:before", 2)
+RECORDING, RECORDED = Point("commit:before", 2), Point("commit:after", 2)
 FLUSHING = Point("sql.COMMIT:before", 3)
 
 # What finds each of them, and how it is told.
@@ -30,13 +30,24 @@ FOUND_BY: dict[str, tuple[Run, str]] = {
     "puts_repeated_under_one_key": (lambda on: on.refuse(CREATE, WRITING), "repeated"),
     "copies_that_are_not_counted": (lambda on: on.go_well(Operation("release")), "torn"),
     "every_release_taken_for_the_last": (lambda on: on.go_well(Operation("release")), "torn"),
+    "copied_parts_that_are_not_counted": (lambda on: on.go_well(Operation("copy part")), "torn"),
+    "replaced_parts_whose_names_are_still_counted": (lambda on: on.go_well(Operation("copy part over")), "torn"),
+    "shared_segments_released_as_if_they_were_not": (lambda on: on.go_well(Operation("release")), "torn"),
     "publications_that_miss_a_segment": (lambda on: on.go_well(Operation("publish")), "torn"),
     "publications_that_keep_the_upload": (lambda on: on.go_well(Operation("publish")), "torn"),
     "parts_acknowledged_before_they_are_recorded": (lambda on: on.die(Operation("part"), RECORDING), "lost"),
+    "finished_uploads_that_keep_their_parts": (lambda on: on.go_well(Operation("append")), "torn"),
+    "joins_that_miss_a_partial_upload": (lambda on: on.go_well(Operation("join")), "torn"),
+    "bytes_recorded_before_they_are_written": (lambda on: on.die(Operation("append"), RECORDED), "torn"),
     "versions_left_out_of_the_trash": (lambda on: on.go_well(Operation("delete")), "left"),
     "charges_in_a_transaction_of_their_own": (lambda on: on.die(CREATE, PUBLISHED), "torn: stored_bytes"),
     "bytes_given_back_in_a_transaction_of_their_own": (lambda on: on.die(REPLACE, PUBLISHED), "torn: stored_bytes"),
     "copies_that_are_not_charged": (lambda on: on.go_well(Operation("copy")), "torn: stored_bytes"),
+    "copies_to_another_storage_that_are_not_reserved": (lambda on: on.die(RELOCATE, WRITTEN), "left"),
+    "objects_deleted_once_they_are_copied": (lambda on: on.die(RELOCATE, Point("commit:before", 2)), "torn"),
+    "switches_without_a_compare": (lambda on: on.overtake(RELOCATE, WRITTEN), "torn"),
+    "switches_that_leave_the_count_behind": (lambda on: on.go_well(Operation("relocate shared")), "torn"),
+    "switches_of_versions_only": (lambda on: on.go_well(Operation("relocate shared")), "torn"),
 }
 
 FOUND_IN_SMALL_BLOBS: dict[str, tuple[Run, str]] = {

@@ -10,7 +10,7 @@ import pytest
 
 from tests.backends.run import Backends
 from tests.http.combinations import DIAGONAL, Combination
-from tests.http.server import Server
+from tests.http.server import SELDOM, Server
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +21,7 @@ def servers(backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> Ite
         @cache
         def start(combination: Combination) -> Server:
             settings = stack.enter_context(combination.settings(backends))
-            # It does little while others are tested.
-            return stack.enter_context(Server(tmp_path_factory.mktemp("server"), **settings | {"REAP_INTERVAL": "2"}))
+            return stack.enter_context(Server(tmp_path_factory.mktemp("server"), **settings | SELDOM))
 
         yield start
 

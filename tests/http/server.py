@@ -24,6 +24,9 @@ DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
 UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "entrypoints.http.app:from_environment", "--port", "{port}"]
 OTHER_TOKEN = "another-token"
 PATIENCE = 40  # seconds
+SELDOM: dict[str, Any] = {"REAP_INTERVAL": "10"}
+"""For a server that many tests share, some of which wait for its reaper for PATIENCE. It keeps the markers of its
+storages as seldom: every 2 seconds, that takes 7% of a processor all the time, and a run has dozens of such servers."""
 
 
 def free_port() -> int:
@@ -131,9 +134,9 @@ class Server:
         with sqlite3.connect(path) as database:
             rows = {
                 table: {key for (key,) in database.execute(f"SELECT object_key FROM {table} {where}")}  # noqa: S608 - our own names
-                for table, where in (("blobs", ""), ("uploads", ""), ("garbage_objects", not_yet), ("trash", ""))
+                for table, where in (("blobs", ""), ("uploads", ""), ("unused_objects", not_yet), ("trash", ""))
             }
-            rows["garbage"] = rows.pop("garbage_objects") | rows.pop("trash")
+            rows["garbage"] = rows.pop("unused_objects") | rows.pop("trash")
         database.close()
         ours = before | markers.in_file(path)  # an epoch may be replaced meanwhile
         return {name: len(keys - ours) for name, keys in {"files": files, **rows}.items()}

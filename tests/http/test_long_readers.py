@@ -13,7 +13,7 @@ from tests.http.server import Server
 OLD = pattern(24 * MIB)  # more than all buffers on the way hold
 LONG = "/v1/blobs/long"
 POLLS = 1500
-KEPT = ("trash", "garbage_objects")  # the tables on the way to a deletion, in this order
+KEPT = ("trash", "unused_objects")  # the tables on the way to a deletion, in this order
 
 
 def wait_until_reaped(server: Server, database: Path) -> None:

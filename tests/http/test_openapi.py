@@ -14,10 +14,11 @@ from litestar.routes import HTTPRoute
 
 from domain.errors import Kind
 from entrypoints.http.openapi.bodies import schemas
-from entrypoints.http.operations import health
+from entrypoints.http.operations import health, status
 from entrypoints.http.protocol.catalogue import STATUSES
 from entrypoints.http.protocol.problems import Problem
-from entrypoints.http.rest import changes, descriptions, keys, lists, shares, sign, trash, uploads
+from entrypoints.http.rest import changes, descriptions, keys, lists, session, shares, sign, trash
+from entrypoints.http.rest import upload_descriptions as uploads
 from entrypoints.http.rest.face import FORMS
 from entrypoints.http.rest.json_form import response as json_form
 from tests.http.described import PROBLEM, codes, document, framework
@@ -31,7 +32,7 @@ SHAPES = (
     *(descriptions.BlobDescription, changes.CountBody, changes.CommitResults),
     *(uploads.UploadDescription, uploads.UploadParts, uploads.UploadList, uploads.PartDescription, trash.TrashPage),
     *(keys.KeyDescription, keys.IssuedKeyDescription, keys.KeyList, sign.SignedUrlBody),
-    *(shares.ShareDescription, shares.ShareList),
+    *(shares.ShareDescription, shares.ShareList, session.SessionDescription, status.StatusBody),
 )
 CHECKS = (
     *("not_a_server_error", "status_code_conformance", "content_type_conformance", "reveals_nothing"),
@@ -47,7 +48,7 @@ def test_a_server_does_what_the_document_says(own_server: Server) -> None:
     command = [*SCHEMATHESIS, "--no-color", "run", url, "--header", token]
     asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
     assert asked.returncode == 0, asked.stdout + asked.stderr
-    assert "Tested: 35" in asked.stdout
+    assert "Tested: 42" in asked.stdout
     assert "error" not in {line["level"] for line in own_server.log()}
 
 
@@ -67,7 +68,7 @@ def test_a_limited_key_finds_no_way_out(own_server: Server) -> None:
         command = [*SCHEMATHESIS, "--no-color", "run", url, "--header", header, "--checks", ",".join(CHECKS)]
         asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
         assert asked.returncode == 0, asked.stdout + asked.stderr
-        assert "Tested: 35" in asked.stdout
+        assert "Tested: 42" in asked.stdout
         assert _hidden(client) == before
         outside = client.get("/v1/blobs", params={"limit": 1000}).json()["blobs"]
         assert {blob["id"].partition("/")[0] for blob in outside} <= {"open", HIDDEN}
@@ -103,7 +104,11 @@ def test_the_document_is_served(client: httpx.Client) -> None:
 def test_every_route_is_described() -> None:
     routes = [route for route in framework().routes if isinstance(route, HTTPRoute)]
     there_are = {(method, route.path_format) for route in routes for method in route.methods}
-    of_its_own = {(method, path) for method, path in there_are if method == "OPTIONS" or path.startswith("/docs")}
+    of_its_own = {
+        (method, path)
+        for method, path in there_are
+        if method == "OPTIONS" or path.startswith(("/docs", "/ui/")) or path == "/"
+    }
     assert {(method, path) for method, path, _ in operations()} == there_are - of_its_own
 
 
@@ -121,13 +126,15 @@ def test_the_parameters_in_the_document_are_those_that_a_request_may_have() -> N
 
 def test_every_operation_has_a_name_and_asks_for_a_token_where_one_is_needed() -> None:
     names = [operation["operationId"] for _, _, operation in operations()]
-    assert len(set(names)) == len(names) == 35
-    assert document()["security"] == [{"bearer": []}]
-    assert document()["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert len(set(names)) == len(names) == 42
+    assert document()["security"] == [{"bearer": []}, {"session": []}]
+    schemes = document()["components"]["securitySchemes"]
+    assert (schemes["bearer"]["scheme"], schemes["session"]["in"]) == ("bearer", "cookie")
     open_to_all = {path for _, path, operation in operations() if operation.get("security") == [{}]}
-    assert open_to_all == {"/health/live", "/health/ready", "/metrics", "/s/{link}"}
-    for _, path, operation in operations():
-        assert ("401" in operation["responses"]) == path.startswith(("/v1/", "/s/"))
+    assert open_to_all == {"/health/live", "/health/ready", "/metrics", "/s/{link}", "/v1/session"}
+    for method, path, operation in operations():
+        is_open = (method, path) in {("DELETE", "/v1/session"), ("POST", "/s/{link}")}
+        assert ("401" in operation["responses"]) == (path.startswith(("/v1/", "/s/")) and not is_open)
 
 
 def test_every_kind_of_error_is_described_with_its_status() -> None:
@@ -144,11 +151,15 @@ def test_every_kind_of_error_is_described_with_its_status() -> None:
 
 def test_examples_are_what_they_are_examples_of() -> None:
     shapes: dict[str, Any] = {shape.__name__: shape for shape in SHAPES}
-    for status, media_type, body in contents():
+    for status_code, media_type, body in contents():
         if media_type == PROBLEM:
             for code, example in body["examples"].items():
                 told = msgspec.convert(example["value"], Problem)
-                assert (told.code, told.status, told.title) == (code, int(status), HTTPStatus(int(status)).phrase)
+                assert (told.code, told.status, told.title) == (
+                    code,
+                    int(status_code),
+                    HTTPStatus(int(status_code)).phrase,
+                )
             assert list(body["examples"]) == codes({media_type: body})
         elif media_type == "application/json":
             msgspec.convert(body["example"], shapes[first_form(body["schema"])])
@@ -178,7 +189,7 @@ def test_examples_of_bodies_are_accepted() -> None:
                     shown.add(first_form(body["schema"]))
                     msgspec.convert(body["example"], classes[first_form(body["schema"])])
     blobs = {"Transfer", "PrefixBody", "CommitBody", "PropertiesPatch", "UploadBody", "RestoreBody"}
-    assert shown == blobs | {"KeyBody", "RotationBody", "SignBody", "ShareBody"}
+    assert shown == blobs | {"KeyBody", "RotationBody", "SignBody", "ShareBody", "SessionBody", "ZipBody"}
 
 
 def test_bodies_of_all_forms_are_described() -> None:

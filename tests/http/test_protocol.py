@@ -94,7 +94,10 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("method", "path", "status", "code"),
         [
-            ("GET", "/", 404, "unknown_route"),
+            ("GET", "/ui", 404, "unknown_route"),
+            ("GET", "/ui/", 404, "unknown_route"),
+            ("GET", "/ui/../face.py", 404, "unknown_route"),
+            ("GET", "/ui/index.html", 404, "unknown_route"),
             ("GET", "/v1", 404, "unknown_route"),
             ("GET", "/v1/blob", 404, "unknown_route"),
             ("GET", "/v1//blobs/a", 404, "unknown_route"),
@@ -138,10 +141,13 @@ class TestErrors:
             ("/v1/blobs/a", {"DELETE", "GET", "HEAD", "PATCH", "PUT"}),
             ("/v1/commits", {"POST"}),
             ("/v1/uploads/0/1", {"PUT"}),
-            ("/v1/uploads/0", {"DELETE", "GET", "PATCH"}),
+            ("/v1/uploads/0", {"DELETE", "GET", "HEAD", "PATCH"}),
+            ("/v1/uploads/" + "0" * 32, {"DELETE", "GET", "HEAD", "PATCH"}),
             ("/v1/trash/1/restore", {"POST"}),
             ("/health/ready", {"GET"}),
             ("/docs", {"GET"}),
+            ("/", {"GET"}),
+            ("/ui/app.js", {"GET"}),
         ],
     )
     def test_the_methods_of_a_path(self, client: httpx.Client, path: str, methods: set[str]) -> None:
@@ -160,6 +166,7 @@ class TestErrors:
             ("GET", "/health/ready?a=", "a"),
             ("GET", "/metrics?%61=", "a"),
             ("GET", "/docs?a=b", "a"),
+            ("GET", "/?a=b", "a"),
             ("GET", "/docs/openapi.json?a=b", "a"),
             ("GET", "/docs/files/docs.js?a=b", "a"),
         ],

@@ -3,8 +3,11 @@
 import hashlib
 import itertools
 import os
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,6 +16,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from tests import markers
 from tests.http.s3_client import code_of, key_pair, refused, s3_client
 from tests.http.server import Server
 
@@ -370,6 +374,136 @@ def test_a_part_may_be_a_range_of_another_object(s3: Any, bucket: str) -> None:
     ]
     complete(s3, bucket, "b", upload_id, parts)
     assert body(s3.get_object(Bucket=bucket, Key="b")) == LARGE + LARGE[1:4]
+
+
+def multipart(s3: Any, bucket: str, key: str, parts: list[bytes], **more: Any) -> None:
+    """Store an object in parts."""
+    begun = s3.create_multipart_upload(Bucket=bucket, Key=key, **more)["UploadId"]
+    sent = [
+        s3.upload_part(Bucket=bucket, Key=key, UploadId=begun, PartNumber=number, Body=part, **more)
+        for number, part in enumerate(parts, 1)
+    ]
+    complete(s3, bucket, key, begun, [_named(number, each) for number, each in enumerate(sent, 1)])
+
+
+def _named(number: int, part: dict[str, Any]) -> dict[str, Any]:
+    """Return what a request to complete says of a part."""
+    return {"PartNumber": number, **{name: part[name] for name in part if name == "ETag" or "Checksum" in name}}
+
+
+def copied(s3: Any, bucket: str, source: str, target: str, ranges: list[str], **more: Any) -> dict[str, Any]:
+    """Copy an object in parts, each a range of the source; an empty range is all of it. Return the response."""
+    begun = s3.create_multipart_upload(Bucket=bucket, Key=target, **more)["UploadId"]
+    arguments = {"Bucket": bucket, "Key": target, "UploadId": begun, "CopySource": f"{bucket}/{source}"}
+    parts = []
+    for number, each in enumerate(ranges, 1):
+        wanted = {"CopySourceRange": f"bytes={each}"} if each else {}
+        part = s3.upload_part_copy(PartNumber=number, **arguments, **wanted)["CopyPartResult"]
+        parts.append(_named(number, part))
+    found: dict[str, Any] = complete(s3, bucket, target, begun, parts)
+    return found
+
+
+def objects_of(folder: Path) -> set[str]:
+    """Return the names of all objects of a storage of files, without its markers."""
+    database = folder / "data" / "drivebay.db"
+    ours = markers.in_file(database)
+    found = {path.name for path in (folder / "data" / "blobs").rglob("*") if path.is_file()}
+    return found - ours - markers.in_file(database)  # an epoch may be replaced meanwhile
+
+
+@pytest.mark.parametrize("order", [("source", "target"), ("target", "source")])
+def test_a_copy_in_the_parts_of_the_source_copies_no_byte(tmp_path: Path, order: tuple[str, str]) -> None:
+    last = b"last"
+    ranges = [f"0-{5 * MIB - 1}", f"{5 * MIB}-{5 * MIB + 3}"]
+    with Server(tmp_path, READERS_GRACE="0", TRASH_RETENTION="0", REAP_INTERVAL="0.2") as server:
+        s3, bucket = s3_client(server), "bucket"
+        s3.create_bucket(Bucket=bucket)
+        multipart(s3, bucket, "source", [LARGE, last])
+        before = objects_of(tmp_path)
+        assert len(before) == 2
+        made = copied(s3, bucket, "source", "target", ranges)
+        assert objects_of(tmp_path) == before
+        assert made["ETag"] == s3.head_object(Bucket=bucket, Key="source")["ETag"]
+        for number, key in enumerate(order):
+            for left in order[number:]:
+                assert body(s3.get_object(Bucket=bucket, Key=left)) == LARGE + last
+            s3.delete_object(Bucket=bucket, Key=key)
+            if number == 0:
+                wait_until(lambda: server_trash(tmp_path) == 0)
+                assert objects_of(tmp_path) == before
+        wait_until(lambda: objects_of(tmp_path) == set())
+
+
+def server_trash(folder: Path) -> int:
+    """Return the number of versions in the trash of a server."""
+    with closing(sqlite3.connect(folder / "data" / "drivebay.db")) as database:
+        count: int = database.execute("SELECT count(*) FROM trash").fetchone()[0]
+    return count
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it does not come to that")
+
+
+@pytest.mark.parametrize(
+    ("of_source", "of_upload", "shares"),
+    [
+        ({}, {}, True),
+        ({"ChecksumAlgorithm": "CRC32"}, {}, True),
+        ({"ChecksumAlgorithm": "CRC32"}, {"ChecksumAlgorithm": "CRC32"}, True),
+        ({"ChecksumAlgorithm": "CRC32"}, {"ChecksumAlgorithm": "SHA256"}, True),
+        ({"ChecksumAlgorithm": "CRC32"}, {"ChecksumAlgorithm": "SHA1"}, False),
+        ({"ChecksumAlgorithm": "SHA1"}, {"ChecksumAlgorithm": "SHA256"}, True),
+    ],
+)
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_copied_part_has_the_checksums_that_its_bytes_have(
+    tmp_path: Path, of_source: dict[str, str], of_upload: dict[str, str], shares: bool, in_parts: bool
+) -> None:
+    """Whether bytes are copied or not."""
+    with Server(tmp_path) as server:
+        s3, bucket = s3_client(server), "bucket"
+        s3.create_bucket(Bucket=bucket)
+        if in_parts:
+            multipart(s3, bucket, "source", [LARGE, b"last"], **of_source)
+        else:
+            s3.put_object(Bucket=bucket, Key="source", Body=LARGE, **of_source)
+        before = objects_of(tmp_path)
+        whole = f"0-{5 * MIB - 1}" if in_parts else ""
+        made = copied(s3, bucket, "source", "target", [whole], **of_upload)
+        assert len(objects_of(tmp_path) - before) == (0 if shares else 1)
+        multipart(s3, bucket, "sent", [LARGE], **of_upload)
+        sent, found = (s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED") for key in ("sent", "target"))
+        names = {"ETag", *(name for name in sent if name.startswith("Checksum"))}
+        assert {name: found.get(name) for name in names} == {name: sent[name] for name in names}
+        assert made["ETag"] == sent["ETag"]
+        assert body(s3.get_object(Bucket=bucket, Key="target")) == LARGE
+
+
+def test_a_source_without_an_md5_of_its_bytes_is_copied(s3: Any, bucket: str, client: httpx.Client) -> None:
+    """One of another interface, and one that was sent as a single part."""
+    client.put(f"/v1/blobs/{bucket}%2Frest", content=LARGE)
+    multipart(s3, bucket, "single", [LARGE])
+    multipart(s3, bucket, "sent", [LARGE])
+    expected = s3.head_object(Bucket=bucket, Key="sent")["ETag"]
+    for source in ("rest", "single"):
+        assert copied(s3, bucket, source, "target", [""])["ETag"] == expected
+        assert body(s3.get_object(Bucket=bucket, Key="target")) == LARGE
+
+
+def test_a_part_needs_the_right_to_read_its_source(server: Server, s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="source", Body=b"bytes")
+    writer = s3_client(server, key_pair(server, "write"))
+    begun = writer.create_multipart_upload(Bucket=bucket, Key="target")["UploadId"]
+    part = {"Bucket": bucket, "Key": "target", "UploadId": begun, "PartNumber": 1, "CopySource": f"{bucket}/source"}
+    assert failure(writer.upload_part_copy, **part) == (403, "AccessDenied")
+    assert failure(s3.upload_part_copy, **part, CopySourceIfMatch='"other"') == (412, "PreconditionFailed")
+    assert failure(s3.upload_part_copy, **part | {"CopySource": f"{bucket}/none"}) == (404, "NoSuchKey")
 
 
 def test_lists_go_on_where_they_stopped(s3: Any, bucket: str) -> None:

@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -155,6 +156,24 @@ def test_a_client_that_stops_reading_is_let_go(tmp_path: Path) -> None:
         assert "error" not in {line["level"] for line in server.log()}
 
 
+@pytest.mark.parametrize("storage", ["fs", "database"])
+@pytest.mark.parametrize("form", ["?alt=media", ""], ids=["bytes", "json"])
+def test_many_clients_that_do_not_read_large_blobs_take_little_memory(tmp_path: Path, storage: str, form: str) -> None:
+    crowd, size = 32, 12 * MIB
+    with Server(tmp_path, STORAGE=storage, CLIENT_TIMEOUT="300") as server, ExitStack() as stack:
+        with server.client() as client:
+            client.put("/v1/blobs/large", content=pattern(size))
+            client.get(f"/v1/blobs/large{form}")
+        [worker] = server.workers()
+        before = resident(worker)
+        readers = [stack.enter_context(connect_with_little_room(server)) for _ in range(crowd)]
+        for reader in readers:
+            reader.sendall(get(f"/v1/blobs/large{form}"))
+        assert {reader.recv(12) for reader in readers} == {b"HTTP/1.1 200"}
+        server.wait_until(lambda: is_constant(lambda: resident(worker)))
+        assert resident(worker) - before < crowd * 4 * MIB
+
+
 class TestTheFilesOfThePage:
     """Anybody may fetch them, without a token."""
 
@@ -187,3 +206,10 @@ def resident(worker: int) -> int:
     """Bytes of a process's memory."""
     [line] = [line for line in Path(f"/proc/{worker}/status").read_text().splitlines() if line.startswith("VmRSS")]
     return int(line.split()[1]) * 1024
+
+
+def is_constant(value: Callable[[], int]) -> bool:
+    """Whether a value does not change for half a second."""
+    before = value()
+    time.sleep(0.5)
+    return value() == before

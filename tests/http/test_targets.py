@@ -117,7 +117,10 @@ def test_in_the_json_form_the_same_id_is_the_same_blob(server: Server) -> None:
     assert id_of(server, "/v1/blobs/both/../forms%252F") == "both/../forms%2F"
 
 
-EXACT = ["/v1/blobs", "/metrics", "/docs", "/docs/openapi.json", "/docs/files/docs.js", "/health/live", "/health/ready"]
+EXACT = [
+    *("/v1/blobs", "/metrics", "/docs", "/docs/openapi.json", "/docs/files/docs.js", "/health/live", "/health/ready"),
+    "/ui/vendor/tus.min.js",
+]
 ALTERED = [
     *("{}/", "/{}", "{}//", "/.{}", "/x/..{}", "/docs/..{}", "{}/.", "{}/x/..", "{}%2f", "{}%2F", "/%2f{}", "/%2e{}"),
     *("{};", "{};x", "{};x=y", "{}%00", "{}%20", "{}%3f", "{}%23", "{}.", "{}\\", "{}+", "{}x"),

@@ -76,6 +76,15 @@ class TestParts:
         assert base64.b64decode(client.get(f"/v1/blobs/{quote(blob_id, safe='')}").json()["data"]) == whole
         assert client.get(f"/v1/uploads/{upload}").status_code == 404
 
+    def test_parts_are_listed_after_any_that_there_may_be(self, client: httpx.Client) -> None:
+        """Appended ones have numbers beyond the 10,000 of those that a client numbers itself."""
+        upload = begin(client)
+        send(client, upload, 10_000, b"a")
+        for after, numbers in ((0, [10_000]), (9_999, [10_000]), (10_000, []), (100_000, [])):
+            shown = client.get(f"/v1/uploads/{upload}", params={"after": after})
+            assert (shown.status_code, [part["n"] for part in shown.json().get("parts", [])]) == (200, numbers)
+        assert client.get(f"/v1/uploads/{upload}", params={"after": 100_001}).status_code == 400
+
     def test_the_digest_is_shown_once_it_is_known(self, client: httpx.Client, blob_id: str) -> None:
         upload = begin(client)
         send(client, upload, 1, b"Hello "), send(client, upload, 2, b"World!")
@@ -187,7 +196,7 @@ class TestParts:
         assert [each["id"][-1] for each in found] == ["a", "a", "b", "b", "c"]
         assert {each["upload"] for each in found} == uploads.keys()
         assert client.get("/v1/uploads", params={"cursor": "x"}).status_code == 400
-        for bad in ("", "x", "-1", "10001", "1.0"):
+        for bad in ("", "x", "-1", "100001", "1000000", "1.0"):
             assert client.get(f"/v1/uploads/{next(iter(uploads))}", params={"after": bad}).status_code == 400
 
 

@@ -93,7 +93,7 @@ async def test_nothing_more_is_read_for_a_client_that_has_left(fetch: Fetch, for
 
     client = Client(2, leave)
     await answer(form, fetch, client)
-    assert len(client.sent) <= 4
+    assert len(client.sent) <= 6
     assert sum(len(message.get("body", b"")) for message in client.sent) < SIZE
 
 
@@ -105,3 +105,24 @@ async def test_a_client_that_stops_reading_is_let_go(fetch: Fetch, form: Represe
     client = Client(2, stop)
     await answer(form, fetch, client, timeout=0.05)
     assert len(client.sent) == 2
+
+
+@FORMS
+async def test_the_more_clients_there_are_the_less_is_sent_at_once(fetch: Fetch, form: Representation) -> None:
+    all_wait = asyncio.Barrier(32 + 1)
+
+    async def wait(_: Client) -> None:
+        await all_wait.wait()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        clients = [Client(7, wait) for _ in range(32)]
+        answers = [tasks.create_task(answer(form, fetch, client)) for client in clients]
+        await all_wait.wait()
+        for each_answer in answers:
+            each_answer.cancel()
+    assert sum(len(message.get("body", b"")) for client in clients for message in client.sent) < 32 * 1024**2
+    alone = Client(100, wait)
+    await answer(form, fetch, alone)
+    assert max(len(message.get("body", b"")) for message in alone.sent) >= 600 * 1024
+    assert sum(len(message.get("body", b"")) for message in alone.sent) >= SIZE

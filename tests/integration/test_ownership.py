@@ -411,6 +411,9 @@ class TestCopies:
         assert await site.standing() is Standing.TAKEN
         await live(copy, site)
         assert [await each_.standing() for each_ in (copy, site)] == [Standing.OURS, Standing.TAKEN]
+        await copy.ownership.require(DISK)
+        with refused(Kind.UNAVAILABLE):
+            await site.ownership.require(DISK)
         assert len(await keys(site.drive.active)) == 2
 
     async def test_a_copy_can_not_repair(self, site: Site) -> None:

@@ -5,7 +5,7 @@ import mmap
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,8 @@ from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.statement import Statement
 from adapters.storage.filesystem.cached import LARGEST
 from adapters.storage.filesystem.config import FilesystemConfig
-from adapters.storage.filesystem.store import FilesystemBlobStore
+from adapters.storage.filesystem.files import CHUNK
+from adapters.storage.filesystem.store import SHARED, STEP, FilesystemBlobStore
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import BlobError, Kind
 from tests.contracts.blob_store import each, pattern, read
@@ -88,6 +89,19 @@ class TestFiles:
         is_dropped = drop_from_cache(Path(store.path(KEY)))
         assert store.cached.read(store.path(KEY), None) == (None if is_dropped else pattern(LARGEST))
         assert await read(store, KEY) == pattern(LARGEST)
+
+    async def test_large_files_are_read_in_smaller_chunks_if_there_are_many(self, store: FilesystemBlobStore) -> None:
+        key, small = ObjectKey.random(), ObjectKey.random()
+        await store.put(key, each([pattern(2 * CHUNK)]))
+        await store.put(small, each([pattern(10)]))
+        sizes = [min(CHUNK, SHARED // count // STEP * STEP) for count in range(1, 17)]
+        for _ in range(2):
+            async with AsyncExitStack() as stack:
+                for _ in range(20):  # these have no open files, so they do not count
+                    await stack.enter_async_context(store.read(small))
+                reads = [await stack.enter_async_context(store.read(key)) for _ in range(16)]
+                assert [len(await anext(chunks)) for chunks in reads] == sizes
+                assert {len(await anext(chunks)) for chunks in reads} == {CHUNK // 5}
 
     async def test_a_missing_file_does_not_end_it(self, store: FilesystemBlobStore) -> None:
         await store.put(KEY, each([b"here"]))

@@ -36,7 +36,7 @@ def let_pass(database: Path, seconds: int = 86_400) -> None:
     """Let leases, graces and claims have begun earlier."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("UPDATE uploads SET expires_at = expires_at - ?", (seconds * 1_000_000,))
-        for table in ("garbage_objects", "trash"):
+        for table in ("unused_objects", "trash"):
             connection.execute(f"UPDATE {table} SET due_at = due_at - ?", (seconds * 1_000_000,))  # noqa: S608
         connection.commit()
 

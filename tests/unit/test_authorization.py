@@ -17,27 +17,34 @@ from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
 from application.attempts import Attempt
 from application.authorize import authorize
+from application.blobs.collect import CollectBlobs, Selection
 from application.blobs.commit import CommitOperations
+from application.blobs.copy_part import CopiedPart, CopyPart
 from application.blobs.delete import DeleteBlob, DeleteBlobs
 from application.blobs.fetch import FetchBlob
+from application.blobs.finish import Join
 from application.blobs.list import ListBlobs
 from application.blobs.operations import Copy, Delete, Move, Operation, Patch, Put, Rules
 from application.blobs.prefixes import DeletePrefix, MovePrefix
+from application.blobs.resumable import NewBytes, ResumableUploads
 from application.blobs.store import IdentifiedBytes, NewBlob, StoreBlob
 from application.blobs.trash import Trash
 from application.blobs.uploads import MultipartUploads, NewPart, NewUpload
+from application.ports.contents import MultipartUpload
 from application.ports.metadata import common_prefix
 from application.stores import Stores
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Action, Grant, Limits
 from domain.blob import BlobId, ObjectKey
+from domain.checksums import Checksums
 from domain.errors import BlobError, NotFound, NotGranted, NotInTrash, TooLarge, UploadNotFound
+from domain.precondition import ANY
 from tests.attempts import recorded
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 ID, OTHER = BlobId("films/a"), BlobId("films/b")
-SEVERAL = (Trash, MultipartUploads)
+SEVERAL = (Trash, MultipartUploads, ResumableUploads)
 
 
 class LateId:
@@ -64,6 +71,7 @@ class Drive:
         self.fetch = FetchBlob(metadata.blobs, metadata.contents, stores, metadata)
         self.delete = DeleteBlob(metadata)
         self.list = ListBlobs(metadata.blobs)
+        self.collect = CollectBlobs(metadata.blobs, metadata.contents, stores, metadata)
         committer = Committer(metadata, ObjectKey.random)
         self.commit = CommitOperations(committer, committer, Rules())
         self.delete_prefix = DeletePrefix(committer, metadata.blobs)
@@ -71,6 +79,8 @@ class Drive:
         self.move_prefix = MovePrefix(committer, metadata.blobs)
         self.trash = Trash(committer, metadata.trash)
         self.uploads = MultipartUploads(Uploads(metadata, stores), metadata.multipart, ObjectKey.random, 100)
+        self.resumable = ResumableUploads(self.uploads, self.commit)
+        self.copy_part = CopyPart(self.uploads, metadata.contents)
 
 
 async def store(drive: Drive, grant: Grant) -> None:
@@ -88,6 +98,11 @@ async def stat(drive: Drive, grant: Grant) -> None:
 
 async def delete(drive: Drive, grant: Grant) -> None:
     await drive.delete(grant, ID)
+
+
+async def collect(drive: Drive, grant: Grant) -> None:
+    async with drive.collect(grant, Selection(prefixes=["films/"])):
+        pass
 
 
 async def list_films(drive: Drive, grant: Grant) -> None:
@@ -166,6 +181,47 @@ async def append(drive: Drive, grant: Grant) -> None:
     await drive.uploads.append(grant, await begun(drive), 0, NewPart(LateId(ID)))
 
 
+async def append_to(drive: Drive, grant: Grant) -> None:
+    upload = await drive.uploads.begin(EVERYTHING, NewUpload(ID))
+    await drive.uploads.append_to(grant, upload, 0, NewPart(LateId(ID)), 100)
+
+
+async def find_any(drive: Drive, grant: Grant) -> None:
+    progress = await drive.resumable.begin(EVERYTHING, NewUpload(ID, size=0))
+    await drive.uploads.find_any(grant, progress.upload.key)
+
+
+async def begun_resumable(drive: Drive) -> MultipartUpload:
+    return (await drive.resumable.begin(EVERYTHING, NewUpload(ID, size=4))).upload
+
+
+async def begin_resumable(drive: Drive, grant: Grant) -> None:
+    await drive.resumable.begin(grant, NewUpload(ID))
+
+
+async def progress(drive: Drive, grant: Grant) -> None:
+    await drive.resumable.progress(grant, (await begun_resumable(drive)).key)
+
+
+async def append_bytes(drive: Drive, grant: Grant) -> None:
+    await drive.resumable.append(grant, (await begun_resumable(drive)).key, NewBytes(0, LateId(ID)))
+
+
+async def discard_resumable(drive: Drive, grant: Grant) -> None:
+    await drive.resumable.discard(grant, (await begun_resumable(drive)).key)
+
+
+async def finish(drive: Drive, grant: Grant) -> None:
+    upload = await drive.uploads.append(EVERYTHING, (await begun_resumable(drive)).key, 0, NewPart(LateId(ID)))
+    await drive.resumable.finish(grant, upload)
+
+
+async def copy_part(drive: Drive, grant: Grant) -> None:
+    new = CopiedPart(ID, None, ANY, lambda _: Checksums(bytes(16)))
+    found = await drive.fetch.stat(EVERYTHING, ID)
+    assert await drive.copy_part(grant, await begun(drive), 1, new, found) is not None
+
+
 Call = Callable[[Drive, Grant], Awaitable[None]]
 CALLS: dict[str, tuple[Action | frozenset[Action], Call]] = {
     "StoreBlob.__call__": (Action.WRITE, store),
@@ -173,6 +229,7 @@ CALLS: dict[str, tuple[Action | frozenset[Action], Call]] = {
     "FetchBlob.stat": (Action.READ, stat),
     "DeleteBlob.__call__": (Action.DELETE, delete),
     "ListBlobs.__call__": (Action.LIST, list_films),
+    "CollectBlobs.__call__": (frozenset({Action.READ, Action.LIST}), collect),
     "CommitOperations.__call__": (frozenset({Action.READ, Action.WRITE}), commit),
     "CommitOperations.one": (frozenset({Action.READ, Action.WRITE}), commit_one),
     "DeleteBlobs.__call__": (Action.DELETE, delete_many),
@@ -188,16 +245,27 @@ CALLS: dict[str, tuple[Action | frozenset[Action], Call]] = {
     "MultipartUploads.discard": (Action.WRITE, discard),
     "MultipartUploads.write": (Action.WRITE, write_part),
     "MultipartUploads.append": (Action.WRITE, append),
+    "MultipartUploads.append_to": (Action.WRITE, append_to),
+    "MultipartUploads.find_any": (Action.WRITE, find_any),
+    "ResumableUploads.begin": (Action.WRITE, begin_resumable),
+    "ResumableUploads.progress": (Action.WRITE, progress),
+    "ResumableUploads.append": (Action.WRITE, append_bytes),
+    "ResumableUploads.discard": (Action.WRITE, discard_resumable),
+    "FinishUploads.__call__": (Action.WRITE, finish),
+    "CopyPart.__call__": (frozenset({Action.READ, Action.WRITE}), copy_part),
 }
 HIDDEN: dict[str, type[BlobError]] = {
     **{f"Trash.{name}": NotInTrash for name in ("restore", "purge")},
-    **{f"MultipartUploads.{name}": UploadNotFound for name in ("find", "parts", "discard", "write", "append")},
+    **{f"MultipartUploads.{name}": UploadNotFound for name in ("find", "find_any", "parts", "discard")},
+    **{f"MultipartUploads.{name}": UploadNotFound for name in ("write", "append", "append_to")},
+    **{f"ResumableUploads.{name}": UploadNotFound for name in ("progress", "append", "discard")},
 }
 """Use cases that find something by its own key. Outside the grant it does not seem to exist."""
-LISTS = {"ListBlobs.__call__", "Trash.list", "MultipartUploads.list"}
+LISTS = {"ListBlobs.__call__", "CollectBlobs.__call__", "Trash.list", "MultipartUploads.list"}
 """Use cases that leave out what is outside the grant."""
 OPERATIONS: dict[str, tuple[Operation, frozenset[Action]]] = {
     "Put": (Put(ID, ObjectKey.random()), frozenset({Action.WRITE})),
+    "Join": (Join(Put(ID, ObjectKey.random()), [], timedelta(1)), frozenset({Action.WRITE})),
     "Delete": (Delete(ID), frozenset({Action.DELETE})),
     "Copy": (Copy(ID, OTHER), frozenset({Action.READ, Action.WRITE})),
     "Move": (Move(ID, OTHER), frozenset({Action.READ, Action.DELETE, Action.WRITE})),

@@ -45,7 +45,10 @@ def container_for(grant: Grant) -> Container:
 
 def faces() -> dict[str, Router]:
     container = Container(settings=SETTINGS)
-    return {"/v1/blobs": rest_face(EVERYTHING), "/health/live": operations.create(container, GracefulShutdown(), None)}
+    return {
+        "/v1/blobs": rest_face(EVERYTHING),
+        "/health/live": operations.create(container, GracefulShutdown(), None, RequestSlots(10)),
+    }
 
 
 @pytest.mark.parametrize("path", faces())
@@ -70,6 +73,7 @@ BODIES: dict[str, Any] = {
     "/v1/copy": {"from": "films/a", "to": "films/b"},
     "/v1/move": {"from": "films/a", "to": "films/b"},
     "/v1/delete": {"prefix": "films/"},
+    "/v1/zip": {"ids": ["films/a"]},
     "/v1/commits": {"operations": [{"delete": {"id": "films/a"}}]},
     "/v1/uploads": {"id": "films/a"},
     "/v1/trash/{key:str}/restore": {"replace": True},
@@ -85,6 +89,8 @@ DEPENDING = {
     ("POST", "/v1/keys/{key:str}/rotate"): "admin, and all that the key allows",
     ("POST", "/v1/sign"): "the one that is signed",
     ("POST", "/v1/shares"): "read for a blob, write for a prefix",
+    ("GET", "/v1/blobs"): "list; with `format=zip` also read",
+    ("POST", "/v1/zip"): "read; for prefixes also list",
 }
 """Operations that need other actions for other bodies."""
 

@@ -1,5 +1,6 @@
 """Small requests: how many calls the interface makes for each. The count depends on no other load of the machine."""
 
+import gc
 import sys
 from pathlib import Path
 from types import FrameType
@@ -59,3 +60,27 @@ class Calls:
     def _count(self, frame: FrameType, event: str, _: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(OURS):
             self.made.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_code.co_qualname}")
+
+
+async def test_no_request_waits_for_the_garbage_collection() -> None:
+    settings = Settings(
+        storage="memory",
+        tokens=(hashed("token"),),
+        s3_api_buckets=(("films", "films/"),),
+        s3_api_public=("films",),
+    )
+    app = create_asgi(settings)
+    count = 100
+    async with serving(app):
+        await exchange(app, "PUT", "/v1/blobs/films%2Fa", headers=HEADERS | {"content-length": "768"}, body=DATA)
+        for path, headers in (("/v1/blobs/films%2Fa", HEADERS), ("/films/a", {"host": "h"})):
+            await exchange(app, "GET", path, headers=headers)
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(count):
+                    status, _, _ = await exchange(app, "GET", path, headers=headers)
+                    assert status == 200
+                assert gc.collect() < 8 * count
+            finally:
+                gc.enable()

@@ -158,7 +158,10 @@ def test_base64_may_have_lines() -> None:
 
 
 def test_some_fields_need_no_condition() -> None:
-    assert checked(form(x_ignore_a="1", file="x", signature="x", awsaccesskeyid="x")).key_id == KEY_ID
+    assert (
+        checked(form(x_ignore_a="1", x_amz_checksum_sha256="x", file="x", signature="x", awsaccesskeyid="x")).key_id
+        == KEY_ID
+    )
 
 
 @pytest.mark.parametrize(

@@ -381,6 +381,11 @@ class TestFaults:
         assert fault(STORAGE="memory", DATABASE_URL="sqlite:///a.db").startswith("DATABASE_URL: STORAGE=memory")
         assert fault(STORAGE="memory", SMALL_BLOBS="database").startswith("SMALL_BLOBS: STORAGE=memory")
         assert fault(STORAGE="memory", WORKERS="2").startswith("WORKERS: with STORAGE=memory")
+        assert fault(STORAGE="memory", MOVE_TO="memory").startswith("MOVE_TO: the storage memory is not configured.")
+
+    def test_a_move_to_a_storage_that_is_not_configured(self) -> None:
+        assert load({"MOVE_TO": "db"}, NOWHERE).move_to == "database"
+        assert fault(MOVE_TO="s3").startswith("MOVE_TO: the storage s3 is not configured. Set S3_BUCKET, S3_ENDPOINT,")
 
     def test_a_line_that_is_none(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text('# mine\nPORT=80\nSECRET_KEY="not closed\n')

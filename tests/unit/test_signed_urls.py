@@ -10,8 +10,12 @@ from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from application.access.authenticate import Authenticate, KnownKeys
 from application.access.keys import Keys, NewKey
 from application.access.master_key import MasterKey
+from application.access.passwords import Passwords
 from application.access.rates import RequestRates
+from application.access.sessions import Sessions
+from application.access.shares import Shares
 from application.access.sign import LONGEST, SKEW, Signatures
+from application.access.upload_rights import UploadRights
 from application.uploads.committer import Committer
 from domain.access import EVERYTHING, Action, Conditions, Grant
 from domain.blob import BlobId, ObjectKey
@@ -32,10 +36,15 @@ class Door:
         self.time = datetime(2026, 1, 1, tzinfo=UTC)
         metadata, master = MemoryMetadata(), MasterKey(b"m" * 32)
         known = KnownKeys(metadata.keys, master, now=self.now)
+        self.metadata = metadata
         self.keys = Keys(Committer(metadata, ObjectKey.random), metadata.keys, master, known.forget, self.now)
         authenticate = Authenticate({}, known, master, self.now)
         self.signatures = Signatures(authenticate, self.now)
-        parts = (authenticate, self.signatures, RequestRates(), Unslowed())
+        committer = Committer(metadata, ObjectKey.random)
+        self.shares = Shares(committer, metadata.shares, master, authenticate, Passwords(), now=self.now)
+        self.rights = UploadRights(self.signatures, self.shares, metadata.multipart)
+        sessions = Sessions(authenticate, metadata.keys, self.now)
+        parts = (authenticate, self.signatures, self.rights, sessions, RequestRates(), Unslowed())
         self._middleware = AuthenticationMiddleware(lambda *_: None, *parts)  # type: ignore[arg-type]
 
     def now(self) -> datetime:

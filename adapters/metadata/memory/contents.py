@@ -72,7 +72,14 @@ class MemoryTrash(TrashRepository):
         held = [row for row in self._rows.trash.values() if row.version.blob.content.key == content]
         for row in held:
             self._rows.trash.set(row.version.key, replace(row, due_at=max(row.due_at, self._now() + lease)))
+        unused = self._rows.garbage.get(content)
+        if unused is not None and not unused.claims and unused.due_at > self._now():
+            self._rows.garbage.set(content, replace(unused, due_at=max(unused.due_at, self._now() + lease)))
+            return True
         return bool(held)
+
+    async def hold_each(self, contents: Sequence[ObjectKey], lease: timedelta) -> bool:
+        return any([await self.hold(content, lease) for content in contents])
 
     async def release(self, limit: int) -> int:
         released = due([(row.version, row.due_at) for row in self._rows.trash.values()], self._now(), limit)
@@ -104,11 +111,24 @@ class MemoryContents(ContentRepository):
 
     async def share(self, blob: Blob) -> Content:
         key, shared = blob.content.key, replace(blob.content, is_shared=True)
-        self._rows.shared.set(key, (self._rows.shared.get(key) or 1) + 1)
+        self._rows.add_name(key)
         stored = self._rows.blobs.get(blob.id)
         assert stored is not None
         self._rows.blobs.set(blob.id, replace(stored, content=shared))
         return shared
+
+    async def share_segment(self, content: ObjectKey, start: int) -> Segment:
+        segments = self._rows.segments.get(content) or ()
+        number, segment = next((number, each) for number, each in enumerate(segments) if each.start == start)
+        shared = replace(segment, is_shared=True)
+        self._rows.add_name(segment.location.key)
+        self._rows.segments.set(content, (*segments[:number], shared, *segments[number + 1 :]))
+        return shared
+
+    async def release(self, objects: Sequence[Location]) -> None:
+        for location in objects:
+            if self._rows.is_last(location.key):
+                self._rows.garbage.set(location.key, Claimed(Garbage(location), self._now()))
 
     async def claim_digest(self, lease: timedelta) -> DigestJob | None:
         rows = self._rows.digests.values()
@@ -146,6 +166,10 @@ class MemoryMultipart(MultipartRepository):
         self._now = now
 
     async def find(self, key: ObjectKey) -> MultipartUpload | None:
+        upload = await self.find_any(key)
+        return None if upload is None or upload.etag else upload
+
+    async def find_any(self, key: ObjectKey) -> MultipartUpload | None:
         upload = self._rows.multipart.get(key)
         return None if upload is None or upload.expires_at <= self._now() else upload
 
@@ -153,7 +177,8 @@ class MemoryMultipart(MultipartRepository):
         self, start: str, after: ObjectKey | None, stop: str | None, limit: int
     ) -> Sequence[MultipartUpload]:
         now, first = self._now(), (start, after.value if after else "")
-        found = [each for each in self._rows.multipart.values() if each.expires_at > now and _order(each) > first]
+        rows = self._rows.multipart.values()
+        found = [each for each in rows if each.expires_at > now and not each.etag and _order(each) > first]
         return sorted((each for each in found if not stop or _order(each)[0] < stop), key=_order)[:limit]
 
     async def parts(self, key: ObjectKey, after: int, limit: int) -> Sequence[Part]:
@@ -180,6 +205,40 @@ class MemoryMultipart(MultipartRepository):
         self._rows.uploads.set(location.key, Writing(location, self._now() + lease, (key, number)))
         return former
 
+    async def update(self, upload: MultipartUpload) -> None:
+        current = self._rows.multipart.get(upload.key)
+        assert current is not None
+        self._rows.multipart.set(upload.key, replace(current, size=upload.size, resumable=upload.resumable))
+
+    async def interrupt(self, key: ObjectKey) -> None:
+        upload = self._rows.multipart.get(key)
+        if upload is not None:
+            self._rows.multipart.set(key, replace(upload, interruptions=upload.interruptions + 1))
+
+    async def end_writers(self, key: ObjectKey) -> Sequence[Location]:
+        ended = [row.location for row in self._rows.uploads.values() if row.part and row.part[0] == key]
+        for each in ended:
+            self._rows.uploads.set(each.key, None)
+        return ended
+
+    async def last_number(self, key: ObjectKey) -> int:
+        return max((part.number for part in self._parts(key)), default=0)
+
+    async def join(self, key: ObjectKey, partial: ObjectKey) -> None:
+        last, moved = await self.last_number(key), self._parts(partial)
+        for part in moved:
+            self._rows.parts.set((partial, part.number), None)
+            self._rows.parts.set((key, last + part.number), replace(part, number=last + part.number))
+        final = self._rows.multipart.get(key)
+        assert final is not None
+        self._rows.multipart.set(key, replace(final, received=final.received + sum(part.size for part in moved)))
+
+    async def finish(self, key: ObjectKey, etag: str, lifetime: timedelta) -> None:
+        upload = self._rows.multipart.get(key)
+        assert upload is not None
+        await self.remove(key)
+        self._rows.multipart.set(key, replace(upload, etag=etag, expires_at=self._now() + lifetime))
+
     async def in_progress(self, key: ObjectKey) -> frozenset[int]:
         now = self._now()
         rows = self._rows.uploads.values()
@@ -204,8 +263,7 @@ class MemoryMultipart(MultipartRepository):
         parts = self._parts(key)
         if not await self.remove(key):
             return False
-        for part in parts:
-            self._rows.garbage.set(part.location.key, Claimed(Garbage(part.location), self._now()))
+        self._rows.release(parts, self._now())
         return True
 
     async def discard_expired(self, limit: int) -> int:

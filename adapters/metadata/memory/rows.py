@@ -1,6 +1,6 @@
 """The rows, each kind in a dictionary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -37,7 +37,7 @@ class InTrash:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All rows. `segments` and `parts` are in their order, and `shared` counts the versions that have a content."""
+    """All rows. `segments` and `parts` are in their order, and `shared` counts the names of contents and objects."""
 
     blobs: dict[BlobId, Blob] = field(default_factory=dict)
     uploads: dict[ObjectKey, Writing] = field(default_factory=dict)
@@ -83,16 +83,28 @@ class Tables:
             if isinstance(changes, Changes):
                 changes.apply()
 
-    def is_last(self, content: ObjectKey) -> bool:
-        """Count one version less with a shared content, and return whether that was the last one."""
-        left = (self.shared.get(content) or 0) - 1
-        self.shared.set(content, left or None)
+    def add_name(self, key: ObjectKey) -> None:
+        """Count one more name of a content or an object."""
+        self.shared.set(key, (self.shared.get(key) or 1) + 1)
+
+    def is_last(self, key: ObjectKey) -> bool:
+        """Count one name less of a shared content or object, and return whether that was the last one."""
+        left = (self.shared.get(key) or 0) - 1
+        self.shared.set(key, left or None)
         return left == 0
 
+    def release(self, named: Iterable[Segment | Part], now: datetime) -> None:
+        """Let the objects of segments or parts be garbage, due now, unless they have other names."""
+        for each in named:
+            if not each.is_shared or self.is_last(each.location.key):
+                self.garbage.set(each.location.key, Claimed(Garbage(each.location), now))
+
     def reclaim(self, content: Content, now: datetime) -> None:
-        """Let the objects of a content be garbage, due now."""
+        """Let the objects of a content, which no version has, be garbage, due now, unless they have other names."""
         segments = self.segments.get(content.key) if content.segments else None
-        for location in [content.location] if segments is None else [each.location for each in segments]:
-            self.garbage.set(location.key, Claimed(Garbage(location), now))
+        if segments is None:
+            self.garbage.set(content.key, Claimed(Garbage(content.location), now))
+        else:
+            self.release(segments, now)
         self.segments.set(content.key, None)
         self.digests.set(content.key, None)

@@ -11,6 +11,7 @@ from adapters.metadata.memory.buckets import MemoryBuckets
 from adapters.metadata.memory.changes import Clock, due
 from adapters.metadata.memory.contents import MemoryCommits, MemoryContents, MemoryMultipart, MemoryTrash
 from adapters.metadata.memory.keys import MemoryKeys
+from adapters.metadata.memory.moves import MemoryMoves
 from adapters.metadata.memory.rows import Claimed, Rows, Tables, Writing
 from adapters.metadata.memory.shares import MemoryShares
 from application.ports.buckets import BucketReader
@@ -32,6 +33,7 @@ from application.ports.metadata import (
     UploadRepository,
     common_prefix,
 )
+from application.ports.moves import MoveReader
 from application.ports.shares import ShareReader
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import RolledBack
@@ -226,6 +228,7 @@ class MemoryUnitOfWork(UnitOfWork):
         self.trash = MemoryTrash(tables, now)
         self.contents = MemoryContents(tables, now)
         self.multipart = MemoryMultipart(tables, now)
+        self.moves = MemoryMoves(tables, now)
         self.commits = MemoryCommits(tables, now)
         self.keys = MemoryKeys(tables)
         self.shares = MemoryShares(tables)
@@ -249,6 +252,7 @@ class MemoryMetadata(UnitOfWorkFactory):
         self.trash: TrashReader = MemoryTrash(committed, now)
         self.contents: ContentReader = MemoryContents(committed, now)
         self.multipart: MultipartReader = MemoryMultipart(committed, now)
+        self.moves: MoveReader = MemoryMoves(committed, now)
         self.keys: KeyReader = MemoryKeys(committed)
         self.shares: ShareReader = MemoryShares(committed)
         self.buckets: BucketReader = MemoryBuckets(committed, now)
@@ -269,6 +273,9 @@ class MemoryMetadata(UnitOfWorkFactory):
         for version in self.rows.trash.values():
             garbage[version.version.blob.location.backend].append(now - version.due_at)
         return [_backlog(name, uploads[name], garbage[name]) for name in sorted({*uploads, *garbage})]
+
+    async def undigested(self) -> int:
+        return sum(job.digest is None for job, _ in self.rows.digests.values())
 
     async def known_storage(self, backend: str) -> KnownStorage | None:
         row = self.rows.storages.get(backend)

@@ -85,7 +85,7 @@ def settings_text(settings: BucketSettings) -> str | None:
         found["tags"] = dict(settings.tags)
     if settings.cors:
         found["cors"] = [*map(_members, settings.cors)]
-    for name in ("acl", "location"):
+    for name in ("acl", "location", "blocked"):
         value = getattr(settings, name)
         if value != getattr(DEFAULTS, name):
             found[name] = value
@@ -102,7 +102,7 @@ def settings_of(text: str | None) -> BucketSettings:
         return DEFAULTS
     found: dict[str, Any] = json.loads(text)
     rules = tuple(CorsRule(**{name: _value(value) for name, value in rule.items()}) for rule in found.pop("cors", ()))
-    return BucketSettings(cors=rules, **found)
+    return BucketSettings(cors=rules, **{name: _value(value) for name, value in found.items()})
 
 
 def _value(value: Any) -> Any:

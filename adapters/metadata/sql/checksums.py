@@ -1,13 +1,14 @@
 """Checksums as short texts in JSON: most rows have none, and the others one."""
 
 import json
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from typing import Any
 
 from domain.blob import ObjectKey
 from domain.checksums import Checksums
 
 OWN = 8  # digits of the key
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode  # `dumps` would make an encoder for each text
 
 
 def text_of(checksums: Checksums | None, key: ObjectKey) -> str | None:
@@ -27,7 +28,7 @@ def text_of(checksums: Checksums | None, key: ObjectKey) -> str | None:
         "u": checksums.upload,
         "k": _start_of(key.value),
     }
-    return json.dumps({name: value for name, value in values.items() if value}, separators=(",", ":"))
+    return _ENCODE({name: value for name, value in values.items() if value})
 
 
 def checksums_of(text: str | None, key: str) -> Checksums | None:
@@ -42,13 +43,18 @@ def checksums_of(text: str | None, key: str) -> Checksums | None:
     if values["k"] != _start_of(key):
         return None
     return Checksums(
-        b64decode(values["m"]),
+        a2b_base64(values["m"]),
         values.get("n", 0),
         values.get("a", ""),
-        b64decode(values.get("c", "")),
+        a2b_base64(values.get("c", "")),
         bool(values.get("d")),
         values.get("u", ""),
     )
+
+
+def own_mark(key: ObjectKey) -> str:
+    """Return the member of a text that says to which key it belongs, as `text_of` writes it."""
+    return f'"k":"{_start_of(key.value)}"'
 
 
 def _start_of(key: str) -> str:
@@ -56,4 +62,4 @@ def _start_of(key: str) -> str:
 
 
 def _encoded(data: bytes) -> str:
-    return b64encode(data).decode()
+    return b2a_base64(data, newline=False).decode()

@@ -1,4 +1,4 @@
-"""Contents in a SQL database: their segments, the numbers of versions that share them, and digests to be computed."""
+"""Contents in a SQL database: their segments, what is shared, and digests to be computed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.sql.checksums import checksums_of, text_of
+from adapters.metadata.sql.names import add_name, release
 from adapters.metadata.sql.versions import BlobRow
 from adapters.sql.database import First, Run
 from adapters.sql.statement import Statement
-from adapters.sql.tables import BLOBS, CONTENTS, DIGESTS, SEGMENTS, TRASH, DatabaseNow, from_now
+from adapters.sql.tables import BLOBS, DIGESTS, SEGMENTS, TRASH, DatabaseNow, from_now
 from application.ports.contents import ContentReader, ContentRepository, DigestJob
 from domain.blob import Blob, Content, Digest, Location, ObjectKey, Segment
 
@@ -34,6 +35,12 @@ class SqlContents(ContentRepository, ContentReader):
 
     async def share(self, blob: Blob) -> Content:
         return await self._run(_share, blob)
+
+    async def share_segment(self, content: ObjectKey, start: int) -> Segment:
+        return await self._run(_share_segment, content, start)
+
+    async def release(self, objects: Sequence[Location]) -> None:
+        await self._run(release, [(each.key.value, each.backend) for each in objects])
 
     async def claim_digest(self, lease: timedelta) -> DigestJob | None:
         return await self._run(_claim_digest, lease)
@@ -65,7 +72,7 @@ def _select_following(connection: Connection, content: ObjectKey, start: int, li
 def _segment(row: BlobRow) -> Segment:
     location = Location(row.backend, ObjectKey(row.object_key))
     checksums = checksums_of(row.checksums, row.object_key)
-    return Segment(location, row.start, row.size, Digest(bytes(row.sha256)), checksums)
+    return Segment(location, row.start, row.size, Digest(bytes(row.sha256)), checksums, bool(row.shared))
 
 
 def _insert_segments(connection: Connection, content: ObjectKey, segments: Sequence[Segment]) -> None:
@@ -78,6 +85,7 @@ def _insert_segments(connection: Connection, content: ObjectKey, segments: Seque
             "size": segment.size,
             "sha256": segment.digest.sha256,
             "checksums": text_of(segment.checksums, segment.location.key),
+            "shared": segment.is_shared or None,
         }
         for segment in segments
     ]
@@ -86,14 +94,20 @@ def _insert_segments(connection: Connection, content: ObjectKey, segments: Seque
 
 
 def _share(connection: Connection, blob: Blob) -> Content:
-    key = blob.content.key.value
-    if blob.content.is_shared:
-        one_more = sa.update(CONTENTS).where(CONTENTS.c.content_key == key)
-        connection.execute(one_more.values({"versions": CONTENTS.c.versions + 1}))
-        return blob.content
-    connection.execute(sa.insert(CONTENTS).values(content_key=key, versions=2))
-    connection.execute(sa.update(BLOBS).where(BLOBS.c.id == blob.id.value).values(shared=True))
+    add_name(connection, blob.content.key.value, is_shared=blob.content.is_shared)
+    if not blob.content.is_shared:
+        connection.execute(sa.update(BLOBS).where(BLOBS.c.id == blob.id.value).values(shared=True))
     return replace(blob.content, is_shared=True)
+
+
+def _share_segment(connection: Connection, content: ObjectKey, start: int) -> Segment:
+    of_segment = (SEGMENTS.c.content_key == content.value, SEGMENTS.c.start == start)
+    # Versions that share the list are locked by different units, so the segment is locked too.
+    segment = _segment(connection.execute(sa.select(SEGMENTS).where(*of_segment).with_for_update()).one())
+    add_name(connection, segment.location.key.value, is_shared=segment.is_shared)
+    if not segment.is_shared:
+        connection.execute(sa.update(SEGMENTS).where(*of_segment).values(shared=True))
+    return replace(segment, is_shared=True)
 
 
 def _claim_digest(connection: Connection, lease: timedelta) -> DigestJob | None:

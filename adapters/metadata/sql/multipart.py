@@ -1,7 +1,7 @@
 """Uploads of several parts in a SQL database."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +11,12 @@ from sqlalchemy import Connection
 from adapters.metadata.sql import listing
 from adapters.metadata.sql.checksums import checksums_of, text_of
 from adapters.metadata.sql.listing import AFTER_ALL
+from adapters.metadata.sql.names import release, release_unshared
+from adapters.metadata.sql.resumable import attributes_of, resumable_of
 from adapters.metadata.sql.versions import BlobRow
-from adapters.sql.database import Run
+from adapters.sql.database import First, Run
+from adapters.sql.statement import Statement
 from adapters.sql.tables import (
-    GARBAGE,
     MICROSECOND,
     MULTIPART_UPLOADS,
     PARTS,
@@ -33,11 +35,12 @@ LATER = ("tags", "expires", "acl")
 
 
 class SqlMultipart(MultipartRepository, MultipartReader):
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, first: First) -> None:
         self._run = run
+        self._first = first
 
     async def find(self, key: ObjectKey) -> MultipartUpload | None:
-        return await self._run(_select, key)
+        return _found(await self._first(_FIND_UNFINISHED, {"upload": key.value}))
 
     async def between(
         self, start: str, after: ObjectKey | None, stop: str | None, limit: int
@@ -46,6 +49,9 @@ class SqlMultipart(MultipartRepository, MultipartReader):
 
     async def parts(self, key: ObjectKey, after: int, limit: int) -> Sequence[Part]:
         return await self._run(_select_parts, key, after, limit)
+
+    async def find_any(self, key: ObjectKey) -> MultipartUpload | None:
+        return _found(await self._first(_FIND, {"upload": key.value}))
 
     async def add(self, upload: MultipartUpload, lifetime: timedelta) -> MultipartUpload:
         return await self._run(_insert, upload, lifetime)
@@ -56,8 +62,27 @@ class SqlMultipart(MultipartRepository, MultipartReader):
     async def reserve(self, key: ObjectKey, number: int, location: Location, lease: timedelta) -> Sequence[Location]:
         return await self._run(_reserve, key, number, location, lease)
 
+    async def update(self, upload: MultipartUpload) -> None:
+        await self._run(_update, upload.key, {"attributes": _attributes(upload)})
+
+    async def interrupt(self, key: ObjectKey) -> None:
+        await self._run(_update, key, {"interruptions": _COLUMNS.interruptions + 1})
+
+    async def end_writers(self, key: ObjectKey) -> Sequence[Location]:
+        return await self._run(_end_writers, key)
+
+    async def last_number(self, key: ObjectKey) -> int:
+        return (await self._run(_LAST_NUMBER.first, {"upload": key.value})).number or 0
+
+    async def join(self, key: ObjectKey, partial: ObjectKey) -> None:
+        await self._run(_join, key, partial)
+
+    async def finish(self, key: ObjectKey, etag: str, lifetime: timedelta) -> None:
+        await self._run(_finish, key, etag, lifetime)
+
     async def in_progress(self, key: ObjectKey) -> frozenset[int]:
-        return await self._run(_in_progress, key)
+        found = await self._run(_IN_PROGRESS.all, {"upload": key.value})
+        return frozenset(row.number for row in found)
 
     async def put_part(self, key: ObjectKey, part: Part) -> Part | None:
         return await self._run(_put_part, key, part)
@@ -74,6 +99,37 @@ class SqlMultipart(MultipartRepository, MultipartReader):
 
 _COLUMNS = MULTIPART_UPLOADS.c
 _IN_TIME = _COLUMNS.expires_at > DatabaseNow()
+_UNFINISHED = _COLUMNS.etag.is_(None)
+_UPLOAD: sa.BindParameter[str] = sa.bindparam("upload")
+_NUMBER: sa.BindParameter[int] = sa.bindparam("part_number")
+_OF_UPLOAD = _COLUMNS.upload_key == _UPLOAD
+_WRITERS = UPLOADS.c.upload_key == _UPLOAD
+_PART = sa.and_(PARTS.c.upload_key == _UPLOAD, PARTS.c.number == _NUMBER)
+_LATER = DatabaseNow() + sa.bindparam("microseconds", type_=sa.BigInteger)
+# Each part that is sent needs these.
+_FIND = Statement(sa.select(MULTIPART_UPLOADS).where(_OF_UPLOAD, _IN_TIME))
+_FIND_UNFINISHED = Statement(sa.select(MULTIPART_UPLOADS).where(_OF_UPLOAD, _IN_TIME, _UNFINISHED))
+_RENEW = Statement(
+    sa.update(MULTIPART_UPLOADS).where(_OF_UPLOAD, _IN_TIME, _UNFINISHED).values({_COLUMNS.expires_at: _LATER})
+)
+_RECEIVE = Statement(
+    sa.update(MULTIPART_UPLOADS)
+    .where(_OF_UPLOAD)
+    .values({_COLUMNS.received: _COLUMNS.received + sa.bindparam("more", type_=sa.BigInteger)})
+)
+_LAST_NUMBER = Statement(sa.select(sa.func.max(PARTS.c.number).label("number")).where(PARTS.c.upload_key == _UPLOAD))
+_IN_PROGRESS = Statement(sa.select(UPLOADS.c.number).where(_WRITERS, UPLOADS.c.expires_at > DatabaseNow()))
+_OBJECTS = sa.select(UPLOADS.c.backend, UPLOADS.c.object_key)
+_WRITERS_OF_PART = Statement(_OBJECTS.where(_WRITERS, UPLOADS.c.number == _NUMBER).with_for_update())
+_ALL_WRITERS = Statement(_OBJECTS.where(_WRITERS).with_for_update())
+_ADD_WRITER = Statement(sa.insert(UPLOADS).values({UPLOADS.c.expires_at: _LATER}))
+_FIND_PART = Statement(sa.select(PARTS).where(_PART))
+_ADD_PART = Statement(sa.insert(PARTS).values({PARTS.c.written_at: DatabaseNow()}))
+_REPLACE_PART = Statement(sa.update(PARTS).where(_PART).values({PARTS.c.written_at: DatabaseNow()}))
+
+
+def _found(row: BlobRow | None) -> MultipartUpload | None:
+    return None if row is None else _upload(row)
 
 
 def _upload(row: BlobRow) -> MultipartUpload:
@@ -91,6 +147,9 @@ def _upload(row: BlobRow) -> MultipartUpload:
         None if expires_at is None else time_of(expires_at),
         attributes.get("checksum_algorithm", ""),
         attributes.get("is_composite", False),
+        resumable_of(attributes["resumable"]) if "resumable" in attributes else None,
+        row.interruptions,
+        row.etag or "",
     )
 
 
@@ -105,13 +164,9 @@ def _attributes(upload: MultipartUpload) -> str:
     }
     if upload.checksum_algorithm:
         attributes |= {"checksum_algorithm": upload.checksum_algorithm, "is_composite": upload.is_composite}
+    if upload.resumable is not None:
+        attributes["resumable"] = attributes_of(upload.resumable)
     return json.dumps(attributes, default=dict, ensure_ascii=False)
-
-
-def _select(connection: Connection, key: ObjectKey) -> MultipartUpload | None:
-    found = sa.select(MULTIPART_UPLOADS).where(_COLUMNS.upload_key == key.value, _IN_TIME)
-    row = connection.execute(found).one_or_none()
-    return None if row is None else _upload(row)
 
 
 def _select_between(
@@ -119,7 +174,7 @@ def _select_between(
 ) -> Sequence[MultipartUpload]:
     place = start, after.value if after else ""
     before_stop = _COLUMNS.blob_id < (stop or AFTER_ALL)
-    found = listing.after((_COLUMNS.blob_id, _COLUMNS.upload_key), place, limit, before_stop, _IN_TIME)
+    found = listing.after((_COLUMNS.blob_id, _COLUMNS.upload_key), place, limit, before_stop, _IN_TIME, _UNFINISHED)
     return [_upload(row) for row in connection.execute(found)]
 
 
@@ -137,7 +192,7 @@ def _part(row: BlobRow) -> Part:
     location = Location(row.backend, ObjectKey(row.object_key))
     checksums = checksums_of(row.checksums, row.object_key)
     written_at = None if row.written_at is None else time_of(row.written_at)
-    return Part(row.number, location, row.size, Digest(bytes(row.sha256)), checksums, written_at)
+    return Part(row.number, location, row.size, Digest(bytes(row.sha256)), checksums, written_at, bool(row.shared))
 
 
 def _insert(connection: Connection, upload: MultipartUpload, lifetime: timedelta) -> MultipartUpload:
@@ -155,40 +210,59 @@ def _insert(connection: Connection, upload: MultipartUpload, lifetime: timedelta
 
 
 def _lock(connection: Connection, key: ObjectKey, lifetime: timedelta) -> MultipartUpload | None:
-    renewed = sa.update(MULTIPART_UPLOADS).where(_COLUMNS.upload_key == key.value, _IN_TIME)
-    if connection.execute(renewed.values(expires_at=from_now(lifetime))).rowcount == 0:
+    if _RENEW.count(connection, {"upload": key.value, "microseconds": lifetime // MICROSECOND}) == 0:
         return None
-    return _select(connection, key)
+    return _found(_FIND_UNFINISHED.first(connection, {"upload": key.value}))
 
 
 def _reserve(
     connection: Connection, key: ObjectKey, number: int, location: Location, lease: timedelta
 ) -> Sequence[Location]:
-    of_part = (UPLOADS.c.upload_key == key.value, UPLOADS.c.number == number)
-    rows = connection.execute(sa.select(UPLOADS.c.backend, UPLOADS.c.object_key).where(*of_part).with_for_update())
-    former = [Location(row.backend, ObjectKey(row.object_key)) for row in rows]
-    if former:
-        keys = [each.key.value for each in former]
-        connection.execute(sa.delete(UPLOADS).where(UPLOADS.c.object_key.in_(keys)))
+    former = _end(connection, _WRITERS_OF_PART.all(connection, {"upload": key.value, "part_number": number}))
     values = {
         "object_key": location.key.value,
         "backend": location.backend,
-        "expires_at": from_now(lease),
         "upload_key": key.value,
         "number": number,
+        "microseconds": lease // MICROSECOND,
     }
-    connection.execute(sa.insert(UPLOADS).values(values))
+    _ADD_WRITER.count(connection, values)
     return former
 
 
-def _in_progress(connection: Connection, key: ObjectKey) -> frozenset[int]:
-    found = sa.select(UPLOADS.c.number).where(UPLOADS.c.upload_key == key.value, UPLOADS.c.expires_at > DatabaseNow())
-    return frozenset(connection.scalars(found))
+def _end_writers(connection: Connection, key: ObjectKey) -> Sequence[Location]:
+    return _end(connection, _ALL_WRITERS.all(connection, {"upload": key.value}))
+
+
+def _end(connection: Connection, writers: Sequence[BlobRow]) -> Sequence[Location]:
+    ended = [Location(row.backend, ObjectKey(row.object_key)) for row in writers]
+    if ended:
+        keys = [each.key.value for each in ended]
+        connection.execute(sa.delete(UPLOADS).where(UPLOADS.c.object_key.in_(keys)))
+    return ended
+
+
+def _update(connection: Connection, key: ObjectKey, values: Mapping[str, Any]) -> None:
+    connection.execute(sa.update(MULTIPART_UPLOADS).where(_COLUMNS.upload_key == key.value).values(values))
+
+
+def _join(connection: Connection, key: ObjectKey, partial: ObjectKey) -> None:
+    of_partial = PARTS.c.upload_key == partial.value
+    size = int(connection.scalar(sa.select(sa.func.sum(PARTS.c.size)).where(of_partial)) or 0)
+    last = _LAST_NUMBER.first(connection, {"upload": key.value}).number or 0
+    moved = {"upload_key": key.value, "number": PARTS.c.number + last}
+    connection.execute(sa.update(PARTS).where(of_partial).values(moved))
+    _RECEIVE.count(connection, {"upload": key.value, "more": size})
+
+
+def _finish(connection: Connection, key: ObjectKey, etag: str, lifetime: timedelta) -> None:
+    connection.execute(sa.delete(PARTS).where(PARTS.c.upload_key == key.value))
+    _update(connection, key, {"etag": etag, "expires_at": from_now(lifetime)})
 
 
 def _put_part(connection: Connection, key: ObjectKey, part: Part) -> Part | None:
-    of_part = (PARTS.c.upload_key == key.value, PARTS.c.number == part.number)
-    row = connection.execute(sa.select(PARTS).where(*of_part)).one_or_none()
+    same = {"upload": key.value, "part_number": part.number}
+    row = _FIND_PART.first(connection, same)
     former = None if row is None else _part(row)
     values = {
         "backend": part.location.backend,
@@ -196,15 +270,14 @@ def _put_part(connection: Connection, key: ObjectKey, part: Part) -> Part | None
         "size": part.size,
         "sha256": part.digest.sha256,
         "checksums": text_of(part.checksums, part.location.key),
-        "written_at": DatabaseNow(),
+        "shared": part.is_shared or None,
     }
     if former is None:
-        connection.execute(sa.insert(PARTS).values(values | {"upload_key": key.value, "number": part.number}))
+        _ADD_PART.count(connection, {**values, "upload_key": key.value, "number": part.number})
     else:
-        connection.execute(sa.update(PARTS).where(*of_part).values(values))
+        _REPLACE_PART.count(connection, {**values, **same})
     more = part.size - (former.size if former else 0)
-    received = sa.update(MULTIPART_UPLOADS).where(_COLUMNS.upload_key == key.value)
-    connection.execute(received.values({"received": _COLUMNS.received + more}))
+    _RECEIVE.count(connection, {"upload": key.value, "more": more})
     return former
 
 
@@ -238,7 +311,5 @@ def _discard_expired(connection: Connection, limit: int) -> int:
 
 def _discard_parts(connection: Connection, uploads: Sequence[str]) -> None:
     of_uploads = PARTS.c.upload_key.in_(uploads)
-    columns = ["object_key", "backend", "due_at", "deletes", "claims"]
-    objects = sa.select(PARTS.c.object_key, PARTS.c.backend, DatabaseNow(), sa.literal(1), sa.literal(0))
-    connection.execute(sa.insert(GARBAGE).from_select(columns, objects.where(of_uploads)))
+    release(connection, release_unshared(connection, PARTS, of_uploads))
     connection.execute(sa.delete(PARTS).where(of_uploads))

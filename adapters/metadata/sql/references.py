@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from adapters.sql.tables import (
     BLOBS,
     COMMITS,
+    DIGESTS,
     GARBAGE,
     MICROSECOND,
     MULTIPART_UPLOADS,
@@ -38,6 +39,11 @@ def backlog(connection: Connection) -> Sequence[Backlog]:
         Backlog(row.backend, int(row.uploads), int(row.garbage), int(row.due), max(int(row.overdue), 0) * MICROSECOND)
         for row in found
     ]
+
+
+def undigested(connection: Connection) -> int:
+    counted = sa.select(sa.func.count()).select_from(DIGESTS).where(DIGESTS.c.sha256.is_(None))
+    return connection.scalar(counted) or 0
 
 
 def _waiting(table: sa.Table) -> sa.Select[*tuple[Any, ...]]:

@@ -10,12 +10,12 @@ from adapters.metadata.sql import listing
 from adapters.metadata.sql.balance import Balance
 from adapters.metadata.sql.batches import batches
 from adapters.metadata.sql.listing import AFTER_ALL
+from adapters.metadata.sql.names import add_garbage, release, release_unshared, remove_names
 from adapters.metadata.sql.versions import COLUMNS, BlobRow, blob_of, times_of, values_of
 from adapters.sql.database import Run
 from adapters.sql.statement import Statement
 from adapters.sql.tables import (
     BLOBS,
-    CONTENTS,
     DIGESTS,
     GARBAGE,
     MICROSECOND,
@@ -63,7 +63,12 @@ class SqlTrash(TrashRepository, TrashReader):
         return await self._run(_purge, key, grace)
 
     async def hold(self, content: ObjectKey, lease: timedelta) -> bool:
-        return await self._run(_HOLD.count, {"content": content.value, "microseconds": lease // MICROSECOND}) > 0
+        values = {"content": content.value, "microseconds": lease // MICROSECOND}
+        in_trash = await self._run(_HOLD.count, values)
+        return in_trash + await self._run(_HOLD_OBJECT.count, values) > 0
+
+    async def hold_each(self, contents: Sequence[ObjectKey], lease: timedelta) -> bool:
+        return await self._run(_hold_each, [content.value for content in contents], lease)
 
     async def release(self, limit: int) -> int:
         return await self._run(_release, limit)
@@ -104,6 +109,38 @@ _HOLD = Statement(
     .where(TRASH.c.object_key == sa.bindparam("content"))
     .values({TRASH.c.due_at: sa.case((TRASH.c.due_at < _LATER, _LATER), else_=TRASH.c.due_at)})
 )
+
+_HOLD_OBJECT = Statement(
+    sa.update(GARBAGE)
+    .where(GARBAGE.c.object_key == sa.bindparam("content"), GARBAGE.c.claims == 0, GARBAGE.c.due_at > DatabaseNow())
+    .values({GARBAGE.c.due_at: sa.case((GARBAGE.c.due_at < _LATER, _LATER), else_=GARBAGE.c.due_at)})
+)
+
+
+def _hold_each(connection: Connection, contents: Sequence[str], lease: timedelta) -> bool:
+    """Look first, because most contents are not in the trash, and a statement that changes nothing may lock too."""
+    is_any = False
+    for some in batches(contents):
+        found = connection.scalars(
+            sa.select(TRASH.c.key).where(TRASH.c.object_key.in_(some)).order_by(TRASH.c.key)
+        ).all()
+        for keys in batches(found):
+            later = from_now(lease)
+            held = sa.update(TRASH).where(TRASH.c.key.in_(keys), TRASH.c.due_at < later).values(due_at=later)
+            connection.execute(held)
+            is_any = True
+        is_unused = sa.and_(GARBAGE.c.claims == 0, GARBAGE.c.due_at > DatabaseNow())
+        unused = connection.scalars(
+            sa.select(GARBAGE.c.object_key)
+            .where(GARBAGE.c.object_key.in_(some), is_unused)
+            .order_by(GARBAGE.c.object_key)
+        ).all()
+        if unused:
+            later = from_now(lease)
+            held = sa.update(GARBAGE).where(GARBAGE.c.object_key.in_(unused), is_unused, GARBAGE.c.due_at < later)
+            connection.execute(held.values(due_at=later))
+            is_any = True
+    return is_any
 
 
 def _trashed(row: BlobRow) -> Trashed:
@@ -182,34 +219,15 @@ def _release(connection: Connection, limit: int) -> int:
     rows = connection.execute(due).all()
     if not rows:
         return 0
-    # In the order of the contents, so that two units never wait for each other.
-    shared = sorted(row.object_key for row in rows if row.shared)
-    last = {key for key in shared if _is_last(connection, key)}
-    unused = {row.object_key: row for row in rows if not row.shared or row.object_key in last}
-    garbage = [
-        {"object_key": row.object_key, "backend": row.backend, "deletes": 1, "claims": 0}
-        for row in unused.values()
-        if not row.segments
-    ]
-    if garbage:
-        connection.execute(sa.insert(GARBAGE).values({GARBAGE.c.due_at: DatabaseNow()}), garbage)
-    if lists := [row.object_key for row in unused.values() if row.segments]:
-        _release_segments(connection, lists)
+    # All units count lists before objects, each in the order of keys, so they never wait for each other in a circle.
+    shared_lists = remove_names(connection, [row.object_key for row in rows if row.segments and row.shared])
+    lists = [*shared_lists, *(row.object_key for row in rows if row.segments and not row.shared)]
+    objects = [(row.object_key, row.backend) for row in rows if row.shared and not row.segments]
+    if lists:
+        objects += release_unshared(connection, SEGMENTS, of_lists := SEGMENTS.c.content_key.in_(lists))
+        connection.execute(sa.delete(SEGMENTS).where(of_lists))
+        connection.execute(sa.delete(DIGESTS).where(DIGESTS.c.content_key.in_(lists)))
+    release(connection, objects)
+    add_garbage(connection, {row.object_key: row.backend for row in rows if not (row.shared or row.segments)})
     connection.execute(sa.delete(TRASH).where(TRASH.c.key.in_([row.key for row in rows])))
     return len(rows)
-
-
-def _is_last(connection: Connection, content_key: str) -> bool:
-    """Count one version less with a content, and return whether that was the last one."""
-    of_content = CONTENTS.c.content_key == content_key
-    connection.execute(sa.update(CONTENTS).where(of_content).values({"versions": CONTENTS.c.versions - 1}))
-    return connection.execute(sa.delete(CONTENTS).where(of_content, CONTENTS.c.versions == 0)).rowcount == 1
-
-
-def _release_segments(connection: Connection, lists: Sequence[str]) -> None:
-    of_contents = SEGMENTS.c.content_key.in_(lists)
-    columns = ["object_key", "backend", "due_at", "deletes", "claims"]
-    objects = sa.select(SEGMENTS.c.object_key, SEGMENTS.c.backend, DatabaseNow(), sa.literal(1), sa.literal(0))
-    connection.execute(sa.insert(GARBAGE).from_select(columns, objects.where(of_contents)))
-    connection.execute(sa.delete(SEGMENTS).where(of_contents))
-    connection.execute(sa.delete(DIGESTS).where(DIGESTS.c.content_key.in_(lists)))

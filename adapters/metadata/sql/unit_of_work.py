@@ -14,6 +14,7 @@ from adapters.metadata.sql.commits import SqlCommits
 from adapters.metadata.sql.contents import SqlContents
 from adapters.metadata.sql.garbage import SqlGarbage
 from adapters.metadata.sql.keys import SqlKeys
+from adapters.metadata.sql.moves import SqlMoves
 from adapters.metadata.sql.multipart import SqlMultipart
 from adapters.metadata.sql.objects import SqlObjects
 from adapters.metadata.sql.shares import SqlShares
@@ -32,6 +33,7 @@ from application.ports.metadata import (
     UnitOfWork,
     UnitOfWorkFactory,
 )
+from application.ports.moves import MoveReader
 from application.ports.shares import ShareReader
 from domain.blob import ObjectKey
 
@@ -49,7 +51,8 @@ class SqlUnitOfWork(UnitOfWork):
         self._balance = Balance()
         self.trash = SqlTrash(transaction.run, self._balance)
         self.contents = SqlContents(transaction.run, transaction.first)
-        self.multipart = SqlMultipart(transaction.run)
+        self.multipart = SqlMultipart(transaction.run, transaction.first)
+        self.moves = SqlMoves(transaction.run)
         self.commits = SqlCommits(transaction.run)
         self.keys = SqlKeys(transaction.run, self._balance)
         self.shares = SqlShares(transaction.run)
@@ -88,7 +91,8 @@ class SqlMetadata(SqlUnits):
         self.find_with_bytes: BlobAndBytesReader = blobs.find_with_bytes
         self.trash: TrashReader = SqlTrash(database.read, Balance())
         self.contents: ContentReader = SqlContents(database.read, database.first)
-        self.multipart: MultipartReader = SqlMultipart(database.read)
+        self.multipart: MultipartReader = SqlMultipart(database.read, database.first)
+        self.moves: MoveReader = SqlMoves(database.read)
         self.keys: KeyReader = SqlKeys(database.read, Balance())
         self.shares: ShareReader = SqlShares(database.read)
         self.buckets: BucketReader = SqlBuckets(database.read)
@@ -102,6 +106,9 @@ class SqlMetadata(SqlUnits):
 
     async def backlog(self) -> Sequence[Backlog]:
         return await self._database.read(references.backlog)
+
+    async def undigested(self) -> int:
+        return await self._database.read(references.undigested)
 
     async def known_storage(self, backend: str) -> KnownStorage | None:
         return await self._database.read(sql_storages.known_storage, backend)

@@ -16,7 +16,7 @@ from domain.errors import Unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0010"
+HEAD = "0012"
 
 
 def upgrade(connection: Connection, to: str = HEAD) -> None:

@@ -118,6 +118,8 @@ class FileReader:
     def __init__(self, path: str, byte_range: ByteRange | None) -> None:
         self.path = path
         self.byte_range = byte_range
+        self.chunk = CHUNK
+        """The number of bytes to read at once."""
         self._file: int | None = None
         self._position = 0
         self._stop = 0
@@ -139,7 +141,7 @@ class FileReader:
         """Return the next chunk; an empty one at the end."""
         if self._file is None:
             return b""
-        chunk = os.pread(self._file, min(CHUNK, self._stop - self._position), self._position)
+        chunk = os.pread(self._file, min(self.chunk, self._stop - self._position), self._position)
         self._position += len(chunk)
         if not chunk or self._position == self._stop:
             self.close()

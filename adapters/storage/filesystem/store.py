@@ -30,6 +30,9 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+SHARED = 3 * 1024 * 1024  # bytes of one chunk of each of several reads
+STEP = 12 * 1024  # bytes of which small chunks are a multiple: of pages, and of three for base64 text
+LEAST = 8 * STEP
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -46,6 +49,7 @@ class FilesystemBlobStore(BlobStore):
         self._identity: tuple[int, int] | None = None
         self._folders = Folders(str(config.base_path), self._require_same_folder, self._threads.start_if_idle)
         self.cached = CachedFiles()
+        self.reads = 0  # from open files
 
     async def __aenter__(self) -> Self:
         self._threads.__enter__()
@@ -99,6 +103,10 @@ class FilesystemBlobStore(BlobStore):
                 for name in await self.run("list", _names, self.base / shard, OBJECT_KEY):
                     if name > start:
                         yield ObjectKey(name)
+
+    def chunk(self) -> int:
+        """Return the number of bytes to read at once: fewer in each of many reads, which then take little memory."""
+        return max(min(CHUNK, SHARED // self.reads // STEP * STEP), LEAST)
 
     def path(self, key: ObjectKey) -> str:
         """Return the path of an object."""
@@ -164,13 +172,17 @@ class _Read(AsyncIterator[bytes]):
         self._key = key
         self._file = FileReader(store.path(key), byte_range)
         self._first = b""
+        self._is_counted = False
 
     async def __aenter__(self) -> Self:
         cached = self._store.cached.read(self._file.path, self._file.byte_range)
         if cached is not None:
             self._first = cached
             return self
+        self._store.reads += 1
+        self._is_counted = True
         try:
+            self._file.chunk = self._store.chunk()
             self._first = await self._store.run("read", self._file.open)
         except BaseException:
             await self.__aexit__()
@@ -178,12 +190,15 @@ class _Read(AsyncIterator[bytes]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._store.reads -= self._is_counted
+        self._is_counted = False
         if self._file.is_open:
             await self._store.run("close", self._file.close)
 
     async def __anext__(self) -> bytes:
         chunk, self._first = self._first, b""
         if not chunk and self._file.is_open:
+            self._file.chunk = self._store.chunk()
             chunk = await self._store.run("read", self._file.read)
         if not chunk:
             raise StopAsyncIteration

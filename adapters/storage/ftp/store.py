@@ -26,6 +26,10 @@ SHARD = re.compile(r"[0-9a-f]{2}")  # 256 folders
 # An empty folder next to them, because some servers list a denied folder as an empty one.
 MARKER = "drivebay"
 
+# Access is denied if an object is neither available nor absent, twice: another server may make it, or its folder,
+# between the commands of one look.
+LOOKS = 2
+
 
 class FtpBlobStore(BlobStore):
     """Objects as files. Enter the context before use. `check` creates the base folder, and tests a transfer."""
@@ -131,8 +135,10 @@ class FtpBlobStore(BlobStore):
 
     async def delete(self, key: ObjectKey) -> None:
         async with self._pool.connection() as ftp:
-            if not await ftp.delete(_path(key)) and not await self._is_absent(ftp, key):
-                raise _denied()
+            for _ in range(LOOKS):
+                if await ftp.delete(_path(key)) or await self._is_absent(ftp, key):
+                    return
+        raise _denied()
 
     async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         start = "" if after is None else after.value
@@ -155,11 +161,12 @@ class FtpBlobStore(BlobStore):
         return names
 
     async def _size(self, ftp: FtpConnection, key: ObjectKey) -> int:
-        size = await ftp.size(_path(key))
-        if size is not None:
-            return size
-        if await self._is_absent(ftp, key):
-            raise NotFound(ABSENT)
+        for _ in range(LOOKS):
+            size = await ftp.size(_path(key))
+            if size is not None:
+                return size
+            if await self._is_absent(ftp, key):
+                raise NotFound(ABSENT)
         raise _denied()
 
     async def _is_absent(self, ftp: FtpConnection, key: ObjectKey) -> bool:

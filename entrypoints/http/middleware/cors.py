@@ -16,7 +16,9 @@ METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 # metadata are not known, so all are allowed: `*` counts for requests without cookies, and there are no others here.
 EXPOSED = (
     b"ETag, Location, Content-Range, Accept-Ranges, Content-Disposition, Content-Encoding, Repr-Digest, Retry-After, "
-    b"X-Request-ID, X-Expires-At, *"
+    b"X-Request-ID, X-Expires-At, Content-Location, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, "
+    b"Tus-Checksum-Algorithm, Upload-Offset, Upload-Length, Upload-Defer-Length, Upload-Metadata, Upload-Expires, "
+    b"Upload-Concat, Upload-Complete, Upload-Limit, Upload-Draft-Interop-Version, *"
 )
 MAX_AGE = b"600"  # seconds for which a browser may remember the response to a preflight
 ALLOW_ORIGIN = b"access-control-allow-origin"
@@ -25,7 +27,7 @@ ALLOW_ORIGIN = b"access-control-allow-origin"
 class CorsMiddleware(Middleware):
     """Lets pages of `origins` make requests and read all responses, errors included.
 
-    It responds to preflights itself: browsers send them without a token. Cookies take no part in requests here, so
+    It responds to preflights itself: browsers send them without a token. Sessions do not count for other origins, so
     `Access-Control-Allow-Credentials` is never sent.
     """
 

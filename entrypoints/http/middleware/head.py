@@ -7,13 +7,13 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from entrypoints.http.protocol.blob_paths import PREFIX
 
-OWN = (PREFIX, b"/s/")
+OWN = (PREFIX, b"/s/", b"/v1/uploads/")
 
 
 class HeadMiddleware:
     """ASGI middleware that routes HEAD to GET, whose body the server omits.
 
-    Blobs and share links have handlers of their own.
+    Blobs, share links and uploads have handlers of their own.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -23,8 +23,9 @@ class HeadMiddleware:
         if scope["type"] != ScopeType.HTTP or scope["method"] != "HEAD" or scope["raw_path"].startswith(OWN):
             await self._app(scope, receive, send)
             return
-        # A copy, because the server omits the body by its own scope's method.
-        get = cast("HTTPScope", {**scope, "method": HttpMethod.GET})
+        # A copy, because the server omits the body by its own scope's method. A handler that would read for long sees
+        # that nothing of it is sent.
+        get = cast("HTTPScope", {**scope, "method": HttpMethod.GET, "is_head": True})
         try:
             await self._app(get, receive, send)
         finally:

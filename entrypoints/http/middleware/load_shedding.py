@@ -1,5 +1,7 @@
 """A limit on concurrent requests."""
 
+from collections.abc import Callable
+
 from litestar.types import ASGIApp, Scope
 
 from entrypoints.http.middleware.guard import GuardMiddleware
@@ -32,3 +34,12 @@ class LoadSheddingMiddleware(GuardMiddleware):
 
     def leave(self) -> None:
         self._slots.free += 1
+
+
+def shedding_of(slots: RequestSlots) -> Callable[[ASGIApp], LoadSheddingMiddleware]:
+    """Return a function that puts the limit in front of a route."""
+
+    def shedding(app: ASGIApp) -> LoadSheddingMiddleware:  # a function, because the framework copies objects
+        return LoadSheddingMiddleware(app, slots)
+
+    return shedding

@@ -20,6 +20,7 @@ PAGE = (
     b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+SHARED = (b"public", b"s-maxage", b"private", b"no-store")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
@@ -38,3 +39,18 @@ class SecurityHeadersMiddleware(Middleware):
             headers += added.items()
         else:
             headers += [each for each in added.items() if each[0] not in present]
+        if b"cookie" in exchange.headers:
+            _keep_from_shared_caches(headers, present.get(b"cache-control"))
+
+
+def _keep_from_shared_caches(headers: list[Header], stored: bytes | None) -> None:
+    """Let no proxy keep a response to a request with a cookie, as it keeps none to one with the header Authorization.
+
+    A browser that may keep it asks each time, so that it shows nothing after the session has ended (RFC 9111,
+    sections 3.5 and 5.2.2). The directives of a stored blob count.
+    """
+    if stored is None:
+        headers.append((b"cache-control", b"private, no-cache"))
+    elif not any(word in stored.lower() for word in SHARED):
+        headers[:] = [each for each in headers if each[0] != b"cache-control"]
+        headers.append((b"cache-control", b"private, " + stored))

@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from litestar.types import ASGIApp, Scope
+from litestar.types import ASGIApp, HTTPScope, Scope
 
 from application.access.failures import FailedAuthentications
 from application.access.rates import RequestRates
@@ -25,11 +25,21 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="Drivebay share link", charset="UT
 class ShareLinkMiddleware(GuardMiddleware):
     """ASGI middleware that admits requests by a share link. Its grant becomes the scope's `auth`, the link `share`.
 
+    `page`: whether a browser wants a page. Then ShareLocked is raised for a link with a password.
+
     Any user name is accepted (RFC 7617). Wrong passwords are slowed like wrong tokens. Links can't be guessed.
     """
 
-    def __init__(self, app: ASGIApp, shares: Shares, rates: RequestRates, failures: FailedAuthentications) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        shares: Shares,
+        rates: RequestRates,
+        failures: FailedAuthentications,
+        page: Callable[[HTTPScope], bool] | None = None,
+    ) -> None:
         super().__init__(app)
+        self._page = page
         self._shares = shares
         self._rates = rates
         self._failures = failures
@@ -42,6 +52,8 @@ class ShareLinkMiddleware(GuardMiddleware):
         try:
             share, grant = await self._shares.open(token, _password(scope["headers"]), client_address(scope))
         except ShareLocked as error:
+            if not error.is_wrong and self._page is not None and self._page(scope):
+                raise  # the browser gets a page, which asks for the password
             if error.is_wrong:
                 await self._failures.add(client_address(scope))
             raise HttpProblem(error.kind.value, headers=CHALLENGE) from None

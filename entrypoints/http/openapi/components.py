@@ -87,6 +87,12 @@ def json_of(name: str, example: Mapping[str, Any]) -> dict[str, OpenAPIMediaType
     }
 
 
+def either_of(name: str, example: Mapping[str, Any], other: str) -> dict[str, OpenAPIMediaType]:
+    """Return a body in JSON with one of two schemas, and an example of the first one."""
+    schema = Schema(one_of=[Reference(f"#/components/schemas/{each}") for each in (name, other)])
+    return {"application/json": OpenAPIMediaType(schema, example=Verbatim(dict(example)))}
+
+
 def parameter(place: str, name: str, description: str, schema: Schema | None = None, example: Any = None) -> Parameter:
     return Parameter(name, place, schema or text(), description, required=place == "path", example=example)
 
@@ -176,6 +182,17 @@ PROPERTIES = [
         text(pattern=VISIBLE, max_length=1024),
     ),
 ]
+STATE = ["Upload-Offset", "Upload-Complete", "Upload-Limit"]
+UPLOAD_COMPLETE = parameter(
+    "header",
+    "Upload-Complete",
+    "`?0`: more bytes follow by PATCH; `?1`: these are the last ones. Other values are ignored.",
+    example="?0",
+)
+UPLOAD_LENGTH = parameter(
+    "header", "Upload-Length", "Of a resumable upload: the size of the whole. Other values are ignored.", example="12"
+)
+RESUMABLE = [UPLOAD_COMPLETE, UPLOAD_LENGTH]
 METADATA = [
     parameter(
         "header",
@@ -217,6 +234,9 @@ PAGE = [
     parameter("query", "limit", "How many entries a page has at most: blobs and prefixes.", LIMIT),
     parameter("query", "cursor", NEXT_CURSOR, text(format="blob-cursor", description="Opaque.")),
     parameter("query", "fields", "`metadata`: also the properties that few blobs have.", text(enum=["", "metadata"])),
+    parameter(
+        "query", "format", "`zip`: the blobs themselves, in one file, instead of a page.", text(enum=["json", "zip"])
+    ),
 ]
 
 
@@ -272,7 +292,22 @@ HEADERS = {
     "Retry-After": OpenAPIHeader(Schema(type=OpenAPIType.INTEGER, minimum=1, examples=[5]), description="In seconds."),
     "WWW-Authenticate": header("How to authenticate.", pattern="^(?:Bearer|Basic) ?"),
     "Cache-Control": header("Not to be kept.", const="no-store"),
+    "Upload-Offset": header("Of a resumable upload: how many bytes it has.", pattern="^[0-9]+$", examples=["12"]),
+    "Upload-Complete": header(
+        "Of a resumable upload: whether it has become a blob.", pattern=r"^\?[01]$", examples=["?0"]
+    ),
+    "Upload-Length": header("How many bytes the upload will have, if that is known.", pattern="^[0-9]+$"),
+    "Upload-Limit": header(
+        "The largest upload in bytes, and the seconds that this one has left.",
+        pattern="^max-size=[0-9]+(?:, (?:max-age|expires)=[0-9]+)?$",
+        examples=["max-size=5368709120, max-age=86400"],
+    ),
 }
+LOCATION_OF_BOTH = header(
+    "Where the blob is, or the upload.",
+    pattern=r"^/v1/(?:blobs/.|uploads/[0-9a-f]{32}(?:\?|$))",
+    examples=[f"/v1/blobs/{ID}"],
+)
 ALWAYS = ["X-Request-ID", "X-Content-Type-Options", "Content-Security-Policy"]
 # In the raw form, of blobs that have it.
 SOMETIMES = ["Repr-Digest", "Content-Encoding", "Content-Language", "X-Expires-At", "X-Meta-*"]

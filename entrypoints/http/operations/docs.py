@@ -68,7 +68,8 @@ says what to do. Any other path is 404 `unknown_route`, any other method 405 `me
 `Allow`. A request without exactly one valid `Host` is 400 `invalid_header`. What is no HTTP, or a path of more than
 64 KiB, is refused with a status alone.
 
-**Requests** under `/v1` carry a bearer token, which is looked at before all else. An answer has the request's
+**Requests** under `/v1` carry a bearer token, which is looked at before all else. Pages of this server itself may have
+a session instead, a cookie from `/v1/session`; it does not count for any other page. An answer has the request's
 `X-Request-ID`, or a new one, which the lines of the log carry.
 
 This document is at `/docs/openapi.json`, and a page that shows it at `/docs`; they need no token, nor do `/health` and
@@ -84,6 +85,12 @@ class SwaggerPage(OpenAPIRenderPlugin):
 
 
 BEARER = SecurityScheme(type="http", scheme="bearer", description="One of the tokens in AUTH_BEARER_TOKEN.")
+SESSION = SecurityScheme(
+    type="apiKey",
+    name="drivebay_session",
+    security_scheme_in="cookie",
+    description="The session of a browser, from `/v1/session`. Over https its name begins with `__Host-`.",
+)
 TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png", ".txt": "text/plain"}
 
 
@@ -111,6 +118,6 @@ def config(forms: Sequence[type[msgspec.Struct]]) -> OpenAPIConfig:
             middleware=[DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(MAX_REQUESTS)), QueryMiddleware],
             include_in_schema=False,
         ),
-        components=ComponentsWithBodies(security_schemes={"bearer": BEARER}, bodies=schemas(forms)),
-        security=[{"bearer": []}],
+        components=ComponentsWithBodies(security_schemes={"bearer": BEARER, "session": SESSION}, bodies=schemas(forms)),
+        security=[{"bearer": []}, {"session": []}],
     )

@@ -6,36 +6,58 @@ from litestar import Router
 
 from entrypoints.composition.container import Container
 from entrypoints.http.dependencies import always
+from entrypoints.http.middleware.authentication import authentication_of
+from entrypoints.http.middleware.load_shedding import RequestSlots, shedding_of
 from entrypoints.http.middleware.query import QueryMiddleware
-from entrypoints.http.operations import health
+from entrypoints.http.operations import health, status
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.server.shutdown import GracefulShutdown
 
 if TYPE_CHECKING:
     from entrypoints.telemetry.metrics import Metrics
+    from entrypoints.telemetry.prometheus_page import MetricsPage
 
 
-def create(container: Container, shutdown: GracefulShutdown, metrics: "Metrics | None") -> Router:
-    """Create the routes of health and, where there are any, of metrics. No token is needed, and no request slot."""
-    router = Router(
+def create(container: Container, shutdown: GracefulShutdown, metrics: "Metrics | None", slots: RequestSlots) -> Router:
+    """Create the routes of health, of the status and, where there are any, of metrics.
+
+    The status takes a token and one of `slots`, those of all requests of this worker. The others take neither.
+    """
+    readiness = health.Readiness(container.check_ready(), shutdown)
+    page = None if metrics is None else _page(metrics, container)
+    open_to_all = Router(
         "/",
         route_handlers=[health.live, health.ready],
         middleware=[QueryMiddleware],
-        exception_handlers=EXCEPTION_HANDLERS,
-        dependencies={"readiness": always(health.Readiness(container.check_ready(), shutdown))},
-        tags=["operations"],
+        dependencies={"readiness": always(readiness)},
         security=[{}],
     )
-    if metrics is not None:
-        _add_metrics(router, metrics, container)
-    return router
+    if page is not None:
+        _add_metrics(open_to_all, page)
+    shown = status.StatusPage(container.show_status(), readiness, container.settings().folders, page)
+    for_operators = Router(
+        "/v1",
+        route_handlers=[status.options, status.show_status],
+        middleware=[shedding_of(slots), authentication_of(container), QueryMiddleware],
+        dependencies={"page": always(shown)},
+    )
+    return Router(
+        "/",
+        route_handlers=[open_to_all, for_operators],
+        exception_handlers=EXCEPTION_HANDLERS,
+        tags=["operations"],
+    )
 
 
-def _add_metrics(router: Router, metrics: "Metrics", container: Container) -> None:
+def _page(metrics: "Metrics", container: Container) -> "MetricsPage":
     # Imported only now: see telemetry/workers.py.
-    from entrypoints.http.operations.metrics import get_metrics
     from entrypoints.telemetry.prometheus_page import MetricsPage
 
-    page = MetricsPage(metrics, container.metadata().backlog, container.settings().folders)
+    return MetricsPage(metrics, container.metadata().backlog, container.settings().folders)
+
+
+def _add_metrics(router: Router, page: "MetricsPage") -> None:
+    from entrypoints.http.operations.metrics import get_metrics
+
     router.dependencies["page"] = always(page)
     router.register(get_metrics)

@@ -13,6 +13,7 @@ from domain.errors import (
     BucketExists,
     BucketNotEmpty,
     BucketNotFound,
+    InconsistentLength,
     InvalidExpiry,
     InvalidPrefix,
     KeyNotFound,
@@ -47,6 +48,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "invalid_expiry": InvalidExpiry.text,
             "invalid_prefix": InvalidPrefix.text,
             "invalid_parts": "Part 2 is missing. Send it, or list the parts that make the blob.",
+            "inconsistent_length": InconsistentLength.text,
             "two_credentials": "The request has the header Authorization and a signed URL. Send one of them.",
             "invalid_key": "A key needs at least one of the actions read, list, write, delete, admin.",
             "invalid_share": "A link can be used 1 to 2,147,483,647 times.",
@@ -71,7 +73,11 @@ CATALOGUE: Mapping[str, Entry] = {
             "invalid_signature": "The URL was changed, is for another method, or has expired, or its key was"
             " revoked. Ask for a new one.",
         },
-        HTTPStatus.FORBIDDEN: {"forbidden": NotGranted.text},
+        HTTPStatus.FORBIDDEN: {
+            "forbidden": NotGranted.text,
+            "cross_origin": "A session counts only for requests from pages of this server itself. Send the token in the"
+            " header Authorization.",
+        },
         HTTPStatus.NOT_FOUND: {
             "not_found": NotFound.text,
             "upload_not_found": UploadNotFound.text,

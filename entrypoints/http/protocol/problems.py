@@ -29,7 +29,8 @@ class Required(msgspec.Struct, frozen=True):
 class Problem(msgspec.Struct, frozen=True):
     """The body of every error. `code` is stable, for programs; `detail` is for people.
 
-    `operation` is the number of the failed operation of a commit, from 0. `required`: see the code `forbidden`.
+    `operation` is the number of the failed operation of a commit, from 0. `required`: see the code `forbidden`. The
+    offsets: see the type `mismatching-upload-offset`.
     """
 
     type: str
@@ -40,12 +41,15 @@ class Problem(msgspec.Struct, frozen=True):
     code: str
     operation: int | msgspec.UnsetType = msgspec.UNSET
     required: Required | msgspec.UnsetType = msgspec.UNSET
+    expected_offset: int | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="expected-offset")
+    provided_offset: int | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="provided-offset")
 
 
 class HttpProblem(Exception):
     """A refused request, by its `code` in the catalogue. Without a `detail` it has the catalogue's text.
 
     `status`: for codes of the framework, which the catalogue lacks. `operation` and `required`: as in `Problem`.
+    `type`, `title`: of a registered type. `offsets`: the expected and the provided one.
     """
 
     def __init__(
@@ -57,6 +61,9 @@ class HttpProblem(Exception):
         headers: Mapping[str, str] | None = None,
         operation: int | None = None,
         required: Required | None = None,
+        type: str = "about:blank",  # noqa: A002 - the name in RFC 9457
+        title: str = "",
+        offsets: tuple[int, int] | None = None,
     ) -> None:
         self.code = code
         self.status = status or CATALOGUE[code].status
@@ -64,6 +71,9 @@ class HttpProblem(Exception):
         self.headers = dict(headers or {})
         self.operation = operation
         self.required = required
+        self.type = type
+        self.title = title or self.status.phrase
+        self.offsets = offsets
         super().__init__(self.detail)
 
 
@@ -91,16 +101,19 @@ async def send_problem(scope: HTTPScope, send: Send, problem: HttpProblem) -> No
 
 
 def _body(problem: HttpProblem, raw_path: bytes) -> bytes:
+    expected, provided = problem.offsets or (msgspec.UNSET, msgspec.UNSET)
     return msgspec.json.encode(
         Problem(
-            type="about:blank",
-            title=problem.status.phrase,
+            type=problem.type,
+            title=problem.title,
             status=problem.status,
             detail=problem.detail,
             instance=raw_path.decode("ascii", "backslashreplace"),
             code=problem.code,
             operation=msgspec.UNSET if problem.operation is None else problem.operation,
             required=problem.required or msgspec.UNSET,
+            expected_offset=expected,
+            provided_offset=provided,
         )
     )
 

@@ -69,7 +69,7 @@ def signed_request(method: str, raw_path: bytes, query: bytes) -> SignedRequest:
         found[1].decode(),
         datetime.fromtimestamp(int(found[2]), UTC),
         found[3].decode(),
-        _message(method, raw_path if prefix is None else _path(prefix) + NAME.encode(), signed),
+        message(method, raw_path if prefix is None else _path(prefix) + NAME.encode(), signed),
         action,
         addressed if prefix is None else prefix,
         _conditions(values),
@@ -123,7 +123,7 @@ class UnsignedUrl:
     @property
     def message(self) -> bytes:
         """The text that is signed."""
-        return _message(self.method, self.path.encode(), self.query.encode())
+        return message(self.method, self.path.encode(), self.query.encode())
 
     def signed(self, signature: str) -> str:
         """Return path and query with the signature."""
@@ -156,5 +156,6 @@ def _path(ids: str) -> bytes:
     return PREFIX + quote(ids, safe="").encode()
 
 
-def _message(method: str, path: bytes, query: bytes) -> bytes:
+def message(method: str, path: bytes, query: bytes) -> bytes:
+    """Return the text that is signed."""
     return b"\n".join((b"drivebay-1", method.encode(), path, query))

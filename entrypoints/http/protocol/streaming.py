@@ -16,6 +16,7 @@ from domain.blob import Blob, ByteRange
 from entrypoints.http.protocol.client_pace import ClientTooSlow, Meter, Pace
 from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.headers import fields
+from entrypoints.http.protocol.large_responses import LargeResponses
 from entrypoints.server.sockets import cut
 
 LOG = structlog.get_logger()
@@ -23,7 +24,11 @@ OK, PARTIAL = HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT  # to look up a member o
 IN_ONE_PIECE = 64 * 1024  # bytes; the server keeps that much of a response anyway, and waits for no client
 Headers = Sequence[tuple[bytes, bytes]]
 VARY = (b"vary", b"Accept")  # of each response with a blob
+# Anybody may have stored a blob, and it is served from the origin of an interface that takes commands. Also with 304:
+# browsers then replace the header that they have kept.
+SANDBOX = (b"content-security-policy", b"sandbox; default-src 'none'")
 Fetched = AbstractAsyncContextManager[OpenBlob]
+LARGE = LargeResponses()
 
 
 class Representation(Protocol):
@@ -72,7 +77,10 @@ class BlobResponse:
         try:
             async with self._fetch(partial(self._representation.part, fields(scope))) as opened:
                 if opened.size > IN_ONE_PIECE:
-                    await self._send_chunks(opened, receive, send)
+                    chunks = self._representation.chunks(opened)
+                    head = partial(self._representation.headers, opened.blob, opened.byte_range)
+                    status = PARTIAL if opened.byte_range else OK
+                    await send_chunks(chunks, status, head, Meter(self._pace), receive, send)
                     return
                 headers, body = self._representation.whole(opened.blob, opened.byte_range, await opened.read())
                 await _send_whole(send, PARTIAL if opened.byte_range else OK, headers, body)
@@ -81,24 +89,38 @@ class BlobResponse:
         except ClientTooSlow:
             cut_off(scope)
 
-    async def _send_chunks(self, opened: OpenBlob, receive: Receive, send: Send) -> None:
-        meter = Meter(self._pace)
-        chunks = self._representation.chunks(opened)
-        gone = asyncio.ensure_future(_disconnected(receive))
-        try:
-            chunk = await anext(chunks, b"")  # may fail: the status waits for it
-            headers = self._representation.headers(opened.blob, opened.byte_range)
-            status = PARTIAL if opened.byte_range else OK
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            async for following in chunks:
-                await meter.send(send, _body(chunk, more=True), len(chunk))
-                chunk = following
-                if gone.done():
-                    return
-            await meter.send(send, _body(chunk, more=False), len(chunk))
-        finally:
-            gone.cancel()
-            await asyncio.gather(gone, return_exceptions=True)
+
+async def send_chunks(
+    chunks: AsyncIterator[bytes],
+    status: int,
+    headers: Callable[[], Headers],
+    meter: Meter,
+    receive: Receive,
+    send: Send,
+) -> None:
+    """Send a large response. It begins once the first chunk is there, and ends early when the client leaves.
+
+    Raises ClientTooSlow.
+    """
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        with LARGE:
+            chunk: bytes | None = await anext(chunks, b"")  # may fail: the status waits for it
+            await send({"type": "http.response.start", "status": status, "headers": headers()})
+            held = b""  # the message that may be the last
+            while chunk is not None:  # an empty one is not the end: base64 text may wait for more bytes
+                for message in LARGE.messages(chunk):
+                    if held:
+                        await meter.send(send, _body(held, more=True), len(held))
+                    if gone.done():
+                        return
+                    held = message
+                chunk = b""  # frees it while the next one is read
+                chunk = await anext(chunks, None)
+            await meter.send(send, _body(held, more=False), len(held))
+    finally:
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
 
 
 class ShortResponse:

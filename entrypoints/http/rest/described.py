@@ -15,7 +15,7 @@ CREATED_AT = "2023-10-27T10:00:00Z"
 KNOWN = {"id": ID, "size": 12, "created_at": CREATED_AT}
 BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
 EVERYWHERE = [
-    *("unauthorized", "invalid_signature", "two_credentials", "forbidden"),
+    *("unauthorized", "invalid_signature", "two_credentials", "forbidden", "cross_origin"),
     *("rate_limited", "internal_error", "unavailable", "timeout", "overloaded"),
 ]
 CHANGING = ["no_space", "quota_exceeded", "commit_unknown", "rolled_back", *EVERYWHERE]

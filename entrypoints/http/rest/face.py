@@ -1,21 +1,24 @@
 """The REST interface to blobs: its routes, its error format, and what all its handlers have in common."""
 
-from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 
 from litestar import HttpMethod, Response, Router, route
+from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 
+from domain.errors import ShareLocked, UploadNotFound
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.http.dependencies import always
-from entrypoints.http.middleware.authentication import AuthenticationMiddleware
-from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
+from entrypoints.http.middleware.authentication import authentication_of
+from entrypoints.http.middleware.load_shedding import RequestSlots, shedding_of
 from entrypoints.http.middleware.query import QueryMiddleware
 from entrypoints.http.middleware.share_links import ShareLinkMiddleware
 from entrypoints.http.protocol.blob_paths import ID_PATH
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
+from entrypoints.http.rest import share_pages
 from entrypoints.http.rest.changes import (
     CommitBody,
     DeleteOperation,
@@ -29,6 +32,7 @@ from entrypoints.http.rest.changes import (
     copy_blob,
     delete_prefix,
     move_blob,
+    upload_key,
 )
 from entrypoints.http.rest.delete import delete_blob
 from entrypoints.http.rest.described import HttpRequest
@@ -43,17 +47,19 @@ from entrypoints.http.rest.keys import (
     revoke_key,
     rotate_key,
 )
+from entrypoints.http.rest.links import describe_download, download, download_with_password, on_locked, upload
 from entrypoints.http.rest.lists import list_blobs
 from entrypoints.http.rest.patch import PropertiesPatch, patch_blob
-from entrypoints.http.rest.shares import (
-    ShareBody,
-    create_share,
-    describe_download,
-    download,
-    list_shares,
-    revoke_share,
-    upload,
+from entrypoints.http.rest.resumable import Resumption
+from entrypoints.http.rest.session import (
+    MAX_REQUESTS,
+    FeaturesBody,
+    SessionBody,
+    begin_session,
+    end_session,
+    find_session,
 )
+from entrypoints.http.rest.shares import ShareBody, create_share, list_shares, revoke_share
 from entrypoints.http.rest.sign import SignBody, sign
 from entrypoints.http.rest.store import put_blob, store_blob
 from entrypoints.http.rest.trash import RestoreBody, list_trash, purge_blob, restore_blob
@@ -65,25 +71,21 @@ from entrypoints.http.rest.uploads import (
     find_upload,
     list_uploads,
     put_part,
+    upload_progress,
 )
+from entrypoints.http.rest.zip import ZipBody, zip_blobs
 
 FORMS = (
     *(Transfer, MovePrefixBody, PrefixBody, CommitBody),
     *(OneOperation, PutOperation, DeleteOperation, PatchOperation),
     *(PropertiesPatch, UploadBody, RestoreBody),
-    *(KeyBody, LimitsBody, RotationBody, SignBody, ShareBody),
+    *(KeyBody, LimitsBody, RotationBody, SignBody, ShareBody, SessionBody, ZipBody),
 )
 """The classes of the JSON bodies that requests have."""
 
 
 def create(settings: Settings, container: Container, slots: RequestSlots) -> Router:
     """Create the routes under /v1. Errors are problem details. `slots`: those of all requests of this worker."""
-    authenticate, signatures = container.authenticate(), container.signatures()
-    rates, failures = container.request_rates(), container.failed_authentications()
-
-    def authentication(app: ASGIApp) -> AuthenticationMiddleware:  # a function, because the framework copies objects
-        return AuthenticationMiddleware(app, authenticate, signatures, rates, failures)
-
     blobs = Router(
         "/blobs",
         # Options come first, or the framework adds its own.
@@ -100,7 +102,7 @@ def create(settings: Settings, container: Container, slots: RequestSlots) -> Rou
         tags=["blobs"],
     )
     changes = [copy_blob, move_blob, delete_prefix, commit_operations]
-    uploads = [begin_upload, list_uploads, find_upload, put_part, append_to_upload, discard_upload]
+    uploads = [begin_upload, list_uploads, find_upload, upload_progress, put_part, append_to_upload, discard_upload]
     trash = [list_trash, restore_blob, purge_blob]
     keys = [create_key, list_keys, find_key, revoke_key, rotate_key, sign]
     shares = [create_share, list_shares, revoke_share]
@@ -108,6 +110,7 @@ def create(settings: Settings, container: Container, slots: RequestSlots) -> Rou
         "/v1",
         route_handlers=[
             blobs,
+            Router("/", route_handlers=[zip_blobs], tags=["blobs"]),
             Router("/", route_handlers=[other_options, *changes], tags=["changes"]),
             Router("/", route_handlers=uploads, tags=["uploads"]),
             Router("/", route_handlers=trash, tags=["trash"]),
@@ -116,9 +119,9 @@ def create(settings: Settings, container: Container, slots: RequestSlots) -> Rou
         ],
         middleware=[
             # Before everything that costs anything.
-            _shedding(slots),
+            shedding_of(slots),
             # Before everything that reads more of the request.
-            authentication,
+            authentication_of(container),
             QueryMiddleware,
         ],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -126,17 +129,51 @@ def create(settings: Settings, container: Container, slots: RequestSlots) -> Rou
             "store": always(container.store_blob()),
             "fetch": always(container.fetch_blob()),
             "listing": always(container.list_blobs()),
+            "collect": always(container.collect_blobs()),
             "delete": always(container.delete_blob()),
             "commit": always(container.commit_operations()),
             "move_prefix": always(container.move_prefix()),
             "delete_all": always(container.delete_prefix()),
             "uploads": always(container.multipart_uploads()),
+            "resumable": always(_resumption(settings, container)),
             "trash": always(container.trash()),
             "keys": always(container.keys()),
-            "signatures": always(signatures),
+            "signatures": always(container.signatures()),
             "shares": always(container.shares()),
             "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
         },
+    )
+
+
+def create_session(settings: Settings, container: Container, slots: RequestSlots) -> Router:
+    """Create the routes of sessions. One begins without a session, and ends whether it is valid or not."""
+    features = FeaturesBody.of(settings, has_keys=container.master_key() is not None)
+    own_slots = RequestSlots(MAX_REQUESTS)
+    return Router(
+        "/v1",
+        route_handlers=[
+            # The options come first, or the framework adds its own.
+            Router(
+                "/",
+                route_handlers=[options_of_session, begin_session, end_session],
+                middleware=[shedding_of(own_slots), QueryMiddleware],
+            ),
+            Router(
+                "/",
+                route_handlers=[find_session],
+                middleware=[shedding_of(slots), authentication_of(container), QueryMiddleware],
+            ),
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
+        dependencies={
+            "sessions": always(container.sessions()),
+            "features": always(features),
+            "failures": always(container.failed_authentications()),
+            "rates": always(container.request_rates()),
+            "resumable": always(_resumption(settings, container)),
+            "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
+        },
+        tags=["session"],
     )
 
 
@@ -145,49 +182,62 @@ def create_links(settings: Settings, container: Container, slots: RequestSlots) 
     links, rates, failures = container.shares(), container.request_rates(), container.failed_authentications()
 
     def authentication(app: ASGIApp) -> ShareLinkMiddleware:  # a function, because the framework copies objects
-        return ShareLinkMiddleware(app, links, rates, failures)
+        return ShareLinkMiddleware(app, links, rates, failures, share_pages.is_wanted)
 
     return Router(
         "/",
-        route_handlers=[options_of_links, download, describe_download, upload],
-        middleware=[
-            _shedding(slots),
-            authentication,
-            QueryMiddleware,
+        route_handlers=[
+            Router(
+                "/",
+                route_handlers=[options_of_links, download, describe_download, upload],
+                middleware=[shedding_of(slots), authentication, QueryMiddleware],
+            ),
+            Router(
+                "/",
+                route_handlers=[download_with_password],  # which is in the body
+                middleware=[shedding_of(RequestSlots(MAX_REQUESTS)), QueryMiddleware],
+            ),
         ],
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={**EXCEPTION_HANDLERS, ShareLocked: on_locked},
         dependencies={
             "shares": always(links),
             "fetch": always(container.fetch_blob()),
             "store": always(container.store_blob()),
+            "rates": always(rates),
+            "failures": always(failures),
+            "resumable": always(_resumption(settings, container)),
             "pace": always(Pace(settings.client_timeout, settings.client_min_rate)),
         },
         tags=["shares"],
     )
 
 
-def _shedding(slots: RequestSlots) -> Callable[[ASGIApp], LoadSheddingMiddleware]:
-    def shedding(app: ASGIApp) -> LoadSheddingMiddleware:  # a function, because the framework copies objects
-        return LoadSheddingMiddleware(app, slots)
-
-    return shedding
+def _resumption(settings: Settings, container: Container) -> Resumption:
+    pace = Pace(settings.client_timeout, settings.client_min_rate)
+    return Resumption(container.resumable_uploads(), container.upload_rights(), pace)
 
 
-@route("/s/{link:str}", http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
-def options_of_links(request: HttpRequest) -> Response[None]:
+@route("/s/{link:str}", http_method=HttpMethod.OPTIONS, include_in_schema=False)
+async def options_of_links(request: HttpRequest, resumable: NamedDependency[Resumption]) -> Response[None]:
     """List the methods of a share link."""
-    return _options(request)
+    return await _options(request, resumable)
 
 
-@route(["/", ID_PATH], http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
-def options(request: HttpRequest) -> Response[None]:
+@route("/session", http_method=HttpMethod.OPTIONS, include_in_schema=False)
+async def options_of_session(request: HttpRequest, resumable: NamedDependency[Resumption]) -> Response[None]:
+    """List the methods of the session."""
+    return await _options(request, resumable)
+
+
+@route(["/", ID_PATH], http_method=HttpMethod.OPTIONS, include_in_schema=False)
+async def options(request: HttpRequest, resumable: NamedDependency[Resumption]) -> Response[None]:
     """List the methods of a path. The framework's own handler lists only those registered before it."""
-    return _options(request)
+    return await _options(request, resumable)
 
 
 @route(
     [
-        *("/copy", "/move", "/delete", "/commits"),
+        *("/copy", "/move", "/delete", "/commits", "/zip"),
         *("/uploads", "/uploads/{upload:str}", "/uploads/{upload:str}/{n:str}"),
         *("/trash", "/trash/{key:str}", "/trash/{key:str}/restore"),
         *("/keys", "/keys/{key:str}", "/keys/{key:str}/rotate", "/sign"),
@@ -195,14 +245,24 @@ def options(request: HttpRequest) -> Response[None]:
     ],
     http_method=HttpMethod.OPTIONS,
     include_in_schema=False,
-    sync_to_thread=False,
 )
-def other_options(request: HttpRequest) -> Response[None]:
+async def other_options(request: HttpRequest, resumable: NamedDependency[Resumption]) -> Response[None]:
     """List the methods of a path."""
-    return _options(request)
+    return await _options(request, resumable)
 
 
-def _options(request: HttpRequest) -> Response[None]:
+RESUMABLE = {"/v1/blobs" + ID_PATH, "/v1/uploads", "/v1/uploads/{upload:str}", "/s/{link:str}"}
+
+
+async def _options(request: HttpRequest, resumable: Resumption) -> Response[None]:
+    """Return the methods of a path, and the limits of uploads where there are some."""
     template = request.scope["path_template"]
-    [methods] = (route.methods for route in request.app.routes if route.path_format == template)
-    return Response(None, headers={"Allow": ", ".join(sorted(methods))}, status_code=HTTPStatus.NO_CONTENT)
+    [route] = (route for route in request.app.routes if route.path_format == template)
+    upload, limit = None, {}
+    with suppress(UploadNotFound):
+        upload = upload_key(request.path_params["upload"]) if "upload" in request.path_params else None
+    if route.path in RESUMABLE:
+        limit["Upload-Limit"] = await resumable.limit(request, upload)
+    return Response(
+        None, headers={"Allow": ", ".join(sorted(route.methods)), **limit}, status_code=HTTPStatus.NO_CONTENT
+    )

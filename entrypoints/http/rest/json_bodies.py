@@ -1,5 +1,6 @@
 """Short request bodies in JSON, and their members that several operations have."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from entrypoints.http.rest.described import HttpRequest
 
 T = TypeVar("T")
 
+FORM = "application/x-www-form-urlencoded"
 MERGE_PATCH = "application/merge-patch+json"
 MAX_BODY = 64 * 1024  # bytes: an id, properties and 8 KiB of metadata, escaped
 MAX_COMMIT = 32 * 1024 * 1024
@@ -32,10 +34,19 @@ async def json_body(
 
 async def json_text(request: HttpRequest, pace: Pace, *, limit: int = MAX_BODY, accepted: str = JSON) -> bytes:
     """Return the body of a request, of up to `limit` bytes. Raises HttpProblem 400, 408, 411, 413, 415 or 501."""
+    return await _text(request, pace, limit, (accepted, JSON))
+
+
+async def form_text(request: HttpRequest, pace: Pace, *, limit: int) -> bytes:
+    """Return the body of a form, of up to `limit` bytes. Raises HttpProblem 400, 408, 411, 413, 415 or 501."""
+    return await _text(request, pace, limit, (FORM,))
+
+
+async def _text(request: HttpRequest, pace: Pace, limit: int, accepted: Sequence[str]) -> bytes:
     headers = fields(request.scope)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in (JSON, accepted) or headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise HttpProblem("unsupported_media_type", f"Send the body as {accepted}, without Content-Encoding.")
+    if media_type not in accepted or headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise HttpProblem("unsupported_media_type", f"Send the body as {accepted[0]}, without Content-Encoding.")
     check_framing(request.scope, headers)
     if (content_length(headers) or 0) > limit:
         raise _too_long(limit)

@@ -145,24 +145,29 @@ class KeyList(msgspec.Struct):
     next_cursor: str | None
 
 
-def _whole(time: datetime | None) -> datetime | None:
+def whole(time: datetime | None) -> datetime | None:
+    """Return a time in whole seconds, as the interface shows it."""
     return None if time is None else time.astimezone(UTC).replace(microsecond=0)
+
+
+def described_limits(limits: Limits) -> LimitsBody:
+    """Return limits, as the interface shows them."""
+    return LimitsBody(limits.requests_per_second, limits.max_blob_bytes, limits.quota_bytes)
 
 
 def _values(key: AccessKey) -> dict[str, Any]:
     limits = key.limits
-    shown = LimitsBody(limits.requests_per_second, limits.max_blob_bytes, limits.quota_bytes)
     return {
         "key": key.id,
         "name": key.name,
         "actions": [action.value for action in Action if action in key.actions],
-        "created_at": _whole(key.created_at),
+        "created_at": whole(key.created_at),
         "generation": key.generation,
         "prefixes": None if key.prefixes == ("",) else list(key.prefixes),
-        "expires_at": _whole(key.expires_at),
-        "former_until": _whole(key.former_until),
-        "used_at": _whole(key.used_at),
-        "limits": None if limits == UNLIMITED else shown,
+        "expires_at": whole(key.expires_at),
+        "former_until": whole(key.former_until),
+        "used_at": whole(key.used_at),
+        "limits": None if limits == UNLIMITED else described_limits(limits),
         "stored_bytes": None if limits.quota_bytes is None else key.stored_bytes,
     }
 

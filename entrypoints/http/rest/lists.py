@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency, Provide
-from litestar.types import Scope
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import ASGIApp, Scope
 from msgspec import Meta
 
 from application.blobs.list import ListBlobs
@@ -17,12 +18,16 @@ from domain.text import CONTROL_CHARACTER
 from entrypoints.http.openapi.components import ETAG, PAGE, SHA_256, json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
+from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.described import EVERYWHERE, KNOWN, HttpRequest
 from entrypoints.http.rest.descriptions import BlobDescription, brief_description, description
+from entrypoints.http.rest.zip import ZIPPED, Collect, zip_of_prefix
+from entrypoints.http.rest.zip_form.response import MEDIA_TYPE
 
 MAX_LIMIT = 1000
-PARAMETERS = ("prefix", "delimiter", "limit", "cursor", "fields")
+OF_PAGES = ("delimiter", "limit", "cursor", "fields")
+PARAMETERS = ("prefix", *OF_PAGES, "format")
 
 
 class ListBody(msgspec.Struct):
@@ -41,6 +46,7 @@ class Selection(msgspec.Struct):
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 100
     cursor: str = ""
     fields: Literal["", "metadata"] = ""
+    format: Literal["json", "zip"] = "json"
 
 
 def _selection(scope: Scope) -> Selection:
@@ -52,6 +58,8 @@ def _selection(scope: Scope) -> Selection:
         selection = msgspec.convert(
             {name: found[name][0] for name in PARAMETERS if name in found}, Selection, strict=False
         )
+        if selection.format == "zip" and (named := [name for name in OF_PAGES if name in found]):
+            raise _invalid(f"A zip file has all blobs with the prefix, and no pages: {named[0]} is for lists.")
         for name in ("prefix", "delimiter"):
             if CONTROL_CHARACTER.search(getattr(selection, name)):
                 raise _invalid(f"{name} has a control character in it; no id has.")
@@ -64,7 +72,10 @@ _LISTED = {**KNOWN, "content_type": "application/octet-stream", "sha256": SHA_25
 _LIST = json_of("ListBody", {"blobs": [_LISTED], "prefixes": ["my-films/"], "next_cursor": "bXktZmlsbXMw"})
 LIST = operation(
     takes=PAGE,
-    responses={"200": response("A page.", _LIST)} | problems("invalid_parameter", *EVERYWHERE, path="/v1/blobs"),
+    responses={"200": response("A page, or a zip file.", {**_LIST, MEDIA_TYPE: ZIPPED})}
+    | problems(
+        *("invalid_parameter", "invalid_prefix", "not_found", "integrity", "no_space"), *EVERYWHERE, path="/v1/blobs"
+    ),
 )
 
 
@@ -72,18 +83,29 @@ LIST = operation(
     operation_id="listBlobs",
     summary="List blobs",
     operation_class=LIST,
+    responses={200: ResponseSpec(ListBody, False)},  # which the return type does not name
     parameters=PARAMETERS,
     dependencies={"selection": Provide(_selection, sync_to_thread=False)},
 )
 async def list_blobs(
-    request: HttpRequest, selection: NamedDependency[Selection], listing: NamedDependency[ListBlobs]
-) -> Response[ListBody]:
-    """List the blobs whose ids begin with a prefix, in the order of the ids' bytes."""
+    request: HttpRequest,
+    selection: NamedDependency[Selection],
+    listing: NamedDependency[ListBlobs],
+    collect: Collect,
+    pace: NamedDependency[Pace],
+) -> ASGIApp:
+    """List the blobs whose ids begin with a prefix, in the order of the ids' bytes. `format=zip` sends the blobs.
+
+    See `POST /v1/zip` for the zip file. Its names are relative to the folder of the prefix.
+    """
+    if selection.format == "zip":
+        return zip_of_prefix(request, collect, selection.prefix, pace)
     start = _start(selection.cursor)
     page = await listing(request.auth, selection.prefix, selection.delimiter, selection.limit, start)
     cursor = None if page.following is None else base64.urlsafe_b64encode(page.following.encode()).decode().rstrip("=")
     describe = description if selection.fields else brief_description
-    return Response(ListBody([describe(blob) for blob in page.blobs], page.prefixes, cursor))
+    body = ListBody([describe(blob) for blob in page.blobs], page.prefixes, cursor)
+    return Response(body).to_asgi_response(app=None, request=request)
 
 
 def _start(cursor: str) -> str:

@@ -23,8 +23,9 @@ from entrypoints.http.openapi.components import (
     VISIBLE,
 )
 from entrypoints.http.protocol.header_values import MAX_SIZE
+from entrypoints.http.protocol.media_types import MAX_MEDIA_TYPE
 from entrypoints.http.rest.descriptions import MAX_EXPIRY, MAX_HEADER
-from entrypoints.http.rest.raw_form import MAX_CODINGS, MAX_MEDIA_TYPE
+from entrypoints.http.rest.raw_form import MAX_CODINGS
 
 Id = Annotated[
     str,

@@ -31,6 +31,7 @@ from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.blob_paths import ID_PATH, blob_id
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.headers import fields
+from entrypoints.http.protocol.media_types import media_type
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import descriptions, raw_form
 from entrypoints.http.rest.described import BODY, CHANGING, KNOWN, HttpRequest
@@ -94,7 +95,7 @@ class PropertiesPatch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _CONVERSIONS: Mapping[str, Any] = {
-    "content_type": raw_form.content_type,
+    "content_type": media_type,
     "content_encoding": raw_form.content_encoding,
     "content_language": descriptions.language,
     "content_disposition": descriptions.disposition,

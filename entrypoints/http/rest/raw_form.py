@@ -4,27 +4,26 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from functools import lru_cache
 from urllib.parse import quote
 
 from application.blobs.fetch import OpenBlob
 from application.blobs.store import IdentifiedBytes, NewBlob
 from application.clock import utc_now
 from domain.blob import Blob, BlobId, ByteRange, Digest
-from domain.properties import DEFAULT_CONTENT_TYPE, Properties
+from domain.properties import Properties
 from entrypoints.http.protocol import conditional, header_values, ranges
-from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, dictionary_member, is_token
+from entrypoints.http.protocol.header_values import MAX_SIZE, dictionary_member
 from entrypoints.http.protocol.headers import content_length
+from entrypoints.http.protocol.media_types import essence, media_type
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.protocol.streaming import VARY, Headers, Representation
+from entrypoints.http.protocol.streaming import SANDBOX, VARY, Headers, Representation
 from entrypoints.http.rest import descriptions
 
-REMEMBERED = 128  # media types; clients send few different ones
 MAX_CODINGS = 255  # characters
-MAX_MEDIA_TYPE = 255  # characters: more than real types have, and no other server refuses the header
 # Browsers show these, and can't be made to run them.
 HARMLESS = {"text/plain", *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp"))}
 HARMLESS_KINDS = {"audio", "video"}
+ALGORITHMS = {"sha-256": "sha256", "sha-512": "sha512"}  # RFC 9530, section 5
 
 
 FORM = "multipart/form-data"
@@ -36,10 +35,7 @@ FORM_PUT = (
 
 def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[bytes]) -> NewBlob:
     """Return the blob that a PUT stores. Raises HttpProblem 400 for invalid headers, and 415 for a form."""
-    if essence(headers.get("content-type", "")) == FORM:
-        raise HttpProblem("unsupported_media_type", FORM_PUT)
-    if "content-range" in headers:  # to go on with an upload, as some clients ask (RFC 9110, section 9.3.4)
-        raise _invalid("Content-Range asks to store a part of a blob. A blob is stored as a whole: send all of it.")
+    check_body(headers)
     return NewBlob(
         IdentifiedBytes(blob_id, chunks),
         properties=descriptions.with_rare_properties(properties(headers), headers),
@@ -50,17 +46,17 @@ def new_blob(blob_id: BlobId, headers: Mapping[str, str], chunks: AsyncIterator[
     )
 
 
+def check_body(headers: Mapping[str, str]) -> None:
+    """Raise HttpProblem 415 for a form, and 400 for a range of a blob."""
+    if essence(headers.get("content-type", "")) == FORM:
+        raise HttpProblem("unsupported_media_type", FORM_PUT)
+    if "content-range" in headers:  # to go on with an upload, as some clients ask (RFC 9110, section 9.3.4)
+        raise _invalid("Content-Range asks to store a part of a blob. A blob is stored as a whole: send all of it.")
+
+
 def properties(headers: Mapping[str, str]) -> Properties:
     """Return the content type and the codings in headers. Raises HttpProblem 400."""
-    return Properties(content_type(headers.get("content-type")), content_encoding(headers.get("content-encoding")))
-
-
-def content_type(header: str | None) -> str:
-    """Return the media type to store. Raises HttpProblem 400."""
-    media_type = (header or "").strip(BLANKS) or DEFAULT_CONTENT_TYPE
-    if len(header or "") > MAX_MEDIA_TYPE or not _is_media_type(media_type):
-        raise _invalid(f"Content-Type is no media type of up to {MAX_MEDIA_TYPE} characters, such as image/png.")
-    return media_type
+    return Properties(media_type(headers.get("content-type")), content_encoding(headers.get("content-encoding")))
 
 
 def content_encoding(header: str | None) -> str:
@@ -74,44 +70,50 @@ def content_encoding(header: str | None) -> str:
     return ", ".join(coding for each in codings if (coding := each.lower()) != "identity")
 
 
-def essence(content_type: str) -> str:
-    """Return the media type without parameters, in lower case."""
-    return content_type.partition(";")[0].strip(BLANKS).lower()
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _is_media_type(text: str) -> bool:
-    """Return whether this is a media type (RFC 9110, section 8.3.1). Parameters: visible ASCII, blanks and tabs."""
-    media_type, _, parameters = text.partition(";")
-    kind, _, subtype = media_type.rstrip(BLANKS).partition("/")
-    are_visible = parameters.isascii() and parameters.replace("\t", "").isprintable()
-    return is_token(kind) and is_token(subtype) and are_visible
-
-
 def declared_digest(headers: Mapping[str, str]) -> Digest | None:
     """Return the SHA-256 that the sender declares (RFC 9530); others are not checked. Raises HttpProblem 400."""
-    content = _sha_256("Content-Digest", headers.get("content-digest"))
-    representation = _sha_256("Repr-Digest", headers.get("repr-digest"))
+    if "content-digest" not in headers and "repr-digest" not in headers:
+        return None
+    content, representation = _sha_256("Content-Digest", headers.get("content-digest")), repr_digest(headers)
     if content and representation and content != representation:
         raise _invalid("Content-Digest and Repr-Digest differ. Here they are the same, for a body is all of a blob.")
     return content or representation
 
 
+def repr_digest(headers: Mapping[str, str]) -> Digest | None:
+    """Return the SHA-256 of the whole that the sender declares (RFC 9530, section 3). Raises HttpProblem 400."""
+    return _sha_256("Repr-Digest", headers.get("repr-digest"))
+
+
+def content_digests(headers: Mapping[str, str]) -> Mapping[str, bytes]:
+    """Return the digests of the body by the names of `hashlib` (RFC 9530, section 2). Raises HttpProblem 400."""
+    value = headers.get("content-digest")
+    found = {name: _digest("Content-Digest", value, algorithm) for algorithm, name in ALGORITHMS.items()}
+    return {name: digest for name, digest in found.items() if digest is not None}
+
+
 def _sha_256(name: str, value: str | None) -> Digest | None:
+    digest = _digest(name, value, "sha-256")
+    return None if digest is None else Digest(digest)
+
+
+def _digest(name: str, value: str | None, algorithm: str) -> bytes | None:
     if value is None:
         return None
     if len(value) > MAX_SIZE:
         raise _invalid(f"{name} has more than {MAX_SIZE:,} characters.")
-    found = dictionary_member(value, "sha-256")
+    found = dictionary_member(value, algorithm)
     if found is None:
         return None
     try:
         opening, encoded, closing = found[:1], found[1:-1], found[-1:]
-        if (opening, closing) != (":", ":"):
+        digest = base64.b64decode(encoded, validate=True)
+        if (opening, closing) != (":", ":") or len(digest) != int(algorithm.removeprefix("sha-")) // 8:
             raise ValueError(found)
-        return Digest(base64.b64decode(encoded, validate=True))
     except (binascii.Error, ValueError):
-        raise _invalid(f"The sha-256 in {name} is no SHA-256 in base64, such as sha-256=:...=:.") from None
+        shown = f"{algorithm} in {name} is no {algorithm.upper()}"
+        raise _invalid(f"The {shown} in base64, such as {algorithm}=:...=:.") from None
+    return digest
 
 
 def _invalid(detail: str) -> HttpProblem:
@@ -133,8 +135,8 @@ def _disposition(blob: Blob) -> str:
 
 
 def _is_harmless(content_type: str) -> bool:
-    media_type = essence(content_type)
-    return media_type in HARMLESS or media_type.partition("/")[0] in HARMLESS_KINDS
+    found = essence(content_type)
+    return found in HARMLESS or found.partition("/")[0] in HARMLESS_KINDS
 
 
 class RawForm(Representation):
@@ -156,9 +158,7 @@ class RawForm(Representation):
             *self.validators(blob),
             (b"accept-ranges", b"bytes"),
             *([(b"repr-digest", b"sha-256=:%b:" % base64.b64encode(digest.sha256))] if digest else []),
-            # Anybody may have stored it, and it is served from the origin of an interface that takes commands.
             (b"x-content-type-options", b"nosniff"),
-            (b"content-security-policy", b"sandbox; default-src 'none'"),
             (b"content-disposition", _disposition(blob).encode()),
         ]
         if part is not None:
@@ -170,6 +170,7 @@ class RawForm(Representation):
             (b"etag", conditional.etag(blob).encode()),
             (b"last-modified", conditional.last_modified(blob).encode()),
             VARY,
+            SANDBOX,
         ]
 
     def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:

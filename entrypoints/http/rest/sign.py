@@ -18,9 +18,9 @@ from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.addresses import origin
 from entrypoints.http.protocol.client_pace import Pace
+from entrypoints.http.protocol.media_types import media_type
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.signed_urls import ACTIONS, parameters_of, unsigned_url
-from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.changes import MALFORMED
 from entrypoints.http.rest.described import CREATED_AT, EVERYWHERE, HttpRequest
 from entrypoints.http.rest.json_bodies import json_body
@@ -92,7 +92,7 @@ class SignBody(msgspec.Struct, forbid_unknown_fields=True):
         """Return the conditions of a PUT. Raises HttpProblem 400."""
         conditions = Conditions(
             self.max_bytes,
-            None if self.content_type is None else raw_form.content_type(self.content_type),
+            None if self.content_type is None else media_type(self.content_type),
             None if self.sha256 is None else _digest(self.sha256),
             self.create_only,
         )

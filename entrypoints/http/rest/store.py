@@ -1,10 +1,7 @@
 """Store a blob: POST under an id that is not in use, PUT under any id."""
 
 from dataclasses import replace
-from http import HTTPStatus
-from urllib.parse import quote
 
-import msgspec
 from litestar import post, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
@@ -19,7 +16,7 @@ from litestar.openapi.spec import (
 )
 from litestar.types import ASGIApp
 
-from application.blobs.store import StoreBlob, StoredBlob
+from application.blobs.store import StoreBlob
 from application.contents.expiry import NEVER
 from entrypoints.http.direct import DIRECT
 from entrypoints.http.openapi.components import (
@@ -33,9 +30,14 @@ from entrypoints.http.openapi.components import (
     IF_MATCH,
     IF_NONE_MATCH,
     IF_UNMODIFIED_SINCE,
+    LOCATION_OF_BOTH,
     METADATA,
     PROPERTIES,
+    RESUMABLE,
     SHA_256,
+    STATE,
+    always,
+    either_of,
     id_schema,
     json_of,
     response,
@@ -43,23 +45,25 @@ from entrypoints.http.openapi.components import (
 )
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
-from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.blob_paths import ID_PATH, blob_id
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.headers import check_framing, fields
 from entrypoints.http.protocol.problems import Problem
-from entrypoints.http.protocol.streaming import ShortResponse
+from entrypoints.http.protocol.structured_fields import boolean
 from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.described import BODY, BYTES, CHANGING, KNOWN, HttpRequest
 from entrypoints.http.rest.descriptions import expiry_of, metadata_of
 from entrypoints.http.rest.json_form import request as json_request
-from entrypoints.http.rest.json_form.response import JSON_TYPE, StoredBody, stored_body
+from entrypoints.http.rest.json_form.response import StoredBody
 from entrypoints.http.rest.multipart_form import request as form_request
+from entrypoints.http.rest.resumable import Resumption, complete_length_agrees, whole
+from entrypoints.http.rest.stored import stored
 
 Store = NamedDependency[StoreBlob]
 ClientPace = NamedDependency[Pace]
 
-_STORED = json_of("StoredBody", {"message": "Blob stored successfully", **KNOWN, "sha256": SHA_256})
+_EXAMPLE = {"message": "Blob stored successfully", **KNOWN, "sha256": SHA_256}
+_STORED = json_of("StoredBody", _EXAMPLE)
 _STORING = [
     "invalid_id",
     "invalid_parameter",
@@ -85,7 +89,18 @@ _FORM = OpenAPIMediaType(
 
 
 def _stored(description: str) -> OpenAPIResponse:
-    stored = response(description, _STORED, required=["Location", "ETag"])
+    return _with_links(response(description, _STORED, required=["Location", "ETag"], optional=STATE[:2]))
+
+
+def _stored_or_begun() -> OpenAPIResponse:
+    """Describe a response whose Location is that of an upload with `Upload-Complete: ?0`."""
+    content = either_of("StoredBody", _EXAMPLE, "UploadDescription")
+    made = response("Stored, or with `Upload-Complete: ?0` begun.", content, optional=["ETag", *STATE])
+    made.headers = (made.headers or {}) | {"Location": always(LOCATION_OF_BOTH)}
+    return _with_links(made)
+
+
+def _with_links(stored: OpenAPIResponse) -> OpenAPIResponse:
     stored.links = {
         operation: Link(operation_id=operation, parameters={"id": "$response.body#/id"})
         for operation in ("fetchBlob", "describeBlob", "putBlob", "deleteBlob")
@@ -149,7 +164,8 @@ async def store_blob(request: HttpRequest, store: Store, pace: ClientPace) -> AS
     new = await form.new_blob(request.scope, headers, body, store.max_bytes)
     if metadata or expiry != NEVER:
         new = replace(new, properties=replace(new.properties, metadata=metadata), expiry=expiry)
-    return _stored_response(await store(request.auth, new))
+    done = await store(request.auth, new)
+    return stored(done.blob, replaced=done.replaced).asgi()
 
 
 PUT = operation(
@@ -163,12 +179,14 @@ PUT = operation(
         *PROPERTIES,
         *METADATA,
         *EXPIRY,
+        *RESUMABLE,
     ],
     body=RequestBody({"*/*": BYTES}, "The bytes, or nothing for the empty blob. Their Content-Type is kept."),
-    responses={"200": _stored("Stored, in the place of another version."), "201": _stored("Stored.")}
+    responses={"200": _stored("Stored, in the place of another version."), "201": _stored_or_begun()}
     | problems(
         *("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", "unsupported_media_type"),
         "already_exists",  # of a signed URL that only creates
+        *("inconsistent_length", "no_master_key"),  # of resumable uploads
         *_STORING,
     ),
 )
@@ -182,22 +200,23 @@ PUT = operation(
     operation_class=PUT,
     responses={200: ResponseSpec(StoredBody, False), 400: ResponseSpec(Problem, False)},
 )
-async def put_blob(request: HttpRequest, store: Store, pace: ClientPace) -> ASGIApp:
-    """Store the bytes of the body, and replace what is under the id, if that is in use."""
+async def put_blob(
+    request: HttpRequest, store: Store, resumable: NamedDependency[Resumption], pace: ClientPace
+) -> ASGIApp:
+    """Store the bytes of the body, and replace what is under the id, if that is in use.
+
+    With `Upload-Complete: ?0`, they are the first bytes of a resumable upload, and its URL is returned. The last bytes
+    come by PATCH, and only then is the blob stored.
+    """
     headers = fields(request.scope)
+    blob, state = blob_id(request.scope["raw_path"]), headers.get("upload-complete")
+    is_complete = None if state is None else boolean(state)
+    if is_complete is False:
+        return (await resumable.create(request, blob, headers)).asgi()
     check_framing(request.scope, headers)
-    chunks = Meter(pace).chunks(request.receive)
-    new = raw_form.new_blob(blob_id(request.scope["raw_path"]), headers, chunks)
-    return _stored_response(await store(request.auth, new))
-
-
-def _stored_response(stored: StoredBlob) -> ShortResponse:
-    blob = stored.blob
-    body = msgspec.json.encode(stored_body(blob))
-    headers = [
-        (b"location", f"/v1/blobs/{quote(blob.id.value, safe='')}".encode()),
-        (b"etag", conditional.etag(blob).encode()),
-        JSON_TYPE,
-        (b"content-length", b"%d" % len(body)),
-    ]
-    return ShortResponse(headers, HTTPStatus.OK if stored.replaced else HTTPStatus.CREATED, body)
+    if is_complete:
+        complete_length_agrees(headers)
+    new = raw_form.new_blob(blob, headers, Meter(pace).chunks(request.receive))
+    done = await store(request.auth, new)
+    reply = stored(done.blob, replaced=done.replaced)
+    return (whole(reply, headers, done.blob.size) if is_complete else reply).asgi()

@@ -1,32 +1,53 @@
 """Uploads of several parts: begin, send parts in any order, and publish them by a commit."""
 
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
-from litestar import Response, delete, get, patch, post, put
+from litestar import HttpMethod, Response, delete, get, patch, post, put, route
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Link, OpenAPIResponse, OpenAPIType, RequestBody, Schema
 
-from application.blobs.uploads import MAX_PARTS, MultipartUploads, NewPart, NewUpload
-from application.ports.contents import MultipartUpload, Part
-from domain.blob import ObjectKey
+from application.blobs.uploads import MAX_APPENDED, MAX_PARTS, MultipartUploads, NewPart, NewUpload
+from domain.blob import BlobId, ObjectKey
 from domain.properties import Properties
 from entrypoints.http.openapi import components
 from entrypoints.http.openapi.bodies import json_request
-from entrypoints.http.openapi.components import DIGESTS, ID, SHA_256, header, json_of, page, parameter, response, text
+from entrypoints.http.openapi.components import (
+    CONTENT_ENCODING,
+    DIGESTS,
+    EXPIRY,
+    ID,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE,
+    LOCATION_OF_BOTH,
+    METADATA,
+    PROPERTIES,
+    RESUMABLE,
+    SHA_256,
+    STATE,
+    either_of,
+    json_of,
+    page,
+    parameter,
+    response,
+    text,
+)
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.header_values import is_digits
 from entrypoints.http.protocol.headers import check_framing, content_length, fields
+from entrypoints.http.protocol.media_types import media_type
 from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.protocol.upload_fields import upload_fields
 from entrypoints.http.rest import descriptions, pages, raw_form
 from entrypoints.http.rest.changes import MALFORMED, upload_key
 from entrypoints.http.rest.described import BODY, BYTES, CHANGING, CREATED_AT, EVERYWHERE, HttpRequest
 from entrypoints.http.rest.json_bodies import json_body, optional_id
-from entrypoints.http.rest.json_form.response import Sha256, Size
+from entrypoints.http.rest.json_form.response import Size
 from entrypoints.http.rest.members import (
     OF_METADATA,
     CacheControl,
@@ -40,7 +61,16 @@ from entrypoints.http.rest.members import (
     MetadataValue,
     Seconds,
 )
+from entrypoints.http.rest.resumable import Resumption, id_from_filename, is_partial
+from entrypoints.http.rest.upload_descriptions import (
+    PartDescription,
+    UploadList,
+    UploadParts,
+    described,
+    part_description,
+)
 
+Resuming = NamedDependency[Resumption]
 Uploads = NamedDependency[MultipartUploads]
 ClientPace = NamedDependency[Pace]
 UPLOAD_OFFSET = "Upload-Offset"
@@ -72,7 +102,7 @@ class UploadBody(msgspec.Struct, forbid_unknown_fields=True):
     def new_upload(self) -> NewUpload:
         """Return the upload. Raises HttpProblem 400, INVALID_ID, INVALID_METADATA and INVALID_EXPIRY."""
         properties = Properties(
-            raw_form.content_type(self.content_type),
+            media_type(self.content_type),
             raw_form.content_encoding(self.content_encoding),
             descriptions.language(self.content_language),
             descriptions.disposition(self.content_disposition) if self.content_disposition else "",
@@ -81,62 +111,6 @@ class UploadBody(msgspec.Struct, forbid_unknown_fields=True):
         )
         expiry = descriptions.expiry_from(self.expires_in, self.expires_at)
         return NewUpload(optional_id(self.id), properties, expiry, self.size)
-
-
-class PartDescription(msgspec.Struct):
-    """A part that is durable: its number, its size in bytes, and its SHA-256."""
-
-    n: int
-    size: Size
-    sha256: Sha256
-
-
-class UploadDescription(msgspec.Struct, omit_defaults=True):
-    """An upload in progress. `received` counts the bytes of its parts. Without any request it ends at `expires_at`."""
-
-    upload: str
-    received: Size
-    created_at: datetime
-    expires_at: datetime
-    max_part_bytes: Size
-    max_parts: int
-    content_type: str
-    id: str | None = None
-    size: Size | None = None
-    metadata: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class UploadParts(UploadDescription):
-    """An upload with its parts, in the order of their numbers. More follow after `next_after`, if that is there."""
-
-    parts: list[PartDescription] = msgspec.field(default_factory=list)
-    next_after: int | None = None
-
-
-class UploadList(msgspec.Struct):
-    """A page of uploads. `next_cursor` is null on the last one."""
-
-    uploads: list[UploadDescription]
-    next_cursor: str | None
-
-
-def _described(upload: MultipartUpload, max_bytes: int) -> UploadDescription:
-    return UploadDescription(
-        upload=upload.key.value,
-        received=upload.received,
-        created_at=upload.created_at,
-        expires_at=upload.expires_at,
-        max_part_bytes=max_bytes,
-        max_parts=MAX_PARTS,
-        content_type=upload.properties.content_type,
-        id=upload.id.value if upload.id else None,
-        size=upload.size,
-        metadata=dict(upload.properties.metadata),
-    )
-
-
-def _part(part: Part) -> PartDescription:
-    return PartDescription(part.number, part.size, part.digest.hex)
 
 
 _PART = {"n": 1, "size": 12, "sha256": SHA_256}
@@ -168,9 +142,9 @@ _LINKS: dict[str, dict[str, Any]] = {
 
 
 def _begun() -> OpenAPIResponse:
-    begun = response("Begun.", json_of("UploadDescription", _UPLOAD))
-    location = header("Where the upload is.", pattern="^/v1/uploads/[0-9a-f]{32}$", examples=[PATH])
-    begun.headers = (begun.headers or {}) | {"Location": components.always(location)}
+    """Describe the upload; with `Upload-Complete`, it may have all of its bytes, and is a blob then."""
+    begun = response("Begun.", either_of("UploadDescription", _UPLOAD, "StoredBody"), optional=["ETag", *STATE])
+    begun.headers = (begun.headers or {}) | {"Location": components.always(LOCATION_OF_BOTH)}
     begun.links = {
         name: Link(operation_id=name, parameters={"upload": "$response.body#/upload", **more})
         for name, more in _LINKS.items()
@@ -185,10 +159,25 @@ def _put() -> OpenAPIResponse:
     return put
 
 
+_STORED = {"message": "Blob stored successfully", "id": ID, "size": 12, "created_at": CREATED_AT, "sha256": SHA_256}
 BEGIN = operation(
+    takes=[
+        parameter("query", "id", "With `Upload-Complete`: the id of the blob.", components.id_schema(), ID),
+        *(IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE),
+        *(*DIGESTS, CONTENT_ENCODING, *PROPERTIES, *METADATA, *EXPIRY, *RESUMABLE),
+    ],
     body=json_request(UploadBody, example={"id": ID, "content_type": "text/plain", "metadata": {"author": "Ada"}}),
-    responses={"201": _begun()}
+    responses={
+        "200": response(
+            "With `Upload-Complete`: stored, in the place of another version.",
+            json_of("StoredBody", _STORED),
+            required=["Location", "ETag", *STATE[:2]],
+        ),
+        "201": _begun(),
+    }
     | problems(
+        *("inconsistent_length", "digest_mismatch", "precondition_failed", "already_exists"),
+        *("lease_lost", "invalid_parts", "integrity"),
         *("invalid_id", "invalid_header", "invalid_metadata", "invalid_expiry"),
         *MALFORMED,
         *CHANGING,
@@ -197,13 +186,42 @@ BEGIN = operation(
 )
 
 
-@post("/uploads", operation_id="beginUpload", summary="Begin an upload of several parts", operation_class=BEGIN)
-async def begin_upload(request: HttpRequest, uploads: Uploads, pace: ClientPace) -> Response[UploadDescription]:
-    """Begin an upload. Send its parts by PUT, in any order and concurrently, and publish it by a commit with `put`."""
+@post(
+    "/uploads",
+    operation_id="beginUpload",
+    summary="Begin an upload",
+    operation_class=BEGIN,
+    parameters=("id",),
+)
+async def begin_upload(request: HttpRequest, uploads: Uploads, resumable: Resuming, pace: ClientPace) -> Response[Any]:
+    """Begin an upload. Send its parts by PUT, in any order and concurrently, and publish it by a commit with `put`.
+
+    With `Upload-Complete`, the body is not JSON, but the first bytes of a resumable upload, whose id is `id`, or that
+    in Content-Disposition, below a prefix of your key. It is published once its last bytes have come by PATCH.
+    """
+    headers = fields(request.scope)
+    if upload_fields(headers).is_complete is not None:
+        blob_id = _id_of(request) or id_from_filename(request.auth, headers)
+        return (await resumable.create(request, blob_id, headers)).response()
+    if request.scope["query_string"]:
+        raise HttpProblem("invalid_parameter", "id goes with Upload-Complete. Otherwise it is a member of the body.")
     body = await json_body(request, pace, UploadBody)
     upload = await uploads.begin(request.auth, body.new_upload())
     headers = {"Location": f"/v1/uploads/{upload.key}"}
-    return Response(_described(upload, uploads.max_bytes), status_code=HTTPStatus.CREATED, headers=headers)
+    return Response(described(upload, uploads.max_bytes), status_code=HTTPStatus.CREATED, headers=headers)
+
+
+def _id_of(request: HttpRequest) -> BlobId | None:
+    """Return the id in the query, or None. Raises HttpProblem 400 and INVALID_ID."""
+    name, _, value = request.scope["query_string"].partition(b"=")
+    if not name:
+        return None
+    if name != b"id" or b"&" in value:
+        raise HttpProblem("invalid_parameter", "Give id once.")
+    try:
+        return BlobId(unquote_to_bytes(value.replace(b"+", b" ")).decode())
+    except UnicodeDecodeError:
+        raise HttpProblem("invalid_parameter", "id is not percent-encoded UTF-8.") from None
 
 
 LIST = operation(
@@ -230,7 +248,7 @@ async def list_uploads(request: HttpRequest, uploads: Uploads) -> Response[Uploa
     cursor = None
     if len(found) > len(page):
         cursor = pages.cursor(page[-1].id.value if page[-1].id else "", page[-1].key.value)
-    return Response(UploadList([_described(each, uploads.max_bytes) for each in page], cursor))
+    return Response(UploadList([described(each, uploads.max_bytes) for each in page], cursor))
 
 
 def _cursor_key(value: str) -> ObjectKey:
@@ -247,7 +265,7 @@ FIND = operation(
             "query",
             "after",
             "Show the parts after this number, 1,000 at most.",
-            Schema(type=OpenAPIType.INTEGER, minimum=0, maximum=MAX_PARTS, default=0),
+            Schema(type=OpenAPIType.INTEGER, minimum=0, maximum=MAX_APPENDED, default=0),
         ),
     ],
     responses={"200": response("The upload.", json_of("UploadParts", {**_UPLOAD, "parts": [_PART]}))}
@@ -266,14 +284,37 @@ async def find_upload(request: HttpRequest, uploads: Uploads) -> Response[Upload
     """Return an upload in progress, with up to 1,000 of its parts."""
     key = upload_key(request.path_params["upload"])
     after = request.query_params.get("after", "0")
-    if not is_digits(after) or len(after) > 5 or int(after) > MAX_PARTS:
+    if not is_digits(after) or len(after) > 6 or int(after) > MAX_APPENDED:
         raise HttpProblem("invalid_parameter", "after takes the number of a part.")
     upload = await uploads.find(request.auth, key)
     parts = await uploads.parts(request.auth, key, int(after), pages.MAX_LIMIT + 1)
     shown = parts[: pages.MAX_LIMIT]
-    described = msgspec.structs.asdict(_described(upload, uploads.max_bytes))
+    members = msgspec.structs.asdict(described(upload, uploads.max_bytes))
     following = shown[-1].number if len(parts) > len(shown) else None
-    return Response(UploadParts(**described, parts=[_part(part) for part in shown], next_after=following))
+    return Response(UploadParts(**members, parts=[part_description(part) for part in shown], next_after=following))
+
+
+PROGRESS = operation(
+    takes=[_KEY_PARAMETER],
+    responses={"204": response("How far it is.", required=["Cache-Control", *STATE], optional=["Upload-Length"])}
+    | problems(
+        *(*_OF_UPLOAD, "precondition_failed", "already_exists", "digest_mismatch", "integrity", *CHANGING),
+        body=False,
+        path=PATH,
+    ),
+)
+
+
+@route(
+    "/uploads/{upload:str}",
+    http_method=HttpMethod.HEAD,
+    operation_id="uploadProgress",
+    summary="How many bytes an upload has",
+    operation_class=PROGRESS,
+)
+async def upload_progress(request: HttpRequest, resumable: Resuming) -> Response[Any]:
+    """Return the offset at which to go on. A request that is appending to a resumable upload ends before."""
+    return (await resumable.progress(request, upload_key(request.path_params["upload"]))).response()
 
 
 PUT_PART = operation(
@@ -309,7 +350,7 @@ async def put_part(request: HttpRequest, uploads: Uploads, pace: ClientPace) -> 
     if not is_digits(number) or len(number) > 9:
         raise HttpProblem("invalid_parts", f"Parts have numbers from 1 to {MAX_PARTS:,}.")
     part = await uploads.write(request.auth, key, int(number), _new_part(request, pace))
-    return Response(_part(part), status_code=HTTPStatus.OK)
+    return Response(part_description(part), status_code=HTTPStatus.OK)
 
 
 _OFFSET_PARAMETER = parameter(
@@ -321,14 +362,28 @@ _OFFSET_PARAMETER = parameter(
 )
 _OFFSET_PARAMETER.required = True
 APPEND = operation(
-    takes=[
-        _KEY_PARAMETER,
-        _OFFSET_PARAMETER,
-        *DIGESTS,
-    ],
-    body=RequestBody({"*/*": BYTES}, "The bytes of the next part."),
-    responses={"200": response("Stored.", json_of("UploadDescription", _UPLOAD))}
+    takes=[_KEY_PARAMETER, _OFFSET_PARAMETER, *DIGESTS, *RESUMABLE],
+    body=RequestBody({"*/*": BYTES}, "The bytes of the next part. `application/partial-upload`: see below."),
+    responses={
+        "200": response(
+            "Stored. With `application/partial-upload`: the blob is stored, in the place of another version.",
+            either_of("UploadDescription", _UPLOAD, "StoredBody"),
+            optional=["Location", "ETag", *STATE],
+        ),
+        "201": response(
+            "With `application/partial-upload`: the blob is stored. A holder of a share link gets an empty body.",
+            json_of("StoredBody", _STORED),
+            required=STATE[:2],
+            optional=["Location", "ETag"],
+        ),
+        "204": response(
+            "With `application/partial-upload`: the bytes are stored, or the upload had ended before.",
+            required=STATE[:2],
+            optional=["Upload-Limit", "Location", "ETag"],
+        ),
+    }
     | problems(
+        *("inconsistent_length", "precondition_failed", "already_exists"),
         *(
             *_OF_UPLOAD,
             "invalid_parts",
@@ -350,14 +405,22 @@ APPEND = operation(
     summary="Append to an upload",
     operation_class=APPEND,
 )
-async def append_to_upload(request: HttpRequest, uploads: Uploads, pace: ClientPace) -> Response[UploadDescription]:
-    """Store the bytes of the body as the next part, if they start where the parts end: at `Upload-Offset`."""
+async def append_to_upload(
+    request: HttpRequest, uploads: Uploads, resumable: Resuming, pace: ClientPace
+) -> Response[Any]:
+    """Store the bytes of the body as the next part, if they start where the parts end: at `Upload-Offset`.
+
+    With the Content-Type `application/partial-upload`, this resumes an upload that was begun with `Upload-Complete`:
+    what arrives is kept, also if the connection breaks, and `Upload-Complete: ?1` publishes the blob.
+    """
     key = upload_key(request.path_params["upload"])
+    if is_partial(fields(request.scope)):
+        return (await resumable.append(request, key)).response()
     offset = fields(request.scope).get(UPLOAD_OFFSET.lower(), "")
     if not is_digits(offset) or len(offset) > 19:
         raise HttpProblem("invalid_header", f"Send {UPLOAD_OFFSET}, the number of bytes that the upload has.")
     upload = await uploads.append(request.auth, key, int(offset), _new_part(request, pace))
-    return Response(_described(upload, uploads.max_bytes), status_code=HTTPStatus.OK)
+    return Response(described(upload, uploads.max_bytes), status_code=HTTPStatus.OK)
 
 
 def _new_part(request: HttpRequest, pace: Pace) -> NewPart:
@@ -373,6 +436,6 @@ DISCARD = operation(
 
 
 @delete("/uploads/{upload:str}", operation_id="discardUpload", summary="Discard an upload", operation_class=DISCARD)
-async def discard_upload(request: HttpRequest, uploads: Uploads) -> None:
-    """Discard an upload and all of its parts."""
-    await uploads.discard(request.auth, upload_key(request.path_params["upload"]))
+async def discard_upload(request: HttpRequest, resumable: Resuming) -> None:
+    """Discard an upload and all of its parts. One that has finished is forgotten, and its blob stays."""
+    await resumable.uploads.discard(request.auth, upload_key(request.path_params["upload"]))

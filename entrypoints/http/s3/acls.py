@@ -18,7 +18,7 @@ from domain.acls import AUTHENTICATED_READ, PRIVATE, PUBLIC_READ, PUBLIC_READ_WR
 from domain.buckets import Bucket, BucketSettings
 from entrypoints.http.s3.buckets import owner, owner_name
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.properties import ACL, acl_property, canned_acl, check_supported
+from entrypoints.http.s3.properties import ACL, acl_property, canned_acl, check_acl, check_supported
 from entrypoints.http.s3.request import AclRights, S3Request, id_of
 from entrypoints.http.s3.responses import empty_response, xml_response
 from entrypoints.http.s3.xml import Parsed, Tree
@@ -64,11 +64,14 @@ async def with_rights(request: S3Request, operation: str, *, has_key: bool) -> S
         return request
     if request.grant.includes(action, request.use_cases.buckets.prefix(request.bucket) + request.key, utc_now()):
         return request
-    bucket = await request.use_cases.buckets.look_up(request.bucket)
+    # Rights that somebody has withdrawn are gone at once, whichever replica is asked.
+    bucket = await request.use_cases.buckets.look_up(request.bucket, as_it_is_now=True)
     if bucket is None:
         if has_key:
             return request
         raise S3Error("NoSuchBucket")
+    if not bucket.settings.heeds_acls:
+        return request
     opened = opened_by_bucket(bucket.settings.acl, has_key=has_key)
     if action is not Action.READ and action not in opened:
         return request
@@ -101,6 +104,7 @@ async def put_acl(request: S3Request) -> ASGIApp:
     """Replace the access control list of a bucket or an object."""
     bucket = await request.current_bucket()
     acl = await _sent(request, bucket)
+    await check_acl(request, acl)
     if not request.key:
         if acl != bucket.settings.acl:
             await request.use_cases.buckets.change(request.grant, request.bucket, partial(_with_acl, acl))

@@ -105,6 +105,13 @@ class Addressing:
         bucket, _, key = path.partition(b"/")
         return bucket, key
 
+    def resource(self, scope: HTTPScope) -> bytes:
+        """Return the path as it was sent, with the bucket first."""
+        for name, value in scope["headers"]:
+            if self.domain and name == b"host" and (bucket := self._bucket_of_host(value)):
+                return b"/%b%b" % (bucket, scope["raw_path"])
+        return scope["raw_path"]
+
     def _bucket_of_host(self, host: bytes) -> bytes | None:
         """Return the bucket that a host names; empty for the domain itself, and None for another host."""
         name = host.rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host

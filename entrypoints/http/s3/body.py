@@ -6,6 +6,7 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from domain.checksums import ALGORITHMS, Checksums
+from entrypoints.http.protocol.hashing import OVERHEAD, ConcurrentHashing
 from entrypoints.http.s3 import checksums
 from entrypoints.http.s3.aws_chunked import ChunkSignatures, Decoder, Event
 from entrypoints.http.s3.errors import S3Error
@@ -100,7 +101,7 @@ class Body:
         is_sha256_known = declared.algorithm == "SHA256" and declared.sha256 is not None
         is_computed = declared.algorithm and not is_sha256_known
         self._hash = checksums.new_hash(declared.algorithm) if is_computed else None
-        self._hashing = checksums.ConcurrentHashing(self._update)
+        self._hashing = ConcurrentHashing(self._update)
 
     @property
     def checksums(self) -> Checksums:
@@ -122,7 +123,7 @@ class Body:
                 piece = self._decode(chunk)
                 self._received += len(piece.data)
                 self._check_progress()
-                await self._hashing.add(piece, len(piece.data) + checksums.OVERHEAD * len(piece.events))
+                await self._hashing.add(piece, len(piece.data) + OVERHEAD * len(piece.events))
                 if piece.data:
                     yield piece.data
             if self._decoder is not None:

@@ -37,13 +37,13 @@ async def put_bucket_tagging(request: S3Request) -> ASGIApp:
     """Replace the tags of a bucket."""
     request.use_cases.buckets.authorize_change(request.grant, request.bucket)
     tags = tag_set(await request.document("Tagging"), MAX_TAGS)
-    await _change(request, tags=tags)
+    await change_settings(request, tags=tags)
     return empty_response(HTTPStatus.NO_CONTENT)
 
 
 async def delete_bucket_tagging(request: S3Request) -> ASGIApp:
     """Remove the tags of a bucket."""
-    await _change(request, tags={})
+    await change_settings(request, tags={})
     return empty_response(HTTPStatus.NO_CONTENT)
 
 
@@ -64,17 +64,19 @@ async def put_bucket_cors(request: S3Request) -> ASGIApp:
     rules = tuple(map(cors_rule, document.all("CORSRule")))
     if not 1 <= len(rules) <= MAX_RULES:
         raise S3Error("MalformedXML")
-    await _change(request, cors=rules)
+    await change_settings(request, cors=rules)
     return empty_response()
 
 
 async def delete_bucket_cors(request: S3Request) -> ASGIApp:
     """Remove the rules for cross-origin requests."""
-    await _change(request, cors=())
+    await change_settings(request, cors=())
     return empty_response(HTTPStatus.NO_CONTENT)
 
 
-async def _change(request: S3Request, **new: object) -> None:
+async def change_settings(request: S3Request, **new: object) -> None:
+    """Replace some settings of a bucket. `new`: by the names in BucketSettings."""
+
     def change(settings: BucketSettings) -> BucketSettings:
         return replace(settings, **new)  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 from application.authorize import authorize
 from domain.access import Action
 from domain.buckets import BucketSettings
-from domain.errors import BucketExists
+from domain.errors import BucketExists, NotGranted
 from domain.text import CONTROL_CHARACTER
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.properties import canned_acl, check_supported
@@ -69,7 +69,14 @@ async def create_bucket(request: S3Request) -> ASGIApp:
     if request.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise S3Error("NotImplemented", "Object Lock is not supported here.")
     acl = canned_acl(request.headers, acls=request.use_cases.acls)
-    authorize(request.grant, Action.WRITE, request.use_cases.buckets.prefix(request.bucket), purpose="create_bucket")
+    try:
+        authorize(
+            request.grant, Action.WRITE, request.use_cases.buckets.prefix(request.bucket), purpose="create_bucket"
+        )
+    except NotGranted:
+        if request.use_cases.acls and await request.use_cases.buckets.look_up(request.bucket) is not None:
+            raise S3Error("BucketAlreadyExists") from None  # where lists are in use, that is no secret
+        raise
     settings = BucketSettings(acl=acl, location=_location(await request.document("CreateBucketConfiguration")))
     try:
         await request.use_cases.buckets.create(request.grant, request.bucket, settings)

@@ -4,10 +4,12 @@ Source: Amazon S3 User Guide, Using cross-origin resource sharing (CORS).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from litestar.types import ASGIApp
 
+from application.blobs.buckets import Buckets
 from domain.buckets import Bucket, CorsRule
 from entrypoints.http.middleware.exchange import Exchange, Header
 from entrypoints.http.protocol.header_values import tokens
@@ -46,7 +48,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def preflight(request: S3Request, bucket: Bucket | None) -> ASGIApp:
-    """Respond to a preflight, for which `add_headers` adds what the rule says. Needs no credential: none is sent."""
+    """Respond to a preflight, for which `CorsHeaders` adds what the rule says. Needs no credential: none is sent."""
     if ORIGIN not in request.headers:
         raise S3Error("BadRequest", "Insufficient information. Origin request header needed.")
     method = request.headers.get(METHOD)
@@ -61,15 +63,26 @@ def preflight(request: S3Request, bucket: Bucket | None) -> ASGIApp:
     return empty_response(HTTPStatus.OK)
 
 
-def add_headers(request: S3Request, bucket: Bucket | None, _: Exchange, headers: list[Header]) -> None:
-    """Complete any response to a request for a bucket. `bucket`: None if it was not looked up, without an origin."""
-    found = bucket or request.use_cases.buckets.remembered(request.bucket)
-    if found is None or not found.settings.cors:
-        return
-    headers.append(VARY)
-    rule = _rule_for(request.method, request.headers, found.settings.cors)
-    if rule is not None:
-        headers += _headers(rule, request.headers)
+@dataclass(frozen=True, slots=True)
+class CorsHeaders:
+    """Completes any response to a request for a bucket. `bucket`: None if it was not looked up, without an origin.
+
+    It does not refer to the request, which refers to it: no request should wait for the garbage collection.
+    """
+
+    buckets: Buckets
+    name: str
+    bucket: Bucket | None
+    sent: Mapping[str, str]
+
+    def __call__(self, exchange: Exchange, headers: list[Header]) -> None:
+        found = self.bucket or self.buckets.remembered(self.name)
+        if found is None or not found.settings.cors:
+            return
+        headers.append(VARY)
+        rule = _rule_for(exchange.scope["method"], self.sent, found.settings.cors)
+        if rule is not None:
+            headers += _headers(rule, self.sent)
 
 
 def _rule_for(method: str, headers: Mapping[str, str], rules: Sequence[CorsRule]) -> CorsRule | None:

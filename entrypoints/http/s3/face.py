@@ -22,7 +22,7 @@ from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.headers import fields
 from entrypoints.http.protocol.streaming import ShortResponse
-from entrypoints.http.s3 import acls, cors, post, post_policy
+from entrypoints.http.s3 import acls, cors, post, post_policy, signatures_v2
 from entrypoints.http.s3.addressing import Addressing, Serving
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.failures import as_s3_error, error_document
@@ -32,7 +32,18 @@ from entrypoints.http.s3.post import PostRequest
 from entrypoints.http.s3.post_policy import PostPolicy
 from entrypoints.http.s3.request import S3Request, UseCases, path_text, query_values
 from entrypoints.http.s3.responses import XML_TYPE
-from entrypoints.http.s3.signatures import SignedRequest, SigningKeys, is_valid, parse, signature_mismatch
+from entrypoints.http.s3.signatures import (
+    Parameters,
+    SignedRequest,
+    SigningKeys,
+    claimed,
+    is_valid,
+    query_parameters,
+    signature_mismatch,
+)
+from entrypoints.http.s3.signatures_v2 import SignatureV2
+
+Signed = SignedRequest | SignatureV2 | PostPolicy
 
 ATTEMPTS = 5
 OPEN = ("GetObject", "HeadObject")  # the operations on public buckets that need no credential
@@ -51,6 +62,8 @@ class S3Face:
     rates: RequestRates
     failures: FailedAuthentications
     slots: RequestSlots
+    version_2: bool = False
+    """Whether signatures of version 2 are taken."""
     _keys: SigningKeys = field(default_factory=SigningKeys)
 
     async def __call__(self, exchange: Exchange) -> None:
@@ -88,25 +101,22 @@ class S3Face:
     async def _respond(self, exchange: Exchange) -> None:
         scope = exchange.scope
         bucket, key = map(path_text, self.addressing.bucket_and_key(scope))
-        request = S3Request(
-            exchange,
-            self.use_cases,
-            bucket,
-            key,
-            query_values(scope["query_string"]),
-            fields(scope),
-            NOBODY,
-        )
+        parameters = query_parameters(scope["query_string"])
+        request = S3Request(exchange, self.use_cases, bucket, key, query_values(parameters), fields(scope), NOBODY)
         from_page = await self._bucket(bucket) if cors.ORIGIN in request.headers else None
-        exchange.completions = [partial(cors.add_headers, request, from_page), *exchange.completions]
+        completion = cors.CorsHeaders(self.use_cases.buckets, bucket, from_page, request.headers)
+        exchange.completions = [completion, *exchange.completions]
         if request.method == "OPTIONS":
             scope["path_template"] = "s3:Preflight"
             await cors.preflight(request, from_page)(scope, exchange.receive, exchange.send)
             return
         operation = operation_of(request)
         scope["path_template"] = f"s3:{operation.name}"
-        is_form = operation.name == post.NAME
-        request = await (self._admitted_form(request) if is_form else self._admitted(request, operation.name))
+        signature = self._old_signature_of(request) or _signature_of(request, parameters)
+        if operation.name == post.NAME:
+            request = await self._admitted_form(request, signature)
+        else:
+            request = await self._admitted(request, signature, operation.name)
         for attempt in range(ATTEMPTS):
             try:
                 response = await operation.handle(request)
@@ -121,35 +131,41 @@ class S3Face:
                     raise
                 raise S3Error("AccessDenied") from None  # whether there is such an object is not theirs to know
 
-    async def _admitted(self, request: S3Request, operation: str) -> S3Request:
+    async def _admitted(
+        self, request: S3Request, signature: SignedRequest | SignatureV2 | None, operation: str
+    ) -> S3Request:
         """Return the request with the grant of its sender."""
-        signature = _signature_of(request)
         if signature is None:
             return await self._anonymous(request, operation)
-        keys = list[bytes]()
-        grant = await self._grant(request, signature, keys, partial(signature_mismatch, signature))
-        if signature.is_presigned:
-            grant = replace(grant, via="signature")
-        request = replace(request, grant=grant, signature=signature, signing_key=keys[-1])
+        if isinstance(signature, SignatureV2):
+            request = replace(request, grant=await self._grant(request, signature, [], signature.mismatch))
+            if signature.is_presigned:
+                request = replace(request, grant=replace(request.grant, via="signature"))
+        else:
+            keys = list[bytes]()
+            grant = await self._grant(request, signature, keys, partial(signature_mismatch, signature))
+            if signature.is_presigned:
+                grant = replace(grant, via="signature")
+            request = request.admitted(grant, signature, keys[-1])
         return await acls.with_rights(request, operation, has_key=True) if self.use_cases.acls else request
 
-    async def _admitted_form(self, request: S3Request) -> PostRequest:
+    async def _admitted_form(self, request: S3Request, signature: SignedRequest | SignatureV2 | None) -> PostRequest:
         """Return a form, read up to its file, with the grant of the key that has signed its policy."""
         form = await post.begin(request)
-        if _signature_of(request) is not None:
+        if signature is not None:
             raise S3Error("AccessDenied", "The credential of a form comes in its fields, not in a header or the query.")
-        policy = post_policy.check(form.fields, utc_now(), bucket=request.bucket)
+        policy = post_policy.check(form.fields, utc_now(), bucket=request.bucket, version_2=self.version_2)
         request = replace(request, key=form.fields["key"])
         if policy is None:
             request = await self._anonymous(request, post.NAME)
             return replace(post.of_policy(request, form, NO_POLICY, request.grant), acl_rights=request.acl_rights)
-        grant = replace(await self._grant(request, policy, [], policy.mismatch), via="signature")
+        grant = replace(await self._grant(request, policy.version_2 or policy, [], policy.mismatch), via="signature")
         if self.use_cases.acls:
             grant = (await acls.with_rights(replace(request, grant=grant), post.NAME, has_key=True)).grant
         return post.of_policy(request, form, policy, grant)
 
     async def _grant(
-        self, request: S3Request, signed: SignedRequest | PostPolicy, keys: list[bytes], mismatch: Callable[[], S3Error]
+        self, request: S3Request, signed: Signed, keys: list[bytes], mismatch: Callable[[], S3Error]
     ) -> Grant:
         """Return the grant of the key that has signed, and add the signing key to `keys`."""
         exchange = request.exchange
@@ -164,13 +180,22 @@ class S3Face:
         exchange.auth = grant
         return grant
 
-    def _has_signed(self, signed: SignedRequest | PostPolicy, keys: list[bytes], secret: bytes) -> bool:
-        """Return whether this secret has signed, and add the signing key to `keys` then."""
+    def _has_signed(self, signed: Signed, keys: list[bytes], secret: bytes) -> bool:
+        """Return whether this secret has signed, and add the signing key to `keys` then, if there is one."""
+        if isinstance(signed, SignatureV2):
+            return signed.is_valid(secret)
         key = self._keys.get(secret, signed.date, signed.region)
         if is_valid(signed, key):
             keys.append(key)
             return True
         return False
+
+    def _old_signature_of(self, request: S3Request) -> SignatureV2 | None:
+        if not self.version_2:
+            return None
+        scope = request.exchange.scope
+        resource = self.addressing.resource(scope)
+        return signatures_v2.parse(scope["method"], resource, scope["query_string"], [*scope["headers"]], utc_now())
 
     async def _anonymous(self, request: S3Request, operation: str) -> S3Request:
         """Return the request with the grant of everybody: to read objects of public buckets, and what lists allow."""
@@ -178,6 +203,8 @@ class S3Face:
             grant = Grant(frozenset([Action.READ]), (self.use_cases.buckets.prefix(request.bucket),))
             return replace(request, grant=grant)
         if self.use_cases.acls:
+            if operation == "ListBuckets":
+                return request  # which shows none
             request = await acls.with_rights(request, operation, has_key=False)
             if request.acl_rights is not None:
                 return request
@@ -199,6 +226,7 @@ def create(settings: Settings, container: Container, slots: RequestSlots, other:
         delete_all=container.delete_blobs(),
         commit=container.commit_operations(),
         uploads=container.multipart_uploads(),
+        copy_part=container.copy_part(),
         pace=Pace(settings.client_timeout, settings.client_min_rate),
         acls=settings.s3_api_acls,
     )
@@ -210,6 +238,7 @@ def create(settings: Settings, container: Container, slots: RequestSlots, other:
         container.request_rates(),
         container.failed_authentications(),
         slots,
+        settings.s3_api_signature_v2,
     )
     others = face.addressing.others
 
@@ -219,9 +248,9 @@ def create(settings: Settings, container: Container, slots: RequestSlots, other:
     return route
 
 
-def _signature_of(request: S3Request) -> SignedRequest | None:
+def _signature_of(request: S3Request, parameters: Parameters) -> SignedRequest | None:
     scope = request.exchange.scope
-    return parse(scope["method"], scope["raw_path"], scope["query_string"], [*scope["headers"]], utc_now())
+    return claimed(scope["method"], scope["raw_path"], parameters, [*scope["headers"]], utc_now())
 
 
 def _add_ids(exchange: Exchange, headers: list[Header]) -> None:

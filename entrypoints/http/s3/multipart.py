@@ -1,8 +1,6 @@
 """Uploads of several parts. Each part becomes a segment of the object."""
 
-import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -11,13 +9,11 @@ from itertools import pairwise
 from litestar.types import ASGIApp
 
 from application.authorize import authorize
-from application.blobs.fetch import OpenBlob
 from application.blobs.operations import Put
 from application.blobs.uploads import MAX_PARTS, NewPart, NewUpload
-from application.clock import utc_now
 from application.ports.contents import MultipartUpload, Part
 from domain.access import Action
-from domain.blob import OBJECT_KEY, Blob, BlobId, ByteRange, Digest, ObjectKey
+from domain.blob import OBJECT_KEY, Blob, BlobId, Digest, ObjectKey
 from domain.checksums import ALGORITHMS, Checksums
 from domain.errors import DigestMismatch, PreconditionFailed, UploadNotFound
 from entrypoints.http.protocol.streaming import Headers
@@ -28,14 +24,13 @@ from entrypoints.http.s3.failures import as_s3_error, error_document
 from entrypoints.http.s3.object_form import checksum_headers, checksum_text, etag
 from entrypoints.http.s3.properties import check_supported, sent_properties
 from entrypoints.http.s3.reading import checksum_tree
-from entrypoints.http.s3.request import COMPLETE, MAX_DOCUMENT, S3Request, iso_time, precondition
+from entrypoints.http.s3.request import COMPLETE, MAX_DOCUMENT, S3Request, precondition
 from entrypoints.http.s3.responses import PatientResponse, empty_response, xml_response
-from entrypoints.http.s3.writing import copy_source, failed_condition, sources
+from entrypoints.http.s3.writing import failed_condition
 from entrypoints.http.s3.xml import Parsed, Tree
 
 MIN_PART = 5 * 1024 * 1024  # bytes, but for the last part
 TYPES = ("COMPOSITE", "FULL_OBJECT")
-_RANGE = re.compile(r"bytes=([0-9]{1,19}+)-([0-9]{1,19}+)", re.ASCII)
 
 
 async def create_multipart_upload(request: S3Request) -> ASGIApp:
@@ -45,7 +40,7 @@ async def create_multipart_upload(request: S3Request) -> ASGIApp:
     algorithm, is_composite = _checksum_of_upload(request.headers)
     new = NewUpload(
         blob_id,
-        sent_properties(request, request.headers.get("content-encoding", "")),
+        await sent_properties(request, request.headers.get("content-encoding", "")),
         checksum_algorithm=algorithm,
         is_composite=is_composite,
     )
@@ -103,7 +98,8 @@ def _upload_key(request: S3Request) -> ObjectKey:
     return ObjectKey(text)
 
 
-def _part_number(request: S3Request) -> int:
+def part_number(request: S3Request) -> int:
+    """Return the number in `partNumber`."""
     text = request.query.get("partNumber", "")
     if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_PARTS):
         detail = f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive"
@@ -114,83 +110,24 @@ def _part_number(request: S3Request) -> int:
 async def upload_part(request: S3Request) -> ASGIApp:
     """Store a part."""
     check_supported(request.headers)
-    number = _part_number(request)
+    number = part_number(request)
     upload = await upload_of(request)
     body = request.body(compute=upload.checksum_algorithm)
-    part = await _write(request, upload, number, body)
+    part = await write_part(request, upload, number, body)
     assert part.checksums is not None
     headers = [(b"etag", f'"{part.checksums.etag}"'.encode())]
     headers += [each for each in checksum_headers(part.checksums) if each[0] != b"x-amz-checksum-type"]
     return empty_response(headers=headers)
 
 
-async def _write(request: S3Request, upload: MultipartUpload, number: int, body: Body) -> Part:
+async def write_part(request: S3Request, upload: MultipartUpload, number: int, body: Body) -> Part:
+    """Write the bytes of a body as a part."""
     declared = None if body.sha256 is None else Digest(body.sha256)
     new = NewPart(body, body.size, declared, lambda: body.checksums, ends_others=False)
     try:
         return await request.use_cases.uploads.write(request.grant, upload.key, number, new)
     except DigestMismatch:
         raise body.sha256_mismatch() from None
-
-
-async def upload_part_copy(request: S3Request) -> ASGIApp:
-    """Store bytes of another object as a part. They are copied."""
-    check_supported(request.headers)
-    number = _part_number(request)
-    upload = await upload_of(request)
-    source_id = await copy_source(request)
-    async for source in sources(request, source_id):
-        wanted = _source_range(request, source)
-        try:
-            part = await _copy_part(request, upload, number, source, wanted)
-        except _Replaced:
-            continue
-        assert part.checksums is not None
-        tree: list[Tree] = [
-            ("LastModified", iso_time(utc_now())),
-            ("ETag", f'"{part.checksums.etag}"'),
-            *part_checksum(part.checksums),
-        ]
-        return xml_response("CopyPartResult", tree)
-    raise S3Error("OperationAborted")
-
-
-class _Replaced(Exception):
-    """The source of a copy is not the version any more that met the conditions."""
-
-
-def _source_range(request: S3Request, source: Blob) -> ByteRange | None:
-    text = request.headers.get("x-amz-copy-source-range")
-    if text is None:
-        return None
-    found = _RANGE.fullmatch(text)
-    if found is None or int(found[2]) < int(found[1]):
-        detail = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
-        detail += "zero-based offsets of the first and last bytes to copy"
-        raise S3Error("InvalidArgument", detail, ArgumentName="x-amz-copy-source-range", ArgumentValue=text)
-    if int(found[2]) >= source.size:
-        detail = f"Range specified is not valid for source object of size: {source.size}"
-        raise S3Error("InvalidRange", detail)
-    return ByteRange(int(found[1]), int(found[2]) + 1)
-
-
-async def _copy_part(
-    request: S3Request, upload: MultipartUpload, number: int, source: Blob, wanted: ByteRange | None
-) -> Part:
-    def choose(current: Blob) -> ByteRange | None:
-        if current.version != source.version:
-            raise _Replaced
-        return wanted
-
-    async with request.use_cases.fetch(request.grant, source.id, choose) as opened, aclosing(_chunks(opened)) as chunks:
-        headers = {"content-length": str(opened.size)}
-        body = Body(headers, None, b"", chunks, compute=upload.checksum_algorithm)
-        return await _write(request, upload, number, body)
-
-
-async def _chunks(opened: OpenBlob) -> AsyncGenerator[bytes]:
-    async for chunk in opened:
-        yield chunk
 
 
 def part_checksum(checksums: Checksums) -> list[Tree]:

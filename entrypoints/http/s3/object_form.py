@@ -12,7 +12,7 @@ from entrypoints.http.protocol import ranges
 from entrypoints.http.protocol.conditional import NotModified
 from entrypoints.http.protocol.header_values import format_date, http_date
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.protocol.streaming import Headers, Representation
+from entrypoints.http.protocol.streaming import SANDBOX, Headers, Representation
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.properties import property_headers
 from entrypoints.http.s3.request import tags
@@ -73,8 +73,6 @@ class ObjectForm(Representation):
             (b"content-length", b"%d" % size),
             *self.validators(blob),
             (b"accept-ranges", b"bytes"),
-            # Anybody may have stored it, and it may be served from the origin of an interface that takes commands.
-            (b"content-security-policy", b"sandbox; default-src 'none'"),
         ]
         if part is not None:
             headers.append((b"content-range", ranges.content_range(part, blob.size).encode()))
@@ -89,7 +87,8 @@ class ObjectForm(Representation):
         return headers
 
     def validators(self, blob: Blob) -> Headers:
-        return [(b"etag", etag(blob).encode()), (b"last-modified", format_date(last_modified(blob)).encode())]
+        modified = format_date(last_modified(blob)).encode()
+        return [(b"etag", etag(blob).encode()), (b"last-modified", modified), SANDBOX]
 
     def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
         return aiter(opened)
@@ -134,16 +133,15 @@ def check_reading(headers: Mapping[str, str], blob: Blob, prefix: str = "") -> N
     `prefix`: that of the headers' names, for the source of a copy.
     """
     match, none_match = headers.get(f"{prefix}if-match"), headers.get(f"{prefix}if-none-match")
-    changed = last_modified(blob)
     if match is not None:
         if match != "*" and blob.s3_etag not in tags("If-Match", match):
             raise S3Error("PreconditionFailed", Condition="If-Match")
-    elif (since := _date(headers.get(f"{prefix}if-unmodified-since"))) and changed > since:
+    elif (since := _date(headers.get(f"{prefix}if-unmodified-since"))) and last_modified(blob) > since:
         raise S3Error("PreconditionFailed", Condition="If-Unmodified-Since")
     if none_match is not None:
         if none_match == "*" or blob.s3_etag in tags("If-None-Match", none_match):
             raise NotModified(blob)
-    elif (since := _date(headers.get(f"{prefix}if-modified-since"))) and changed <= since:
+    elif (since := _date(headers.get(f"{prefix}if-modified-since"))) and last_modified(blob) <= since:
         raise NotModified(blob)
 
 

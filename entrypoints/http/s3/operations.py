@@ -5,11 +5,24 @@ from typing import NamedTuple
 
 from litestar.types import ASGIApp
 
-from entrypoints.http.s3 import acls, bucket_settings, buckets, lists, multipart, post, reading, upload_lists, writing
+from entrypoints.http.s3 import (
+    acls,
+    bucket_settings,
+    buckets,
+    lists,
+    multipart,
+    part_copies,
+    post,
+    public_access,
+    reading,
+    upload_lists,
+    writing,
+)
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.request import S3Request
 from entrypoints.http.s3.responses import empty_response, xml_response
 
+_NO_LOCK = "Object Lock configuration cannot be enabled on existing buckets"
 Handler = Callable[[S3Request], Awaitable[ASGIApp]]
 
 
@@ -20,12 +33,12 @@ class Operation(NamedTuple):
     handle: Handler
 
 
-def _absent(code: str) -> Handler:
+def _absent(code: str, message: str = "") -> Handler:
     """Return the handler of a configuration that no bucket has."""
 
     async def refuse(request: S3Request) -> ASGIApp:
         await request.known_bucket()
-        raise S3Error(code)
+        raise S3Error(code, message)
 
     return refuse
 
@@ -52,6 +65,8 @@ async def _not_implemented(request: S3Request) -> ASGIApp:
 async def _method_not_allowed(request: S3Request) -> ASGIApp:
     raise S3Error("MethodNotAllowed")
 
+
+_lock = _absent("InvalidRequest", "Bucket is missing Object Lock Configuration")
 
 NOT_IMPLEMENTED = Operation("NotImplemented", _not_implemented)
 METHOD_NOT_ALLOWED = Operation("MethodNotAllowed", _method_not_allowed)
@@ -89,9 +104,12 @@ BUCKET: Mapping[tuple[str, str], Operation] = {
     ("GET", "lifecycle"): Operation("GetBucketLifecycle", _absent("NoSuchLifecycleConfiguration")),
     ("GET", "encryption"): Operation("GetBucketEncryption", _absent("ServerSideEncryptionConfigurationNotFoundError")),
     ("GET", "object-lock"): Operation("GetObjectLockConfiguration", _absent("ObjectLockConfigurationNotFoundError")),
+    ("PUT", "object-lock"): Operation("PutObjectLockConfiguration", _absent("InvalidBucketState", _NO_LOCK)),
     ("GET", "website"): Operation("GetBucketWebsite", _absent("NoSuchWebsiteConfiguration")),
     ("GET", "replication"): Operation("GetBucketReplication", _absent("ReplicationConfigurationNotFoundError")),
-    ("GET", "publicAccessBlock"): Operation("GetPublicAccessBlock", _absent("NoSuchPublicAccessBlockConfiguration")),
+    ("GET", "publicAccessBlock"): Operation("GetPublicAccessBlock", public_access.get_public_access_block),
+    ("PUT", "publicAccessBlock"): Operation("PutPublicAccessBlock", public_access.put_public_access_block),
+    ("DELETE", "publicAccessBlock"): Operation("DeletePublicAccessBlock", public_access.delete_public_access_block),
     **{
         ("DELETE", name): Operation("DeleteBucketConfiguration", _nothing_to_delete)
         for name in ("policy", "lifecycle", "encryption", "website", "replication")
@@ -112,13 +130,15 @@ OBJECT: Mapping[tuple[str, str], Operation] = {
     ("DELETE", "tagging"): Operation("DeleteObjectTagging", writing.delete_object_tagging),
     ("POST", "uploads"): Operation("CreateMultipartUpload", multipart.create_multipart_upload),
     ("PUT", "uploadId"): Operation("UploadPart", multipart.upload_part),
-    ("PUT", "copy uploadId"): Operation("UploadPartCopy", multipart.upload_part_copy),
+    ("PUT", "copy uploadId"): Operation("UploadPartCopy", part_copies.upload_part_copy),
     ("POST", "uploadId"): Operation("CompleteMultipartUpload", multipart.complete_multipart_upload),
     ("DELETE", "uploadId"): Operation("AbortMultipartUpload", multipart.abort_multipart_upload),
     ("GET", "uploadId"): Operation("ListParts", upload_lists.list_parts),
     ("GET", "torrent"): Operation("GetObjectTorrent", _absent("NoSuchKey")),
-    ("GET", "retention"): Operation("GetObjectRetention", _absent("NoSuchObjectLockConfiguration")),
-    ("GET", "legal-hold"): Operation("GetObjectLegalHold", _absent("NoSuchObjectLockConfiguration")),
+    ("GET", "retention"): Operation("GetObjectRetention", _lock),
+    ("PUT", "retention"): Operation("PutObjectRetention", _lock),
+    ("GET", "legal-hold"): Operation("GetObjectLegalHold", _lock),
+    ("PUT", "legal-hold"): Operation("PutObjectLegalHold", _lock),
 }
 
 # Parameters that name another operation, known or not. All others are ignored, as S3 does.
@@ -129,11 +149,12 @@ NAMING = (
     *("legal-hold", "restore", "select", "torrent", "append", "inventory", "metrics", "analytics", "renameObject"),
     *("intelligent-tiering", "session", "metadataTable", "metadataConfiguration", "list-type"),
 )
+_NAMING = frozenset(NAMING)
 
 
 def operation_of(request: S3Request) -> Operation:
     """Return the operation that a request names."""
-    named = next((name for name in NAMING if name in request.query), "")
+    named = "" if _NAMING.isdisjoint(request.query) else next(name for name in NAMING if name in request.query)
     if not request.bucket:
         return SERVICE.get(request.method, METHOD_NOT_ALLOWED)
     table = BUCKET

@@ -125,10 +125,6 @@ class PostRequest(S3Request):
     form: Form = field(kw_only=True)
     policy: PostPolicy = field(kw_only=True)
 
-    @property
-    def is_anonymous(self) -> bool:
-        return False
-
     async def file(self) -> AsyncGenerator[bytes]:
         """Yield the bytes of the file. Raises S3Error as soon as the policy does not allow their number."""
         size = 0
@@ -179,7 +175,7 @@ async def post_object(request: S3Request) -> ASGIApp:
     body = Body({"transfer-encoding": "chunked", **declared}, None, b"", request.file())
     new = NewBlob(
         IdentifiedBytes(blob_id, body),
-        properties=_properties(request, body.content_encoding),
+        properties=await _properties(request, body.content_encoding),
         precondition=precondition(request.headers),
         digest=None if body.sha256 is None else Digest(body.sha256),
         checksums=lambda: body.checksums,
@@ -191,13 +187,13 @@ async def post_object(request: S3Request) -> ASGIApp:
     return _response(request, blob)
 
 
-def _properties(request: PostRequest, content_encoding: str) -> Properties:
+async def _properties(request: PostRequest, content_encoding: str) -> Properties:
     """Return the properties in the fields.
 
     The headers of the part with the file are not read: the policy has no conditions on them.
     """
     fields = request.form.fields
-    found = sent_properties(replace(request, headers=_as_headers(fields)), content_encoding)
+    found = await sent_properties(replace(request, headers=_as_headers(fields)), content_encoding)
     metadata = {name.removeprefix(META): value for name, value in fields.items() if name.startswith(META)}
     tags = _tags(fields["tagging"]) if "tagging" in fields else found.tags
     texts = new_properties({}, metadata, tags)

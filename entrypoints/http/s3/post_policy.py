@@ -22,13 +22,16 @@ from entrypoints.http.s3.signatures import (
     parse_time,
     wrong_scope,
 )
+from entrypoints.http.s3.signatures_v2 import SignatureV2, of_form
 
 FILENAME = "${filename}"
 _FREE = frozenset({"x-amz-signature", "file", "policy", "awsaccesskeyid", "signature"})
 """The fields that need no condition."""
-_FREE_PREFIX = "x-ignore-"
+_FREE_PREFIXES = ("x-ignore-", "x-amz-checksum-")
+"""The beginnings of others. A checksum can only make an upload fail."""
 _OLD = frozenset({"awsaccesskeyid", "signature"})
 _NEEDED = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
+_NO_CREDENTIAL = Credential("", "", "", "", "")
 _TOKENS = ("x-amz-security-token", "x-amz-s3session-token")
 _LARGEST = 2**63 - 1
 
@@ -45,8 +48,8 @@ _ESCAPES = {"$": "$", "v": "\\u000b"}
 class PostPolicy:
     """A form that is as its policy demands, if the policy is signed with the secret of `key_id`.
 
-    `signatures.is_valid` decides that. `date` is YYYYMMDD, `expires_at` is in UTC. A file may have from `min_size` to
-    `max_size` bytes; None is no limit.
+    `signatures.is_valid` decides that, or `version_2` itself, if that is not None. `date` is YYYYMMDD, `expires_at` is
+    in UTC. A file may have from `min_size` to `max_size` bytes; None is no limit.
     """
 
     key_id: str
@@ -57,6 +60,7 @@ class PostPolicy:
     string_to_sign: bytes = field(repr=False)
     min_size: int = 0
     max_size: int | None = None
+    version_2: SignatureV2 | None = None
 
     @property
     def strings_to_sign(self) -> tuple[bytes, ...]:
@@ -71,6 +75,8 @@ class PostPolicy:
 
     def mismatch(self) -> S3Error:
         """Return the error for a signature that is not valid."""
+        if self.version_2 is not None:
+            return self.version_2.mismatch()
         return S3Error(
             "SignatureDoesNotMatch",
             AWSAccessKeyId=self.key_id,
@@ -107,11 +113,12 @@ def with_filename(fields: Mapping[str, str], filename: str) -> dict[str, str]:
     return {key: value if key in _FREE else value.replace(FILENAME, name) for key, value in fields.items()}
 
 
-def check(fields: Mapping[str, str], now: datetime, *, bucket: str) -> PostPolicy | None:
+def check(fields: Mapping[str, str], now: datetime, *, bucket: str, version_2: bool = False) -> PostPolicy | None:
     """Check a form against its policy, all but the signature and the size of the file. None if it has no credential.
 
     `fields` are the fields before the file, by their names in lower case, with their names replaced by `with_filename`.
-    `bucket` is the bucket that the request addresses, and `now` in UTC. Raises S3Error.
+    `bucket` is the bucket that the request addresses, and `now` in UTC. `version_2`: whether signatures of version 2
+    are taken. Raises S3Error.
     """
     if any(token in fields for token in _TOKENS):
         raise S3Error("InvalidToken")
@@ -123,20 +130,22 @@ def check(fields: Mapping[str, str], now: datetime, *, bucket: str) -> PostPolic
         return None
     text = fields["policy"]
     expires_at, conditions, sizes = _parse(text)
-    credential, signature = _claim(fields, now)
+    is_old = version_2 and "x-amz-signature" not in fields and fields.keys() >= _OLD
+    old = of_form(fields) if is_old else None
+    credential, signature = (_NO_CREDENTIAL._replace(key_id=old.key_id), "") if old else _claim(fields, now)
     if now >= expires_at:
         raise _violation("Policy expired.")
-    form = {name: value for name, value in fields.items() if name not in _FREE and not name.startswith(_FREE_PREFIX)}
+    form = {name: value for name, value in fields.items() if name not in _FREE}
     if form.setdefault("bucket", bucket) != bucket:
         raise _violation("The form names another bucket than its address.")
     for condition in conditions:
         if not condition.holds(form):
             raise _violation(f"Policy Condition failed: {condition}")
-    extra = form.keys() - {condition.name for condition in conditions}
-    if extra:
+    unnamed = form.keys() - {condition.name for condition in conditions}
+    if extra := [name for name in unnamed if not name.startswith(_FREE_PREFIXES)]:
         raise _violation(f"Extra input fields: {', '.join(sorted(extra))}")
     return PostPolicy(
-        credential.key_id, credential.date, credential.region, expires_at, signature, text.encode(), *sizes
+        credential.key_id, credential.date, credential.region, expires_at, signature, text.encode(), *sizes, old
     )
 
 

@@ -76,14 +76,22 @@ def acl_property(acl: str) -> str:
     return "" if acl == PRIVATE else acl
 
 
-def sent_properties(request: S3Request, content_encoding: str) -> Properties:
+async def check_acl(request: S3Request, acl: str) -> None:
+    """Raise AccessDenied for an access control list that the block of public access of the bucket does not allow."""
+    if acl != PRIVATE and not (await request.current_bucket()).settings.takes_open_acls:
+        raise S3Error("AccessDenied", "The bucket has a block of public access, with BlockPublicAcls.")
+
+
+async def sent_properties(request: S3Request, content_encoding: str) -> Properties:
     """Return the properties in the headers of a request. `content_encoding`: the codings that the client applied."""
     headers = request.headers
+    acl = canned_acl(headers, acls=request.use_cases.acls)
+    await check_acl(request, acl)
     kept = {ours: _kept(name, headers[name]) for name, ours in KEPT.items() if headers.get(name, "").strip()}
     always = {
         "content_type": DEFAULT_TYPE,
         "content_encoding": _kept("content-encoding", content_encoding),
-        "acl": acl_property(canned_acl(headers, acls=request.use_cases.acls)),
+        "acl": acl_property(acl),
     }
     return new_properties(
         {**always, **kept},

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import quote, unquote_plus, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from application.attempts import record
 from application.blobs.buckets import Buckets
 from application.blobs.commit import CommitOperations
+from application.blobs.copy_part import CopyPart
 from application.blobs.delete import DeleteBlob, DeleteBlobs
 from application.blobs.fetch import FetchBlob
 from application.blobs.list import ListBlobs
@@ -27,7 +28,7 @@ from entrypoints.http.protocol.header_values import entity_tags
 from entrypoints.http.s3.body import Body
 from entrypoints.http.s3.completions import Completions
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.signatures import SignedRequest
+from entrypoints.http.s3.signatures import Parameters, SignedRequest
 from entrypoints.http.s3.xml import Parsed, parse
 
 MAX_KEY = 1024  # bytes of UTF-8
@@ -49,6 +50,7 @@ class UseCases:
     delete_all: DeleteBlobs
     commit: CommitOperations
     uploads: MultipartUploads
+    copy_part: CopyPart
     pace: Pace
     completions: Completions = field(default_factory=Completions)
     acls: bool = False
@@ -99,9 +101,25 @@ class S3Request:
         """The URL of the object."""
         return f"{origin(self.exchange.scope)}/{self.bucket}/{quote(self.key, safe='/')}"
 
+    def admitted(self, grant: Grant, signature: SignedRequest, signing_key: bytes) -> "S3Request":
+        """Return the request with the grant of its sender."""
+        # Not by `replace`, which takes several times as long.
+        return S3Request(
+            self.exchange,
+            self.use_cases,
+            self.bucket,
+            self.key,
+            self.query,
+            self.headers,
+            grant,
+            signature,
+            signing_key,
+            self.acl_rights,
+        )
+
     @property
     def is_anonymous(self) -> bool:
-        return self.signature is None
+        return not self.grant.key_id
 
     async def known_bucket(self) -> Bucket:
         """Return the bucket. Raises BUCKET_NOT_FOUND, and AccessDenied if its owner is not the expected one."""
@@ -205,19 +223,16 @@ def path_text(raw: bytes) -> str:
         raise S3Error("InvalidURI") from None
 
 
-def query_values(query: bytes) -> Mapping[str, str]:
+def query_values(parameters: Parameters) -> Mapping[str, str]:
     """Return the value of each parameter, which is empty if there is none. Raises InvalidArgument for a repeated one.
 
     Signatures do not cover the order, so none of the values would be the one that was meant.
     """
-    found: dict[str, str] = {}
-    for part in query.split(b"&"):
-        name, _, value = part.partition(b"=")
-        if part:
-            key = unquote_plus(name.decode("latin-1"))
-            if key in found:
-                raise S3Error("InvalidArgument", "A parameter is there twice.", ArgumentName=key)
-            found[key] = unquote_plus(value.decode("latin-1"))
+    found = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in parameters}
+    if len(found) < len(parameters):
+        names = [name.decode("utf-8", "replace") for name, _ in parameters]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise S3Error("InvalidArgument", "A parameter is there twice.", ArgumentName=repeated)
     return found
 
 

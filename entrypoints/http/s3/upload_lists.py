@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from litestar.types import ASGIApp
 
-from application.blobs.uploads import MAX_PARTS
+from application.blobs.uploads import MAX_APPENDED
 from application.ports.contents import MultipartUpload, Part
 from application.ports.metadata import common_prefix
 from domain.blob import OBJECT_KEY, ObjectKey
@@ -22,7 +22,7 @@ async def list_parts(request: S3Request) -> ASGIApp:
     """Return a page of the parts of an upload."""
     bucket = await request.known_bucket()
     upload = await upload_of(request)
-    after = request.number("part-number-marker", least=0, most=MAX_PARTS, default=0)
+    after = request.number("part-number-marker", least=0, most=MAX_APPENDED, default=0)
     limit = request.number("max-parts", least=0, most=MAX_LISTED, default=MAX_LISTED)
     found = await request.use_cases.uploads.parts(request.grant, upload.key, after, limit + 1)
     shown = found[:limit]

@@ -48,7 +48,7 @@ async def put_object(request: S3Request) -> ASGIApp:
     body = request.body()
     new = NewBlob(
         IdentifiedBytes(blob_id, body),
-        properties=sent_properties(request, body.content_encoding),
+        properties=await sent_properties(request, body.content_encoding),
         precondition=precondition(request.headers),
         size=body.size,
         digest=None if body.sha256 is None else Digest(body.sha256),
@@ -188,7 +188,7 @@ async def copy_object(request: S3Request) -> ASGIApp:
             "object's metadata, storage class, website redirect location or encryption attributes."
         )
         raise S3Error("InvalidRequest", detail)
-    sent = sent_properties(request, request.headers.get("content-encoding", ""))
+    sent = await sent_properties(request, request.headers.get("content-encoding", ""))
     async for source in sources(request, source_id):
         properties = _of_copy(sent, source.properties, metadata=replaces_metadata, tags=replaces_tags)
         unchanged = Precondition(etags=frozenset([source.etag]))

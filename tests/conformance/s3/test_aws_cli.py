@@ -49,7 +49,7 @@ def test_folders_are_kept_alike(client: Client) -> None:
 
 def test_a_presigned_url_is_read_without_a_key(client: Client) -> None:
     s3, there = partial(aws, client), f"s3://{client.bucket}"
-    # For us-east-1 it signs URLs by the older version 2 otherwise, which Drivebay does not have.
+    # For us-east-1 it signs URLs by the older version 2 otherwise, which Drivebay takes only by a setting.
     (client.folder / ".aws").mkdir()
     (client.folder / ".aws" / "config").write_text("[default]\ns3 =\n  signature_version = s3v4\n")
     s3("mb", there)

@@ -11,7 +11,7 @@ from tests.conformance.s3 import files
 from tests.conformance.s3.endpoint import Client, Endpoint, endpoint_of
 from tests.conformance.s3.test_rclone import rclone
 from tests.http.combinations import DIAGONAL, Combination
-from tests.http.server import Server
+from tests.http.server import SELDOM, Server
 
 OTHERS = [combination for combination in DIAGONAL if combination.needs_docker]
 
@@ -22,7 +22,7 @@ def endpoint(
 ) -> Iterator[Endpoint]:
     combination: Combination = request.param
     with combination.settings(backends) as settings:
-        server = Server(tmp_path_factory.mktemp("server"), **settings | {"REAP_INTERVAL": "2"})
+        server = Server(tmp_path_factory.mktemp("server"), **settings | SELDOM)
         with endpoint_of(server) as endpoint:
             yield endpoint
 

@@ -9,6 +9,7 @@ from application.uploads.intake import too_large
 from domain.precondition import CREATE_ONLY
 from entrypoints.http.protocol.header_values import parameters
 from entrypoints.http.protocol.headers import check_framing, content_length
+from entrypoints.http.protocol.media_types import essence
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.json_form.request import check_not_encoded
@@ -17,7 +18,7 @@ from entrypoints.http.rest.scanned_bodies import scanned_blob
 
 
 def is_form(headers: Mapping[str, str]) -> bool:
-    return raw_form.essence(headers.get("content-type", "")) == raw_form.FORM
+    return essence(headers.get("content-type", "")) == raw_form.FORM
 
 
 async def new_blob(scope: Scope, headers: Mapping[str, str], body: AsyncIterator[bytes], max_bytes: int) -> NewBlob:

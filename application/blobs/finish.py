@@ -1,0 +1,183 @@
+"""Finish a resumable upload: publish its bytes under its id, once all are there."""
+
+import hashlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from application.blobs.commit import CommitOperations
+from application.blobs.operations import Changed, Operation, Put, Rules, Verified
+from application.blobs.uploads import PAGE, MultipartUploads, NewPart, composite_of
+from application.ports.contents import MultipartUpload, Part
+from application.ports.metadata import UnitOfWork
+from domain.access import Grant
+from domain.blob import Blob, BlobId, Digest, ObjectKey
+from domain.errors import BlobError, DigestMismatch, InvalidParts, NotFound, UploadNotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An upload, with its offset as `upload.received`, and the outcome if this request has published it."""
+
+    upload: MultipartUpload
+    changed: Changed | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the upload has become a blob."""
+        return bool(self.upload.etag)
+
+    @property
+    def blob(self) -> Blob | None:
+        """The blob, if this request has published it."""
+        return self.changed.blob if self.changed else None
+
+
+def is_complete(upload: MultipartUpload) -> bool:
+    """Return whether an upload has all of its bytes, as far as its length is known."""
+    return upload.size == upload.received
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Operation):
+    """Publish a final upload, with the bytes of its partial ones in their order. Each of these is finished, too.
+
+    Raises UPLOAD_NOT_FOUND, INVALID_PARTS for one that is not complete, and the precondition's errors.
+    """
+
+    put: Put
+    partials: Sequence[ObjectKey]
+    lifetime: timedelta
+
+    @property
+    def changes(self) -> Sequence[BlobId]:
+        return self.put.changes
+
+    def authorize(self, grant: Grant) -> None:
+        self.put.authorize(grant)
+
+    async def apply(self, work: UnitOfWork, rules: Rules) -> Changed:
+        for key in sorted([self.put.upload, *self.partials]):  # always in the same order, so that no two units wait
+            upload = await work.multipart.lock(key, self.lifetime)
+            if upload is None:
+                raise UploadNotFound(subject=key)
+            if key != self.put.upload and not is_complete(upload):
+                raise InvalidParts("A partial upload is not complete.", subject=key)
+        for key in self.partials:
+            await work.multipart.join(self.put.upload, key)
+        changed = await self.put.apply(work, rules)
+        assert changed.blob is not None
+        for key in self.partials:
+            await work.multipart.finish(key, changed.blob.etag, self.lifetime)
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class FinishUploads:
+    """Finishes uploads that are complete, and keeps them for clients whose response was lost.
+
+    Raises FORBIDDEN, UPLOAD_NOT_FOUND, errors of the precondition, DIGEST_MISMATCH, QUOTA_EXCEEDED, TOO_LARGE, and
+    INVALID_PARTS if the bytes are not as many as were declared.
+    """
+
+    multipart: MultipartUploads
+    commit: CommitOperations
+
+    async def __call__(self, grant: Grant, upload: MultipartUpload, *, is_last: bool = False) -> Progress:
+        """Finish an upload if it is complete: if it has its length, or a request said that it `is_last`."""
+        resumable = upload.resumable
+        if resumable is None or upload.etag:
+            return Progress(upload)
+        if resumable.partials:
+            return await self._join(grant, upload, resumable.partials)
+        if resumable.is_partial:
+            return Progress(await self._after_partial(grant, upload, resumable.final))
+        if not is_last and not is_complete(upload):
+            return Progress(upload)
+        await self._require_part(grant, upload)
+        verified = None if resumable.digest is None else await self._check_digest(upload, resumable.digest)
+        return await self._publish(grant, upload, lambda put: replace(put, verified=verified))
+
+    async def _after_partial(self, grant: Grant, partial: MultipartUpload, final: ObjectKey | None) -> MultipartUpload:
+        """Finish the upload that a partial one belongs to. Errors are for the requests that ask for that one."""
+        if final is not None:
+            with suppress(BlobError):
+                await self(grant, await self._current(final))
+        return await self._current(partial.key)
+
+    async def _join(self, grant: Grant, upload: MultipartUpload, keys: Sequence[ObjectKey]) -> Progress:
+        partials = [await self._current(key) for key in keys]
+        sizes = [each.size for each in partials if each.size is not None]
+        size = sum(sizes) if len(sizes) == len(partials) else None
+        upload = replace(upload, received=sum(each.received for each in partials), size=size)
+        if not all(map(is_complete, partials)):
+            await self.multipart.uploads.commit(lambda work: work.multipart.lock(upload.key, self.multipart.lifetime))
+            return Progress(upload)
+        if not upload.received:
+            await self._require_part(grant, upload)
+        lifetime = self.multipart.lifetime
+        finished = await self._publish(grant, upload, lambda put: Join(put, keys, lifetime))
+        return replace(finished, upload=replace(finished.upload, received=upload.received, size=size))
+
+    async def _publish(self, grant: Grant, upload: MultipartUpload, operation: Callable[[Put], Operation]) -> Progress:
+        assert upload.id is not None
+        assert upload.resumable is not None
+        put = Put(upload.id, upload.key, precondition=upload.resumable.precondition, keep_for=self.multipart.lifetime)
+        try:
+            changed = await self.commit.one(grant, operation(put))
+        except UploadNotFound:  # another request has finished it
+            found = await self.multipart.find_any(grant, upload.key)
+            if not found.etag:  # or its partial ones have become another's
+                raise
+            return Progress(found)
+        return Progress(await self._current(upload.key), changed)
+
+    async def _current(self, key: ObjectKey) -> MultipartUpload:
+        upload = await self.multipart.reader.find_any(key)
+        if upload is None:
+            raise UploadNotFound(subject=key)
+        return upload
+
+    async def _require_part(self, grant: Grant, upload: MultipartUpload) -> None:
+        """Let an upload without bytes have an empty object."""
+        if not await self.multipart.reader.parts(upload.key, 0, 1):
+            await self.multipart.append_to(grant, upload, upload.received, NewPart(_nothing()), upload.received)
+
+    async def _check_digest(self, upload: MultipartUpload, digest: Digest) -> Verified:
+        """Raise DIGEST_MISMATCH unless the bytes have this digest. Several parts are read again."""
+        parts = await self.multipart.reader.parts(upload.key, 0, 2)
+        only = len(parts) == 1
+        found = Verified(parts[0].digest, composite_of([])) if only else await self._digest(upload.key)
+        if found.digest != digest:
+            text = f"The bytes that arrived have the SHA-256 {found.digest.hex}, not the one declared."
+            raise DigestMismatch(f"{text} Upload them again.", subject=upload.key)
+        return found
+
+    async def _digest(self, key: ObjectKey) -> Verified:
+        whole, last = hashlib.sha256(), 0
+        digests = list[Digest]()
+        while page := await self.multipart.reader.parts(key, last, PAGE):
+            for part in page:
+                await self._hash(key, part, whole)
+            digests += [part.digest for part in page if part.size]
+            last = page[-1].number
+        return Verified(Digest(whole.digest()), composite_of(digests))
+
+    async def _hash(self, key: ObjectKey, part: Part, whole: "hashlib._Hash") -> None:
+        while True:
+            store = self.multipart.uploads.stores.holding(part.location)
+            try:
+                async with store.read(part.location.key) as chunks:
+                    async for chunk in chunks:
+                        whole.update(chunk)
+                return
+            except NotFound:  # moved to another storage, and deleted here, since its row was read?
+                again = await self.multipart.reader.parts(key, part.number - 1, 1)
+                if not again or again[0].number != part.number or again[0].location == part.location:
+                    raise
+                part = again[0]
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    yield b""

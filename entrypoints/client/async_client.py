@@ -1,0 +1,249 @@
+"""The client for an event loop."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from entrypoints.client import transport
+from entrypoints.client.async_driver import AsyncDriver
+from entrypoints.client.flows import blobs, downloads, parts, uploads
+from entrypoints.client.flows.commands import Flow
+from entrypoints.client.flows.journal import UploadJournal
+from entrypoints.client.flows.retrying import Retries
+from entrypoints.client.keywords import DEFAULT_TIMEOUT, Put, Readable, ShareLink, Sign, spans
+from entrypoints.client.models import BlobMeta, ListResult, Progress, PutResult, Share, SignedUrl
+
+T = TypeVar("T")
+Bytes = bytes | bytearray | memoryview
+Data = Bytes | PathLike[str] | Readable | Iterable[bytes] | AsyncIterable[bytes]
+Chunks = list[bytes]
+Blobs = list[BlobMeta | None]
+
+
+class AsyncGetResult:
+    """A blob, or a range of it, that is being fetched. Iterate over it, or `read` it. A context, all asynchronous.
+
+    A broken connection is replaced, and the same version goes on. At the end, the SHA-256 is compared.
+    """
+
+    def __init__(self, driver: AsyncDriver, download: downloads.Download) -> None:
+        self._driver, self._download = driver, download
+
+    @property
+    def meta(self) -> BlobMeta:
+        """The blob that is read."""
+        return self._download.meta
+
+    @property
+    def size(self) -> int:
+        """The number of bytes that are returned in all."""
+        return self._download.size
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            while data := await self._driver.run(self._download.chunk()):
+                yield data
+        finally:
+            await self.close()
+
+    async def read(self) -> bytes:
+        """Return all bytes that are left."""
+        return b"".join([chunk async for chunk in self])
+
+    async def close(self) -> None:
+        """End it. The bytes that are left are not fetched."""
+        await self._driver.run(self._download.close())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+
+class AsyncClient:
+    """A Drivebay server. An asynchronous context.
+
+    `timeout`: seconds to wait for a connection, or for bytes to move. `options` go to httpx.AsyncClient: `verify`,
+    `proxy`, `transport`, ... All methods raise DrivebayError, and ValueError for arguments that can't be sent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        retries: Retries = Retries(),  # noqa: B008 - it is frozen
+        **options: Any,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._retries = retries
+        self._driver = AsyncDriver(httpx.AsyncClient(**transport.options(url, token, timeout, options)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._driver.http.aclose()
+
+    async def _run(self, flow: Flow[T]) -> T:
+        return await self._driver.run(flow)
+
+    async def put(
+        self,
+        id: str,  # noqa: A002
+        data: Data,
+        *,
+        progress: Progress | None = None,
+        journal: PathLike[str] | None = None,
+        **options: Unpack[Put],
+    ) -> PutResult:
+        """Store bytes, the file at a path, or what an open file or an iterator yields, and replace what is there.
+
+        What has 8 MiB or more is resumed where a connection breaks. `journal`: a file that keeps the state of the
+        upload of a file until it is complete, so that another process can go on.
+        """
+        kept = None if journal is None else UploadJournal(Path(journal))
+        return await self._run(uploads.put(self._retries, id, data, uploads.PutOptions(**options), progress, kept))
+
+    async def get(
+        self,
+        id: str,  # noqa: A002
+        *,
+        start: int = 0,
+        end: int | None = None,
+        if_match: str | None = None,
+    ) -> AsyncGetResult:
+        """Begin to fetch a blob, or the bytes from `start` to `end`. `if_match`: the ETag of the version to fetch."""
+        download = downloads.Download(self._retries, id, start, end, if_match=if_match)
+        return AsyncGetResult(self._driver, await self._run(download.open()))
+
+    async def get_range(
+        self,
+        id: str,  # noqa: A002
+        *,
+        start: int,
+        end: int | None = None,
+        length: int | None = None,
+        if_match: str | None = None,
+    ) -> bytes:
+        """Return the bytes from `start` to `end`, or `length` bytes."""
+        [(first, last)] = spans([start], end if end is None else [end], length if length is None else [length])
+        return await self._run(downloads.read_range(self._retries, id, first, last, if_match))
+
+    async def get_ranges(
+        self,
+        id: str,  # noqa: A002
+        *,
+        starts: Sequence[int],
+        ends: Sequence[int] | None = None,
+        lengths: Sequence[int] | None = None,
+        if_match: str | None = None,
+    ) -> Chunks:
+        """Return several ranges of the same version, fetched concurrently."""
+        return await self._run(downloads.read_ranges(self._retries, id, spans(starts, ends, lengths), if_match))
+
+    async def download(
+        self,
+        id: str,  # noqa: A002
+        path: PathLike[str],
+        *,
+        known: BlobMeta | None = None,
+        progress: Progress | None = None,
+        parallel: int = downloads.AT_ONCE,
+    ) -> BlobMeta:
+        """Fetch a blob into a file, in blocks, `parallel` at once. The file appears when it is complete and verified.
+
+        Until then its bytes are in a hidden file next to it. A download that failed goes on there, as long as the blob
+        is the same version. `known`: its description, if you have it from a list.
+        """
+        flow = downloads.download(self._retries, id, Path(path), known=known, progress=progress, parallel=parallel)
+        return await self._run(flow)
+
+    async def head(self, id: str) -> BlobMeta:  # noqa: A002
+        """Return the description of a blob."""
+        return await self._run(blobs.head(self._retries, id))
+
+    async def list(
+        self, prefix: str = "", *, metadata: bool = False, page_size: int = blobs.PAGE
+    ) -> AsyncIterator[BlobMeta]:
+        """Yield the blobs whose ids begin with `prefix`, in the order of the ids' bytes.
+
+        `metadata`: with the properties that few blobs have. `page_size`: how many a request asks for, up to 1,000.
+        """
+        cursor = None
+        while True:
+            found, cursor = await self._run(
+                blobs.page(self._retries, prefix, cursor, metadata=metadata, limit=page_size)
+            )
+            for blob in found.blobs:
+                yield blob
+            if cursor is None:
+                return
+
+    async def list_with_delimiter(
+        self, prefix: str = "", delimiter: str = "/", *, metadata: bool = False
+    ) -> ListResult:
+        """Return the blobs directly below `prefix`, and the prefixes up to the next `delimiter`."""
+        return await self._run(blobs.list_with_delimiter(self._retries, prefix, delimiter, metadata=metadata))
+
+    async def copy(self, source: str, target: str, *, overwrite: bool = True, if_match: str | None = None) -> BlobMeta:
+        """Copy a blob of any size at once. `if_match`: the ETag of the source."""
+        flow = blobs.transfer(self._retries, "copy", source, target, overwrite=overwrite, if_match=if_match)
+        return await self._run(flow)
+
+    async def rename(
+        self, source: str, target: str, *, overwrite: bool = True, if_match: str | None = None
+    ) -> BlobMeta:
+        """Give a blob another id. `if_match`: the ETag of the source."""
+        flow = blobs.transfer(self._retries, "move", source, target, overwrite=overwrite, if_match=if_match)
+        return await self._run(flow)
+
+    async def rename_prefix(self, source: str, target: str, *, dry_run: bool = False) -> int:
+        """Replace a prefix of up to 100,000 ids at once. Return their number. `dry_run` only counts."""
+        body = {"from_prefix": source, "to_prefix": target, "dry_run": dry_run}
+        return await self._run(blobs.by_prefix(self._retries, "move", body))
+
+    async def delete(self, id: str, *, if_match: str | None = None) -> None:  # noqa: A002
+        """Delete a blob. `if_match`: the ETag of the version to delete."""
+        await self._run(blobs.delete(self._retries, id, if_match))
+
+    async def delete_prefix(self, prefix: str, *, dry_run: bool = False) -> int:
+        """Delete up to 100,000 blobs whose ids begin with `prefix`. Return their number. `dry_run` only counts."""
+        return await self._run(blobs.by_prefix(self._retries, "delete", {"prefix": prefix, "dry_run": dry_run}))
+
+    async def commit(self, operations: Sequence[Mapping[str, Any]]) -> Blobs:
+        """Do up to 1,000 operations, all or nothing: see POST /v1/commits. Return the blobs that are current now."""
+        return await self._run(blobs.commit(self._retries, operations))
+
+    async def begin_upload(self, id: str | None = None, *, content_type: str | None = None) -> str:  # noqa: A002
+        """Begin an upload of parts, and return its key. A `commit` with `put` publishes it."""
+        return await self._run(parts.begin(self._retries, id, content_type=content_type))
+
+    async def put_part(self, upload: str, number: int, data: bytes) -> None:
+        """Store a part, from 1 to 10,000, in any order. It is durable then. A part of the same number is replaced."""
+        await self._run(parts.put_part(self._retries, upload, number, data))
+
+    async def discard_upload(self, upload: str) -> None:
+        """Discard an upload and its parts."""
+        await self._run(parts.discard(self._retries, upload))
+
+    async def sign(self, method: str, id: str | None = None, **options: Unpack[Sign]) -> SignedUrl:  # noqa: A002
+        """Return a URL for one request that needs no other credential. `expires_in`: seconds, 3600 by default."""
+        return await self._run(blobs.sign(self._retries, blobs.given(method=method, id=id, **options)))
+
+    async def share(self, id: str | None = None, **options: Unpack[ShareLink]) -> Share:  # noqa: A002
+        """Create a link for people, to a blob, or for uploads below `prefix`. `expires_in`: seconds, or else a week."""
+        return await self._run(blobs.share(self._retries, blobs.given(id=id, **options)))
+
+    async def revoke_share(self, share: str) -> None:
+        """End a link."""
+        await self._run(blobs.revoke_share(self._retries, share))

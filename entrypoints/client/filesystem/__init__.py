@@ -1,0 +1,6 @@
+"""`drivebay://` for fsspec."""
+
+from entrypoints.client.filesystem.files import DrivebayFile
+from entrypoints.client.filesystem.system import DrivebayFileSystem
+
+__all__ = ["DrivebayFile", "DrivebayFileSystem"]

@@ -1,0 +1,142 @@
+"""Records of interrupted transfers, in files, so that the next run goes on."""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+FLAGS = os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
+class UploadJournal:
+    """The URL path of an upload in progress, kept in a file until the upload ends.
+
+    The file belongs to one blob on one server: its name is up to the caller.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def upload(self, digest: bytes, headers: Mapping[str, str]) -> str | None:
+        """Return the path of an upload of these bytes with these properties; None if there is none."""
+        record = _read(self._path)
+        found = record.get("upload")
+        is_same = record.get("sha256") == digest.hex() and record.get("headers") == dict(headers)
+        return found if is_same and isinstance(found, str) and found.startswith("/") else None
+
+    def begin(self, upload: str, digest: bytes, headers: Mapping[str, str]) -> None:
+        """Keep the path of an upload that was begun."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        record = {"upload": upload, "sha256": digest.hex(), "headers": dict(headers)}
+        self._path.write_text(json.dumps(record), encoding="utf-8")
+
+    def end(self) -> None:
+        """Forget the upload."""
+        self._path.unlink(missing_ok=True)
+
+
+class PartialFile:
+    """A file that is downloaded in blocks, under a temporary name next to its own until it is complete.
+
+    A second file, named `.state`, has the version that is downloaded, and the numbers of the blocks that are written.
+    """
+
+    def __init__(self, target: Path, etag: str, size: int, block: int) -> None:
+        self.target = target
+        self.path = target.with_name(f".{target.name[:200]}.drivebay-part")
+        self._state_path = self.path.with_name(f"{self.path.name}.state")
+        self.size = size
+        self._head = {"etag": etag, "size": size, "block": block}
+        self.block_count = -(-size // block)
+        self.written = set[int]()
+
+    def open(self) -> None:
+        """Open both files, and read which blocks are there. Those of another version are discarded. Blocks.
+
+        Raises BlockingIOError while another process writes them.
+        """
+        if self.target.is_dir():
+            raise IsADirectoryError(f"{self.target} is a folder. Name the file to write.")
+        self._descriptor = self._locked()
+        self.written = self._kept()
+        if not self.written:
+            os.ftruncate(self._descriptor, 0)
+        os.ftruncate(self._descriptor, self.size)
+        # Each line is one write at the end, so that threads do not mix theirs.
+        flags = FLAGS | os.O_WRONLY | os.O_APPEND | (0 if self.written else os.O_TRUNC)
+        self._state = os.open(self._state_path, flags, 0o666)
+        if not self.written:
+            self._note(json.dumps(self._head))
+
+    def _locked(self) -> int:
+        """Open the file, and lock it. It may get its final name in between, and is another one then."""
+        while True:
+            descriptor = os.open(self.path, FLAGS | os.O_RDWR, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with suppress(FileNotFoundError):
+                    if os.path.samestat(self.path.stat(), os.fstat(descriptor)):
+                        return descriptor
+            except BlockingIOError:
+                os.close(descriptor)
+                raise BlockingIOError(f"Another process fetches {self.target} just now. Wait for it.") from None
+            os.close(descriptor)
+
+    def _kept(self) -> set[int]:
+        try:
+            if self.path.stat().st_size != self.size or not self.path.is_file():
+                return set()
+            head, *lines = self._state_path.read_text(encoding="ascii").splitlines()
+            if json.loads(head) != self._head:
+                return set()
+        except (OSError, ValueError):
+            return set()
+        # The last line may be torn.
+        numbers = {int(line) for line in lines if line.isdigit()}
+        return {number for number in numbers if number < self.block_count}
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write bytes. Blocks."""
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self._descriptor, view, offset)
+            offset += count
+            view = view[count:]
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes. Blocks."""
+        return os.pread(self._descriptor, size, offset)
+
+    def finish_block(self, number: int) -> None:
+        """Note that a block is written."""
+        self.written.add(number)
+        self._note(str(number))
+
+    def _note(self, line: str) -> None:
+        os.write(self._state, f"{line}\n".encode())
+
+    def close(self) -> None:
+        """Close both files, and keep them for the next run."""
+        os.close(self._state)
+        os.close(self._descriptor)
+
+    def publish(self) -> None:
+        """Make the bytes durable, and give the file its name. Blocks."""
+        os.fsync(self._descriptor)
+        self.path.replace(self.target)
+        self._state_path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Delete both files."""
+        for path in (self.path, self._state_path):
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}

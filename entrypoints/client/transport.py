@@ -1,0 +1,113 @@
+"""Requests and responses of httpx, as both drivers need them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import httpx
+
+from entrypoints.client.errors import BadRequest, ConnectionFailed
+from entrypoints.client.flows.commands import CHUNK, Call, Reply, Span
+
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+AGENT = "drivebay-python"
+
+
+def options(url: str, token: str | None, timeout: float, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a client of httpx. Raises ValueError."""
+    if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
+        raise ValueError(f"{url!r} is not the URL of a server. Write it as https://files.example.com.")
+    headers = {"accept": "application/json", "user-agent": AGENT}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
+    return {"base_url": url.rstrip("/"), "headers": headers, "timeout": httpx.Timeout(timeout, pool=None), **more}
+
+
+def arguments(call: Call, *, is_async: bool) -> dict[str, Any]:
+    """Return the arguments of a request."""
+    body: Any = call.body
+    if isinstance(body, Span):
+        body = _async_chunks(body) if is_async else _chunks(body)
+    headers = dict(call.headers)
+    if "alt=media" in call.path:
+        headers.setdefault("accept", "*/*")
+    return {"method": call.method, "url": call.path, "headers": headers, "content": body}
+
+
+def _read(span: Span, offset: int) -> bytes:
+    data = span.source.read_at(offset, min(CHUNK, span.stop - offset))
+    if not data:
+        raise BadRequest("The file became shorter while it was sent. Send it again.", code="source_changed")
+    return data
+
+
+def _chunks(span: Span) -> Iterator[bytes]:
+    offset = span.start
+    while offset < span.stop:
+        data = _read(span, offset)
+        yield data
+        offset += len(data)
+        span.sent(len(data))
+
+
+async def _async_chunks(span: Span) -> AsyncIterator[bytes]:
+    offset = span.start
+    while offset < span.stop:
+        data = await asyncio.to_thread(_read, span, offset)
+        yield data
+        offset += len(data)
+        span.sent(len(data))
+
+
+def failed(error: httpx.TransportError | httpx.DecodingError) -> ConnectionFailed:
+    """Return the error of a request that got no response, or not all of one."""
+    text = str(error) or type(error).__name__
+    return ConnectionFailed(f"The connection failed: {text}", was_sent=not isinstance(error, NOT_SENT))
+
+
+def reply_of(response: httpx.Response, content: bytes = b"", stream: Any = None) -> Reply:
+    """Return a response."""
+    return Reply(response.status_code, response.headers, content, stream)
+
+
+class OpenStream:
+    """An open response, and the iterator of its bytes as they were stored.
+
+    They are returned in chunks of about `CHUNK`. After a failure the bytes before it are returned first.
+    """
+
+    def __init__(self, response: httpx.Response, chunks: Any) -> None:
+        self.response, self._chunks = response, chunks
+        self._failure: ConnectionFailed | None = None
+
+    def next(self) -> bytes:
+        """Return the next bytes; none at the end. Raises ConnectionFailed."""
+        found, size = self._begin()
+        try:
+            while size < CHUNK and (data := next(self._chunks, b"")):
+                found.append(data)
+                size += len(data)
+        except httpx.TransportError as error:
+            self._failed_after(found, error)
+        return b"".join(found)
+
+    async def anext(self) -> bytes:
+        """Return the next bytes; none at the end. Raises ConnectionFailed."""
+        found, size = self._begin()
+        try:
+            while size < CHUNK and (data := await anext(self._chunks, b"")):
+                found.append(data)
+                size += len(data)
+        except httpx.TransportError as error:
+            self._failed_after(found, error)
+        return b"".join(found)
+
+    def _begin(self) -> tuple[list[bytes], int]:
+        if self._failure is not None:
+            raise self._failure
+        return [], 0
+
+    def _failed_after(self, found: list[bytes], error: httpx.TransportError) -> None:
+        self._failure = failed(error)
+        if not found:
+            raise self._failure from error

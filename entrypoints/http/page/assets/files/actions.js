@@ -1,0 +1,236 @@
+// What can be done with entries of a list: {kind: "file" | "folder", id, name, ...}.
+
+import * as api from "../base/api.js"
+import { ask, copyable, field, open, sure } from "../base/dialogs.js"
+import { h } from "../base/dom.js"
+import { count, until, exactTime } from "../base/format.js"
+import { go } from "../base/place.js"
+import { grant } from "../base/session.js"
+import { failed, toast } from "../base/toasts.js"
+
+export const MARKER = "application/x-directory" // an empty blob `a/` keeps the folder `a/` in lists, as S3 tools do it
+
+const named = (chosen) => (chosen.length === 1 ? `“${chosen[0].name}”` : count(chosen.length, "entry", "entries"))
+const checkedName = (name) => {
+  if (!name) throw new Error("Type a name.")
+  if (name.includes("/")) throw new Error("A name has no slash. To put it into another folder, move it.")
+  return name
+}
+
+export async function newFolder(folder) {
+  await ask({
+    title: "New folder",
+    fields: [field("Name", "name", { required: true, autofocus: true, hint: "It is kept as an empty entry, until you delete the folder." })],
+    submit: "Create",
+    act: async ({ name }) => {
+      const id = `${folder}${checkedName(name.trim())}/`
+      try {
+        await api.putEmpty(id, MARKER)
+      } catch (error) {
+        if (error.status !== 412) throw error // it is there
+      }
+      go({ folder: id })
+    },
+  })
+}
+
+/** Move an entry to another id, or a folder to another prefix. */
+async function moveTo(entry, id, replace = false) {
+  if (entry.kind === "folder") await api.movePrefix(entry.id, id)
+  else await api.commit([{ move: { from: entry.id, to: id, replace } }])
+}
+
+export async function rename([entry], folder, refresh) {
+  await ask({
+    title: `Rename ${named([entry])}`,
+    fields: [field("New name", "name", { value: entry.name, required: true, autofocus: true })],
+    submit: "Rename",
+    act: async ({ name }) => {
+      const id = `${folder}${checkedName(name)}${entry.kind === "folder" ? "/" : ""}`
+      if (id !== entry.id) await moveTo(entry, id)
+      await refresh()
+    },
+  })
+}
+
+const target = (folder) => [
+  field("To the folder", "to", { value: folder, autofocus: true, hint: "Such as films/2024/. Empty is the top. A folder need not exist.", maxlength: 2000 }),
+  h("label", { class: "check" }, h("input", { type: "checkbox", name: "replace" }), "Replace files with the same names"),
+]
+const folderIn = (text) => (text === "" || text.endsWith("/") ? text : `${text}/`)
+
+/** Return the operations that move or copy the files among the entries. */
+function transfers(kind, chosen, to, replace) {
+  const files = chosen.filter((entry) => entry.kind === "file")
+  return files.map(({ id, name }) => ({ [kind]: { from: id, to: to + name, replace } }))
+}
+
+export async function move(chosen, folder, refresh) {
+  await ask({
+    title: `Move ${named(chosen)}`, fields: target(folder), submit: "Move",
+    act: async ({ to, replace }) => {
+      const place = folderIn(to)
+      if (place === folder) return
+      const inside = chosen.find((entry) => entry.kind === "folder" && place.startsWith(entry.id))
+      if (inside) throw new Error(`“${inside.name}” can't be moved into itself. Choose another folder.`)
+      await api.commit(transfers("move", chosen, place, Boolean(replace)))
+      for (const entry of chosen) if (entry.kind === "folder") await api.movePrefix(entry.id, `${place}${entry.name}/`)
+      await refresh()
+      toast(`Moved ${named(chosen)}.`, { action: ["Show", () => go({ folder: place })] })
+    },
+  })
+}
+
+export async function copy(chosen, folder, refresh) {
+  await ask({
+    title: `Copy ${named(chosen)}`, fields: target(folder), submit: "Copy",
+    act: async ({ to, replace }) => {
+      const place = folderIn(to)
+      if (place === folder) throw new Error("It is there already. Choose another folder.")
+      await api.commit(transfers("copy", chosen, place, Boolean(replace)))
+      for (const entry of chosen) if (entry.kind === "folder") await copyFolder(entry, `${place}${entry.name}/`, Boolean(replace))
+      await refresh()
+      toast(`Copied ${named(chosen)}.`, { action: ["Show", () => go({ folder: place })] })
+    },
+  })
+}
+
+/** Copy all below a prefix, by up to 1,000 at once. Copies of bytes that are there cost nothing. */
+async function copyFolder(entry, to, replace) {
+  if (to.startsWith(entry.id)) throw new Error(`“${entry.name}” can't be copied into itself. Choose another folder.`)
+  let operations = []
+  for await (const blob of api.allBelow(entry.id)) {
+    operations.push({ copy: { from: blob.id, to: to + blob.id.slice(entry.id.length), replace } })
+    if (operations.length === 1000) {
+      await api.commit(operations)
+      operations = []
+    }
+  }
+  await api.commit(operations)
+}
+
+export async function remove(chosen, folder, refresh) {
+  const folders = chosen.filter((entry) => entry.kind === "folder")
+  const files = chosen.filter((entry) => entry.kind === "file")
+  try {
+    if (folders.length) {
+      const counts = await Promise.all(folders.map(({ id }) => api.deletePrefix(id, true)))
+      const all = counts.reduce((sum, each) => sum + each.count, files.length)
+      const text = `They are ${count(all, "file")} in all. They stay in the trash for a while, from where you can restore them.`
+      if (!(await sure(`Delete ${named(chosen)}?`, text, "Delete"))) return
+    }
+    const begun = Date.now()
+    await api.commit(files.map(({ id }) => ({ delete: { id } })))
+    for (const { id } of folders) await api.deletePrefix(id)
+    await refresh()
+    const undo = () => restore(chosen, begun, refresh)
+    toast(`Deleted ${named(chosen)}.`, grant.features.trash_retention > 0 ? { action: ["Undo", undo] } : {})
+  } catch (error) {
+    failed(error)
+  }
+}
+
+/** Restore what was deleted together: of each id the newest version in the trash. */
+async function restore(chosen, begun, refresh) {
+  let [restored, missing] = [0, 0]
+  try {
+    for (const entry of chosen) {
+      for (const version of (await newest(entry, begun)).values()) {
+        try {
+          await api.trash.restore(version.key)
+          restored += 1
+        } catch (error) {
+          if (![404, 409, 412].includes(error.status)) throw error
+          missing += 1
+        }
+      }
+    }
+    const rest = missing ? ` ${count(missing, "file")} could not be: the name is in use again, or the time is over.` : ""
+    toast(`Restored ${count(restored, "file")}.${rest}`)
+  } catch (error) {
+    failed(error)
+  }
+  await refresh()
+}
+
+async function newest(entry, begun) {
+  const found = new Map()
+  let cursor = ""
+  do {
+    const page = await api.trash.list(entry.id, cursor, 1000)
+    for (const version of page.versions) {
+      const { id } = version.blob
+      if (entry.kind === "file" ? id !== entry.id : new Date(version.deleted_at) < begun - CLOCKS) continue
+      if (!found.has(id) || found.get(id).deleted_at <= version.deleted_at) found.set(id, version)
+    }
+    const isPast = entry.kind === "file" && page.versions.length && page.versions.at(-1).blob.id !== entry.id
+    cursor = isPast ? null : page.next_cursor
+  } while (cursor)
+  return found
+}
+const CLOCKS = 120_000 // milliseconds by which the clock of the server may differ
+
+/** Download a file as it is, and several, or folders, as a zip file. */
+export async function download(chosen, folder) {
+  if (chosen.length === 1 && chosen[0].kind === "file") {
+    const link = h("a", { href: api.rawPath(chosen[0].id), download: chosen[0].name })
+    document.body.append(link)
+    link.click()
+    link.remove()
+    return
+  }
+  const name = `${(chosen.length === 1 ? chosen[0].name : folder.split("/").at(-2)) || "files"}.zip`
+  const inputs = chosen.map(({ kind, id }) => h("input", { type: "hidden", name: kind === "folder" ? "prefix" : "id", value: id }))
+  inputs.push(h("input", { type: "hidden", name: "folder", value: folder }), h("input", { type: "hidden", name: "filename", value: name }))
+  const form = h("form", { method: "post", action: "/v1/zip", target: "_self" }, inputs)
+  document.body.append(form)
+  form.submit()
+  form.remove()
+}
+
+const LIFETIMES = [["3600", "An hour"], ["86400", "A day"], ["604800", "A week", true], ["2592000", "30 days"], ["31536000", "A year"]]
+
+function showLink(link, text) {
+  const about = `${text} It ends ${until(link.expires_at)}.`
+  open("The link is ready", h("div", { class: "stack" }, copyable("Link", link.url), h("p", { title: exactTime(link.expires_at) }, about)))
+}
+
+export async function share([entry]) {
+  if (entry.kind !== "file") return toast("Links are for files. Share several as a zip file that you upload.")
+  let link
+  await ask({
+    title: `Share ${named([entry])}`, text: "Anybody with the link can download this file.", submit: "Create link",
+    fields: [
+      field("Valid for", "expires_in", { options: LIFETIMES, autofocus: true }),
+      field("Password (optional)", "password", { type: "password", autocomplete: "new-password", maxlength: 250 }),
+      field("Downloads at most (optional)", "max_uses", { type: "number", min: 1, max: 2147483647 }),
+    ],
+    act: async ({ expires_in, password, max_uses }) => {
+      link = await api.shares.create({
+        id: entry.id, expires_in: Number(expires_in), ...(password && { password }), ...(max_uses && { max_uses: Number(max_uses) }),
+      })
+    },
+  })
+  if (link) showLink(link, link.has_password ? "Send the password in another way." : "Anybody who has it can download the file.")
+}
+
+export async function uploadLink(folder) {
+  let link
+  await ask({
+    title: "Link for uploads", submit: "Create link",
+    text: `Anybody with the link can add files to “${folder || "All files"}”, and sees nothing that is there.`,
+    fields: [
+      folder ? null : field("Into the folder", "prefix", { value: "inbox/", required: true }),
+      field("Valid for", "expires_in", { options: LIFETIMES, autofocus: true }),
+      field("Password (optional)", "password", { type: "password", autocomplete: "new-password", maxlength: 250 }),
+      field("Largest file in MiB (optional)", "mebibytes", { type: "number", min: 1, max: 5_000_000 }),
+    ],
+    act: async ({ prefix, expires_in, password, mebibytes }) => {
+      link = await api.shares.create({
+        prefix: folderIn(folder || prefix), expires_in: Number(expires_in), ...(password && { password }),
+        ...(mebibytes && { max_bytes: Number(mebibytes) * 1024 ** 2 }),
+      })
+    },
+  })
+  if (link) showLink(link, "It opens a page that takes files.")
+}

@@ -1,0 +1,156 @@
+// The entries of a list, page by page: only pages near those that are shown are kept, whatever the length of the list.
+
+const KEPT = 6 // pages before and after those that are shown
+
+export class Listing extends EventTarget {
+  #pages = [{ cursor: "", start: 0, count: 0, items: null, text: "", loading: null }]
+  #fetch
+  #abort = new AbortController()
+  isComplete = false
+  isLoaded = false
+  #isFailing = false
+
+  /** `fetchPage(cursor, signal)` returns {items, next}. Dispatches "change" and "failed". */
+  constructor(fetchPage) {
+    super()
+    this.#fetch = fetchPage
+  }
+
+  /** How many entries are known. There may be more, unless `isComplete`. */
+  get length() {
+    const last = this.#pages.at(-1)
+    return last.start + last.count
+  }
+
+  /** How many entries are in memory. */
+  get held() {
+    return this.#pages.reduce((sum, page) => sum + (page.items?.length ?? 0), 0)
+  }
+
+  /** Return the entry at an index, or undefined if its page is not there now. */
+  at(index) {
+    const page = this.#pages[this.#pageAt(index)]
+    return page?.items?.[index - page.start]
+  }
+
+  *loaded() {
+    for (const page of this.#pages) yield* page.items ?? []
+  }
+
+  #pageAt(index) {
+    let [low, high] = [0, this.#pages.length - 1]
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if (this.#pages[middle].start <= index) low = middle
+      else high = middle - 1
+    }
+    return low
+  }
+
+  /** Load what is shown, from index `first` to `last`, and the next page near the end. Forget pages far away. */
+  show(first, last) {
+    const [from, to] = [this.#pageAt(first), this.#pageAt(last)]
+    for (let index = from; index <= to; index += 1) this.#load(index)
+    if (!this.isComplete && last + 60 >= this.length) this.#load(this.#pages.length - 1)
+    for (const [index, page] of this.#pages.entries()) {
+      if (page.items && (index < from - KEPT || index > to + KEPT)) Object.assign(page, { items: null, text: "" })
+    }
+  }
+
+  #load(index, isRefresh = false) {
+    const page = this.#pages[index]
+    if (page.loading || (page.items && !isRefresh)) return page.loading
+    page.loading = this.#read(index, page).finally(() => {
+      page.loading = null
+    })
+    return page.loading
+  }
+
+  async #read(index, page) {
+    try {
+      const { items, next } = await this.#fetch(page.cursor, this.#abort.signal)
+      if (this.#pages[index] !== page) return
+      const text = JSON.stringify(items)
+      const isSame = page.items !== null && page.text.length === text.length && page.text === text
+      const follows = this.#pages[index + 1]
+      const isFirst = !this.isLoaded
+      const wasFailing = this.#isFailing
+      this.isLoaded = true
+      this.#isFailing = false
+      if (isSame && !wasFailing && (follows?.cursor ?? null) === next) return
+      Object.assign(page, { items, text, count: items.length })
+      this.#connect(index, next)
+      this.dispatchEvent(new CustomEvent("change", { detail: { isFirst } }))
+    } catch (error) {
+      if (error.name === "AbortError") return
+      this.#isFailing = true
+      this.dispatchEvent(new CustomEvent("failed", { detail: error }))
+    }
+  }
+
+  /** Let the page that begins at `next` follow. Those after a page that ends elsewhere now are forgotten. */
+  #connect(index, next) {
+    const page = this.#pages[index]
+    const follows = this.#pages[index + 1]
+    if (next === null) {
+      this.#pages.length = index + 1
+      this.isComplete = true
+    } else if (follows?.cursor === next) {
+      for (let later = index + 1; later < this.#pages.length; later += 1) {
+        const before = this.#pages[later - 1]
+        this.#pages[later].start = before.start + before.count
+      }
+    } else {
+      this.#pages.length = index + 1
+      this.isComplete = false
+      const start = page.start + page.count
+      this.#pages.push({ cursor: next, start, count: 0, items: null, text: "", loading: null })
+    }
+  }
+
+  /** Ask again for what is shown, for changes that others made. */
+  async refresh(first, last) {
+    const to = this.#pageAt(last)
+    for (let index = this.#pageAt(first); index <= to && index < this.#pages.length; index += 1) {
+      if (this.#pages[index].items) await this.#load(index, true)
+    }
+  }
+
+  /** Load up to `most` entries, and return them. */
+  async upTo(most) {
+    const found = []
+    let cursor = ""
+    do {
+      const { items, next } = await this.#fetch(cursor, this.#abort.signal, 1000)
+      found.push(...items)
+      cursor = next
+    } while (cursor && found.length < most)
+    return { items: found, isComplete: !cursor }
+  }
+
+  close() {
+    this.#abort.abort()
+  }
+}
+
+/** Compare as the server does, by bytes of UTF-8, which is by code points. */
+function compareIds(one, other) {
+  const [a, b] = [[...one], [...other]]
+  for (let index = 0; index < Math.min(a.length, b.length); index += 1) {
+    const difference = a[index].codePointAt(0) - b[index].codePointAt(0)
+    if (difference) return difference
+  }
+  return a.length - b.length
+}
+
+/** Return a page of the interface as entries: folders and files together, in the order of their ids. */
+export function entries(page, folder, cursor) {
+  const folders = page.prefixes.map((id) => ({ kind: "folder", id, name: id.slice(folder.length).replace(/\/$/, "") }))
+  const files = page.blobs
+    .filter((blob) => !(blob.id === folder && blob.size === 0)) // the marker of the folder itself
+    .map((blob) => ({ kind: "file", name: blob.id.slice(folder.length), ...blob }))
+  const isWhole = cursor === "" && page.next_cursor === null
+  const all = [...folders, ...files]
+  // A folder that fits into a page shows its folders first; a longer list has the only order that pages can have.
+  return isWhole ? all : all.sort((one, other) => compareIds(one.id, other.id))
+}

@@ -1,0 +1,116 @@
+"""The page for people, and its files: static, served from memory, by a strict content security policy."""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from litestar import Request, Response, Router, get
+
+from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
+from entrypoints.http.middleware.query import QueryMiddleware
+from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS, HttpProblem
+
+ASSETS = Path(__file__).parent / "assets"
+PAGE, FILES = "/", "/ui"
+"""Where they are. `ui` is too short for the name of a bucket."""
+MAX_REQUESTS = 64  # concurrent, in one worker; requests without a token must not use up the slots of others
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+# Previews: images and media come from the interface itself, and PDFs as blobs, which the browser's viewer shows.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; "
+    "media-src 'self'; frame-src blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file of the page, as it is and compressed."""
+
+    media_type: str
+    content: bytes
+    compressed: bytes
+    digest: str
+
+    @classmethod
+    def read(cls, path: Path) -> "Asset":
+        """Return the file at a path."""
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()[:32]
+        return cls(TYPES[path.suffix], content, gzip.compress(content, mtime=0), digest)
+
+    def response(self, accepted: str, condition: str) -> Response[bytes | None]:
+        """Respond to GET with these values of Accept-Encoding and If-None-Match.
+
+        Browsers ask each time whether their copy is current.
+        """
+        is_compressed = _takes_gzip(accepted)
+        etag = f'"{self.digest}{"-gzip" if is_compressed else ""}"'
+        common = {
+            "ETag": etag,
+            "Cache-Control": "no-cache",
+            "Vary": "Accept-Encoding",
+            "Content-Security-Policy": POLICY,
+        }
+        if _matches(condition, etag):
+            return Response(None, status_code=304, headers=common)
+        if is_compressed:
+            common["Content-Encoding"] = "gzip"
+        body = self.compressed if is_compressed else self.content
+        return Response(body, media_type=self.media_type, headers=common)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Return whether a value of Accept-Encoding names gzip, and does not refuse it (RFC 9110, section 12.5.3)."""
+    for each in accepted.split(","):
+        coding, _, weight = each.partition(";")
+        if coding.strip().lower() == "gzip":
+            return weight.replace(" ", "").lower().rstrip("0.") != "q="
+    return False
+
+
+def _matches(condition: str, etag: str) -> bool:
+    """Return whether a value of If-None-Match has this entity tag, by weak comparison (RFC 9110, section 13.1.2)."""
+    return condition.strip() == "*" or etag in {each.strip().removeprefix("W/") for each in condition.split(",")}
+
+
+def assets() -> dict[str, Asset]:
+    """Return the files by their paths."""
+    found = {}
+    for path in sorted(ASSETS.rglob("*")):
+        if path.suffix in TYPES:
+            relative = path.relative_to(ASSETS).as_posix()
+            found[PAGE if relative == "index.html" else f"{FILES}/{relative}"] = Asset.read(path)
+    return found
+
+
+def create() -> Router:
+    """Create the routes of the page and its files. No token is needed."""
+    by_path = assets()
+    slots = RequestSlots(MAX_REQUESTS)
+
+    def shedding(app: Any) -> LoadSheddingMiddleware:  # a function, because the framework copies objects
+        return LoadSheddingMiddleware(app, slots)
+
+    # A path for each, because only paths without parameters are routed.
+    @get([*by_path], sync_to_thread=False)
+    def file(request: Request[Any, Any, Any]) -> Response[bytes | None]:
+        """Send a file of the page. A client of S3 that signs its requests gets none, also where S3 is off."""
+        if request.headers.get("authorization", "").startswith("AWS"):
+            raise HttpProblem("unknown_route")
+        asset, given = by_path[request.scope["path"]], request.headers
+        return asset.response(given.get("accept-encoding", ""), given.get("if-none-match", ""))
+
+    return Router(
+        "/",
+        route_handlers=[file],
+        middleware=[shedding, QueryMiddleware],
+        exception_handlers=EXCEPTION_HANDLERS,
+        include_in_schema=False,
+    )

@@ -1,0 +1,1 @@
+"""Many blobs as one zip file, made while it is sent."""

@@ -1,0 +1,1 @@
+"""The tus interface to resumable uploads."""

@@ -1,0 +1,135 @@
+"""Look around: folders, lists of any length, filters, orders, details, and the keyboard."""
+
+import re
+import time
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Opener, put, row
+from tests.http.wire import TOKEN
+
+
+def test_sign_in_and_out(open_page: Opener) -> None:
+    page = open_page("", token=None)
+    page.get_by_label("Token", exact=True).fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("not valid here")
+    page.get_by_label("Token", exact=True).fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="All files")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="All files")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Account")).click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Token", exact=True)).to_be_visible()
+
+
+def test_a_session_that_has_ended_is_begun_again_in_the_same_place(page: Page, api: httpx.Client, folder: str) -> None:
+    put(api, f"{folder}a.txt")
+    expect(row(page, "a.txt")).to_be_visible()
+    page.context.clear_cookies()
+    page.get_by_label("Token", exact=True).fill(TOKEN)
+    page.keyboard.press("Enter")
+    put(api, f"{folder}b.txt")
+    expect(row(page, "b.txt")).to_be_visible()
+
+
+def test_folders_are_in_the_url(page: Page, api: httpx.Client, folder: str) -> None:
+    put(api, f"{folder}films & more/100%/a?.txt")
+    row(page, "films & more").get_by_role("link").click()
+    row(page, "100%").get_by_role("link").click()
+    expect(row(page, "a?.txt")).to_be_visible()
+    copied = page.url
+    page.go_back()
+    expect(row(page, "100%")).to_be_visible()
+    page.go_forward()
+    expect(row(page, "a?.txt")).to_be_visible()
+    page.goto("about:blank")
+    page.goto(copied)
+    row(page, "a?.txt").get_by_role("link").click()
+    expect(page.get_by_role("complementary", name="Details")).to_contain_text("hello")
+    page.get_by_role("navigation", name="Folders").get_by_role("link", name="films & more").click()
+    expect(row(page, "100%")).to_be_visible()
+
+
+def test_a_list_of_ten_thousand(open_page: Opener, api: httpx.Client, folder: str) -> None:
+    put(api, f"{folder}00000")
+    for start in range(0, 10_000, 1000):
+        copies = [
+            {"copy": {"from": f"{folder}00000", "to": f"{folder}{n:05}"}} for n in range(start or 1, start + 1000)
+        ]
+        assert api.post("/v1/commits", json={"operations": copies}).status_code == 200
+    page = open_page(f"files/{folder}")
+    expect(row(page, "00000")).to_be_visible()
+    grid = page.get_by_role("grid")
+    for _ in range(200):
+        page.keyboard.press("End")
+        if grid.get_attribute("aria-rowcount") == "10001":
+            break
+        page.wait_for_timeout(30)
+    page.keyboard.press("End")
+    expect(row(page, "09999")).to_be_visible()
+    assert page.locator(".spacer .row").count() < 80
+    held = page.evaluate("document.querySelector('file-grid').source.held")
+    assert held < 4000  # of 10,000: pages far away are forgotten
+    page.keyboard.press("Home")
+    expect(row(page, "00000")).to_be_visible()
+    page.get_by_role("searchbox").fill("0777")
+    expect(page.locator(".foot")).to_have_text("10 entries")
+    expect(row(page, "07770")).to_be_visible()
+    page.get_by_role("searchbox").fill("x")
+    expect(page.get_by_text("Nothing begins like this")).to_be_visible()
+
+
+def test_an_order_by_size(page: Page, api: httpx.Client, folder: str) -> None:
+    for name, size in (("b", 1), ("a", 3), ("c", 2)):
+        put(api, f"{folder}{name}", b"x" * size)
+    put(api, f"{folder}sub/d")
+    expect(row(page, "c")).to_be_visible()
+    page.get_by_role("button", name="Size").click()
+    expect(page.locator(".spacer .cell.name a")).to_have_text(["sub", "a", "c", "b"])
+    page.get_by_role("button", name="Size").click()
+    expect(page.locator(".spacer .cell.name a")).to_have_text(["sub", "b", "c", "a"])
+
+
+def test_two_browsers_see_each_other_within_two_seconds(open_page: Opener, api: httpx.Client, folder: str) -> None:
+    page, other = open_page(f"files/{folder}"), open_page(f"files/{folder}")
+    expect(other.get_by_text("Nothing here yet")).to_be_visible()
+    begun = time.monotonic()
+    page.get_by_role("button", name="New folder").click()
+    page.get_by_label("Name", exact=True).fill("new")
+    page.keyboard.press("Enter")
+    expect(row(other, "new")).to_be_visible()
+    assert time.monotonic() - begun < 2.5  # with the typing
+    expect(page.get_by_text("Nothing here yet")).to_be_visible()
+
+
+def test_the_keyboard_is_enough(page: Page, api: httpx.Client, folder: str) -> None:
+    for name in ("sub/d", "a", "b", "c"):
+        put(api, f"{folder}{name}")
+    expect(row(page, "c")).to_be_visible()
+    page.keyboard.press("ArrowDown")  # from sub to a
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowDown")
+    expect(row(page, "b")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    page.keyboard.press("Delete")
+    expect(row(page, "a")).to_have_count(0)
+    expect(row(page, "b")).to_have_count(0)
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    expect(row(page, "d")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("complementary", name="Details")).to_contain_text("SHA-256")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("complementary", name="Details")).to_have_count(0)
+    page.keyboard.press("Backspace")
+    expect(row(page, "c")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("zz")
+    expect(page.get_by_text("Nothing begins like this")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(row(page, "c")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()

@@ -1,0 +1,187 @@
+"""Change things: folders, names, places, properties, the trash, links and keys."""
+
+import io
+import zipfile
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Opener, put, row
+
+
+def ids(api: httpx.Client, prefix: str) -> list[str]:
+    return [blob["id"].removeprefix(prefix) for blob in api.get("/v1/blobs", params={"prefix": prefix}).json()["blobs"]]
+
+
+def select(page: Page, *names: str) -> None:
+    for name in names:
+        row(page, name).locator(".tick").click()
+
+
+def do(page: Page, action: str) -> None:
+    page.locator(".tools").get_by_role("button", name=action, exact=True).click()
+
+
+def test_a_new_folder_stays(page: Page, api: httpx.Client, folder: str) -> None:
+    do(page, "New folder")
+    page.get_by_label("Name", exact=True).fill("a/b")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("no slash")
+    page.get_by_label("Name", exact=True).fill("new")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("navigation", name="Folders")).to_contain_text("new")
+    assert ids(api, folder) == ["new/"]
+    page.go_back()
+    expect(row(page, "new")).to_be_visible()
+
+
+def test_rename_move_and_copy(page: Page, api: httpx.Client, folder: str) -> None:
+    for name in ("a.txt", "b.txt", "sub/c.txt"):
+        put(api, folder + name)
+    select(page, "a.txt")
+    page.keyboard.press("F2")
+    page.get_by_label("New name").fill("b.txt")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("exists")
+    page.get_by_label("New name").fill("z.txt")
+    page.keyboard.press("Enter")
+    expect(row(page, "z.txt")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    select(page, "sub", "b.txt")
+    do(page, "Copy")
+    page.get_by_label("To the folder").fill(f"{folder}copies")
+    page.get_by_role("dialog").get_by_role("button", name="Copy").click()
+    expect(row(page, "copies")).to_be_visible()
+    do(page, "Move")
+    page.get_by_label("To the folder").fill(f"{folder}moved/")
+    page.get_by_role("dialog").get_by_role("button", name="Move").click()
+    expect(row(page, "moved")).to_be_visible()
+    expect(row(page, "sub")).to_have_count(0)
+    assert ids(api, folder) == ["copies/b.txt", "copies/sub/c.txt", "moved/b.txt", "moved/sub/c.txt", "z.txt"]
+
+
+def test_delete_undo_and_the_trash(page: Page, api: httpx.Client, folder: str) -> None:
+    for name in ("a.txt", "sub/b.txt", "sub/c.txt", "kept.txt"):
+        put(api, folder + name)
+    before = ids(api, folder)
+    select(page, "a.txt", "sub")
+    do(page, "Delete")
+    expect(page.get_by_role("dialog")).to_contain_text("3 files")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row(page, "sub")).to_have_count(0)
+    assert ids(api, folder) == ["kept.txt"]
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Restored 3 files")).to_be_visible()
+    assert ids(api, folder) == before
+    select(page, "a.txt")
+    page.keyboard.press("Delete")
+    expect(row(page, "a.txt")).to_have_count(0)
+    page.get_by_role("link", name="Trash").click()
+    line = page.get_by_role("row").filter(has_text=f"{folder}a.txt")
+    line.get_by_role("button", name="Restore").click()
+    expect(line).to_have_count(0)
+    assert ids(api, folder) == before
+
+
+def test_properties_change_only_in_the_version_that_is_shown(page: Page, api: httpx.Client, folder: str) -> None:
+    put(api, f"{folder}a.txt")
+    row(page, "a.txt").get_by_role("link").click()
+    details = page.get_by_role("complementary", name="Details")
+    details.get_by_role("button", name="Edit").click()
+    page.get_by_label("Metadata").fill("author: Ada\nyear: 1843")
+    page.get_by_label("Content type").fill("text/markdown")
+    page.get_by_role("button", name="Save").click()
+    expect(details).to_contain_text("1843")
+    expect(details).to_contain_text("text/markdown")
+    details.get_by_role("button", name="Edit").click()
+    put(api, f"{folder}a.txt", b"another version")
+    page.get_by_label("Metadata").fill("author: Bob")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("changed")
+    page.keyboard.press("Escape")
+    expect(details).to_contain_text("another version")
+    details.get_by_role("button", name="Restore").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Restore").click()
+    expect(details.locator("pre")).to_have_text("hello")
+
+
+def test_download_a_file_and_a_selection(page: Page, api: httpx.Client, folder: str) -> None:
+    for name in ("a.html", "b.txt", "sub/c.txt"):
+        put(api, folder + name, name.encode(), "text/html")
+    select(page, "a.html")
+    with page.expect_download() as download:
+        do(page, "Download")
+    assert (download.value.suggested_filename, download.value.path().read_bytes()) == ("a.html", b"a.html")
+    select(page, "sub")
+    with page.expect_download() as download:
+        do(page, "Download")
+    archive = zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes()))
+    assert {name: archive.read(name) for name in archive.namelist()} == {"a.html": b"a.html", "sub/c.txt": b"sub/c.txt"}
+
+
+def test_share_a_file(page: Page, api: httpx.Client, folder: str) -> None:
+    put(api, f"{folder}a.txt")
+    select(page, "a.txt")
+    do(page, "Share")
+    page.get_by_label("Password (optional)").fill("for Ada")
+    page.get_by_label("Valid for").select_option(label="An hour")
+    page.get_by_role("button", name="Create link").click()
+    link = page.get_by_label("Link", exact=True).input_value()
+    assert [httpx.get(link, auth=auth).status_code for auth in (None, ("", "for Ada"))] == [401, 200]
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Links").click()
+    line = page.get_by_role("row").filter(has_text=f"{folder}a.txt")
+    expect(line).to_contain_text("with a password")
+    line.get_by_role("button", name="End").click()
+    page.get_by_role("button", name="End it").click()
+    expect(line).to_have_count(0)
+    assert httpx.get(link, auth=("", "for Ada")).status_code == 404
+
+
+def token_of(page: Page, name: str, prefix: str, *rights: str) -> Any:
+    """Create a key in the page, and return its token."""
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_role("button", name="New key").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Only ids that begin with").fill(prefix)
+    for right in rights:
+        page.get_by_role("checkbox", name=right).check()
+    page.get_by_role("button", name="Create").click()
+    token = page.get_by_label("Token", exact=True).input_value()
+    page.keyboard.press("Escape")
+    return token
+
+
+def test_a_restricted_key_sees_only_its_prefix(open_page: Opener, page: Page, api: httpx.Client, folder: str) -> None:
+    put(api, f"{folder}in/a.txt")
+    put(api, f"{folder}out/b.txt")
+    token = token_of(page, f"key of {folder}", f"{folder}in/")
+    other = open_page("", token=token)
+    expect(row(other, "a.txt")).to_be_visible()
+    expect(other.get_by_role("button", name="Upload", exact=True)).to_have_count(0)
+    expect(other.get_by_role("link", name="Keys")).to_have_count(0)
+    other.goto(f"/#files/{folder}out/")
+    expect(other.locator(".spacer .row")).to_have_count(0)
+    other.goto("/#files/")
+    row(other, f"{folder}in/").get_by_role("link").click()
+    expect(row(other, "a.txt")).to_be_visible()
+    line = page.get_by_role("row").filter(has_text=f"key of {folder}")
+    line.get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(line).to_have_count(0)
+    expect(other.get_by_label("Token", exact=True)).to_be_visible(timeout=10_000)
+
+
+def test_rotate_a_key(page: Page, api: httpx.Client, folder: str) -> None:
+    token = token_of(page, f"key of {folder}", folder)
+    line = page.get_by_role("row").filter(has_text=f"key of {folder}")
+    line.get_by_role("button", name="Rotate").click()
+    page.get_by_label("The former secret").select_option("0")
+    page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+    new = page.get_by_label("Token", exact=True).input_value()
+    assert new != token
+    found = [
+        httpx.get(f"{api.base_url}/v1/session", headers={"Authorization": f"Bearer {each}"}) for each in (token, new)
+    ]
+    assert found[-1].status_code == 200

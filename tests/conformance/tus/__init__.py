@@ -1,0 +1,1 @@
+"""Clients of tus and of the IETF draft."""

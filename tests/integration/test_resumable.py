@@ -1,0 +1,382 @@
+"""Uploads that clients resume, from their beginning to the blob, with clients that vanish and replicas that compete."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from application.blobs.commit import CommitOperations
+from application.blobs.finish import Progress
+from application.blobs.operations import Rules
+from application.blobs.resumable import NewBytes, ResumableUploads
+from application.blobs.uploads import MultipartUploads, NewPart, NewUpload
+from application.ports.contents import Resumable
+from application.uploads.committer import Committer
+from application.uploads.lifecycle import Uploads
+from domain.access import EVERYTHING, Conditions, Grant
+from domain.blob import BlobId, Digest, ObjectKey
+from domain.errors import BlobError, Kind
+from domain.precondition import CREATE_ONLY, Precondition
+from tests.contracts.blob_store import each, refused
+from tests.integration.drive import ID, Drive
+from tests.integration.test_contents import RETENTION, come_to_rest
+
+PATIENCE = 30  # seconds
+Body = Callable[[], AsyncIterator[bytes]]
+
+
+def resumable(drive: Drive, **more: Any) -> ResumableUploads:
+    """Return the use case as one replica has it."""
+    uploads = Uploads(drive.metadata, drive.stores, monotonic=drive.time.monotonic)
+    multipart = MultipartUploads(uploads, drive.metadata.multipart, ObjectKey.random, 10**9)
+    committer = Committer(drive.metadata, ObjectKey.random)
+    return ResumableUploads(multipart, CommitOperations(committer, committer, Rules(RETENTION)), **more)
+
+
+async def begin(uploads: ResumableUploads, *, size: int | None = None, **more: Any) -> ObjectKey:
+    begun = await uploads.begin(EVERYTHING, NewUpload(ID, size=size, resumable=Resumable(**more)))
+    return begun.upload.key
+
+
+async def append(uploads: ResumableUploads, key: ObjectKey, offset: int, *chunks: bytes, **more: Any) -> Progress:
+    return await uploads.append(EVERYTHING, key, NewBytes(offset, each(chunks), **more))
+
+
+async def is_recorded(uploads: ResumableUploads, key: ObjectKey, size: int) -> None:
+    """Wait until an upload has so many bytes."""
+    for _ in range(PATIENCE * 1000):
+        if (await uploads.multipart.find(EVERYTHING, key)).received >= size:
+            return
+        await asyncio.sleep(0.001)
+    raise TimeoutError
+
+
+class Gone(Exception):
+    """The client has gone."""
+
+
+async def breaking(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+    raise Gone
+
+
+class Hanging:
+    """Chunks after which no more come, and no end."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.hangs = asyncio.Event()
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+        self.hangs.set()
+        await asyncio.Event().wait()
+
+
+class TestAppending:
+    async def test_an_upload_is_finished_with_its_last_byte(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=6)
+        assert (await append(uploads, key, 0, b"ab", b"c")).upload.received == 3
+        with refused(Kind.NOT_FOUND):
+            await any_drive.get()
+        finished = await append(uploads, key, 3, b"def")
+        assert finished.blob is not None
+        assert finished.upload.etag == finished.blob.etag
+        assert await any_drive.get() == b"abcdef"
+        again = await uploads.progress(EVERYTHING, key)
+        assert again.is_finished
+        assert again.upload.received == 6
+
+    async def test_pieces_of_a_bounded_size(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive, piece_bytes=10)
+        key = await begin(uploads, size=35)
+        await append(uploads, key, 0, *([b"12345"] * 7))
+        assert await any_drive.get() == b"12345" * 7
+        assert len(await any_drive.objects()) == 4
+
+    async def test_a_body_that_breaks_keeps_what_arrived(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive, piece_bytes=4)
+        key = await begin(uploads, size=9)
+        with pytest.raises(Gone):
+            await uploads.append(EVERYTHING, key, NewBytes(0, breaking(b"abcd", b"ef", b"g")))
+        assert (await uploads.progress(EVERYTHING, key)).upload.received == 7
+        await append(uploads, key, 7, b"hi")
+        assert await any_drive.get() == b"abcdefghi"
+
+    async def test_a_body_that_is_whole_or_nothing(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive, piece_bytes=4)
+        key = await begin(uploads, size=9)
+        with pytest.raises(Gone):
+            await uploads.append(EVERYTHING, key, NewBytes(0, breaking(b"abcd", b"ef"), is_whole=True))
+        assert (await uploads.progress(EVERYTHING, key)).upload.received == 0
+        await come_to_rest(any_drive)
+        assert await any_drive.objects() == set()
+
+    @pytest.mark.parametrize("offset", [0, 2, 4])
+    async def test_the_offset_is_where_the_bytes_end(self, any_drive: Drive, offset: int) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=9)
+        await append(uploads, key, 0, b"abc")
+        with refused(Kind.OFFSET_MISMATCH):
+            await append(uploads, key, offset, b"x")
+
+    @pytest.mark.parametrize("size", [None, 4])
+    async def test_more_bytes_than_declared(self, any_drive: Drive, size: int | None) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=3)
+        with refused(Kind.TOO_LARGE):
+            await append(uploads, key, 0, b"abcd", size=size)
+        await append(uploads, key, 0, b"abc")
+        assert await any_drive.get() == b"abc"
+
+    async def test_a_length_that_comes_later(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads)
+        await append(uploads, key, 0, b"ab", length=4)
+        with refused(Kind.INCONSISTENT_LENGTH):
+            await append(uploads, key, 2, b"c", length=5)
+        await append(uploads, key, 2, b"cd")
+        assert await any_drive.get() == b"abcd"
+
+    async def test_the_last_bytes_say_so(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads)
+        await append(uploads, key, 0, b"ab")
+        with refused(Kind.INCONSISTENT_LENGTH):
+            await append(uploads, key, 2, b"c", length=7, size=1, is_last=True)
+        await append(uploads, key, 2, is_last=True)
+        assert await any_drive.get() == b"ab"
+
+    async def test_an_upload_without_bytes(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        progress = await uploads.begin(EVERYTHING, NewUpload(ID, size=0, resumable=Resumable()))
+        assert progress.is_finished
+        assert await any_drive.get() == b""
+
+    async def test_an_upload_without_an_id_gets_one(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        grant = Grant(EVERYTHING.actions, ("films/", "x"))
+        progress = await uploads.begin(grant, NewUpload(size=0))
+        assert progress.blob is not None
+        assert progress.blob.id == BlobId(f"films/{progress.upload.key}")
+
+
+class TestFinishing:
+    async def test_a_condition_is_checked_early_and_at_the_end(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=3, precondition=CREATE_ONLY)
+        blob = await any_drive.put(b"other")
+        with refused(Kind.ALREADY_EXISTS):
+            await begin(uploads, precondition=CREATE_ONLY)
+        with refused(Kind.ALREADY_EXISTS):
+            await append(uploads, key, 0, b"abc")
+        assert await any_drive.get() == b"other"
+        replacing = await begin(uploads, size=3, precondition=Precondition(etags=frozenset({blob.etag})))
+        await append(uploads, replacing, 0, b"abc")
+        assert await any_drive.get() == b"abc"
+
+    async def test_the_next_request_finishes_what_a_killed_server_has_left(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=3, precondition=CREATE_ONLY)
+        blob = await any_drive.put(b"other")
+        with refused(Kind.ALREADY_EXISTS):
+            await append(uploads, key, 0, b"abc")  # complete, and not published, as after a kill
+        with refused(Kind.ALREADY_EXISTS):
+            await uploads.progress(EVERYTHING, key)
+        async with any_drive.metadata() as work:
+            await work.blobs.remove(blob.id, Precondition())
+            await work.commit()
+        assert (await uploads.progress(EVERYTHING, key)).is_finished
+        assert await any_drive.get() == b"abc"
+
+    @pytest.mark.parametrize("piece_bytes", [2, 100])
+    async def test_the_digest_of_all_bytes(self, any_drive: Drive, piece_bytes: int) -> None:
+        uploads = resumable(any_drive, piece_bytes=piece_bytes)
+        digest = Digest(hashlib.sha256(b"abcde").digest())
+        wrong = await begin(uploads, size=5, digest=digest)
+        with refused(Kind.DIGEST_MISMATCH):
+            await append(uploads, wrong, 0, b"ab", b"cd", b"x")
+        right = await begin(uploads, size=5, digest=digest)
+        await append(uploads, right, 0, b"ab", b"cd", b"e")
+        assert await any_drive.get() == b"abcde"
+        assert (await any_drive.metadata.blobs.get(ID)).content.digest == digest, "which needs no job then"
+        async with any_drive.metadata() as work:
+            assert await work.contents.claim_digest(timedelta(0)) is None
+
+    async def test_it_is_forgotten_after_a_while_and_its_blob_stays(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=3)
+        await append(uploads, key, 0, b"abc")
+        await uploads.discard(EVERYTHING, key)
+        with refused(Kind.UPLOAD_NOT_FOUND):
+            await uploads.progress(EVERYTHING, key)
+        assert await any_drive.get() == b"abc"
+
+    async def test_an_upload_that_is_discarded_leaves_nothing(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=30)
+        await append(uploads, key, 0, b"abc")
+        body = Hanging(b"def")
+        task = asyncio.create_task(uploads.append(EVERYTHING, key, NewBytes(3, body)))
+        await body.hangs.wait()
+        await uploads.discard(EVERYTHING, key)
+        with refused(Kind.LEASE_LOST):
+            await task
+        await come_to_rest(any_drive)
+        assert await any_drive.objects() == set()
+
+
+class TestWriters:
+    @pytest.mark.parametrize("replicas", [1, 2])
+    async def test_asking_for_the_offset_ends_the_request_of_a_dead_connection(
+        self, any_drive: Drive, replicas: int
+    ) -> None:
+        uploads, other = resumable(any_drive, watch=0.01), resumable(any_drive)
+        other = uploads if replicas == 1 else other
+        key = await begin(uploads, size=9)
+        body = Hanging(b"abc", b"de")
+        task = asyncio.create_task(uploads.append(EVERYTHING, key, NewBytes(0, body)))
+        await body.hangs.wait()
+        assert (await other.progress(EVERYTHING, key)).upload.received == 5
+        with refused(Kind.LEASE_LOST):
+            await task
+        await append(other, key, 5, b"fghi")
+        assert await any_drive.get() == b"abcdefghi"
+
+    async def test_a_replica_that_does_not_react_loses_its_last_piece_only(self, any_drive: Drive) -> None:
+        dead, other = resumable(any_drive, watch=3600, piece_bytes=3), resumable(any_drive, patience=0.0)
+        key = await begin(dead, size=9)
+        body = Hanging(b"abc", b"de")
+        task = asyncio.create_task(dead.append(EVERYTHING, key, NewBytes(0, body)))
+        await body.hangs.wait()
+        await is_recorded(dead, key, 3)  # the piece before the last one
+        assert (await other.progress(EVERYTHING, key)).upload.received == 3
+        await append(other, key, 3, b"DEFGHI")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await any_drive.get() == b"abcDEFGHI"
+        await come_to_rest(any_drive)
+        assert len(await any_drive.objects()) == 2
+
+    async def test_two_requests_at_one_offset(self, any_drive: Drive) -> None:
+        replicas = [resumable(any_drive, watch=0.01) for _ in range(4)]
+        key = await begin(replicas[0], size=5)
+        outcomes = await asyncio.gather(
+            *(append(each, key, 0, bytes([65 + n]) * 5) for n, each in enumerate(replicas)), return_exceptions=True
+        )
+        assert sum(isinstance(each, Progress) for each in outcomes) >= 1
+        assert all(isinstance(each, Progress | BlobError) for each in outcomes), outcomes
+        assert await any_drive.get() in [bytes([65 + n]) * 5 for n in range(4)]
+
+    async def test_a_cancellation_is_not_taken_for_an_interruption(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=9)
+        body = Hanging(b"abc")
+        task = asyncio.create_task(uploads.append(EVERYTHING, key, NewBytes(0, body)))
+        await body.hangs.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await come_to_rest(any_drive)
+        assert await any_drive.objects() == set()
+
+
+class TestJoining:
+    async def partial(self, uploads: ResumableUploads, size: int) -> ObjectKey:
+        new = NewUpload(size=size, resumable=Resumable(is_partial=True))
+        return (await uploads.begin(EVERYTHING, new)).upload.key
+
+    async def test_partial_uploads_become_one_blob(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive, piece_bytes=2)
+        first, second = await self.partial(uploads, 3), await self.partial(uploads, 4)
+        await append(uploads, second, 0, b"de", b"fg")
+        assert not (await append(uploads, first, 0, b"ab", b"c")).is_finished
+        final = await uploads.begin(EVERYTHING, NewUpload(ID), [first, second])
+        assert final.is_finished
+        assert (final.upload.received, final.upload.size) == (7, 7)
+        assert await any_drive.get() == b"abcdefg"
+        partial = (await uploads.progress(EVERYTHING, first)).upload
+        assert partial.received == 3
+        for offset in (0, 7):
+            with refused(Kind.INVALID_PARTS):
+                await append(uploads, final.upload.key, offset, b"x")
+
+    async def test_partial_uploads_that_are_not_complete_yet(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        first, second = await self.partial(uploads, 3), await self.partial(uploads, 4)
+        await append(uploads, first, 0, b"abc")
+        key = (await uploads.begin(EVERYTHING, NewUpload(ID), [second, first])).upload.key
+        progress = await uploads.progress(EVERYTHING, key)
+        assert (progress.upload.received, progress.upload.size, progress.is_finished) == (3, 7, False)
+        with refused(Kind.INVALID_PARTS):
+            await append(uploads, key, 3, b"x")
+        await append(uploads, second, 0, b"defg")
+        assert (await uploads.progress(EVERYTHING, key)).is_finished
+        assert await any_drive.get() == b"defgabc"
+
+    async def test_what_can_not_be_joined(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        first, whole = await self.partial(uploads, 3), await begin(uploads, size=3)
+        for partials in ([first, first], [whole]):
+            with refused(Kind.INVALID_PARTS):
+                await uploads.begin(EVERYTHING, NewUpload(ID), partials)
+        with refused(Kind.UPLOAD_NOT_FOUND):
+            await uploads.begin(EVERYTHING, NewUpload(ID), [ObjectKey.random()])
+
+    async def test_a_client_repeats_the_request_that_joins(self, any_drive: Drive) -> None:
+        """Because the response was lost: before the bytes were published, or after it."""
+        uploads = resumable(any_drive)
+        first, second = await self.partial(uploads, 3), await self.partial(uploads, 3)
+        await append(uploads, first, 0, b"abc")
+        lost = await uploads.begin(EVERYTHING, NewUpload(ID), [first, second])
+        final = await uploads.begin(EVERYTHING, NewUpload(ID), [first, second])
+        await append(uploads, second, 0, b"def")
+        assert (await uploads.progress(EVERYTHING, final.upload.key)).is_finished
+        with refused(Kind.UPLOAD_NOT_FOUND):
+            await uploads.progress(EVERYTHING, lost.upload.key)
+        again = await uploads.begin(EVERYTHING, NewUpload(ID), [first, second])
+        assert again.upload.key == final.upload.key
+        assert again.is_finished
+        for others in ([first], [second, first]):
+            with refused(Kind.UPLOAD_NOT_FOUND):
+                await uploads.begin(EVERYTHING, NewUpload(ID), others)
+        assert await any_drive.get() == b"abcdef"
+
+
+async def test_the_conditions_of_a_signature_are_kept(any_drive: Drive) -> None:
+    uploads = resumable(any_drive)
+    conditions = Conditions(max_bytes=4, create_only=True, digest=Digest(hashlib.sha256(b"abcd").digest()))
+    signed = Grant(EVERYTHING.actions, conditions=conditions)
+    with refused(Kind.TOO_LARGE):
+        await uploads.begin(signed, NewUpload(ID, size=5))
+    keys = [(await uploads.begin(signed, NewUpload(ID))).upload.key for _ in range(2)]
+    with refused(Kind.TOO_LARGE):
+        await append(uploads, keys[0], 0, b"abcde")
+    for write in (uploads.multipart.append, uploads.multipart.write):  # another way to the same upload
+        with refused(Kind.TOO_LARGE):
+            await write(EVERYTHING, keys[0], 0 if write == uploads.multipart.append else 1, NewPart(each([b"abcde"])))
+    await append(uploads, keys[0], 0, b"abcd", is_last=True)
+    with refused(Kind.ALREADY_EXISTS):
+        await append(uploads, keys[1], 0, b"abcd", is_last=True)
+
+
+async def test_an_upload_expires_without_progress(any_drive: Drive) -> None:
+    uploads = resumable(any_drive)
+    if any_drive.stores.active == "fs":
+        uploads = ResumableUploads(
+            MultipartUploads(
+                uploads.multipart.uploads, any_drive.metadata.multipart, ObjectKey.random, 10, timedelta(seconds=-1)
+            ),
+            uploads.commit,
+        )
+    key = await begin(uploads, size=9)
+    any_drive.time.pass_by(timedelta(days=2))
+    with refused(Kind.UPLOAD_NOT_FOUND):
+        await uploads.progress(EVERYTHING, key)

@@ -1,0 +1,1 @@
+"""The package `drivebay`, and the commands that are built on it, against real servers."""

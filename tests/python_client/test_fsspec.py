@@ -1,0 +1,199 @@
+"""`drivebay://`: fsspec's suite for file systems, and what goes beyond it."""
+
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import drivebay
+import fsspec
+import pytest
+from fsspec.tests.abstract import AbstractFixtures
+from fsspec.tests.abstract.copy import AbstractCopyTests
+from fsspec.tests.abstract.get import AbstractGetTests
+from fsspec.tests.abstract.open import AbstractOpenTests
+from fsspec.tests.abstract.pipe import AbstractPipeTests
+from fsspec.tests.abstract.put import AbstractPutTests
+
+from entrypoints.client.filesystem import DrivebayFileSystem
+from entrypoints.client.flows.blobs import json_of
+from entrypoints.client.flows.commands import Call
+from entrypoints.client.flows.retrying import send
+from tests.contracts.blob_store import MIB
+from tests.http.server import Server
+from tests.http.wire import TOKEN
+
+
+@pytest.fixture
+def fs(server: Server) -> Any:
+    return fsspec.filesystem("drivebay", endpoint_url=server.url, token=TOKEN)
+
+
+class Fixtures(AbstractFixtures):  # type: ignore[misc]
+    @pytest.fixture
+    def fs(self, server: Server) -> Any:
+        return fsspec.filesystem("drivebay", endpoint_url=server.url, token=TOKEN)
+
+    @pytest.fixture
+    def fs_path(self, fs: Any, prefix: str) -> Iterator[str]:
+        yield prefix + "suite"
+        fs.client.delete_prefix(prefix)
+
+    @pytest.fixture
+    def supports_empty_directories(self) -> bool:
+        return False
+
+
+class TestCopy(AbstractCopyTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+class TestGet(AbstractGetTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+class TestOpen(AbstractOpenTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+class TestPipe(AbstractPipeTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+class TestPut(AbstractPutTests, Fixtures):  # type: ignore[misc]
+    pass
+
+
+def test_it_is_registered(server: Server, prefix: str) -> None:
+    url, options = f"drivebay://{prefix}a", {"endpoint_url": server.url, "token": TOKEN}
+    with fsspec.open(url, "wt", encoding="utf-8", **options) as file:
+        file.write("ü\n")
+    with fsspec.open(url, "rt", encoding="utf-8", **options) as file:
+        assert file.read() == "ü\n"
+    fs, path = fsspec.url_to_fs(url, **options)
+    assert (type(fs), path) == (DrivebayFileSystem, f"{prefix}a")
+    assert pickle.loads(pickle.dumps(fs)).cat_file(path) == "ü\n".encode()  # noqa: S301 - our own
+
+
+def test_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DRIVEBAY_URL", raising=False)
+    with pytest.raises(ValueError, match="DRIVEBAY_URL"):
+        DrivebayFileSystem(skip_instance_cache=True)
+
+
+@pytest.mark.parametrize("size", [0, 5, 20 * MIB])
+def test_files_of_any_size(fs: Any, prefix: str, size: int) -> None:
+    data = os.urandom(size)
+    with fs.open(prefix + "a", "wb") as file:
+        for start in range(0, size, 3 * MIB):
+            file.write(data[start : start + 3 * MIB])
+        assert not fs.exists(prefix + "a")
+    assert fs.cat_file(prefix + "a") == data
+    assert (fs.cat_file(prefix + "a", 1, 4), fs.cat_file(prefix + "a", -2)) == (data[1:4], data[-2:] if size else b"")
+    with fs.open(prefix + "a", "rb") as file:
+        file.seek(size // 2)
+        assert file.read() == data[size // 2 :]
+    info = fs.info(prefix + "a")
+    assert (info["size"], info["type"]) == (size, "file")
+
+
+def test_an_exception_stores_nothing(fs: Any, prefix: str) -> None:
+    for size in (1, 9 * MIB):
+        with suppress(ZeroDivisionError), fs.open(prefix + "a", "wb") as file:
+            file.write(bytes(size))
+            _ = 1 / 0
+        assert not fs.exists(prefix + "a")
+    assert _uploads(fs, prefix) == []
+
+
+def test_exclusive_files_of_two_writers(fs: Any, prefix: str) -> None:
+    for size in (1, 9 * MIB):
+        path = f"{prefix}{size}"
+        first, second = fs.open(path, "xb"), fs.open(path, "xb")
+        first.write(b"1" * size)
+        second.write(b"2" * size)
+        first.close()
+        with pytest.raises(FileExistsError):
+            second.close()
+        assert fs.cat_file(path, 0, 1) == b"1"
+        with pytest.raises(FileExistsError):
+            fs.open(path, "xb")
+    with pytest.raises(NotImplementedError, match="appended"):
+        fs.open(prefix + "1", "ab")
+
+
+def test_a_transaction_is_one_commit(fs: Any, prefix: str, tmp_path: Path) -> None:
+    (tmp_path / "local").write_bytes(b"3")
+    with fs.transaction:
+        with fs.open(prefix + "a", "wb") as file:
+            file.write(b"1")
+        fs.pipe_file(prefix + "b", b"2")
+        fs.pipe_file(prefix + "b", b"22")
+        fs.put_file(str(tmp_path / "local"), prefix + "c")
+        assert fs.find(prefix) == []
+    assert {name: fs.cat_file(name) for name in fs.find(prefix)} == {
+        prefix + "a": b"1",
+        prefix + "b": b"22",
+        prefix + "c": b"3",
+    }
+
+    with suppress(ZeroDivisionError), fs.transaction:
+        fs.pipe_file(prefix + "d", b"4")
+        raise ZeroDivisionError
+
+    def too_late() -> None:
+        with fs.transaction:
+            fs.pipe_file(prefix + "e", b"5")
+            fs.open(prefix + "f", "xb").write(b"6")
+            fs.client.put(prefix + "f", b"faster")
+
+    with pytest.raises(drivebay.PreconditionFailed):
+        too_late()
+    assert fs.ls(prefix, detail=False) == [prefix + name for name in "abcf"]
+    assert _uploads(fs, prefix) == []
+    fs.pipe_file(prefix + "g", b"7")
+    assert fs.exists(prefix + "g")
+
+
+def _uploads(fs: Any, prefix: str) -> Any:
+    """Return the uploads in progress."""
+    reply = fs.client._driver.run(send(Call("GET", f"/v1/uploads?prefix={prefix}"), drivebay.Retries()))
+    return json_of(reply)["uploads"]
+
+
+def test_moves_and_copies_move_no_bytes(fs: Any, prefix: str) -> None:
+    for name in ("in/a", "in/sub/b"):
+        fs.pipe_file(prefix + name, name.encode())
+    etag = fs.ukey(prefix + "in/a")
+    fs.cp_file(prefix + "in/a", prefix + "copy")
+    assert fs.ukey(prefix + "copy") == etag
+    fs.mv(prefix + "copy", prefix + "in/")
+    assert fs.find(prefix) == [prefix + name for name in ("in/a", "in/copy", "in/sub/b")]
+    with pytest.raises(IsADirectoryError):
+        fs.mv(prefix + "in", prefix + "out")
+    fs.mv(prefix + "in", prefix + "out", recursive=True)
+    assert fs.find(prefix) == [prefix + name for name in ("out/a", "out/copy", "out/sub/b")]
+    with pytest.raises(FileNotFoundError):
+        fs.mv(prefix + "none", prefix + "x")
+    with pytest.raises(FileNotFoundError):
+        fs.cp_file(prefix + "none", prefix + "x")
+    with pytest.raises(FileNotFoundError):
+        fs.rm(prefix + "none", recursive=True)
+
+
+def test_checksums_are_not_computed(fs: Any, prefix: str) -> None:
+    stored = fs.client.put(prefix + "a", b"x")
+    assert fs.checksum(prefix + "a") == int(stored.sha256, 16)
+    assert fs.modified(prefix + "a").tzinfo is not None
+    assert fs.sign(prefix + "a").startswith(fs.client.url)
+
+
+def test_a_file_that_is_replaced_while_it_is_read(fs: Any, prefix: str) -> None:
+    fs.client.put(prefix + "a", b"a" * 20 * MIB)
+    with fs.open(prefix + "a", "rb") as file:
+        assert file.read(10) == b"a" * 10
+        fs.client.put(prefix + "a", b"b" * 20 * MIB)
+        with pytest.raises(drivebay.PreconditionFailed):
+            file.read()

@@ -1,0 +1,182 @@
+"""`drivebay sync`: what is the same is not read, and what is not is transferred, in both directions."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contracts.blob_store import MIB
+from tests.http.server import Server
+from tests.proxy import Proxy, Way
+from tests.python_client.command import Ended, Shell, end, interrupt, names_below
+
+FILES = 300
+
+
+def files_in(folder: Path, count: int = FILES) -> None:
+    for number in range(count):
+        path = folder / f"{number % 7}" / f"{number} ü.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%d" % number * 10)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names_below(folder)}
+
+
+def summary(ended: Ended, code: int = 0) -> dict[str, Any]:
+    assert ended.code == code, ended.errors
+    last = ended.objects[-1]
+    assert last["action"] == "summary"
+    return {name: last[name] for name in ("transferred", "unchanged", "deleted", "hashed")}
+
+
+def counts(transferred: int, unchanged: int, deleted: int = 0, hashed: int = 0) -> dict[str, int]:
+    return {"transferred": transferred, "unchanged": unchanged, "deleted": deleted, "hashed": hashed}
+
+
+@pytest.fixture
+def shell(server: Server, tmp_path: Path) -> Shell:
+    return Shell(tmp_path, server.url)
+
+
+async def test_a_second_run_reads_only_lists(server: Server, tmp_path: Path, prefix: str) -> None:
+    files_in(tmp_path / "up")
+    target = f"drivebay://{prefix}"
+    async with Proxy(server.url) as proxy:
+        shell = Shell(tmp_path, proxy.url)
+
+        async def sync(*arguments: str) -> Ended:
+            return await end(await shell.start("sync", *arguments, "--json"))
+
+        assert summary(await sync("up", target)) == counts(FILES, 0)
+        written = [proxy.before(verb, lambda: None) for verb in (b"PUT /", b"PATCH /", b"POST /", b"DELETE /")]
+        read = proxy.before(b"GET /v1/blobs/", lambda: None)
+        assert summary(await sync("up", target)) == counts(0, FILES)
+        assert not any(event.is_set() for event in [*written, read])
+        assert summary(await sync(target, "down")) == counts(FILES, 0)
+        assert read.is_set()
+        read = proxy.before(b"GET /v1/blobs/", lambda: None)
+        assert summary(await sync(target, "down")) == counts(0, FILES)
+        assert not read.is_set()
+    assert contents(tmp_path / "down") == contents(tmp_path / "up")
+
+
+def test_what_has_changed(shell: Shell, prefix: str) -> None:
+    folder, target = shell.home / "up", f"drivebay://{prefix}"
+    files_in(folder, 20)
+    shell.run("sync", "up", target)
+    before = (folder / "1" / "1 ü.txt").stat()
+    (folder / "1" / "1 ü.txt").write_bytes(b"x" * before.st_size)
+    os.utime(folder / "1" / "1 ü.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (folder / "2" / "2 ü.txt").unlink()
+    (folder / "new").write_bytes(b"")
+    (folder / "3" / "3 ü.txt").touch()
+    planned = shell.run("sync", "up", target, "--delete", "--dry-run")
+    assert planned.code == 0
+    assert set(planned.errors.splitlines()[:-1]) == {"would put 1/1 ü.txt", "would put new", "would delete 2/2 ü.txt"}
+    assert summary(shell.run("sync", "up", target, "--delete", "--json"))["transferred"] == 2
+    assert shell.run("sync", target, "down").code == 0
+    assert contents(shell.home / "down") == contents(folder)
+    (shell.home / "down" / "more").mkdir()
+    (shell.home / "down" / "more" / "file").write_bytes(b"x")
+    assert summary(shell.run("sync", target, "down", "--json"))["deleted"] == 0
+    assert summary(shell.run("sync", target, "down", "--delete", "--json"))["deleted"] == 1
+    assert not (shell.home / "down" / "more").exists()
+
+
+def test_what_is_left_out(shell: Shell, prefix: str) -> None:
+    folder, target = shell.home / "up", f"drivebay://{prefix}"
+    for name in ("a.jpg", "a.tmp", ".git/x", "sub/.git/y", "sub/b.jpg", "sub/c.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    (folder / ".a.jpg.drivebay-part").write_bytes(b"x")
+    shell.run("sync", "up", target, "--exclude", ".git", "--exclude", "*.tmp", "--exclude", "sub/*.txt")
+    assert shell.run("ls", "-r", prefix).out.split()[2::3] == [f"{prefix}a.jpg", f"{prefix}sub/b.jpg"]
+    shell.run("put", "-", prefix + "kept.tmp", given=b"x")
+    shell.run("sync", "up", target, "--include", "*.txt", "--delete")
+    ids = {each["id"] for each in shell.run("ls", "-r", prefix, "--json").objects}
+    assert ids == {prefix + name for name in ("a.jpg", "sub/b.jpg", "sub/c.txt", "kept.tmp")}
+
+
+def test_a_blob_whose_digest_the_server_lacks(shell: Shell, server: Server, prefix: str) -> None:
+    (shell.home / "up").mkdir()
+    (shell.home / "up" / "big").write_bytes(data := os.urandom(9 * MIB))
+    os.utime(shell.home / "up" / "big", (1_700_000_000, 1_700_000_000))
+    with server.client() as client:  # in two requests, so that its digest is computed later
+        headers = {"Upload-Complete": "?0"}
+        begun = client.put(f"/v1/blobs/{prefix}big", content=data[:100], headers=headers)
+        headers = {"Upload-Complete": "?1", "Upload-Offset": "100", "Content-Type": "application/partial-upload"}
+        assert client.patch(begun.headers["Location"], content=data[100:], headers=headers).status_code == 201
+    target = f"drivebay://{prefix}"
+    assert shell.run("sync", target, "down").code == 0
+    assert summary(shell.run("sync", target, "down", "--json"))["transferred"] == 0
+    assert shell.run("sync", "up", target).code == 0
+    assert summary(shell.run("sync", "up", target, "--json")) == counts(0, 1)
+
+
+def test_ids_that_are_no_paths_and_links_that_lead_out(shell: Shell, server: Server, prefix: str) -> None:
+    names = ["ok/file", "../out", "/abs", "a//b", "x/", "ok/./b", "link/file", "ok/file/below"]
+    with server.client() as client:
+        for name in names:
+            client.post("/v1/blobs", json={"id": prefix + name, "data": "eA=="})
+    (shell.home / "outside").mkdir()
+    (shell.home / "down").mkdir()
+    (shell.home / "down" / "link").symlink_to(shell.home / "outside")
+    synced = shell.run("sync", f"drivebay://{prefix}", "down", "--delete")
+    assert synced.code == 1
+    assert len([line for line in synced.errors.splitlines() if line.startswith("drivebay: ")]) >= 7
+    assert "Nothing is deleted" in synced.errors
+    assert [name for name in names_below(shell.home / "down") if not name.startswith("ok/file")] == []
+    assert names_below(shell.home / "outside") == []
+    assert sorted(each.name for each in shell.home.iterdir()) == [".cache", "down", "outside"]
+
+
+def test_files_that_cannot_be_sent(shell: Shell, prefix: str) -> None:
+    folder = shell.home / "up"
+    folder.mkdir()
+    (folder / "good").write_bytes(b"x")
+    (folder / "dangling").symlink_to("nothing")
+    (folder / os.fsdecode(b"\xff")).write_bytes(b"x")
+    (folder / "line\nbreak").write_bytes(b"x")
+    synced = shell.run("sync", "up", f"drivebay://{prefix}")
+    assert synced.code == 1
+    for why in ("dangling", "not UTF-8", "control character"):
+        assert why in synced.errors
+    assert shell.run("ls", prefix).out.split()[2:] == [prefix + "good"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["a", "b"], "drivebay sync photos drivebay://photos/"),
+        (["drivebay://a", "drivebay://b"], "drivebay sync photos drivebay://photos/"),
+        (["none", "drivebay://a"], "There is no folder none"),
+        (["drivebay://a", "file"], "is a file"),
+    ],
+)
+def test_wrong_use(shell: Shell, arguments: list[str], advice: str) -> None:
+    (shell.home / "file").write_bytes(b"")
+    wrong = shell.run("sync", *arguments)
+    assert (wrong.code, advice in wrong.errors) == (2, True)
+
+
+async def test_it_goes_on_after_an_interruption(server: Server, tmp_path: Path, prefix: str) -> None:
+    files_in(tmp_path / "up", 100)
+    (tmp_path / "up" / "big").write_bytes(os.urandom(16 * MIB))
+    async with Proxy(server.url) as proxy:
+        shell = Shell(tmp_path, proxy.url)
+        half = proxy.after(8 * MIB, Way.TO_SERVER, lambda: proxy.stall(Way.TO_SERVER))
+        process = await shell.start("sync", "up", f"drivebay://{prefix}", "--json")
+        await half.wait()
+        assert (await interrupt(process)).code == 130
+        proxy.go_on()
+        sent = proxy.passed[Way.TO_SERVER]
+        again = await end(await shell.start("sync", "up", f"drivebay://{prefix}", "--json"))
+        done = summary(again)
+        assert done["transferred"] + done["unchanged"] == 101
+        assert proxy.passed[Way.TO_SERVER] - sent < 12 * MIB
+        third = await end(await shell.start("sync", "up", f"drivebay://{prefix}", "--json"))
+        assert summary(third) == counts(0, 101)
