@@ -112,9 +112,8 @@ class ResumableUploads:
         upload = await self.multipart.find_any(grant, key)
         if upload.resumable is None or upload.etag:
             return Progress(upload)
-        if await self._end_writers(key):
-            upload = await self.multipart.find_any(grant, key)
-        return await self.finish(grant, upload)
+        await self._end_writers(key)  # or it ended by itself, after the upload was read
+        return await self.finish(grant, await self.multipart.find_any(grant, key))
 
     async def append(self, grant: Grant, key: ObjectKey, new: NewBytes) -> Progress:
         """Append bytes, and finish the upload if it is complete. The bytes that arrived are kept if they break off.
@@ -126,8 +125,10 @@ class ResumableUploads:
         upload, grant = await self.multipart.find_any(grant, key), grant.begun()
         if upload.resumable is not None and upload.resumable.partials:
             raise InvalidParts("This upload is joined from others. Append to those.", subject=key)
-        if upload.resumable is not None and not upload.etag and await self._end_writers(key):
-            upload = await self.multipart.find_any(grant, key)
+        if upload.resumable is not None and not upload.etag:
+            ended = await self._end_writers(key)
+            if ended or upload.received != new.offset:  # it may have ended by itself, after the upload was read
+                upload = await self.multipart.find_any(grant, key)
         if upload.etag:
             check_offset(upload, new.offset)
             if new.size != 0:

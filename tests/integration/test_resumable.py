@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from application.blobs.finish import Progress
 from application.blobs.operations import Rules
 from application.blobs.resumable import NewBytes, ResumableUploads
 from application.blobs.uploads import MultipartUploads, NewPart, NewUpload
-from application.ports.contents import Resumable
+from application.ports.contents import MultipartReader, Resumable
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Conditions, Grant
@@ -76,6 +77,38 @@ class Hanging:
             yield chunk
         self.hangs.set()
         await asyncio.Event().wait()
+
+
+class Cut(Hanging):
+    """Chunks after which the client hangs, until the connection is cut."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        super().__init__(*chunks)
+        self.is_cut = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+        self.hangs.set()
+        await self.is_cut.wait()
+        raise Gone
+
+
+class EndsMeanwhile:
+    """A reader of uploads. The request with a body that is cut ends when somebody asks which are in progress."""
+
+    def __init__(self, reader: MultipartReader, body: Cut, request: "asyncio.Task[Progress]") -> None:
+        self._reader = reader
+        self._body = body
+        self._request = request
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    async def in_progress(self, key: ObjectKey) -> frozenset[int]:
+        self._body.is_cut.set()
+        await asyncio.wait({self._request})
+        return await self._reader.in_progress(key)
 
 
 class TestAppending:
@@ -248,6 +281,24 @@ class TestWriters:
             await task
         await append(other, key, 5, b"fghi")
         assert await any_drive.get() == b"abcdefghi"
+
+    @pytest.mark.parametrize("appends", [False, True])
+    async def test_a_request_that_ends_just_then_is_counted(self, any_drive: Drive, appends: bool) -> None:
+        """Another replica reads the upload, the bytes are recorded, and then it sees nothing in progress."""
+        uploads, other = resumable(any_drive), resumable(any_drive)
+        key = await begin(uploads, size=9)
+        body = Cut(b"abc", b"de")
+        task = asyncio.create_task(uploads.append(EVERYTHING, key, NewBytes(0, body)))
+        await body.hangs.wait()
+        late: Any = EndsMeanwhile(any_drive.metadata.multipart, body, task)
+        other = replace(other, multipart=replace(other.multipart, reader=late))
+        if appends:
+            await append(other, key, 5, b"fghi")
+            assert await any_drive.get() == b"abcdefghi"
+        else:
+            assert (await other.progress(EVERYTHING, key)).upload.received == 5
+        with pytest.raises(Gone):
+            await task
 
     async def test_a_replica_that_does_not_react_loses_its_last_piece_only(self, any_drive: Drive) -> None:
         dead, other = resumable(any_drive, watch=3600, piece_bytes=3), resumable(any_drive, patience=0.0)
