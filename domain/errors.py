@@ -39,6 +39,7 @@ BlobError
   LeaseLost
   CommitUnknown
   RolledBack
+  ReadOnly
   NotGranted
 """
 
@@ -94,6 +95,8 @@ class Kind(Enum):
     """The connection was lost during a commit, which may have happened or not."""
     ROLLED_BACK = "rolled_back"
     """The database rolled a transaction back for the sake of another one. It may be run again at once."""
+    READ_ONLY = "read_only"
+    """Nothing is changed for now: by a setting, or because the rows are being moved to another database."""
     FORBIDDEN = "forbidden"
     """The caller's grant does not include the action."""
 
@@ -112,7 +115,9 @@ class Reason(Enum):
     """The server lacks a feature."""
 
 
-TEMPORARY = frozenset({Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.LEASE_LOST, Kind.COMMIT_UNKNOWN, Kind.ROLLED_BACK})
+TEMPORARY = frozenset(
+    {Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.LEASE_LOST, Kind.COMMIT_UNKNOWN, Kind.ROLLED_BACK, Kind.READ_ONLY}
+)
 
 
 class Loggable:
@@ -348,6 +353,11 @@ class CommitUnknown(BlobError):
 
 class RolledBack(BlobError):
     kind = Kind.ROLLED_BACK
+
+
+class ReadOnly(BlobError):
+    kind = Kind.READ_ONLY
+    text = "Blobs can only be read now: the server is read-only. Nothing was changed. Try again later."
 
 
 class NotGranted(BlobError):

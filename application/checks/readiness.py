@@ -1,7 +1,7 @@
 """Check whether a blob could be stored now: with a write to the database, and one to the active storage."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -35,8 +35,8 @@ class ReadinessProblem:
 
     @classmethod
     def of_error(cls, part: str, error: BlobError) -> Self:
-        """Take a full disk for degraded: blobs on it can be read. Other errors may affect readers too."""
-        severity = Severity.DEGRADED if error.kind is Kind.NO_SPACE else Severity.NOT_READY
+        """Take a full disk, or rows that are moved, for degraded: blobs are read. Other errors may affect readers."""
+        severity = Severity.DEGRADED if error.kind in (Kind.NO_SPACE, Kind.READ_ONLY) else Severity.NOT_READY
         return cls(part, error.kind.value, str(error), severity)
 
 
@@ -49,16 +49,20 @@ class CheckReady:
     """Try each part, for up to `deadline` each, and return the problems found.
 
     The probe is an upload that is never published, so the reaper cleans up after one that is cut off. `uploads` should
-    have a lease of PROBE_LEASE. `recognise` raises if the storage is not the one that the database knows.
+    have a lease of PROBE_LEASE. `recognise` raises if the storage is not the one that the database knows. With `look`,
+    which reads from the database, nothing is written: for a server that is read-only.
     """
 
     uploads: Uploads
     new_key: KeySource
     deadline: timedelta = DEADLINE
     recognise: Callable[[str], Awaitable[object]] = any_storage
+    look: Callable[[str], Awaitable[object]] | None = None
 
     async def __call__(self) -> Sequence[ReadinessProblem]:
         location = Location(self.uploads.stores.active, self.new_key())
+        if self.look is not None:
+            return await self._look(location.backend, self.look)
         if found := await self._find("database", self.uploads.begin(location)):
             # Without a row, nothing may be written to the storage.
             return [found, *await self._others(found)]
@@ -68,13 +72,20 @@ class CheckReady:
                 return [found]
         return []
 
+    async def _look(self, backend: str, look: Callable[[str], Awaitable[object]]) -> Sequence[ReadinessProblem]:
+        check = self.uploads.stores.by_name[backend].check
+        for part, probe in (("database", look(backend)), ("storage", self.recognise(backend)), ("storage", check())):
+            if found := await self._find(part, probe):
+                return [found]
+        return []
+
     async def _others(self, found: ReadinessProblem) -> Sequence[ReadinessProblem]:
         if found.severity is Severity.NOT_READY:
             return []
         other = await self._find("storage", self.uploads.stores.by_name[self.uploads.stores.active].check())
         return [other] if other else []
 
-    async def _find(self, part: str, probe: Coroutine[None, None, None]) -> ReadinessProblem | None:
+    async def _find(self, part: str, probe: Awaitable[object]) -> ReadinessProblem | None:
         error = await self._within_deadline(probe)
         if error:
             error.locate(self.uploads.stores.active if part == "storage" else part, "")
@@ -99,8 +110,8 @@ class CheckReady:
     async def _release(self, location: Location) -> None:
         await self.uploads.release(location)
 
-    async def _within_deadline(self, probe: Coroutine[None, None, None]) -> BlobError | None:
-        task = asyncio.create_task(probe)
+    async def _within_deadline(self, probe: Awaitable[object]) -> BlobError | None:
+        task = asyncio.ensure_future(probe)
         # asyncio.timeout would wait until a cancelled probe has cleaned up, which takes as long as a dead disk hangs.
         done, _ = await asyncio.wait({task}, timeout=self.deadline.total_seconds())
         if not done:

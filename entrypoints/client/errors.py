@@ -147,7 +147,7 @@ _WITHOUT_BODY: Mapping[int, tuple[str, str]] = {
     503: ("unavailable", "The server can't be used now. Try again later."),
 }
 """Codes and details of responses to HEAD, which have no body."""
-UNCHANGED = frozenset({"rate_limited", "overloaded", "rolled_back"})
+UNCHANGED = frozenset({"rate_limited", "overloaded", "rolled_back", "read_only"})
 """Codes of refusals that have changed nothing, so that any request may be repeated."""
 
 

@@ -22,6 +22,8 @@ MOVED = 3600.0  # seconds between looks for objects that are to be moved, once t
 def work(container: Container) -> Iterator[Coroutine[None, None, None]]:
     """Yield everything that runs in the background while the server serves."""
     yield _check_others(container)
+    if container.settings().read_only:
+        return
     yield every(RECORDING, container.record_use(), "the use of keys could not be recorded")
     interval = container.settings().reap_interval
     yield every(interval, partial(_compute_digest, container), "a digest could not be computed")

@@ -53,6 +53,7 @@ from application.ownership.adopt import AdoptStorage
 from application.ownership.mark import MarkStorage
 from application.ownership.markers import interval_for
 from application.ownership.ownership import Ownership
+from application.ports.metadata import KnownStorageReader
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening, Tables
 from application.uploads.committer import Committer
@@ -67,6 +68,19 @@ from entrypoints.composition.databases import make_database, make_metadata, read
 from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.settings import Settings
 from entrypoints.telemetry.logs import log_retry
+
+
+def _opening(settings: Settings) -> Opening:
+    return Opening.REQUIRE if settings.read_only else Opening.MIGRATE
+
+
+def _readers_hold(settings: Settings) -> timedelta:
+    """Return how long a reader holds what it reads. A read-only server can't, and deletes nothing either."""
+    return timedelta(seconds=0 if settings.read_only else settings.readers_grace)
+
+
+def _look(settings: Settings, metadata: MemoryMetadata | SqlMetadata) -> KnownStorageReader | None:
+    return metadata.known_storage if settings.read_only else None
 
 
 def _retry(settings: Settings, observer: Observer) -> Retry:
@@ -124,7 +138,7 @@ class Container(containers.DeclarativeContainer):
 
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
     observer: providers.Provider[Observer] = providers.Object(UNOBSERVED)
-    opening: providers.Provider[Opening] = providers.Object(Opening.MIGRATE)
+    opening: providers.Provider[Opening] = providers.Callable(_opening, settings)
     missing_features: providers.Provider[MissingFeatures] = providers.Singleton(MissingFeatures)
     _settings: Any = settings.provided
 
@@ -136,6 +150,7 @@ class Container(containers.DeclarativeContainer):
     stores = providers.Singleton(storages.make_stores, settings, database.provider, observer, missing_features)
 
     _grace = providers.Factory(timedelta, seconds=_settings.readers_grace)
+    _hold = providers.Callable(_readers_hold, settings)
     _retention = providers.Callable(_retention_of, settings)
     _expiry = providers.Callable(_default_expiry, settings)
     uploads = providers.Singleton(Uploads, metadata, stores, lease=providers.Callable(_lease, settings))
@@ -156,11 +171,11 @@ class Container(containers.DeclarativeContainer):
         metadata.provided.contents,
         stores,
         metadata,
-        grace=_grace,
+        grace=_hold,
         together=providers.Callable(reader_of_bytes, settings, metadata),
     )
     collect_blobs = providers.Singleton(
-        CollectBlobs, metadata.provided.blobs, metadata.provided.contents, stores, metadata, grace=_grace
+        CollectBlobs, metadata.provided.blobs, metadata.provided.contents, stores, metadata, grace=_hold
     )
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
     delete_blob = providers.Singleton(DeleteBlob, metadata, retention=_retention)
@@ -263,5 +278,9 @@ class Container(containers.DeclarativeContainer):
         new_key=ObjectKey.random,
     )
     check_ready = providers.Singleton(
-        CheckReady, probes, new_key=ObjectKey.random, recognise=ownership.provided.recognise
+        CheckReady,
+        probes,
+        new_key=ObjectKey.random,
+        recognise=ownership.provided.recognise,
+        look=providers.Callable(_look, settings, metadata),
     )

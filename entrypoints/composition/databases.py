@@ -42,7 +42,7 @@ def make_metadata(
     """Return the rows: in memory, or in the database."""
     if settings.database == "memory":
         return MemoryMetadata()
-    return SqlMetadata(ObservedDatabase(database(), settings.database, observer))
+    return SqlMetadata(ObservedDatabase(database(), settings.database, observer), read_only=settings.read_only)
 
 
 def reader_of_bytes(settings: Settings, metadata: MemoryMetadata | SqlMetadata) -> BlobAndBytesReader | None:

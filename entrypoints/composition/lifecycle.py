@@ -126,10 +126,14 @@ NOTHING_KNOWN = Started()
 async def check_start(container: Container) -> Started:
     """Open everything that the settings name, and try each operation of a write once on the storage for new blobs.
 
-    Raises StartError with what to do. On a full disk blobs are still read and deleted, so it does not stop the start.
+    A read-only server only looks. Raises StartError with what to do. On a full disk blobs are still read and deleted,
+    so it does not stop the start.
     """
     async with entered(container):
         active = container.stores().active
+        if container.settings().read_only:
+            await _open_storage(container, active)
+            return NOTHING_KNOWN
         full = await _try_writes(container, active)
         await _open_storage(container, active)
         return Started(container.ownership().created, container.missing_features().found, full)
@@ -147,7 +151,7 @@ async def _try_writes(container: Container, active: str) -> BlobError | None:
 async def opened(container: Container) -> AsyncIterator[None]:
     """Open the selected adapters. Raises StartError if that fails, or if the storage for new blobs can't be used.
 
-    A storage that the database does not know is marked.
+    A storage that the database does not know is marked, unless this server is read-only.
     """
     async with entered(container):
         await _open_storage(container, container.stores().active)
@@ -155,8 +159,13 @@ async def opened(container: Container) -> AsyncIterator[None]:
 
 
 async def _open_storage(container: Container, backend: str) -> None:
+    ownership = container.ownership()
     try:
-        await container.ownership().open(backend)
+        if container.settings().read_only:
+            await ownership.recognise(backend)
+            await container.stores().by_name[backend].check()
+        else:
+            await ownership.open(backend)
     except BlobError as error:
         raise StartError(f"{BACKENDS[backend].settings}: {error.detail}") from error
 

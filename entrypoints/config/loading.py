@@ -222,5 +222,7 @@ class _Reading:
             self._errors.append("DATABASE_URL: STORAGE=memory keeps the metadata in memory too. Give only one of them.")
         if settings.small_blobs == "database":
             self._errors.append("SMALL_BLOBS: STORAGE=memory has no database. Give only one of them.")
+        if settings.read_only:
+            self._errors.append("READ_ONLY: STORAGE=memory has nothing to read after a start. Give only one of them.")
         if settings.workers > 1:
             self._errors.append("WORKERS: with STORAGE=memory each worker has blobs of its own. Set it to 1.")

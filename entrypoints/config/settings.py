@@ -44,6 +44,7 @@ class Settings:
     storage: str = setting("STORAGE", "ACTIVE_STORAGE", default="fs", parse=values.storage)
     data_dir: Path = setting("DATA_DIR", default=Path("data"), parse=path)
     database_url: str = field(default="sqlite:///data/drivebay.db", repr=False)  # DATABASE_URL, or its parts
+    read_only: bool = setting("READ_ONLY", default=False, parse=boolean)
     database_connections: int = setting("DATABASE_CONNECTIONS", default=10, parse=COUNT)
     backends: Mapping[str, Any] = field(
         default_factory=lambda: {name: backend.config() for name, backend in BACKENDS.items()}

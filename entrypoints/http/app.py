@@ -75,7 +75,7 @@ def create_asgi(
     """
     shutdown = shutdown or GracefulShutdown()
     telemetry = Telemetry(settings)
-    opening = Opening.REQUIRE if patient else Opening.MIGRATE
+    opening = Opening.REQUIRE if patient or settings.read_only else Opening.MIGRATE
     features = MissingFeatures(started.missing_features)
     container = Container(settings=settings, observer=telemetry.observer, opening=opening, missing_features=features)
     container.ownership.add_kwargs(created=started.created)

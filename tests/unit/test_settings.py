@@ -380,6 +380,7 @@ class TestFaults:
     def test_memory_with_what_would_outlive_it(self) -> None:
         assert fault(STORAGE="memory", DATABASE_URL="sqlite:///a.db").startswith("DATABASE_URL: STORAGE=memory")
         assert fault(STORAGE="memory", SMALL_BLOBS="database").startswith("SMALL_BLOBS: STORAGE=memory")
+        assert fault(STORAGE="memory", READ_ONLY="true").startswith("READ_ONLY: STORAGE=memory")
         assert fault(STORAGE="memory", WORKERS="2").startswith("WORKERS: with STORAGE=memory")
         assert fault(STORAGE="memory", MOVE_TO="memory").startswith("MOVE_TO: the storage memory is not configured.")
 

@@ -36,6 +36,7 @@ from application.ports.metadata import (
 from application.ports.moves import MoveReader
 from application.ports.shares import ShareReader
 from domain.blob import ObjectKey
+from domain.errors import ReadOnly
 
 
 class SqlUnitOfWork(UnitOfWork):
@@ -65,14 +66,20 @@ class SqlUnitOfWork(UnitOfWork):
 
 
 class SqlUnits(UnitOfWorkFactory):
-    """A factory of units of work. `quick`: each reads and writes few rows, see `Database.transaction`."""
+    """A factory of units of work. `quick`: each reads and writes few rows, see `Database.transaction`.
 
-    def __init__(self, database: Database, *, quick: bool) -> None:
+    A `read_only` one raises READ_ONLY at each call.
+    """
+
+    def __init__(self, database: Database, *, quick: bool, read_only: bool) -> None:
         self._database = database
         self._quick = quick
+        self._read_only = read_only
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        if self._read_only:
+            raise ReadOnly
         async with self._database.transaction(quick=self._quick) as transaction:
             yield SqlUnitOfWork(transaction)
 
@@ -80,12 +87,12 @@ class SqlUnits(UnitOfWorkFactory):
 class SqlMetadata(SqlUnits):
     """The metadata in a database: readers, and a factory of units of work. Enter the context before use.
 
-    `large_units` are for changes of many rows.
+    `large_units` are for changes of many rows. With `read_only`, there are no units of work: READ_ONLY is raised.
     """
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database, quick=True)
-        self.large_units: UnitOfWorkFactory = SqlUnits(database, quick=False)
+    def __init__(self, database: Database, *, read_only: bool = False) -> None:
+        super().__init__(database, quick=True, read_only=read_only)
+        self.large_units: UnitOfWorkFactory = SqlUnits(database, quick=False, read_only=read_only)
         blobs = SqlBlobs(database.read, database.first)
         self.blobs: BlobReader = blobs
         self.find_with_bytes: BlobAndBytesReader = blobs.find_with_bytes

@@ -11,7 +11,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Send
 
-from domain.errors import BlobError, NotGranted, QuotaExceeded, RateLimited
+from domain.errors import BlobError, NotGranted, QuotaExceeded, RateLimited, ReadOnly
 from entrypoints.http.protocol.catalogue import CATALOGUE, STATUSES
 
 LOG = structlog.get_logger()
@@ -124,6 +124,8 @@ def on_blob_error(request: Request[Any, Any, Any], error: BlobError) -> Response
     if isinstance(error, RateLimited):
         headers = {"Retry-After": str(math.ceil(error.retry_after))}
         return problem_response(request, HttpProblem(error.kind.value, error.detail, headers=headers))
+    if isinstance(error, ReadOnly):
+        return problem_response(request, HttpProblem(error.kind.value, headers=RETRY_AFTER))
     if status < HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, QuotaExceeded):
         # The holder of a link learns nothing of ids.
         has_key = isinstance(error, NotGranted) and "share" not in request.scope

@@ -18,4 +18,4 @@ EVERYWHERE = [
     *("unauthorized", "invalid_signature", "two_credentials", "forbidden", "cross_origin"),
     *("rate_limited", "internal_error", "unavailable", "timeout", "overloaded"),
 ]
-CHANGING = ["no_space", "quota_exceeded", "commit_unknown", "rolled_back", *EVERYWHERE]
+CHANGING = ["no_space", "quota_exceeded", "commit_unknown", "rolled_back", "read_only", *EVERYWHERE]

@@ -67,6 +67,7 @@ _OF_LINK = ["share_not_found", "unknown_route", "share_locked", "method_not_allo
 _LINK_PATH = f"/s/{TOKEN_OF_EXAMPLE}"
 _FAILING = ["rate_limited", "internal_error", "unavailable", "timeout", "overloaded"]
 _READING = ["forbidden", "not_found", "invalid_parameter", "invalid_header", "precondition_failed"]
+_STORED = ["integrity", "read_only"]
 _DOWNLOADING = [*_READING, *_OF_LINK, *_FAILING]
 _HEADERS = ["ETag", "Vary", "Content-Length"]
 DOWNLOAD = operation(
@@ -81,7 +82,7 @@ DOWNLOAD = operation(
         "206": response("The range.", {"*/*": BYTES}, required=["Content-Range", *_HEADERS]),
         "304": response("The client has this version already.", required=["ETag", "Vary"], optional=["Last-Modified"]),
     }
-    | problems("range_not_satisfiable", "integrity", *_DOWNLOADING, path=_LINK_PATH),
+    | problems("range_not_satisfiable", *_STORED, *_DOWNLOADING, path=_LINK_PATH),
 )
 
 
@@ -102,7 +103,10 @@ def _share_of(request: HttpRequest, action: Action) -> Share:
 async def download(
     request: HttpRequest, shares: Shares, fetch: NamedDependency[FetchBlob], pace: ClientPace
 ) -> ASGIApp:
-    """Fetch the bytes of the blob. If the link has a limit, each request counts, also one for a range."""
+    """Fetch the bytes of the blob. If the link has a limit, each request counts, also one for a range.
+
+    A read-only server can't count, and refuses such links.
+    """
     if request.scope["share"].action is Action.WRITE and share_pages.is_wanted(request.scope):  # type: ignore[typeddict-item]
         return share_pages.UPLOAD.response().to_asgi_response(app=None, request=request)
     return await _download(_share_of(request, Action.READ), request.auth, shares, fetch, pace)
@@ -120,7 +124,7 @@ def on_locked(request: HttpRequest, error: ShareLocked) -> Response[str]:
 
 
 def _unlocking() -> Mapping[str, OpenAPIResponse]:
-    refused = problems("forbidden", "not_found", *_OF_LINK, *MALFORMED, *_FAILING, "integrity", path=_LINK_PATH)
+    refused = problems("forbidden", "not_found", *_OF_LINK, *MALFORMED, *_FAILING, *_STORED, path=_LINK_PATH)
     del refused["401"]  # the page is there instead
     page = {share_pages.HTML: OpenAPIMediaType(text(), example="<!doctype html>")}
     refused["403"].content = {**(refused["403"].content or {}), **page}
@@ -245,7 +249,7 @@ UPLOAD = operation(
             "invalid_metadata",
             "invalid_expiry",
         ),
-        *("no_space", "quota_exceeded", "commit_unknown", "rolled_back", "forbidden"),
+        *("no_space", "quota_exceeded", "commit_unknown", "rolled_back", "read_only", "forbidden"),
         *BODY,
         *_OF_LINK,
         *_FAILING,

@@ -4,7 +4,7 @@ import math
 
 import structlog
 
-from domain.errors import BlobError, BucketExists, Kind, RateLimited
+from domain.errors import BlobError, BucketExists, Kind, RateLimited, ReadOnly
 from entrypoints.http.protocol.client_pace import ClientTooSlow
 from entrypoints.http.protocol.problems import ClientGone, HttpProblem
 from entrypoints.http.s3 import xml
@@ -50,6 +50,7 @@ CODES = {
     Kind.LEASE_LOST: "RequestTimeout",
     Kind.COMMIT_UNKNOWN: "ServiceUnavailable",
     Kind.ROLLED_BACK: "SlowDown",
+    Kind.READ_ONLY: "ServiceUnavailable",
     Kind.FORBIDDEN: "AccessDenied",
 }
 # Drivebay's own texts say more than those of S3.
@@ -74,6 +75,8 @@ def as_s3_error(error: Exception) -> S3Error:
             return S3Error("BucketAlreadyOwnedByYou")
         case RateLimited():
             return S3Error("SlowDown", error.detail, headers={"retry-after": str(math.ceil(error.retry_after))})
+        case ReadOnly():
+            return S3Error(CODES[error.kind], ReadOnly.text, headers={"retry-after": "5"})
         case BlobError():
             return _of_blob_error(error)
         case HttpProblem() if error.code in PROBLEMS:

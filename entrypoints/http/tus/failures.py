@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from domain.errors import BlobError, Kind, QuotaExceeded, RateLimited
+from domain.errors import BlobError, Kind, QuotaExceeded, RateLimited, ReadOnly
 from entrypoints.http.protocol.catalogue import CATALOGUE, STATUSES
 from entrypoints.http.protocol.problems import RETRY_AFTER, ClientGone, HttpProblem
 
@@ -40,6 +40,8 @@ def refusal_of(error: Exception) -> Refusal:
         case RateLimited():
             headers = {"Retry-After": str(math.ceil(error.retry_after))}
             return Refusal(STATUSES[error.kind], error.detail, headers)
+        case ReadOnly():
+            return Refusal(*CATALOGUE[error.kind.value], RETRY_AFTER)
         case BlobError():
             return _of_blob_error(error)
         case HttpProblem() if error.status == HTTPStatus.REQUEST_TIMEOUT:
