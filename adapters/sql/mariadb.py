@@ -46,6 +46,7 @@ KINDS = {
     1227: Kind.UNAVAILABLE,  # on the server
     1290: Kind.UNAVAILABLE,  # a read-only server
     1317: Kind.UNAVAILABLE,  # an operator stopped the query
+    1644: Kind.READ_ONLY,  # its rows are moved to another database: see rows.py
     1665: Kind.UNAVAILABLE,  # its binary log is by statement
     1698: Kind.UNAVAILABLE,  # the user may not come this way
     1792: Kind.UNAVAILABLE,  # a read-only transaction

@@ -16,6 +16,7 @@ from sqlalchemy.util import await_
 
 from adapters.sql import migrations
 from adapters.sql.engine import EngineDatabase
+from adapters.sql.tables import REFUSED
 from adapters.sql.tls import Tls
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
@@ -36,6 +37,7 @@ KINDS = {
     "57": Kind.UNAVAILABLE,  # an operator stops it, or it is starting up
     "57014": Kind.TIMEOUT,
     "58": Kind.UNAVAILABLE,  # its disk
+    REFUSED: Kind.READ_ONLY,  # its rows are moved to another database
 }
 HINTS = {
     "08P01": "If there is a pooler in between, see its log, and check the user and the password.",

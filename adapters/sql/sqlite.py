@@ -21,11 +21,11 @@ from adapters.sql.database import Database, Transaction
 from adapters.sql.sqlite_file import SqliteFile
 from adapters.sql.sqlite_rows import SqliteRows
 from adapters.sql.sqlite_unit import Unit
-from adapters.sql.sqlite_writer import Writer, error_code, roll_back
+from adapters.sql.sqlite_writer import Writer, error_code, is_refused, roll_back
 from adapters.sql.statement import Statement
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
-from domain.errors import BlobError, Kind, Unavailable, error_class
+from domain.errors import BlobError, Kind, ReadOnly, Unavailable, error_class
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -143,6 +143,8 @@ class SqliteDatabase(Database):
             try:
                 return function()
             except (sa.exc.DBAPIError, sqlite3.Error) as error:
+                if is_refused(error):
+                    raise ReadOnly(str(getattr(error, "orig", error))) from error
                 if (kind := KINDS.get(error_code(error))) is None:
                     raise
                 reason = getattr(error, "orig", error)

@@ -24,6 +24,7 @@ from entrypoints.cli.exit_codes import show_new_token, tell_and_exit
 from entrypoints.cli.keys import keys
 from entrypoints.cli.migrations import migrations
 from entrypoints.cli.move import move
+from entrypoints.cli.move_metadata import move_metadata
 from entrypoints.cli.settings import show
 from entrypoints.cli.verify.command import verify
 from entrypoints.composition import databases, lifecycle, missing_features, storages
@@ -82,6 +83,11 @@ def main() -> None:
     \b
     To use another storage:
       drivebay move --from fs --to s3     move the blobs there, while servers run
+
+    \b
+    To use another database:
+      drivebay move-metadata --to postgresql://user:password@host/name
+                                      move the rows there, while servers read
 
     \b
     From any machine, with DRIVEBAY_URL and DRIVEBAY_TOKEN set:
@@ -163,6 +169,7 @@ for _command in COMMANDS:
 main.add_command(check)
 main.add_command(verify)
 main.add_command(move)
+main.add_command(move_metadata)
 main.add_command(adopt)
 main.add_command(keys)
 main.add_command(migrations)

@@ -15,6 +15,7 @@ from adapters.hashing import sha256
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
+from adapters.sql.rows import SqlRows
 from adapters.sql.schema import SqlTables
 from application.access.authenticate import Authenticate, KnownKeys, RecordUse
 from application.access.failures import PAUSED_AT_ONCE, FailedAuthentications
@@ -55,6 +56,7 @@ from application.ownership.markers import interval_for
 from application.ownership.ownership import Ownership
 from application.ports.metadata import KnownStorageReader
 from application.ports.observer import UNOBSERVED, Observer
+from application.ports.rows import Rows
 from application.ports.schema import Opening, Tables
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads, lease_for
@@ -147,6 +149,7 @@ class Container(containers.DeclarativeContainer):
         make_metadata, settings, database.provider, observer
     )
     tables: providers.Provider[Tables] = providers.Singleton(SqlTables, database, _settings.database)
+    rows: providers.Provider[Rows] = providers.Singleton(SqlRows, database)
     stores = providers.Singleton(storages.make_stores, settings, database.provider, observer, missing_features)
 
     _grace = providers.Factory(timedelta, seconds=_settings.readers_grace)

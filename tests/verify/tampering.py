@@ -18,6 +18,7 @@ from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.s3.config import S3Config
+from application.ports.schema import Opening
 from tests.backends import ceph
 from tests.contracts.blob_store import each
 
@@ -121,13 +122,13 @@ def objects_of(settings: Settings, folder: Path) -> Objects:
             return FtpFiles(FtpConfig(host, user, password, port, base, ca_file=Path(settings["FTP_CA_FILE"])))
 
 
-def database_of(settings: Settings, folder: Path) -> Database:
+def database_of(settings: Settings, folder: Path, opening: Opening = Opening.MIGRATE) -> Database:
     url = settings.get("DATABASE_URL", "")
     if url.startswith("postgresql"):
-        return PostgresqlDatabase(PostgresqlConfig(url))
+        return PostgresqlDatabase(PostgresqlConfig(url, opening=opening))
     if url.startswith("mariadb"):
-        return MariadbDatabase(MariadbConfig(url))
-    return SqliteDatabase(SqliteConfig(folder / "data" / "drivebay.db"))
+        return MariadbDatabase(MariadbConfig(url, opening=opening))
+    return SqliteDatabase(SqliteConfig(folder / "data" / "drivebay.db", opening=opening))
 
 
 def keys_of_blobs(settings: Settings, folder: Path) -> dict[str, str]:

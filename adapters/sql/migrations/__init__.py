@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD = "0012"
+UNFINISHED = f"{HEAD}-unfinished"
+"""The revision of tables that do not have all their rows yet, because they are moved from another database."""
 
 
 def upgrade(connection: Connection, to: str = HEAD) -> None:
@@ -53,9 +55,17 @@ def revision(connection: Connection) -> str | None:
     return found
 
 
+def stamp(connection: Connection, revision: str) -> None:
+    """Give tables that exist another revision."""
+    connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+
 def revisions(connection: Connection) -> Revisions:
     """Return the revision of the tables, and all revisions. Raises UNAVAILABLE if a newer Drivebay made the tables."""
     found = Revisions(revision(connection), _known())
+    if found.current is not None and found.current.endswith("-unfinished"):
+        detail = "The rows of another database are being moved to this one. Run `drivebay move-metadata` to end that."
+        raise Unavailable(detail)
     if found.current not in (None, *(each.name for each in found.known)):
         detail = (
             f"The tables are of revision {found.current}, and this Drivebay knows them up to {HEAD}."

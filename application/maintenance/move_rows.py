@@ -1,0 +1,112 @@
+"""Move the rows of a database to another one of any kind.
+
+The source refuses all changes from the beginning of the move, so what is copied is one state, however long that takes.
+Reads go on. The target refuses servers until all its rows have been compared with those of the source. So there is
+never a moment at which two databases accept changes: neither does during the move, and only the target does after it.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from application.ports.rows import RowMove, Rows
+from domain.errors import Unavailable
+
+
+class RowListener(Protocol):
+    """Learns of the progress of a move of rows."""
+
+    @abstractmethod
+    def copied(self, table: str, rows: int) -> None:
+        """`rows` more rows of a table are in the target."""
+
+    @abstractmethod
+    def comparing(self, table: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MovedRows:
+    """The numbers of rows, by table, and of those that were copied by this call."""
+
+    rows: dict[str, int]
+    copied: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRows:
+    """Copy all rows, compare them, and let the target be used in place of the source.
+
+    It can be killed at any moment, and called again. Raises UNAVAILABLE if the target has rows of its own, if another
+    move has begun, or if rows differ in the end.
+    """
+
+    source: Rows
+    target: Rows
+    new_key: Callable[[], str]
+
+    async def __call__(self, listener: RowListener) -> MovedRows:
+        ours, theirs = await self._find()
+        if theirs is not None and theirs.has_ended:
+            return MovedRows(await self._counts(self.target), copied=0)
+        key = ours.key if ours is not None else self.new_key()
+        await self.source.close(key)
+        if theirs is None:
+            await self.target.begin(key)
+        copied = 0
+        for table in self.source.tables:
+            copied += await self._copy(table, listener)
+        rows = {table: await self._compare(table, listener) for table in self.source.tables}
+        await self.source.end()  # so from now on it can't be opened again
+        await self.target.end()
+        return MovedRows(rows, copied)
+
+    async def look(self) -> dict[str, int]:
+        """Return the number of rows of each table, and change nothing. Raises the errors of a beginning."""
+        await self._find()
+        return await self._counts(self.source)
+
+    async def cancel(self) -> None:
+        """Let the source take changes again. Raises UNAVAILABLE if the move has ended: then two databases would."""
+        ours = await self.source.move()
+        if ours is not None and ours.is_source and ours.has_ended:
+            raise Unavailable("The rows have been moved, and the new database may have changed since. Use that one.")
+        await self.source.reopen()
+
+    async def _find(self) -> tuple[RowMove | None, RowMove | None]:
+        """Return the move of the source and that of the target, which are the same one or None."""
+        ours, theirs = await self.source.move(), await self.target.move()
+        if ours is not None and not ours.is_source:
+            ours = None  # an earlier move, to this database
+        is_same = ours is not None and theirs is not None and ours.key == theirs.key
+        if ours is not None and ours.has_ended and not is_same:
+            raise Unavailable("These rows have been moved to another database already. Give that one.")
+        if theirs is not None and not is_same:
+            raise Unavailable("The other database takes part in another move. Give one that is empty.")
+        if theirs is None and (filled := await self.target.filled()):
+            raise Unavailable(f"The other database has rows already, in {', '.join(filled)}. Give one that is empty.")
+        return ours, theirs
+
+    async def _copy(self, table: str, listener: RowListener) -> int:
+        copied = 0
+        rows = await self.source.page(table, await self.target.last(table))
+        while rows:
+            following, _ = await asyncio.gather(self.source.page(table, rows[-1]), self.target.add(table, rows))
+            copied += len(rows)
+            listener.copied(table, len(rows))
+            rows = following
+        return copied
+
+    async def _compare(self, table: str, listener: RowListener) -> int:
+        listener.comparing(table)
+        here, there = await asyncio.gather(self.source.summary(table), self.target.summary(table))
+        if here != there:
+            raise Unavailable(
+                f"The rows of the table {table} differ: {here.rows:,} here, {there.rows:,} there. Nothing was switched."
+                " Empty the other database, and run this again."
+            )
+        return here.rows
+
+    async def _counts(self, rows: Rows) -> dict[str, int]:
+        return {table: await rows.count(table) for table in rows.tables}

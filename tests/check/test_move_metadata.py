@@ -1,0 +1,122 @@
+"""`drivebay move-metadata`, beside a server that serves reads."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from tests.backends import postgresql
+from tests.backends.run import Backends
+from tests.check.command import drivebay, environment
+from tests.http.server import DRIVEBAY, Server
+from tests.many_blobs import insert
+
+BLOBS = {f"films/{number} ü": str(number).encode() * number for number in range(1, 30)}
+DELETED = "deleted"
+ROWS = 100_000  # so many that the command is still at work when it is killed
+
+
+def is_stored(client: httpx.Client) -> bool:
+    return all(client.get(f"/v1/blobs/{name}?alt=media").content == data for name, data in BLOBS.items())
+
+
+def fill(server: Server) -> None:
+    with server.client() as client:
+        for name, data in BLOBS.items():
+            client.put(f"/v1/blobs/{name}", content=data).raise_for_status()
+        client.put(f"/v1/blobs/{DELETED}", content=b"deleted").raise_for_status()
+        client.delete(f"/v1/blobs/{DELETED}").raise_for_status()
+
+
+@pytest.mark.docker
+def test_a_server_changes_its_database_while_it_serves_reads(tmp_path: Path, backends: Backends) -> None:
+    server = Server(tmp_path)
+    with postgresql.database(backends.address(postgresql.start)) as url:
+        (tmp_path / "url").write_text(f"{url}\n")
+        moving = ("move-metadata", "--to", "url")
+        with server, server.client() as client:
+            fill(server)
+            told = drivebay(tmp_path, *moving, "--dry-run")
+            assert (told.code, told.out) == (
+                0,
+                f"{len(BLOBS) + 2} rows would be moved to PostgreSQL at {place(url)}.\n",
+            )
+            client.put("/v1/blobs/later", content=b"").raise_for_status()
+            told = drivebay(tmp_path, *moving)
+            assert (told.code, told.errors) == (0, "")
+            assert f"rows are in PostgreSQL at {place(url)} now, and were compared." in told.out
+            refused = client.put("/v1/blobs/too-late", content=b"")
+            assert (refused.status_code, refused.json()["code"]) == (503, "read_only")
+            assert is_stored(client)
+            assert client.get("/health/ready").json() == {"status": "degraded", "reasons": {"database": "read_only"}}
+        again = drivebay(tmp_path, *moving, "--json")
+        assert json.loads(again.out)["summary"]["copied"] == 0
+        with Server(tmp_path, DATABASE_URL=url) as other, other.client() as client:
+            assert is_stored(client)
+            [trashed] = client.get("/v1/trash").json()["versions"]
+            client.post(f"/v1/trash/{trashed['key']}/restore").raise_for_status()
+            assert client.get(f"/v1/blobs/{DELETED}?alt=media").content == b"deleted"
+            client.put("/v1/blobs/new", content=b"new").raise_for_status()
+        told = drivebay(tmp_path, "move-metadata", "--cancel")
+        assert (told.code, told.errors.count("Use that one.")) == (1, 1)
+    refusing = Server(tmp_path, exit_code=2)
+    with pytest.raises(AssertionError), refusing:
+        pass
+    assert "DATABASE_URL" in refusing.errors()
+
+
+def place(url: str) -> str:
+    return url.rpartition("@")[2]
+
+
+def test_it_goes_on_after_it_was_killed(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        fill(server)
+    asyncio.run(add_rows(tmp_path / "data" / "drivebay.db"))
+    command = [DRIVEBAY, "move-metadata", "--to", "sqlite:///new.db"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment({}))
+    new = tmp_path / "new.db-wal"
+    while not (new.exists() and new.stat().st_size > 2_000_000):  # some pages of rows are there
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    for database in ("data/drivebay.db", "new.db"):
+        other = Server(tmp_path, exit_code=2, DATABASE_URL=f"sqlite:///{database}")
+        with pytest.raises(AssertionError), other:
+            pass
+        assert "move" in other.errors()
+    ended = json.loads(drivebay(tmp_path, *command[1:], "--json").out)["summary"]
+    assert ended["rows"]["blobs"] == ROWS + len(BLOBS)
+    assert 0 < ended["copied"] < ended["total"]
+    with Server(tmp_path, DATABASE_URL="sqlite:///new.db") as server, server.client() as client:
+        assert is_stored(client)
+
+
+async def add_rows(path: Path) -> None:
+    async with SqliteDatabase(SqliteConfig(path)) as database, database.transaction() as transaction:
+        await transaction.run(insert, range(ROWS), lambda number: f"a/{number:07}")
+        await transaction.commit()
+
+
+def test_what_is_wrong_is_said(tmp_path: Path) -> None:
+    drivebay(tmp_path, "migrations", "upgrade")
+    for arguments, text in [
+        ((), "--to: not given."),
+        (("--to", "nowhere"), "--to: the file that it names can't be read: No such file"),
+        (("--to", "oracle://a"), "--to: oracle is not known. Allowed: sqlite:///"),
+        (("--to", "sqlite:///data/drivebay.db"), "--to: it is the database of the settings."),
+        (("--to", "sqlite:///no/folder.db"), "--to: there is no folder"),
+        (("--to", "postgresql://a:b@127.0.0.1:1/c"), "--to: PostgreSQL can't be reached"),
+    ]:
+        told = drivebay(tmp_path, "move-metadata", *arguments)
+        assert (told.code, told.out) == (2, "")
+        assert told.errors.startswith(f"drivebay: {text}")
+    told = drivebay(tmp_path, "move-metadata", "--to", "sqlite:///new.db", settings={"STORAGE": "memory"})
+    assert told.errors.startswith("drivebay: STORAGE: with memory there are no rows to move.")

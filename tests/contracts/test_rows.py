@@ -1,0 +1,305 @@
+"""All rows of a database, and their move from a database of each kind to one of another kind."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects import sqlite
+
+from adapters.metadata.sql.unit_of_work import SqlMetadata
+from adapters.sql import migrations
+from adapters.sql.database import Database
+from adapters.sql.dialects import insert_or_ignore
+from adapters.sql.rows import TABLES, SqlRows
+from adapters.sql.tables import BACKEND, BLOBS, OBJECT_KEY, TRASH
+from application.maintenance.move_rows import MovedRows, MoveRows, RowListener
+from application.ports.rows import RowMove, Rows
+from application.ports.schema import Opening
+from domain.blob import ObjectKey
+from domain.errors import BlobError, Kind, ReadOnly, Unavailable
+from tests.backends import mariadb, postgresql
+from tests.backends.run import Backends
+from tests.contracts.metadata import LONG, blob, in_a_unit, put, throw_away
+from tests.verify.tampering import database_of
+
+SERVERS = {"PostgreSQL": postgresql, "MariaDB": mariadb}
+PAIRS = [
+    ("SQLite", "SQLite"),
+    *(
+        pytest.param(*pair, marks=pytest.mark.docker)
+        for pair in (("SQLite", "PostgreSQL"), ("PostgreSQL", "MariaDB"), ("MariaDB", "SQLite"))
+    ),
+]
+COUNT = 20  # rows of each table
+PAGE = 7
+# In the order of their bytes, which is not that of any language.
+TEXTS = ["A", "Z", "a", "a b", "a.", "a0", "z", "é", "ü", "☺", "\U0001f600"]
+
+
+def refused(kind: Kind, text: str | None = None) -> "pytest.RaisesExc[BlobError]":
+    return pytest.raises(BlobError, match=text, check=lambda error: error.kind is kind)
+
+
+class Silent(RowListener):
+    def copied(self, table: str, rows: int) -> None:
+        pass
+
+    def comparing(self, table: str) -> None:
+        pass
+
+
+class Place:
+    """A database that may be opened several times."""
+
+    def __init__(self, settings: dict[str, str], folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+
+    @asynccontextmanager
+    async def opened(self, opening: Opening = Opening.INSPECT) -> AsyncIterator[Database]:
+        async with (database := database_of(self._settings, self._folder, opening)) as _:
+            yield database
+
+
+@pytest.fixture
+def places(source: str, target: str, backends: Backends, tmp_path: Path) -> Iterator[list[Place]]:
+    """Two empty databases, of the kinds that the test has as parameters."""
+    with ExitStack() as stack:
+        found = []
+        for number, kind in enumerate([source, target]):
+            (folder := tmp_path / str(number) / "data").mkdir(parents=True)
+            server = SERVERS.get(kind)
+            url = stack.enter_context(server.database(backends.address(server.start))) if server else ""
+            found.append(Place({"DATABASE_URL": url} if url else {}, folder.parent))
+        yield found
+
+
+@pytest.fixture
+def source() -> str:
+    return "SQLite"
+
+
+@pytest.fixture
+def target() -> str:
+    return "SQLite"
+
+
+def value(column: sa.Column[Any], number: int) -> object:
+    """Return a value that a column may have. Each column that may be NULL is, in some rows."""
+    if column.nullable and number % 5 == 4:
+        return None
+    kind: Any = column.type.dialect_impl(sqlite.dialect())
+    match kind.python_type:
+        case type() as found if found is bool:
+            return number % 2 == 0
+        case type() as found if found is int:
+            return number + 1 if column.primary_key or isinstance(kind, sa.Integer) else 2**62 + number
+        case type() as found if found is float:
+            return 0.1 + number
+        case type() as found if found is bytes:
+            return bytes(range(256)) + bytes([number])
+        case _ if column.type in (OBJECT_KEY, BACKEND):
+            return f"{'09az'[number % 4]}{number}"
+        case _:
+            return f"{TEXTS[number % len(TEXTS)]}{number // len(TEXTS)}"
+
+
+def fill(connection: Connection) -> None:
+    """Insert rows into all tables."""
+    for table in TABLES.values():
+        rows = [{column.name: value(column, number) for column in table.columns} for number in range(COUNT)]
+        connection.execute(sa.insert(table), rows)
+    connection.execute(sa.update(BLOBS).where(BLOBS.c.id == "A0").values(id="é" * 1024))
+
+
+def contents(connection: Connection) -> dict[str, list[Any]]:
+    return {
+        name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
+        for name, table in TABLES.items()
+    }
+
+
+async def change(database: Database, function: Any, *args: Any) -> None:
+    async with database.transaction() as transaction:
+        await transaction.run(function, *args)
+        await transaction.commit()
+
+
+@asynccontextmanager
+async def filled(places: list[Place]) -> AsyncIterator[tuple[Database, Database]]:
+    """Open the databases, with rows in the first one and none in the second."""
+    async with AsyncExitStack() as stack:
+        source, target = [await stack.enter_async_context(place.opened(Opening.MIGRATE)) for place in places]
+        await change(source, fill)
+        yield source, target
+
+
+async def move(source: Database, target: Database) -> MovedRows:
+    return await mover(SqlRows(source, PAGE), SqlRows(target, PAGE))(Silent())
+
+
+def mover(source: Rows, target: Rows) -> MoveRows:
+    return MoveRows(source, target, lambda: ObjectKey.random().value)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+async def test_all_rows_are_moved_and_the_new_database_is_used(places: list[Place]) -> None:
+    async with filled(places) as (source, target):
+        before = await source.read(contents)
+        moved = await move(source, target)
+        assert moved == MovedRows(dict.fromkeys(TABLES, COUNT), COUNT * len(TABLES))
+        assert await target.read(contents) == before == await source.read(contents)
+        assert await SqlRows(source).move() == RowMove((await SqlRows(target).move()).key, True, True)  # type: ignore[union-attr]
+        assert (await move(source, target)).copied == 0
+    async with SqlMetadata(database_of(places[1]._settings, places[1]._folder)) as metadata:
+        await put(metadata, blob("new"))
+        await throw_away(metadata, blob("old"), LONG)  # its number follows those of the others
+        assert max([row.key for row in await metadata.trash.between("old", 0, None, 10)]) >= COUNT
+
+
+@pytest.mark.parametrize("source", ["SQLite", *(pytest.param(each, marks=pytest.mark.docker) for each in SERVERS)])
+async def test_the_old_database_refuses_changes_by_any_program(places: list[Place]) -> None:
+    async with filled(places) as (source, target):
+        rows = SqlRows(source)
+        await rows.close("0" * 32)
+        await rows.close("0" * 32)
+        for table in TABLES.values():
+            first, *_ = table.columns
+            row = {column.name: value(column, COUNT) for column in table.columns}
+            for statement in (sa.insert(table).values(row), sa.delete(table), sa.update(table).values({first: first})):
+                with refused(Kind.READ_ONLY):
+                    await change(source, lambda connection, each: connection.execute(each), statement)
+        with refused(Kind.READ_ONLY):
+            await change(source, insert_or_ignore, BLOBS, {column.name: value(column, 1) for column in BLOBS.columns})
+        metadata = SqlMetadata(source)
+        with refused(Kind.READ_ONLY):
+            await in_a_unit(metadata, lambda work: work.uploads.add(blob().location, LONG))
+        assert len(await source.read(lambda connection: [*connection.execute(sa.select(BLOBS))])) == COUNT
+        await rows.reopen()
+        await rows.reopen()
+        await change(source, lambda connection: connection.execute(sa.delete(TRASH)))
+        assert await rows.move() is None
+        assert await rows.count("trash") == 0
+        assert await SqlRows(target).filled() == []
+
+
+class Stop(Exception):
+    """The command was killed."""
+
+
+class Stopping:
+    """Rows of a database. The process ends before, or right after, one of the calls."""
+
+    def __init__(self, rows: Rows, calls: "Calls") -> None:
+        self.tables = rows.tables
+        self._rows = rows
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any) -> Any:
+            self._calls.count()
+            result = await getattr(self._rows, name)(*args)
+            self._calls.count()
+            return result
+
+        return call
+
+
+class Calls:
+    def __init__(self, allowed: int) -> None:
+        self._left = allowed
+
+    def count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Stop
+
+
+async def test_it_goes_on_wherever_it_was_killed(places: list[Place]) -> None:
+    """Each attempt gets a bit further than the one before. No attempt leaves two databases that take changes."""
+    async with filled(places) as (source, target):
+        before = await source.read(contents)
+        for allowed in range(1, 10_000, 3):
+            calls = Calls(allowed)
+            here, there = (Stopping(SqlRows(each, PAGE), calls) for each in (source, target))
+            try:
+                await mover(here, there)(Silent())
+                break
+            except Stop:
+                assert not await takes_changes(source) or not await is_used(places[1]) or allowed < 20
+        assert allowed > 100
+        assert await target.read(contents) == before
+        assert not await takes_changes(source)
+        assert await is_used(places[1])
+
+
+async def takes_changes(database: Database) -> bool:
+    try:
+        await change(database, lambda connection: connection.execute(sa.update(BLOBS).values(size=BLOBS.c.size)))
+    except ReadOnly:
+        return False
+    return True
+
+
+async def is_used(place: Place) -> bool:
+    """Whether a server starts."""
+    try:
+        async with place.opened(Opening.REQUIRE):
+            return True
+    except Unavailable:
+        return False
+
+
+async def test_a_database_with_rows_is_refused_and_nothing_changes(places: list[Place]) -> None:
+    async with filled(places) as (source, target):
+        await change(target, lambda connection: connection.execute(sa.insert(BLOBS).values(row_of_blobs())))
+        with refused(Kind.UNAVAILABLE, "rows already, in blobs"):
+            await move(source, target)
+        assert await takes_changes(source)
+        assert await is_used(places[1])
+
+
+def row_of_blobs() -> dict[str, object]:
+    return {column.name: value(column, 1) for column in BLOBS.columns}
+
+
+async def test_a_difference_is_found_and_nothing_is_switched(places: list[Place]) -> None:
+    class Wrong(SqlRows):
+        async def add(self, table: str, rows: Any) -> None:
+            wrong = [(*row[:-1], "x") if table == "trash" else row for row in rows]
+            await super().add(table, wrong)
+
+    async with filled(places) as (source, target):
+        with refused(Kind.UNAVAILABLE, "The rows of the table trash differ: 20 here, 20 there"):
+            await mover(SqlRows(source), Wrong(target))(Silent())
+        assert not await is_used(places[1])
+        await mover(SqlRows(source), SqlRows(target)).cancel()
+        assert await takes_changes(source)
+        with refused(Kind.UNAVAILABLE, "takes part in another move"):
+            await move(source, target)
+
+
+async def test_a_move_that_has_ended_is_not_cancelled(places: list[Place]) -> None:
+    async with filled(places) as (source, target):
+        await move(source, target)
+        with refused(Kind.UNAVAILABLE, "Use that one"):
+            await mover(SqlRows(source), SqlRows(target)).cancel()
+        assert not await takes_changes(source)
+
+
+async def test_rows_are_moved_on_to_a_third_database(places: list[Place], tmp_path: Path) -> None:
+    (tmp_path / "third" / "data").mkdir(parents=True)
+    third = Place({}, tmp_path / "third")
+    async with filled(places) as (source, target), third.opened(Opening.MIGRATE) as last:
+        before = await source.read(contents)
+        await move(source, target)
+        with refused(Kind.UNAVAILABLE, "to another database already"):
+            await move(source, last)
+        await move(target, last)
+        assert await last.read(contents) == before
+        assert not await takes_changes(target)
+        assert await last.read(migrations.revision) == migrations.HEAD
