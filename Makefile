@@ -8,7 +8,7 @@ SOURCES := domain application adapters entrypoints tests docker
 FAST := tests/unit tests/architecture tests/integration tests/contracts
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast conformance s3-tests tus-tests check audit crash format bench bench-compare up-backends down-backends lock clean
+.PHONY: help install run test test-fast conformance s3-tests tus-tests check audit crash moves format bench bench-compare up-backends down-backends lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,6 +47,9 @@ audit: $(VENV)/.ready-dev ## Ask for known vulnerabilities of what is installed,
 
 crash: $(VENV)/.ready-dev ## Kill servers at each step, and at random: make crash BACKEND=fs KILLS=10
 	@$(BIN)/python -m tests.crash $(if $(BACKEND),--backend $(BACKEND)) $(if $(KILLS),--kills $(KILLS)) $(ARGS)
+
+moves: $(VENV)/.ready-dev ## Move 10,000 blobs through all storages, while commands are killed: make moves ARGS="--blobs 200"
+	@$(BIN)/python -m tests.verify.moving $(ARGS)
 
 format: $(VENV)/.ready-dev ## Format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix --quiet $(SOURCES) || true
