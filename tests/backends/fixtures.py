@@ -18,10 +18,10 @@ from tests.backends.run import Backends, a_run
 
 # By the names of their fixtures.
 SERVERS: dict[str, Callable[..., Any]] = {
-    "postgresql_server": postgresql.start,
+    "postgresql_server": postgresql.start_without_syncs,
     "postgresql_pair": postgresql.start_pair,
     "pgbouncer_server": pgbouncer.start,
-    "mariadb_server": mariadb.start,
+    "mariadb_server": mariadb.start_in_memory,
     "mariadb_with_tls": mariadb.start_with_tls,
     "s3_server": ceph.start,
     "vsftpd_server": ftp.start_vsftpd,
@@ -40,7 +40,7 @@ def backends(pytestconfig: pytest.Config) -> Backends:
 @pytest.fixture(scope="session")
 def postgresql_server(backends: Backends) -> str:
     """The URL of a PostgreSQL, up to and without the name of a database."""
-    return backends.address(postgresql.start)
+    return backends.address(postgresql.start_without_syncs)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def pgbouncer_server(backends: Backends) -> Pgbouncer:
 @pytest.fixture(scope="session")
 def mariadb_server(backends: Backends) -> str:
     """The URL of a MariaDB, up to and without the name of a database."""
-    return backends.address(mariadb.start)
+    return backends.address(mariadb.start_in_memory)
 
 
 @pytest.fixture(scope="session")

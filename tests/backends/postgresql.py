@@ -48,11 +48,25 @@ def start(containers: Containers, disk: int | None = None) -> str:
     return server
 
 
+def start_without_syncs(containers: Containers) -> str:
+    """Start a server for tests, which never lose power: it waits for no disk. Return the same."""
+    server = start(containers)
+    _leave_syncs_out(server)
+    return server
+
+
+def _leave_syncs_out(server: str) -> None:
+    # Reloaded by all processes, new and old.
+    for statement in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off"):
+        asyncio.run(as_operator(server, statement))
+    asyncio.run(as_operator(server, "SELECT pg_reload_conf()"))
+
+
 def start_for_others(containers: Containers) -> tuple[str, str]:
     """Start a server. Return its URL, without the name of a database, and its address for other containers."""
     container = containers.start("postgres", 5432, "ready to accept connections", POSTGRES_PASSWORD=PASSWORD)
     server = _url(container, 5432)
-    asyncio.run(as_operator(server, "SELECT 1"))
+    _leave_syncs_out(server)
     wrapped = container.get_wrapped_container()
     wrapped.reload()
     [network] = wrapped.attrs["NetworkSettings"]["Networks"].values()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from contextlib import chdir
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from unittest import mock
 from click.testing import CliRunner
 
 from entrypoints.cli.main import main
-from tests.http.server import DRIVEBAY
+from tests.http.forking import run
 
 PATIENCE = 100  # seconds
 
@@ -54,15 +53,7 @@ def drivebay(folder: Path, *arguments: str, settings: Mapping[str, Any] | None =
 
 def drivebay_apart(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> Told:
     """Run it in `folder`, in a process."""
-    ended = subprocess.run(
-        [DRIVEBAY, *arguments],
-        cwd=folder,
-        env=environment(settings or {}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    ended = run(arguments, folder, environment(settings or {}), PATIENCE)
     return Told(ended.returncode, ended.stdout, ended.stderr)
 
 

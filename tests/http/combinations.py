@@ -42,10 +42,10 @@ class Combination:
                 settings |= ceph.settings(bucket) | ftp.settings(backends.address(ftp.start_vsftpd))
                 settings |= {"FTP_BASE_DIR": secrets.token_hex(8)}
             if self.database == "PostgreSQL":
-                url = stack.enter_context(postgresql.database(backends.address(postgresql.start)))
+                url = stack.enter_context(postgresql.database(backends.address(postgresql.start_without_syncs)))
                 settings |= {"DATABASE_URL": url}
             if self.database == "MariaDB":
-                url = stack.enter_context(mariadb.database(backends.address(mariadb.start)))
+                url = stack.enter_context(mariadb.database(backends.address(mariadb.start_in_memory)))
                 settings |= {"DATABASE_URL": url}
             yield settings | {"STORAGE": self.storage, "MASTER_KEY": "m" * 40}
 

@@ -40,7 +40,8 @@ def free_port() -> int:
 class Server:
     """A server with `settings` as its environment, and nothing else of ours but the path. A context: running inside.
 
-    It is `drivebay serve`, forked from a process that has imported it; or `command`, as a program.
+    It is `drivebay serve`, or `command`. Both are forked from a process that has imported it, unless `command` is
+    anything but a module of the tests: then it is run as a program.
     """
 
     def __init__(self, folder: Path, command: list[str] | None = None, exit_code: int = 0, **settings: str) -> None:
@@ -76,6 +77,8 @@ class Server:
         where: dict[str, Any] = {"cwd": self.folder, "env": self._environment, "stdout": out, "stderr": err}
         if self._command is None:
             return Forked(["serve"], **where)
+        if self._command[:2] == [sys.executable, "-m"] and self._command[2].startswith("tests."):
+            return Forked(self._command[3:], **where, module=self._command[2])
         command = [part.format(port=self.port) for part in self._command]
         return subprocess.Popen(command, **where, start_new_session=True)
 

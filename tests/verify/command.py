@@ -1,15 +1,13 @@
 """`drivebay verify` in a process of its own, and in this one, where that takes a second less."""
 
 import json
-import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.check.command import drivebay
-from tests.http.server import DRIVEBAY
+from tests.check.command import drivebay, environment
+from tests.http.forking import run
 
 PATIENCE = 100  # seconds
 
@@ -39,15 +37,7 @@ class Told:
 
 def verify(folder: Path, *options: str, settings: Mapping[str, Any] | None = None) -> Told:
     """Run it in `folder`, with `settings` as its environment and nothing else of ours but the path."""
-    ended = subprocess.run(
-        [DRIVEBAY, "verify", *options],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], **(settings or {})},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    ended = run(["verify", *options], folder, environment(settings or {}), PATIENCE)
     return Told(ended.returncode, ended.stdout, ended.stderr)
 
 

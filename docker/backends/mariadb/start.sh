@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the data and the users at the first start, then runs the server in this process.
 set -eu
-data=/data/mariadb
+data=${MARIADB_DATA:-/data/mariadb}
 [ -z "${MARIADB_PASSWORD_FILE:-}" ] || MARIADB_PASSWORD=$(cat "$MARIADB_PASSWORD_FILE")
 [ "${MARIADB_ROOT_PASSWORD:-}" ] || [ "${MARIADB_DATABASE:-}" ] || {
   echo 'mariadb: give the container a MARIADB_ROOT_PASSWORD, or a MARIADB_DATABASE and its MARIADB_PASSWORD' >&2

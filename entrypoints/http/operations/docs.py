@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, get
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
@@ -15,6 +15,7 @@ from entrypoints import __version__
 from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.query import QueryMiddleware
 from entrypoints.http.openapi.bodies import ComponentsWithBodies, schemas
+from entrypoints.http.routers import FaceRouter
 
 MAX_REQUESTS = 64  # concurrent, in one worker; requests without a token must not use up the slots of others
 STATIC = Path(__file__).parent / "static"
@@ -112,7 +113,7 @@ def config(forms: Sequence[type[msgspec.Struct]]) -> OpenAPIConfig:
         version=__version__,
         description=DESCRIPTION,
         render_plugins=[SwaggerPage(path="/")],
-        openapi_router=Router(
+        openapi_router=FaceRouter(
             "/docs",
             route_handlers=[file],
             middleware=[DefineMiddleware(LoadSheddingMiddleware, slots=RequestSlots(MAX_REQUESTS)), QueryMiddleware],

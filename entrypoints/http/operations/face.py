@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from litestar import Router
-
 from entrypoints.composition.container import Container
 from entrypoints.http.dependencies import always
 from entrypoints.http.middleware.authentication import authentication_of
@@ -11,6 +9,7 @@ from entrypoints.http.middleware.load_shedding import RequestSlots, shedding_of
 from entrypoints.http.middleware.query import QueryMiddleware
 from entrypoints.http.operations import health, status
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
+from entrypoints.http.routers import FaceRouter
 from entrypoints.server.shutdown import GracefulShutdown
 
 if TYPE_CHECKING:
@@ -18,14 +17,16 @@ if TYPE_CHECKING:
     from entrypoints.telemetry.prometheus_page import MetricsPage
 
 
-def create(container: Container, shutdown: GracefulShutdown, metrics: "Metrics | None", slots: RequestSlots) -> Router:
+def create(
+    container: Container, shutdown: GracefulShutdown, metrics: "Metrics | None", slots: RequestSlots
+) -> FaceRouter:
     """Create the routes of health, of the status and, where there are any, of metrics.
 
     The status takes a token and one of `slots`, those of all requests of this worker. The others take neither.
     """
     readiness = health.Readiness(container.check_ready(), shutdown)
     page = None if metrics is None else _page(metrics, container)
-    open_to_all = Router(
+    open_to_all = FaceRouter(
         "/",
         route_handlers=[health.live, health.ready],
         middleware=[QueryMiddleware],
@@ -35,13 +36,13 @@ def create(container: Container, shutdown: GracefulShutdown, metrics: "Metrics |
     if page is not None:
         _add_metrics(open_to_all, page)
     shown = status.StatusPage(container.show_status(), readiness, container.settings().folders, page)
-    for_operators = Router(
+    for_operators = FaceRouter(
         "/v1",
         route_handlers=[status.options, status.show_status],
         middleware=[shedding_of(slots), authentication_of(container), QueryMiddleware],
         dependencies={"page": always(shown)},
     )
-    return Router(
+    return FaceRouter(
         "/",
         route_handlers=[open_to_all, for_operators],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -56,7 +57,7 @@ def _page(metrics: "Metrics", container: Container) -> "MetricsPage":
     return MetricsPage(metrics, container.metadata().backlog, container.settings().folders)
 
 
-def _add_metrics(router: Router, page: "MetricsPage") -> None:
+def _add_metrics(router: FaceRouter, page: "MetricsPage") -> None:
     from entrypoints.http.operations.metrics import get_metrics
 
     router.dependencies["page"] = always(page)

@@ -2,15 +2,18 @@
 
 import gzip
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, get
 
 from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.query import QueryMiddleware
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS, HttpProblem
+from entrypoints.http.routers import FaceRouter
 
 ASSETS = Path(__file__).parent / "assets"
 PAGE, FILES = "/", "/ui"
@@ -80,8 +83,9 @@ def _matches(condition: str, etag: str) -> bool:
     return condition.strip() == "*" or etag in {each.strip().removeprefix("W/") for each in condition.split(",")}
 
 
-def assets() -> dict[str, Asset]:
-    """Return the files by their paths."""
+@cache
+def assets() -> Mapping[str, Asset]:
+    """Return the files by their paths. They are read once, because to compress them takes long."""
     found = {}
     for path in sorted(ASSETS.rglob("*")):
         if path.suffix in TYPES:
@@ -90,7 +94,7 @@ def assets() -> dict[str, Asset]:
     return found
 
 
-def create() -> Router:
+def create() -> FaceRouter:
     """Create the routes of the page and its files. No token is needed."""
     by_path = assets()
     slots = RequestSlots(MAX_REQUESTS)
@@ -107,7 +111,7 @@ def create() -> Router:
         asset, given = by_path[request.scope["path"]], request.headers
         return asset.response(given.get("accept-encoding", ""), given.get("if-none-match", ""))
 
-    return Router(
+    return FaceRouter(
         "/",
         route_handlers=[file],
         middleware=[shedding, QueryMiddleware],

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from http import HTTPStatus
 
-from litestar import HttpMethod, Response, Router, route
+from litestar import HttpMethod, Response, route
 from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 
@@ -74,6 +74,7 @@ from entrypoints.http.rest.uploads import (
     upload_progress,
 )
 from entrypoints.http.rest.zip import ZipBody, zip_blobs
+from entrypoints.http.routers import FaceRouter
 
 FORMS = (
     *(Transfer, MovePrefixBody, PrefixBody, CommitBody),
@@ -84,9 +85,9 @@ FORMS = (
 """The classes of the JSON bodies that requests have."""
 
 
-def create(settings: Settings, container: Container, slots: RequestSlots) -> Router:
+def create(settings: Settings, container: Container, slots: RequestSlots) -> FaceRouter:
     """Create the routes under /v1. Errors are problem details. `slots`: those of all requests of this worker."""
-    blobs = Router(
+    blobs = FaceRouter(
         "/blobs",
         # Options come first, or the framework adds its own.
         route_handlers=[
@@ -106,16 +107,16 @@ def create(settings: Settings, container: Container, slots: RequestSlots) -> Rou
     trash = [list_trash, restore_blob, purge_blob]
     keys = [create_key, list_keys, find_key, revoke_key, rotate_key, sign]
     shares = [create_share, list_shares, revoke_share]
-    return Router(
+    return FaceRouter(
         "/v1",
         route_handlers=[
             blobs,
-            Router("/", route_handlers=[zip_blobs], tags=["blobs"]),
-            Router("/", route_handlers=[other_options, *changes], tags=["changes"]),
-            Router("/", route_handlers=uploads, tags=["uploads"]),
-            Router("/", route_handlers=trash, tags=["trash"]),
-            Router("/", route_handlers=keys, tags=["keys"]),
-            Router("/", route_handlers=shares, tags=["shares"]),
+            FaceRouter("/", route_handlers=[zip_blobs], tags=["blobs"]),
+            FaceRouter("/", route_handlers=[other_options, *changes], tags=["changes"]),
+            FaceRouter("/", route_handlers=uploads, tags=["uploads"]),
+            FaceRouter("/", route_handlers=trash, tags=["trash"]),
+            FaceRouter("/", route_handlers=keys, tags=["keys"]),
+            FaceRouter("/", route_handlers=shares, tags=["shares"]),
         ],
         middleware=[
             # Before everything that costs anything.
@@ -145,20 +146,20 @@ def create(settings: Settings, container: Container, slots: RequestSlots) -> Rou
     )
 
 
-def create_session(settings: Settings, container: Container, slots: RequestSlots) -> Router:
+def create_session(settings: Settings, container: Container, slots: RequestSlots) -> FaceRouter:
     """Create the routes of sessions. One begins without a session, and ends whether it is valid or not."""
     features = FeaturesBody.of(settings, has_keys=container.master_key() is not None)
     own_slots = RequestSlots(MAX_REQUESTS)
-    return Router(
+    return FaceRouter(
         "/v1",
         route_handlers=[
             # The options come first, or the framework adds its own.
-            Router(
+            FaceRouter(
                 "/",
                 route_handlers=[options_of_session, begin_session, end_session],
                 middleware=[shedding_of(own_slots), QueryMiddleware],
             ),
-            Router(
+            FaceRouter(
                 "/",
                 route_handlers=[find_session],
                 middleware=[shedding_of(slots), authentication_of(container), QueryMiddleware],
@@ -177,22 +178,22 @@ def create_session(settings: Settings, container: Container, slots: RequestSlots
     )
 
 
-def create_links(settings: Settings, container: Container, slots: RequestSlots) -> Router:
+def create_links(settings: Settings, container: Container, slots: RequestSlots) -> FaceRouter:
     """Create the route of share links, which need no token. Errors are problem details."""
     links, rates, failures = container.shares(), container.request_rates(), container.failed_authentications()
 
     def authentication(app: ASGIApp) -> ShareLinkMiddleware:  # a function, because the framework copies objects
         return ShareLinkMiddleware(app, links, rates, failures, share_pages.is_wanted)
 
-    return Router(
+    return FaceRouter(
         "/",
         route_handlers=[
-            Router(
+            FaceRouter(
                 "/",
                 route_handlers=[options_of_links, download, describe_download, upload],
                 middleware=[shedding_of(slots), authentication, QueryMiddleware],
             ),
-            Router(
+            FaceRouter(
                 "/",
                 route_handlers=[download_with_password],  # which is in the body
                 middleware=[shedding_of(RequestSlots(MAX_REQUESTS)), QueryMiddleware],
