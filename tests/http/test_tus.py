@@ -36,7 +36,7 @@ def blob_id() -> str:
     return f"tus/{next(NUMBERS)} ü"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tus(server: Server) -> Iterator[httpx.Client]:
     with client_of(server) as client:
         yield client

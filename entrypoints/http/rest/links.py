@@ -223,12 +223,15 @@ async def describe_download(request: HttpRequest, fetch: NamedDependency[FetchBl
     return ShortResponse(representation.headers(blob))
 
 
-_NAME = parameter(
-    "query",
-    "name",
-    "The rest of the id, after the prefix of the link.",
-    text(min_length=1, max_length=MAX_FILENAME, pattern=NO_CONTROL_CHARACTERS),
-    "report.pdf",
+_NAME = replace(
+    parameter(
+        "query",
+        "name",
+        "The rest of the id, after the prefix of the link.",
+        text(min_length=1, max_length=MAX_FILENAME, pattern=NO_CONTROL_CHARACTERS),
+        "report.pdf",
+    ),
+    required=True,
 )
 UPLOAD = operation(
     takes=[_LINK, _NAME, *DIGESTS, *RESUMABLE],
