@@ -1,9 +1,11 @@
 """URLs as hosting providers issue them: what is honoured, ignored with a line in the log, or refused by its name."""
 
+import ssl
 from pathlib import Path
 
 import pytest
 
+from adapters.sql.tls import Tls
 from entrypoints.config import database_urls
 from entrypoints.config.loading import load_all
 from entrypoints.config.settings import SettingsError
@@ -144,3 +146,10 @@ def test_the_place_is_shown_without_the_login() -> None:
     assert database_urls.place("postgresql://h/n") == "h/n"
     assert database_urls.place("postgresql://u:p@/a%20b?host=/run/postgresql") == "/run/postgresql, a b"
     assert database_urls.place("mariadb:///n?unix_socket=/run/my.sock") == "/run/my.sock, n"
+
+
+@pytest.mark.parametrize(("mode", "is_verified"), [(None, False), ("require", False), ("verify-full", True)])
+def test_authorities_are_loaded_only_for_certificates_that_are_verified(mode: str | None, is_verified: bool) -> None:
+    context = Tls(mode).context()
+    assert (context.verify_mode is ssl.CERT_REQUIRED, context.check_hostname) == (is_verified, is_verified)
+    assert context.cert_store_stats()["x509_ca"] == 0 or is_verified
