@@ -2,9 +2,10 @@
 
 import re
 import time
+from urllib.parse import quote
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 from tests.browser.conftest import Opener, put, row
 from tests.http.wire import TOKEN
@@ -103,6 +104,22 @@ def test_two_browsers_see_each_other_within_two_seconds(open_page: Opener, api: 
     expect(row(other, "new")).to_be_visible()
     assert time.monotonic() - begun < 2.5  # with the typing
     expect(page.get_by_text("Nothing here yet")).to_be_visible()
+
+
+def test_a_list_that_has_not_changed_is_not_sent_again(page: Page, api: httpx.Client, folder: str) -> None:
+    def is_list(response: Response) -> bool:
+        return f"prefix={quote(folder, safe='')}" in response.url and "delimiter" in response.url
+
+    put(api, f"{folder}a.txt")
+    expect(row(page, "a.txt")).to_be_visible()
+    for _ in range(2):
+        with page.expect_response(lambda response: is_list(response) and response.status == 304):
+            pass
+    expect(row(page, "a.txt")).to_be_visible()
+    put(api, f"{folder}b.txt")
+    expect(row(page, "b.txt")).to_be_visible()
+    with page.expect_response(lambda response: is_list(response) and response.status == 304):
+        pass
 
 
 def test_the_keyboard_is_enough(page: Page, api: httpx.Client, folder: str) -> None:

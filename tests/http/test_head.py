@@ -12,6 +12,7 @@ from tests.http.wire import AUTH, Answer, answer, ask_once, put, request
 BLOB = "/v1/blobs/head"
 RAW = f"{BLOB}?alt=media"
 OLD = "Sat, 29 Oct 1994 19:43:31 GMT"
+CONDITIONS = {"If-None-Match: *": 304, 'If-Match: "x"': 412, "If-Match: *": 200}
 VARYING = {"date", "x-request-id"}
 
 
@@ -52,6 +53,7 @@ def lasting(told: Answer) -> dict[str, str]:
         *((BLOB, f'{AUTH}If-Match: "x"\r\n', 412), (RAW, f"{AUTH}If-Unmodified-Since: {OLD}\r\n", 412)),
         *((BLOB, f"{AUTH}Range: bytes=0-1\r\n", 200), (RAW, f"{AUTH}Range: bytes=0-1,3-4\r\n", 200)),
         *(("/v1/blobs?prefix=head", AUTH, 200), ("/v1/blobs?limit=0", AUTH, 400)),
+        *(("/v1/blobs?prefix=head", f"{AUTH}{condition}\r\n", status) for condition, status in CONDITIONS.items()),
         *(("/health/live", "", 200), ("/health/ready", "", 200), ("/docs", "", 200), ("/docs/files/docs.js", "", 200)),
     ],
 )

@@ -72,6 +72,97 @@ def test_what_can_not_be_asked(lists: httpx.Client, query: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
 
 
+def test_a_page_that_is_known_is_not_sent_again(client: httpx.Client) -> None:
+    query = {"prefix": "tagged/", "limit": "2"}
+
+    def ask(**conditions: str) -> httpx.Response:
+        return client.get("/v1/blobs", params=query, headers={k.replace("_", "-"): v for k, v in conditions.items()})
+
+    client.put("/v1/blobs/tagged%2Fa", content=b"a").raise_for_status()
+    first = ask()
+    tag = first.headers["ETag"]
+    assert ask().headers["ETag"] == tag
+    for value in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+        known = ask(if_none_match=value)
+        assert (known.status_code, known.content, known.headers["ETag"]) == (304, b"", tag)
+        known = client.head("/v1/blobs", params=query, headers={"If-None-Match": value})
+        assert (known.status_code, known.headers["ETag"]) == (304, tag)
+    for value in ('"x"', f'"{tag[2:]}', '""'):
+        assert ask(if_none_match=value).content == first.content
+    others = [
+        client.get("/v1/blobs", params=query | other).headers["ETag"]
+        for other in ({"limit": "1000"}, {"fields": "metadata"}, {"prefix": "tagged"})
+    ]
+    assert others == [tag, tag, tag]  # the same bytes
+    client.put("/v1/blobs/tagged%2Fb", content=b"b").raise_for_status()
+    second = ask(if_none_match=tag)
+    assert (second.status_code, len(second.json()["blobs"])) == (200, 2)
+    client.put("/v1/blobs/tagged%2Fb", content=b"c").raise_for_status()
+    assert ask(if_none_match=second.headers["ETag"]).status_code == 200
+    client.delete("/v1/blobs/tagged%2Fb").raise_for_status()
+    assert ask(if_none_match=tag).status_code == 304  # as it was
+
+
+def test_all_conditions_of_a_page(client: httpx.Client) -> None:
+    def ask(headers: dict[str, str], **query: str) -> int:
+        return client.get("/v1/blobs", params={"prefix": "none at all"} | query, headers=headers).status_code
+
+    tag = client.get("/v1/blobs", params={"prefix": "none at all"}).headers["ETag"]
+    future, past = "Fri, 01 Jan 2038 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:01 GMT"
+    for headers, status in (
+        ({"If-Match": tag}, 200),
+        ({"If-Match": "*"}, 200),
+        ({"If-Match": f'"x", {tag}'}, 200),
+        ({"If-Match": f"W/{tag}"}, 412),
+        ({"If-Match": '"x"'}, 412),
+        ({"If-Match": '"x"', "If-None-Match": tag}, 412),
+        ({"If-Match": tag, "If-None-Match": tag}, 304),
+        ({"If-None-Match": '"x'}, 400),
+        ({"If-Match": 'a "b'}, 400),
+        # A page has no date, so none of these count (RFC 9110, sections 13.1.3 and 13.1.4).
+        ({"If-Modified-Since": future}, 200),
+        ({"If-Unmodified-Since": past}, 200),
+        ({"If-Modified-Since": past, "If-None-Match": tag}, 304),
+        ({"If-Range": '"x"', "Range": "bytes=0-1"}, 200),
+    ):
+        assert ask(headers) == status, headers
+    assert ask({"If-None-Match": tag}, limit="0") == 400  # conditions count only if all else is well
+    assert ask({"If-Match": '"x"'}, cursor="!") == 400
+    client.put("/v1/blobs/zipped", content=b"a").raise_for_status()
+    for headers, status in (
+        ({"If-None-Match": '"x"'}, 200),
+        ({"If-None-Match": f'"x", {tag}', "If-Match": "*"}, 200),
+        ({"If-Match": tag}, 412),
+        ({"If-Match": '""'}, 412),
+        ({"If-None-Match": '"x'}, 400),
+    ):
+        zipped = client.get("/v1/blobs?prefix=zipped&format=zip", headers=headers)
+        assert (zipped.status_code, "ETag" in zipped.headers) == (status, False)
+
+
+def test_the_tag_of_a_page_is_of_the_callers_view(server: Server, client: httpx.Client) -> None:
+    """The tag of a limited key depends on nothing that the key may not see."""
+    for name in ("in", "out"):
+        client.put(f"/v1/blobs/rights%2F{name}%2Fa", content=b"a").raise_for_status()
+    key = {"name": "limited", "actions": ["list"], "prefixes": ["rights/in/"]}
+    token = client.post("/v1/keys", json=key).json()["token"]
+    with server.client(token) as limited:
+        below = {"prefix": "rights/in/"}
+        tag = limited.get("/v1/blobs", params=below).headers["ETag"]
+        assert client.get("/v1/blobs", params=below).headers["ETag"] == tag
+        view = limited.get("/v1/blobs", params={"prefix": "rights/"})
+        assert [blob["id"] for blob in view.json()["blobs"]] == ["rights/in/a"]
+        all_of_it = client.get("/v1/blobs", params={"prefix": "rights/"}).headers["ETag"]
+        client.put("/v1/blobs/rights%2Fout%2Fb", content=b"b").raise_for_status()
+        for query, known, status in (
+            (below, tag, 304),
+            ({"prefix": "rights/"}, view.headers["ETag"], 304),
+            ({"prefix": "rights/"}, all_of_it, 200),
+        ):
+            found = limited.get("/v1/blobs", params=query, headers={"If-None-Match": known})
+            assert found.status_code == status
+
+
 def test_nothing(client: httpx.Client) -> None:
     answer = client.get("/v1/blobs", params={"prefix": "nobody's"})
     assert answer.json() == {"blobs": [], "prefixes": [], "next_cursor": None}

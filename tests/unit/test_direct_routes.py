@@ -168,7 +168,7 @@ async def outcome(app: Any, request: Sent, monkeypatch: pytest.MonkeyPatch) -> t
     monkeypatch.setattr(connection_close, "WRITTEN_WITHIN", 0)
     await app(scope(request.method, request.path, request.query, headers), receive, send)
     start, *bodies = messages
-    start["headers"] = sorted(without_chance(*each) for each in start["headers"])
+    start["headers"] = sorted(without_chance(name, value, request.path) for name, value in start["headers"])
     sizes = [len(each["body"]) for each in bodies]
     body = re.sub(rb'"created_at":"[^"]*"', b"", b"".join(each["body"] for each in bodies))
     [line] = lines
@@ -180,8 +180,11 @@ async def never(*_: object) -> None:
     raise AssertionError("the framework was called")
 
 
-def without_chance(name: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """The header, without times and random ids, and with methods in alphabetical order."""
-    if name in (b"last-modified", b"x-request-id"):
+def without_chance(name: bytes, value: bytes, path: str) -> tuple[bytes, bytes]:
+    """The header, without times and random ids, and with methods in alphabetical order.
+
+    The entity tag of a list is of its body, which has times.
+    """
+    if name in (b"last-modified", b"x-request-id") or (name, path) == (b"etag", "/v1/blobs"):
         value = b""
     return name, b", ".join(sorted(value.split(b", "))) if name == b"allow" else value

@@ -70,6 +70,19 @@ def check_reading(headers: Mapping[str, str], blob: Blob) -> None:
         raise NotModified(blob)
 
 
+def is_current(headers: Mapping[str, str], tag: str | None) -> bool:
+    """Return whether the client has this representation, which is not that of a blob, by its entity tag if it has one.
+
+    Raises HttpProblem 412 if the client names other versions only. Dates are ignored, because it has none.
+    """
+    if CONDITIONS.isdisjoint(headers):
+        return False
+    match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    if match not in (None, "*") and tag not in _tags("If-Match", match, weak=False):
+        raise HttpProblem("precondition_failed", "It has changed (ETag mismatch). Fetch it again before you retry.")
+    return none_match == "*" or (none_match is not None and tag in _tags("If-None-Match", none_match, weak=True))
+
+
 def range_still_holds(headers: Mapping[str, str], blob: Blob) -> bool:
     """Return whether this is the version of which the client has a part: If-Range names it by tag or by date.
 

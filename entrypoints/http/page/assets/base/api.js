@@ -25,7 +25,7 @@ export async function send(method, path, { json, headers = {}, body, signal } = 
     if (error.name === "AbortError") throw error
     throw new Problem(0, "unreachable", "The server can't be reached. Check the connection, and try again.")
   }
-  if (!response.ok) throw await problemOf(response)
+  if (!response.ok && response.status !== 304) throw await problemOf(response)
   return response
 }
 
@@ -62,6 +62,13 @@ export const session = {
 }
 
 export const listBlobs = (values, signal) => call("GET", `/v1/blobs${query(values)}`, { signal })
+
+/** Return a page as {page, tag}; null if it still has this entity tag. */
+export async function listIfChanged(values, tag, signal) {
+  const headers = tag ? { "If-None-Match": tag } : {}
+  const response = await send("GET", `/v1/blobs${query(values)}`, { headers, signal })
+  return response.status === 304 ? null : { page: await response.json(), tag: response.headers.get("ETag") ?? "" }
+}
 
 /** Describe a blob with all its properties, or return null. */
 export async function describe(id) {

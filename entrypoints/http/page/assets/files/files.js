@@ -85,9 +85,9 @@ export class FilesView extends HTMLElement {
       return
     }
     const { folder, find } = this.#place
-    const listing = new Listing(async (cursor, signal, limit = PAGE) => {
-      const page = await api.listBlobs({ prefix: folder + find, delimiter: "/", limit, cursor }, signal)
-      return { items: entries(page, folder, cursor), next: page.next_cursor }
+    const listing = new Listing(async (cursor, signal, known = "", limit = PAGE) => {
+      const found = await api.listIfChanged({ prefix: folder + find, delimiter: "/", limit, cursor }, known, signal)
+      return found && { items: entries(found.page, folder, cursor), next: found.page.next_cursor, tag: found.tag }
     })
     this.#listing = listing
     listing.addEventListener("change", ({ detail }) => this.#onChange(listing, detail.isFirst))

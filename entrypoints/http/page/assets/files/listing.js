@@ -3,14 +3,17 @@
 const KEPT = 6 // pages before and after those that are shown
 
 export class Listing extends EventTarget {
-  #pages = [{ cursor: "", start: 0, count: 0, items: null, text: "", loading: null }]
+  #pages = [{ cursor: "", start: 0, count: 0, items: null, tag: "", loading: null }]
   #fetch
   #abort = new AbortController()
   isComplete = false
   isLoaded = false
   #isFailing = false
 
-  /** `fetchPage(cursor, signal)` returns {items, next}. Dispatches "change" and "failed". */
+  /**
+   * `fetchPage(cursor, signal, tag, limit)` returns {items, next, tag}, or null if the page still has this entity tag.
+   * Dispatches "change" and "failed".
+   */
   constructor(fetchPage) {
     super()
     this.#fetch = fetchPage
@@ -53,7 +56,7 @@ export class Listing extends EventTarget {
     for (let index = from; index <= to; index += 1) this.#load(index)
     if (!this.isComplete && last + 60 >= this.length) this.#load(this.#pages.length - 1)
     for (const [index, page] of this.#pages.entries()) {
-      if (page.items && (index < from - KEPT || index > to + KEPT)) Object.assign(page, { items: null, text: "" })
+      if (page.items && (index < from - KEPT || index > to + KEPT)) Object.assign(page, { items: null, tag: "" })
     }
   }
 
@@ -68,18 +71,17 @@ export class Listing extends EventTarget {
 
   async #read(index, page) {
     try {
-      const { items, next } = await this.#fetch(page.cursor, this.#abort.signal)
+      const found = await this.#fetch(page.cursor, this.#abort.signal, page.tag)
       if (this.#pages[index] !== page) return
-      const text = JSON.stringify(items)
-      const isSame = page.items !== null && page.text.length === text.length && page.text === text
-      const follows = this.#pages[index + 1]
+      if (!found && !page.items) return this.#read(index, page) // forgotten since the request
       const isFirst = !this.isLoaded
       const wasFailing = this.#isFailing
       this.isLoaded = true
       this.#isFailing = false
-      if (isSame && !wasFailing && (follows?.cursor ?? null) === next) return
-      Object.assign(page, { items, text, count: items.length })
-      this.#connect(index, next)
+      if (found) {
+        Object.assign(page, { items: found.items, tag: found.tag, count: found.items.length })
+        this.#connect(index, found.next)
+      } else if (!wasFailing) return
       this.dispatchEvent(new CustomEvent("change", { detail: { isFirst } }))
     } catch (error) {
       if (error.name === "AbortError") return
@@ -104,7 +106,7 @@ export class Listing extends EventTarget {
       this.#pages.length = index + 1
       this.isComplete = false
       const start = page.start + page.count
-      this.#pages.push({ cursor: next, start, count: 0, items: null, text: "", loading: null })
+      this.#pages.push({ cursor: next, start, count: 0, items: null, tag: "", loading: null })
     }
   }
 
@@ -121,7 +123,7 @@ export class Listing extends EventTarget {
     const found = []
     let cursor = ""
     do {
-      const { items, next } = await this.#fetch(cursor, this.#abort.signal, 1000)
+      const { items, next } = await this.#fetch(cursor, this.#abort.signal, "", 1000)
       found.push(...items)
       cursor = next
     } while (cursor && found.length < most)
