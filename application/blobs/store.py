@@ -6,7 +6,7 @@ the version is whole and durable. A crash at any moment leaves at most an upload
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
@@ -17,13 +17,14 @@ from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import USUAL, Retention
 from application.ports.metadata import DATABASE, KeySource, Published, UnitOfWork
 from application.quota import charge, check_quota
+from application.renewals import Renewals
 from application.uploads.intake import Intake
 from application.uploads.lifecycle import Change, Uploads, WrittenObject
 from application.uploads.replay import KEPT, ReplayableBody
 from application.uploads.retry import ONCE, Retry
 from application.uploads.small_blobs import SmallBlobs
 from domain.access import UNCONDITIONAL, UNLIMITED, Action, Conditions, Grant
-from domain.blob import Blob, BlobId, Content, Digest, Draft, Location
+from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey
 from domain.checksums import Checksums
 from domain.errors import Unavailable
 from domain.precondition import ANY, Precondition
@@ -106,8 +107,7 @@ class StoreBlob:
         else:
             authorize(grant, Action.WRITE, new.source.id, conditions=grant.conditions)
             new = _under(grant.conditions, new)
-        if grant.limits is not UNLIMITED:
-            new = replace(new, max_bytes=grant.max_bytes(self._limit(new)), owner=grant.owner)
+        new = self._limited(new, grant)
         grant = grant.begun()
         new.expiry.require_future()
         body = ReplayableBody(new.source, KEPT if self.retry.attempts > 1 else 0)
@@ -116,6 +116,36 @@ class StoreBlob:
         written = await self._append_with_retries(new, body)
         async with self.uploads.discarded_on_error(written.location):
             return await self._publish(_id_of(new, grant), written, new)
+
+    async def publish(
+        self, grant: Grant, new: NewBlob, place: Callable[[ObjectKey], AbstractAsyncContextManager[None]]
+    ) -> StoredBlob:
+        """Store a blob whose bytes become an object without passing through here, such as by a link.
+
+        `place` is called with the key of the object: entering the context puts the object there, durably, and leaving
+        it raises if the object was changed inside. Its bytes are read from the storage, and compared with the declared
+        size and digest. The source of `new` only has the id. Raises what `place` raises, and what storing does.
+        """
+        blob_id = new.source.id
+        assert blob_id is not None
+        authorize(grant, Action.WRITE, blob_id)
+        new = self._limited(new, grant)
+        new.expiry.require_future()
+        location = Location(self.uploads.stores.active, self.new_key())
+        await self.uploads.begin(location, check=partial(_check, new))
+        async with self.uploads.discarded_on_error(location):
+            async with Renewals(partial(self.uploads.renew, location), self.uploads.lease / 3) as renewals:
+                renewals.start()
+                async with place(location.key):
+                    written = await self._read_back(location, new)
+            return await self._publish(blob_id, written, new)
+
+    async def _read_back(self, location: Location, new: NewBlob) -> WrittenObject:
+        async with self.uploads.stores.holding(location).read(location.key) as stored:
+            intake = Intake(stored, self._limit(new), new.size, new.digest)
+            async for _ in intake:
+                pass
+        return WrittenObject(location, intake.size, intake.digest)
 
     async def _store_small(self, small: SmallBlobs, grant: Grant, new: NewBlob, body: ReplayableBody) -> StoredBlob:
         async with aclosing(body.replay()) as replayed:
@@ -154,6 +184,12 @@ class StoreBlob:
     async def _publish(self, blob_id: BlobId, written: WrittenObject, new: NewBlob) -> StoredBlob:
         put, is_current = self._publishing(blob_id, written, new)
         return _stored(await self.uploads.publish([written.location], put, is_current))
+
+    def _limited(self, new: NewBlob, grant: Grant) -> NewBlob:
+        """Return a blob that is stored within the limits of the grant."""
+        if grant.limits is UNLIMITED:
+            return new
+        return replace(new, max_bytes=grant.max_bytes(self._limit(new)), owner=grant.owner)
 
     def _limit(self, new: NewBlob) -> int:
         return self.max_bytes if new.max_bytes is None else min(self.max_bytes, new.max_bytes)

@@ -26,6 +26,7 @@ from entrypoints.cli.migrations import migrations
 from entrypoints.cli.move import move
 from entrypoints.cli.move_metadata import move_metadata
 from entrypoints.cli.settings import show
+from entrypoints.cli.transfers import export_command, import_command
 from entrypoints.cli.verify.command import verify
 from entrypoints.composition import databases, lifecycle, missing_features, storages
 from entrypoints.composition.container import Container
@@ -88,6 +89,11 @@ def main() -> None:
     To use another database:
       drivebay move-metadata --to postgresql://user:password@host/name
                                       move the rows there, while servers read
+
+    \b
+    Files that exist already, in a folder, a bucket or on an FTP server:
+      drivebay import photos --prefix photos/    make blobs of them
+      drivebay export backup --prefix photos/    write blobs as files
 
     \b
     From any machine, with DRIVEBAY_URL and DRIVEBAY_TOKEN set:
@@ -170,6 +176,8 @@ main.add_command(check)
 main.add_command(verify)
 main.add_command(move)
 main.add_command(move_metadata)
+main.add_command(import_command)
+main.add_command(export_command)
 main.add_command(adopt)
 main.add_command(keys)
 main.add_command(migrations)

@@ -58,6 +58,8 @@ from application.ports.metadata import KnownStorageReader
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.rows import Rows
 from application.ports.schema import Opening, Tables
+from application.transfers.export_blobs import ExportBlobs
+from application.transfers.import_files import ImportFiles
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads, lease_for
 from application.uploads.retry import Retry
@@ -181,6 +183,16 @@ class Container(containers.DeclarativeContainer):
         CollectBlobs, metadata.provided.blobs, metadata.provided.contents, stores, metadata, grace=_hold
     )
     list_blobs = providers.Singleton(ListBlobs, metadata.provided.blobs)
+    import_files = providers.Singleton(
+        ImportFiles,
+        metadata.provided.blobs,
+        store_blob,
+        fetch_blob,
+        retry=providers.Callable(_move_retry, settings, observer),
+    )
+    export_blobs = providers.Singleton(
+        ExportBlobs, list_blobs, fetch_blob, retry=providers.Callable(_move_retry, settings, observer)
+    )
     delete_blob = providers.Singleton(DeleteBlob, metadata, retention=_retention)
     _commit = providers.Singleton(Committer, metadata, ObjectKey.random)
     _large_commit = providers.Singleton(Committer, metadata.provided.large_units, ObjectKey.random)

@@ -35,7 +35,7 @@ ALL = dict(commands(main))
 def test_all_commands_are_there() -> None:
     names = {" ".join(name) for name in ALL}
     assert names == {
-        *("serve", "check", "verify", "adopt", "move", "move-metadata", "settings"),
+        *("serve", "check", "verify", "adopt", "move", "move-metadata", "import", "export", "settings"),
         *("put", "get", "cat", "ls", "stat", "rm", "cp", "mv", "sync", "sign", "share", "completion"),
         *("migrations", "migrations status", "migrations upgrade", "migrations sql"),
         *("keys", "keys create", "keys list", "keys show", "keys revoke", "keys rotate"),

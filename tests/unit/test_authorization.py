@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -85,6 +86,15 @@ class Drive:
 
 async def store(drive: Drive, grant: Grant) -> None:
     await drive.store(grant, NewBlob(IdentifiedBytes(ID, LateId(ID))))
+
+
+async def publish(drive: Drive, grant: Grant) -> None:
+    @asynccontextmanager
+    async def place(key: ObjectKey) -> AsyncIterator[None]:
+        await drive.objects.put(key, LateId(ID))
+        yield
+
+    await drive.store.publish(grant, NewBlob(IdentifiedBytes(ID, LateId(ID))), place)
 
 
 async def fetch(drive: Drive, grant: Grant) -> None:
@@ -225,6 +235,7 @@ async def copy_part(drive: Drive, grant: Grant) -> None:
 Call = Callable[[Drive, Grant], Awaitable[None]]
 CALLS: dict[str, tuple[Action | frozenset[Action], Call]] = {
     "StoreBlob.__call__": (Action.WRITE, store),
+    "StoreBlob.publish": (Action.WRITE, publish),
     "FetchBlob.__call__": (Action.READ, fetch),
     "FetchBlob.stat": (Action.READ, stat),
     "DeleteBlob.__call__": (Action.DELETE, delete),

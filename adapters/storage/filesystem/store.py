@@ -22,6 +22,7 @@ from adapters.storage.filesystem.cached import CachedFiles
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.files import CHUNK, FileReader, FileWriter, fsync_folder
 from adapters.storage.filesystem.folders import SHARD, Folders
+from adapters.storage.filesystem.links import clone, hard_link
 from application.ports.blob_store import ABSENT, TAKEN, BlobStore, Stored
 from domain.blob import OBJECT_KEY, ByteRange, ObjectKey
 from domain.errors import Kind, NotFound, Reason, Unavailable, error_class
@@ -103,6 +104,24 @@ class FilesystemBlobStore(BlobStore):
                 for name in await self.run("list", _names, self.base / shard, OBJECT_KEY):
                     if name > start:
                         yield ObjectKey(name)
+
+    def link(self, key: ObjectKey, source: int) -> None:
+        """Make an open file the object under a new key, durably, by sharing its bytes: a reflink, or else a hard link.
+
+        Blocks: call it in a thread. Raises OSError, and leaves nothing then.
+        """
+        path = self.path(key)
+        folder = os.path.dirname(path)
+        self._folders.make(folder)
+        try:
+            if not clone(source, path):
+                hard_link(source, path)
+            self._folders.sync(folder)
+            self._folders.verify()
+        except OSError:
+            with suppress(OSError):
+                os.unlink(path)
+            raise
 
     def chunk(self) -> int:
         """Return the number of bytes to read at once: fewer in each of many reads, which then take little memory."""

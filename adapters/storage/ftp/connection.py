@@ -3,13 +3,14 @@
 Where a server lacks a command, another one replaces it; see `FtpFeatures`.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 
 from adapters.storage.ftp.replies import (
     COMPLETED,
     DONE,
+    GO_ON,
     INFORMATION,
     NOT_AVAILABLE,
     NOT_FOUND,
@@ -17,6 +18,7 @@ from adapters.storage.ftp.replies import (
     facts_in,
     names_in,
     number_in,
+    path_in,
     time_in,
     words_about,
 )
@@ -29,6 +31,9 @@ class FtpConnection(FtpTransfers):
 
     Paths are relative to the base folder.
     """
+
+    _home: str | None = None
+    """The path of the base folder, once it was asked for."""
 
     # Files and folders
 
@@ -73,6 +78,49 @@ class FtpConnection(FtpTransfers):
             await self.ask("CDUP", *COMPLETED)
         self._at_base = True
         return entered
+
+    async def rename(self, path: str, new_path: str) -> bool:
+        """Rename a file. Return False if that is denied, or if a folder is in the way."""
+        code, _ = await self.ask(f"RNFR {path}", GO_ON, *NOT_AVAILABLE)
+        if not code.startswith(GO_ON):
+            return False
+        code, _ = await self.ask(f"RNTO {new_path}", *COMPLETED, *NOT_AVAILABLE)
+        return code.startswith(COMPLETED)
+
+    async def set_modified_at(self, path: str, time: datetime) -> bool:
+        """Set the time of a file, in whole seconds. Return False if the server can't."""
+        for command in ("MFMT", "MDTM"):  # the second is an older way: a time before the path
+            text = f"{command} {time.astimezone(UTC):%Y%m%d%H%M%S} {path}"
+            code, _ = await self.ask(text, *INFORMATION, *NOT_AVAILABLE, *NOT_IMPLEMENTED)
+            if code.startswith(INFORMATION):
+                return True
+        return False
+
+    async def list_into(self, folder: str, command: str, write: Callable[[bytes], object]) -> bool | None:
+        """Pass what the server lists of a folder to `write`. Return None if it does not know the command.
+
+        False if the folder is absent or denied. The folder is entered for it: as an argument, its name could be taken
+        for options or a pattern.
+        """
+        if self._home is None:
+            self._home = path_in((await self.ask("PWD", "257"))[1])
+        self._at_base = False
+        if folder and not await self._enter(folder):
+            self._at_base = True
+            return False
+        accepted = (DONE, *NOT_AVAILABLE, *NOT_IMPLEMENTED)
+        async with self._transfer(command, *accepted) as transfer:
+            if transfer.has_begun:
+                async for chunk in self._received(transfer):
+                    write(chunk)
+            elif transfer.code.startswith(DONE):
+                write(await self._already_received(transfer.reader))
+        if folder:
+            self._at_base = await self._enter(self._home)
+        self._at_base = self._at_base or not folder
+        if transfer.code.startswith(NOT_IMPLEMENTED):
+            return None
+        return transfer.has_begun or transfer.code.startswith(DONE)
 
     # Transfers
 

@@ -62,6 +62,14 @@ def time_in(text: str) -> datetime | None:
     return datetime.strptime(f"{found[0]}+0000", "%Y%m%d%H%M%S%z").astimezone(UTC) if found else None
 
 
+def path_in(text: str) -> str:
+    """Return the path in a reply to PWD, whose quotes are doubled (RFC 959, appendix II). Raises ValueError."""
+    found = re.search(r'"((?:[^"]|"")*)"', text)
+    if found is None:
+        raise ValueError(f"it names no folder: {text!r}")
+    return found[1].replace('""', '"')
+
+
 def facts_in(text: str) -> dict[str, str]:
     """Return the facts of an entry of MLST or MLSD (RFC 3659, section 7.2), by their names in lower case."""
     pairs = (fact.rpartition(" ")[2].partition("=") for fact in text.replace("\n", " ").split(";"))

@@ -9,9 +9,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Self
 
-from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError
-from botocore.handlers import add_expect_header
 
 from adapters.concurrency.shield import run_to_completion
 from adapters.storage.chunking import PeekableChunks
@@ -22,7 +20,7 @@ from adapters.storage.s3.listing import names
 from adapters.storage.s3.multipart import S3Uploads
 from adapters.storage.s3.requests import KINDS, S3Requests
 from adapters.storage.s3.responses import LIST, OBJECT, require, require_range
-from adapters.storage.s3.session import new_session
+from adapters.storage.s3.session import new_client
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.features import FeatureReport, unreported
 from application.ports.observer import UNOBSERVED, Observer
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 CHUNK = 1024 * 1024
-NEVER = 24 * 3600.0  # seconds
 # Operations by their requests.
 OPERATIONS = {
     "ListObjectsV2": "list",
@@ -74,31 +71,8 @@ class S3BlobStore(BlobStore):
         self._uploads: S3Uploads
 
     async def __aenter__(self) -> Self:
-        config = self._config
-        options = AioConfig(
-            max_pool_connections=config.connections,
-            connect_timeout=config.connect_timeout,
-            read_timeout=config.read_timeout,
-            retries={"mode": "standard", "total_max_attempts": config.attempts},
-            # Many servers reject the trailers of the newer checksums.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path" if config.path_style else "auto"},
-        )
-        client = new_session().create_client(
-            "s3",
-            region_name=config.region,
-            endpoint_url=config.endpoint or None,
-            aws_access_key_id=config.access_key or None,
-            aws_secret_access_key=config.secret_key or None,
-            config=options,
-        )
-        self._client = await self._stack.enter_async_context(client)
-        # Expect: 100-continue would cost one more round trip per small object, and has no timeout of its own.
-        self._client.meta.events.unregister("before-call.s3", add_expect_header)
+        self._client = await self._stack.enter_async_context(new_client(self._config))
         self._client.meta.events.register("needs-retry.s3", self._report_retry)
-        for sending in ("PutObject", "UploadPart"):
-            self._client.meta.events.register(f"before-call.s3.{sending}", _disable_read_timeout)
         self._uploads = S3Uploads(self._client, self._requests)
         return self
 
@@ -207,11 +181,6 @@ class S3BlobStore(BlobStore):
             async for chunk in body.iter_chunks(CHUNK):
                 if chunk:
                     yield chunk
-
-
-def _disable_read_timeout(params: Any, **_: Any) -> None:
-    """Disable aiohttp's read timeout, which would start before the body has left the send buffer: see S3Requests."""
-    params["context"]["read_timeout"] = NEVER
 
 
 def _stored(response: "HeadObjectOutputTypeDef | GetObjectOutputTypeDef") -> Stored:

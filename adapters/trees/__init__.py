@@ -1,0 +1,1 @@
+"""Trees of files, from which blobs are imported, and to which they are exported."""

@@ -1,0 +1,397 @@
+"""A folder as a tree of files.
+
+A path is opened from the root, segment by segment, and no segment may be a link to a folder (O_NOFOLLOW). So nothing is
+written outside of the root, whatever happens to it at the same time. Links to files are read as files.
+
+A file is written under a temporary name in its folder, made durable, and renamed. The name depends on the path only,
+and a lock on the file keeps other exports away, so the next export continues with what a killed one has left.
+"""
+
+import asyncio
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar, TypeVarTuple
+
+from adapters.concurrency.shield import run_to_completion
+from adapters.concurrency.threads import Threads
+from adapters.trees.temporary import temporary_path
+from application.ports.file_times import EPOCH, MICROSECOND
+from application.ports.file_tree import (
+    TEMPORARY,
+    FileChanged,
+    FileDenied,
+    FileExists,
+    FileGone,
+    FileProperties,
+    FileTree,
+    InvalidPath,
+    OpenedFile,
+    PathConflict,
+    TreeError,
+    TreeFile,
+    UnusableEntry,
+    require_valid,
+)
+from domain.errors import NoSpace, Unavailable
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+PAGE = 500  # entries
+CHUNK = 960 * 1024  # bytes
+DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+FULL = {errno.ENOSPC, errno.EDQUOT}
+IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY}
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # O_NONBLOCK: a named pipe must not keep us waiting
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+RENAME_NOREPLACE = 1  # linux/fs.h
+_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux only
+
+
+class FolderTree(FileTree):
+    """The files below `root`. Enter the context before use. `threads`: the number of concurrent calls."""
+
+    resolution = MICROSECOND
+
+    def __init__(self, root: Path, threads: int = 16) -> None:
+        self.root = root
+        self._threads = Threads("tree", threads)
+
+    async def __aenter__(self) -> Self:
+        self._threads.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._threads.__exit__, kind, error, trace)
+
+    async def check(self, *, create: bool = False) -> None:
+        await self.run(self._check, create)
+
+    async def list(self) -> AsyncIterator[TreeFile | UnusableEntry]:
+        walk = _Walk(self.root)
+        try:
+            while page := await self.run(walk.page):
+                for entry in page:
+                    yield entry
+        finally:
+            walk.close()
+
+    async def find(self, path: str) -> TreeFile | None:
+        require_valid(path)
+        return await self.run(self._find, path)
+
+    @asynccontextmanager
+    async def read(self, file: TreeFile) -> AsyncIterator[OpenedFile]:
+        require_valid(file.path)
+        reader = _Reader(self, file)
+        try:
+            await self.run(reader.open)
+            yield OpenedFile(FileProperties(file.modified_at), self._chunks(reader))
+        finally:
+            reader.close()
+
+    async def _chunks(self, reader: "_Reader") -> AsyncIterator[bytes]:
+        while chunk := await self.run(reader.read):
+            yield chunk
+
+    async def write(
+        self, path: str, chunks: AsyncIterable[bytes], about: FileProperties, *, replace: bool = False
+    ) -> TreeFile:
+        require_valid(path)
+        if path.endswith("/"):
+            await self.run(self._make_folder, path)
+            return TreeFile(path, 0)
+        writer = _Writer(self, path, about, replace)
+        try:
+            await self.run(writer.open)
+            async for chunk in chunks:
+                await self.run(writer.write, chunk)
+            return await self.run(writer.finish)
+        except BaseException:
+            await run_to_completion(self._threads.run(writer.undo))
+            raise
+
+    async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
+        """Run a blocking function in a thread, and translate each OSError."""
+
+        def translated() -> T:
+            try:
+                return function(*args)
+            except OSError as error:
+                raise self._explain(error) from error
+
+        return await self._threads.run(translated)
+
+    def _explain(self, error: OSError) -> Exception:
+        if error.errno in FULL:
+            return NoSpace(f"The disk of {self.root} is full. Free some space on it.")
+        text = error.strerror or str(error)
+        if not self.root.is_dir():
+            return Unavailable(f"There is no folder {self.root}, or it can't be used: {text}.")
+        if error.errno in IN_THE_WAY or isinstance(error, FileExistsError):
+            return PathConflict("A file or a link is in the way of a folder, or a folder in the way of a file.")
+        if isinstance(error, FileNotFoundError):
+            return FileGone("The file is not there any more.")
+        if error.errno == errno.ENAMETOOLONG:
+            return InvalidPath("The path is too long for this file system.")
+        if error.errno in DENIED:
+            return FileDenied(f"{text}. Let this user read and write there.")
+        return TreeError(f"The file can't be read or written: {text}.")
+
+    def _check(self, create: bool) -> None:
+        if create:
+            with suppress(FileExistsError):
+                self.root.mkdir()
+        with os.scandir(self.root) as entries:
+            next(entries, None)
+
+    def _find(self, path: str) -> TreeFile | None:
+        try:
+            with self.folder_of(path) as (folder, name):
+                status = os.stat(name or ".", dir_fd=folder)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ENOTDIR and not path.endswith("/"):
+                return None  # a file is in the way: the write reports it
+            raise
+        if path.endswith("/"):
+            return TreeFile(path, 0)
+        return file_of(path, status) if stat.S_ISREG(status.st_mode) else None
+
+    def _make_folder(self, path: str) -> None:
+        with self.folder_of(path, create=True):
+            pass
+
+    @contextmanager
+    def folder_of(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+        """Open the folder of a path, and return its descriptor and the name of the file in it."""
+        *above, name = path.split("/")
+        folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for each in above:
+                if create:
+                    with suppress(FileExistsError):
+                        os.mkdir(each, dir_fd=folder)
+                below = os.open(each, FOLDER, dir_fd=folder)
+                os.close(folder)
+                folder = below
+            yield folder, name
+        finally:
+            os.close(folder)
+
+
+class _Walk:
+    """A walk through all folders, in the order of the file system, with one open folder for each level."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._open = list[tuple[str, Any]]()
+        self._begun = False
+
+    def page(self) -> list[TreeFile | UnusableEntry]:
+        """Return the next entries; none at the end."""
+        if not self._begun:
+            self._begun = True
+            self._open.append(("", os.scandir(self._root)))
+        found = list[TreeFile | UnusableEntry]()
+        while self._open and len(found) < PAGE:
+            above, entries = self._open[-1]
+            try:
+                entry = next(entries, None)
+                if entry is None:
+                    self._leave()
+                elif (each := self._entry(above, entry)) is not None:
+                    found.append(each)
+            except OSError as error:
+                self._leave()
+                found.append(UnusableEntry(above, f"The folder can't be read: {error.strerror}."))
+        return found
+
+    def _entry(self, above: str, entry: os.DirEntry[str]) -> TreeFile | UnusableEntry | None:
+        path = above + entry.name
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            return UnusableEntry(ascii(path)[1:-1], "The name is not UTF-8, so it can't be an id. Rename the file.")
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                self._open.append((f"{path}/", os.scandir(entry.path)))
+                return None
+            status = entry.stat()
+        except OSError as error:
+            return UnusableEntry(path, f"It can't be read: {error.strerror}.")
+        if stat.S_ISDIR(status.st_mode):
+            return UnusableEntry(path, "A link to a folder is not followed. Import that folder by itself.")
+        if not stat.S_ISREG(status.st_mode):
+            return UnusableEntry(path, "It is not a file, but a device, a pipe or a socket.")
+        return None if entry.name.endswith(TEMPORARY) else file_of(path, status)
+
+    def close(self) -> None:
+        while self._open:
+            self._leave()
+
+    def _leave(self) -> None:
+        _, entries = self._open.pop()
+        entries.close()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """A reader of one file, which compares its state at the begin and at the end."""
+
+    tree: FolderTree
+    file: TreeFile
+    _descriptor: int | None = None
+    _state: tuple[int, ...] = ()
+
+    def open(self) -> None:
+        with self.tree.folder_of(self.file.path) as (folder, name):
+            self._descriptor = os.open(name, READ, dir_fd=folder)
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode) or file_of(self.file.path, status) != self.file:
+            raise FileChanged("The file has changed since it was listed.")
+        self._state = state_of(status)
+
+    def read(self) -> bytes:
+        assert self._descriptor is not None
+        chunk = os.read(self._descriptor, CHUNK)
+        if not chunk and state_of(os.fstat(self._descriptor)) != self._state:
+            raise FileChanged("The file was changed while it was read.")
+        return chunk
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+
+@dataclass(slots=True)
+class _Writer:
+    """A writer of one file. After any error, call `undo`."""
+
+    tree: FolderTree
+    path: str
+    about: FileProperties
+    replace: bool
+    _folder: int | None = None
+    _descriptor: int | None = None
+
+    @property
+    def _temporary(self) -> str:
+        return temporary_path(self.path).rpartition("/")[2]
+
+    @property
+    def _name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def open(self) -> None:
+        with self.tree.folder_of(self.path, create=True) as (folder, name):
+            self._require_free(folder, name)
+            self._folder = os.dup(folder)
+        descriptor = os.open(self._temporary, WRITE, 0o666, dir_fd=self._folder)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two calls, another export may have renamed it.
+            if not os.path.samestat(os.fstat(descriptor), os.stat(self._temporary, dir_fd=self._folder)):
+                raise BlockingIOError
+            os.truncate(descriptor, 0)
+        except (BlockingIOError, FileNotFoundError):
+            os.close(descriptor)
+            raise FileExists("Another export is writing this file.") from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def _require_free(self, folder: int, name: str) -> None:
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if not self.replace:
+            raise FileExists("There is a file with this path.")
+
+    def write(self, chunk: bytes) -> None:
+        assert self._descriptor is not None
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+    def finish(self) -> TreeFile:
+        assert self._descriptor is not None
+        assert self._folder is not None
+        if self.about.modified_at is not None:
+            changed = (self.about.modified_at - EPOCH) // MICROSECOND * 1000
+            os.utime(self._descriptor, ns=(changed, changed))
+        os.fsync(self._descriptor)
+        status = os.fstat(self._descriptor)
+        if self.replace:
+            os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        else:
+            self._rename_to_a_free_name(self._folder)
+        self._close()
+        return file_of(self.path, status)
+
+    def _rename_to_a_free_name(self, folder: int) -> None:
+        try:
+            if rename_to_a_free_name(folder, self._temporary, self._name):
+                return
+        except FileExistsError:
+            self._require_free(folder, self._name)
+            raise
+        self._require_free(folder, self._name)  # the best that this file system allows
+        os.rename(self._temporary, self._name, src_dir_fd=folder, dst_dir_fd=folder)
+
+    def undo(self) -> None:
+        """Remove the temporary file, if this writer has it."""
+        if self._descriptor is not None and self._folder is not None:
+            with suppress(OSError):
+                os.unlink(self._temporary, dir_fd=self._folder)
+        self._close()
+
+    def _close(self) -> None:
+        for each in (self._descriptor, self._folder):
+            if each is not None:
+                os.close(each)
+        self._descriptor = self._folder = None
+
+
+def rename_to_a_free_name(folder: int, name: str, new_name: str) -> bool:
+    """Rename a file in one folder. Raises FileExistsError for a name in use. Return False where this can't be done."""
+    if _renameat2 is None:
+        return False
+    if _renameat2(folder, os.fsencode(name), folder, os.fsencode(new_name), RENAME_NOREPLACE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS):
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+def file_of(path: str, status: os.stat_result) -> TreeFile:
+    """Return a file in the state that the system reports."""
+    try:
+        modified_at: datetime | None = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+    except OverflowError:
+        modified_at = None
+    return TreeFile(path, status.st_size, modified_at)
+
+
+def state_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return the values that change when the bytes do. Links to the file change its ctime, so it is left out."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,288 @@
+"""A folder on an FTP server as a tree of files.
+
+A listing is spooled to a temporary file before its entries are handed on, so that no connection waits for their
+consumer. It is by MLSD, or by NLST with SIZE and MDTM for each name where the server does not know that.
+
+A file is written under a temporary name, and renamed once the server has confirmed its size. A server that follows a
+link out of the folder does so for paths too: FTP has no way to see it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from tempfile import SpooledTemporaryFile
+from typing import IO, Self, cast
+
+from adapters.concurrency.shield import run_to_completion
+from adapters.storage.ftp.config import FtpConfig
+from adapters.storage.ftp.connection import FtpConnection
+from adapters.storage.ftp.pool import FtpPool
+from adapters.storage.ftp.replies import time_in
+from adapters.trees.temporary import temporary_path
+from application.ports.file_tree import (
+    TEMPORARY,
+    FileChanged,
+    FileDenied,
+    FileExists,
+    FileGone,
+    FileProperties,
+    FileTree,
+    OpenedFile,
+    PathConflict,
+    TreeFile,
+    UnusableEntry,
+    require_valid,
+)
+from domain.errors import BlobError, Reason, Unavailable
+
+SPOOLED = 1024 * 1024  # bytes of a listing that are kept in memory
+MLSD, NLST_ALL, NLST = "MLSD", "NLST -a", "NLST"
+HERE = (".", "..")
+
+
+class FtpTree(FileTree):
+    """The files below the base folder of a config. Enter the context before use."""
+
+    resolution = timedelta(seconds=1)
+
+    def __init__(self, config: FtpConfig) -> None:
+        self._pool = FtpPool(config, "ftp tree")
+        # Waits for a turn as long as it takes; the pool would give up.
+        self._turns = asyncio.Semaphore(config.connections)
+        self._folders = {""}  # known to exist
+        self._command = MLSD
+        self._keeps_times = True
+
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._pool.__aexit__(*exc)
+
+    @asynccontextmanager
+    async def _connection(self, *, make_base: bool = False) -> AsyncIterator[FtpConnection]:
+        async with self._turns, self._pool.connection(make_base=make_base) as ftp:
+            yield ftp
+
+    async def check(self, *, create: bool = False) -> None:
+        async with self._connection(make_base=create):
+            pass
+
+    # Listings
+
+    async def list(self) -> AsyncIterator[TreeFile | UnusableEntry]:
+        above = [""]
+        spools: list[IO[bytes]] = []
+        try:
+            spools.append(await self._listing(""))
+            while spools:
+                folder = above[-1]
+                line = spools[-1].readline()
+                if not line:
+                    spools.pop().close()
+                    above.pop()
+                    continue
+                entry = await self._entry(folder, line.rstrip(b"\r\n"))
+                if isinstance(entry, _Folder):
+                    try:
+                        spools.append(await self._listing(entry.path))
+                        above.append(f"{entry.path}/")
+                    except FileDenied as error:
+                        yield UnusableEntry(entry.path, str(error))
+                elif entry is not None:
+                    yield entry
+        finally:
+            for spool in spools:
+                spool.close()
+
+    async def _listing(self, folder: str) -> IO[bytes]:
+        """Return the listing of a folder by the best command that the server knows."""
+        while True:
+            command = self._command
+            spool = cast("IO[bytes]", SpooledTemporaryFile(SPOOLED))  # noqa: SIM115 - the caller closes it
+            try:
+                async with self._connection() as ftp:
+                    found = await ftp.list_into(folder, command, spool.write)
+                if found is False:
+                    raise FileDenied("The server does not let this user list the folder.")
+                spool.seek(0)
+                if found and (command != NLST_ALL or _has_dots(spool)):
+                    return spool
+            except BaseException:
+                spool.close()
+                raise
+            spool.close()
+            if command == NLST:
+                raise Unavailable("The FTP server knows neither MLSD nor NLST, so its files can't be listed.")
+            self._command = NLST_ALL if command == MLSD else NLST
+
+    async def _entry(self, folder: str, line: bytes) -> "TreeFile | UnusableEntry | _Folder | None":
+        """Return the entry in a line of a listing; None if there is none."""
+        facts, name_bytes = b"", line
+        if self._command == MLSD:
+            facts, _, name_bytes = line.partition(b" ")
+        name_bytes = name_bytes.rpartition(b"/")[2]
+        try:
+            name = name_bytes.decode()
+        except UnicodeDecodeError:
+            path = f"{folder}{ascii(name_bytes)[2:-1]}"
+            return UnusableEntry(path, "The name is not UTF-8, so it can't be an id. Rename the file.")
+        path = folder + name
+        if not name or name in HERE or name.endswith(TEMPORARY):
+            return None
+        if self._command != MLSD:
+            return await self._asked(path)
+        known = dict(fact.lower().partition("=")[::2] for fact in facts.decode(errors="replace").split(";"))
+        kind = known.get("type", "file")
+        if kind in ("cdir", "pdir"):
+            return None
+        if kind == "dir":
+            return _Folder(path)
+        if kind != "file" or not known.get("size", "").isdecimal():
+            return await self._asked(path)  # such as a link
+        try:
+            return TreeFile(path, int(known["size"]), time_in(known.get("modify", "")))
+        except ValueError:
+            return TreeFile(path, int(known["size"]))
+
+    async def _asked(self, path: str) -> "TreeFile | UnusableEntry | _Folder":
+        if (found := await self._find(path)) is not None:
+            return found
+        async with self._connection() as ftp:
+            if await ftp.is_accessible(path):
+                return _Folder(path)
+        return UnusableEntry(path, "The server reports no size of it. It may be denied, or not be a file.")
+
+    # Files
+
+    async def find(self, path: str) -> TreeFile | None:
+        require_valid(path)
+        if not path.endswith("/"):
+            return await self._find(path)
+        async with self._connection() as ftp:
+            return TreeFile(path, 0) if await ftp.is_accessible(path.rstrip("/")) else None
+
+    async def _find(self, path: str) -> TreeFile | None:
+        async with self._connection() as ftp:
+            return await _found(ftp, path)
+
+    @asynccontextmanager
+    async def read(self, file: TreeFile) -> AsyncIterator[OpenedFile]:
+        async with self._connection() as ftp:
+            await _require_same(ftp, file, "The file has changed since it was listed.")
+            async with AsyncExitStack() as stack:
+                try:
+                    received = await stack.enter_async_context(ftp.retrieve(file.path, 0))
+                except BlobError as error:
+                    if error.reason is Reason.DENIED:
+                        raise FileDenied(error.detail) from error
+                    raise
+                yield OpenedFile(FileProperties(file.modified_at), _chunks(ftp, file, received))
+
+    async def write(
+        self, path: str, chunks: AsyncIterable[bytes], about: FileProperties, *, replace: bool = False
+    ) -> TreeFile:
+        require_valid(path)
+        folder = path.rpartition("/")[0]
+        async with self._connection() as ftp:
+            await self._make_folders(ftp, folder)
+            if path.endswith("/"):
+                return TreeFile(path, 0)
+            if not replace and await ftp.size(path) is not None:
+                raise FileExists("There is a file with this path.")
+        temporary = temporary_path(path)
+        try:
+            async with self._connection() as ftp:
+                try:
+                    return await self._write(ftp, path, temporary, chunks, about, replace=replace)
+                except BlobError as error:
+                    if ftp.in_step and error.reason is Reason.DENIED:
+                        raise FileDenied(error.detail) from error
+                    raise
+        except BaseException:
+            self._folders = {""}  # one may have been removed
+            with suppress(BlobError):
+                await run_to_completion(self._delete(temporary))
+            raise
+
+    async def _write(
+        self,
+        ftp: FtpConnection,
+        path: str,
+        temporary: str,
+        chunks: AsyncIterable[bytes],
+        about: FileProperties,
+        *,
+        replace: bool,
+    ) -> TreeFile:
+        sent = await ftp.store(temporary, chunks)
+        kept = await ftp.size(temporary)
+        if kept != sent:
+            raise Unavailable(f"The server keeps {kept} bytes of the {sent} it took.")
+        if about.modified_at is not None and self._keeps_times:
+            self._keeps_times = await ftp.set_modified_at(temporary, about.modified_at)
+        if not replace and await ftp.size(path) is not None:
+            raise FileExists("There is a file with this path.")
+        is_done = await ftp.rename(temporary, path)
+        if not is_done and replace:  # some servers rename only to names that are free
+            is_done = await ftp.delete(path) and await ftp.rename(temporary, path)
+        if not is_done:
+            raise PathConflict("A folder has this path, or the server denies the rename.")
+        written = await _found(ftp, path)
+        if written is None or written.size != sent:
+            raise Unavailable("The server does not have the file that it has confirmed.")
+        return written
+
+    async def _make_folders(self, ftp: FtpConnection, folder: str) -> None:
+        if folder in self._folders:
+            return
+        names = folder.split("/")
+        for count in range(1, len(names) + 1):
+            await ftp.make_folder("/".join(names[:count]))
+        if not await ftp.is_accessible(folder):
+            raise PathConflict("A file is in the way of a folder, or the server denies it.")
+        if len(self._folders) > 10_000:
+            self._folders = {""}
+        self._folders.add(folder)
+
+    async def _delete(self, path: str) -> None:
+        async with self._connection() as ftp:
+            await ftp.delete(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    path: str
+
+
+async def _chunks(ftp: FtpConnection, file: TreeFile, received: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in received:
+        yield chunk
+    await _require_same(ftp, file, "The file was changed while it was read.")
+
+
+async def _found(ftp: FtpConnection, path: str) -> TreeFile | None:
+    size = await ftp.size(path)
+    return None if size is None else TreeFile(path, size, await ftp.modified_at(path))
+
+
+async def _require_same(ftp: FtpConnection, file: TreeFile, detail: str) -> None:
+    found = await _found(ftp, file.path)
+    if found is None:
+        raise FileGone("The file is not there any more.")
+    # Some servers know times in listings only.
+    known = replace(found, modified_at=found.modified_at and file.modified_at and found.modified_at)
+    if known != replace(file, modified_at=file.modified_at and found.modified_at and file.modified_at):
+        raise FileChanged(detail)
+
+
+def _has_dots(spool: IO[bytes]) -> bool:
+    """Return whether a listing has the folder itself, by which the server shows that it lists hidden files."""
+    for line in spool:
+        if line.rstrip(b"\r\n").rpartition(b"/")[2] == b".":
+            spool.seek(0)
+            return True
+    return False

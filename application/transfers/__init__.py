@@ -1,0 +1,1 @@
+"""Files that become blobs, and blobs that become files."""

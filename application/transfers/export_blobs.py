@@ -1,0 +1,167 @@
+"""Export blobs: each becomes a file of a tree, whose path is the id without a prefix.
+
+A file appears whole, under its name, once its bytes were compared with the size and the SHA-256 of the blob. An export
+that was killed is continued by the same call: a file that has the size of its blob, and the time or the SHA-256 that
+was recorded with it, is not written again. Others of the same size are read, and compared by their SHA-256.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from application.blobs.fetch import FetchBlob
+from application.blobs.list import ListBlobs
+from application.maintenance.rate import Rate
+from application.ports.file_times import EPOCH, MODIFIED_AT, time_in_text
+from application.ports.file_tree import (
+    FileExists,
+    FileProperties,
+    FileTree,
+    PathConflict,
+    TreeFile,
+    require_valid,
+)
+from application.transfers.import_files import SOURCE_ETAG
+from application.transfers.report import (
+    Existing,
+    Problem,
+    TransferListener,
+    TransferOptions,
+    TransferReport,
+    Unheard,
+)
+from application.transfers.run import Run, digest_of
+from application.uploads.intake import Intake
+from application.uploads.retry import ONCE, Retry
+from domain.access import EVERYTHING
+from domain.blob import Blob
+from domain.errors import DigestMismatch, SizeMismatch
+
+PAGE = 500  # rows
+
+
+@dataclass(frozen=True, slots=True)
+class ExportBlobs:
+    """Export the blobs whose ids begin with the prefix to a tree, and return the counts."""
+
+    list: ListBlobs
+    fetch: FetchBlob
+    retry: Retry = ONCE
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def __call__(
+        self,
+        tree: FileTree,
+        options: TransferOptions,
+        listener: TransferListener | None = None,
+        rate: Rate | None = None,
+    ) -> TransferReport:
+        rate = rate or Rate(None)
+
+        def path_of(blob: Blob) -> str:
+            return blob.id.value.removeprefix(options.prefix)
+
+        run = Run[Blob](options, listener or Unheard(), rate, path_of, self.retry, self.sleep)
+        return await run(self._blobs(run), _Export(self, tree, run, rate))
+
+    async def _blobs(self, run: Run[Blob]) -> AsyncGenerator[Blob]:
+        """Yield the blobs that take part in the order of their ids, but none below the path of another."""
+        above = list[str]()  # paths with which the current one begins: few, as the ids are in order
+        start = ""
+        while True:
+            page = await self.list(EVERYTHING, run.options.prefix, "", PAGE, start)
+            for blob in page.blobs:
+                path = run.path_of(blob)
+                if not path or not run.options.takes(path):
+                    continue
+                above = [each for each in above if path.startswith(each)]
+                if files := [each for each in above if path.startswith(f"{each}/")]:
+                    detail = f"The blob with the path {files[0]} becomes a file, so it can't be a folder too."
+                    run.find(Problem.CONFLICT, path, detail)
+                    continue
+                above.append(path)
+                yield blob
+            if page.following is None:
+                return
+            start = page.following
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """The export of one blob."""
+
+    cases: ExportBlobs
+    tree: FileTree
+    run: Run[Blob]
+    rate: Rate
+
+    async def __call__(self, blob: Blob) -> None:
+        path = self.run.path_of(blob)
+        require_valid(path)
+        if path.endswith("/") and blob.size:
+            raise PathConflict("The id ends with a slash, so it is a folder, which has no bytes.")
+        found = await self.tree.find(path)
+        if found is not None and await self._is_same(found, blob):
+            self.run.report.unchanged += 1
+            return
+        if found is not None and self.run.options.existing is Existing.SKIP:
+            self.run.report.kept += 1
+            return
+        if found is not None and self.run.options.existing is Existing.FAIL:
+            raise FileExists("Another file has this path. Use --existing skip or --existing replace.")
+        if not self.run.options.dry_run:
+            blob = await self._write(blob, path, replace=found is not None)
+        self.run.count(blob.size)
+
+    async def _is_same(self, file: TreeFile, blob: Blob) -> bool:
+        """Return whether a file has the bytes of a blob, by what was recorded with it or by its SHA-256."""
+        digest = blob.content.digest
+        if file.size != blob.size:
+            return False
+        if not self.run.options.checksum:
+            if file.digest is not None:
+                return file.digest == digest
+            if self._has_time_of(file, blob):
+                return True
+        return digest is not None and await self._digest_of(file) == digest
+
+    def _has_time_of(self, file: TreeFile, blob: Blob) -> bool:
+        if file.modified_at is None:
+            return False
+        resolution = self.tree.resolution
+        return _cut(file.modified_at, resolution) == _cut(modified_at_of(blob), resolution)
+
+    async def _digest_of(self, file: TreeFile) -> object:
+        async with self.tree.read(file) as opened, aclosing(self.rate.limited(opened.chunks)) as chunks:
+            return await digest_of(chunks)
+
+    async def _write(self, blob: Blob, path: str, *, replace: bool) -> Blob:
+        """Write the file of a blob, and return the version that was written."""
+        async with self.cases.fetch(EVERYTHING, blob.id) as opened:
+            blob = opened.blob
+            intake = Intake(self.rate.limited(opened), blob.size, blob.size, blob.content.digest)
+            async with aclosing(aiter(intake)) as chunks:
+                written = await self.tree.write(path, chunks, _about(blob), replace=replace)
+        if written.size != blob.size:
+            raise SizeMismatch(f"The tree keeps {written.size:,} bytes of the {blob.size:,} that it received.")
+        if self.run.options.verify and not path.endswith("/") and await self._digest_of(written) != intake.digest:
+            raise DigestMismatch("The file has other bytes than the blob. Check the disk, and export it again.")
+        return blob
+
+
+def modified_at_of(blob: Blob) -> datetime:
+    """Return the time for the file of a blob: that of the file it was, or else the time when it was stored."""
+    return time_in_text(blob.properties.metadata.get(MODIFIED_AT, "")) or blob.created_at
+
+
+def _about(blob: Blob) -> FileProperties:
+    ours = (SOURCE_ETAG, MODIFIED_AT)
+    metadata = {name: text for name, text in blob.properties.metadata.items() if name not in ours}
+    properties = replace(blob.properties, metadata=metadata)
+    return FileProperties(modified_at_of(blob), blob.content.digest, properties)
+
+
+def _cut(time: datetime, resolution: timedelta) -> datetime:
+    return time - (time - EPOCH) % resolution
