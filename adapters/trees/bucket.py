@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
 CHUNK = 1024 * 1024  # bytes
+PAGE = 1000  # keys
 MAX_KEY = 1024  # bytes
 DIGEST = "drivebay-sha256"
 # Headers of an object, by the names of their properties.
@@ -91,7 +92,7 @@ class BucketTree(FileTree):
             start: Any = {"StartAfter": after} if after else {}
             with self._requests.translate_errors():
                 page = await self._requests.send_expecting(
-                    self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, **start), *LIST
+                    self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=PAGE, **start), *LIST
                 )
             for found in page.get("Contents", []):
                 after = found["Key"]

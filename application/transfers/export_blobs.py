@@ -19,6 +19,7 @@ from application.ports.file_tree import (
     FileExists,
     FileProperties,
     FileTree,
+    InvalidPath,
     PathConflict,
     TreeFile,
     require_valid,
@@ -81,7 +82,8 @@ class ExportBlobs:
                     detail = f"The blob with the path {files[0]} becomes a file, so it can't be a folder too."
                     run.find(Problem.CONFLICT, path, detail)
                     continue
-                above.append(path)
+                if _is_valid(path):
+                    above.append(path)
                 yield blob
             if page.following is None:
                 return
@@ -149,6 +151,14 @@ class _Export:
         if self.run.options.verify and not path.endswith("/") and await self._digest_of(written) != intake.digest:
             raise DigestMismatch("The file has other bytes than the blob. Check the disk, and export it again.")
         return blob
+
+
+def _is_valid(path: str) -> bool:
+    try:
+        require_valid(path)
+    except InvalidPath:
+        return False
+    return True
 
 
 def modified_at_of(blob: Blob) -> datetime:

@@ -1,27 +1,40 @@
 """The trees of files, each with the contract, and with what only one of them can meet."""
 
+import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import aioftp
 import pytest
 
+from adapters.storage.ftp.config import FtpConfig
+from adapters.storage.s3.config import S3Config
+from adapters.trees.bucket import BucketTree
 from adapters.trees.folder import FolderTree
+from adapters.trees.ftp import FtpTree
 from adapters.trees.temporary import temporary_path
 from application.ports.file_tree import (
     FileChanged,
     FileExists,
+    FileProperties,
     FileTree,
     InvalidPath,
     PathConflict,
     TreeFile,
     UnusableEntry,
 )
-from domain.errors import Unavailable
-from tests.contracts.blob_store import pattern
-from tests.contracts.file_tree import NEW, NOTHING, OLD, FileTreeContract, listed, read, write
+from domain.blob import Digest
+from domain.errors import BlobError, Unavailable
+from domain.properties import Properties
+from tests.backends import ceph
+from tests.backends.ftp import FtpServer
+from tests.contracts.blob_store import chunked, pattern
+from tests.contracts.file_tree import NEW, NOTHING, OLD, THEN, FileTreeContract, listed, read, write
 from tests.contracts.memory_tree import MemoryTree
+from tests.contracts.test_ftp import config_of
 
 
 class TestMemory(FileTreeContract):
@@ -140,3 +153,123 @@ class TestFolder(FileTreeContract):
         for name in names:
             (root / name).touch()
         assert await listed(tree) == dict.fromkeys(names, 0)
+
+
+class BucketContract(FileTreeContract):
+    """What only a bucket can keep."""
+
+    has_folders = False
+
+    @pytest.fixture
+    async def bucket(self) -> S3Config:
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def tree(self, bucket: S3Config) -> AsyncIterator[FileTree]:
+        async with BucketTree(bucket, "below/here") as tree:
+            await tree.check()
+            yield tree
+            async with ceph.client(bucket) as s3:
+                async for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.bucket):
+                    for found in page.get("Contents", []):
+                        await s3.delete_object(Bucket=bucket.bucket, Key=found["Key"])
+                uploads = await s3.list_multipart_uploads(Bucket=bucket.bucket)
+                assert not uploads.get("Uploads"), "an upload is left open"
+
+    async def test_metadata_are_kept(self, tree: FileTree) -> None:
+        properties = Properties(
+            "image/png", "gzip", "de", "inline", "no-store", {"author": "Ada", "town": "Düsseldorf", "odd": "=?x"}
+        )
+        for size in (3, 6 * 1024 * 1024):
+            about = FileProperties(THEN, Digest(bytes(range(32))), properties)
+            written = await tree.write("a", chunked(pattern(size)), about, replace=True)
+            assert (written.modified_at, written.digest) == (THEN, about.digest)
+            [listed] = [entry async for entry in tree.list()]
+            assert isinstance(listed, TreeFile)
+            assert listed.etag == written.etag
+            async with tree.read(listed) as opened:
+                assert opened.about == about
+
+    async def test_keys_next_to_the_prefix_are_not_listed(self, tree: FileTree, bucket: S3Config) -> None:
+        async with ceph.client(bucket) as s3:
+            for key in ("below/hereafter", "below/here", "below/her", "other", "below/here/", "below/here//x"):
+                await s3.put_object(Bucket=bucket.bucket, Key=key, Body=b"x")
+        await write(tree, "a", OLD)
+        assert await listed(tree) == {"a": len(OLD), "/x": 1}
+        assert await read(tree, TreeFile("/x", 1)) == b"x"
+
+    async def test_an_upload_that_a_killed_export_left_is_aborted(self, tree: FileTree, bucket: S3Config) -> None:
+        async with ceph.client(bucket) as s3:
+            await s3.create_multipart_upload(Bucket=bucket.bucket, Key="below/here/a")
+        await write(tree, "a", pattern(6 * 1024 * 1024))
+
+    async def test_a_bucket_that_is_not_there(self, bucket: S3Config) -> None:
+        async with BucketTree(replace(bucket, bucket="no-such-bucket")) as tree:
+            with pytest.raises(Unavailable):
+                await tree.check(create=True)
+
+
+@pytest.mark.docker
+class TestBucketOnCeph(BucketContract):
+    @pytest.fixture
+    async def bucket(self, s3_bucket: S3Config) -> S3Config:
+        return s3_bucket
+
+    async def test_more_objects_than_a_page(self, tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("adapters.trees.bucket.PAGE", 3)
+        names = [f"{number:04}" for number in range(10)]
+        for name in names:
+            await write(tree, name, b"")
+        assert await listed(tree) == dict.fromkeys(names, 0)
+
+
+class FtpContract(FileTreeContract):
+    """What only an FTP server can meet."""
+
+    @pytest.fixture
+    async def config(self) -> FtpConfig:
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def tree(self, config: FtpConfig) -> AsyncIterator[FileTree]:
+        async with FtpTree(replace(config, connections=2)) as tree:
+            await tree.check(create=True)
+            yield tree
+
+    async def test_more_files_at_once_than_connections(self, tree: FileTree) -> None:
+        names = [f"sub/{number}" for number in range(8)]
+        await asyncio.gather(*(write(tree, name, pattern(100_000)) for name in names))
+        assert await listed(tree) == dict.fromkeys(names, 100_000)
+
+    async def test_a_folder_that_is_not_there(self, config: FtpConfig) -> None:
+        async with FtpTree(replace(config, base_path=f"{config.base_path}/nothing")) as tree:
+            with pytest.raises(BlobError):
+                await tree.check()
+
+
+class TestFtpOnAioftp(FtpContract):
+    """A server that knows neither SIZE, MDTM nor MFMT, and says 451 where a file is in the way of a folder."""
+
+    has_folders = False
+    keeps_times = False
+
+    @pytest.fixture
+    async def config(self, tmp_path: Path) -> AsyncIterator[FtpConfig]:
+        server = aioftp.Server([aioftp.User("somebody", "secret", base_path=tmp_path)])
+        await server.start("127.0.0.1")
+        yield FtpConfig("127.0.0.1", "somebody", "secret", server.server_port, "tree", tls="none")
+        await server.close()
+
+
+@pytest.mark.docker
+class TestFtpOnVsftpd(FtpContract):
+    @pytest.fixture
+    def config(self, vsftpd_server: FtpServer) -> FtpConfig:
+        return replace(config_of(vsftpd_server), base_path=f"tree-{os.urandom(8).hex()}")
+
+
+@pytest.mark.docker
+class TestFtpOnProftpd(FtpContract):
+    @pytest.fixture
+    def config(self, proftpd_server: FtpServer) -> FtpConfig:
+        return replace(config_of(proftpd_server), base_path=f"tree-{os.urandom(8).hex()}")

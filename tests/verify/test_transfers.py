@@ -11,7 +11,10 @@ from urllib.parse import quote
 import pytest
 from click.testing import CliRunner
 
+from adapters.storage.s3.config import S3Config
 from entrypoints.cli.main import main
+from tests.backends import ceph, ftp
+from tests.backends.ftp import FtpServer
 from tests.check.command import drivebay, environment
 from tests.http.server import Server
 from tests.verify.command import PATIENCE, Told, verify
@@ -265,3 +268,30 @@ def test_files_are_linked(place: Path) -> None:
     told = run(place, "import", "out", "--link", STORAGE="database")
     assert told.code == 2
     assert "--link: blobs can share the bytes of files only with STORAGE=fs" in told.errors
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("storage", ["fs", "database", "s3", "ftp"])
+def test_there_and_back_on_each_storage(
+    place: Path, storage: str, s3_server: S3Config, vsftpd_server: FtpServer
+) -> None:
+    """From a folder to a storage, to a bucket and an FTP server, and back from both into a folder."""
+    there = fill(place / "photos")
+    (place / ".netrc").write_text(f"machine {vsftpd_server.host} login {vsftpd_server.user} password of-the-tests")
+    with ceph.bucket(s3_server) as bucket:
+        settings = ceph.settings(bucket) | ftp.settings(vsftpd_server) | {"STORAGE": storage}
+        settings |= {"FTP_BASE_DIR": f"blobs-{storage}-{os.urandom(8).hex()}", "HOME": str(place)}
+        login = f"{vsftpd_server.user}@{vsftpd_server.host}:{vsftpd_server.port}"
+        on_ftp = f"ftp://{login}/tree-{os.urandom(8).hex()}"
+        in_bucket = f"s3://{bucket.bucket}/below"
+        for command in (
+            *(["import", "photos", "--prefix", "1/"], ["export", in_bucket, "--prefix", "1/"]),
+            *(["import", in_bucket, "--prefix", "2/"], ["export", on_ftp, "--prefix", "2/"]),
+            *(["import", on_ftp, "--prefix", "3/"], ["export", "out", "--prefix", "3/"]),
+        ):
+            told = run(place, *command, "--json", **settings)
+            assert (told.code, told.summary["files"]) == (0, len(there)), told
+            again = run(place, *command, "--json", **settings)
+            assert (again.code, again.summary["files"], again.summary["skipped"]["unchanged"]) == (0, 0, len(there))
+    assert files(place / "out") == there
+    assert times(place / "out") == dict.fromkeys(there, WHEN // 1000000 * 1000000)

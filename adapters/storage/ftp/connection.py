@@ -57,7 +57,9 @@ class FtpConnection(FtpTransfers):
             self.features.size = False
         code, text = await self.ask(f"MLST {path}", *COMPLETED, *NOT_AVAILABLE)
         with self._translate_errors():
-            return code, int(facts_in(text)["size"]) if code.startswith(COMPLETED) else None
+            facts = facts_in(text)
+            is_file = code.startswith(COMPLETED) and facts.get("type", "file").lower() != "dir"
+            return code, int(facts["size"]) if is_file else None
 
     async def modified_at(self, path: str) -> datetime | None:
         """Return the time of the last write, or None if the file is absent or the server does not report it."""
@@ -72,12 +74,19 @@ class FtpConnection(FtpTransfers):
 
     async def is_accessible(self, folder: str) -> bool:
         """Whether a folder in the base folder exists and is accessible."""
+        home = await self._find_home() if "/" in folder else ""
         self._at_base = False
         entered = await self._enter(folder)
         if entered:
-            await self.ask("CDUP", *COMPLETED)
+            await self.ask(f"CWD {home}" if home else "CDUP", *COMPLETED)
         self._at_base = True
         return entered
+
+    async def _find_home(self) -> str:
+        """Return the path of the base folder. Call it there."""
+        if self._home is None:
+            self._home = path_in((await self.ask("PWD", "257"))[1])
+        return self._home
 
     async def rename(self, path: str, new_path: str) -> bool:
         """Rename a file. Return False if that is denied, or if a folder is in the way."""
@@ -102,8 +111,7 @@ class FtpConnection(FtpTransfers):
         False if the folder is absent or denied. The folder is entered for it: as an argument, its name could be taken
         for options or a pattern.
         """
-        if self._home is None:
-            self._home = path_in((await self.ask("PWD", "257"))[1])
+        home = await self._find_home() if folder else ""
         self._at_base = False
         if folder and not await self._enter(folder):
             self._at_base = True
@@ -115,9 +123,7 @@ class FtpConnection(FtpTransfers):
                     write(chunk)
             elif transfer.code.startswith(DONE):
                 write(await self._already_received(transfer.reader))
-        if folder:
-            self._at_base = await self._enter(self._home)
-        self._at_base = self._at_base or not folder
+        self._at_base = not folder or await self._enter(home)
         if transfer.code.startswith(NOT_IMPLEMENTED):
             return None
         return transfer.has_begun or transfer.code.startswith(DONE)

@@ -53,6 +53,8 @@ def number_in(text: str) -> int:
 
 def words_about(path: str, text: str) -> str:
     """Return the text of a reply without the path or its last name, which may have digits."""
+    if text.strip().isdecimal():
+        return text  # a number only, which may be a name too
     return text.replace(path, "").replace(path.rpartition("/")[2], "")
 
 
@@ -71,9 +73,12 @@ def path_in(text: str) -> str:
 
 
 def facts_in(text: str) -> dict[str, str]:
-    """Return the facts of an entry of MLST or MLSD (RFC 3659, section 7.2), by their names in lower case."""
-    pairs = (fact.rpartition(" ")[2].partition("=") for fact in text.replace("\n", " ").split(";"))
-    return {name.lower(): value for name, found, value in pairs if found}
+    """Return the facts of an entry of MLST or MLSD (RFC 3659, section 7.2), by their names in lower case.
+
+    The name of the entry follows them, and may look like a fact, so the first one of each counts.
+    """
+    pairs = [fact.rpartition(" ")[2].partition("=") for fact in text.replace("\n", " ").split(";")]
+    return {name.lower(): value for name, found, value in reversed(pairs) if found}
 
 
 def names_in(listing: bytes, *, with_facts: bool) -> list[str]:
