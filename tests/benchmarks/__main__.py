@@ -30,6 +30,7 @@ from tests.benchmarks import (
     serving,
     speed,
     storages,
+    trees,
     tus,
 )
 from tests.benchmarks.figures import Figures
@@ -153,6 +154,7 @@ PARTS: dict[str, Part] = {
     "listing": _in_a_folder(listing.measure),
     "forms": forms.measure,
     "segments": _in_a_folder(segments.measure),
+    "trees": _in_a_folder(trees.measure),
     "stores": _stores,
     "large": _large,
     "image": _image,

@@ -61,17 +61,17 @@ async def _peak(storage: Storage, work: Callable[[BlobStore], Awaitable[None]]) 
         await _read(store, key)
         await store.delete(key)
         gc.collect()
-        _forget_the_peak()
-        idle = _resident("VmRSS")
+        forget_the_peak()
+        idle = resident("VmRSS")
         await work(store)
-        return _resident("VmHWM") - idle
+        return resident("VmHWM") - idle
 
 
-def _forget_the_peak() -> None:
+def forget_the_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _resident(what: str) -> int:
+def resident(what: str) -> int:
     [kilobytes] = re.findall(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(kilobytes) * 1024
 
