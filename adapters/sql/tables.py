@@ -350,6 +350,22 @@ STORAGES = sa.Table(
     **OPTIONS,
 )
 
+# The last verification of each storage.
+VERIFICATIONS = sa.Table(
+    "verifications",
+    METADATA,
+    sa.Column("backend", BYTES.with_variant(Utf8(32), "mariadb"), primary_key=True),
+    sa.Column("begun_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger, nullable=False),
+    sa.Column("deep", sa.Boolean, nullable=False),
+    sa.Column("complete", sa.Boolean, nullable=False),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in ("blobs", "bytes", "objects", "missing", "damaged", "orphans", "unreadable", "repaired")
+    ),
+    **OPTIONS,
+)
+
 CHUNKS = sa.Table(
     "chunks",
     METADATA,

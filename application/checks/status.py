@@ -8,6 +8,7 @@ from datetime import timedelta
 from application.authorize import authorize
 from application.checks.readiness import DEADLINE, ReadinessProblem, Severity
 from application.ports.metadata import Backlog, BacklogReader, DigestBacklogReader, KeySource
+from application.ports.verifications import Verification, VerificationReader
 from application.stores import Stores
 from domain.access import Action, Grant
 from domain.errors import BlobError, NotFound, TimedOut
@@ -26,13 +27,14 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`backlog` and `undigested` are None if the database can't be read now."""
+    """`backlog`, `undigested` and `verifications` are None if the database can't be read now."""
 
     database: Health
     storages: Sequence[Health]
     active: str
     backlog: Sequence[Backlog] | None
     undigested: int | None
+    verifications: Sequence[Verification] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class ShowStatus:
     stores: Stores
     backlog: BacklogReader
     undigested: DigestBacklogReader
+    verifications: VerificationReader
     new_key: KeySource
     deadline: timedelta = DEADLINE
 
@@ -59,10 +62,10 @@ class ShowStatus:
         database = _health("database", by_part.get("database"))
         try:
             async with asyncio.timeout(self.deadline.total_seconds()):
-                backlog, undigested = await asyncio.gather(self.backlog(), self.undigested())
+                readings = await asyncio.gather(self.backlog(), self.undigested(), self.verifications.last())
         except (BlobError, TimeoutError):
-            return Status(database, storages, active, None, None)
-        return Status(database, storages, active, backlog, undigested)
+            return Status(database, storages, active, None, None, None)
+        return Status(database, storages, active, *readings)
 
     async def _look(self, name: str) -> Health:
         error: BlobError

@@ -12,6 +12,7 @@ from application.ports.contents import CommitRepository, ContentRepository, Mult
 from application.ports.keys import KeyRepository
 from application.ports.moves import MoveRepository
 from application.ports.shares import ShareRepository
+from application.ports.verifications import VerificationRepository
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import NotFound
 from domain.precondition import Precondition
@@ -323,6 +324,7 @@ class UnitOfWork(Protocol):
     keys: KeyRepository
     shares: ShareRepository
     buckets: BucketRepository
+    verifications: VerificationRepository
 
     @abstractmethod
     async def commit(self) -> None:

@@ -97,10 +97,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The result, in the order of the backends' names. `stopped`: why the database could not be read to its end."""
+    """The result, in the order of the backends' names. `stopped`: why the database could not be read to its end.
+
+    `not_recorded`: why the database has no record of this verification.
+    """
 
     counts: tuple[Counts, ...]
     stopped: str = ""
+    not_recorded: str = ""
 
     @property
     def wrong(self) -> int:

@@ -1,12 +1,13 @@
 """Verify: every blob has its object, and every object has a blob or an upload, or is garbage.
 
-A verification may run next to servers, for any number of blobs, and changes nothing without a repair. One pass reads
-all rows and one lists all objects, in the order of their keys, with a page of either in memory.
+A verification may run next to servers, for any number of blobs, and changes no blob or object without a repair. One
+pass reads all rows and one lists all objects, in the order of their keys, with a page of either in memory. The outcome
+is recorded at the end, for the status.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from application.checks.readiness import any_storage
@@ -15,6 +16,8 @@ from application.maintenance.reap import always
 from application.ports.blob_store import BlobStore
 from application.ports.contents import ContentReader
 from application.ports.metadata import BacklogReader, BlobReader, KnownStorage, NamedReader, UnitOfWorkFactory
+from application.ports.verifications import Verification
+from application.repeat import repeated
 from application.stores import Stores
 from application.verification.blobs import VerifyBlobs
 from application.verification.drop_missing import DropMissing
@@ -22,6 +25,7 @@ from application.verification.objects import VerifyObjects
 from application.verification.report import (
     BackendReport,
     Counts,
+    Defect,
     Repair,
     VerificationListener,
     Verified,
@@ -68,6 +72,7 @@ class Verify:
 
     async def __call__(self, options: VerifyOptions, listener: VerificationListener) -> Verified:
         reports: dict[str, BackendReport] = {}
+        begun_at = self.now()
 
         def report_on(backend: str) -> BackendReport | None:
             if options.backends is not None and backend not in options.backends:
@@ -93,7 +98,26 @@ class Verify:
             stopped = str(error)
         for report in reports.values():
             report.add_held()
-        return Verified(tuple(reports[name].counts for name in sorted(reports)), stopped)
+        verified = Verified(tuple(reports[name].counts for name in sorted(reports)), stopped)
+        return await self._recorded(verified, begun_at, deep=options.deep)
+
+    async def _recorded(self, verified: Verified, begun_at: datetime, *, deep: bool) -> Verified:
+        """Record the outcome of each storage, which is kept even if the database can't record it."""
+        ended_at = self.now()
+
+        async def record() -> None:
+            async with self.units() as work:
+                for counts in verified.counts:
+                    complete = counts.verified and not verified.stopped
+                    outcome = Verification(counts.backend, begun_at, ended_at, deep, complete, **_numbers(counts))
+                    await work.verifications.record(outcome)
+                await work.commit()
+
+        try:
+            await repeated(record)
+        except BlobError as error:
+            return replace(verified, not_recorded=str(error))
+        return verified
 
     @property
     def _objects(self) -> VerifyObjects:
@@ -126,3 +150,16 @@ class Verify:
         for backlog in await self.backlog():
             if report := reports.get(backlog.backend):
                 report.counts.uploads, report.counts.garbage = backlog.uploads, backlog.garbage
+
+
+def _numbers(counts: Counts) -> dict[str, int]:
+    return {
+        "blobs": counts.blobs,
+        "bytes": counts.bytes,
+        "objects": counts.objects,
+        "missing": counts.found[Defect.MISSING],
+        "damaged": counts.found[Defect.DAMAGED],
+        "orphans": counts.found[Defect.ORPHAN],
+        "unreadable": counts.found[Defect.UNREADABLE],
+        "repaired": counts.repaired.total(),
+    }

@@ -290,6 +290,7 @@ class Container(containers.DeclarativeContainer):
         stores,
         metadata.provided.backlog,
         metadata.provided.undigested,
+        metadata.provided.verifications,
         new_key=ObjectKey.random,
     )
     check_ready = providers.Singleton(

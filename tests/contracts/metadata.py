@@ -26,6 +26,7 @@ from application.ports.metadata import (
 )
 from application.ports.moves import MoveReader
 from application.ports.shares import ShareReader
+from application.ports.verifications import VerificationReader
 from application.repeat import repeated
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey
 from domain.errors import BlobError, Kind
@@ -67,6 +68,7 @@ class Metadata(UnitOfWorkFactory, Protocol):
     moves: MoveReader
     shares: ShareReader
     buckets: BucketReader
+    verifications: VerificationReader
 
     @abstractmethod
     async def backlog(self) -> Sequence[Backlog]: ...

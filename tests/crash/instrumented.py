@@ -104,6 +104,7 @@ class _InstrumentedUnit(UnitOfWork):
         self.keys = _instrumented("keys", work.keys)
         self.shares = _instrumented("shares", work.shares)
         self.buckets = _instrumented("buckets", work.buckets)
+        self.verifications = _instrumented("verifications", work.verifications)
 
     async def commit(self) -> None:
         async with step("commit"):

@@ -1,12 +1,14 @@
 """The status for operators: who may see it, and what it says where something fails."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.http.server import Server, free_port
+from tests.verify.command import verify
 
 
 def test_it_has_health_space_backlog_and_numbers(own_server: Server) -> None:
@@ -32,6 +34,30 @@ def test_it_has_health_space_backlog_and_numbers(own_server: Server) -> None:
         assert {each["name"] for each in found["backends"]} >= {"fs", "sqlite"}
         assert found["process"]["workers"] == 1
         assert found["process"]["resident_bytes"] > 0
+
+
+def test_it_has_the_last_verification_of_each_storage(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, server.client() as client:
+        assert client.get("/v1/status").json()["verifications"] == []
+        client.put("/v1/blobs/a", content=b"x" * 1000)
+        client.put("/v1/blobs/b", content=b"y")
+        begun = datetime.now(UTC)
+        assert verify(tmp_path, "--deep").code == 0
+        database, fs = client.get("/v1/status").json()["verifications"]
+        assert begun <= datetime.fromisoformat(fs["ended_at"]) <= datetime.now(UTC)
+        assert fs["seconds"] >= 0
+        nothing = {"missing": 0, "damaged": 0, "orphans": 0, "unreadable": 0, "repaired": 0}
+        found = {name: value for name, value in fs.items() if name not in ("ended_at", "seconds")}
+        numbers = {"blobs": 2, "bytes": 1001, "objects": 2}
+        assert found == {"storage": "fs", "deep": True, "complete": True, **numbers, **nothing}
+        assert (database["storage"], database["blobs"]) == ("database", 0)
+        for blob in (tmp_path / "data" / "blobs").rglob("*"):
+            if blob.is_file() and blob.stat().st_size == 1000:
+                blob.unlink()
+        assert verify(tmp_path, "--storage", "fs").code == 1
+        unchanged, fs = client.get("/v1/status").json()["verifications"]
+        assert unchanged == database
+        assert (fs["deep"], fs["blobs"], fs["missing"], fs["complete"]) == (False, 2, 1, True)
 
 
 def test_only_an_admin_of_all_blobs_sees_it(own_server: Server) -> None:

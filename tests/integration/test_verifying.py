@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.metadata.memory.rows import Rows, Tables
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
+from adapters.metadata.memory.verifications import MemoryVerifications
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob
@@ -18,7 +20,8 @@ from application.blobs.store import StoreBlob
 from application.contents.retention import Retention
 from application.maintenance.reap import Reap
 from application.ports.blob_store import BlobStore, Stored
-from application.ports.metadata import BlobReader, Garbage
+from application.ports.metadata import BlobReader, Garbage, UnitOfWork
+from application.ports.verifications import Verification
 from application.stores import Stores
 from application.verification import blobs as verify_blobs
 from application.verification.report import (
@@ -670,3 +673,43 @@ async def test_a_leftover_that_is_no_object_is_an_orphan_of_unknown_age(drive: D
     assert await faults(drive, repair=Repair(HOUR, even_if_most_are=True)) == planted
     assert await faults(drive, repair=Repair(NOW, even_if_most_are=True)) == planted
     assert await faults(drive) == set()
+
+
+async def test_its_outcome_is_recorded_for_each_storage(drive: Drive) -> None:
+    """Numbers of what was verified and found, with the times and whether all bytes were read."""
+    first = await drive.put(DATA, BlobId("a"))
+    await drive.put(b"", BlobId("b"))
+    drive.time.pass_by(HOUR)
+    _, notes = await verified(drive)
+    assert notes.faults == set()
+    [clean] = [each for each in await drive.metadata.verifications.last() if each.storage == first.location.backend]
+    assert (clean.begun_at, clean.ended_at) == (drive.time(), drive.time())
+    assert (clean.deep, clean.complete) == (False, True)
+    assert (clean.blobs, clean.bytes, clean.objects) == (2, len(DATA), 2)
+    assert (clean.missing, clean.damaged, clean.orphans, clean.unreadable, clean.repaired) == (0, 0, 0, 0, 0)
+    await a_missing_object(drive, 1)
+    await a_cut_object(drive, 2)
+    await drive.active.put(ObjectKey.random(), each([DATA]))
+    await verified(drive, VerifyOptions(deep=True, repair=EVERYTHING))
+    [found] = [each for each in await drive.metadata.verifications.last() if each.storage == first.location.backend]
+    assert (found.deep, found.complete) == (True, True)
+    assert (found.missing, found.damaged, found.orphans, found.unreadable) == (1, 1, 1, 0)
+    assert found.repaired == 2
+
+
+async def test_an_outcome_that_can_not_be_recorded_is_reported(drive: Drive) -> None:
+    class RefusesRecords(MemoryVerifications):
+        async def record(self, verification: Verification) -> None:
+            raise Unavailable("no disk")
+
+    @asynccontextmanager
+    async def units() -> AsyncIterator[UnitOfWork]:
+        async with drive.metadata() as work:
+            work.verifications = RefusesRecords(Tables(Rows()))
+            yield work
+
+    await drive.put(DATA, BlobId("a"))
+    outcome = await replace(verifier(drive), units=units)(VerifyOptions(), Notes())
+    assert (outcome.wrong, outcome.complete) == (0, True)
+    assert "no disk" in outcome.not_recorded
+    assert await drive.metadata.verifications.last() == []

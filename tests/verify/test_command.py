@@ -81,14 +81,18 @@ def test_without_repair_it_changes_nothing(tmp_path: Path) -> None:
 
 
 def _content(folder: Path) -> dict[str, object]:
-    """The names and bytes of all files, and the rows of all tables, whatever SQLite does with its own files."""
+    """The names and bytes of all files, and the rows of all tables, whatever SQLite does with its own files.
+
+    But for the record of the verification itself.
+    """
     files: dict[str, object] = {
         str(path): path.read_bytes()
         for path in (folder / "data").rglob("*")
         if path.is_file() and "drivebay.db" not in path.name
     }
     with closing(sqlite3.connect(folder / "data" / "drivebay.db")) as database:
-        return files | {"rows": [*database.iterdump()]}
+        rows = [line for line in database.iterdump() if not line.startswith('INSERT INTO "verifications"')]
+        return files | {"rows": rows}
 
 
 def test_a_storage_that_is_down_is_told_of_and_the_others_are_verified(folder: Path) -> None:

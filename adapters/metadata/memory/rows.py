@@ -8,6 +8,7 @@ from itertools import count
 from adapters.metadata.memory.changes import Changes
 from application.ports.contents import DigestJob, MultipartUpload, Part, Trashed
 from application.ports.metadata import Garbage, KnownStorage
+from application.ports.verifications import Verification
 from domain.access import AccessKey, Share
 from domain.blob import Blob, BlobId, Content, Location, ObjectKey, Segment
 from domain.buckets import Bucket
@@ -54,6 +55,7 @@ class Rows:
     keys: dict[str, AccessKey] = field(default_factory=dict)
     shares: dict[str, Share] = field(default_factory=dict)
     buckets: dict[str, Bucket] = field(default_factory=dict)
+    verifications: dict[str, Verification] = field(default_factory=dict)
     trash_keys: Iterator[int] = field(default_factory=lambda: count(1))
 
 
@@ -76,6 +78,7 @@ class Tables:
         self.keys = Changes(rows.keys)
         self.shares = Changes(rows.shares)
         self.buckets = Changes(rows.buckets)
+        self.verifications = Changes(rows.verifications)
         self.trash_keys = rows.trash_keys
 
     def apply(self) -> None:

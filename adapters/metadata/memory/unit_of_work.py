@@ -14,6 +14,7 @@ from adapters.metadata.memory.keys import MemoryKeys
 from adapters.metadata.memory.moves import MemoryMoves
 from adapters.metadata.memory.rows import Claimed, Rows, Tables, Writing
 from adapters.metadata.memory.shares import MemoryShares
+from adapters.metadata.memory.verifications import MemoryVerifications
 from application.ports.buckets import BucketReader
 from application.ports.contents import ContentReader, MultipartReader, TrashReader
 from application.ports.keys import KeyReader
@@ -35,6 +36,7 @@ from application.ports.metadata import (
 )
 from application.ports.moves import MoveReader
 from application.ports.shares import ShareReader
+from application.ports.verifications import VerificationReader
 from domain.blob import Blob, BlobId, Draft, Location, ObjectKey
 from domain.errors import RolledBack
 from domain.precondition import CREATE_ONLY, Precondition
@@ -233,6 +235,7 @@ class MemoryUnitOfWork(UnitOfWork):
         self.keys = MemoryKeys(tables)
         self.shares = MemoryShares(tables)
         self.buckets = MemoryBuckets(tables, now)
+        self.verifications = MemoryVerifications(tables)
 
     async def commit(self) -> None:
         self._tables.apply()
@@ -256,6 +259,7 @@ class MemoryMetadata(UnitOfWorkFactory):
         self.keys: KeyReader = MemoryKeys(committed)
         self.shares: ShareReader = MemoryShares(committed)
         self.buckets: BucketReader = MemoryBuckets(committed, now)
+        self.verifications: VerificationReader = MemoryVerifications(committed)
         self.large_units: UnitOfWorkFactory = self
         self._turn = asyncio.Lock()
 

@@ -21,6 +21,7 @@ from adapters.metadata.sql.shares import SqlShares
 from adapters.metadata.sql.storages import SqlStorages
 from adapters.metadata.sql.trash import SqlTrash
 from adapters.metadata.sql.uploads import SqlUploads
+from adapters.metadata.sql.verifications import SqlVerifications
 from adapters.sql.database import Database, Transaction
 from application.ports.buckets import BucketReader
 from application.ports.contents import ContentReader, MultipartReader, TrashReader
@@ -35,6 +36,7 @@ from application.ports.metadata import (
 )
 from application.ports.moves import MoveReader
 from application.ports.shares import ShareReader
+from application.ports.verifications import VerificationReader
 from domain.blob import ObjectKey
 from domain.errors import ReadOnly
 
@@ -58,6 +60,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.keys = SqlKeys(transaction.run, self._balance)
         self.shares = SqlShares(transaction.run)
         self.buckets = SqlBuckets(transaction.run)
+        self.verifications = SqlVerifications(transaction.run)
 
     async def commit(self) -> None:
         if self._balance:
@@ -103,6 +106,7 @@ class SqlMetadata(SqlUnits):
         self.keys: KeyReader = SqlKeys(database.read, Balance())
         self.shares: ShareReader = SqlShares(database.read)
         self.buckets: BucketReader = SqlBuckets(database.read)
+        self.verifications: VerificationReader = SqlVerifications(database.read)
 
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()

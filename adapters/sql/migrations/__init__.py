@@ -16,7 +16,7 @@ from domain.errors import Unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0012"
+HEAD = "0013"
 UNFINISHED = f"{HEAD}-unfinished"
 """The revision of tables that do not have all their rows yet, because they are moved from another database."""
 

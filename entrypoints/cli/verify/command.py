@@ -95,9 +95,10 @@ def verify(
       orphan      an object without a blob, that no upload in progress will ever make one
       unreadable  what the storage does not let it look at
 
-    It may run while servers do. Nothing is changed without --repair: run it without that first. With
-    --repair it waits until it is certain that no other database uses the storage, which takes up to
-    three times REAP_INTERVAL, 15 minutes at most, and removes nothing otherwise: see `drivebay adopt`.
+    It may run while servers do, and is recorded for the status. Nothing else is changed without
+    --repair: run it without that first. With --repair it waits until it is certain that no other
+    database uses the storage, which takes up to three times REAP_INTERVAL, 15 minutes at most, and
+    removes nothing otherwise: see `drivebay adopt`.
 
     \b
     It exits with

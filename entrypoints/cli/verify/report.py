@@ -71,6 +71,8 @@ class TextReport(VerificationListener):
             _echo("\n".join(lines_of(tally)))
         if verified.stopped:
             _echo(f"It was broken off: {verified.stopped}")
+        if verified.not_recorded:
+            _echo(f"It could not be recorded for the status: {verified.not_recorded}")
         summary = "Nothing is wrong" if not verified.wrong else f"{verified.wrong:,} {_plural('fault', verified.wrong)}"
         _echo(f"{summary}{'' if verified.complete else ', as far as it could be verified'}.")
 
@@ -94,6 +96,7 @@ class JsonReport(VerificationListener):
             "wrong": verified.wrong,
             "complete": verified.complete,
             "stopped": verified.stopped or None,
+            "not_recorded": verified.not_recorded or None,
             "storages": [summary_of(tally) for tally in verified.counts],
         }
         _echo(msgspec.json.encode({"summary": summary}))

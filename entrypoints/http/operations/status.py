@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from litestar.di import NamedDependency
 from application.checks import status as checks
 from application.checks.readiness import Severity
 from application.ports.metadata import Backlog
+from application.ports.verifications import Verification
 from domain.access import Grant
 from entrypoints.http.openapi.components import json_of, response
 from entrypoints.http.openapi.operation import operation
@@ -69,11 +71,54 @@ class DiskBody(msgspec.Struct):
     size_bytes: int
 
 
+class VerificationBody(msgspec.Struct):
+    """The last run of `drivebay verify` for a storage. `deep`: all bytes were read.
+
+    `complete`: all of it could be verified. `blobs`, `bytes` and `objects` were verified. `missing`, `damaged`,
+    `orphans` and `unreadable` were found, and `repaired` of these were repaired.
+    """
+
+    storage: str
+    ended_at: datetime
+    seconds: float
+    deep: bool
+    complete: bool
+    blobs: int
+    bytes: int
+    objects: int
+    missing: int
+    damaged: int
+    orphans: int
+    unreadable: int
+    repaired: int
+
+    @classmethod
+    def of(cls, found: Verification) -> "VerificationBody":
+        """Return the last verification of a storage."""
+        seconds = max(0.0, (found.ended_at - found.begun_at).total_seconds())
+        return cls(
+            found.storage,
+            found.ended_at,
+            seconds,
+            found.deep,
+            found.complete,
+            found.blobs,
+            found.bytes,
+            found.objects,
+            found.missing,
+            found.damaged,
+            found.orphans,
+            found.unreadable,
+            found.repaired,
+        )
+
+
 class StatusBody(msgspec.Struct):
     """The status of this server. New blobs go to the storage `active`.
 
-    `backlog` and `digests` (contents whose SHA-256 is still to be computed) are null if the database can't be read.
-    Numbers of all workers since their start are null with `METRICS=false`.
+    `backlog`, `digests` (contents whose SHA-256 is still to be computed) and `verifications` are null if the database
+    can't be read. A storage that was never verified has none. Numbers of all workers since their start are null with
+    `METRICS=false`.
     """
 
     active: str
@@ -82,6 +127,7 @@ class StatusBody(msgspec.Struct):
     disks: list[DiskBody]
     backlog: list[BacklogBody] | None
     digests: int | None
+    verifications: list[VerificationBody] | None
     requests: Requests | None
     backends: list[BackendUse] | None
     process: Process | None
@@ -110,6 +156,7 @@ class StatusPage:
             [DiskBody(*each) for each in measured],
             None if found.backlog is None else [BacklogBody.of(each) for each in found.backlog],
             found.undigested,
+            None if found.verifications is None else [VerificationBody.of(each) for each in found.verifications],
             *((None, None, None) if numbers is None else (numbers.requests, numbers.backends, numbers.process)),
         )
 
@@ -121,6 +168,23 @@ _STATUS = {
     "disks": [{"name": "blobs", "free_bytes": 100_000_000, "size_bytes": 500_000_000_000}],
     "backlog": [{"storage": "fs", "uploads": 1, "garbage": 20, "due": 0, "overdue_seconds": 0.0}],
     "digests": 0,
+    "verifications": [
+        {
+            "storage": "fs",
+            "ended_at": "2023-10-28T03:00:12Z",
+            "seconds": 12.5,
+            "deep": True,
+            "complete": True,
+            "blobs": 1000,
+            "bytes": 12_000_000,
+            "objects": 1001,
+            "missing": 0,
+            "damaged": 0,
+            "orphans": 1,
+            "unreadable": 0,
+            "repaired": 0,
+        }
+    ],
     "requests": msgspec.to_builtins(Requests(in_flight=1, total=12, seconds=0.5, by_status={"2xx": 12})),
     "backends": [msgspec.to_builtins(BackendUse("fs", operations=12, seconds=0.1))],
     "process": msgspec.to_builtins(Process(workers=1, cpu_seconds=2.5, resident_bytes=130_000_000)),

@@ -3,7 +3,7 @@
 import * as api from "../base/api.js"
 import { lines, meter } from "./charts.js"
 import { h } from "../base/dom.js"
-import { count, duration, size } from "../base/format.js"
+import { count, duration, exactTime, size, when } from "../base/format.js"
 
 const EACH = 3000 // milliseconds
 const KEPT = 60 // samples
@@ -65,6 +65,11 @@ export class StatusView extends HTMLElement {
       yield card(`Disk of the ${name}`, `${size(free)} free`, meter((whole - free) / whole, `${name}: part of the disk in use`), `of ${size(whole)}`)
     }
     yield card("Parts", "", h("ul", { class: "parts" }, [health(status.database, "Database"), ...status.storages.map((part) => health(part, `Storage ${part.name}${part.name === status.active ? ", for new files" : ""}`))]))
+    if (status.verifications) {
+      const never = [h("li", {}, h("small", {}, "Never. Run drivebay verify on the server, or let a timer run it."))]
+      const found = status.verifications.map(verification)
+      yield card("Last verification", "", h("ul", { class: "parts" }, found.length ? found : never))
+    }
     yield card("To be done", "", h("ul", { class: "parts" }, [...(status.backlog ?? []).map(backlog), h("li", {}, `Digests to compute: ${status.digests ?? "unknown"}`)]))
   }
 }
@@ -78,6 +83,19 @@ const byStatus = (counts) => Object.entries(counts).map(([status, number]) => `$
 const health = ({ status, reason }, name) =>
   h("li", { class: status }, h("span", { class: "strong" }, name),
     h("small", {}, `${status}${reason ? `: ${reason}` : ""}`))
+
+const FINDINGS = ["missing", "damaged", "orphans", "unreadable"]
+
+/** Lost data are an error; orphans cost space only, and what could not be read is not known to be lost. */
+function verification(found) {
+  const findings = FINDINGS.filter((name) => found[name]).map((name) => `${found[name]} ${name}`)
+  const state = found.missing || found.damaged ? "failing" : findings.length || !found.complete ? "degraded" : "ok"
+  const repaired = found.repaired ? `, ${found.repaired} repaired` : ""
+  const whole = found.complete ? "" : " Not all of it could be verified."
+  const text = `${findings.join(", ") || "nothing wrong"}${repaired}.${whole} ${count(found.blobs, "file")}, ${size(found.bytes)}, in ${duration(found.seconds)}${found.deep ? ", all bytes read" : ""}.`
+  return h("li", { class: state },
+    h("span", { class: "strong", title: exactTime(found.ended_at) }, `${found.storage}, ${when(found.ended_at)}`), h("small", {}, text))
+}
 
 const backlog = ({ storage, uploads, garbage, due, overdue_seconds: overdue }) =>
   h("li", {}, h("span", { class: "strong" }, storage),
