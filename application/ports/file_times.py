@@ -7,7 +7,7 @@ MODIFIED_AT = "mtime"
 """The name of the metadata with the time of the last write of a file."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-TEXT = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?", re.ASCII)
+TEXT = re.compile(r"(-?+)(\d{1,12}+)(?:\.(\d{1,9}+))?+", re.ASCII)
 
 
 def time_as_text(time: datetime) -> str:

@@ -124,6 +124,7 @@ PATTERNS = {
     "application.access.keys",
     "application.access.sessions",
     "application.access.shares",
+    "application.ports.file_times",
     "domain.blob",
     "domain.buckets",
     "domain.properties",
