@@ -126,7 +126,7 @@ def _instrument_statements() -> None:
 
 
 def _instrument_s3() -> None:
-    from adapters.storage.s3 import store as s3
+    from adapters.storage.s3 import session as s3
 
     name = "new_session"
     make = getattr(s3, name)
