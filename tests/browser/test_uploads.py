@@ -3,16 +3,21 @@
 import hashlib
 import os
 import re
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Playwright, expect
 
-from tests.browser.conftest import file_of, put, row
+from tests.browser.conftest import ARGUMENTS, CHROMIUM, PATIENCE, file_of, put, row
+from tests.http.server import Server
+from tests.http.wire import TOKEN
 
-LARGE = 24 * 1024**2  # bytes
-RATE = 6 * 1024**2  # bytes a second
+LARGE = int(os.environ.get("BROWSER_UPLOAD_MIB", "24")) * 1024**2  # bytes
+RATE = LARGE // 4  # bytes a second
+LONG = max(60_000, LARGE // 10_000)  # milliseconds, for what takes longer with a larger file
 
 
 def choose(page: Page, button: str, *paths: Path) -> None:
@@ -77,6 +82,29 @@ def test_files_that_are_dropped_or_pasted(page: Page, api: httpx.Client, folder:
     assert raw(api, f"{folder}dropped.txt").content == b"d"
 
 
+def test_a_folder_that_is_dropped_keeps_its_paths(page: Page, api: httpx.Client, folder: str, tmp_path: Path) -> None:
+    (tmp_path / "trip" / "day 1").mkdir(parents=True)
+    for number in range(120):  # more than a browser lists at once
+        file_of(tmp_path / "trip" / "day 1", f"{number:03}", b"b")
+    lone = file_of(tmp_path, "lone", b"a")
+    expect(page.get_by_text("Nothing here yet")).to_be_visible()
+    drop(page, tmp_path / "trip", lone)
+    expect(uploads(page).get_by_role("heading", name="Uploaded 121 files")).to_be_visible(timeout=LONG)
+    listed = [blob["id"] for blob in api.get("/v1/blobs", params={"prefix": folder, "limit": 1000}).json()["blobs"]]
+    assert listed == [f"{folder}lone", *(f"{folder}trip/day 1/{number:03}" for number in range(120))]
+
+
+def drop(page: Page, *paths: Path) -> None:
+    """Drop files and folders of this machine on the list, as a file manager does."""
+    box = page.locator("files-view .split").bounding_box()
+    assert box is not None
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        session.send("Input.dispatchDragEvent", {"type": kind, **at, "data": data})
+
+
 def test_names_in_use(page: Page, api: httpx.Client, folder: str, tmp_path: Path) -> None:
     names = ["replace.txt", "keep.txt", "skip.txt"]
     for name in names:
@@ -106,7 +134,7 @@ def test_an_upload_goes_on_after_a_reload(page: Page, api: httpx.Client, folder:
     throttle(page, RATE)
     choose(page, "Upload", path)
     bar = page.get_by_role("progressbar", name="Sent of film.bin")
-    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[2-8]\d$"), timeout=30_000)
+    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[2-8]\d$"), timeout=LONG)
     expect(uploads(page)).to_contain_text("left")
     page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?"
     page.reload()
@@ -118,11 +146,54 @@ def test_an_upload_goes_on_after_a_reload(page: Page, api: httpx.Client, folder:
     with page.expect_request(lambda request: request.method == "PATCH") as resumed:
         choose(page, "Choose the file", path)
     assert int(resumed.value.headers["upload-offset"]) > LARGE // 10
-    expect(uploads(page).get_by_role("heading", name="Uploaded 1 file")).to_be_visible()
+    expect(uploads(page).get_by_role("heading", name="Uploaded 1 file")).to_be_visible(timeout=LONG)
     assert hashlib.sha256(raw(api, f"{folder}film.bin").content).digest() == hashlib.sha256(content).digest()
     page.reload()
     expect(row(page, "film.bin")).to_be_visible()
     expect(uploads(page)).to_have_count(0)
+
+
+def started(playwright: Playwright, profile: Path, server: Server, folder: str) -> Page:
+    """Start a Chromium of its own, which keeps its profile, and sign in."""
+    context = playwright.chromium.launch_persistent_context(
+        profile, executable_path=CHROMIUM, args=ARGUMENTS, base_url=server.url
+    )
+    context.set_default_timeout(PATIENCE)
+    assert context.request.post("/v1/session", data={"token": TOKEN}).ok
+    page = context.new_page()
+    page.goto(f"/#files/{folder}")
+    return page
+
+
+def kill(profile: Path) -> None:
+    """Kill all processes of the Chromium with this profile."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"--user-data-dir={profile}".encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def test_an_upload_goes_on_after_the_browser_was_killed(
+    playwright: Playwright, server: Server, api: httpx.Client, folder: str, tmp_path: Path
+) -> None:
+    content, profile = os.urandom(LARGE), tmp_path / "profile"
+    path = file_of(tmp_path, "film.bin", content)
+    page = started(playwright, profile, server, folder)
+    throttle(page, RATE)
+    choose(page, "Upload", path)
+    bar = page.get_by_role("progressbar", name="Sent of film.bin")
+    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[2-8]\d$"), timeout=LONG)
+    with page.context.expect_event("close"):
+        kill(profile)
+    page = started(playwright, profile, server, folder)
+    old = uploads(page).get_by_role("listitem").filter(has_text="film.bin")
+    expect(old).to_contain_text("Choose the same file again")
+    with page.expect_request(lambda request: request.method == "PATCH") as resumed:
+        choose(page, "Choose the file", path)
+    assert int(resumed.value.headers["upload-offset"]) > 0
+    expect(uploads(page).get_by_role("heading", name="Uploaded 1 file")).to_be_visible(timeout=LONG)
+    assert raw(api, f"{folder}film.bin").content == content
+    page.context.close()
 
 
 def test_pause_resume_and_a_network_that_fails(page: Page, api: httpx.Client, folder: str, tmp_path: Path) -> None:
@@ -136,7 +207,7 @@ def test_pause_resume_and_a_network_that_fails(page: Page, api: httpx.Client, fo
     expect(uploads(page)).to_contain_text("/s")
     throttle(page, -1, offline=True)
     throttle(page, -1)
-    expect(uploads(page).get_by_role("heading", name="Uploaded 1 file")).to_be_visible(timeout=20_000)
+    expect(uploads(page).get_by_role("heading", name="Uploaded 1 file")).to_be_visible(timeout=LONG)
     assert raw(api, f"{folder}film.bin").content == content
 
 

@@ -2,6 +2,7 @@
 
 import * as api from "../base/api.js"
 import { grant } from "../base/session.js"
+import { memory, prefixOf } from "./memory.js"
 
 const AT_ONCE = 3
 const RETRIES = [0, 1000, 3000, 5000, 10_000, 20_000, 30_000] // milliseconds
@@ -13,7 +14,6 @@ const CONTROL = /[\u0000-\u001f\u007f]/g
 const OVER = new Set(["done", "skipped"])
 
 const { tus } = window
-const storage = tus.defaultOptions.urlStorage
 
 /** One file on its way. `state`: waiting, running, paused, conflict, failed, done or skipped. */
 class Upload {
@@ -52,6 +52,7 @@ class Upload {
       endpoint: "/v1/tus",
       metadata: { id: this.id, filetype: this.file.type || "application/octet-stream", ...(this.ifMatch && { "if-match": this.ifMatch }) },
       retryDelays: RETRIES,
+      urlStorage: memory,
       uploadDataDuringCreation: isWhole,
       storeFingerprintForResuming: !isWhole,
       removeFingerprintOnSuccess: true,
@@ -168,7 +169,7 @@ async function sha256(file) {
 }
 
 /** What identifies the upload of a file, also after the browser has been started again. */
-const fingerprint = (file, id) => `drivebay ${grant?.key ?? ""} ${id} ${file.size} ${file.lastModified}`
+const fingerprint = (file, id) => `${grant?.key ?? ""} ${id} ${file.size} ${file.lastModified}`
 
 /** All uploads of this page. Dispatches "change". */
 class Queue extends EventTarget {
@@ -235,12 +236,11 @@ window.addEventListener("beforeunload", (event) => {
 
 /** The uploads that this browser has begun before, and not finished: [{id, size, key, begun}]. */
 export async function unfinished() {
-  const begun = await storage.findAllUploads()
-  const mine = `tus::drivebay ${grant.key ?? ""} `
+  const begun = await memory.findAllUploads()
+  const mine = prefixOf(`${grant.key ?? ""} `).slice(0, -2)
   const found = []
   for (const each of begun) {
-    if (!each.urlStorageKey.startsWith("tus::drivebay ")) continue
-    if (Date.now() - new Date(each.creationTime) > FORGOTTEN) await storage.removeUpload(each.urlStorageKey)
+    if (Date.now() - new Date(each.creationTime) > FORGOTTEN) await memory.removeUpload(each.urlStorageKey)
     else if (each.urlStorageKey.startsWith(mine) && !queue.items.some((item) => item.id === each.metadata.id)) {
       found.push({ id: each.metadata.id, size: each.size, key: each.urlStorageKey, url: each.uploadUrl })
     }
@@ -251,7 +251,7 @@ export async function unfinished() {
 /** Go on with an unfinished upload: `file` has to be the same one. Raises Error otherwise. */
 export function goOn(before, file) {
   if (file.size !== before.size) throw new Error("This is another file: its size differs. Choose the one that you were uploading.")
-  if (!before.key.startsWith(`tus::${fingerprint(file, before.id)}::`)) {
+  if (!before.key.startsWith(prefixOf(fingerprint(file, before.id)))) {
     throw new Error("This file has been changed since. Upload it as a new one.")
   }
   const folder = before.id.slice(0, before.id.lastIndexOf("/") + 1)
@@ -260,6 +260,6 @@ export function goOn(before, file) {
 
 /** Forget an unfinished upload, here and on the server. */
 export async function discard(before) {
-  await storage.removeUpload(before.key)
+  await memory.removeUpload(before.key)
   await api.send("DELETE", new URL(before.url, location.href).pathname, { headers: { "Tus-Resumable": "1.0.0" } }).catch(() => {})
 }
