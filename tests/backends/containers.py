@@ -2,11 +2,10 @@
 
 import gc
 import os
-import socket
 import subprocess
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -86,19 +85,6 @@ class Containers:
         """Remove those that were started through this object."""
         while self.started:
             self.started.pop().stop()
-
-
-def address(container: "DockerContainer", port: int) -> tuple[str, int]:
-    """Return host and port of a server in a container, past the engine's proxy where this machine can reach it.
-
-    The proxy copies all bytes once more, which takes as much time as a database does to answer.
-    """
-    wrapped = container.get_wrapped_container()
-    wrapped.reload()
-    for network in wrapped.attrs["NetworkSettings"]["Networks"].values():
-        with suppress(OSError), socket.create_connection((network["IPAddress"], port), timeout=1):
-            return network["IPAddress"], port
-    return "127.0.0.1", container.get_exposed_port(port)
 
 
 @cache

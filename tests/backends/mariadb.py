@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import make_url
 
 from adapters.sql.mariadb import connect
-from tests.backends.containers import Containers, address
+from tests.backends.containers import Containers
 from tests.http import certificates
 
 TRUST_ANYBODY = ssl.create_default_context()
@@ -40,8 +40,7 @@ def start_in_memory(containers: Containers) -> str:
         MARIADB_ROOT_PASSWORD="of the tests",
         MARIADB_DATA="/memory/mariadb",
     )
-    host, port = address(container, 3306)
-    server = f"mariadb://root:of%20the%20tests@{host}:{port}"
+    server = f"mariadb://root:of%20the%20tests@127.0.0.1:{container.get_exposed_port(3306)}"
     asyncio.run(on_mariadb(server, "CREATE DATABASE drivebay"))
     return server
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.backends.containers import Containers, address
+from tests.backends.containers import Containers
 from tests.http import certificates
 
 PASSWORD = "of the tests"
@@ -50,9 +50,7 @@ def start(containers: Containers, disk: int | None = None) -> str:
 
 def start_without_syncs(containers: Containers) -> str:
     """Start a server for tests, which never lose power: it waits for no disk. Return the same."""
-    container = containers.start("postgres", 5432, "ready to accept connections", POSTGRES_PASSWORD=PASSWORD)
-    host, port = address(container, 5432)
-    server = f"postgresql://postgres:of%20the%20tests@{host}:{port}"
+    server = start(containers)
     _leave_syncs_out(server)
     return server
 
