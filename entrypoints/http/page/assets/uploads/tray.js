@@ -78,7 +78,7 @@ export class UploadTray extends HTMLElement {
     else if (queue.of("paused").length) text = "Uploads are paused"
     else if (items.length) text = `Uploaded ${count(done, "file")}`
     this.title_.textContent = text
-    this.#say(active ? "" : text)
+    this.#say(active || this.firstChild.hidden ? "" : text)
     setProgress(this.bar, whole ? sent / whole : active ? 0 : 1)
     this.bar.hidden = !items.length
     const states = [active > 0, queue.of("paused").length > 0, conflicts > 1, failures > 0, items.length > 0].join()
