@@ -14,14 +14,13 @@ from sqlalchemy import Connection
 
 from adapters.sql import migrations
 from adapters.sql.database import Database
-from adapters.sql.tables import CHUNKS, METADATA, REFUSED, TRASH
+from adapters.sql.tables import CHUNKS, METADATA, REFUSAL, REFUSED, TRASH
 from application.ports.rows import Row, RowMove, Rows, Summary
 from domain.errors import RolledBack
 
 PAGE = 2000
 PAGE_OF_CHUNKS = 8  # 4 MiB
 ATTEMPTS = 20  # to lock a table that writers lock in another order
-REFUSAL = "Its rows are being moved, or were moved, to another database. Set DATABASE_URL to that one once this is done"
 CHANGES = ("INSERT", "UPDATE", "DELETE")
 TABLES = {table.name: table for table in METADATA.sorted_tables}
 _ENCODE = msgspec.msgpack.Encoder().encode

@@ -21,8 +21,9 @@ from adapters.sql.database import Database, Transaction
 from adapters.sql.sqlite_file import SqliteFile
 from adapters.sql.sqlite_rows import SqliteRows
 from adapters.sql.sqlite_unit import Unit
-from adapters.sql.sqlite_writer import Writer, error_code, is_refused, roll_back
+from adapters.sql.sqlite_writer import Writer, error_code, roll_back
 from adapters.sql.statement import Statement
+from adapters.sql.tables import REFUSAL
 from application.ports.observer import UNOBSERVED, Observer
 from application.ports.schema import Opening
 from domain.errors import BlobError, Kind, ReadOnly, Unavailable, error_class
@@ -143,11 +144,11 @@ class SqliteDatabase(Database):
             try:
                 return function()
             except (sa.exc.DBAPIError, sqlite3.Error) as error:
-                if is_refused(error):
-                    raise ReadOnly(str(getattr(error, "orig", error))) from error
+                reason = getattr(error, "orig", error)
+                if str(reason) == REFUSAL:
+                    raise ReadOnly(REFUSAL) from error
                 if (kind := KINDS.get(error_code(error))) is None:
                     raise
-                reason = getattr(error, "orig", error)
                 detail = f"The database {self._config.path} can't be used: {reason}. Check the file and its folder."
                 raise error_class(kind)(detail) from error
 

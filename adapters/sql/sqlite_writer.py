@@ -252,8 +252,3 @@ def roll_back(connection: Connection) -> None:
 def error_code(error: sa.exc.DBAPIError | sqlite3.Error) -> int:
     """Return SQLite's primary result code of an error; 0 if there is none."""
     return getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF
-
-
-def is_refused(error: sa.exc.DBAPIError | sqlite3.Error) -> bool:
-    """Whether a trigger has refused a change: see rows.py."""
-    return getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_TRIGGER

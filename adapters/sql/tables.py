@@ -9,8 +9,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+REFUSAL = "Its rows are being moved, or were moved, to another database. Set DATABASE_URL to that one once this is done"
+"""The text of errors of triggers that refuse changes: see rows.py."""
 REFUSED = "MOVED"
-"""The SQLSTATE of changes that PostgreSQL refuses by a trigger: see rows.py."""
+"""The SQLSTATE of such errors in PostgreSQL."""
 MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
