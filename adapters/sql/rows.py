@@ -1,6 +1,6 @@
 """The rows of a SQL database, table by table, for a move to another one.
 
-The source refuses changes by triggers: also those of servers that are running, and of older versions. The target has a
+The source refuses changes by triggers, also changes of running servers and of older versions. The target has a
 revision that no server knows until the move has ended.
 """
 
@@ -142,7 +142,7 @@ def _end(connection: Connection) -> None:
 
 
 def _continue_numbers(connection: Connection) -> None:
-    """Let new rows have numbers after those that were copied: PostgreSQL does not notice them."""
+    """Let new rows have numbers after the copied ones: PostgreSQL does not notice these."""
     if connection.dialect.name == "postgresql":
         largest = sa.select(sa.func.max(TRASH.c.key)).scalar_subquery()
         sequence = sa.func.pg_get_serial_sequence(TRASH.name, TRASH.c.key.name)

@@ -1,7 +1,7 @@
 """Move the rows of a database to another one of any kind.
 
 The source refuses all changes from the beginning of the move, so what is copied is one state, however long that takes.
-Reads go on. The target refuses servers until all its rows have been compared with those of the source. So there is
+Reads go on. The target refuses servers until all its rows have been compared with the rows of the source. So there is
 never a moment at which two databases accept changes: neither does during the move, and only the target does after it.
 """
 
@@ -28,7 +28,7 @@ class RowListener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MovedRows:
-    """The numbers of rows, by table, and of those that were copied by this call."""
+    """The numbers of all rows, by table, and of the rows that this call has copied."""
 
     rows: dict[str, int]
     copied: int

@@ -230,6 +230,7 @@ async def test_it_goes_on_wherever_it_was_killed(places: list[Place]) -> None:
                 await mover(here, there)(Silent())
                 break
             except Stop:
+                # In the first attempts the move has not begun, and both are as they were.
                 assert not await takes_changes(source) or not await is_used(places[1]) or allowed < 20
         assert allowed > 100
         assert await target.read(contents) == before
