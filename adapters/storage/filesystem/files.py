@@ -18,7 +18,7 @@ CHUNK = 960 * 1024
 # Smaller chunks are copied into one buffer, because many of them would take a multiple of their size.
 LARGE = 256 * 1024
 # Bytes after which the disk starts to write them, while more of them come.
-WRITE_BACK_EVERY = 8 * 1024**2
+WRITE_BACK_EVERY = 2 * 1024**2
 # Bytes between two syncs, so that the last one is short. On a disk that writes 1 MB/s, one sync of 5 GiB would take
 # more than an hour without a response. On a fast disk the cost is not measurable.
 SYNC_EVERY = 64 * 1024**2
