@@ -23,6 +23,7 @@ from tests.benchmarks import (
     listing,
     many_rows,
     memory,
+    profiling,
     publish,
     results,
     s3,
@@ -44,7 +45,7 @@ def main() -> None:
     """Measure the parts, and write the figures that have a reference."""
     options = _parse(sys.argv[1:])
     names = options.parts or [*PARTS, "peers"]
-    parts: dict[str, Part] = {**PARTS, "peers": partial(_peers, against=options.against)}
+    parts: dict[str, Part] = {**PARTS, "peers": partial(_peers, against=options.against), "profile": _profile}
     if options.quick:
         parts |= {"s3": partial(_s3, amounts=s3.QUICK), "tus": partial(_tus, amounts=tus.QUICK)}
     if unknown := set(names) - set(parts):
@@ -132,6 +133,13 @@ def _s3(figures: Figures, amounts: s3.Amounts = s3.USUAL) -> None:
 def _tus(figures: Figures, amounts: tus.Amounts = tus.USUAL) -> None:
     with _on_disk() as folder:
         tus.measure(Path(folder), figures, amounts)
+
+
+def _profile(_: Figures) -> None:
+    """Not among the parts that run by default: it needs the right to trace, and has no reference."""
+    if _has_docker():
+        with _on_disk() as folder:
+            profiling.measure(Path(folder))
 
 
 def _on_disk() -> tempfile.TemporaryDirectory[str]:
