@@ -29,12 +29,14 @@ class Threads:
         # Last in, first out: the thread that became idle last has warm caches.
         self._idle: list[_Inbox] = []
         self._threads: list[threading.Thread] = []
+        self._is_over = True
 
     async def run(self, function: Callable[[*Args], T], *args: *Args) -> T:
         """Run `function(*args)` in a thread, and return its result.
 
         A cancelled caller gets its CancelledError after the function has ended, or before it starts. The result is lost
         then, so a function that opens a resource has to store it where the caller can close it.
+        Raises RuntimeError once the context is left.
         """
         call = _Call(lambda: function(*args))
         self._dispatch(call)
@@ -81,6 +83,7 @@ class Threads:
             return True
 
     def __enter__(self) -> Self:
+        self._is_over = False
         self._idle = [SimpleQueue() for _ in range(self._count)]
         self._threads = [
             threading.Thread(target=self._work, args=(inbox,), name=f"{self._name}-{number}", daemon=True)
@@ -94,6 +97,7 @@ class Threads:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait for the calls made so far, then end the threads."""
+        self._is_over = True
         for _ in self._threads:
             self._dispatch(None)
         for thread in self._threads:
@@ -101,6 +105,8 @@ class Threads:
 
     def _dispatch(self, call: Callable[[], None] | None) -> None:
         with self._lock:
+            if call is not None and self._is_over:
+                raise RuntimeError(f"The threads {self._name!r} have ended: nothing would run the call.")
             if self._idle:
                 self._idle.pop().put(call)
             else:

@@ -115,11 +115,12 @@ class SqliteDatabase(Database):
                 self._observer,
             )
         except BaseException:
-            await self.__aexit__()
+            await asyncio.to_thread(self._close)
             raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._writer.close()
         await asyncio.to_thread(self._close)
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:

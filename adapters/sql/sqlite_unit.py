@@ -8,8 +8,8 @@ from typing import Self, TypeVar, TypeVarTuple
 from sqlalchemy import Connection
 
 from adapters.sql.database import Transaction
-from adapters.sql.sqlite_writer import Writer
-from domain.errors import BlobError, RolledBack
+from adapters.sql.sqlite_writer import CLOSED, Writer
+from domain.errors import BlobError, RolledBack, Unavailable
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -111,7 +111,7 @@ class Unit(Transaction):
         return self._has_begun
 
     async def _roll_back(self) -> None:
-        if self._has_begun and not self._is_quick:
+        if self._has_begun and not self._is_quick and not self._writer.is_closed:
             with suppress(BlobError):  # see `_give_up`
                 await self._writer.thread.run(self._writer.translate, self._undo)
 
@@ -125,16 +125,18 @@ class Unit(Transaction):
 
     def _give_up(self) -> None:
         """Leave without a commit, and without a trace: if the rollback fails, the group can't be committed either."""
-        if self._has_begun:
+        if self._has_begun and not self._writer.is_closed:
             with suppress(BlobError):  # the next transaction rolls back before it begins
                 self._writer.translate(self._undo)
-        if self._has_begun and self._is_nested:
+        if self._has_begun and self._is_nested and not self._writer.is_closed:
             self._writer.abandon()
         self._writer.leave()
 
     def _require_turn(self) -> None:
         if self._is_over:
             raise RolledBack("SQLite has rolled back this transaction. Try again.")
+        if self._writer.is_closed:
+            raise Unavailable(CLOSED)
 
     def _end(self) -> None:
         self._is_over = True

@@ -30,7 +30,7 @@ from adapters.concurrency.threads import Threads
 from adapters.operation_timer import WholeOperationTimer
 from adapters.sql.sqlite_group import Group
 from application.ports.observer import Observer
-from domain.errors import BlobError, RolledBack, TimedOut
+from domain.errors import BlobError, RolledBack, TimedOut, Unavailable
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ SLOW = 0.005  # seconds: statements that read the disk for longer must not run o
 # then a process whose groups follow each other closely would keep the lock for many of them.
 LOCK_POLL = 0.0005
 PAUSE = 1.0  # seconds after one of them in which all run in the thread
+CLOSED = "The database is closed, because the server stops. Try again."
 READER = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
 
@@ -69,6 +70,7 @@ class Writer:
         self._group = Group()
         self._is_taken = False
         self._queue: deque[_Waiter] = deque()
+        self.is_closed = False
         self._quick_from = 0.0
         self._reads = resource.getrusage(READER).ru_inblock
         self.execute("PRAGMA busy_timeout = 0")  # `begin` waits for the lock, which all other statements have
@@ -103,6 +105,11 @@ class Writer:
             self.translate(self.roll_back)
         group, self._group = self._group, Group()
         group.end(RolledBack("SQLite has rolled back the transaction that this change shared with others."))
+
+    def close(self) -> None:
+        """Let no group commit any more, but the one whose COMMIT is running. The connection is closed next."""
+        self.is_closed = True
+        self._advance()
 
     @property
     def is_quick(self) -> bool:
@@ -182,6 +189,9 @@ class Writer:
         """Wake the queue if there is a place, and otherwise commit."""
         if self._is_taken:
             return
+        if self.is_closed:  # to close the connection rolls back
+            group, self._group = self._group, Group()
+            group.end(Unavailable(CLOSED))
         if self._queue and self._has_place:
             if not self._queue[0].is_woken:
                 self._wake()

@@ -1,5 +1,6 @@
 """The file of SQLite when it is missing, or moved or replaced at the worst moments."""
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -14,8 +15,9 @@ from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql import migrations
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
 from adapters.sql.sqlite_file import SqliteFile
+from adapters.sql.sqlite_unit import Unit
 from application.ports.schema import Opening
-from domain.errors import BlobError, CommitUnknown, Kind
+from domain.errors import BlobError, CommitUnknown, Kind, Unavailable
 from domain.precondition import CREATE_ONLY
 from tests.contracts.blob_store import refused
 from tests.contracts.metadata import blob, draft_of, put
@@ -164,3 +166,52 @@ def test_only_the_first_connection_of_a_start_may_create_it(path: Path) -> None:
     file.record_identity()
     assert file.address.endswith("?mode=rw")
     assert SqliteFile(path, Opening.REQUIRE).address.endswith("?mode=rw")
+
+
+@pytest.mark.parametrize("quick", [True, False])
+async def test_a_transaction_that_outlives_the_database_ends(path: Path, *, quick: bool) -> None:
+    """And so do those that wait for it: its commit would never come."""
+    async with SqliteDatabase(SqliteConfig(path)) as database:
+        first = Unit(database._writer, quick=quick, durable=True)
+        await (await first.__aenter__()).run(_note)
+        second = asyncio.create_task(_commit(database))
+        await asyncio.sleep(0)
+    with refused(Kind.UNAVAILABLE):
+        await first.commit()
+    await first.__aexit__(None, None, None)
+    with refused(Kind.UNAVAILABLE):
+        await second
+    with refused(Kind.UNAVAILABLE):
+        await _commit(database)
+    async with SqliteDatabase(SqliteConfig(path)) as again:
+        assert await again.read(_notes) == 0
+
+
+async def test_a_group_that_waits_for_a_transaction_ends_with_the_database(path: Path) -> None:
+    async with SqliteDatabase(SqliteConfig(path)) as database:
+        first = Unit(database._writer, quick=True, durable=True)
+        await (await first.__aenter__()).run(_note)
+        others = [asyncio.create_task(_commit(database)) for _ in range(2)]
+        await asyncio.sleep(0)
+        committing = asyncio.create_task(first.commit())
+        await asyncio.sleep(0)
+    assert {type(each) for each in await asyncio.gather(committing, *others, return_exceptions=True)} <= {
+        type(None),
+        Unavailable,
+    }
+
+
+async def _commit(database: SqliteDatabase) -> None:
+    async with database.transaction(quick=True) as transaction:
+        await transaction.run(_note)
+        await transaction.commit()
+
+
+def _note(connection: Connection) -> None:
+    row = "hex(randomblob(8)), 'fs', 0, 0"
+    connection.exec_driver_sql(f"INSERT INTO unused_objects (object_key, backend, due_at, deletes) VALUES ({row})")  # noqa: S608
+
+
+def _notes(connection: Connection) -> int:
+    count: int = connection.exec_driver_sql("SELECT count(*) FROM unused_objects").scalar_one()
+    return count
