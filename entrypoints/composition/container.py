@@ -152,6 +152,7 @@ class Container(containers.DeclarativeContainer):
     )
     tables: providers.Provider[Tables] = providers.Singleton(SqlTables, database, _settings.database)
     rows: providers.Provider[Rows] = providers.Singleton(SqlRows, database)
+    new_key = providers.Object(ObjectKey.random)
     stores = providers.Singleton(storages.make_stores, settings, database.provider, observer, missing_features)
 
     _grace = providers.Factory(timedelta, seconds=_settings.readers_grace)
@@ -163,7 +164,7 @@ class Container(containers.DeclarativeContainer):
     store_blob = providers.Singleton(
         StoreBlob,
         uploads,
-        new_key=ObjectKey.random,
+        new_key=new_key,
         max_bytes=_settings.max_blob_bytes,
         retention=_retention,
         retry=providers.Callable(_retry, settings, observer),
@@ -194,8 +195,8 @@ class Container(containers.DeclarativeContainer):
         ExportBlobs, list_blobs, fetch_blob, retry=providers.Callable(_move_retry, settings, observer)
     )
     delete_blob = providers.Singleton(DeleteBlob, metadata, retention=_retention)
-    _commit = providers.Singleton(Committer, metadata, ObjectKey.random)
-    _large_commit = providers.Singleton(Committer, metadata.provided.large_units, ObjectKey.random)
+    _commit = providers.Singleton(Committer, metadata, new_key)
+    _large_commit = providers.Singleton(Committer, metadata.provided.large_units, new_key)
     commit_operations = providers.Singleton(
         CommitOperations,
         _large_commit,
@@ -210,7 +211,7 @@ class Container(containers.DeclarativeContainer):
         MultipartUploads,
         uploads,
         metadata.provided.multipart,
-        new_key=ObjectKey.random,
+        new_key=new_key,
         max_bytes=_settings.max_blob_bytes,
         lifetime=providers.Factory(timedelta, seconds=_settings.upload_ttl),
     )
@@ -242,7 +243,7 @@ class Container(containers.DeclarativeContainer):
         MoveObjects,
         providers.Singleton(Uploads, metadata, stores, lease=LEASE),
         metadata.provided.moves,
-        new_key=ObjectKey.random,
+        new_key=new_key,
         grace=_grace,
         small_bytes=providers.Callable(storages.small_bytes, settings),
         retry=providers.Callable(_move_retry, settings, observer),
@@ -253,7 +254,7 @@ class Container(containers.DeclarativeContainer):
         metadata.provided.blobs,
         metadata.provided.contents,
         metadata.provided.known_storage,
-        ObjectKey.random,
+        new_key,
     )
     ownership = providers.Singleton(Ownership, mark_storage, providers.Callable(interval_for, _settings.reap_interval))
     # The commands leave the interval as it is.
@@ -279,24 +280,20 @@ class Container(containers.DeclarativeContainer):
         acquire=ownership_for_a_while.provided.acquire,
         may_delete=ownership_for_a_while.provided.may_delete,
     )
-    check_database = providers.Singleton(
-        CheckDatabase, uploads, blobs=metadata.provided.blobs, new_key=ObjectKey.random
-    )
-    check_storage = providers.Singleton(
-        CheckStorage, uploads, new_key=ObjectKey.random, recognise=ownership.provided.recognise
-    )
+    check_database = providers.Singleton(CheckDatabase, uploads, blobs=metadata.provided.blobs, new_key=new_key)
+    check_storage = providers.Singleton(CheckStorage, uploads, new_key=new_key, recognise=ownership.provided.recognise)
     show_status = providers.Singleton(
         ShowStatus,
         stores,
         metadata.provided.backlog,
         metadata.provided.undigested,
         metadata.provided.verifications,
-        new_key=ObjectKey.random,
+        new_key=new_key,
     )
     check_ready = providers.Singleton(
         CheckReady,
         probes,
-        new_key=ObjectKey.random,
+        new_key=new_key,
         recognise=ownership.provided.recognise,
         look=providers.Callable(_look, settings, metadata),
     )

@@ -1,4 +1,4 @@
-"""Object keys in few folders. On an FTP server, each folder takes a transfer to list."""
+"""Object keys in few folders. On an FTP server, each folder takes a transfer to list, and a TLS handshake."""
 
 import itertools
 import secrets
@@ -6,7 +6,7 @@ import secrets
 from application.ports.metadata import KeySource
 from domain.blob import ObjectKey
 
-FOLDERS = 16
+FOLDERS = 4
 
 
 def in_few_folders() -> KeySource:

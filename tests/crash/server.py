@@ -50,7 +50,7 @@ def app_with_points(given: Settings, **more: Any) -> ASGIApp:
         container.stores.override(providers.Object(instrumented_stores(container.stores())))
         container.move_objects.add_kwargs(new_key=providers.Object(in_one_folder))
         if given.storage == "ftp":
-            container.store_blob.add_kwargs(new_key=in_few_folders())
+            container.new_key.override(providers.Object(in_few_folders()))
         _set_times(container)
         if TO_PLANT.exists():
             PLANTED[TO_PLANT.read_text()](container)
