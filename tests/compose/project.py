@@ -15,6 +15,7 @@ from tests.http.server import free_port
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600  # seconds, in which a machine with other work can build all images
 LABEL = "com.docker.compose.project"
+KINDS = ("containers", "networks", "volumes", "images")  # the parts of a project; each needs only later ones
 # Of the containers of a test, Docker asks more often whether they are healthy: each start waits for the answer.
 SERVICES = ("app", "s3", "ftp", "postgres", "mariadb", "db", "replica", "nginx")
 ASK_OFTEN = {"services": {service: {"healthcheck": {"interval": "1s"}} for service in SERVICES}}
@@ -40,7 +41,7 @@ class Project:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _remove(self.name, self.folder)
+        remove(self.name)
 
     def run(self, script: str) -> str:
         """What a shell prints that runs these lines as a user would. Fails where one of them does."""
@@ -78,13 +79,13 @@ class Project:
 
 
 def remove_left_behind() -> None:
-    """Remove the projects of test runs that live no more."""
+    """Remove the projects of test runs that live no more, also those without containers."""
     with engine() as client:
-        names = {each.labels[LABEL] for each in client.containers.list(all=True, filters={"label": LABEL})}
+        names = {labels[LABEL] for kind in KINDS for _, labels in parts(client, kind, LABEL)}
     for name in names:
         run = re.match(r"drivebay-tests-[0-9a-f]+", name)
         if run and not lives(Path("/tmp") / run[0]):  # noqa: S108 - where runs make their folders
-            _remove(name, ROOT)
+            remove(name)
 
 
 def _check_out(folder: Path) -> None:
@@ -97,7 +98,35 @@ def _check_out(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
-def _remove(name: str, folder: Path) -> None:
-    command = ["docker", "compose", "--project-name", name, "--profile", "*", "down"]
-    options = ["--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5"]
-    subprocess.run([*command, *options], cwd=folder, capture_output=True, timeout=PATIENCE, check=True)
+def remove(name: str) -> None:
+    """Remove all parts with the project's label: a killed run may have left some without those that they need."""
+    from docker.errors import APIError
+
+    with engine() as client:
+        client.api.timeout = PATIENCE
+        calls = {
+            "containers": lambda part: client.api.remove_container(part, v=True, force=True),
+            "networks": client.api.remove_network,
+            "volumes": lambda part: client.api.remove_volume(part, force=True),
+            "images": lambda part: client.api.remove_image(part, force=True),
+        }
+        for kind in KINDS:
+            for part, _ in parts(client, kind, f"{LABEL}={name}"):
+                try:
+                    calls[kind](part)
+                except APIError as error:
+                    # Another process sweeps too: it has removed the part, or removes what uses it.
+                    if error.status_code not in (403, 404, 409):
+                        raise
+
+
+def parts(client: Any, kind: str, label: str) -> list[tuple[str, dict[str, str]]]:
+    """List the ids and labels of the containers, networks, volumes or images with this label, `key` or `key=value`."""
+    filters = {"label": label}
+    if kind == "containers":
+        found = client.api.containers(all=True, filters=filters)
+    elif kind == "volumes":
+        found = client.api.volumes(filters=filters)["Volumes"] or []
+    else:
+        found = getattr(client.api, kind)(filters=filters)
+    return [(each["Name" if kind == "volumes" else "Id"], each["Labels"] or {}) for each in found]
