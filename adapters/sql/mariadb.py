@@ -46,6 +46,7 @@ KINDS = {
     1227: Kind.UNAVAILABLE,  # on the server
     1290: Kind.UNAVAILABLE,  # a read-only server
     1317: Kind.UNAVAILABLE,  # an operator stopped the query
+    1419: Kind.UNAVAILABLE,  # triggers, by a user without SUPER
     1644: Kind.READ_ONLY,  # its rows are moved to another database: see rows.py
     1665: Kind.UNAVAILABLE,  # its binary log is by statement
     1698: Kind.UNAVAILABLE,  # the user may not come this way
@@ -64,7 +65,8 @@ DENIED = 1045
 NO_TLS = 2026
 TLS_DEMANDED = 3159
 RIGHTS = (
-    "Grant the user SELECT, INSERT, UPDATE and DELETE on the tables, and, if it is to make them, CREATE, ALTER, INDEX."
+    "Grant the user SELECT, INSERT, UPDATE and DELETE on the tables, and, if it is to make them, CREATE, ALTER, INDEX;"
+    " for drivebay move-metadata also TRIGGER, CREATE and DROP."
 )
 HINTS = {
     1040: "Let it have more connections, or use fewer.",
@@ -75,6 +77,7 @@ HINTS = {
     1142: RIGHTS,
     1143: RIGHTS,
     1290: "Use the server that takes writes.",
+    1419: "Set log_bin_trust_function_creators=1 on the server, or grant the user SUPER, until the rows are moved.",
     1698: "Check the user and the password.",
 }
 # Errors of the driver after a malformed greeting.

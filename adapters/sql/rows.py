@@ -198,8 +198,13 @@ def _reopen(connection: Connection, table: str) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS refused ON {table}")
         return
-    for change in CHANGES:
-        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS refused_{change.lower()}_{table}")
+    triggers = [f"refused_{change.lower()}_{table}" for change in CHANGES]
+    if connection.dialect.name == "mariadb":  # it may refuse to drop even one that is not there
+        known = sa.text("SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()")
+        existing = {*connection.scalars(known)}
+        triggers = [trigger for trigger in triggers if trigger in existing]
+    for trigger in triggers:
+        connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {trigger}")
 
 
 def _sqlite(table: str) -> Iterator[str]:

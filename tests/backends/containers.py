@@ -40,11 +40,12 @@ class Containers:
         elsewhere: Sequence[int] = (),
         tmpfs: dict[str, str] | None = None,
         capabilities: Sequence[str] = (),
+        command: str = "",
         **env: str,
     ) -> "DockerContainer":
         """One that has logged `ready`. `port` and those `elsewhere` become any free ones, those of `published` stay.
 
-        `capabilities`: those of the kernel that Docker does not give by default.
+        `capabilities`: those of the kernel that Docker does not give by default. `command`: in place of the image's.
         """
         from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
@@ -53,6 +54,8 @@ class Containers:
         ports: dict[str, Any] = {str(each): ("127.0.0.1", each) for each in published}
         container.ports.update(ports | {str(each): ("127.0.0.1", None) for each in (port, *elsewhere)})
         container.tmpfs.update(tmpfs or {})
+        if command:
+            container.with_command(command)
         container.waiting_for(LogMessageWaitStrategy(ready).with_startup_timeout(90))
         try:
             return container.start()

@@ -30,19 +30,25 @@ def start(containers: Containers, disk: int | None = None) -> str:
     return server
 
 
-def start_in_memory(containers: Containers) -> str:
+def start_in_memory(containers: Containers, command: str = "") -> str:
     """Start a server for tests, which never lose power: its data is in memory. Return the same."""
     container = containers.start(
         "mariadb",
         3306,
         "port: 3306",
         tmpfs={"/memory": ""},
+        command=command,
         MARIADB_ROOT_PASSWORD="of the tests",
         MARIADB_DATA="/memory/mariadb",
     )
     server = f"mariadb://root:of%20the%20tests@127.0.0.1:{container.get_exposed_port(3306)}"
     asyncio.run(on_mariadb(server, "CREATE DATABASE drivebay"))
     return server
+
+
+def start_with_binary_log(containers: Containers) -> str:
+    """Start one that refuses triggers of users without SUPER. Return the same."""
+    return start_in_memory(containers, "/start.sh --log-bin=/memory/log --server-id=1")
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,8 @@ class BareRows(Client):
     async def put(self, names: Sequence[str], data: bytes, at_once: int = 1) -> None:
         await in_shares(names, lambda name: self._insert(name, _rows(data)), 1)
 
-    async def get(self, names: Sequence[str]) -> None:
-        for name in names:
-            await self._select(name)
+    async def get(self, names: Sequence[str], at_once: int = 1) -> None:
+        await in_shares(names, self._select, 1)
 
     @abstractmethod
     async def _insert(self, name: str, rows: Iterator[tuple[int, bytes]]) -> None: ...

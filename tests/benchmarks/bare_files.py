@@ -16,9 +16,11 @@ class BareFiles(Client):
     async def put(self, names: Sequence[str], data: bytes, at_once: int = 1) -> None:
         await in_shares(names, lambda name: asyncio.to_thread(_write, self._folder / name, data), at_once)
 
-    async def get(self, names: Sequence[str]) -> None:
-        for name in names:
+    async def get(self, names: Sequence[str], at_once: int = 1) -> None:
+        async def get_one(name: str) -> None:
             await asyncio.to_thread((self._folder / name).read_bytes)
+
+        await in_shares(names, get_one, at_once)
 
     async def delete(self, names: Sequence[str]) -> None:
         for name in names:

@@ -23,15 +23,17 @@ class Curl(Client):
     async def put(self, names: Sequence[str], data: bytes, at_once: int = 1) -> None:
         if not self._source.exists() or self._source.stat().st_size != len(data):
             self._source.write_bytes(data)
-        shares = (names[number::at_once] for number in range(at_once))
-        await asyncio.gather(*(self._run(share, f'upload-file = "{self._source}"') for share in shares))
+        await self._run_shares(names, f'upload-file = "{self._source}"', at_once)
 
-    async def get(self, names: Sequence[str]) -> None:
-        await self._run(names, 'output = "/dev/null"')
+    async def get(self, names: Sequence[str], at_once: int = 1) -> None:
+        await self._run_shares(names, 'output = "/dev/null"', at_once)
 
     async def delete(self, names: Sequence[str]) -> None:
         deletes = "\n".join(f'quote = "DELE {name}"' for name in names)
         await self._run([""], f'{deletes}\noutput = "/dev/null"')
+
+    async def _run_shares(self, names: Sequence[str], of_each: str, at_once: int) -> None:
+        await asyncio.gather(*(self._run(names[number::at_once], of_each) for number in range(at_once)))
 
     async def _run(self, names: Sequence[str], of_each: str) -> None:
         lines = "\n".join(f'url = "{self._address}{name}"\n{of_each}' for name in names)

@@ -24,11 +24,13 @@ class BareS3(Client):
 
         await in_shares(names, put_one, at_once)
 
-    async def get(self, names: Sequence[str]) -> None:
-        for name in names:
+    async def get(self, names: Sequence[str], at_once: int = 1) -> None:
+        async def get_one(name: str) -> None:
             answer = await self._client.get_object(Bucket=self._bucket, Key=name)
             async with answer["Body"] as body:
                 await body.read()
+
+        await in_shares(names, get_one, at_once)
 
     async def delete(self, names: Sequence[str]) -> None:
         await asyncio.gather(*(self._client.delete_object(Bucket=self._bucket, Key=name) for name in names))

@@ -20,8 +20,8 @@ class Client(Protocol):
         """Write the same bytes under each name, durable where the storage makes them so."""
 
     @abstractmethod
-    async def get(self, names: Sequence[str]) -> None:
-        """Read them one after another."""
+    async def get(self, names: Sequence[str], at_once: int = 1) -> None:
+        """Read them, `at_once` of them at the same time."""
 
     @abstractmethod
     async def delete(self, names: Sequence[str]) -> None:
@@ -42,11 +42,13 @@ class Drivebay(Client):
 
         await in_shares(names, put_one, at_once)
 
-    async def get(self, names: Sequence[str]) -> None:
-        for name in names:
+    async def get(self, names: Sequence[str], at_once: int = 1) -> None:
+        async def get_one(name: str) -> None:
             async with self._store.read(self._keys[name]) as chunks:
                 async for _ in chunks:
                     pass
+
+        await in_shares(names, get_one, at_once)
 
     async def delete(self, names: Sequence[str]) -> None:
         await in_shares(names, lambda name: self._store.delete(self._keys.pop(name)), at_once=16)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from tests.backends import postgresql
+from tests.backends import mariadb, postgresql
 from tests.backends.run import Backends
 from tests.check.command import drivebay, environment
 from tests.http.server import DRIVEBAY, Server
@@ -103,6 +103,31 @@ async def add_rows(path: Path) -> None:
     async with SqliteDatabase(SqliteConfig(path)) as database, database.transaction() as transaction:
         await transaction.run(insert, range(ROWS), lambda number: f"a/{number:07}")
         await transaction.commit()
+
+
+@pytest.mark.docker
+def test_a_database_that_refuses_triggers_stays_as_it_is(tmp_path: Path, backends: Backends) -> None:
+    root = backends.address(mariadb.start_with_binary_log)
+    with mariadb.database(root) as full:
+        name = full.rpartition("/")[2]
+        user, move = f"{name}@'%'", ("move-metadata", "--to", "sqlite:///new.db", "--json")
+        asyncio.run(mariadb.on_mariadb(root, f"CREATE USER {user}", f"GRANT ALL ON {name}.* TO {user}"))
+        url = f"mariadb://{name}@{full.rpartition('@')[2]}"
+        settings = {"DATABASE_URL": url}
+        with Server(tmp_path, DATABASE_URL=url) as server, server.client() as client:
+            fill(server)
+            told = drivebay(tmp_path, *move, settings=settings)
+            assert (told.code, told.out) == (1, "")
+            assert "Set log_bin_trust_function_creators=1 on the server, or grant" in told.errors
+            client.put("/v1/blobs/later", content=b"").raise_for_status()
+        told = drivebay(tmp_path, "move-metadata", "--cancel", settings=settings)
+        assert (told.code, told.errors) == (0, "")
+        with Server(tmp_path, DATABASE_URL=url) as server, server.client() as client:
+            assert is_stored(client)
+        asyncio.run(mariadb.on_mariadb(root, "SET GLOBAL log_bin_trust_function_creators = 1"))
+        told = drivebay(tmp_path, *move, settings=settings)
+        assert (told.code, told.errors) == (0, "")
+        asyncio.run(mariadb.on_mariadb(root, f"DROP USER {user}"))
 
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:

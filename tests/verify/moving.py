@@ -31,7 +31,7 @@ from tests.verify.command import Told
 
 WAY = ["fs", "s3", "ftp", "database", "fs"]
 MIB = 1024 * 1024
-LARGE = [64 * MIB] * 5 + [8 * MIB] * 15 + [MIB] * 80
+LARGE = [64 * MIB] * 5 + [0] * 5 + [8 * MIB] * 15 + [MIB] * 75
 SEGMENTED = 50
 WRITERS, READERS = 2, 2
 KILLS = 2  # on each way

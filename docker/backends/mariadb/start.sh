@@ -41,9 +41,9 @@ fi
 # Without a certificate it would make one that nobody knows.
 if [ "${MARIADB_TLS_PEM:-}" ]; then
   printf '%s\n' "$MARIADB_TLS_PEM" > /tmp/tls.pem
-  set -- --ssl-cert=/tmp/tls.pem --ssl-key=/tmp/tls.pem --require-secure-transport
+  set -- "$@" --ssl-cert=/tmp/tls.pem --ssl-key=/tmp/tls.pem --require-secure-transport
 else
-  set -- --skip-ssl
+  set -- "$@" --skip-ssl
 fi
 exec mariadbd --no-defaults --datadir="$data" --socket=/tmp/mariadb.sock --bind-address=0.0.0.0 --skip-name-resolve \
   --innodb-flush-log-at-trx-commit=1 "$@"
