@@ -23,6 +23,7 @@ from tests.benchmarks import (
     listing,
     many_rows,
     memory,
+    moves,
     profiling,
     publish,
     results,
@@ -125,6 +126,12 @@ def _rows(figures: Figures) -> None:
             many_rows.measure(Path(folder), backends, figures)
 
 
+def _moves(figures: Figures) -> None:
+    if _has_docker():
+        with _on_disk() as folder, a_run() as backends:
+            moves.measure(Path(folder), backends, figures)
+
+
 def _s3(figures: Figures, amounts: s3.Amounts = s3.USUAL) -> None:
     with _on_disk() as folder:
         s3.measure(Path(folder), figures, amounts)
@@ -167,6 +174,7 @@ PARTS: dict[str, Part] = {
     "large": _large,
     "image": _image,
     "rows": _rows,
+    "moves": _moves,
     "s3": _s3,
     "tus": _tus,
 }
