@@ -242,6 +242,15 @@ async def test_an_id_is_a_file_or_a_folder(transfers: Transfers) -> None:
     assert (set(out.files), out.folders) == ({"a", "a-b", "aa", "d/e"}, {"d/"})
 
 
+async def test_a_folder_that_exists_is_the_same(transfers: Transfers) -> None:
+    await transfers.drive.put(b"", BlobId("p/d/"))
+    out = Tree()
+    assert (await transfers.exported(out)).files == 1
+    for checksum in (False, True):
+        report = await transfers.exported(out, checksum=checksum)
+        assert (report.files, report.unchanged, transfers.findings.all) == (0, 1, [])
+
+
 async def test_hostile_names(transfers: Transfers) -> None:
     hostile = ["../x", "/x", "a//b", "a/../../x", ".", "x/.", "..", "x.drivebay-part"]
     for path in hostile:
