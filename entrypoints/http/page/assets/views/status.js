@@ -86,14 +86,23 @@ const health = ({ status, reason }, name) =>
 
 const FINDINGS = ["missing", "damaged", "orphans", "unreadable"]
 
-/** Lost data are an error; orphans cost space only, and what could not be read is not known to be lost. */
+/** Return "ok", "degraded" or "failing" for a verification.
+ *
+ * Lost data are an error; orphans cost space only, and what could not be read is not known to be lost. Which findings were
+ * repaired is not known, so lost data count until all is repaired that can be.
+ */
+function outcome({ missing, damaged, orphans, unreadable, repaired, complete }) {
+  const remaining = missing + damaged + orphans - repaired
+  if (remaining > 0 && missing + damaged > 0) return "failing"
+  return remaining > 0 || unreadable || !complete ? "degraded" : "ok"
+}
+
 function verification(found) {
   const findings = FINDINGS.filter((name) => found[name]).map((name) => `${found[name]} ${name}`)
-  const state = found.missing || found.damaged ? "failing" : findings.length || !found.complete ? "degraded" : "ok"
   const repaired = found.repaired ? `, ${found.repaired} repaired` : ""
   const whole = found.complete ? "" : " Not all of it could be verified."
   const text = `${findings.join(", ") || "nothing wrong"}${repaired}.${whole} ${count(found.blobs, "file")}, ${size(found.bytes)}, in ${duration(found.seconds)}${found.deep ? ", all bytes read" : ""}.`
-  return h("li", { class: state },
+  return h("li", { class: outcome(found) },
     h("span", { class: "strong", title: exactTime(found.ended_at) }, `${found.storage}, ${when(found.ended_at)}`), h("small", {}, text))
 }
 
