@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -80,6 +81,24 @@ class FtpContract(BackendContract):
         await as_user(config, f"SITE CHMOD 000 {PATH}")
         with refused(Kind.UNAVAILABLE):
             await read(store, KEY)
+
+    async def test_the_tls_session_of_a_connection_is_asked_for_once(
+        self, config: FtpConfig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Python loses some KiB whenever it is asked for, and a server has millions of transfers."""
+        asked = []
+        usual: Any = ssl.SSLObject.session
+
+        def session(tls: ssl.SSLObject) -> Any:
+            asked.append(tls)
+            return usual.fget(tls)
+
+        monkeypatch.setattr(ssl.SSLObject, "session", property(session, usual.fset))
+        async with FtpBlobStore(replace(config, connections=2)) as store:
+            for _ in range(10):
+                await self.put(store, b"bytes", ObjectKey.random())
+        once_more = 1  # in TLS 1.3, before the server has sent its ticket
+        assert 0 < len(asked) <= len({*map(id, asked)}) * (1 + once_more)
 
 
 @pytest.mark.docker
