@@ -47,10 +47,10 @@ def test_a_finding_counts_until_it_is_repaired(open_page: Opener, tmp_path: Path
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(b"orphan")
         verify(tmp_path)
-        shown("degraded", "1 orphans.")
+        shown("degraded", "1 orphan.")
         lost.unlink()
         verify(tmp_path, "--repair", "--older-than", "0s")
-        shown("failing", "1 missing, 1 orphans, 1 repaired.")
+        shown("failing", "1 missing, 1 orphan, 1 repaired.")
         verify(tmp_path, "--repair", "--drop-missing", "--older-than", "0s")
         shown("ok", "1 missing, 1 repaired.")
 

@@ -84,7 +84,7 @@ const health = ({ status, reason }, name) =>
   h("li", { class: status }, h("span", { class: "strong" }, name),
     h("small", {}, `${status}${reason ? `: ${reason}` : ""}`))
 
-const FINDINGS = ["missing", "damaged", "orphans", "unreadable"]
+const FINDINGS = { missing: ["missing", "missing"], damaged: ["damaged", "damaged"], orphans: ["orphan"], unreadable: ["unreadable", "unreadable"] }
 
 /** Return "ok", "degraded" or "failing" for a verification.
  *
@@ -98,7 +98,7 @@ function outcome({ missing, damaged, orphans, unreadable, repaired, complete }) 
 }
 
 function verification(found) {
-  const findings = FINDINGS.filter((name) => found[name]).map((name) => `${found[name]} ${name}`)
+  const findings = Object.entries(FINDINGS).filter(([name]) => found[name]).map(([name, words]) => count(found[name], ...words))
   const repaired = found.repaired ? `, ${found.repaired} repaired` : ""
   const whole = found.complete ? "" : " Not all of it could be verified."
   const text = `${findings.join(", ") || "nothing wrong"}${repaired}.${whole} ${count(found.blobs, "file")}, ${size(found.bytes)}, in ${duration(found.seconds)}${found.deep ? ", all bytes read" : ""}.`
