@@ -85,7 +85,7 @@ class FtpContract(BackendContract):
     async def test_the_tls_session_of_a_connection_is_asked_for_once(
         self, config: FtpConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Python loses some KiB whenever it is asked for, and a server has millions of transfers."""
+        """Python 3.11 loses some KiB whenever it is asked for, and a server has millions of transfers."""
         asked = []
         usual: Any = ssl.SSLObject.session
 
