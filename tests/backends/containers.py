@@ -45,7 +45,7 @@ class Containers:
     ) -> "DockerContainer":
         """One that has logged `ready`. `port` and those `elsewhere` become any free ones, those of `published` stay.
 
-        `capabilities`: those of the kernel that Docker does not give by default. `command`: in place of the image's.
+        `capabilities`: Linux capabilities that Docker does not give by default. `command`: replaces the image's.
         """
         from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 

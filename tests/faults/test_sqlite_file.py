@@ -170,7 +170,7 @@ def test_only_the_first_connection_of_a_start_may_create_it(path: Path) -> None:
 
 @pytest.mark.parametrize("quick", [True, False])
 async def test_a_transaction_that_outlives_the_database_ends(path: Path, *, quick: bool) -> None:
-    """And so do those that wait for it: its commit would never come."""
+    """Transactions that wait for it end too: its commit would never come."""
     async with SqliteDatabase(SqliteConfig(path)) as database:
         first = Unit(database._writer, quick=quick, durable=True)
         await (await first.__aenter__()).run(_note)
