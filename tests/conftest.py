@@ -50,6 +50,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def copied_tables() -> None:
+    """Let new SQLite databases get their tables without a migration each."""
+    from tests import migrated
+
+    migrated.install()
+
+
 @pytest.fixture(autouse=True)
 def same_umask() -> Iterator[None]:
     """Leave the umask as it was: a start in the process of the tests changes it."""

@@ -73,7 +73,9 @@ def check_what_containers_may(project: Project) -> None:
 
 
 def test_the_tests_run_in_the_container(project: Project) -> None:
-    told = project.run("docker compose run --rm app pytest tests/test_http_blob.py tests/unit tests/clients --quiet")
+    # Not those that only take time: they judge patterns and sums, which are the same everywhere.
+    less = "--ignore-glob '*hostile_values.py' --deselect tests/unit/test_faces.py"
+    told = project.run(f"docker compose run --rm app pytest tests/test_http_blob.py tests/unit tests/clients {less} -q")
     assert re.search(r"\d\d+ passed, \d+ skipped", told), told
     project.run("docker compose down")
 

@@ -230,7 +230,10 @@ def _warm_up() -> None:
         importlib.import_module(name)
     from entrypoints.config.loading import load_all
     from entrypoints.http.app import create_asgi
+    from tests import migrated
 
+    migrated.install()
+    migrated.statements()
     create_asgi(load_all(WARM_UP).settings)
     assert threading.active_count() == 1, "a fork would copy only one thread"
     assert "prometheus_client" not in sys.modules
