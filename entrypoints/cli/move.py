@@ -18,6 +18,7 @@ from application.ports.schema import Opening
 from domain.errors import BlobError
 from entrypoints.cli.exit_codes import INCOMPLETE, WRONG, show_hints, tell_and_exit
 from entrypoints.cli.storage_option import the_one
+from entrypoints.cli.wording import are, counted, were
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.config.loading import load_all
@@ -148,7 +149,7 @@ class _TextReport(MoveListener):
     def waiting(self, report: MoveReport) -> None:
         if not self._waits:
             self._clear()
-            text = f"waiting for {report.busy:,} objects of another command, or of one that was killed"
+            text = f"waiting for {counted(report.busy, 'object')} of another command, or of one that was killed"
             click.echo(f"drivebay: {text}, {LEASE.total_seconds() / 60:.0f} minutes at most", err=True)
         self._waits = True
 
@@ -160,11 +161,12 @@ class _TextReport(MoveListener):
 
     def end(self, report: MoveReport, *, dry_run: bool) -> None:
         self._clear()
-        lines = [f"{_amount(report)} {'would be' if dry_run else 'were'} moved"]
+        lines = [f"{_amount(report)} {'would be' if dry_run else were(report.objects)} moved"]
         if report.kept:
-            lines.append(f"{report.kept:,} small blobs stay in the database, because of SMALL_BLOBS")
+            lines.append(f"{counted(report.kept, 'small blob')} left in the database, because of SMALL_BLOBS")
         if report.busy:
-            lines.append(f"{report.busy:,} are being moved by another command, or one that was killed. Run this again")
+            others = f"{report.busy:,} {are(report.busy)} being moved by another command, or one that was killed"
+            lines.append(f"{others}. Run this again")
         lines += [f"{count:,} {problem.value}" for problem, count in report.found.items()]
         if report.stopped:
             lines.append(f"It was broken off: {report.stopped} Run this again to continue")
@@ -174,8 +176,8 @@ class _TextReport(MoveListener):
 
     def interrupted(self) -> None:
         self._clear()
-        text = f"drivebay: stopped. {_amount(self._counts)} were moved. Run the same command to continue."
-        click.echo(text, err=True)
+        done = f"{_amount(self._counts)} {were(self._counts.objects)} moved"
+        click.echo(f"drivebay: stopped. {done}. Run the same command to continue.", err=True)
 
     def _clear(self) -> None:
         if self._is_terminal:
@@ -212,4 +214,4 @@ class _JsonReport(_TextReport):
 
 
 def _amount(report: MoveReport) -> str:
-    return f"{report.objects:,} objects of {report.bytes:,} bytes"
+    return f"{counted(report.objects, 'object')} of {counted(report.bytes, 'byte')}"

@@ -25,6 +25,7 @@ from domain.errors import BlobError
 from entrypoints.cli.blobs.sync.files import Selection
 from entrypoints.cli.exit_codes import INCOMPLETE, WRONG, show_hints, tell_and_exit
 from entrypoints.cli.move import ELSEWHERE, ON_A_TERMINAL, BytesPerSecond
+from entrypoints.cli.wording import counted, were
 from entrypoints.composition import lifecycle, trees
 from entrypoints.composition.container import Container
 from entrypoints.config.loading import load_all
@@ -231,11 +232,11 @@ class _TextReport(TransferListener):
 
     def end(self, report: TransferReport, *, dry_run: bool) -> None:
         self._clear()
-        lines = [f"{_amount(report)} {'would be' if dry_run else 'were'} {self._participle}"]
+        lines = [f"{_amount(report)} {'would be' if dry_run else were(report.files)} {self._participle}"]
         if report.unchanged:
-            lines.append(f"{report.unchanged:,} were there already")
+            lines.append(f"{report.unchanged:,} {were(report.unchanged)} there already")
         if report.kept:
-            lines.append(f"{report.kept:,} exist and differ, and were left as they are")
+            lines.append(f"{report.kept:,} there already with other content {were(report.kept)} left alone")
         lines += [f"{count:,} {problem.value}" for problem, count in report.found.items()]
         if report.stopped:
             lines.append(f"It was broken off: {report.stopped} Run the same command to continue")
@@ -243,8 +244,8 @@ class _TextReport(TransferListener):
 
     def interrupted(self) -> None:
         self._clear()
-        text = f"drivebay: stopped. {_amount(self._counts)} were {self._participle}. Run the same command to continue."
-        click.echo(text, err=True)
+        done = f"{_amount(self._counts)} {were(self._counts.files)} {self._participle}"
+        click.echo(f"drivebay: stopped. {done}. Run the same command to continue.", err=True)
 
     def _clear(self) -> None:
         if self._is_terminal:
@@ -274,4 +275,4 @@ class _JsonReport(_TextReport):
 
 
 def _amount(report: TransferReport) -> str:
-    return f"{report.files:,} files of {report.bytes:,} bytes"
+    return f"{counted(report.files, 'file')} of {counted(report.bytes, 'byte')}"

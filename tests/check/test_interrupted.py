@@ -1,8 +1,10 @@
-"""A check that is interrupted while its probe is there leaves nothing; one that is killed, nothing for long."""
+"""Commands that are interrupted while they start, and a check while its probe is there."""
 
 import asyncio
 import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,26 @@ from adapters.storage.s3.config import S3Config
 from tests import markers
 from tests.backends import ceph
 from tests.check.command import PATIENCE, check, drivebay, environment
+from tests.http.forking import ROOT
 from tests.http.server import DRIVEBAY, Server
 from tests.proxy import Proxy
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
+# Runs the command line, and interrupts it when it is about to import the module that is named first.
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupting:
+    module = sys.argv.pop(1)
+
+    def find_spec(self, name, *_):
+        if name == self.module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from entrypoints.cli.entry import main
+main()
+"""
 
 
 async def objects(bucket: S3Config) -> list[str]:
@@ -48,6 +66,18 @@ async def end_while_the_probe_is_there(folder: Path, bucket: S3Config, number: s
             return await process.wait()
 
 
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [("entrypoints.cli.main", ["import", "x"]), ("entrypoints.cli.blobs.group", ["ls"])],
+    ids=["of the server", "of the client"],
+)
+def test_ctrl_c_while_modules_are_imported_shows_no_traceback(module: str, arguments: list[str]) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, module, *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.docker
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_by_an_operator(tmp_path: Path, s3_server: S3Config, number: signal.Signals) -> None:
     assert drivebay(tmp_path, "migrations", "upgrade").code == 0
@@ -56,6 +86,7 @@ def test_by_an_operator(tmp_path: Path, s3_server: S3Config, number: signal.Sign
         assert (asyncio.run(objects(bucket)), rows(tmp_path)) == ([], 0)
 
 
+@pytest.mark.docker
 def test_by_a_kill(tmp_path: Path, s3_server: S3Config) -> None:
     assert drivebay(tmp_path, "migrations", "upgrade").code == 0
     with ceph.bucket(s3_server) as bucket:

@@ -17,6 +17,7 @@ from tests.crash.service import Service
 from tests.crash.suite import BACKENDS, Backend, plan, run
 
 BRIEF = 10  # seconds
+STEP = 20  # points between two lines about how far it has come
 COLUMNS = {"points": 8, "kills": 8, "acknowledged": 14, "read": 8, "lost": 6, "torn": 6, "left over": 11, "seconds": 9}
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     asked.add_argument("--backend", choices=BACKENDS, help="this one, in place of all")
     asked.add_argument("--kills", type=int, default=100, help="how many at random on each backend")
     asked.add_argument("--points", action=argparse.BooleanOptionalAction, default=True, help="a crash at each point")
+    asked.add_argument("--skip", type=int, default=0, help="so many points first, which an interrupted run has done")
     asked.add_argument("--seed", type=int, default=time.time_ns(), help="of what is random")
     given = asked.parse_args()
     print(f"seed {given.seed}")
@@ -42,7 +44,7 @@ def _on(name: str, backends: Backends, given: argparse.Namespace) -> list[str]:
     backend, began, ran, wrong = BACKENDS[name], time.monotonic(), 0, list[str]()
     if given.points:
         with _folder() as folder, backend.settings(backends) as settings:
-            ran, wrong = asyncio.run(_at_each_point(folder, settings, backend))
+            ran, wrong = asyncio.run(_at_each_point(folder, settings, backend, given.skip))
     with _folder() as folder, backend.settings(backends) as settings:
         outcome = asyncio.run(_at_random(folder, settings, backend, given))
     with _folder() as folder, backend.settings(backends) as settings:
@@ -62,10 +64,15 @@ def _print(name: str, *figures: object) -> None:
     print(f"{name:12}{''.join(told)}", flush=True)
 
 
-async def _at_each_point(folder: Path, settings: dict[str, str], backend: Backend) -> tuple[int, list[str]]:
+async def _at_each_point(folder: Path, settings: dict[str, str], backend: Backend, skip: int) -> tuple[int, list[str]]:
+    wrong = []
     async with Service(folder, settings) as service:
         planned = await plan(Scenarios(service), backend)
-        return len(planned), await run(planned)
+        for first in range(skip, len(planned), STEP):
+            found = await run(planned[first : first + STEP])
+            print(f"{first + STEP} of {len(planned)} points", *found, sep="\n", file=sys.stderr, flush=True)
+            wrong += found
+        return len(planned[skip:]), wrong
 
 
 async def _at_random(folder: Path, settings: dict[str, str], backend: Backend, given: argparse.Namespace) -> Outcome:

@@ -88,7 +88,7 @@ def test_it_moves_next_to_a_server(tmp_path: Path) -> None:
         wait_until_deleted(server)
         back = move(tmp_path, "--from", "database", "--to", "fs", SMALL_BLOBS="database")
         assert back.code == 0
-        assert "3 small blobs stay in the database, because of SMALL_BLOBS." in back.out
+        assert "3 small blobs left in the database, because of SMALL_BLOBS." in back.out
         assert seen(client) == before
     told = verify(tmp_path, "--deep", "--json")
     assert (told.code, told.faults) == (0, [])

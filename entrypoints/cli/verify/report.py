@@ -9,6 +9,7 @@ import msgspec
 
 from application.verification.report import Counts, Defect, Finding, VerificationListener, Verified
 from domain.blob import ObjectKey
+from entrypoints.cli.wording import counted
 
 TO_DO = {
     Defect.MISSING: "Restore it from a backup, or store the blob again; --repair --drop-missing removes the row.",
@@ -73,7 +74,7 @@ class TextReport(VerificationListener):
             _echo(f"It was broken off: {verified.stopped}")
         if verified.not_recorded:
             _echo(f"It could not be recorded for the status: {verified.not_recorded}")
-        summary = "Nothing is wrong" if not verified.wrong else f"{verified.wrong:,} {_plural('fault', verified.wrong)}"
+        summary = "Nothing is wrong" if not verified.wrong else counted(verified.wrong, "fault")
         _echo(f"{summary}{'' if verified.complete else ', as far as it could be verified'}.")
 
 
@@ -125,8 +126,8 @@ def _outcome(finding: Finding) -> str:
 
 
 def lines_of(tally: Counts) -> list[str]:
-    seen = f"{tally.blobs:,} {_plural('blob', tally.blobs)} of {tally.bytes:,} bytes"
-    objects = f"{tally.objects:,} {_plural('object', tally.objects)}"
+    seen = f"{counted(tally.blobs, 'blob')} of {counted(tally.bytes, 'byte')}"
+    objects = counted(tally.objects, "object")
     lines = [f"{tally.backend}: {seen}, {objects}, {tally.uploads:,} in progress, {tally.garbage:,} to be deleted"]
     if tally.found:
         lines.append(f"  {', '.join(_count(tally, defect) for defect in Defect if tally.found[defect])}")
@@ -140,10 +141,6 @@ def lines_of(tally: Counts) -> list[str]:
 def _count(tally: Counts, defect: Defect) -> str:
     removed = f" ({tally.repaired[defect]:,} removed)" if tally.repaired[defect] else ""
     return f"{tally.found[defect]:,} {defect.value}{removed}"
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else f"{word}s"
 
 
 def object_of(finding: Finding) -> dict[str, Any]:
