@@ -14,8 +14,8 @@ from msgspec import UNSET, UnsetType
 from application.blobs.commit import CommitOperations
 from application.blobs.operations import Changed, Copy, Delete, Move, Operation, Put
 from application.blobs.prefixes import DeletePrefix, MovePrefix
-from domain.blob import BlobId, ObjectKey
-from domain.errors import BlobError, UploadNotFound
+from domain.blob import BlobId
+from domain.errors import BlobError
 from domain.text import CONTROL_CHARACTER
 from entrypoints.http.openapi.bodies import JSON, PLACE, json_request
 from entrypoints.http.openapi.components import ETAG, ID, SHA_256, json_of, response
@@ -24,9 +24,9 @@ from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest.described import BODY, CHANGING, KNOWN, HttpRequest
+from entrypoints.http.rest.described import CHANGING, KNOWN, MALFORMED, HttpRequest
 from entrypoints.http.rest.descriptions import BlobDescription, description
-from entrypoints.http.rest.json_bodies import MAX_COMMIT, decoded, json_body, json_text, precondition
+from entrypoints.http.rest.json_bodies import MAX_COMMIT, decoded, json_body, json_text, precondition, upload_key
 from entrypoints.http.rest.members import EntityTags, Id, PartNumbers, Prefix, SomeOperations, UploadKey
 from entrypoints.http.rest.patch import PropertiesPatch
 
@@ -159,14 +159,6 @@ class CommitResults(msgspec.Struct):
     results: list[Result]
 
 
-def upload_key(text: str) -> ObjectKey:
-    """Return the key of an upload. Raises UPLOAD_NOT_FOUND for other texts."""
-    try:
-        return ObjectKey(text)
-    except ValueError:
-        raise UploadNotFound from None
-
-
 def _operations(body: CommitBody) -> Sequence[Operation]:
     operations = []
     for index, each in enumerate(body.operations):
@@ -199,7 +191,6 @@ def _result(changed: Changed) -> Result:
 
 
 DESCRIBED = {**KNOWN, "content_type": "text/plain", "etag": ETAG, "backend": "fs", "sha256": SHA_256}
-MALFORMED = ["invalid_parameter", "invalid_json", "invalid_body", "unsupported_media_type", *BODY]
 _REFUSED = ["invalid_id", "invalid_header", "not_found", "already_exists", "precondition_failed", *MALFORMED, *CHANGING]
 _COUNT = {"200": response("Done, or counted.", json_of("CountBody", {"count": 3}))}
 

@@ -14,6 +14,7 @@ BYTES = OpenAPIMediaType(Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BI
 CREATED_AT = "2023-10-27T10:00:00Z"
 KNOWN = {"id": ID, "size": 12, "created_at": CREATED_AT}
 BODY = ["client_gone", "length_required", "not_implemented", "request_timeout", "too_large"]
+MALFORMED = ["invalid_parameter", "invalid_json", "invalid_body", "unsupported_media_type", *BODY]
 EVERYWHERE = [
     *("unauthorized", "invalid_signature", "two_credentials", "forbidden", "cross_origin"),
     *("rate_limited", "internal_error", "unavailable", "timeout", "overloaded"),

@@ -32,11 +32,11 @@ from entrypoints.http.rest.changes import (
     copy_blob,
     delete_prefix,
     move_blob,
-    upload_key,
 )
 from entrypoints.http.rest.delete import delete_blob
 from entrypoints.http.rest.described import HttpRequest
 from entrypoints.http.rest.fetch import describe_blob, fetch_blob
+from entrypoints.http.rest.json_bodies import upload_key
 from entrypoints.http.rest.keys import (
     KeyBody,
     LimitsBody,

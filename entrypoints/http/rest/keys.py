@@ -32,8 +32,7 @@ from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.headers import fields
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import pages
-from entrypoints.http.rest.changes import MALFORMED
-from entrypoints.http.rest.described import CHANGING, CREATED_AT, EVERYWHERE, HttpRequest
+from entrypoints.http.rest.described import CHANGING, CREATED_AT, EVERYWHERE, MALFORMED, HttpRequest
 from entrypoints.http.rest.descriptions import expiry_from
 from entrypoints.http.rest.json_bodies import json_body
 from entrypoints.http.rest.members import FutureTime, Prefix, Seconds

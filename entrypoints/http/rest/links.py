@@ -44,8 +44,7 @@ from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import BlobResponse, ShortResponse, not_modified
 from entrypoints.http.protocol.upload_fields import upload_fields
 from entrypoints.http.rest import raw_form, share_pages
-from entrypoints.http.rest.changes import MALFORMED
-from entrypoints.http.rest.described import BODY, BYTES, HttpRequest
+from entrypoints.http.rest.described import BODY, BYTES, MALFORMED, HttpRequest
 from entrypoints.http.rest.json_bodies import FORM, form_text
 from entrypoints.http.rest.raw_form import DownloadForm
 from entrypoints.http.rest.resumable import Resumption, complete_length_agrees, whole

@@ -26,8 +26,7 @@ from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.headers import content_length, fields
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.session_cookies import cookie, is_of_own_page, no_cookie
-from entrypoints.http.rest.changes import MALFORMED
-from entrypoints.http.rest.described import CREATED_AT, EVERYWHERE, HttpRequest
+from entrypoints.http.rest.described import CREATED_AT, EVERYWHERE, MALFORMED, HttpRequest
 from entrypoints.http.rest.json_bodies import json_body
 from entrypoints.http.rest.keys import LimitsBody, described_limits, whole
 

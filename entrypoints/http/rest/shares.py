@@ -34,8 +34,7 @@ from entrypoints.http.protocol.addresses import origin
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import pages
-from entrypoints.http.rest.changes import MALFORMED
-from entrypoints.http.rest.described import CHANGING, CREATED_AT, EVERYWHERE, HttpRequest
+from entrypoints.http.rest.described import CHANGING, CREATED_AT, EVERYWHERE, MALFORMED, HttpRequest
 from entrypoints.http.rest.json_bodies import json_body
 from entrypoints.http.rest.members import Id, Prefix
 from entrypoints.http.rest.negotiation import is_filename

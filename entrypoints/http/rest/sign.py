@@ -21,8 +21,7 @@ from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.media_types import media_type
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.signed_urls import ACTIONS, parameters_of, unsigned_url
-from entrypoints.http.rest.changes import MALFORMED
-from entrypoints.http.rest.described import CREATED_AT, EVERYWHERE, HttpRequest
+from entrypoints.http.rest.described import CREATED_AT, EVERYWHERE, MALFORMED, HttpRequest
 from entrypoints.http.rest.json_bodies import json_body
 from entrypoints.http.rest.members import Id, MediaType, Prefix
 from entrypoints.http.rest.negotiation import is_filename

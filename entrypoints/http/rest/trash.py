@@ -17,8 +17,8 @@ from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.header_values import is_digits
 from entrypoints.http.protocol.headers import fields
 from entrypoints.http.rest import pages
-from entrypoints.http.rest.changes import DESCRIBED, MALFORMED, changed_response, described
-from entrypoints.http.rest.described import CHANGING, CREATED_AT, EVERYWHERE, HttpRequest
+from entrypoints.http.rest.changes import DESCRIBED, changed_response, described
+from entrypoints.http.rest.described import CHANGING, CREATED_AT, EVERYWHERE, MALFORMED, HttpRequest
 from entrypoints.http.rest.descriptions import BlobDescription, description
 from entrypoints.http.rest.json_bodies import json_body, optional_id
 from entrypoints.http.rest.members import Id

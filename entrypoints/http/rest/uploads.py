@@ -44,9 +44,8 @@ from entrypoints.http.protocol.media_types import media_type
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.upload_fields import upload_fields
 from entrypoints.http.rest import descriptions, pages, raw_form
-from entrypoints.http.rest.changes import MALFORMED, upload_key
-from entrypoints.http.rest.described import BODY, BYTES, CHANGING, CREATED_AT, EVERYWHERE, HttpRequest
-from entrypoints.http.rest.json_bodies import json_body, optional_id
+from entrypoints.http.rest.described import BODY, BYTES, CHANGING, CREATED_AT, EVERYWHERE, MALFORMED, HttpRequest
+from entrypoints.http.rest.json_bodies import json_body, optional_id, upload_key
 from entrypoints.http.rest.json_form.response import Size
 from entrypoints.http.rest.members import (
     OF_METADATA,

@@ -28,8 +28,7 @@ from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.headers import fields
 from entrypoints.http.protocol.media_types import essence
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest.changes import MALFORMED
-from entrypoints.http.rest.described import EVERYWHERE, HttpRequest
+from entrypoints.http.rest.described import EVERYWHERE, MALFORMED, HttpRequest
 from entrypoints.http.rest.json_bodies import FORM, decoded, json_text
 from entrypoints.http.rest.members import Id, Prefix
 from entrypoints.http.rest.negotiation import is_filename
