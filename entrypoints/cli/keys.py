@@ -22,7 +22,7 @@ from entrypoints.composition.container import Container
 from entrypoints.config.loading import load
 from entrypoints.config.settings import SettingsError
 from entrypoints.errors import StartError
-from entrypoints.http.rest.keys import description, issued
+from entrypoints.http.rest.access.keys import description, issued
 from entrypoints.telemetry import logs
 
 T = TypeVar("T")

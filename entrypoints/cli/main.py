@@ -23,10 +23,10 @@ from entrypoints.cli.check.command import check
 from entrypoints.cli.exit_codes import show_new_token, tell_and_exit
 from entrypoints.cli.keys import keys
 from entrypoints.cli.migrations import migrations
-from entrypoints.cli.move import move
-from entrypoints.cli.move_metadata import move_metadata
+from entrypoints.cli.moves.move import move
+from entrypoints.cli.moves.move_metadata import move_metadata
+from entrypoints.cli.moves.transfers import export_command, import_command
 from entrypoints.cli.settings import show
-from entrypoints.cli.transfers import export_command, import_command
 from entrypoints.cli.verify.command import verify
 from entrypoints.composition import databases, lifecycle, missing_features, storages
 from entrypoints.composition.container import Container
@@ -44,7 +44,7 @@ from entrypoints.server.orphans import stop_with_the_parent
 from entrypoints.server.port_claim import PortClaim, PortInUseError
 from entrypoints.server.shutdown import ACCEPTED_WITHIN, KILLED_AFTER, GracefulShutdown, hold_sigterm
 from entrypoints.telemetry import logs
-from entrypoints.telemetry import workers as metrics_of_workers
+from entrypoints.telemetry.prometheus import workers as metrics_of_workers
 
 LOG = structlog.get_logger()
 ROOT = Path(__file__).parents[2]

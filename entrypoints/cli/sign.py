@@ -19,7 +19,7 @@ from entrypoints.config.loading import load
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.rest.sign import SignBody, SignedUrlBody, signed_url
+from entrypoints.http.rest.access.sign import SignBody, SignedUrlBody, signed_url
 from entrypoints.telemetry import logs
 
 

@@ -23,15 +23,15 @@ def make_database(settings: Settings, opening: Opening, observer: Observer) -> D
     url, connections = settings.database_url, settings.database_connections
     match settings.database:
         case "postgresql":
-            from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
+            from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
 
             return PostgresqlDatabase(PostgresqlConfig(url, connections, opening=opening), observer)
         case "mariadb":
-            from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
+            from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
 
             return MariadbDatabase(MariadbConfig(url, connections, opening=opening), observer)
         case _:
-            from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+            from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 
             return SqliteDatabase(SqliteConfig(settings.sqlite_path, opening=opening), observer)
 

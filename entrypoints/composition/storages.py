@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from adapters.error_context import ErrorContext
-from adapters.sql import sqlite
 from adapters.sql.database import Database
+from adapters.sql.sqlite import database as sqlite
 from adapters.storage.backend import Reach, Resources
 from adapters.storage.backends import BACKENDS
 from adapters.storage.layers import free_space

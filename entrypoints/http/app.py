@@ -26,22 +26,22 @@ from entrypoints.errors import StartError
 from entrypoints.http.direct import DirectRoutes
 from entrypoints.http.middleware.access_log import AccessLogMiddleware
 from entrypoints.http.middleware.audit import AuditMiddleware
+from entrypoints.http.middleware.base.exchange import Exchange
+from entrypoints.http.middleware.base.lingering_close import Lingering, LingerLimits
+from entrypoints.http.middleware.base.stack import Middleware, MiddlewareStack
 from entrypoints.http.middleware.connection_close import ConnectionCloseMiddleware
 from entrypoints.http.middleware.cors import CorsMiddleware
-from entrypoints.http.middleware.exchange import Exchange
 from entrypoints.http.middleware.head import HeadMiddleware
 from entrypoints.http.middleware.host import HostMiddleware
-from entrypoints.http.middleware.lingering_close import Lingering, LingerLimits
-from entrypoints.http.middleware.load_shedding import RequestSlots
 from entrypoints.http.middleware.raw_paths import RawPathMiddleware
+from entrypoints.http.middleware.routes.load_shedding import RequestSlots
 from entrypoints.http.middleware.security_headers import SecurityHeadersMiddleware
-from entrypoints.http.middleware.stack import Middleware, MiddlewareStack
 from entrypoints.http.operations import docs
 from entrypoints.http.operations import face as operations
 from entrypoints.http.page import face as page
-from entrypoints.http.protocol.blob_paths import ID_PATH
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
+from entrypoints.http.protocol.urls.blob_paths import ID_PATH
 from entrypoints.http.rest import face as rest
 from entrypoints.http.s3 import face as s3
 from entrypoints.http.tus import face as tus
@@ -51,7 +51,7 @@ from entrypoints.telemetry.audit import AuditLog
 from entrypoints.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from entrypoints.telemetry.metrics import Metrics
+    from entrypoints.telemetry.prometheus.metrics import Metrics
 
 BLOB_PATH = "/v1/blobs" + ID_PATH
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]

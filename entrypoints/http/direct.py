@@ -13,9 +13,9 @@ from litestar import Litestar, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
-from entrypoints.http.middleware.exchange import Exchange, Responder
-from entrypoints.http.middleware.guard import GuardMiddleware
-from entrypoints.http.protocol.blob_paths import PREFIX
+from entrypoints.http.middleware.base.exchange import Exchange, Responder
+from entrypoints.http.middleware.routes.guard import GuardMiddleware
+from entrypoints.http.protocol.urls.blob_paths import PREFIX
 
 # The `opt` of a handler that returns an ASGI response, and reads only `scope`, `receive` and `auth` of its request.
 DIRECT = {"direct": True}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from application.ports.observer import UNOBSERVED, Observer, Operation
 from entrypoints.background import every, in_background
 from entrypoints.config.settings import Settings
-from entrypoints.telemetry import workers
 from entrypoints.telemetry.logs import REQUEST_LINES
+from entrypoints.telemetry.prometheus import workers
 
 if TYPE_CHECKING:
-    from entrypoints.telemetry.metrics import Metrics
+    from entrypoints.telemetry.prometheus.metrics import Metrics
     from entrypoints.telemetry.tracing import Tracing
 
 PUBLISHED_EVERY = 1.0  # seconds, where several workers add up their metrics
@@ -41,7 +41,7 @@ class Telemetry:
 
 
 def _metrics() -> "Metrics":
-    from entrypoints.telemetry.metrics import Metrics
+    from entrypoints.telemetry.prometheus.metrics import Metrics
 
     return Metrics()
 

@@ -50,6 +50,11 @@ def test_the_readmes_map_names_what_is_there() -> None:
             folder = ROOT / line.split()[0]
 
 
+def test_no_folder_of_the_product_is_crowded() -> None:
+    counts = Counter(path.parent for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+    assert not {folder: count for folder, count in counts.items() if count > MOST_MODULES}
+
+
 def test_the_lock_files_name_no_host() -> None:
     for name in ("requirements.lock", "requirements-dev.lock"):
         lock = (ROOT / name).read_text()

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from adapters.sql.mariadb import connect
+from adapters.sql.servers.mariadb import connect
 from tests.backends.containers import Containers
 from tests.http import certificates
 

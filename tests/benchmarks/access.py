@@ -24,8 +24,8 @@ from application.uploads.committer import Committer
 from domain.access import EVERYTHING, Action
 from domain.blob import BlobId, ObjectKey
 from entrypoints.config.values import hashed
-from entrypoints.http.middleware.authentication import AuthenticationMiddleware
-from entrypoints.http.protocol.signed_urls import unsigned_url
+from entrypoints.http.middleware.routes.authentication import AuthenticationMiddleware
+from entrypoints.http.protocol.urls.signed_urls import unsigned_url
 from tests.benchmarks import serving
 from tests.benchmarks.figures import Figures
 from tests.http.server import Server

@@ -24,8 +24,8 @@ import uvloop
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
-from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from application.blobs.list import ListBlobs
 from domain.access import EVERYTHING
 from tests import many_blobs

@@ -32,7 +32,7 @@ PARTS: Mapping[str, str] = {
     "HTTP server and event loop": r"\((granian|uvloop|asyncio)/|entrypoints/server/|Exchange\.(send|receive) ",
     "log and metrics": r"entrypoints/telemetry/|(access_log|audit|tracing|operation_timer|observed?)\.py",
     "authentication and rights": r"application/access/|(authorize|authentication|signed_urls)\.py|domain/access",
-    "middleware and routing": r"entrypoints/http/(middleware/|direct\.py|s3/|tus/|protocol/blob_paths\.py)",
+    "middleware and routing": r"entrypoints/http/(middleware/|direct\.py|s3/|tus/|protocol/urls/blob_paths\.py)",
     "row in the database": r"adapters/(sql|metadata)/",
     "bytes in the storage": r"adapters/(storage|concurrency|hashing|error_context)",
     "heads and bodies": r"entrypoints/http/",
@@ -76,7 +76,7 @@ def shares(stacks: Iterable[str]) -> dict[str, float]:
 
 
 def _part(frame: str) -> str:
-    """Return the part of a frame, such as `Exchange.send (entrypoints/http/middleware/exchange.py:79)`."""
+    """Return the part of a frame, such as `Exchange.send (entrypoints/http/middleware/base/exchange.py:79)`."""
     return next((part for part, pattern in PARTS.items() if re.search(pattern, frame)), OTHER)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql import migrations
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS
 from domain.blob import BlobId, Content, Digest, Draft, Location, ObjectKey, Segment
 from domain.precondition import ANY

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.sql.database import Database
-from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
-from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
+from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore

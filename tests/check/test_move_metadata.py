@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from tests.backends import mariadb, postgresql
 from tests.backends.run import Backends
 from tests.check.command import drivebay, environment

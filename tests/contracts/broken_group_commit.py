@@ -3,11 +3,11 @@
 import asyncio
 from typing import Self
 
-from adapters.sql.sqlite import SqliteDatabase
-from adapters.sql.sqlite_group import Group
-from adapters.sql.sqlite_unit import Unit as SqliteUnit
-from adapters.sql.sqlite_writer import Writer as SqliteWriter
-from adapters.sql.sqlite_writer import _Waiter
+from adapters.sql.sqlite.database import SqliteDatabase
+from adapters.sql.sqlite.group import Group
+from adapters.sql.sqlite.unit import Unit as SqliteUnit
+from adapters.sql.sqlite.writer import Writer as SqliteWriter
+from adapters.sql.sqlite.writer import _Waiter
 from domain.errors import BlobError
 from tests.contracts.group_commit import GroupCommitContract
 from tests.contracts.proof import caught_by

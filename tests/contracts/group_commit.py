@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
-from adapters.sql import sqlite_writer
-from adapters.sql.sqlite import SqliteDatabase
-from adapters.sql.sqlite_writer import Writer
+from adapters.sql.sqlite import writer as sqlite_writer
+from adapters.sql.sqlite.database import SqliteDatabase
+from adapters.sql.sqlite.writer import Writer
 from application.ports.metadata import UnitOfWork
 from application.repeat import repeated
 from domain.blob import Blob, BlobId

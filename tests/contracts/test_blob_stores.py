@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
-from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
-from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
+from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import CHUNKS
 from adapters.storage.database import CHUNK, DatabaseBlobStore
 from adapters.storage.filesystem.config import FilesystemConfig

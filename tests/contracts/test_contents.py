@@ -13,9 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
-from adapters.metadata.sql import blobs, contents, listing, multipart, prefixes, references, trash
+from adapters.metadata.sql import references
+from adapters.metadata.sql.blobs import blobs, prefixes, trash
+from adapters.metadata.sql.contents import contents, multipart
+from adapters.metadata.sql.rows import listing
+from adapters.metadata.sql.rows.versions import COLUMNS
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.metadata.sql.versions import COLUMNS
 from adapters.sql.database import Database
 from adapters.sql.statement import Statement
 from adapters.sql.tables import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from tests.contracts import broken_group_commit, group_commit
 from tests.contracts.broken_group_commit import Broken
 from tests.contracts.group_commit import GroupCommitContract

@@ -19,14 +19,15 @@ from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
-from adapters.metadata.sql import blobs, listing
+from adapters.metadata.sql.blobs import blobs
+from adapters.metadata.sql.rows import listing
 from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
 from adapters.sql.database import Database
 from adapters.sql.dialects import insert_and_return, insert_or_ignore
-from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
-from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
+from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, CHUNKS, METADATA, STORAGES, DatabaseNow, time_of
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.memory import MemoryBlobStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.sql import migrations
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from tests import migrated
 
 

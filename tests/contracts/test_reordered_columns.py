@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from application.ports.metadata import Backlog, Garbage
 from tests.contracts.buckets import bucket
 from tests.contracts.contents import SOME, begin, part, put_part, upload_to

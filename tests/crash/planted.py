@@ -12,8 +12,10 @@ import sqlalchemy as sa
 from dependency_injector import providers
 from sqlalchemy import Connection
 
-from adapters.metadata.sql import moves, names, trash
-from adapters.sql.sqlite_writer import Writer
+from adapters.metadata.sql.blobs import trash
+from adapters.metadata.sql.contents import moves
+from adapters.metadata.sql.rows import names
+from adapters.sql.sqlite.writer import Writer
 from adapters.sql.tables import BLOBS, CONTENTS, TRASH
 from adapters.storage.filesystem import files
 from application.blobs import operations

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
 from application.blobs.store import StoredBlob

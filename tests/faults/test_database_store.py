@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import CHUNKS
 from adapters.storage.database import CHUNK, DatabaseBlobStore
 from domain.blob import ObjectKey

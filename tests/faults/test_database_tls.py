@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sql.engine import EngineDatabase
-from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
-from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.servers.engine import EngineDatabase
+from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
+from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
 from domain.errors import BlobError, Kind
 from tests.backends import mariadb, postgresql
 from tests.backends.mariadb import MariadbWithTls, on_mariadb

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.filesystem import files
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.files import CHUNK

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.sql import engine
 from adapters.sql.database import Database
+from adapters.sql.servers import engine
 from adapters.sql.tables import BLOBS
 from domain.blob import BlobId
 from domain.errors import Kind

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
 from domain.errors import BlobError, Kind
 from tests.backends import postgresql
 from tests.backends.pgbouncer import Pgbouncer

@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql import migrations
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
-from adapters.sql.sqlite_file import SqliteFile
-from adapters.sql.sqlite_unit import Unit
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.file import SqliteFile
+from adapters.sql.sqlite.unit import Unit
 from application.ports.schema import Opening
 from domain.errors import BlobError, CommitUnknown, Kind, Unavailable
 from domain.precondition import CREATE_ONLY

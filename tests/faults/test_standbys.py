@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import make_url
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.sql.engine import EngineDatabase
-from adapters.sql.mariadb import MariadbConfig
-from adapters.sql.postgresql import PostgresqlConfig
+from adapters.sql.servers.engine import EngineDatabase
+from adapters.sql.servers.mariadb import MariadbConfig
+from adapters.sql.servers.postgresql import PostgresqlConfig
 from domain.errors import BlobError, Kind
 from tests.backends import mariadb, postgresql
 from tests.backends.mariadb import on_mariadb

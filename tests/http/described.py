@@ -11,7 +11,7 @@ from litestar import Litestar
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.http.app import create_litestar
-from entrypoints.http.middleware.load_shedding import RequestSlots
+from entrypoints.http.middleware.routes.load_shedding import RequestSlots
 from entrypoints.server.shutdown import GracefulShutdown
 from entrypoints.telemetry.telemetry import Telemetry
 

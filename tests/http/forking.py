@@ -33,8 +33,8 @@ ROOT = Path(__file__).parents[2]
 LONGEST = 64 * 1024  # bytes of a request
 # Imported by commands only when they need it. Not prometheus_client, which reads the environment at its import.
 IMPORTED = [
-    "adapters.sql.mariadb",
-    "adapters.sql.postgresql",
+    "adapters.sql.servers.mariadb",
+    "adapters.sql.servers.postgresql",
     "adapters.storage.database",
     "adapters.storage.filesystem.store",
     "adapters.storage.ftp.store",

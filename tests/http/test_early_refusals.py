@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.http.middleware.lingering_close import LingerLimits
+from entrypoints.http.middleware.base.lingering_close import LingerLimits
 from tests.contracts.blob_store import MIB
 from tests.http.server import Server
 from tests.http.wire import AUTH, JSON, Answer, answer, request

@@ -17,10 +17,12 @@ from entrypoints.http.openapi.bodies import schemas
 from entrypoints.http.operations import health, status
 from entrypoints.http.protocol.catalogue import STATUSES
 from entrypoints.http.protocol.problems import Problem
-from entrypoints.http.rest import changes, descriptions, keys, lists, session, shares, sign, trash
-from entrypoints.http.rest import upload_descriptions as uploads
+from entrypoints.http.rest import descriptions
+from entrypoints.http.rest.access import keys, session, shares, sign
+from entrypoints.http.rest.blobs import changes, lists, trash
 from entrypoints.http.rest.face import FORMS
 from entrypoints.http.rest.json_form import response as json_form
+from entrypoints.http.rest.uploads import descriptions as uploads
 from tests.http.described import PROBLEM, codes, document, framework
 from tests.http.schemathesis_hooks import HIDDEN
 from tests.http.server import Server

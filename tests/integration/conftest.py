@@ -7,7 +7,7 @@ import pytest
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore

@@ -13,8 +13,8 @@ from application.stores import Stores
 from domain.access import EVERYTHING
 from domain.blob import BlobId, ByteRange, Content, Digest, Draft, Location, ObjectKey
 from domain.errors import BlobError, Kind
-from entrypoints.http.protocol import conditional
-from entrypoints.http.protocol.conditional import NotModified
+from entrypoints.http.protocol.fields import conditional
+from entrypoints.http.protocol.fields.conditional import NotModified
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.raw_form import RAW
 from tests.contracts.blob_store import each

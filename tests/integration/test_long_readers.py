@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import MICROSECOND, TRASH
 from adapters.storage.database import CHUNK, DatabaseBlobStore
 from adapters.storage.filesystem.config import FilesystemConfig

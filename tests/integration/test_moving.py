@@ -13,7 +13,7 @@ import pytest
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.collect import CollectBlobs, Selection
 from application.contents.retention import GRACE

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from adapters.concurrency.threads import Threads
 from adapters.metadata.sql.unit_of_work import SqlMetadata
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.statement import Statement
 from adapters.storage.filesystem.cached import LARGEST
 from adapters.storage.filesystem.config import FilesystemConfig

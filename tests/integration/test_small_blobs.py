@@ -12,9 +12,9 @@ import pytest
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
-from adapters.sql.mariadb import MariadbConfig, MariadbDatabase
-from adapters.sql.postgresql import PostgresqlConfig, PostgresqlDatabase
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
+from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.delete import DeleteBlob

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from litestar.types import ASGIApp, Receive, Send
 
-from adapters.metadata.sql import trash as sql_trash
-from adapters.metadata.sql.blobs import SqlBlobs
-from adapters.metadata.sql.trash import SqlTrash
+from adapters.metadata.sql.blobs import trash as sql_trash
+from adapters.metadata.sql.blobs.blobs import SqlBlobs
+from adapters.metadata.sql.blobs.trash import SqlTrash
 from application import quota
 from application.blobs import operations, trash, uploads
 from application.blobs.commit import CommitOperations

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sa
 
-from adapters.metadata.sql.blobs import SqlBlobs
+from adapters.metadata.sql.blobs.blobs import SqlBlobs
 from application.blobs.fetch import OpenBlob
 from domain.blob import BlobId
 from domain.errors import Kind, error_class

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.observed import ObservedDatabase
-from adapters.sql.sqlite import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from application.ports.observer import Operation, Unobserved
 from domain.errors import Kind, NotFound, Unavailable
 from tests.contracts.blob_store import refused

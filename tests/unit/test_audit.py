@@ -25,8 +25,8 @@ from domain.access import EVERYTHING, Action, Grant
 from domain.blob import BlobId
 from domain.errors import NotGranted
 from entrypoints.http.middleware.audit import AuditMiddleware
-from entrypoints.http.middleware.exchange import Exchange, Responder
-from entrypoints.http.middleware.stack import MiddlewareStack
+from entrypoints.http.middleware.base.exchange import Exchange, Responder
+from entrypoints.http.middleware.base.stack import MiddlewareStack
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.telemetry.audit import AuditLog
 from entrypoints.telemetry.request_lines import REQUEST_ID

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.metadata.sql.balance import Balance
-from adapters.metadata.sql.batches import MAX_VALUES, batches
-from adapters.metadata.sql.blobs import SqlBlobs
-from adapters.metadata.sql.trash import SqlTrash
-from adapters.sql.mariadb import SMALLEST_PACKET
+from adapters.metadata.sql.access.balance import Balance
+from adapters.metadata.sql.blobs.blobs import SqlBlobs
+from adapters.metadata.sql.blobs.trash import SqlTrash
+from adapters.metadata.sql.rows.batches import MAX_VALUES, batches
+from adapters.sql.servers.mariadb import SMALLEST_PACKET
 from adapters.sql.tables import BLOBS, METADATA, TRASH
 from domain.blob import MAX_ID_BYTES, BlobId
 from tests import many_blobs

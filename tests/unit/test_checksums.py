@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapters.metadata.sql.checksums import checksums_of, text_of
+from adapters.metadata.sql.rows.checksums import checksums_of, text_of
 from domain.blob import Blob, BlobId, Content, Digest, Draft, Location, ObjectKey, Segment
 from domain.checksums import ALGORITHMS, Checksums
 from domain.errors import BlobError, Kind

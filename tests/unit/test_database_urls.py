@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sql.tls import Tls
+from adapters.sql.servers.tls import Tls
 from entrypoints.config import database_urls
 from entrypoints.config.loading import load_all
 from entrypoints.config.settings import SettingsError

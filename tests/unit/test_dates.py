@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from entrypoints.http.protocol.header_values import format_date, http_date
+from entrypoints.http.protocol.fields.header_values import format_date, http_date
 
 dates = st.datetimes(timezones=st.just(UTC), allow_imaginary=False)
 

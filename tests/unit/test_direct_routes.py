@@ -15,7 +15,7 @@ from entrypoints.config.values import hashed
 from entrypoints.http.app import create_asgi
 from entrypoints.http.direct import DIRECT, DirectRoutes
 from entrypoints.http.middleware import access_log, connection_close
-from entrypoints.http.middleware.stack import MiddlewareStack
+from entrypoints.http.middleware.base.stack import MiddlewareStack
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.telemetry.request_lines import RequestLine

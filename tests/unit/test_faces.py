@@ -21,7 +21,7 @@ from domain.blob import BlobId
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
-from entrypoints.http.middleware.load_shedding import RequestSlots
+from entrypoints.http.middleware.routes.load_shedding import RequestSlots
 from entrypoints.http.operations import face as operations
 from entrypoints.http.rest import face as rest
 from entrypoints.server.shutdown import GracefulShutdown

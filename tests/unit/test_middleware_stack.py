@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from entrypoints.http.middleware.exchange import Exchange, Header, Responder
-from entrypoints.http.middleware.stack import Middleware, MiddlewareStack
+from entrypoints.http.middleware.base.exchange import Exchange, Header, Responder
+from entrypoints.http.middleware.base.stack import Middleware, MiddlewareStack
 from entrypoints.http.protocol.client_pace import Pace
 from tests.asgi import exchange, scope
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from entrypoints.http.middleware.exchange import Exchange
-from entrypoints.http.middleware.paced_responses import CHUNK, SHORT
+from entrypoints.http.middleware.base.exchange import Exchange
+from entrypoints.http.middleware.base.paced_responses import CHUNK, SHORT
 from entrypoints.http.protocol.client_pace import Pace
 
 START = {"type": "http.response.start", "status": 200, "headers": []}

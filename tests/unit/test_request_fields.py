@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints.http.protocol.headers import READ_ELSEWHERE, fields
+from entrypoints.http.protocol.fields.headers import READ_ELSEWHERE, fields
 
 SOURCES = sorted((Path(__file__).parents[2] / "entrypoints" / "http").rglob("*.py"))
 

@@ -6,7 +6,7 @@ import pytest
 
 from domain.access import Action
 from domain.acls import AUTHENTICATED_READ, PRIVATE, PUBLIC_READ, PUBLIC_READ_WRITE, opened_by_bucket, opens_object
-from entrypoints.http.s3.acls import EVERYBODY, LOG_DELIVERY, WITH_KEY, canned_of
+from entrypoints.http.s3.buckets.acls import EVERYBODY, LOG_DELIVERY, WITH_KEY, canned_of
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.xml import parse
 

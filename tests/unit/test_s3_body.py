@@ -18,17 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.checksums import Checksums
-from entrypoints.http.s3 import checksums
-from entrypoints.http.s3.aws_chunked import FREE_CHUNKS, MAX_TRAILERS, Decoder
-from entrypoints.http.s3.body import Body, without_aws_chunked
-from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.signatures import (
+from entrypoints.http.s3.auth.signatures import (
     STREAMING_SIGNED,
     STREAMING_SIGNED_TRAILER,
     STREAMING_UNSIGNED_TRAILER,
     SignedRequest,
     signing_key,
 )
+from entrypoints.http.s3.bodies import checksums
+from entrypoints.http.s3.bodies.aws_chunked import FREE_CHUNKS, MAX_TRAILERS, Decoder
+from entrypoints.http.s3.bodies.body import Body, without_aws_chunked
+from entrypoints.http.s3.errors import S3Error
 
 KEY = signing_key(b"secret", "20130524", "us-east-1")
 SEED = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from domain.checksums import ALGORITHMS, Checksums
 from entrypoints.http.protocol.hashing import BATCH, HASH_IN_THREAD, ConcurrentHashing
-from entrypoints.http.s3 import checksums
-from entrypoints.http.s3.checksums import FULL_OBJECT
+from entrypoints.http.s3.bodies import checksums
+from entrypoints.http.s3.bodies.checksums import FULL_OBJECT
 from entrypoints.http.s3.errors import S3Error
 
 # The check values of the catalogue of CRCs (reveng), and of FIPS 180-4.

@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 
 from domain.buckets import CorsRule
-from entrypoints.http.s3.bucket_settings import cors_rule
-from entrypoints.http.s3.cors import matching
+from entrypoints.http.s3.buckets.cors import matching
+from entrypoints.http.s3.buckets.settings import cors_rule
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.xml import parse
 

@@ -24,15 +24,17 @@ from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
 from entrypoints.http.app import create_asgi
-from entrypoints.http.s3 import cors, properties, reading, signatures
-from entrypoints.http.s3.aws_chunked import Decoder
+from entrypoints.http.s3.auth import signatures
+from entrypoints.http.s3.bodies.aws_chunked import Decoder
+from entrypoints.http.s3.buckets import cors
 from entrypoints.http.s3.errors import S3Error
+from entrypoints.http.s3.objects import properties, reading
 from entrypoints.http.s3.xml import parse
 from tests.asgi import Unslowed, serving
 from tests.deadline import in_time
 from tests.unit.test_hostile_values import S3, SECONDS, constants, headers_read, hostile
 
-SOURCES = sorted(S3.glob("*.py"))
+SOURCES = sorted(S3.rglob("*.py"))
 MIB = 1024 * 1024
 DOMAIN = "s3.test"
 PAYLOAD = signatures.STREAMING_UNSIGNED_TRAILER

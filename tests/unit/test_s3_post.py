@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.post import MAX_FIELDS, Form, redirection
+from entrypoints.http.s3.objects.post import MAX_FIELDS, Form, redirection
 
 BOUNDARY = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
 KEY, FILE = ("key", b"folder/${filename}"), ("file", b"Hello\r\n--World!", 'filename="a b.txt"')

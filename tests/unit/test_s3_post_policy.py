@@ -12,9 +12,9 @@ from botocore.auth import S3SigV4PostAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from entrypoints.http.s3.auth.post_policy import PostPolicy, check, with_filename
+from entrypoints.http.s3.auth.signatures import is_valid, signing_key
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.post_policy import PostPolicy, check, with_filename
-from entrypoints.http.s3.signatures import is_valid, signing_key
 
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 NOW = datetime(2015, 12, 29, tzinfo=UTC)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from entrypoints.http.s3.auth.signatures import query_parameters
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.request import query_values
-from entrypoints.http.s3.signatures import query_parameters
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ from botocore.crt.auth import CrtS3SigV4Auth, CrtS3SigV4QueryAuth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints.http.s3.errors import CATALOGUE, S3Error
-from entrypoints.http.s3.signatures import (
+from entrypoints.http.s3.auth.signatures import (
     SignedRequest,
     SigningKeys,
     is_valid,
@@ -30,6 +29,7 @@ from entrypoints.http.s3.signatures import (
     signature_mismatch,
     signing_key,
 )
+from entrypoints.http.s3.errors import CATALOGUE, S3Error
 
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 REGION = "us-east-1"

@@ -14,9 +14,9 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from entrypoints.http.s3.auth.post_policy import check
+from entrypoints.http.s3.auth.signatures_v2 import SignatureV2, of_form, parse
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.post_policy import check
-from entrypoints.http.s3.signatures_v2 import SignatureV2, of_form, parse
 
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 CREDENTIALS = Credentials(KEY_ID, SECRET.decode())

@@ -10,8 +10,8 @@ from application.access.sign import SKEW
 from domain.access import EVERYTHING
 from domain.errors import NoMasterKey
 from entrypoints.config.values import hashed
+from entrypoints.http.protocol.fields.session_cookies import NAME, SECURE, cookie, no_cookie, session_in
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.protocol.session_cookies import NAME, SECURE, cookie, no_cookie, session_in
 from tests.unit.test_keys import MINUTE, OTHER_MASTER, SECOND, Replica
 
 TOKENS = {hashed("token"): EVERYTHING}

@@ -20,9 +20,9 @@ from application.uploads.committer import Committer
 from domain.access import EVERYTHING, Action, Conditions, Grant
 from domain.blob import BlobId, ObjectKey
 from domain.errors import InvalidId
-from entrypoints.http.middleware.authentication import AuthenticationMiddleware
+from entrypoints.http.middleware.routes.authentication import AuthenticationMiddleware
 from entrypoints.http.protocol.problems import HttpProblem
-from entrypoints.http.protocol.signed_urls import NAME, parameters_of, unsigned_url
+from entrypoints.http.protocol.urls.signed_urls import NAME, parameters_of, unsigned_url
 from tests.asgi import Unslowed
 
 ALTERED = 100_000

@@ -15,7 +15,7 @@ from adapters.storage.memory import MemoryBlobStore
 from application.uploads.intake import Intake
 from application.uploads.replay import ReplayableBody
 from domain.blob import ObjectKey
-from entrypoints.http.protocol.headers import fields
+from entrypoints.http.protocol.fields.headers import fields
 from entrypoints.http.rest.json_form.request import SHORT, new_blob
 from entrypoints.http.rest.json_form.scanner import Scanner
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints.http.protocol.structured_fields import boolean, natural_number
+from entrypoints.http.protocol.fields.structured_fields import boolean, natural_number
 
 PARAMETERS = [
     "",

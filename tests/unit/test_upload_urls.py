@@ -13,7 +13,7 @@ from application.stores import Stores
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Action, Grant
 from domain.blob import BlobId, ObjectKey
-from entrypoints.http.protocol.upload_urls import METHODS, location
+from entrypoints.http.protocol.urls.upload_urls import METHODS, location
 from tests.unit.test_signed_urls import Door, altered
 
 ALTERED = 3000

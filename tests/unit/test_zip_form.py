@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints.http.rest.zip_form.format import Layout
-from entrypoints.http.rest.zip_form.names import FOLDER_ITSELF, Names
+from entrypoints.http.rest.blobs.zip_form.format import Layout
+from entrypoints.http.rest.blobs.zip_form.names import FOLDER_ITSELF, Names
 
 NOON = int(datetime(2026, 1, 31, 12, 0, 1, tzinfo=UTC).timestamp())
 

@@ -7,20 +7,20 @@ from typing import Self
 
 from adapters.metadata.sql import references
 from adapters.metadata.sql import storages as sql_storages
-from adapters.metadata.sql.balance import Balance, settle
-from adapters.metadata.sql.blobs import SqlBlobs
-from adapters.metadata.sql.buckets import SqlBuckets
+from adapters.metadata.sql.access.balance import Balance, settle
+from adapters.metadata.sql.access.keys import SqlKeys
+from adapters.metadata.sql.access.shares import SqlShares
+from adapters.metadata.sql.blobs.blobs import SqlBlobs
+from adapters.metadata.sql.blobs.buckets import SqlBuckets
+from adapters.metadata.sql.blobs.trash import SqlTrash
 from adapters.metadata.sql.commits import SqlCommits
-from adapters.metadata.sql.contents import SqlContents
-from adapters.metadata.sql.garbage import SqlGarbage
-from adapters.metadata.sql.keys import SqlKeys
-from adapters.metadata.sql.moves import SqlMoves
-from adapters.metadata.sql.multipart import SqlMultipart
-from adapters.metadata.sql.objects import SqlObjects
-from adapters.metadata.sql.shares import SqlShares
+from adapters.metadata.sql.contents.contents import SqlContents
+from adapters.metadata.sql.contents.garbage import SqlGarbage
+from adapters.metadata.sql.contents.moves import SqlMoves
+from adapters.metadata.sql.contents.multipart import SqlMultipart
+from adapters.metadata.sql.contents.objects import SqlObjects
+from adapters.metadata.sql.contents.uploads import SqlUploads
 from adapters.metadata.sql.storages import SqlStorages
-from adapters.metadata.sql.trash import SqlTrash
-from adapters.metadata.sql.uploads import SqlUploads
 from adapters.metadata.sql.verifications import SqlVerifications
 from adapters.sql.database import Database, Transaction
 from application.ports.buckets import BucketReader

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.metadata.sql.versions import BlobRow
+from adapters.metadata.sql.rows.versions import BlobRow
 from adapters.sql.database import Run
 from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.tables import VERIFICATIONS, microseconds_of, time_of

@@ -7,8 +7,8 @@ import time
 
 from litestar.types import HTTPScope
 
-from entrypoints.http.middleware.exchange import Exchange, Header
-from entrypoints.http.middleware.stack import Middleware
+from entrypoints.http.middleware.base.exchange import Exchange, Header
+from entrypoints.http.middleware.base.stack import Middleware
 from entrypoints.telemetry.logs import log_request
 from entrypoints.telemetry.request_lines import REQUEST_ID, RequestLine
 from entrypoints.telemetry.requests import Requests, labels_of

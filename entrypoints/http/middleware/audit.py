@@ -1,8 +1,8 @@
 """An audit trail of all requests."""
 
 from application.attempts import ATTEMPTS
-from entrypoints.http.middleware.exchange import Exchange
-from entrypoints.http.middleware.stack import Middleware
+from entrypoints.http.middleware.base.exchange import Exchange
+from entrypoints.http.middleware.base.stack import Middleware
 from entrypoints.http.protocol.addresses import client_address
 from entrypoints.telemetry.audit import AuditLog
 

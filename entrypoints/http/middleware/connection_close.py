@@ -4,10 +4,10 @@ import asyncio
 
 from litestar.types import HTTPScope
 
-from entrypoints.http.middleware.exchange import Exchange, Header
-from entrypoints.http.middleware.lingering_close import Lingering
-from entrypoints.http.middleware.stack import Middleware
-from entrypoints.http.protocol.headers import is_http_1
+from entrypoints.http.middleware.base.exchange import Exchange, Header
+from entrypoints.http.middleware.base.lingering_close import Lingering
+from entrypoints.http.middleware.base.stack import Middleware
+from entrypoints.http.protocol.fields.headers import is_http_1
 from entrypoints.server.shutdown import GracefulShutdown
 from entrypoints.server.sockets import cut
 

@@ -7,9 +7,9 @@ from http import HTTPStatus
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope
 
 from entrypoints.config.origins import ANY_ORIGIN
-from entrypoints.http.middleware.exchange import Exchange, Header, Responder
-from entrypoints.http.middleware.stack import Middleware
-from entrypoints.http.protocol.header_values import BLANKS, MAX_SIZE, is_token
+from entrypoints.http.middleware.base.exchange import Exchange, Header, Responder
+from entrypoints.http.middleware.base.stack import Middleware
+from entrypoints.http.protocol.fields.header_values import BLANKS, MAX_SIZE, is_token
 
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 # Response headers that a page may read, in addition to Content-Type, Content-Length, Last-Modified ... The names of

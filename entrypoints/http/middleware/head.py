@@ -5,7 +5,7 @@ from typing import cast
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from entrypoints.http.protocol.blob_paths import PREFIX
+from entrypoints.http.protocol.urls.blob_paths import PREFIX
 
 OWN = (PREFIX, b"/s/", b"/v1/uploads/")
 

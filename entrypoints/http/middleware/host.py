@@ -2,8 +2,8 @@
 
 import string
 
-from entrypoints.http.middleware.exchange import Exchange, Responder
-from entrypoints.http.middleware.stack import Middleware
+from entrypoints.http.middleware.base.exchange import Exchange, Responder
+from entrypoints.http.middleware.base.stack import Middleware
 from entrypoints.http.protocol.problems import HttpProblem, send_problem
 
 # RFC 3986, section 3.2: names, addresses, their percent-encoding, brackets, and a port. No user.

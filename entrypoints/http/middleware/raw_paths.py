@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from entrypoints.http.protocol.blob_paths import PREFIX
+from entrypoints.http.protocol.urls.blob_paths import PREFIX
 
 BLOB = "/v1/blobs/id"
 NOWHERE = "/nowhere"

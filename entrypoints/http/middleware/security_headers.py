@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from entrypoints.http.middleware.exchange import Exchange, Header
-from entrypoints.http.middleware.stack import Middleware
+from entrypoints.http.middleware.base.exchange import Exchange, Header
+from entrypoints.http.middleware.base.stack import Middleware
 
 Headers = Mapping[bytes, bytes]
 

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id
 
-from entrypoints.http.middleware.exchange import Exchange
-from entrypoints.http.middleware.stack import Middleware
+from entrypoints.http.middleware.base.exchange import Exchange
+from entrypoints.http.middleware.base.stack import Middleware
 from entrypoints.telemetry.request_lines import TRACE_ID
 from entrypoints.telemetry.requests import labels_of
 from entrypoints.telemetry.tracing import PROPAGATOR, Tracing

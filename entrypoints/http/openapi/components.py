@@ -18,7 +18,7 @@ from litestar.openapi.spec.base import BaseSchemaObject
 
 from domain.blob import MAX_ID_BYTES
 from entrypoints.http.middleware.access_log import MAX_REQUEST_ID
-from entrypoints.http.protocol.header_values import MAX_SIZE
+from entrypoints.http.protocol.fields.header_values import MAX_SIZE
 
 ID = "my-blob"
 DATA = "SGVsbG8gV29ybGQh"

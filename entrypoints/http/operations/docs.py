@@ -12,8 +12,8 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import SecurityScheme
 
 from entrypoints import __version__
-from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
-from entrypoints.http.middleware.query import QueryMiddleware
+from entrypoints.http.middleware.routes.load_shedding import LoadSheddingMiddleware, RequestSlots
+from entrypoints.http.middleware.routes.query import QueryMiddleware
 from entrypoints.http.openapi.bodies import ComponentsWithBodies, schemas
 from entrypoints.http.routers import FaceRouter
 

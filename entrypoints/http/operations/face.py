@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING
 
 from entrypoints.composition.container import Container
 from entrypoints.http.dependencies import always
-from entrypoints.http.middleware.authentication import authentication_of
-from entrypoints.http.middleware.load_shedding import RequestSlots, shedding_of
-from entrypoints.http.middleware.query import QueryMiddleware
+from entrypoints.http.middleware.routes.authentication import authentication_of
+from entrypoints.http.middleware.routes.load_shedding import RequestSlots, shedding_of
+from entrypoints.http.middleware.routes.query import QueryMiddleware
 from entrypoints.http.operations import health, status
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.http.routers import FaceRouter
 from entrypoints.server.shutdown import GracefulShutdown
 
 if TYPE_CHECKING:
-    from entrypoints.telemetry.metrics import Metrics
-    from entrypoints.telemetry.prometheus_page import MetricsPage
+    from entrypoints.telemetry.prometheus.metrics import Metrics
+    from entrypoints.telemetry.prometheus.page import MetricsPage
 
 
 def create(
@@ -52,7 +52,7 @@ def create(
 
 def _page(metrics: "Metrics", container: Container) -> "MetricsPage":
     # Imported only now: see telemetry/workers.py.
-    from entrypoints.telemetry.prometheus_page import MetricsPage
+    from entrypoints.telemetry.prometheus.page import MetricsPage
 
     return MetricsPage(metrics, container.metadata().backlog, container.settings().folders)
 

@@ -7,7 +7,7 @@ from litestar.openapi.spec import OpenAPIMediaType
 from entrypoints.http.openapi.components import response, text
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
-from entrypoints.telemetry.prometheus_page import MetricsPage
+from entrypoints.telemetry.prometheus.page import MetricsPage
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 METRICS = operation(

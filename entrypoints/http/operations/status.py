@@ -21,10 +21,10 @@ from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.operations.health import Readiness
 from entrypoints.telemetry import disks
-from entrypoints.telemetry.totals import BackendUse, Process, Requests
+from entrypoints.telemetry.prometheus.totals import BackendUse, Process, Requests
 
 if TYPE_CHECKING:
-    from entrypoints.telemetry.prometheus_page import MetricsPage
+    from entrypoints.telemetry.prometheus.page import MetricsPage
 
 PATH = "/v1/status"
 

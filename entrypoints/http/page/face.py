@@ -10,8 +10,8 @@ from typing import Any
 
 from litestar import Request, Response, get
 
-from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
-from entrypoints.http.middleware.query import QueryMiddleware
+from entrypoints.http.middleware.routes.load_shedding import LoadSheddingMiddleware, RequestSlots
+from entrypoints.http.middleware.routes.query import QueryMiddleware
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS, HttpProblem
 from entrypoints.http.routers import FaceRouter
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from entrypoints.http.protocol.header_values import BLANKS, is_token, parameters
+from entrypoints.http.protocol.fields.header_values import BLANKS, is_token, parameters
 
 MAX_BOUNDARY = 200  # characters; RFC 2046 has 70
 MAX_HEAD = 8 * 1024  # bytes of the headers of one part

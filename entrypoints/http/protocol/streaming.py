@@ -14,8 +14,8 @@ from litestar.types import HTTPResponseBodyEvent, Receive, Scope, Send
 from application.blobs.fetch import Choose, OpenBlob
 from domain.blob import Blob, ByteRange
 from entrypoints.http.protocol.client_pace import ClientTooSlow, Meter, Pace
-from entrypoints.http.protocol.conditional import NotModified
-from entrypoints.http.protocol.headers import fields
+from entrypoints.http.protocol.fields.conditional import NotModified
+from entrypoints.http.protocol.fields.headers import fields
 from entrypoints.http.protocol.large_responses import LargeResponses
 from entrypoints.server.sockets import cut
 

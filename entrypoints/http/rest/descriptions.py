@@ -11,7 +11,7 @@ from application.contents.expiry import NEVER, Expiry
 from domain.blob import Blob
 from domain.errors import InvalidExpiry, InvalidMetadata
 from domain.properties import NO_METADATA, Properties
-from entrypoints.http.protocol import conditional, header_values
+from entrypoints.http.protocol.fields import conditional, header_values
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import Headers
 from entrypoints.http.rest.json_form.response import Sha256, Size, sha256, to_the_second

@@ -11,15 +11,36 @@ from domain.errors import ShareLocked, UploadNotFound
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.http.dependencies import always
-from entrypoints.http.middleware.authentication import authentication_of
-from entrypoints.http.middleware.load_shedding import RequestSlots, shedding_of
-from entrypoints.http.middleware.query import QueryMiddleware
-from entrypoints.http.middleware.share_links import ShareLinkMiddleware
-from entrypoints.http.protocol.blob_paths import ID_PATH
+from entrypoints.http.middleware.routes.authentication import authentication_of
+from entrypoints.http.middleware.routes.load_shedding import RequestSlots, shedding_of
+from entrypoints.http.middleware.routes.query import QueryMiddleware
+from entrypoints.http.middleware.routes.share_links import ShareLinkMiddleware
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
-from entrypoints.http.rest import share_pages
-from entrypoints.http.rest.changes import (
+from entrypoints.http.protocol.urls.blob_paths import ID_PATH
+from entrypoints.http.rest.access import share_pages
+from entrypoints.http.rest.access.keys import (
+    KeyBody,
+    LimitsBody,
+    RotationBody,
+    create_key,
+    find_key,
+    list_keys,
+    revoke_key,
+    rotate_key,
+)
+from entrypoints.http.rest.access.links import describe_download, download, download_with_password, on_locked, upload
+from entrypoints.http.rest.access.session import (
+    MAX_REQUESTS,
+    FeaturesBody,
+    SessionBody,
+    begin_session,
+    end_session,
+    find_session,
+)
+from entrypoints.http.rest.access.shares import ShareBody, create_share, list_shares, revoke_share
+from entrypoints.http.rest.access.sign import SignBody, sign
+from entrypoints.http.rest.blobs.changes import (
     CommitBody,
     DeleteOperation,
     MovePrefixBody,
@@ -33,37 +54,16 @@ from entrypoints.http.rest.changes import (
     delete_prefix,
     move_blob,
 )
-from entrypoints.http.rest.delete import delete_blob
+from entrypoints.http.rest.blobs.delete import delete_blob
+from entrypoints.http.rest.blobs.fetch import describe_blob, fetch_blob
+from entrypoints.http.rest.blobs.lists import list_blobs
+from entrypoints.http.rest.blobs.patch import PropertiesPatch, patch_blob
+from entrypoints.http.rest.blobs.store import put_blob, store_blob
+from entrypoints.http.rest.blobs.trash import RestoreBody, list_trash, purge_blob, restore_blob
+from entrypoints.http.rest.blobs.zip import ZipBody, zip_blobs
 from entrypoints.http.rest.described import HttpRequest
-from entrypoints.http.rest.fetch import describe_blob, fetch_blob
 from entrypoints.http.rest.json_bodies import upload_key
-from entrypoints.http.rest.keys import (
-    KeyBody,
-    LimitsBody,
-    RotationBody,
-    create_key,
-    find_key,
-    list_keys,
-    revoke_key,
-    rotate_key,
-)
-from entrypoints.http.rest.links import describe_download, download, download_with_password, on_locked, upload
-from entrypoints.http.rest.lists import list_blobs
-from entrypoints.http.rest.patch import PropertiesPatch, patch_blob
-from entrypoints.http.rest.resumable import Resumption
-from entrypoints.http.rest.session import (
-    MAX_REQUESTS,
-    FeaturesBody,
-    SessionBody,
-    begin_session,
-    end_session,
-    find_session,
-)
-from entrypoints.http.rest.shares import ShareBody, create_share, list_shares, revoke_share
-from entrypoints.http.rest.sign import SignBody, sign
-from entrypoints.http.rest.store import put_blob, store_blob
-from entrypoints.http.rest.trash import RestoreBody, list_trash, purge_blob, restore_blob
-from entrypoints.http.rest.uploads import (
+from entrypoints.http.rest.uploads.parts import (
     UploadBody,
     append_to_upload,
     begin_upload,
@@ -73,7 +73,7 @@ from entrypoints.http.rest.uploads import (
     put_part,
     upload_progress,
 )
-from entrypoints.http.rest.zip import ZipBody, zip_blobs
+from entrypoints.http.rest.uploads.resumable import Resumption
 from entrypoints.http.routers import FaceRouter
 
 FORMS = (

@@ -9,9 +9,9 @@ from domain.blob import BlobId, ObjectKey
 from domain.errors import UploadNotFound
 from domain.precondition import ANY, Precondition
 from entrypoints.http.openapi.bodies import JSON
-from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.client_pace import Meter, Pace
-from entrypoints.http.protocol.headers import check_framing, content_length, fields
+from entrypoints.http.protocol.fields import conditional
+from entrypoints.http.protocol.fields.headers import check_framing, content_length, fields
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.described import HttpRequest
 

@@ -22,8 +22,8 @@ from entrypoints.http.openapi.components import (
     NO_CONTROL_CHARACTERS,
     VISIBLE,
 )
-from entrypoints.http.protocol.header_values import MAX_SIZE
-from entrypoints.http.protocol.media_types import MAX_MEDIA_TYPE
+from entrypoints.http.protocol.fields.header_values import MAX_SIZE
+from entrypoints.http.protocol.fields.media_types import MAX_MEDIA_TYPE
 from entrypoints.http.rest.descriptions import MAX_EXPIRY, MAX_HEADER
 from entrypoints.http.rest.raw_form import MAX_CODINGS
 

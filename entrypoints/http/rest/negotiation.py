@@ -7,7 +7,7 @@ from litestar.types import HTTPScope
 
 from domain.text import CONTROL_CHARACTER
 from entrypoints.http.openapi.components import MAX_FILENAME
-from entrypoints.http.protocol.header_values import MAX_SIZE, quality
+from entrypoints.http.protocol.fields.header_values import MAX_SIZE, quality
 from entrypoints.http.protocol.problems import HttpProblem
 
 JSON = "application/json"

@@ -11,10 +11,10 @@ from application.blobs.store import IdentifiedBytes, NewBlob
 from application.clock import utc_now
 from domain.blob import Blob, BlobId, ByteRange, Digest
 from domain.properties import Properties
-from entrypoints.http.protocol import conditional, header_values, ranges
-from entrypoints.http.protocol.header_values import MAX_SIZE, dictionary_member
-from entrypoints.http.protocol.headers import content_length
-from entrypoints.http.protocol.media_types import essence, media_type
+from entrypoints.http.protocol.fields import conditional, header_values, ranges
+from entrypoints.http.protocol.fields.header_values import MAX_SIZE, dictionary_member
+from entrypoints.http.protocol.fields.headers import content_length
+from entrypoints.http.protocol.fields.media_types import essence, media_type
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import SANDBOX, VARY, Headers, Representation
 from entrypoints.http.rest import descriptions

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response
 
 from domain.blob import Blob, BlobId
-from entrypoints.http.protocol import conditional
+from entrypoints.http.protocol.fields import conditional
 from entrypoints.http.protocol.streaming import ShortResponse
 from entrypoints.http.rest.json_form.response import JSON_TYPE, stored_body
 

@@ -16,23 +16,16 @@ from domain.buckets import Bucket
 from domain.errors import BlobError, NotFound
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
-from entrypoints.http.middleware.exchange import Exchange, Header, Responder
-from entrypoints.http.middleware.load_shedding import RequestSlots
+from entrypoints.http.middleware.base.exchange import Exchange, Header, Responder
+from entrypoints.http.middleware.routes.load_shedding import RequestSlots
 from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.client_pace import Pace
-from entrypoints.http.protocol.headers import fields
+from entrypoints.http.protocol.fields.headers import fields
 from entrypoints.http.protocol.streaming import ShortResponse
-from entrypoints.http.s3 import acls, cors, post, post_policy, signatures_v2
 from entrypoints.http.s3.addressing import Addressing, Serving
-from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.failures import as_s3_error, error_document
-from entrypoints.http.s3.object_form import Replaced
-from entrypoints.http.s3.operations import operation_of
-from entrypoints.http.s3.post import PostRequest
-from entrypoints.http.s3.post_policy import PostPolicy
-from entrypoints.http.s3.request import S3Request, UseCases, path_text, query_values
-from entrypoints.http.s3.responses import XML_TYPE
-from entrypoints.http.s3.signatures import (
+from entrypoints.http.s3.auth import post_policy, signatures_v2
+from entrypoints.http.s3.auth.post_policy import PostPolicy
+from entrypoints.http.s3.auth.signatures import (
     Parameters,
     SignedRequest,
     SigningKeys,
@@ -41,7 +34,16 @@ from entrypoints.http.s3.signatures import (
     query_parameters,
     signature_mismatch,
 )
-from entrypoints.http.s3.signatures_v2 import SignatureV2
+from entrypoints.http.s3.auth.signatures_v2 import SignatureV2
+from entrypoints.http.s3.buckets import acls, cors
+from entrypoints.http.s3.errors import S3Error
+from entrypoints.http.s3.failures import as_s3_error, error_document
+from entrypoints.http.s3.objects import post
+from entrypoints.http.s3.objects.object_form import Replaced
+from entrypoints.http.s3.objects.post import PostRequest
+from entrypoints.http.s3.operations import operation_of
+from entrypoints.http.s3.request import S3Request, UseCases, path_text, query_values
+from entrypoints.http.s3.responses import XML_TYPE
 
 Signed = SignedRequest | SignatureV2 | PostPolicy
 

@@ -5,20 +5,13 @@ from typing import NamedTuple
 
 from litestar.types import ASGIApp
 
-from entrypoints.http.s3 import (
-    acls,
-    bucket_settings,
-    buckets,
-    lists,
-    multipart,
-    part_copies,
-    post,
-    public_access,
-    reading,
-    upload_lists,
-    writing,
-)
+from entrypoints.http.s3.buckets import acls, buckets, lists, public_access
+from entrypoints.http.s3.buckets import settings as bucket_settings
 from entrypoints.http.s3.errors import S3Error
+from entrypoints.http.s3.multipart import lists as upload_lists
+from entrypoints.http.s3.multipart import part_copies
+from entrypoints.http.s3.multipart import uploads as multipart
+from entrypoints.http.s3.objects import post, reading, writing
 from entrypoints.http.s3.request import S3Request
 from entrypoints.http.s3.responses import empty_response, xml_response
 

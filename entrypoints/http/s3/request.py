@@ -21,14 +21,14 @@ from domain.blob import Blob, BlobId
 from domain.buckets import Bucket
 from domain.errors import InvalidId
 from domain.precondition import ANY, Precondition
-from entrypoints.http.middleware.exchange import Exchange
+from entrypoints.http.middleware.base.exchange import Exchange
 from entrypoints.http.protocol.addresses import origin
 from entrypoints.http.protocol.client_pace import Meter, Pace
-from entrypoints.http.protocol.header_values import entity_tags
-from entrypoints.http.s3.body import Body
+from entrypoints.http.protocol.fields.header_values import entity_tags
+from entrypoints.http.s3.auth.signatures import Parameters, SignedRequest
+from entrypoints.http.s3.bodies.body import Body
 from entrypoints.http.s3.completions import Completions
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.signatures import Parameters, SignedRequest
 from entrypoints.http.s3.xml import Parsed, parse
 
 MAX_KEY = 1024  # bytes of UTF-8

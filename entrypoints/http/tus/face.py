@@ -12,11 +12,11 @@ from litestar.types import Receive, Scope, Send
 from application.blobs.resumable import ResumableUploads
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
-from entrypoints.http.middleware.authentication import AuthenticationMiddleware, authentication_of
-from entrypoints.http.middleware.exchange import Exchange, Header, Responder
-from entrypoints.http.middleware.load_shedding import LoadSheddingMiddleware, RequestSlots
+from entrypoints.http.middleware.base.exchange import Exchange, Header, Responder
+from entrypoints.http.middleware.routes.authentication import AuthenticationMiddleware, authentication_of
+from entrypoints.http.middleware.routes.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.protocol.client_pace import Pace
-from entrypoints.http.protocol.headers import fields
+from entrypoints.http.protocol.fields.headers import fields
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import ShortResponse
 from entrypoints.http.tus import checksums, operations

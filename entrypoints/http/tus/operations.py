@@ -11,9 +11,9 @@ from application.blobs.uploads import NewUpload
 from application.ports.contents import Resumable
 from domain.errors import BlobError, InvalidParts, OffsetMismatch
 from domain.precondition import CREATE_ONLY, Precondition
-from entrypoints.http.protocol import conditional
 from entrypoints.http.protocol.addresses import origin
-from entrypoints.http.protocol.header_values import format_date
+from entrypoints.http.protocol.fields import conditional
+from entrypoints.http.protocol.fields.header_values import format_date
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import Headers, ShortResponse
 from entrypoints.http.tus import upload_metadata

@@ -9,11 +9,11 @@ from application.blobs.resumable import ResumableUploads
 from domain.access import Grant
 from domain.blob import ObjectKey
 from domain.errors import UploadNotFound
-from entrypoints.http.middleware.exchange import Exchange
+from entrypoints.http.middleware.base.exchange import Exchange
 from entrypoints.http.protocol.client_pace import Meter, Pace
-from entrypoints.http.protocol.header_values import is_digits
-from entrypoints.http.protocol.headers import check_framing, content_length
-from entrypoints.http.protocol.media_types import essence
+from entrypoints.http.protocol.fields.header_values import is_digits
+from entrypoints.http.protocol.fields.headers import check_framing, content_length
+from entrypoints.http.protocol.fields.media_types import essence
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.tus.checksums import Checksum
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from domain.blob import BlobId
 from domain.errors import InvalidId, InvalidMetadata
 from domain.properties import MAX_METADATA_BYTES, Properties
-from entrypoints.http.protocol.media_types import media_type
+from entrypoints.http.protocol.fields.media_types import media_type
 from entrypoints.http.protocol.problems import HttpProblem
 
 MAX_HEADER = 12 * 1024

@@ -8,7 +8,7 @@ from litestar.types import Scope
 from application.blobs.store import IdentifiedBytes, NewBlob
 from application.uploads.intake import too_large
 from domain.precondition import CREATE_ONLY
-from entrypoints.http.protocol.headers import check_framing, content_length
+from entrypoints.http.protocol.fields.headers import check_framing, content_length
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.json_form.scanner import Scanner, least_size, scan_whole
 from entrypoints.http.rest.scanned_bodies import scanned_blob

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from application.blobs.fetch import OpenBlob
 from domain.blob import Blob, ByteRange
-from entrypoints.http.protocol import conditional
+from entrypoints.http.protocol.fields import conditional
 from entrypoints.http.protocol.streaming import VARY, Headers, Representation
 from entrypoints.http.rest.json_form import base64_text
 

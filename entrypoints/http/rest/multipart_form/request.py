@@ -7,9 +7,9 @@ from litestar.types import Scope
 from application.blobs.store import NewBlob
 from application.uploads.intake import too_large
 from domain.precondition import CREATE_ONLY
-from entrypoints.http.protocol.header_values import parameters
-from entrypoints.http.protocol.headers import check_framing, content_length
-from entrypoints.http.protocol.media_types import essence
+from entrypoints.http.protocol.fields.header_values import parameters
+from entrypoints.http.protocol.fields.headers import check_framing, content_length
+from entrypoints.http.protocol.fields.media_types import essence
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.json_form.request import check_not_encoded

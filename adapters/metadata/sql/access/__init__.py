@@ -1,0 +1,1 @@
+"""The rows of keys and of share links, and the quotas of keys."""

@@ -1,0 +1,1 @@
+"""The rows of blobs, of those in the trash, and of the prefixes that they have."""

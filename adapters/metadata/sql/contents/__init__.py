@@ -1,0 +1,1 @@
+"""The rows of contents: segments, uploads, objects, moves and garbage."""

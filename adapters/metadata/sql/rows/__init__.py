@@ -1,0 +1,1 @@
+"""Rows as values, and queries that several repositories share."""

@@ -1,0 +1,1 @@
+"""Commands that move bytes and rows: between storages, databases and files."""

@@ -1,0 +1,1 @@
+"""Middleware of the routes of a face: each request passes these guards."""

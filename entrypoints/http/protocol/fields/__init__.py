@@ -1,0 +1,1 @@
+"""Header fields, as values: what they mean, and how they are read."""

@@ -1,0 +1,1 @@
+"""URLs of blobs and uploads, and those that carry a credential."""

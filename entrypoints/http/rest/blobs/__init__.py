@@ -1,0 +1,1 @@
+"""Blobs: store, fetch, list, change, delete and restore them."""

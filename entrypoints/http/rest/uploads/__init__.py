@@ -1,0 +1,1 @@
+"""Uploads that take several requests."""

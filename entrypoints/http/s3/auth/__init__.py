@@ -1,0 +1,1 @@
+"""Signatures of requests to the S3 interface, and of browser forms."""

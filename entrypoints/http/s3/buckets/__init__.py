@@ -1,0 +1,1 @@
+"""Buckets: their settings, their rights, and the lists of their objects."""

@@ -1,0 +1,1 @@
+"""Objects: read and written, and what is kept about them."""
