@@ -28,18 +28,18 @@ from application.access.shares import Shares
 from application.access.sign import Signatures
 from application.access.upload_rights import UploadRights
 from application.blobs.buckets import Buckets
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.delete import DeleteBlob, DeleteBlobs
+from application.blobs.changes.operations import Rules
+from application.blobs.changes.prefixes import DeletePrefix, MovePrefix
+from application.blobs.changes.trash import Trash
 from application.blobs.collect import CollectBlobs
-from application.blobs.commit import CommitOperations
-from application.blobs.copy_part import CopyPart
-from application.blobs.delete import DeleteBlob, DeleteBlobs
 from application.blobs.fetch import FetchBlob
 from application.blobs.list import ListBlobs
-from application.blobs.operations import Rules
-from application.blobs.prefixes import DeletePrefix, MovePrefix
-from application.blobs.resumable import ResumableUploads
+from application.blobs.multipart.copy_part import CopyPart
+from application.blobs.multipart.uploads import MultipartUploads
+from application.blobs.resumable.uploads import ResumableUploads
 from application.blobs.store import StoreBlob
-from application.blobs.trash import Trash
-from application.blobs.uploads import MultipartUploads
 from application.checks.database import CheckDatabase
 from application.checks.readiness import PROBE_LEASE, CheckReady
 from application.checks.status import ShowStatus

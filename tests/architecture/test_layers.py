@@ -87,7 +87,7 @@ def test_the_gate_lets_the_code_pass(copy: Path) -> None:
         ("entrypoints/http/rest/blobs/lists.py", "from entrypoints.client import Client"),
         ("entrypoints/composition/lifecycle.py", "from dependency_injector import providers"),
         ("application/maintenance/reap.py", "from application.blobs.store import StoreBlob"),
-        ("application/blobs/delete.py", "from application.maintenance.reap import Reap"),
+        ("application/blobs/changes/delete.py", "from application.maintenance.reap import Reap"),
         ("application/checks/readiness.py", "from application.blobs.store import StoreBlob"),
         ("application/ownership/mark.py", "from application.blobs.store import StoreBlob"),
         ("adapters/storage/s3/store.py", "from adapters.storage.ftp.config import FtpConfig"),

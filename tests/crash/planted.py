@@ -18,7 +18,7 @@ from adapters.metadata.sql.rows import names
 from adapters.sql.sqlite.writer import Writer
 from adapters.sql.tables import BLOBS, CONTENTS, TRASH
 from adapters.storage.filesystem import files
-from application.blobs import operations
+from application.blobs.changes import operations
 from application.blobs.store import NewBlob, StoreBlob, StoredBlob
 from application.maintenance import move
 from application.ownership.ownership import Ownership, Standing

@@ -8,8 +8,8 @@ import pytest
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from application.blobs import collect as collecting
+from application.blobs.changes.delete import DeleteBlob
 from application.blobs.collect import CollectBlobs, Collection, Selection
-from application.blobs.delete import DeleteBlob
 from application.contents.retention import GRACE
 from domain.access import EVERYTHING, Action, Grant
 from domain.blob import BlobId

@@ -16,12 +16,12 @@ from adapters.hashing import sha256
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.commit import CommitOperations
-from application.blobs.delete import DeleteBlob
-from application.blobs.operations import Copy, Delete, Move, Operation, Patch, Put, Rules
-from application.blobs.prefixes import DeletePrefix, MovePrefix
-from application.blobs.trash import Trash
-from application.blobs.uploads import MultipartUploads, NewPart, NewUpload
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.delete import DeleteBlob
+from application.blobs.changes.operations import Copy, Delete, Move, Operation, Patch, Put, Rules
+from application.blobs.changes.prefixes import DeletePrefix, MovePrefix
+from application.blobs.changes.trash import Trash
+from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload
 from application.contents.expiry import Expiry
 from application.contents.retention import Retention
 from application.maintenance.digests import ComputeDigests

@@ -9,9 +9,9 @@ from itertools import permutations
 
 import pytest
 
-from application.blobs.copy_part import CopiedPart, CopyPart
-from application.blobs.operations import Copy, Delete, Put
-from application.blobs.uploads import NewPart, NewUpload
+from application.blobs.changes.operations import Copy, Delete, Put
+from application.blobs.multipart.copy_part import CopiedPart, CopyPart
+from application.blobs.multipart.uploads import NewPart, NewUpload
 from application.ports.contents import Part
 from application.verification.report import VerifyOptions
 from application.verification.verify import Verify

@@ -19,7 +19,7 @@ from adapters.storage.database import CHUNK, DatabaseBlobStore
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.delete import DeleteBlob
+from application.blobs.changes.delete import DeleteBlob
 from application.contents.retention import GRACE
 from application.ports.metadata import UnitOfWork
 from application.stores import Stores

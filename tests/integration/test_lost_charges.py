@@ -11,12 +11,12 @@ import pytest
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.commit import CommitOperations
-from application.blobs.delete import DeleteBlob
-from application.blobs.operations import Copy, Move, Operation, Put, Rules
-from application.blobs.prefixes import DeletePrefix
-from application.blobs.trash import Trash
-from application.blobs.uploads import MultipartUploads, NewPart, NewUpload
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.delete import DeleteBlob
+from application.blobs.changes.operations import Copy, Move, Operation, Put, Rules
+from application.blobs.changes.prefixes import DeletePrefix
+from application.blobs.changes.trash import Trash
+from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload
 from application.contents.retention import GRACE
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores

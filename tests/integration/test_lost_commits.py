@@ -14,7 +14,7 @@ from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.delete import DeleteBlob
+from application.blobs.changes.delete import DeleteBlob
 from application.contents.retention import Retention
 from application.ownership.mark import MarkStorage
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from adapters.storage.layers.base import BlobStoreLayer
-from application.blobs.resumable import NewBytes
+from application.blobs.resumable.uploads import NewBytes
 from application.ports.blob_store import BlobStore, Stored
 from application.stores import Stores
 from domain.access import EVERYTHING

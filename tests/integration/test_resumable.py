@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from application.blobs.commit import CommitOperations
-from application.blobs.finish import Progress
-from application.blobs.operations import Rules
-from application.blobs.resumable import NewBytes, ResumableUploads
-from application.blobs.uploads import MultipartUploads, NewPart, NewUpload
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.operations import Rules
+from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload
+from application.blobs.resumable.finish import Progress
+from application.blobs.resumable.uploads import NewBytes, ResumableUploads
 from application.ports.contents import MultipartReader, Resumable
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads

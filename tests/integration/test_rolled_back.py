@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from application.blobs.delete import DeleteBlob
+from application.blobs.changes.delete import DeleteBlob
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.repeat import ATTEMPTS
 from domain.access import EVERYTHING

@@ -17,7 +17,7 @@ from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.delete import DeleteBlob
+from application.blobs.changes.delete import DeleteBlob
 from application.blobs.store import NewBlob, StoreBlob
 from application.contents.retention import GRACE, USUAL, Retention
 from application.ports.blob_store import BlobStore

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.delete import DeleteBlob
+from application.blobs.changes.delete import DeleteBlob
 from application.blobs.store import NewBlob
 from application.contents.retention import Retention
 from application.ports.blob_store import Stored

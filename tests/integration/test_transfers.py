@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from application.blobs.delete import DeleteBlob
+from application.blobs.changes.delete import DeleteBlob
 from application.blobs.list import ListBlobs
 from application.maintenance.rate import Rate
 from application.ports.file_times import time_as_text, time_in_text

@@ -15,7 +15,7 @@ from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.memory.verifications import MemoryVerifications
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.delete import DeleteBlob
+from application.blobs.changes.delete import DeleteBlob
 from application.blobs.store import StoreBlob
 from application.contents.retention import Retention
 from application.maintenance.reap import Reap

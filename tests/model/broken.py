@@ -14,11 +14,12 @@ from adapters.metadata.sql.blobs import trash as sql_trash
 from adapters.metadata.sql.blobs.blobs import SqlBlobs
 from adapters.metadata.sql.blobs.trash import SqlTrash
 from application import quota
-from application.blobs import operations, trash, uploads
-from application.blobs.commit import CommitOperations
+from application.blobs.changes import operations, trash
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.operations import Changed, Copy, Move, Operation, Patch, Rules
+from application.blobs.changes.prefixes import DeletePrefix
 from application.blobs.list import ListBlobs, ListPage, end_of
-from application.blobs.operations import Changed, Copy, Move, Operation, Patch, Rules
-from application.blobs.prefixes import DeletePrefix
+from application.blobs.multipart import uploads
 from application.blobs.store import StoreBlob
 from application.ports.contents import Trashed
 from application.ports.metadata import Published, UnitOfWork

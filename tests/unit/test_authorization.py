@@ -18,19 +18,19 @@ from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
 from application.attempts import Attempt
 from application.authorize import authorize
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.delete import DeleteBlob, DeleteBlobs
+from application.blobs.changes.operations import Copy, Delete, Move, Operation, Patch, Put, Rules
+from application.blobs.changes.prefixes import DeletePrefix, MovePrefix
+from application.blobs.changes.trash import Trash
 from application.blobs.collect import CollectBlobs, Selection
-from application.blobs.commit import CommitOperations
-from application.blobs.copy_part import CopiedPart, CopyPart
-from application.blobs.delete import DeleteBlob, DeleteBlobs
 from application.blobs.fetch import FetchBlob
-from application.blobs.finish import Join
 from application.blobs.list import ListBlobs
-from application.blobs.operations import Copy, Delete, Move, Operation, Patch, Put, Rules
-from application.blobs.prefixes import DeletePrefix, MovePrefix
-from application.blobs.resumable import NewBytes, ResumableUploads
+from application.blobs.multipart.copy_part import CopiedPart, CopyPart
+from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload
+from application.blobs.resumable.finish import Join
+from application.blobs.resumable.uploads import NewBytes, ResumableUploads
 from application.blobs.store import IdentifiedBytes, NewBlob, StoreBlob
-from application.blobs.trash import Trash
-from application.blobs.uploads import MultipartUploads, NewPart, NewUpload
 from application.ports.contents import MultipartUpload
 from application.ports.metadata import common_prefix
 from application.stores import Stores
@@ -301,7 +301,7 @@ def test_there_is_a_case_for_each_operation() -> None:
 
 def use_cases() -> dict[str, Callable[..., object]]:
     """The public methods of all use cases for blobs: of classes that are called, or that are named here."""
-    names = [f"application.blobs.{each.name}" for each in pkgutil.iter_modules(application.blobs.__path__)]
+    names = [each.name for each in pkgutil.walk_packages(application.blobs.__path__, "application.blobs.")]
     members = [each for name in names for each in vars(importlib.import_module(name)).values()]
     classes = {each for each in members if inspect.isclass(each) and ("__call__" in vars(each) or each in SEVERAL)}
     return {

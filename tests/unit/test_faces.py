@@ -14,8 +14,8 @@ from litestar.routes import HTTPRoute
 
 from application.access.keys import NewKey
 from application.access.shares import NewShare
+from application.blobs.multipart.uploads import NewUpload
 from application.blobs.store import IdentifiedBytes, NewBlob
-from application.blobs.uploads import NewUpload
 from domain.access import EVERYTHING, Action, Grant
 from domain.blob import BlobId
 from entrypoints.composition.container import Container

@@ -8,7 +8,7 @@ import pytest
 from adapters.storage.memory import MemoryBlobStore
 from application.access.shares import NewShare
 from application.access.sign import LONGEST
-from application.blobs.uploads import MultipartUploads, NewUpload
+from application.blobs.multipart.uploads import MultipartUploads, NewUpload
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Action, Grant

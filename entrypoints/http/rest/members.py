@@ -6,8 +6,8 @@ The handlers check them, so that each error has its own code.
 from datetime import datetime
 from typing import Annotated
 
-from application.blobs.commit import MAX_OPERATIONS
-from application.blobs.uploads import MAX_PARTS
+from application.blobs.changes.commit import MAX_OPERATIONS
+from application.blobs.multipart.uploads import MAX_PARTS
 from domain.blob import MAX_ID_BYTES
 from entrypoints.http.openapi.bodies import documented
 from entrypoints.http.openapi.components import (

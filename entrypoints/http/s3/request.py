@@ -8,13 +8,13 @@ from urllib.parse import quote, unquote_to_bytes
 
 from application.attempts import record
 from application.blobs.buckets import Buckets
-from application.blobs.commit import CommitOperations
-from application.blobs.copy_part import CopyPart
-from application.blobs.delete import DeleteBlob, DeleteBlobs
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.delete import DeleteBlob, DeleteBlobs
 from application.blobs.fetch import FetchBlob
 from application.blobs.list import ListBlobs
+from application.blobs.multipart.copy_part import CopyPart
+from application.blobs.multipart.uploads import MultipartUploads
 from application.blobs.store import StoreBlob
-from application.blobs.uploads import MultipartUploads
 from domain.access import Action, Grant
 from domain.acls import opens_object
 from domain.blob import Blob, BlobId

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from litestar.types import Receive, Scope, Send
 
-from application.blobs.resumable import ResumableUploads
+from application.blobs.resumable.uploads import ResumableUploads
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.http.middleware.base.exchange import Exchange, Header, Responder

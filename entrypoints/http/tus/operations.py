@@ -5,9 +5,9 @@ from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import quote
 
-from application.blobs.finish import Progress
-from application.blobs.resumable import NewBytes
-from application.blobs.uploads import NewUpload
+from application.blobs.multipart.uploads import NewUpload
+from application.blobs.resumable.finish import Progress
+from application.blobs.resumable.uploads import NewBytes
 from application.ports.contents import Resumable
 from domain.errors import BlobError, InvalidParts, OffsetMismatch
 from domain.precondition import CREATE_ONLY, Precondition

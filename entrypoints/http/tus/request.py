@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from application.blobs.resumable import ResumableUploads
+from application.blobs.resumable.uploads import ResumableUploads
 from domain.access import Grant
 from domain.blob import ObjectKey
 from domain.errors import UploadNotFound

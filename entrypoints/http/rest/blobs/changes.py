@@ -11,9 +11,9 @@ from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Reference, Schema
 from msgspec import UNSET, UnsetType
 
-from application.blobs.commit import CommitOperations
-from application.blobs.operations import Changed, Copy, Delete, Move, Operation, Put
-from application.blobs.prefixes import DeletePrefix, MovePrefix
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.operations import Changed, Copy, Delete, Move, Operation, Put
+from application.blobs.changes.prefixes import DeletePrefix, MovePrefix
 from domain.blob import BlobId
 from domain.errors import BlobError
 from domain.text import CONTROL_CHARACTER

@@ -3,7 +3,7 @@
 from litestar import delete
 from litestar.di import NamedDependency
 
-from application.blobs.delete import DeleteBlob
+from application.blobs.changes.delete import DeleteBlob
 from entrypoints.http.openapi.components import BLOB_ID, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems

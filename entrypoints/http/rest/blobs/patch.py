@@ -8,8 +8,8 @@ from litestar import Response, patch
 from litestar.di import NamedDependency
 from msgspec import UNSET, UnsetType
 
-from application.blobs.commit import CommitOperations
-from application.blobs.operations import Patch
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.operations import Patch
 from application.contents.expiry import NEVER, Expiry
 from domain.blob import BlobId
 from domain.precondition import Precondition

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 
-from application.blobs.trash import Trash
+from application.blobs.changes.trash import Trash
 from application.ports.contents import Trashed
 from domain.errors import NotInTrash
 from entrypoints.http.openapi.bodies import json_request

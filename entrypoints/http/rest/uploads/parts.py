@@ -9,7 +9,7 @@ from litestar import HttpMethod, Response, delete, get, patch, post, put, route
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Link, OpenAPIResponse, OpenAPIType, RequestBody, Schema
 
-from application.blobs.uploads import MAX_APPENDED, MAX_PARTS, MultipartUploads, NewPart, NewUpload
+from application.blobs.multipart.uploads import MAX_APPENDED, MAX_PARTS, MultipartUploads, NewPart, NewUpload
 from domain.blob import BlobId, ObjectKey
 from domain.properties import Properties
 from entrypoints.http.openapi import components

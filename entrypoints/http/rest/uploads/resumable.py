@@ -16,9 +16,9 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from application.access.upload_rights import UploadRights, after_begin
-from application.blobs.finish import Progress
-from application.blobs.resumable import NewBytes, ResumableUploads
-from application.blobs.uploads import NewUpload
+from application.blobs.multipart.uploads import NewUpload
+from application.blobs.resumable.finish import Progress
+from application.blobs.resumable.uploads import NewBytes, ResumableUploads
 from application.clock import utc_now
 from application.ports.contents import MultipartUpload, Resumable
 from domain.access import Grant

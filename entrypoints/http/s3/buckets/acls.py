@@ -11,7 +11,7 @@ from functools import partial
 
 from litestar.types import ASGIApp
 
-from application.blobs.operations import Patch
+from application.blobs.changes.operations import Patch
 from application.clock import utc_now
 from domain.access import Action
 from domain.acls import AUTHENTICATED_READ, PRIVATE, PUBLIC_READ, PUBLIC_READ_WRITE, opened_by_bucket

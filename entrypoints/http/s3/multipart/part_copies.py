@@ -7,8 +7,8 @@ from functools import partial
 
 from litestar.types import ASGIApp
 
-from application.blobs.copy_part import CopiedPart
 from application.blobs.fetch import OpenBlob
+from application.blobs.multipart.copy_part import CopiedPart
 from application.clock import utc_now
 from application.ports.contents import MultipartUpload, Part
 from domain.blob import Blob, ByteRange, Segment

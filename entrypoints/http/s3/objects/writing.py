@@ -10,8 +10,8 @@ from urllib.parse import unquote_plus
 from litestar.types import ASGIApp
 
 from application.authorize import authorize
-from application.blobs.delete import MAX_DELETED
-from application.blobs.operations import Copy, Patch
+from application.blobs.changes.delete import MAX_DELETED
+from application.blobs.changes.operations import Copy, Patch
 from application.blobs.store import IdentifiedBytes, NewBlob
 from domain.access import Action
 from domain.blob import Blob, BlobId, Digest

@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from application.blobs.commit import CommitOperations
-from application.blobs.operations import Changed, Operation, Put, Rules, Verified
-from application.blobs.uploads import PAGE, MultipartUploads, NewPart, composite_of
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.operations import Changed, Operation, Put, Rules, Verified
+from application.blobs.multipart.uploads import PAGE, MultipartUploads, NewPart, composite_of
 from application.ports.contents import MultipartUpload, Part
 from application.ports.metadata import UnitOfWork
 from domain.access import Grant

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from application.attempts import record
 from application.authorize import authorize, authorize_some, authorized_prefixes
+from application.blobs.changes.operations import Changed
 from application.blobs.list import end_of
-from application.blobs.operations import Changed
 from application.contents.retention import USUAL, Retention
 from application.ports.contents import Trashed, TrashReader
 from application.ports.metadata import UnitOfWork

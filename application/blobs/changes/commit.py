@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from application.blobs.operations import Changed, Operation, Rules
+from application.blobs.changes.operations import Changed, Operation, Rules
 from application.ports.metadata import UnitOfWork
 from application.uploads.committer import Committer
 from domain.access import Grant

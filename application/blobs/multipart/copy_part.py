@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.authorize import authorize
-from application.blobs.uploads import MultipartUploads, check_number, discard_parts, put_part
+from application.blobs.multipart.uploads import MultipartUploads, check_number, discard_parts, put_part
 from application.ports.contents import ContentReader, Part
 from application.ports.metadata import UnitOfWork
 from domain.access import Action, Grant

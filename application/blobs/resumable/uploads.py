@@ -18,9 +18,9 @@ from datetime import timedelta
 from functools import partial
 
 from application.authorize import authorize, authorize_some
-from application.blobs.commit import CommitOperations
-from application.blobs.finish import FinishUploads, Progress
-from application.blobs.uploads import MultipartUploads, NewPart, NewUpload, Turn, check_offset
+from application.blobs.changes.commit import CommitOperations
+from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload, Turn, check_offset
+from application.blobs.resumable.finish import FinishUploads, Progress
 from application.conditions import require_declared
 from application.ports.contents import MultipartUpload, Part, Resumable
 from application.ports.metadata import UnitOfWork

@@ -77,7 +77,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class MultipartUploads:
-    """Begin, write, inspect and discard uploads. See application/blobs/operations.py for their publication.
+    """Begin, write, inspect and discard uploads. See application/blobs/changes/operations.py for their publication.
 
     All methods raise FORBIDDEN, and UPLOAD_NOT_FOUND for an upload that has ended or expired.
     """

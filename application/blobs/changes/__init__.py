@@ -1,0 +1,1 @@
+"""Changes of blobs without their bytes."""

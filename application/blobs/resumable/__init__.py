@@ -1,0 +1,1 @@
+"""Uploads that a client resumes."""
