@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from adapters.storage.s3.config import S3Config
+from application.checks import readiness
 from tests.backends import ceph, ftp
 from tests.backends.ftp import FtpServer
 from tests.http.server import Server
@@ -21,7 +22,8 @@ from tests.http.wire import TOKEN
 from tests.proxy import Proxy
 
 DEADLINE = 15  # seconds for an answer while something is down
-RECOVERY = 5  # seconds after it is back
+# Seconds after it is back. A check that began before takes up to its deadline; only the next one can find all well.
+RECOVERY = 3 * readiness.DEADLINE.total_seconds()
 Storage = tuple[str, Callable[[Proxy], dict[str, str]]]
 
 
