@@ -93,7 +93,7 @@ def test_the_gate_lets_the_code_pass(copy: Path) -> None:
         ("adapters/storage/s3/store.py", "from adapters.storage.ftp.config import FtpConfig"),
         ("adapters/metadata/memory/unit_of_work.py", "from adapters.storage.memory import MemoryBlobStore"),
         ("entrypoints/config/settings.py", "from entrypoints.telemetry import logs"),
-        ("entrypoints/http/operations/health.py", "from entrypoints.http.rest import lists"),
+        ("entrypoints/http/operations/health.py", "from entrypoints.http.rest.blobs import lists"),
         ("entrypoints/http/protocol/fields/ranges.py", "from entrypoints.config.settings import Settings"),
         ("entrypoints/http/protocol/fields/ranges.py", "from entrypoints.http.middleware.head import HeadMiddleware"),
     ],

@@ -46,7 +46,7 @@ def test_a_server_starts_without_metrics_where_no_folder_can_be_made(tmp_path: P
 
 GROW = """
 import itertools
-from entrypoints.telemetry import reserved_files
+from entrypoints.telemetry.prometheus import reserved_files
 metrics = {kind}("small/counter_1.db")
 try:
     for number in itertools.count():
