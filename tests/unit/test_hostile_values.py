@@ -142,6 +142,8 @@ PATTERNS = {
     "entrypoints.http.s3.buckets.buckets",
     "entrypoints.http.s3.multipart.part_copies",
     "entrypoints.http.s3.auth.post_policy",
+    "entrypoints.http.s3.auth.credentials",
+    "entrypoints.http.s3.auth.payloads",
     "entrypoints.http.s3.auth.signatures",
     "entrypoints.http.s3.auth.signatures_v2",
     "entrypoints.http.s3.xml",

@@ -18,13 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.checksums import Checksums
-from entrypoints.http.s3.auth.signatures import (
-    STREAMING_SIGNED,
-    STREAMING_SIGNED_TRAILER,
-    STREAMING_UNSIGNED_TRAILER,
-    SignedRequest,
-    signing_key,
-)
+from entrypoints.http.s3.auth.payloads import STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER
+from entrypoints.http.s3.auth.signatures import SignedRequest
+from entrypoints.http.s3.auth.signing_keys import signing_key
 from entrypoints.http.s3.bodies import checksums
 from entrypoints.http.s3.bodies.aws_chunked import FREE_CHUNKS, MAX_TRAILERS, Decoder
 from entrypoints.http.s3.bodies.body import Body, without_aws_chunked

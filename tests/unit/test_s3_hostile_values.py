@@ -24,7 +24,7 @@ from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
 from entrypoints.http.app import create_asgi
-from entrypoints.http.s3.auth import signatures
+from entrypoints.http.s3.auth import credentials, payloads, signatures
 from entrypoints.http.s3.bodies.aws_chunked import Decoder
 from entrypoints.http.s3.buckets import cors
 from entrypoints.http.s3.errors import S3Error
@@ -37,7 +37,7 @@ from tests.unit.test_hostile_values import S3, SECONDS, constants, headers_read,
 SOURCES = sorted(S3.rglob("*.py"))
 MIB = 1024 * 1024
 DOMAIN = "s3.test"
-PAYLOAD = signatures.STREAMING_UNSIGNED_TRAILER
+PAYLOAD = payloads.STREAMING_UNSIGNED_TRAILER
 CHUNKED = {"x-amz-content-sha256": PAYLOAD, "x-amz-decoded-content-length": "1"}
 
 
@@ -558,7 +558,7 @@ def now() -> datetime:
 
 
 def dated() -> dict[str, str]:
-    return {"x-amz-date": signatures.format_time(now()), "x-amz-content-sha256": signatures.UNSIGNED}
+    return {"x-amz-date": credentials.format_time(now()), "x-amz-content-sha256": payloads.UNSIGNED}
 
 
 def authorization(key_id: str, names: Sequence[str] = ("host", "x-amz-content-sha256", "x-amz-date")) -> str:
@@ -571,7 +571,7 @@ def presigned(key_id: str) -> dict[str, str]:
     return {
         "X-Amz-Algorithm": signatures.ALGORITHM,
         "X-Amz-Credential": f"{key_id}/{now():%Y%m%d}/us-east-1/s3/aws4_request",
-        "X-Amz-Date": signatures.format_time(now()),
+        "X-Amz-Date": credentials.format_time(now()),
         "X-Amz-Expires": "60",
         "X-Amz-SignedHeaders": "host",
         "X-Amz-Signature": "0" * 64,

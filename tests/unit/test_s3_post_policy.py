@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from entrypoints.http.s3.auth.post_policy import PostPolicy, check, with_filename
-from entrypoints.http.s3.auth.signatures import is_valid, signing_key
+from entrypoints.http.s3.auth.signing_keys import is_valid, signing_key
 from entrypoints.http.s3.errors import S3Error
 
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

@@ -20,15 +20,8 @@ from botocore.crt.auth import CrtS3SigV4Auth, CrtS3SigV4QueryAuth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoints.http.s3.auth.signatures import (
-    SignedRequest,
-    SigningKeys,
-    is_valid,
-    parse,
-    query_parameters,
-    signature_mismatch,
-    signing_key,
-)
+from entrypoints.http.s3.auth.signatures import SignedRequest, parse, query_parameters, signature_mismatch
+from entrypoints.http.s3.auth.signing_keys import SigningKeys, is_valid, signing_key
 from entrypoints.http.s3.errors import CATALOGUE, S3Error
 
 KEY_ID, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

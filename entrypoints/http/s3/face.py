@@ -24,17 +24,11 @@ from entrypoints.http.protocol.fields.headers import fields
 from entrypoints.http.protocol.streaming import ShortResponse
 from entrypoints.http.s3.addressing import Addressing, Serving
 from entrypoints.http.s3.auth import post_policy, signatures_v2
+from entrypoints.http.s3.auth.credentials import Parameters
 from entrypoints.http.s3.auth.post_policy import PostPolicy
-from entrypoints.http.s3.auth.signatures import (
-    Parameters,
-    SignedRequest,
-    SigningKeys,
-    claimed,
-    is_valid,
-    query_parameters,
-    signature_mismatch,
-)
+from entrypoints.http.s3.auth.signatures import SignedRequest, claimed, query_parameters, signature_mismatch
 from entrypoints.http.s3.auth.signatures_v2 import SignatureV2
+from entrypoints.http.s3.auth.signing_keys import SigningKeys, is_valid
 from entrypoints.http.s3.buckets import acls, cors
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.failures import as_s3_error, error_document

@@ -25,7 +25,8 @@ from entrypoints.http.middleware.base.exchange import Exchange
 from entrypoints.http.protocol.addresses import origin
 from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.fields.header_values import entity_tags
-from entrypoints.http.s3.auth.signatures import Parameters, SignedRequest
+from entrypoints.http.s3.auth.credentials import Parameters
+from entrypoints.http.s3.auth.signatures import SignedRequest
 from entrypoints.http.s3.bodies.body import Body
 from entrypoints.http.s3.completions import Completions
 from entrypoints.http.s3.errors import S3Error

@@ -12,15 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from entrypoints.http.s3.auth.signatures import (
-    ALGORITHM,
-    SKEW,
-    UNSUPPORTED,
-    Credential,
-    parse_credential,
-    parse_time,
-    wrong_scope,
-)
+from entrypoints.http.s3.auth.credentials import SKEW, Credential, parse_credential, parse_time, wrong_scope
+from entrypoints.http.s3.auth.signatures import ALGORITHM, UNSUPPORTED
 from entrypoints.http.s3.auth.signatures_v2 import SignatureV2, of_form
 from entrypoints.http.s3.errors import S3Error
 

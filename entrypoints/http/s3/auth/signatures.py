@@ -4,33 +4,34 @@ Source: Amazon S3 API Reference, Authenticating Requests (AWS Signature Version 
 secrets, and who compares the clock, is up to the caller.
 """
 
-import hmac
 import re
-import secrets
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from entrypoints.http.protocol.fields.header_values import http_date
+from entrypoints.http.s3.auth.credentials import (
+    SERVICE,
+    SKEW,
+    TERMINATOR,
+    Credential,
+    Headers,
+    Parameters,
+    check_skew,
+    format_time,
+    parse_credential,
+    parse_time,
+    time_of_header,
+    wrong_scope,
+)
+from entrypoints.http.s3.auth.payloads import payload_of_header, payload_of_presigned
 from entrypoints.http.s3.errors import S3Error
 
 ALGORITHM = "AWS4-HMAC-SHA256"
-SERVICE = "s3"
-TERMINATOR = "aws4_request"
-SKEW = timedelta(minutes=15)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST = 604_800
 """The longest validity of a presigned URL, in seconds: a week."""
-
-UNSIGNED = "UNSIGNED-PAYLOAD"
-STREAMING_SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
-STREAMING_SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
-STREAMING_UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
-STREAMING = frozenset({STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER})
 
 UNSUPPORTED = f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}."
 _SEVERAL = (
@@ -42,7 +43,6 @@ _INCOMPLETE_QUERY = (
     "X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."
 )
 _EXPIRED = "Request has expired"
-_PAYLOAD_TEXT = f"x-amz-content-sha256 must be {UNSIGNED}, {', '.join(sorted(STREAMING))}, or a valid sha256 value."
 
 _OLD_QUERY = frozenset({b"awsaccesskeyid", b"signature"})
 _QUERY = (b"X-Amz-Algorithm", b"X-Amz-Credential", b"X-Amz-Date", b"X-Amz-Expires", b"X-Amz-SignedHeaders")
@@ -54,41 +54,9 @@ _ENCODED = {name: name.decode() for name in _QUERY}
 _TOKENS = ("x-amz-security-token", "x-amz-s3session-token")
 _FIELDS = {"Credential", "SignedHeaders", "Signature"}
 
-# No line feed gets into a text that is signed, where it would move the limits between the lines.
-_CREDENTIAL = re.compile(r"([!-.0-~]{1,128}+)/([0-9]{8})/([!-.0-~]{1,64}+)/([!-.0-~]{1,64}+)/([!-.0-~]{1,64}+)")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]++")
-_TIME = re.compile(r"[0-9]{8}T(?:[01][0-9]|2[0-3])[0-9]{4}Z")
 _HEX = re.compile(r"[0-9a-f]{64}")
-_PAYLOAD = re.compile(r"[0-9a-fA-F]{64}")
 _EXPIRES = re.compile(r"-?+[0-9]{1,9}+")
-
-Headers = dict[str, list[bytes]]
-Parameters = list[tuple[bytes, bytes]]
-
-
-class Credential(NamedTuple):
-    """The access key id and the scope that a signature is for."""
-
-    key_id: str
-    date: str
-    region: str
-    service: str
-    terminator: str
-
-    @property
-    def scope(self) -> str:
-        """Date, region, service and terminator, with slashes."""
-        return "/".join(self[1:])
-
-
-class Signed(Protocol):
-    """A text with a signature: a request, or the policy of a form."""
-
-    @property
-    def signature(self) -> str: ...
-
-    @property
-    def strings_to_sign(self) -> tuple[bytes, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +123,11 @@ def claimed(
         raise S3Error("AccessDenied", _SEVERAL)
     if authorizations:
         claim = _from_header(authorizations[0], values)
-        payload = _payload_of_header(values)
+        payload = payload_of_header(values)
         check_skew(claim.signed_at, now)
     else:
         claim = _from_query(parameters, names)
-        payload = _payload_of_presigned(values, parameters)
+        payload = payload_of_presigned(values, parameters)
         _check_validity(claim, now)
     signed_headers = claim.signed_headers.split(";")
     _check_all_signed(values, signed_headers)
@@ -192,93 +160,6 @@ def query_parameters(query: bytes) -> Parameters:
 
 def _decoded(text: bytes) -> bytes:
     return unquote_to_bytes(text) if b"%" in text else text  # without the call, in half of the time
-
-
-def parse_credential(text: str) -> Credential | None:
-    """Return the parts of `key id/date/region/service/terminator`. None if it has another form."""
-    found = _CREDENTIAL.fullmatch(text)
-    return None if found is None else Credential(*found.groups())
-
-
-def wrong_scope(credential: Credential, signed_at: datetime) -> str:
-    """Return a text if a credential is for another service, or of another day than its signature; otherwise none."""
-    if credential.service != SERVICE:
-        return f'incorrect service "{credential.service}". This endpoint belongs to "{SERVICE}".'
-    if credential.terminator != TERMINATOR:
-        return f'incorrect terminal "{credential.terminator}". This endpoint uses "{TERMINATOR}".'
-    if credential.date != (day := format_time(signed_at)[:8]):
-        return f'invalid credential date "{credential.date}". This date is not the same as X-Amz-Date: "{day}".'
-    return ""
-
-
-def parse_time(text: str) -> datetime | None:
-    """Return a time of the form YYYYMMDDTHHMMSSZ, in UTC. None if it is none."""
-    try:
-        return datetime.fromisoformat(text) if _TIME.fullmatch(text) else None
-    except ValueError:
-        return None
-
-
-def format_time(time: datetime) -> str:
-    """Return a time as YYYYMMDDTHHMMSSZ."""
-    # Not by strftime, which takes several times as long.
-    return time.isoformat(timespec="seconds")[:19].replace("-", "").replace(":", "") + "Z"
-
-
-def is_payload(text: str) -> bool:
-    """Return whether a text is allowed as x-amz-content-sha256."""
-    return text == UNSIGNED or text in STREAMING or _PAYLOAD.fullmatch(text) is not None
-
-
-def invalid_payload() -> S3Error:
-    """Return the error for an x-amz-content-sha256 that is not allowed."""
-    return S3Error("InvalidArgument", _PAYLOAD_TEXT, ArgumentName="x-amz-content-sha256")
-
-
-def signing_key(secret: bytes, date: str, region: str) -> bytes:
-    """Return the key that signs the requests of a day in a region."""
-    key = b"AWS4" + secret
-    for each in (date, region, SERVICE, TERMINATOR):
-        key = hmac.digest(key, each.encode(), "sha256")
-    return key
-
-
-class SigningKeys:
-    """Signing keys that were derived before: the most recent ones.
-
-    They are found by an HMAC of the secret, with a key of this process, and not by the secret.
-    """
-
-    def __init__(self, capacity: int = 1000) -> None:
-        self._capacity = capacity
-        self._known: OrderedDict[tuple[bytes, str, str], bytes] = OrderedDict()
-        self._salt = secrets.token_bytes(32)
-
-    def get(self, secret: bytes, date: str, region: str) -> bytes:
-        """Return the key that signs the requests of a day in a region."""
-        identity = hmac.digest(self._salt, secret, "sha256"), date, region
-        key = self._known.get(identity)
-        if key is None:
-            key = self._known[identity] = signing_key(secret, date, region)
-            if len(self._known) > self._capacity:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(identity)
-        return key
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-
-def signature_of(string_to_sign: bytes, key: bytes) -> str:
-    """Return the signature of a text, in hexadecimal digits."""
-    return hmac.digest(key, string_to_sign, "sha256").hex()
-
-
-def is_valid(signed: Signed, key: bytes) -> bool:
-    """Return whether the signature was made with this signing key. The time it takes does not depend on the digits."""
-    given = signed.signature.encode()
-    return any(hmac.compare_digest(signature_of(each, key).encode(), given) for each in signed.strings_to_sign)
 
 
 def signature_mismatch(request: SignedRequest) -> S3Error:
@@ -371,33 +252,6 @@ def _malformed_query(problem: str) -> S3Error:
     return S3Error("AuthorizationQueryParametersError", problem)
 
 
-def time_of_header(values: Headers, *, is_old: bool = False) -> datetime:
-    """Return the time in x-amz-date, or else in Date. Raises AccessDenied.
-
-    `is_old`: whether x-amz-date may be a date of HTTP too, as for version 2.
-    """
-    given = values.get("x-amz-date") or values.get("date") or []
-    text = given[0].decode("latin-1").strip() if len(given) == 1 else ""
-    time = parse_time(text)
-    if time is None and (is_old or "x-amz-date" not in values):
-        # botocore writes the zone as e-mails do (RFC 5322, section 3.3).
-        time = http_date(f"{text[:-5]}GMT" if text.endswith((" -0000", " +0000")) else text)
-    if time is None or time < EPOCH:  # as S3 has it
-        raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
-    return time
-
-
-def check_skew(signed_at: datetime, now: datetime) -> None:
-    """Raise RequestTimeTooSkewed for a time that is too far from `now`."""
-    if abs(signed_at - now) > SKEW:
-        raise S3Error(
-            "RequestTimeTooSkewed",
-            RequestTime=format_time(signed_at),
-            ServerTime=f"{now:%Y-%m-%dT%H:%M:%SZ}",
-            MaxAllowedSkewMilliseconds=str(int(SKEW.total_seconds() * 1000)),
-        )
-
-
 def _check_validity(claim: _Claim, now: datetime) -> None:
     assert claim.expires_at is not None
     if claim.signed_at - now > SKEW:
@@ -407,26 +261,6 @@ def _check_validity(claim: _Claim, now: datetime) -> None:
         fields = {"X-Amz-Expires": str(lifetime), "Expires": f"{claim.expires_at:%Y-%m-%dT%H:%M:%SZ}"}
         fields["ServerTime"] = f"{now:%Y-%m-%dT%H:%M:%SZ}"
         raise S3Error("AccessDenied", _EXPIRED, headers=None, **fields)
-
-
-def _payload_of_header(values: Headers) -> str:
-    if "x-amz-content-sha256" not in values:
-        raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    return _payload(values["x-amz-content-sha256"])
-
-
-def _payload_of_presigned(values: Headers, parameters: Parameters) -> str:
-    """Return the payload of a presigned URL. A header must be signed, as all x-amz-*."""
-    given = [value for name, value in parameters if name.lower() == b"x-amz-content-sha256"]
-    given += values.get("x-amz-content-sha256", [])
-    return _payload([*dict.fromkeys(given)]) if given else UNSIGNED
-
-
-def _payload(given: list[bytes]) -> str:
-    text = given[0].decode("latin-1").strip()
-    if len(given) > 1 or not is_payload(text):
-        raise invalid_payload()
-    return text
 
 
 def _check_all_signed(values: Headers, signed_headers: list[str]) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from entrypoints.http.s3.auth.signatures import Parameters, check_skew, query_parameters, time_of_header
+from entrypoints.http.s3.auth.credentials import Parameters, check_skew, time_of_header
+from entrypoints.http.s3.auth.signatures import query_parameters
 from entrypoints.http.s3.errors import S3Error
 
 SUBRESOURCES = frozenset(

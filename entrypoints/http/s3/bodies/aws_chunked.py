@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import sha256
 
-from entrypoints.http.s3.auth.signatures import SignedRequest, format_time, signature_of
+from entrypoints.http.s3.auth.credentials import format_time
+from entrypoints.http.s3.auth.signatures import SignedRequest
+from entrypoints.http.s3.auth.signing_keys import signature_of
 from entrypoints.http.s3.errors import S3Error
 
 MAX_SIZE_DIGITS = 16

@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 from domain.checksums import ALGORITHMS, Checksums
 from entrypoints.http.protocol.hashing import OVERHEAD, ConcurrentHashing
-from entrypoints.http.s3.auth.signatures import (
+from entrypoints.http.s3.auth.payloads import (
     STREAMING,
     STREAMING_SIGNED,
     STREAMING_UNSIGNED_TRAILER,
     UNSIGNED,
-    SignedRequest,
     invalid_payload,
     is_payload,
 )
+from entrypoints.http.s3.auth.signatures import SignedRequest
 from entrypoints.http.s3.bodies import checksums
 from entrypoints.http.s3.bodies.aws_chunked import ChunkSignatures, Decoder, Event
 from entrypoints.http.s3.errors import S3Error
