@@ -63,16 +63,9 @@ from entrypoints.http.rest.blobs.trash import RestoreBody, list_trash, purge_blo
 from entrypoints.http.rest.blobs.zip import ZipBody, zip_blobs
 from entrypoints.http.rest.described import HttpRequest
 from entrypoints.http.rest.json_bodies import upload_key
-from entrypoints.http.rest.uploads.parts import (
-    UploadBody,
-    append_to_upload,
-    begin_upload,
-    discard_upload,
-    find_upload,
-    list_uploads,
-    put_part,
-    upload_progress,
-)
+from entrypoints.http.rest.uploads.begin import UploadBody, begin_upload
+from entrypoints.http.rest.uploads.in_progress import discard_upload, find_upload, list_uploads, upload_progress
+from entrypoints.http.rest.uploads.parts import append_to_upload, put_part
 from entrypoints.http.rest.uploads.resumable import Resumption
 from entrypoints.http.routers import FaceRouter
 
