@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := domain application adapters entrypoints tests docker
-FAST := tests/unit tests/architecture tests/integration tests/contracts
+FAST := tests/unit tests/architecture tests/integration --ignore-glob '*hostile_values.py'
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-fast conformance s3-tests tus-tests check audit crash moves format bench bench-compare up-backends down-backends lock clean

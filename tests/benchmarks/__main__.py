@@ -24,6 +24,7 @@ from tests.benchmarks import (
     many_rows,
     memory,
     moves,
+    page,
     profiling,
     publish,
     results,
@@ -38,6 +39,7 @@ from tests.benchmarks import (
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.peers import measure as peers
 from tests.benchmarks.storages import Storage
+from tests.browser.conftest import CHROMIUM
 
 Part = Callable[[Figures], None]
 
@@ -114,6 +116,13 @@ def _image(figures: Figures) -> None:
         image.measure(figures)
 
 
+def _page(figures: Figures) -> None:
+    if not Path(CHROMIUM).exists():
+        print(f"There is no Chromium at {CHROMIUM}: the page is left out.")
+        return
+    _in_a_folder(page.measure)(figures)
+
+
 def _peers(figures: Figures, against: str | None) -> None:
     if _has_docker():
         with _on_disk() as folder:
@@ -173,6 +182,7 @@ PARTS: dict[str, Part] = {
     "stores": _stores,
     "large": _large,
     "image": _image,
+    "page": _page,
     "rows": _rows,
     "moves": _moves,
     "s3": _s3,
