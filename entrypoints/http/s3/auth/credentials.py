@@ -1,4 +1,4 @@
-"""Whom a signature is of, and when it was made: the credential, and the time with its tolerance.
+"""The credential of a signature: its key and its scope; and the time of the signature, which may be a little off.
 
 Source: Amazon S3 API Reference, Authenticating Requests (AWS Signature Version 4).
 """
