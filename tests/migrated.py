@@ -1,7 +1,7 @@
 """The tables of new SQLite databases, copied from one that was migrated: a migration takes 50 ms of the processor each.
 
-A run makes thousands of databases. The migrations themselves are tested by tests/check/test_migrations.py, in programs
-of their own; what is copied is what they make, as test_migrated.py says.
+A run makes thousands of databases. tests/check/test_migrations.py tests the migrations themselves, and
+tests/contracts/test_migrated.py that a copy is what they make.
 """
 
 import sqlite3

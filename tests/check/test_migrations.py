@@ -20,6 +20,7 @@ from adapters.sql import migrations
 from adapters.sql.tables import METADATA
 from application.ports.metadata import Garbage
 from domain.properties import Properties
+from tests import migrated
 from tests.backends import mariadb, postgresql
 from tests.backends.run import Backends
 from tests.check.command import drivebay
@@ -43,6 +44,11 @@ from tests.verify.tampering import Settings, database_of
 
 pytestmark = pytest.mark.timeout(300)
 ALTERED = ("blobs", "trash", "segments", "parts", "multipart_uploads")
+
+
+@pytest.fixture(autouse=True)
+def migrations_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "upgrade", migrated.MIGRATE)
 
 
 @pytest.fixture(
