@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 
 PAUSE = 0.05  # seconds, after a failure
-ATTEMPTS = 500
+ATTEMPTS = 500  # one after another without success: a server that is killed often fails more in all
 PERMANENT = {400, 401, 403, 404, 405, 410, 411, 413, 415, 422}
 Head = tuple[str, str, dict[str, str]]
 
@@ -92,8 +92,9 @@ class ResumableUpload:
     async def run(self) -> None:
         """Upload to completion. Fails if the server forgets bytes that it has acknowledged, or claims others."""
         url = await self._create()
-        offset = 0
+        offset, fruitless = 0, 0
         while offset < self.size:
+            before = offset
             stop = min(offset + self.next_size(), self.size)
             self.sent = max(self.sent, stop)
             head = self.protocol.append(url, offset, is_last=stop == self.size)
@@ -102,6 +103,8 @@ class ResumableUpload:
                 offset = self._checked(await self._insist(*self.protocol.offset(url)))
             else:
                 offset = self._checked(response)
+            fruitless = 0 if offset > before else fruitless + 1
+            assert fruitless < ATTEMPTS, f"{offset} of {self.size} bytes are there, and no more come"
         # A server that was killed just after the last byte publishes the blob with the next request.
         assert self._checked(await self._insist(*self.protocol.offset(url))) == self.size
 
@@ -136,6 +139,5 @@ class ResumableUpload:
         if response is not None:
             assert response.status_code not in PERMANENT, (method, url, response.status_code, response.text)
         self.failures += 1
-        assert self.failures < ATTEMPTS, response
         await asyncio.sleep(PAUSE)
         return None
