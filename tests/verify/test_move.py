@@ -122,7 +122,7 @@ def test_it_can_be_stopped_and_continued(tmp_path: Path, end: signal.Signals) ->
             _, errors = moving.communicate(timeout=PATIENCE)
         if end is signal.SIGINT:
             assert moving.returncode == 3
-            assert errors.splitlines()[-1].endswith("were moved. Run the same command to continue.")
+            assert errors.splitlines()[-1].endswith(" moved. Run the same command to continue.")
         assert seen(client) == before
         told = verify(tmp_path, "--deep", "--json")
         assert (told.code, told.faults) == (0, [])
