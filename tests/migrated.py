@@ -19,12 +19,12 @@ AROUND = ("BEGIN TRANSACTION;", "COMMIT;")
 
 
 def install() -> None:
-    """Let databases of this process get their tables so, and those of processes that are forked from it."""
+    """Copy the tables of new databases in this process, and in processes that are forked from it."""
     migrations.upgrade = upgrade
 
 
 def upgrade(connection: Connection, to: str = migrations.HEAD) -> None:
-    """Migrate the tables, as `migrations.upgrade` does, unless they can be copied."""
+    """Copy the tables into an empty SQLite database; migrate any other, as `migrations.upgrade` does."""
     if connection.dialect.name != "sqlite" or to != migrations.HEAD or _has_tables(connection):
         MIGRATE(connection, to)
         return

@@ -1,4 +1,4 @@
-"""Copied tables are those that migrations make."""
+"""Copied tables equal the tables that migrations make."""
 
 import sqlite3
 from collections.abc import Callable

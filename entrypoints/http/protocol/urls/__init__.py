@@ -1,1 +1,1 @@
-"""URLs of blobs and uploads, and those that carry a credential."""
+"""URLs of blobs and uploads, and URLs that carry a credential."""
