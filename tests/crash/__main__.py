@@ -70,7 +70,13 @@ async def _at_each_point(folder: Path, settings: dict[str, str], backend: Backen
         planned = await plan(Scenarios(service), backend)
         for first in range(skip, len(planned), STEP):
             found = await run(planned[first : first + STEP])
-            print(f"{first + STEP} of {len(planned)} points", *found, sep="\n", file=sys.stderr, flush=True)
+            print(
+                f"{min(first + STEP, len(planned))} of {len(planned)} points",
+                *found,
+                sep="\n",
+                file=sys.stderr,
+                flush=True,
+            )
             wrong += found
         return len(planned[skip:]), wrong
 

@@ -4,6 +4,8 @@
 closed. For each it forks a process that runs the command line, as it is or changed by a module of the tests. A pipe of
 the request gets two lines: the process id, and how the process ended.
 
+New SQLite databases get copied tables in these processes: see tests/migrated.py.
+
 A process ends without the finalization of the interpreter: to free all objects, it would copy all pages that it shares
 with its parent, which takes more time than most commands. What it prints, its exit handlers and its exit code stay.
 """

@@ -67,8 +67,7 @@ def test_a_limited_key_finds_no_way_out(own_server: Server) -> None:
         token = client.post("/v1/keys", json=key).json()["token"]
         before = _hidden(client)
         url, header = f"{own_server.url}/docs/openapi.json", f"Authorization: Bearer {token}"
-        checks = ["--checks", ",".join(CHECKS), "--max-examples", "10"]  # random ids seldom match hidden ones
-        command = [*SCHEMATHESIS, "--no-color", "run", url, "--header", header, *checks]
+        command = [*SCHEMATHESIS, "--no-color", "run", url, "--header", header, "--checks", ",".join(CHECKS)]
         asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
         assert asked.returncode == 0, asked.stdout + asked.stderr
         assert "Tested: 42" in asked.stdout
