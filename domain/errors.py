@@ -15,6 +15,7 @@ BlobError
   OffsetMismatch
   InconsistentLength
   PartInProgress
+  Interrupted
   NotInTrash
   InvalidKey
   KeyNotFound
@@ -67,6 +68,8 @@ class Kind(Enum):
     OFFSET_MISMATCH = "offset_mismatch"
     INCONSISTENT_LENGTH = "inconsistent_length"
     PART_IN_PROGRESS = "part_in_progress"
+    INTERRUPTED = "interrupted"
+    """Another request goes on with a resumable upload, and has ended this one: see blobs/resumable/uploads.py."""
     NOT_IN_TRASH = "not_in_trash"
     INVALID_KEY = "invalid_key"
     KEY_NOT_FOUND = "key_not_found"
@@ -236,6 +239,11 @@ class InconsistentLength(BlobError):
 class PartInProgress(BlobError):
     kind = Kind.PART_IN_PROGRESS
     text = "A part of this upload is still being written. Wait for it, or send it again."
+
+
+class Interrupted(BlobError):
+    kind = Kind.INTERRUPTED
+    text = "Another request goes on with this upload. Ask for its offset before you send more."
 
 
 class NotInTrash(BlobError):

@@ -58,7 +58,7 @@ class Interruption:
 
 
 def _interrupted() -> BlobError:
-    return LeaseLost("Another request goes on with this upload. Ask for its offset before you send more.")
+    return LeaseLost("Another request goes on with this upload.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,7 +259,7 @@ class TestFinishing:
         task = asyncio.create_task(uploads.append(EVERYTHING, key, NewBytes(3, body)))
         await body.hangs.wait()
         await uploads.discard(EVERYTHING, key)
-        with refused(Kind.LEASE_LOST):
+        with refused(Kind.UPLOAD_NOT_FOUND):
             await task
         await come_to_rest(any_drive)
         assert await any_drive.objects() == set()
@@ -277,7 +277,7 @@ class TestWriters:
         task = asyncio.create_task(uploads.append(EVERYTHING, key, NewBytes(0, body)))
         await body.hangs.wait()
         assert (await other.progress(EVERYTHING, key)).upload.received == 5
-        with refused(Kind.LEASE_LOST):
+        with refused(Kind.INTERRUPTED):
             await task
         await append(other, key, 5, b"fghi")
         assert await any_drive.get() == b"abcdefghi"
@@ -315,6 +315,26 @@ class TestWriters:
         assert await any_drive.get() == b"abcDEFGHI"
         await come_to_rest(any_drive)
         assert len(await any_drive.objects()) == 2
+
+    async def test_a_request_whose_bytes_were_discarded_is_interrupted(self, any_drive: Drive) -> None:
+        slow, other = resumable(any_drive, watch=3600), resumable(any_drive, patience=0.0)
+        key = await begin(slow, size=5)
+        pauses, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b"abc"
+            pauses.set()
+            await goes_on.wait()
+            yield b"de"
+
+        task = asyncio.create_task(slow.append(EVERYTHING, key, NewBytes(0, body())))
+        await pauses.wait()
+        assert (await other.progress(EVERYTHING, key)).upload.received == 0
+        goes_on.set()
+        with refused(Kind.INTERRUPTED):
+            await task
+        await append(other, key, 0, b"ABCDE")
+        assert await any_drive.get() == b"ABCDE"
 
     async def test_two_requests_at_one_offset(self, any_drive: Drive) -> None:
         replicas = [resumable(any_drive, watch=0.01) for _ in range(4)]

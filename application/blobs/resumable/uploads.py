@@ -31,7 +31,7 @@ from application.uploads.lifecycle import discard_object
 from application.uploads.pieces import Interruption, Pieces, Writers
 from domain.access import UNCONDITIONAL, Action, Grant
 from domain.blob import BlobId, ObjectKey
-from domain.errors import InconsistentLength, InvalidParts, UploadNotFound
+from domain.errors import InconsistentLength, Interrupted, InvalidParts, LeaseLost, UploadNotFound
 
 PIECE_BYTES = 64 * 1024 * 1024
 PATIENCE = 5.0  # seconds that a request has to record what it has received, once another one has ended it
@@ -118,7 +118,7 @@ class ResumableUploads:
     async def append(self, grant: Grant, key: ObjectKey, new: NewBytes) -> Progress:
         """Append bytes, and finish the upload if it is complete. The bytes that arrived are kept if they break off.
 
-        Raises OFFSET_MISMATCH, INCONSISTENT_LENGTH, TOO_LARGE, LEASE_LOST if another request went on with the upload,
+        Raises OFFSET_MISMATCH, INCONSISTENT_LENGTH, TOO_LARGE, INTERRUPTED if another request goes on with the upload,
         INVALID_PARTS for a final upload, what the bytes raise, and what publishing raises. An upload whose parts are
         sent by number keeps its other writers, and raises INVALID_PARTS for the last bytes.
         """
@@ -138,10 +138,14 @@ class ResumableUploads:
             raise InvalidParts("This upload is published by a commit, not by its last bytes.", subject=key)
         check_offset(upload, new.offset)
         limit = await self._limit(grant, upload, new)
-        with self.writers.writing(key) as interruption:
-            async with self._watching(upload, interruption):
-                pieces = Pieces(new.chunks, interruption, self.piece_bytes, is_whole=new.is_whole)
-                await self._append_pieces(grant, upload, pieces, new.offset, limit)
+        try:
+            with self.writers.writing(key) as interruption:
+                async with self._watching(upload, interruption):
+                    pieces = Pieces(new.chunks, interruption, self.piece_bytes, is_whole=new.is_whole)
+                    await self._append_pieces(grant, upload, pieces, new.offset, limit)
+        except LeaseLost as error:
+            await self.multipart.find_any(grant, key)  # it may have been discarded
+            raise Interrupted(subject=key) from error
         return await self.finish(grant, await self.multipart.find_any(grant, key), is_last=new.is_last)
 
     async def discard(self, grant: Grant, key: ObjectKey) -> None:

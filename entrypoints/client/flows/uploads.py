@@ -163,7 +163,7 @@ class Upload:
                     return reply.headers["etag"]
                 raise reply.error()
             except DrivebayError as error:
-                if error.code != "offset_mismatch" and not is_temporary(error):
+                if error.code not in ("offset_mismatch", "interrupted") and not is_temporary(error):
                     raise
                 yield from attempts.wait(error)
                 offset = None
@@ -223,7 +223,7 @@ class Upload:
                 offset += len(data)
                 attempts.moved()
             except DrivebayError as error:
-                if error.code not in ("offset_mismatch", "digest_mismatch") and not is_temporary(error):
+                if error.code not in ("offset_mismatch", "interrupted", "digest_mismatch") and not is_temporary(error):
                     raise
                 yield from attempts.wait(error)
                 offset = (yield from self._offset_of_piece(path, attempts)) - start

@@ -14,6 +14,7 @@ from domain.errors import (
     BucketNotEmpty,
     BucketNotFound,
     InconsistentLength,
+    Interrupted,
     InvalidExpiry,
     InvalidPrefix,
     KeyNotFound,
@@ -101,6 +102,7 @@ CATALOGUE: Mapping[str, Entry] = {
             "bucket_not_empty": BucketNotEmpty.text,
             "offset_mismatch": "The bytes start at 5, and the upload has 3. Ask for its size, and go on from there.",
             "part_in_progress": PartInProgress.text,
+            "interrupted": Interrupted.text,
         },
         HTTPStatus.LENGTH_REQUIRED: {
             "length_required": "Send the body with the header Content-Length, of 0 if it is empty, or in chunks.",

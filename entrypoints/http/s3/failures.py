@@ -26,6 +26,7 @@ CODES = {
     Kind.UPLOAD_NOT_FOUND: "NoSuchUpload",
     Kind.OFFSET_MISMATCH: "InvalidRequest",
     Kind.PART_IN_PROGRESS: "OperationAborted",
+    Kind.INTERRUPTED: "OperationAborted",
     Kind.NOT_IN_TRASH: "NoSuchVersion",
     Kind.INVALID_KEY: "InvalidRequest",
     Kind.KEY_NOT_FOUND: "InvalidAccessKeyId",

@@ -20,7 +20,7 @@ CHECKSUM_MISMATCH = 460  # of tus
 OTHER_STATUSES: Mapping[Kind, int] = {
     Kind.ALREADY_EXISTS: HTTPStatus.PRECONDITION_FAILED,  # lasts, so it is not 409
     Kind.DIGEST_MISMATCH: CHECKSUM_MISMATCH,
-    Kind.LEASE_LOST: HTTPStatus.LOCKED,  # another request has the upload: ask for the offset, and go on
+    Kind.INTERRUPTED: HTTPStatus.LOCKED,
     Kind.PART_IN_PROGRESS: HTTPStatus.LOCKED,
 }
 TOO_SLOW = "The bytes came too slowly. Those that arrived are kept: ask for the offset, and go on from there."

@@ -68,6 +68,17 @@ def test_an_upload_is_paused_and_goes_on(uploads: Uploads, protocol: str) -> Non
 
 
 @BOTH
+def test_an_upload_goes_on_that_another_request_has_ended(uploads: Uploads, protocol: str) -> None:
+    """It may be a late one of the same client: then the one that is ended is the one that should go on."""
+    given = arguments(uploads, protocol, retryDelays=[0, 100, 1000])
+    uploaded = upload(uploads, file=str(uploads.file(LARGE)), askAt=LARGE // 2, **given)
+    ended, *_ = [status for method, status, _ in uploaded.requests if method == "PATCH"]
+    assert ended == (423 if protocol == TUS else 409)
+    assert uploaded.offsets("HEAD") != []
+    assert uploaded.offsets("PATCH")[-1] == LARGE
+
+
+@BOTH
 @pytest.mark.parametrize("chunk", [CHUNK, None], ids=["in several requests", "in one request"])
 def test_an_upload_goes_on_after_its_process_was_killed(uploads: Uploads, protocol: str, chunk: int | None) -> None:
     given = arguments(uploads, protocol, **({"chunkSize": chunk} if chunk else {}))

@@ -245,6 +245,7 @@ UPLOAD = operation(
         *("invalid_id", "invalid_parameter", "invalid_header", "digest_mismatch", "size_mismatch", "already_exists"),
         *(
             "inconsistent_length",
+            "interrupted",
             "no_master_key",
             "unsupported_media_type",
             "lease_lost",

@@ -186,7 +186,7 @@ PUT = operation(
     | problems(
         *("invalid_header", "digest_mismatch", "size_mismatch", "precondition_failed", "unsupported_media_type"),
         "already_exists",  # of a signed URL that only creates
-        *("inconsistent_length", "no_master_key"),  # of resumable uploads
+        *("inconsistent_length", "interrupted", "no_master_key"),  # of resumable uploads
         *_STORING,
     ),
 )

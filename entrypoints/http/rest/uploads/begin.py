@@ -134,7 +134,7 @@ BEGIN = operation(
     }
     | problems(
         *("inconsistent_length", "digest_mismatch", "precondition_failed", "already_exists"),
-        *("lease_lost", "invalid_parts", "integrity"),
+        *("lease_lost", "interrupted", "invalid_parts", "integrity"),
         *("invalid_id", "invalid_header", "invalid_metadata", "invalid_expiry"),
         *MALFORMED,
         *CHANGING,

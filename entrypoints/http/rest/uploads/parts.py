@@ -127,7 +127,7 @@ APPEND = operation(
             "lease_lost",
             "integrity",
         ),
-        *("offset_mismatch", *BODY, *CHANGING),
+        *("offset_mismatch", "interrupted", *BODY, *CHANGING),
         path=PATH,
     ),
 )

@@ -28,7 +28,7 @@ from domain.errors import (
     BlobError,
     DigestMismatch,
     InconsistentLength,
-    LeaseLost,
+    Interrupted,
     OffsetMismatch,
     PreconditionFailed,
     TooLarge,
@@ -95,7 +95,7 @@ class Resumption:
     async def _first_bytes(self, grant: Grant, key: ObjectKey, new: NewBytes) -> Progress:
         try:
             return await self.uploads.append(grant, key, new)
-        except LeaseLost:
+        except Interrupted:
             raise
         except BlobError:  # of an upload whose URL the client does not learn
             with suppress(BlobError):
@@ -121,6 +121,8 @@ class Resumption:
         except TooLarge as error:
             limit = {"Upload-Limit": await self.limit(request, key)}
             raise _problem(error, asked.headers(is_complete=False) | limit) from None
+        except Interrupted as error:  # clients ask for the offset after a 409
+            raise _problem(error, asked.headers(is_complete=False)) from None
         except (PreconditionFailed, AlreadyExists, DigestMismatch) as error:
             # All bytes are there, and it is the blob that is refused.
             is_complete = body.has_ended and asked.is_complete

@@ -2,8 +2,8 @@
 // Upload as the JSON in the first argument says, with tus-js-client. Prints the requests: method, status and offset.
 //
 // file: its path; without one, the bytes come from stdin, of unknown length. pauseAt, dieAt: bytes of the file after
-// which the upload is paused and goes on, or this process is killed. store: the file of the URLs of uploads that can be
-// resumed.
+// which the upload is paused and goes on, or this process is killed. askAt: bytes after which another request asks for
+// the offset, which ends the one that is sending. store: the file of the URLs of uploads that can be resumed.
 
 const fs = require('node:fs')
 const { Transform } = require('node:stream')
@@ -13,6 +13,7 @@ const given = JSON.parse(process.argv[2])
 const requests = []
 let passed = 0
 let paused = false
+let asked = false
 
 // Passes the bytes of one request, up to those of the pause. The client's own progress is told late: all bytes may
 // have been sent by then.
@@ -25,6 +26,12 @@ class Gate extends Transform {
   _transform(chunk, _encoding, done) {
     passed += chunk.length
     if (given.dieAt && passed >= given.dieAt) process.kill(process.pid, 'SIGKILL')
+    if (given.askAt && !asked && passed >= given.askAt) {
+      asked = true
+      const headers = { Authorization: `Bearer ${process.env.TOKEN}`, 'Tus-Resumable': '1.0.0' }
+      fetch(upload.url, { method: 'HEAD', headers }).catch(fail) // and send no more before the response
+      return
+    }
     if (!given.pauseAt || paused || passed < given.pauseAt) return done(null, chunk)
     paused = true
     upload.abort().then(() => upload.start(), fail)
