@@ -146,21 +146,25 @@ class Inspection:
 
         The markers of the other storages are kept in the background all the time.
         """
-        blobs = await self._keys(BLOBS) | await self._keys(SEGMENTS)
-        objects = await self._objects(self._settings.storage)
         storage = await self._container.metadata().known_storage(self._settings.storage)
-        named = {str(key) for key in storage.keys} if storage else set()
         unfinished = [key for key in (storage.next, storage.former) if key] if storage else []
-        return [
+        rows = [
             *(f"left: an upload {key}" for key in await self._keys(UPLOADS)),
             *(f"left: garbage {key}" for key in await self._keys(GARBAGE)),
             *(f"left: a part {key}" for key in await self._keys(PARTS)),
             *await self._database.read(_left_of_contents),
             *(f"left: a marker that does not apply {key}" for key in unfinished),
+            *(await self._left_in_the_database() if self._settings.storage != DATABASE else ()),
+        ]
+        if rows:
+            return rows  # they name what else there is, and to list a storage may take long
+        blobs = await self._keys(BLOBS) | await self._keys(SEGMENTS)
+        objects = await self._objects(self._settings.storage)
+        named = {str(key) for key in storage.keys} if storage else set()
+        return [
             *(f"lost: the marker {key}" for key in named - objects),
             *(f"left: an object that no blob names {key}" for key in objects - blobs - named),
             *(f"left: an open upload in parts {key}" for key in await self._open_uploads()),
-            *(await self._left_in_the_database() if self._settings.storage != DATABASE else ()),
         ]
 
     async def _left_in_the_database(self) -> list[str]:
