@@ -29,7 +29,7 @@ class Proxy:
     """In front of the server at `server`, a URL with host and port. A context; `url` is the one to use in its place.
 
     What is done at a moment of the traffic is one of `cut`, `stall`, `corrupt` and `go_down`, or any other function
-    without arguments. It is done once, and the event that is returned tells that it was.
+    without arguments. It is done once, and the event that is returned is set then.
 
     `ports`: those to listen on, and the server's behind them, where a port of one's own and that of the URL won't do.
     """

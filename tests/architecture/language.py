@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("domain", "application", "adapters", "entrypoints")
+OWN = ("tests/architecture/language.py", "tests/architecture/test_language.py")
 DOCUMENTS = (".md", ".sh", ".yml", ".yaml", ".conf", "Dockerfile", "Makefile", ".env.example")
 
 ANYWHERE = re.compile(r"\b(told|tells? of|anew|in vain)\b", re.IGNORECASE)
@@ -43,7 +44,7 @@ def in_document(path: str, text: str) -> Iterator[Violation]:
 
 def in_module(path: str, source: str) -> Iterator[Violation]:
     """The same, openings of docstrings, parts of names, and words in the texts that users and operators see."""
-    yield from in_document(path, source)
+    yield from in_test(path, source)
     tree = ast.parse(source)
     docstrings = {each.value for each in ast.walk(tree) if isinstance(each, ast.Expr)}
     for node in ast.walk(tree):
@@ -52,6 +53,11 @@ def in_module(path: str, source: str) -> Iterator[Violation]:
                 yield Violation(path, node.lineno, f"a docstring that opens with {match.group()!r}")
             elif node not in docstrings and (match := IN_TEXTS.search(node.value)):
                 yield Violation(path, node.lineno, f"{match.group()!r} in a text")
+
+
+def in_test(path: str, source: str) -> Iterator[Violation]:
+    """Words that occur nowhere, and parts of names."""
+    yield from in_document(path, source)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.NAME and IN_NAMES & set(token.string.lower().split("_")):
             yield Violation(path, token.start[0], f"the name {token.string}")
@@ -68,11 +74,13 @@ def tracked() -> list[str]:
 
 
 def violations() -> Iterator[Violation]:
-    """All of them in the product and the documents."""
+    """All of them in the product, the tests and the documents."""
     for path in tracked():
         if path.endswith(".py") and path.startswith(PRODUCT):
             yield from in_module(path, (ROOT / path).read_text())
-        elif path.endswith(DOCUMENTS) and not path.startswith("tests/"):
+        elif path.endswith(".py") and path not in OWN:
+            yield from in_test(path, (ROOT / path).read_text())
+        elif path.endswith(DOCUMENTS):
             yield from in_document(path, (ROOT / path).read_text())
 
 

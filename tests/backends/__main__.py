@@ -22,7 +22,7 @@ SERVERS: dict[str, tuple[Callable[[Containers], Any], Callable[[Any], dict[str, 
 
 
 def up() -> None:
-    """Start all of them anew, at the same time, and print the lines for a .env."""
+    """Start new ones of all, at the same time, and print the lines for a .env."""
     down()
     FOLDER.mkdir(parents=True)
     with ThreadPoolExecutor() as threads:

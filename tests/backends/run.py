@@ -2,7 +2,7 @@
 
 The processes of a run share a folder. In it a file for each backend says where it is, or why it could not be started;
 whoever starts it holds a lock on the file, for which the others wait. The lock goes with its process, and the next in
-the queue tries anew if nothing was said. The file `lock` is held while the run lasts: without it, what carries the
+the queue tries again if nothing was said. The file `lock` is held while the run lasts: without it, what carries the
 run's label was left behind, and the next run removes it.
 """
 

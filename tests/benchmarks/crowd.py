@@ -25,7 +25,7 @@ ROOM = 4096  # bytes that a reader takes ahead
 
 
 class Crowd:
-    """Each method is something that it may be told."""
+    """Each method is a command that it may get."""
 
     def __init__(self, port: int) -> None:
         self._address = ("127.0.0.1", port)

@@ -45,15 +45,15 @@ def measure(folder: Path, figures: Figures) -> None:
 
 @contextmanager
 def _crowd(server: Server) -> Iterator[Callable[[str, str], None]]:
-    """A function that tells the crowd something, and sees to it that the answer is the one wanted."""
+    """Return a function that sends the crowd a command, and checks its answer."""
     command = [sys.executable, "-m", "tests.benchmarks.crowd", f"{server.port}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
-        told, answers = process.stdin, process.stdout
-        assert told is not None
+        commands, answers = process.stdin, process.stdout
+        assert commands is not None
         assert answers is not None
 
         def tell(line: str, wanted: str) -> None:
-            print(line, file=told, flush=True)
+            print(line, file=commands, flush=True)
             answer = answers.readline().strip()
             assert answer == wanted, f"{line}: {answer}"
 

@@ -4,7 +4,7 @@ The ids are numbers of six digits with a mark behind some: each mark is a delimi
 few are each thousandth of the many.
 
 Where folders are so large that each entry of a page is on a page of the index of its own, a seek has a level more to go
-down, through memory that no cache of the processor holds: that is told, and has no bound. The plan is the same.
+down, through memory that no cache of the processor holds: that is printed, and has no bound. The plan is the same.
 """
 
 import base64
@@ -158,8 +158,8 @@ async def _by_turns(name: str, page: Page, entries: Callable[[Page, int], Awaita
             assert found == page.entries
     # The lower quartiles: a page may take less than the machine gives to others at a time, and half may be disturbed.
     few, many = (quantiles(times[size], n=4)[0] for size in (FEW, MANY))
-    told = f"list on {name}, {page.what}: {many:.2f} ms, among {FEW:,} {few:.2f} ms, ratio"
-    figures.at_most(told, many / few, None if page.apart else ALLOWED)
+    name_of_ratio = f"list on {name}, {page.what}: {many:.2f} ms, among {FEW:,} {few:.2f} ms, ratio"
+    figures.at_most(name_of_ratio, many / few, None if page.apart else ALLOWED)
 
 
 async def _fill(database: Database, size: int, vacuum: bool) -> None:

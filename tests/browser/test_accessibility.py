@@ -35,7 +35,7 @@ def view(name: str) -> Callable[[Page], None]:
     def show(page: Page) -> None:
         page.get_by_role("link", name=name).click()
         expect(page.get_by_role("heading", name=name)).to_be_visible()
-        page.wait_for_timeout(300)  # nothing tells when a list that is empty has come
+        page.wait_for_timeout(300)  # nothing shows when an empty list has come
 
     return show
 

@@ -23,7 +23,7 @@ def environment(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Told:
+class CommandResult:
     """What it said, and how it ended."""
 
     code: int
@@ -32,31 +32,31 @@ class Told:
 
     @property
     def parts(self) -> dict[str, dict[str, Any]]:
-        """With `--json`: what was told of each part."""
+        """With `--json`: what was reported of each part."""
         lines = [json.loads(line) for line in self.out.splitlines()[:-1]]
         return {line["part"]: line for line in lines}
 
     @property
     def states(self) -> dict[str, str]:
-        return {part: told["state"] for part, told in self.parts.items()}
+        return {part: result["state"] for part, result in self.parts.items()}
 
 
-def drivebay(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> Told:
+def drivebay(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> CommandResult:
     """Run it in `folder`."""
     # It would send the log lines of the tests, too, to where this command writes.
     with chdir(folder), mock.patch("entrypoints.telemetry.logs.configure"):
         ended = CliRunner(env=settings).invoke(main, arguments)
     if ended.exception is not None and not isinstance(ended.exception, SystemExit):
         raise ended.exception
-    return Told(ended.exit_code, ended.stdout, ended.stderr)
+    return CommandResult(ended.exit_code, ended.stdout, ended.stderr)
 
 
-def drivebay_apart(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> Told:
+def drivebay_apart(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> CommandResult:
     """Run it in `folder`, in a process."""
     ended = run(arguments, folder, environment(settings or {}), PATIENCE)
-    return Told(ended.returncode, ended.stdout, ended.stderr)
+    return CommandResult(ended.returncode, ended.stdout, ended.stderr)
 
 
-def check(folder: Path, settings: Mapping[str, Any] | None = None) -> Told:
+def check(folder: Path, settings: Mapping[str, Any] | None = None) -> CommandResult:
     """Run `drivebay check --json`."""
     return drivebay(folder, "check", "--json", settings=settings)

@@ -44,14 +44,14 @@ def test_all_commands_are_there() -> None:
 
 @pytest.mark.parametrize("name", ALL, ids=" ".join)
 def test_each_teaches(name: tuple[str, ...]) -> None:
-    told = run(*name, "--help")
-    assert told.exit_code == 0
+    result = run(*name, "--help")
+    assert result.exit_code == 0
     group = run(*name[:-1], "--help")
-    texts = told.output + group.output if len(name) > 1 else told.output
+    texts = result.output + group.output if len(name) > 1 else result.output
     assert f"  drivebay {' '.join(name)}" in texts.partition("Examples:")[2]
     if name not in (("migrations",), ("migrations", "sql")):
         assert re.search(r"(It|Every command) exits with\n +0  if ", texts)
-    assert max(map(len, told.output.splitlines())) <= 100
+    assert max(map(len, result.output.splitlines())) <= 100
     assert re.search(rf"^  {name[-1]} +[A-Z].*\.$", group.output, re.MULTILINE), "its short help is whole"
 
 
@@ -93,9 +93,9 @@ def test_alone_it_prints_the_help() -> None:
     ],
 )
 def test_what_is_unknown(arguments: list[str], why: str) -> None:
-    told = run(*arguments)
-    assert (told.exit_code, told.stdout) == (2, "")
-    assert why in told.stderr
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert why in result.stderr
 
 
 class TestSettings:
@@ -104,9 +104,9 @@ class TestSettings:
         (tmp_path / ".env").write_text("S3_BUCKET_NAME=films\nPORT=81\nOTEL_EXPORTER_OTLP_ENDPOINT=http://hidden@h:1")
         (tmp_path / "password").write_text("hidden")
         secrets = {"SECRET_KEY": "hidden", "FTP_PASSWORD_FILE": "password", "DATABASE_URL": "mariadb://u:hidden@h/n"}
-        told = run("settings", PORT="82", **secrets)
-        assert told.exit_code == 0
-        lines = dict(line.split(maxsplit=1) for line in told.output.splitlines())
+        result = run("settings", PORT="82", **secrets)
+        assert result.exit_code == 0
+        lines = dict(line.split(maxsplit=1) for line in result.output.splitlines())
         example = (Path(__file__).parents[2] / ".env.example").read_text()
         assert lines.keys() == set(re.findall(r"^# ([A-Z0-9_]+)=", example, re.MULTILINE))
         shown = {name: re.sub(" +", " ", line) for name, line in lines.items()}
@@ -118,26 +118,26 @@ class TestSettings:
         assert shown["AUTH_BEARER_TOKEN"] == "(set) SECRET_KEY in the environment"
         assert shown["FTP_PASSWORD"] == "(set) FTP_PASSWORD_FILE in the environment"
         assert shown["DATABASE_URL"] == "mariadb://u:...@h/n DATABASE_URL in the environment"
-        assert "hidden" not in told.output
+        assert "hidden" not in result.output
         assert not SECRETS - {"DATABASE_URL"} & {name for name in shown if shown[name][0] not in "(d"}
 
     def test_a_database_in_parts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
-        told = run("settings", DB_USER="u", DB_PASSWORD="hidden", DB_HOST="h", DB_NAME="n")
-        [line] = [line for line in told.output.splitlines() if line.startswith("DATABASE_URL")]
+        result = run("settings", DB_USER="u", DB_PASSWORD="hidden", DB_HOST="h", DB_NAME="n")
+        [line] = [line for line in result.output.splitlines() if line.startswith("DATABASE_URL")]
         assert line.split()[1] == "postgresql://u:...@h:5432/n"
         assert line.endswith("DB_NAME in the environment")
-        assert "hidden" not in told.output
+        assert "hidden" not in result.output
 
     def test_a_name_that_is_close_to_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / ".env").write_text("S3_BUKET=hidden\n")
-        told = run("settings")
+        result = run("settings")
         hint = "S3_BUKET in .env is not a setting, and has no effect. Did you mean S3_BUCKET or S3_BUCKET_NAME?"
-        assert (told.exit_code, told.stderr.splitlines()) == (0, [f"drivebay: {hint}"])
+        assert (result.exit_code, result.stderr.splitlines()) == (0, [f"drivebay: {hint}"])
         wrong = run("settings", STORAGE="s3")
         assert (wrong.exit_code, wrong.stderr.splitlines()[1:]) == (2, [f"drivebay: {hint}"])
 
     def test_what_is_wrong(self) -> None:
-        told = run("settings", PORT="x", WORKERS="0")
-        assert (told.exit_code, told.stdout, len(told.stderr.splitlines())) == (2, "", 2)
+        result = run("settings", PORT="x", WORKERS="0")
+        assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (2, "", 2)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.check.command import Told, check, drivebay
+from tests.check.command import CommandResult, check, drivebay
 from tests.check.output import prepare
 from tests.http.server import Server
 
@@ -41,7 +41,7 @@ def outside(folder: Path) -> dict[str, str]:
     }
 
 
-def keys(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> Told:
+def keys(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> CommandResult:
     return drivebay(folder, "keys", *arguments, settings=settings)
 
 
@@ -59,11 +59,11 @@ def create(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = N
     return made
 
 
-def sign(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> Told:
+def sign(folder: Path, *arguments: str, settings: Mapping[str, Any] | None = None) -> CommandResult:
     return drivebay(folder, "sign", *arguments, settings=settings)
 
 
-def refused(ended: Told, code: int, why: str) -> None:
+def refused(ended: CommandResult, code: int, why: str) -> None:
     """Require that a command was refused, and wrote nothing else."""
     assert (ended.code, ended.out) == (code, ""), ended
     assert why in ended.errors
@@ -140,7 +140,7 @@ class TestCreate:
 
 class TestKeys:
     def test_a_list(self, folder: Path) -> None:
-        assert keys(folder, "list") == Told(0, "", "")
+        assert keys(folder, "list") == CommandResult(0, "", "")
         made = [create(folder, "--name", name) for name in ("b", "a", "c", "a")]
         listed = lines(folder, "list")
         assert [each["name"] for each in listed] == ["a", "a", "b", "c"]
@@ -163,15 +163,15 @@ class TestKeys:
 
     def test_a_revoked_key(self, folder: Path) -> None:
         made, other = create(folder), create(folder)
-        assert keys(folder, "revoke", made["key"]) == Told(0, "", f"{made['key']} is revoked.\n")
+        assert keys(folder, "revoke", made["key"]) == CommandResult(0, "", f"{made['key']} is revoked.\n")
         for command in ("show", "revoke", "rotate"):
-            assert keys(folder, command, made["key"]) == Told(1, "", THERE_IS_NONE)
+            assert keys(folder, command, made["key"]) == CommandResult(1, "", THERE_IS_NONE)
         assert [each["key"] for each in lines(folder, "list")] == [other["key"]]
 
     @pytest.mark.parametrize("command", ["show", "revoke", "rotate"])
     @pytest.mark.parametrize("key", [UNKNOWN, "x", "é" * 100, "\udcff", "%", ""])
     def test_an_unknown_key(self, folder: Path, command: str, key: str) -> None:
-        assert keys(folder, command, key) == Told(1, "", THERE_IS_NONE)
+        assert keys(folder, command, key) == CommandResult(1, "", THERE_IS_NONE)
 
     def test_a_rotated_key(self, folder: Path) -> None:
         made = create(folder)
@@ -251,7 +251,7 @@ class TestMasterKey:
         for command in ("create", "sign"):
             ended = drivebay(tmp_path, *COMMANDS[command], settings=settings)
             refused(ended, 1, "This server has no keys. Its operator has to set MASTER_KEY, to the same secret on all")
-        assert keys(tmp_path, "list", settings=settings) == Told(0, "", "")
+        assert keys(tmp_path, "list", settings=settings) == CommandResult(0, "", "")
         create(tmp_path, settings=settings | OTHER)
         assert [path.name for path in tmp_path.iterdir()] == ["rows"]
 
@@ -265,7 +265,7 @@ class TestMasterKey:
         assert lines(tmp_path, "list", settings=settings)[0]["key"] == made["key"]
         for command in ("show", "revoke", "rotate"):
             for unknown in (UNKNOWN, "\udcff", "x" * 16):
-                assert keys(tmp_path, command, unknown, settings=settings) == Told(1, "", THERE_IS_NONE)
+                assert keys(tmp_path, command, unknown, settings=settings) == CommandResult(1, "", THERE_IS_NONE)
 
     def test_a_kept_one_that_is_too_short(self, folder: Path) -> None:
         (folder / "data" / "master-key").write_text("short")
@@ -349,9 +349,9 @@ class TestSign:
     def test_a_key_that_can_not_sign(self, folder: Path) -> None:
         key = create(folder)["key"]
         assert sign(folder, "GET", "a", "--key", key).code == 0
-        assert sign(folder, "GET", "a", "--key", key, settings=OTHER) == Told(1, "", THERE_IS_NONE)
+        assert sign(folder, "GET", "a", "--key", key, settings=OTHER) == CommandResult(1, "", THERE_IS_NONE)
         keys(folder, "revoke", key)
-        assert sign(folder, "GET", "a", "--key", key) == Told(1, "", THERE_IS_NONE)
+        assert sign(folder, "GET", "a", "--key", key) == CommandResult(1, "", THERE_IS_NONE)
 
     def test_a_server_takes_what_the_commands_make(self, folder: Path) -> None:
         with Server(folder) as server, httpx.Client(base_url=server.url, timeout=30) as client:

@@ -1,4 +1,4 @@
-"""`drivebay migrations` on each database: what it tells, what it does, and what its statements make."""
+"""`drivebay migrations` on each database: what it prints, what it does, and what its statements make."""
 
 import asyncio
 import re
@@ -82,30 +82,30 @@ def execute(settings: Settings, folder: Path, *statements: str) -> list[object]:
 
 
 def test_from_nothing_to_the_newest_and_beyond(tmp_path: Path, empty: Settings) -> None:
-    told = drivebay(tmp_path, "migrations", "status", settings=empty)
-    assert (told.code, told.errors) == (1, "")
-    first, *pending = told.out.splitlines()
+    result = drivebay(tmp_path, "migrations", "status", settings=empty)
+    assert (result.code, result.errors) == (1, "")
+    first, *pending = result.out.splitlines()
     assert first.startswith("There are no tables yet. To come,")
     assert [line.split()[0] for line in pending] == [f"{number:04}" for number in range(1, int(migrations.HEAD) + 1)]
     assert not [*tmp_path.iterdir()], "a look makes nothing"
 
-    told = drivebay(tmp_path, "migrations", "upgrade", settings=empty)
-    assert (told.code, told.errors) == (0, "")
-    new_token, *done = told.out.splitlines()
+    result = drivebay(tmp_path, "migrations", "upgrade", settings=empty)
+    assert (result.code, result.errors) == (0, "")
+    new_token, *done = result.out.splitlines()
     assert new_token == f"A new token: {(tmp_path / 'data' / 'token').read_text().strip()}"
     assert done == [*pending, f"The tables have revision {migrations.HEAD} now."]
     newest = f"The tables have revision {migrations.HEAD}, which is the newest.\n"
     for command in ("upgrade", "status"):
-        told = drivebay(tmp_path, "migrations", command, settings=empty)
-        assert (told.code, told.out) == (0, newest)
+        result = drivebay(tmp_path, "migrations", command, settings=empty)
+        assert (result.code, result.out) == (0, newest)
     assert execute(empty, tmp_path, "UPDATE alembic_version SET version_num = '0099'") == []
     for command in ("upgrade", "status"):
-        told = drivebay(tmp_path, "migrations", command, settings=empty)
-        assert (told.code, told.out) == (2, "")
-        assert "DATABASE_URL: The tables are of revision 0099, and this Drivebay knows them up to" in told.errors
+        result = drivebay(tmp_path, "migrations", command, settings=empty)
+        assert (result.code, result.out) == (2, "")
+        assert "DATABASE_URL: The tables are of revision 0099, and this Drivebay knows them up to" in result.errors
 
 
-@pytest.mark.filterwarnings("ignore::pymysql.err.Warning")  # MariaDB tells that it gives primary keys no names
+@pytest.mark.filterwarnings("ignore::pymysql.err.Warning")  # MariaDB warns that it gives primary keys no names
 def test_the_statements_make_the_same_tables(tmp_path: Path, empty: Settings) -> None:
     """In two pieces, as after an older Drivebay."""
     all_of_it = drivebay(tmp_path, "migrations", "sql", settings=empty)
@@ -119,8 +119,8 @@ def test_the_statements_make_the_same_tables(tmp_path: Path, empty: Settings) ->
     early = all_of_it.out[: all_of_it.out.index("-- Running upgrade 0002 -> 0003")]
     run(empty, tmp_path, early)
     run(empty, tmp_path, later.out)
-    told = drivebay(tmp_path, "migrations", "status", settings=empty)
-    assert (told.code, told.errors) == (0, "")
+    result = drivebay(tmp_path, "migrations", "status", settings=empty)
+    assert (result.code, result.errors) == (0, "")
     assert execute(empty, tmp_path) == []
 
 
@@ -244,13 +244,13 @@ def test_a_reversal_with_shared_objects_changes_nothing(tmp_path: Path, empty: S
 
 
 def test_a_revision_that_is_none(tmp_path: Path) -> None:
-    told = drivebay(tmp_path, "migrations", "sql", "--after", "0099")
-    assert (told.code, told.out) == (2, "")
-    assert "--after: '0099' is not a revision. Choose one of: 0001," in told.errors
+    result = drivebay(tmp_path, "migrations", "sql", "--after", "0099")
+    assert (result.code, result.out) == (2, "")
+    assert "--after: '0099' is not a revision. Choose one of: 0001," in result.errors
 
 
 def test_memory_has_no_tables(tmp_path: Path) -> None:
     for command in ("status", "upgrade", "sql"):
-        told = drivebay(tmp_path, "migrations", command, settings={"STORAGE": "memory"})
-        assert (told.code, told.out) == (2, "")
-        assert told.errors == "drivebay: STORAGE: with memory there are no tables. Set it to another.\n"
+        result = drivebay(tmp_path, "migrations", command, settings={"STORAGE": "memory"})
+        assert (result.code, result.out) == (2, "")
+        assert result.errors == "drivebay: STORAGE: with memory there are no tables. Set it to another.\n"

@@ -42,15 +42,15 @@ def test_a_server_changes_its_database_while_it_serves_reads(tmp_path: Path, bac
         moving = ("move-metadata", "--to", "url")
         with server, server.client() as client:
             fill(server)
-            told = drivebay(tmp_path, *moving, "--dry-run")
-            assert (told.code, told.out) == (
+            result = drivebay(tmp_path, *moving, "--dry-run")
+            assert (result.code, result.out) == (
                 0,
                 f"{len(BLOBS) + 2} rows would be moved to PostgreSQL at {place(url)}.\n",
             )
             client.put("/v1/blobs/later", content=b"").raise_for_status()
-            told = drivebay(tmp_path, *moving)
-            assert (told.code, told.errors) == (0, "")
-            assert f"rows are in PostgreSQL at {place(url)} now, and were compared." in told.out
+            result = drivebay(tmp_path, *moving)
+            assert (result.code, result.errors) == (0, "")
+            assert f"rows are in PostgreSQL at {place(url)} now, and were compared." in result.out
             refused = client.put("/v1/blobs/too-late", content=b"")
             assert (refused.status_code, refused.json()["code"]) == (503, "read_only")
             assert is_stored(client)
@@ -63,8 +63,8 @@ def test_a_server_changes_its_database_while_it_serves_reads(tmp_path: Path, bac
             client.post(f"/v1/trash/{trashed['key']}/restore").raise_for_status()
             assert client.get(f"/v1/blobs/{DELETED}?alt=media").content == b"deleted"
             client.put("/v1/blobs/new", content=b"new").raise_for_status()
-        told = drivebay(tmp_path, "move-metadata", "--cancel")
-        assert (told.code, told.errors.count("Use that one.")) == (1, 1)
+        result = drivebay(tmp_path, "move-metadata", "--cancel")
+        assert (result.code, result.errors.count("Use that one.")) == (1, 1)
     refusing = Server(tmp_path, exit_code=2)
     with pytest.raises(AssertionError), refusing:
         pass
@@ -116,17 +116,17 @@ def test_a_database_that_refuses_triggers_stays_as_it_is(tmp_path: Path, backend
         settings = {"DATABASE_URL": url}
         with Server(tmp_path, DATABASE_URL=url) as server, server.client() as client:
             fill(server)
-            told = drivebay(tmp_path, *move, settings=settings)
-            assert (told.code, told.out) == (1, "")
-            assert "Set log_bin_trust_function_creators=1 on the server, or grant" in told.errors
+            result = drivebay(tmp_path, *move, settings=settings)
+            assert (result.code, result.out) == (1, "")
+            assert "Set log_bin_trust_function_creators=1 on the server, or grant" in result.errors
             client.put("/v1/blobs/later", content=b"").raise_for_status()
-        told = drivebay(tmp_path, "move-metadata", "--cancel", settings=settings)
-        assert (told.code, told.errors) == (0, "")
+        result = drivebay(tmp_path, "move-metadata", "--cancel", settings=settings)
+        assert (result.code, result.errors) == (0, "")
         with Server(tmp_path, DATABASE_URL=url) as server, server.client() as client:
             assert is_stored(client)
         asyncio.run(mariadb.on_mariadb(root, "SET GLOBAL log_bin_trust_function_creators = 1"))
-        told = drivebay(tmp_path, *move, settings=settings)
-        assert (told.code, told.errors) == (0, "")
+        result = drivebay(tmp_path, *move, settings=settings)
+        assert (result.code, result.errors) == (0, "")
         asyncio.run(mariadb.on_mariadb(root, f"DROP USER {user}"))
 
 
@@ -140,8 +140,8 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         (("--to", "sqlite:///no/folder.db"), "--to: there is no folder"),
         (("--to", "postgresql://a:b@127.0.0.1:1/c"), "--to: PostgreSQL can't be reached"),
     ]:
-        told = drivebay(tmp_path, "move-metadata", *arguments)
-        assert (told.code, told.out) == (2, "")
-        assert told.errors.startswith(f"drivebay: {text}")
-    told = drivebay(tmp_path, "move-metadata", "--to", "sqlite:///new.db", settings={"STORAGE": "memory"})
-    assert told.errors.startswith("drivebay: STORAGE: with memory there are no rows to move.")
+        result = drivebay(tmp_path, "move-metadata", *arguments)
+        assert (result.code, result.out) == (2, "")
+        assert result.errors.startswith(f"drivebay: {text}")
+    result = drivebay(tmp_path, "move-metadata", "--to", "sqlite:///new.db", settings={"STORAGE": "memory"})
+    assert result.errors.startswith("drivebay: STORAGE: with memory there are no rows to move.")

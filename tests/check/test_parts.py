@@ -1,4 +1,4 @@
-"""What `drivebay check` tells where all is well, and of each thing that can be wrong, and what it says to do."""
+"""What `drivebay check` prints where all is well, and for each fault, with what to do."""
 
 import json
 import os
@@ -41,39 +41,39 @@ class TestAllIsWell:
     def test_beside_a_server(self, tmp_path: Path, backends: Backends, combination: Combination) -> None:
         with combination.settings(backends) as settings, Server(tmp_path, **settings) as server:
             settings = {"AUTH_BEARER_TOKEN": SECRET, **settings}
-            told = check(tmp_path, settings)
-            assert (told.code, told.errors) == (0, ""), told.out
-            assert set(told.states.values()) == {"ok"}
-            assert steps(told, "database") == DATABASE_STEPS
-            storages = {part for part in told.parts if part.startswith("storage ")}
+            result = check(tmp_path, settings)
+            assert (result.code, result.errors) == (0, ""), result.out
+            assert set(result.states.values()) == {"ok"}
+            assert steps(result, "database") == DATABASE_STEPS
+            storages = {part for part in result.parts if part.startswith("storage ")}
             assert storages >= {f"storage {combination.storage}", "storage database"}
             for part in storages:
-                assert steps(told, part) == STORAGE_STEPS
+                assert steps(result, part) == STORAGE_STEPS
                 role = "for new blobs" if part == f"storage {combination.storage}" else "for older blobs"
-                assert told.parts[part]["detail"].startswith(role)
+                assert result.parts[part]["detail"].startswith(role)
             server.wait_until(lambda: nothing_is_left(tmp_path, settings))  # of the server's own markers either
             assert {line["level"] for line in server.log()} <= {"info"}
             password = settings.get("DATABASE_URL", ":no password@").rpartition("@")[0].rpartition(":")[2]
             for secret in (SECRET, password, settings.get("S3_SECRET_KEY", SECRET)):
-                assert secret not in told.out
+                assert secret not in result.out
 
     def test_in_memory(self, tmp_path: Path) -> None:
-        told = check(tmp_path, {"STORAGE": "memory", "AUTH_BEARER_TOKEN": "t"})
-        assert (told.code, [*told.states]) == (0, ["settings", "token", "database", "keys", "storage memory"])
+        result = check(tmp_path, {"STORAGE": "memory", "AUTH_BEARER_TOKEN": "t"})
+        assert (result.code, [*result.states]) == (0, ["settings", "token", "database", "keys", "storage memory"])
         assert not [*tmp_path.iterdir()]
 
     def test_with_a_name_that_is_close_to_a_setting(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text("STORGE=fs\n")
-        told = check(tmp_path, {"STORAGE": "memory", "AUTH_BEARER_TOKEN": "t"})
-        assert (told.code, told.states["settings"]) == (0, "ok")
+        result = check(tmp_path, {"STORAGE": "memory", "AUTH_BEARER_TOKEN": "t"})
+        assert (result.code, result.states["settings"]) == (0, "ok")
         hint = "STORGE in .env is not a setting, and has no effect. Did you mean STORAGE?"
-        assert told.parts["settings"]["to_do"] == hint
+        assert result.parts["settings"]["to_do"] == hint
 
     def test_as_a_table(self, tmp_path: Path) -> None:
         prepare(tmp_path)
-        told = drivebay_apart(tmp_path, "check")
-        assert (told.code, told.errors) == (0, "")
-        *lines, last = told.out.splitlines()
+        result = drivebay_apart(tmp_path, "check")
+        assert (result.code, result.errors) == (0, "")
+        *lines, last = result.out.splitlines()
         assert last == "All of it works."
         assert {line[:27] for line in lines if line[0] != " "} == {
             f"{part:16}  {'ok':7}  "
@@ -104,55 +104,55 @@ class TestAllIsWell:
 
     def test_clocks_that_differ(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         prepare(tmp_path)
-        for seconds, told in ((3600, "3600.0 s ahead"), (-3600, "3600.0 s behind")):
+        for seconds, difference in ((3600, "3600.0 s ahead"), (-3600, "3600.0 s behind")):
             shift = timedelta(seconds=seconds)
             monkeypatch.setattr("adapters.sql.schema.time_of", lambda now, shift=shift: time_of(now) + shift)
             found = check(tmp_path).parts["database"]
-            assert (found["state"], found["detail"].endswith(f", its clock {told}")) == ("ok", True), found
+            assert (found["state"], found["detail"].endswith(f", its clock {difference}")) == ("ok", True), found
             assert found["to_do"].startswith("Let both machines set their clocks by NTP")
 
 
 class TestNotYet:
     def test_where_nothing_is_made_nothing_is_made(self, tmp_path: Path) -> None:
-        told = check(tmp_path)
-        assert told.code == 3
-        assert told.states == {
+        result = check(tmp_path)
+        assert result.code == 3
+        assert result.states == {
             "settings": "ok",
             **dict.fromkeys(["data folder", "token", "database", "storage database", "storage fs"], "not yet"),
         }
-        assert all("drivebay" in each["to_do"] or "database" in each["to_do"] for each in [*told.parts.values()][1:])
+        assert all("drivebay" in each["to_do"] or "database" in each["to_do"] for each in [*result.parts.values()][1:])
         assert not [*tmp_path.iterdir()]
-        assert json.loads(told.out.splitlines()[-1]) == {"summary": {"ok": 1, "not yet": 5, "failed": 0}}
+        assert json.loads(result.out.splitlines()[-1]) == {"summary": {"ok": 1, "not yet": 5, "failed": 0}}
 
     def test_older_tables_stay_as_they_are(self, tmp_path: Path) -> None:
         prepare(tmp_path)
         with sqlite3.connect(tmp_path / "data" / "drivebay.db") as database:
             database.execute("UPDATE alembic_version SET version_num = '0003'")
         database.close()
-        told = check(tmp_path)
-        assert (told.code, told.states["database"], told.states["storage fs"]) == (3, "not yet", "not yet")
-        assert "tables of revision 0003, which is not the newest" in told.parts["database"]["detail"]
-        assert "drivebay migrations upgrade" in told.parts["database"]["to_do"]
-        assert steps(told, "storage fs") == ["reach"], "no probe is written that can't be noted"
+        result = check(tmp_path)
+        assert (result.code, result.states["database"], result.states["storage fs"]) == (3, "not yet", "not yet")
+        assert "tables of revision 0003, which is not the newest" in result.parts["database"]["detail"]
+        assert "drivebay migrations upgrade" in result.parts["database"]["to_do"]
+        assert steps(result, "storage fs") == ["reach"], "no probe is written that can't be noted"
         assert "revision 0003" in drivebay(tmp_path, "migrations", "status").out
 
 
 class TestWhatIsWrong:
-    def test_settings_are_told_all_at_once(self, tmp_path: Path) -> None:
-        told = drivebay(tmp_path, "check", settings={"PORT": "x", "STORAGE": "tape", "WORKERS": "0"})
-        assert (told.code, told.out, len(told.errors.splitlines())) == (2, "", 3)
+    def test_settings_are_reported_all_at_once(self, tmp_path: Path) -> None:
+        result = drivebay(tmp_path, "check", settings={"PORT": "x", "STORAGE": "tape", "WORKERS": "0"})
+        assert (result.code, result.out, len(result.errors.splitlines())) == (2, "", 3)
 
     def test_folders(self, tmp_path: Path) -> None:
-        told = check(tmp_path, {"DATA_DIR": "/no/such"})
-        assert (told.code, told.states["data folder"]) == (1, "failed")
-        assert told.parts["data folder"]["detail"] == "There is no folder /no."
-        assert told.parts["data folder"]["to_do"] == "Create it, or set DATA_DIR."
-        told = check(tmp_path, {"DATA_DIR": "/sys/x"})
-        assert told.parts["data folder"]["detail"].startswith("The folder /sys takes no file: ")
-        assert told.parts["data folder"]["to_do"] == "Let this user write there, or set DATA_DIR to another."
-        told = check(tmp_path, {"DATABASE_URL": "sqlite:////sys/x.db"})
-        assert told.parts["database"]["detail"].startswith("The folder /sys takes no file: ")
-        assert told.parts["database"]["to_do"].endswith("DATABASE_URL to another.")
+        result = check(tmp_path, {"DATA_DIR": "/no/such"})
+        assert (result.code, result.states["data folder"]) == (1, "failed")
+        assert result.parts["data folder"]["detail"] == "There is no folder /no."
+        assert result.parts["data folder"]["to_do"] == "Create it, or set DATA_DIR."
+        result = check(tmp_path, {"DATA_DIR": "/sys/x"})
+        assert result.parts["data folder"]["detail"].startswith("The folder /sys takes no file: ")
+        assert result.parts["data folder"]["to_do"] == "Let this user write there, or set DATA_DIR to another."
+        result = check(tmp_path, {"DATABASE_URL": "sqlite:////sys/x.db"})
+        assert result.parts["database"]["detail"].startswith("The folder /sys takes no file: ")
+        assert result.parts["database"]["to_do"].endswith("DATABASE_URL to another.")
 
     def test_a_folder_for_blobs_that_takes_none(self, tmp_path: Path) -> None:
         prepare(tmp_path)
@@ -163,9 +163,9 @@ class TestWhatIsWrong:
     def test_a_token_that_can_not_be_read(self, tmp_path: Path) -> None:
         prepare(tmp_path)
         (tmp_path / "data" / "token").write_text("")
-        told = check(tmp_path)
-        assert (told.code, told.states["token"]) == (1, "failed")
-        assert told.parts["token"]["to_do"] == "Let this user read it, or set AUTH_BEARER_TOKEN."
+        result = check(tmp_path)
+        assert (result.code, result.states["token"]) == (1, "failed")
+        assert result.parts["token"]["to_do"] == "Let this user read it, or set AUTH_BEARER_TOKEN."
 
     def test_a_database_of_a_newer_drivebay(self, tmp_path: Path) -> None:
         prepare(tmp_path)
@@ -177,27 +177,27 @@ class TestWhatIsWrong:
 
     @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
     def test_a_database_that_is_down(self, tmp_path: Path, kind: str) -> None:
-        told = check(tmp_path, {"DATABASE_URL": f"{kind}://u:{SECRET}@127.0.0.1:1/d"})
-        detail, to_do = fault(told, "database", "connect")
+        result = check(tmp_path, {"DATABASE_URL": f"{kind}://u:{SECRET}@127.0.0.1:1/d"})
+        detail, to_do = fault(result, "database", "connect")
         assert "can't be reached" in detail
         assert to_do == "Check DATABASE_URL."
-        assert told.states["storage database"] == "not yet"
+        assert result.states["storage database"] == "not yet"
 
     def test_servers_for_older_blobs_that_are_down(self, tmp_path: Path) -> None:
         prepare(tmp_path)
-        told = check(tmp_path, S3_NOWHERE | FTP_NOWHERE)
+        result = check(tmp_path, S3_NOWHERE | FTP_NOWHERE)
         for part, setting in (("storage s3", "S3_ENDPOINT"), ("storage ftp", "FTP_HOST")):
-            detail, to_do = fault(told, part, "reach")
+            detail, to_do = fault(result, part, "reach")
             assert detail.startswith("for older blobs, ")
             assert setting in to_do
             assert to_do.endswith("Until then older blobs on it can't be read; new ones don't go there.")
-        assert (told.states["storage fs"], told.errors) == ("ok", "")
+        assert (result.states["storage fs"], result.errors) == ("ok", "")
 
     def test_as_a_table(self, tmp_path: Path) -> None:
         prepare(tmp_path)
-        told = drivebay(tmp_path, "check", settings=S3_NOWHERE | {"STORAGE": "s3"})
-        assert told.code == 1
-        line, durations, to_do, last = told.out.splitlines()[-4:]
+        result = drivebay(tmp_path, "check", settings=S3_NOWHERE | {"STORAGE": "s3"})
+        assert result.code == 1
+        line, durations, to_do, last = result.out.splitlines()[-4:]
         assert line.startswith("storage s3        failed   for new blobs, in the bucket b at http://127.0.0.1:1: can't")
         assert durations.strip().startswith("reach ")
         assert to_do.strip().endswith("this machine reaches it; check S3_ENDPOINT and S3_REGION.")

@@ -32,8 +32,8 @@ class TestPostgresql:
         ],
     )
     def test_that_lets_nobody_in(self, tmp_path: Path, postgresql_url: str, change: tuple[str, str], why: str) -> None:
-        told = check(tmp_path, {"DATABASE_URL": postgresql_url.replace(*change)})
-        detail, to_do = fault(told, "database", "connect")
+        result = check(tmp_path, {"DATABASE_URL": postgresql_url.replace(*change)})
+        detail, to_do = fault(result, "database", "connect")
         assert why in detail
         assert to_do == "Check DATABASE_URL."
 
@@ -44,14 +44,14 @@ class TestPostgresql:
         asyncio.run(_on_postgresql(postgresql_url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"))
         try:
             url = f"postgresql://{role}:{SECRET}@{postgresql_url.rpartition('@')[2]}"
-            told = check(tmp_path, {"DATABASE_URL": url})
+            result = check(tmp_path, {"DATABASE_URL": url})
         finally:
             asyncio.run(_on_postgresql(postgresql_url, f"DROP OWNED BY {role}; DROP ROLE {role}"))
-        detail, to_do = fault(told, "database", "write")
+        detail, to_do = fault(result, "database", "write")
         assert "can't write: PostgreSQL can't be used: " in detail
         assert "permission denied for table uploads" in detail
         assert to_do == RIGHTS
-        assert told.states["storage fs"] == "not yet", "no probe is written that can't be noted"
+        assert result.states["storage fs"] == "not yet", "no probe is written that can't be noted"
 
 
 async def _on_postgresql(url: str, statements: str) -> None:
@@ -64,8 +64,8 @@ async def _on_postgresql(url: str, statements: str) -> None:
 
 class TestMariadb:
     def test_that_lets_nobody_in(self, tmp_path: Path, mariadb_url: str) -> None:
-        told = check(tmp_path, {"DATABASE_URL": mariadb_url.replace("of%20the%20tests", SECRET)})
-        detail, to_do = fault(told, "database", "connect")
+        result = check(tmp_path, {"DATABASE_URL": mariadb_url.replace("of%20the%20tests", SECRET)})
+        detail, to_do = fault(result, "database", "connect")
         assert "Check the user and the password." in detail
         assert to_do == "Check DATABASE_URL."
 
@@ -80,10 +80,10 @@ class TestMariadb:
         )
         try:
             url = f"mariadb://{user}:{SECRET}@{mariadb_url.rpartition('@')[2]}"
-            told = check(tmp_path, {"DATABASE_URL": url})
+            result = check(tmp_path, {"DATABASE_URL": url})
         finally:
             asyncio.run(mariadb.on_mariadb(server, f"DROP USER {user}"))
-        detail, to_do = fault(told, "database", "write")
+        detail, to_do = fault(result, "database", "write")
         assert "INSERT command denied" in detail
         assert to_do == RIGHTS
 
@@ -104,14 +104,14 @@ class TestS3:
         ],
     )
     def test_with_something_wrong(self, tmp_path: Path, bucket: S3Config, change: dict[str, str], why: str) -> None:
-        told = check(tmp_path, ceph.settings(bucket) | change)
-        _, to_do = fault(told, "storage s3", "reach")
+        result = check(tmp_path, ceph.settings(bucket) | change)
+        _, to_do = fault(result, "storage s3", "reach")
         assert to_do == why
 
     def test_that_lets_its_objects_only_be_read(self, tmp_path: Path, bucket: S3Config) -> None:
         asyncio.run(_deny(bucket, "s3:PutObject"))
-        told = check(tmp_path, ceph.settings(bucket))
-        detail, to_do = fault(told, "storage s3", "write")
+        result = check(tmp_path, ceph.settings(bucket))
+        detail, to_do = fault(result, "storage s3", "write")
         assert "(AccessDenied)" in detail
         assert "Let the owner of S3_ACCESS_KEY do s3:PutObject" in to_do
 
@@ -138,8 +138,8 @@ class TestFtp:
         self, tmp_path: Path, vsftpd_server: FtpServer, change: dict[str, str], why: str, advice: str
     ) -> None:
         prepare(tmp_path)
-        told = check(tmp_path, ftp.settings(vsftpd_server) | change)
-        detail, to_do = fault(told, "storage ftp", "reach")
+        result = check(tmp_path, ftp.settings(vsftpd_server) | change)
+        detail, to_do = fault(result, "storage ftp", "reach")
         assert why in detail
         assert to_do == advice
 
@@ -152,8 +152,8 @@ class TestFtp:
             for folder in ("read-only", "read-only/drivebay"):
                 client.mkd(folder)
             client.sendcmd("SITE CHMOD 555 read-only")
-            told = check(tmp_path, ftp.settings(vsftpd_server) | {"FTP_BASE_DIR": "read-only"})
+            result = check(tmp_path, ftp.settings(vsftpd_server) | {"FTP_BASE_DIR": "read-only"})
             client.sendcmd("SITE CHMOD 755 read-only")
-        detail, to_do = fault(told, "storage ftp", "write")
+        detail, to_do = fault(result, "storage ftp", "write")
         assert "The server says: 553" in detail
         assert to_do == "Let FTP_USER store, read, list and delete files, and make folders, in FTP_BASE_DIR."

@@ -29,9 +29,9 @@ def by_socket(url: str, parameters: str) -> tuple[str, int, str]:
 
 def expect_use(folder: Path, url: str, place: str) -> None:
     prepare(folder, {"DATABASE_URL": url})
-    told = check(folder, {"DATABASE_URL": url})
-    assert told.states["database"] == "ok"
-    assert place in told.parts["database"]["detail"]
+    result = check(folder, {"DATABASE_URL": url})
+    assert result.states["database"] == "ok"
+    assert place in result.parts["database"]["detail"]
 
 
 @pytest.mark.parametrize("port", [5432, 6000])

@@ -73,9 +73,9 @@ class TestCurlFetches:
         assert shell.has("film", FILM)
 
     def test_what_is_known_of_it(self, shell: Shell, film: httpx.Response) -> None:
-        told = shell.run('curl --silent --head --header "$AUTH" "$BLOBS/film?alt=media"').output.lower()
+        result = shell.run('curl --silent --head --header "$AUTH" "$BLOBS/film?alt=media"').output.lower()
         for line in (f"content-length: {len(FILM)}", "content-type: video/mp4", f"etag: {film.headers['etag']}"):
-            assert line in told
+            assert line in result
 
     def test_under_its_own_name(self, shell: Shell) -> None:
         done = shell.run(f'{GET} --remote-name --remote-header-name "$BLOBS/film?alt=media" && ls')

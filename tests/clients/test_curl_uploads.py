@@ -36,7 +36,7 @@ class TestCurlStores:
         assert stored(server, f"pipe{version}") == FILM
 
     @pytest.mark.parametrize("body", ["-T -", "-T film"])
-    def test_when_it_is_told_to_go_on(self, shell: Shell, server: Server, body: str) -> None:
+    def test_once_it_may_go_on(self, shell: Shell, server: Server, body: str) -> None:
         shell.write("film", FILM)
         done = shell.run(f'{TALK} --header "Expect: 100-continue" {body} "$BLOBS/expected" < film')
         assert "< HTTP/1.1 100 Continue" in done.output

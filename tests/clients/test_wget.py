@@ -48,7 +48,7 @@ class TestWget:
         assert "304 Not Modified" in shell.run(command).output
         assert shell.has("a film.mp4", FILM)
 
-    def test_under_the_name_that_it_is_told(self, shell: Shell) -> None:
+    def test_under_the_name_in_the_response(self, shell: Shell) -> None:
         assert shell.run(f'{GET} --content-disposition "$BLOBS/films%2Fa%20film.mp4"').code == 0
         assert shell.has("a film.mp4", FILM)
 

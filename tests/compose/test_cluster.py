@@ -52,8 +52,8 @@ def test_the_image_has_no_test_code(cluster: Project) -> None:
 
 
 @dataclass
-class Told:
-    """What the clients were told. `failed`: when, and what, for each request that got no answer or a 5xx."""
+class Outcome:
+    """What the clients got. `failed`: when, and what, for each request that got no answer or a 5xx."""
 
     acknowledged: int = 0
     read: int = 0
@@ -68,7 +68,7 @@ class Load:
     """Clients that write and read a few blobs, and know what each may be."""
 
     def __init__(self, base_url: str, token: str) -> None:
-        self.told = Told()
+        self.outcome = Outcome()
         self._base_url = base_url
         self._headers = {"Authorization": f"Bearer {token}"}
         self._ledger = Ledger()
@@ -114,7 +114,7 @@ class Load:
             attempt.ended = time.monotonic() + PATIENCE  # it may take effect later
         elif answer.is_success:
             attempt.ended, attempt.acknowledged = time.monotonic(), True
-            self.told.acknowledged += 1
+            self.outcome.acknowledged += 1
         else:
             self._ledger.withdraw(blob_id, attempt)
             assert answer.status_code == httpx.codes.NOT_FOUND, answer.text
@@ -125,17 +125,17 @@ class Load:
         if answer is not None:
             assert answer.status_code in (200, 404), answer.text
             found = answer.content if answer.is_success else None
-            self.told.wrong += self._ledger.judge(blob_id, found, began)
-            self.told.read += 1
+            self.outcome.wrong += self._ledger.judge(blob_id, found, began)
+            self.outcome.read += 1
 
     async def _ask(self, method: str, path: str, content: bytes | None = None) -> httpx.Response | None:
         try:
             answer = await self._client.request(method, f"/v1/blobs/{path}", content=content)
         except httpx.TransportError as fault:
-            self.told.failed.append((time.monotonic(), f"{method} {path}: {fault!r}"))
+            self.outcome.failed.append((time.monotonic(), f"{method} {path}: {fault!r}"))
             return None
         if answer.is_server_error:
-            self.told.failed.append((time.monotonic(), f"{method} {path}: {answer.status_code} {answer.text}"))
+            self.outcome.failed.append((time.monotonic(), f"{method} {path}: {answer.status_code} {answer.text}"))
             return None
         return answer
 
@@ -146,10 +146,10 @@ async def test_replicas_go_under_load_and_nothing_is_lost(cluster: Project, toke
         first, second, _ = cluster.containers(client, "replica")
         async with load.running():
             await asyncio.sleep(QUIET)
-            assert not load.told.failed_since(0)
+            assert not load.outcome.failed_since(0)
             await asyncio.to_thread(second.restart, timeout=60)
             await asyncio.to_thread(_until_healthy, second)
-            of_the_restart = load.told.failed_since(0)
+            of_the_restart = load.outcome.failed_since(0)
             await asyncio.to_thread(_begin_an_upload, first, token)
             await asyncio.sleep(QUIET)
             await asyncio.to_thread(first.kill)
@@ -157,12 +157,12 @@ async def test_replicas_go_under_load_and_nothing_is_lost(cluster: Project, toke
             await asyncio.sleep(QUIET)
             later = time.monotonic()
             await asyncio.sleep(QUIET)
-            of_the_killed = load.told.failed_since(killed)
-            assert not load.told.failed_since(later), "others than those that it served have failed"
+            of_the_killed = load.outcome.failed_since(killed)
+            assert not load.outcome.failed_since(later), "others than those that it served have failed"
             first.start()
-        assert not load.told.wrong
-        assert load.told.acknowledged > CLIENTS
-        assert load.told.read > CLIENTS
+        assert not load.outcome.wrong
+        assert load.outcome.acknowledged > CLIENTS
+        assert load.outcome.read > CLIENTS
         assert not of_the_restart
         assert len(of_the_killed) <= CLIENTS  # each client had one request under way
     assert int(sql(cluster, "SELECT count(*) FROM uploads")) > 0, "the kill left nothing to reap"
@@ -235,13 +235,13 @@ IDS_AS_WRITTEN = [
 
 @pytest.mark.parametrize("written", IDS_AS_WRITTEN)
 def test_nginx_passes_an_id_on_as_it_is_written(cluster: Project, token: str, written: str) -> None:
-    told = []
+    ids = []
     for port in (cluster.cluster_port, cluster.port):
         with httpx.Client(verify=False, headers={"Authorization": f"Bearer {token}"}) as client:  # noqa: S501
             extensions = {"target": f"/v1/blobs/{written}".encode()}
             answer = client.put(f"http://127.0.0.1:{port}/", content=b"1", extensions=extensions)
-            told.append(json.loads(answer.content)["id"])
-    assert told[0] == told[1]
+            ids.append(json.loads(answer.content)["id"])
+    assert ids[0] == ids[1]
 
 
 def test_nginx_passes_on_the_id_of_a_request(cluster: Project, token: str) -> None:
@@ -281,6 +281,6 @@ for body, query in ((b"proxied", ""), (None, "?alt=media")):
     request.method = "PUT" if body else "GET"
     print(urllib.request.urlopen(request, context=ssl._create_unverified_context()).read())
 """
-    told = cluster.run(f"docker compose exec -T replica python3 -c '{asked}'").splitlines()
-    assert '"id":"a/proxied"' in told[0]
-    assert told[1] == "b'proxied'"
+    lines = cluster.run(f"docker compose exec -T replica python3 -c '{asked}'").splitlines()
+    assert '"id":"a/proxied"' in lines[0]
+    assert lines[1] == "b'proxied'"

@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type, from the clone to the stored blob, in each profile."""
+"""What the README lets a newcomer type, from the clone to the stored blob, in each profile."""
 
 import json
 import re
@@ -79,8 +79,8 @@ def test_the_tests_run_in_the_container(project: Project) -> None:
 
 
 def test_a_container_writes_to_its_volume_alone(project: Project) -> None:
-    told = project.run(
+    result = project.run(
         "docker compose run --rm --no-deps app sh -c"
         " 'id -u; touch /opt/drivebay/x || echo refused; touch /data/x && rm /data/x && echo stored'"
     )
-    assert told.split() == ["10001", "refused", "stored"]
+    assert result.split() == ["10001", "refused", "stored"]

@@ -85,5 +85,7 @@ def test_the_second_document(start_project: Callable[..., Project]) -> None:
     assert base64.b64decode(fetched["data"]) == b"Hellnx\xe7\x8f"
     assert "metadata.db" in project.run("docker compose exec app ls /data")
     assert project.run("docker compose exec app find /data/storage -type f -size -9c").count("\n") == 1  # no marker
-    told = project.run("docker compose run --rm app pytest tests/test_http_blob.py tests/unit/test_settings.py --quiet")
-    assert re.search(r"\d\d+ passed", told), told
+    result = project.run(
+        "docker compose run --rm app pytest tests/test_http_blob.py tests/unit/test_settings.py --quiet"
+    )
+    assert re.search(r"\d\d+ passed", result), result

@@ -23,7 +23,7 @@ class Ability(Enum):
     EXCLUSIVE_CREATE = "of two puts at once under one key, one wins"
     LARGE_EXCLUSIVE_CREATE = "so it does where objects are so large that they go in parts"
     READS_OUTLIVE_DELETES = "a reading that has begun gets all bytes of an object that is deleted meanwhile"
-    TELLS_TIMES = "a `stat` tells when an object was written"
+    KNOWS_TIMES = "a `stat` returns when an object was written"
     LOCAL_FILES = "an object is a file of this machine, at `path(key)`"
 
 
@@ -31,15 +31,15 @@ BOTH_CREATES = {Ability.EXCLUSIVE_CREATE, Ability.LARGE_EXCLUSIVE_CREATE}
 
 # A row for each backend. To add one: let its suite subclass BackendContract, name the row there, and run it.
 ABILITIES: dict[str, set[Ability]] = {
-    "memory": {*BOTH_CREATES, Ability.READS_OUTLIVE_DELETES, Ability.TELLS_TIMES},
-    "filesystem": {*BOTH_CREATES, Ability.READS_OUTLIVE_DELETES, Ability.TELLS_TIMES, Ability.LOCAL_FILES},
-    "database on SQLite": {*BOTH_CREATES, Ability.TELLS_TIMES},
-    "database on PostgreSQL": {*BOTH_CREATES, Ability.TELLS_TIMES},
-    "database on MariaDB": {*BOTH_CREATES, Ability.TELLS_TIMES},
+    "memory": {*BOTH_CREATES, Ability.READS_OUTLIVE_DELETES, Ability.KNOWS_TIMES},
+    "filesystem": {*BOTH_CREATES, Ability.READS_OUTLIVE_DELETES, Ability.KNOWS_TIMES, Ability.LOCAL_FILES},
+    "database on SQLite": {*BOTH_CREATES, Ability.KNOWS_TIMES},
+    "database on PostgreSQL": {*BOTH_CREATES, Ability.KNOWS_TIMES},
+    "database on MariaDB": {*BOTH_CREATES, Ability.KNOWS_TIMES},
     # It heeds If-None-Match when an object is put, and not when an upload in parts is completed.
-    "S3 (Ceph 18)": {Ability.EXCLUSIVE_CREATE, Ability.READS_OUTLIVE_DELETES, Ability.TELLS_TIMES},
-    "FTP (vsftpd)": {Ability.READS_OUTLIVE_DELETES, Ability.TELLS_TIMES},
-    "FTP (ProFTPD)": {Ability.READS_OUTLIVE_DELETES, Ability.TELLS_TIMES},
+    "S3 (Ceph 18)": {Ability.EXCLUSIVE_CREATE, Ability.READS_OUTLIVE_DELETES, Ability.KNOWS_TIMES},
+    "FTP (vsftpd)": {Ability.READS_OUTLIVE_DELETES, Ability.KNOWS_TIMES},
+    "FTP (ProFTPD)": {Ability.READS_OUTLIVE_DELETES, Ability.KNOWS_TIMES},
     "FTP (with oddities)": {Ability.READS_OUTLIVE_DELETES},
 }
 
@@ -135,7 +135,7 @@ OBSERVED: dict[Ability, Callable[[BlobStore], Coroutine[Any, Any, bool]]] = {
     Ability.EXCLUSIVE_CREATE: exclusive_create,
     Ability.LARGE_EXCLUSIVE_CREATE: large_exclusive_create,
     Ability.READS_OUTLIVE_DELETES: reads_outlive_deletes,
-    Ability.TELLS_TIMES: reports_times,
+    Ability.KNOWS_TIMES: reports_times,
     Ability.LOCAL_FILES: local_files,
 }
 

@@ -232,12 +232,12 @@ class BlobStoreContract:
         before = datetime.now(UTC)
         key = await self.put(store, pattern(MIB + 1))
         after = datetime.now(UTC)
-        told = (await store.stat(key)).modified_at
-        if told is not None:
-            assert told.tzinfo is UTC
-            assert before - SKEW <= told <= after + SKEW
+        modified_at = (await store.stat(key)).modified_at
+        if modified_at is not None:
+            assert modified_at.tzinfo is UTC
+            assert before - SKEW <= modified_at <= after + SKEW
             await asyncio.sleep(0.01)  # a clock goes on
-            assert (await store.stat(key)).modified_at == told, "it changes by being asked for"
+            assert (await store.stat(key)).modified_at == modified_at, "it changes by being asked for"
 
     # Readings that are left before their end
 
@@ -343,7 +343,7 @@ class BlobStoreContract:
         key = ObjectKey.random()
         with pytest.raises(type(fault)) as caught:
             await store.put(key, failing())
-        assert caught.value is fault, "the source's fault is told as the store's own"
+        assert caught.value is fault, "the source's fault is raised as the store's own"
         await self.expect_nothing(store, key)
 
     async def test_a_key_is_free_after_a_put_that_failed(self, store: BlobStore) -> None:

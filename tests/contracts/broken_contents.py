@@ -582,7 +582,7 @@ class LosesChecksumsOfSegments(Tampered):
 
 @caught_by(ChecksumsContract.test_segments_keep_their_checksums)
 class LosesChecksumsWithTheDigest(Tampered):
-    """Rows that are written anew once their digests are known."""
+    """Rows that are written again once their digests are known."""
 
     class Contents(MemoryContents):
         async def set_digest(self, content: ObjectKey, digest: Digest, again_after: timedelta) -> None:

@@ -333,7 +333,7 @@ class TakesAnotherForTheLastCharacter(Tampered):
 
 @caught_by(MetadataContract.test_a_page_of_common_prefixes_may_be_long)
 class GivesRecursionUp(Tampered):
-    """After a thousand steps, as a server may that is not told otherwise."""
+    """After a thousand steps, as a server may whose settings do not forbid it."""
 
     class Blobs(_Blobs):
         async def rolled_up(
@@ -691,7 +691,7 @@ class ReplacesTheSameTwice(_WithoutTurns):
 
 @caught_by(MetadataContract.test_a_blob_is_removed_by_one)
 class RemovesTheSameTwice(_WithoutTurns):
-    """Each that looked before the first commit is told that it was the one."""
+    """Each that looked before the first commit hears that it was the one."""
 
 
 @caught_by(MetadataContract.test_of_racing_writers_and_removers_each_version_goes_one_way)
@@ -985,7 +985,7 @@ class MakesTrashOfWhatIsHeld(Tampered):
 
 @caught_by(MetadataContract.test_what_is_released_cannot_be_held)
 class HoldsWhatIsBeingDeleted(Tampered):
-    """The reader is told that it may go on, and the reaper deletes."""
+    """The reader hears that it may go on, and the reaper deletes."""
 
     class Trash(MemoryTrash):
         async def hold(self, content: ObjectKey, lease: timedelta) -> bool:

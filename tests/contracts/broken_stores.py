@@ -53,7 +53,7 @@ class ReturnsTooEarly(MemoryBlobStore):
 
 @caught_by(BlobStoreContract.test_what_was_put_is_read)
 class CountsBlocks(MemoryBlobStore):
-    """`stat` tells what the object takes up, in blocks of the disk."""
+    """`stat` returns what the object takes up, in blocks of the disk."""
 
     async def stat(self, key: ObjectKey) -> Stored:
         found = await super().stat(key)
@@ -85,7 +85,7 @@ class TakesAnEmptyChunkForTheEnd(MemoryBlobStore):
 
 @caught_by(BlobStoreContract.test_what_was_put_is_read)
 class ReadsEmptyChunks(MemoryBlobStore):
-    """The end is told by an empty chunk, which HTTP takes for the end of a chunked body, and others for nothing."""
+    """An empty chunk marks the end, which HTTP takes for the end of a chunked body, and others for nothing."""
 
     @asynccontextmanager
     async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -95,7 +95,7 @@ class ReadsEmptyChunks(MemoryBlobStore):
 
 @caught_by(BlobStoreContract.test_what_was_put_is_read)
 class SharesItsBuffer(MemoryBlobStore):
-    """Each chunk is the one buffer, filled anew."""
+    """Each chunk is the one buffer, filled again."""
 
     @asynccontextmanager
     async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -242,7 +242,7 @@ class WritesOnAfterACancellation(MemoryBlobStore):
 
 @caught_by(BlobStoreContract.test_a_put_that_is_cancelled_at_its_end_is_whole_or_nothing)
 class IsCancelledWithItsObjectThere(MemoryBlobStore):
-    """A cancellation between the last write and the return is told, and nothing is cleared up."""
+    """A cancellation between the last write and the return is raised, and nothing is cleared up."""
 
     async def put(self, key: ObjectKey, chunks: Chunks) -> Stored:
         stored = await super().put(key, chunks)

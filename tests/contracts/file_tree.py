@@ -187,12 +187,12 @@ class FileTreeContract:
             found = await tree.find("a")
             assert found is not None
             async with tree.read(file) as opened:
-                told = opened.about.modified_at
+                opened_at = opened.about.modified_at
             if self.keeps_times:
                 expected = time - timedelta(microseconds=time.microsecond) % tree.resolution
-                assert (found.modified_at, told) == (expected, expected)
+                assert (found.modified_at, opened_at) == (expected, expected)
             else:
-                assert told is None or told > before
+                assert opened_at is None or opened_at > before
 
     async def test_reads_that_are_left_early_free_what_they_hold(self, tree: FileTree) -> None:
         written = await write(tree, "a", pattern(3_000_000))

@@ -29,7 +29,7 @@ class LooksAgainForEachChunk(MemoryBlobStore):
 
 
 class TellsNoTimes(MemoryBlobStore):
-    """`stat` tells the size, and no more."""
+    """`stat` returns the size, and no more."""
 
     async def stat(self, key: ObjectKey) -> Stored:
         return Stored((await super().stat(key)).size)
@@ -45,7 +45,7 @@ def test_the_readme_shows_the_table() -> None:
         (Ability.EXCLUSIVE_CREATE, Overwrites()),
         (Ability.LARGE_EXCLUSIVE_CREATE, Overwrites()),
         (Ability.READS_OUTLIVE_DELETES, LooksAgainForEachChunk()),
-        (Ability.TELLS_TIMES, TellsNoTimes()),
+        (Ability.KNOWS_TIMES, TellsNoTimes()),
         (Ability.LOCAL_FILES, MemoryBlobStore()),
     ],
 )

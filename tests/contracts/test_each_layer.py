@@ -47,11 +47,11 @@ class TestAroundFiles(BlobStoreContract):
 class TestObserved(BlobStoreContract):
     @pytest.fixture
     def store(self) -> BlobStore:
-        return ObserveLayer(MemoryBlobStore(), "memory", Told())
+        return ObserveLayer(MemoryBlobStore(), "memory", Recorder())
 
 
-class Told(Unobserved):
-    """What an observer is told."""
+class Recorder(Unobserved):
+    """What an observer gets."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
@@ -354,30 +354,30 @@ class TestBounds:
 
 class TestWhatAnObserverIsTold:
     async def test_each_operation_once_and_no_refusal_as_a_fault(self) -> None:
-        store = ObserveLayer(MemoryBlobStore(), "m", told := Told())
+        store = ObserveLayer(MemoryBlobStore(), "m", recorder := Recorder())
         for operation in operations(store).values():
             await operation()
         with refused(Kind.NOT_FOUND):
             await read(store, KEY)
         names = ["check", "put", "read", "stat", "delete", "list", "read"]
-        assert told.faults() == [(name, "") for name in names]
-        assert {operation.backend for operation in told.operations} == {"m"}
-        assert all(operation.seconds >= 0 for operation in told.operations)
+        assert recorder.faults() == [(name, "") for name in names]
+        assert {operation.backend for operation in recorder.operations} == {"m"}
+        assert all(operation.seconds >= 0 for operation in recorder.operations)
 
     async def test_faults_by_their_kind_and_bugs(self) -> None:
         class Buggy(MemoryBlobStore):
             async def stat(self, key: ObjectKey) -> Stored:
                 raise Fault
 
-        store = ObserveLayer(Patience(Flaky(6)), "m", told := Told())
+        store = ObserveLayer(Patience(Flaky(6)), "m", recorder := Recorder())
         for operation in operations(store).values():
             with refused(Kind.UNAVAILABLE):
                 await operation()
         with pytest.raises(Fault):
-            await ObserveLayer(Buggy(), "m", told).stat(KEY)
+            await ObserveLayer(Buggy(), "m", recorder).stat(KEY)
         unavailable = [(name, "unavailable") for name in ("check", "put", "read", "stat", "delete", "list")]
-        assert told.faults() == [*unavailable, ("stat", "bug")]
-        assert told.under_way == 0
+        assert recorder.faults() == [*unavailable, ("stat", "bug")]
+        assert recorder.under_way == 0
 
     async def test_senders_and_readers_neither_count_nor_are_they_to_blame(self) -> None:
         async def failing() -> AsyncIterator[bytes]:
@@ -385,28 +385,28 @@ class TestWhatAnObserverIsTold:
             await asyncio.sleep(0.5)  # time is what this is about
             raise Fault
 
-        store = ObserveLayer(MemoryBlobStore(), "m", told := Told())
+        store = ObserveLayer(MemoryBlobStore(), "m", recorder := Recorder())
         await store.put(OTHER, each([b"x"]))
         with pytest.raises(Fault):
             await store.put(KEY, failing())
         with suppress(Fault):
             async with store.read(OTHER) as chunks:
                 assert await anext(chunks) == b"x"
-                assert told.under_way == 1
+                assert recorder.under_way == 1
                 await asyncio.sleep(0.5)
                 raise Fault
-        assert told.faults() == [("put", ""), ("put", ""), ("read", "")]
-        assert all(operation.seconds < 0.5 for operation in told.operations)
-        assert told.under_way == 0
+        assert recorder.faults() == [("put", ""), ("put", ""), ("read", "")]
+        assert all(operation.seconds < 0.5 for operation in recorder.operations)
+        assert recorder.under_way == 0
 
     async def test_further_tries_and_waits_for_a_place(self) -> None:
         policies = LayerSettings(timeout=0.2, streams=1)
         flaky = Patience(Flaky(1))
-        store = with_layers(flaky, policies, "m", told := Told())
+        store = with_layers(flaky, policies, "m", recorder := Recorder())
         await flaky.store.put(KEY, each([b"x"]))
         await store.stat(KEY)
         async with store.read(KEY):
             with refused(Kind.TIMEOUT):
                 await read(store, KEY)
-        assert told.retries == [("m", "stat")]
-        assert told.faults() == [("stat", ""), ("wait", "timeout"), ("read", "")]
+        assert recorder.retries == [("m", "stat")]
+        assert recorder.faults() == [("stat", ""), ("wait", "timeout"), ("read", "")]

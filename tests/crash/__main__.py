@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _on(name: str, backends: Backends, given: argparse.Namespace) -> list[str]:
-    """What is wrong on one backend, told in a line."""
+    """Return what is wrong on one backend, and print a line about it."""
     backend, began, ran, wrong = BACKENDS[name], time.monotonic(), 0, list[str]()
     if given.points:
         with _folder() as folder, backend.settings(backends) as settings:
@@ -60,8 +60,8 @@ def _on(name: str, backends: Backends, given: argparse.Namespace) -> list[str]:
 
 
 def _print(name: str, *figures: object) -> None:
-    told = (f"{figure:>{width}}" for figure, width in zip(figures, COLUMNS.values(), strict=True))
-    print(f"{name:12}{''.join(told)}", flush=True)
+    cells = (f"{figure:>{width}}" for figure, width in zip(figures, COLUMNS.values(), strict=True))
+    print(f"{name:12}{''.join(cells)}", flush=True)
 
 
 async def _at_each_point(folder: Path, settings: dict[str, str], backend: Backend, skip: int) -> tuple[int, list[str]]:

@@ -93,7 +93,7 @@ class Inspection:
             await work.garbage.add(Garbage(replaced), timedelta(0))
             await work.commit()
         for location in (uploaded, replaced):
-            await self._store.put(location.key, each([b"in vain"]))
+            await self._store.put(location.key, each([b"for nothing"]))
 
     async def forget_the_storage(self) -> None:
         """As if it had never been marked."""

@@ -56,7 +56,7 @@ def _in_context(start: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Os:
-    """The module `os`. Files, the folders they lie in, and the folder of these are told apart by name."""
+    """The module `os`. Files, the folders they lie in, and the folder of these are distinguished by name."""
 
     def __init__(self) -> None:
         self._kinds: dict[int, str] = {}
@@ -157,8 +157,8 @@ def _instrument_ftp() -> None:
         return instrumented
 
     steps = {"_connect_for_data": "connect", "_shake_hands": "handshake", "_send": "send", "parse_response": "answer"}
-    for method, told in steps.items():
-        setattr(FtpConnection, method, stepping(getattr(FtpConnection, method), f"ftp.{told}"))
+    for method, label in steps.items():
+        setattr(FtpConnection, method, stepping(getattr(FtpConnection, method), f"ftp.{label}"))
     _instrument_login()
     say, name = FtpConnection.command, "command"
 

@@ -15,7 +15,7 @@ PUBLISHING, PUBLISHED = Point("commit:before", 3), Point("commit:after", 3)
 RECORDING, RECORDED = Point("commit:before", 2), Point("commit:after", 2)
 FLUSHING = Point("sql.COMMIT:before", 3)
 
-# What finds each of them, and how it is told.
+# What finds each of them, and how the finding begins.
 FOUND_BY: dict[str, tuple[Run, str]] = {
     "publishing_without_the_fence": (lambda on: on.stand_still(CREATE, WRITTEN), "torn"),
     "uploads_that_are_not_reserved": (lambda on: on.die(CREATE, WRITTEN), "left"),
@@ -72,13 +72,13 @@ class TestPlanted:
 
     @pytest.mark.parametrize("fault", FOUND_NEXT_TO_IT)
     async def test_it_is_found_in_another_server(self, scenarios: Scenarios, fault: str) -> None:
-        run, told = FOUND_NEXT_TO_IT[fault]
+        run, finding = FOUND_NEXT_TO_IT[fault]
         assert await run(scenarios, "") == []
         try:
             wrong = await run(scenarios, fault)
         finally:
             await scenarios.service.inspection.clear()
-        assert any(each.startswith(told) for each in wrong), wrong
+        assert any(each.startswith(finding) for each in wrong), wrong
 
 
 @on("small")

@@ -31,7 +31,7 @@ def in_folder(folder: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def looking(given: Mapping[str, str]) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
-    """A function that tells the rows, the objects and the open uploads that there are by these settings of a server."""
+    """Return a function that counts the rows, objects and open uploads of a server with these settings."""
     container = Container(settings=load({"AUTH_BEARER_TOKEN": "of-nobody", **given}))
     async with lifecycle.opened(container):
         metadata, stores = container.metadata(), container.stores()

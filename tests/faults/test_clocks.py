@@ -54,7 +54,7 @@ async def drive(tmp_path: Path, database_time: Time) -> AsyncIterator[Drive]:
 
 
 class Upload:
-    """One that has sent some bytes, and sends the rest when it is told to go on."""
+    """One that has sent some bytes, and sends the rest when it may go on."""
 
     def __init__(self, drive: Drive) -> None:
         self._sent, self._goes_on = asyncio.Event(), asyncio.Event()

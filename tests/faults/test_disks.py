@@ -142,7 +142,7 @@ class TestLongFiles:
         assert await drive.objects() == set()
 
 
-async def test_a_folder_whose_fsync_failed_is_made_anew(drive: Drive, disk: RecordingOs) -> None:
+async def test_a_folder_whose_fsync_failed_is_made_again(drive: Drive, disk: RecordingOs) -> None:
     """To sync it again could succeed although it is lost (LWN 752063)."""
     name_next(drive, KEY, NEXT)
     disk.fail("fsync .", errno.EIO)

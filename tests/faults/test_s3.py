@@ -163,7 +163,7 @@ class TestS3:
             assert caught.value.kind is Kind.UNAVAILABLE
             assert flipped.is_set()
 
-    async def test_a_bit_that_is_flipped_on_its_way_back_is_seen_by_whoever_compares_the_digest(
+    async def test_a_bit_that_is_flipped_on_its_way_back_is_seen_by_a_comparison_of_digests(
         self, s3_bucket: S3Config
     ) -> None:
         """Without TLS there is nobody else to see it."""

@@ -1,4 +1,4 @@
-"""A server whose database or storage is cut off: what its clients are told, and that it gets over it by itself."""
+"""A server whose database or storage is cut off: the responses to its clients, and its recovery."""
 
 import asyncio
 import os
@@ -65,11 +65,11 @@ async def expect_unavailable(*asking: Awaitable[httpx.Response]) -> None:
 
 
 async def expect_not_ready(client: httpx.AsyncClient, part: str) -> None:
-    async def told() -> bool:  # an answer may be a second old
+    async def is_not_ready() -> bool:  # an answer may be a second old
         answer = await client.get("/health/ready")
         return answer.status_code == 503 and part in answer.json()["detail"] and "Retry-After" in answer.headers
 
-    await expect_within(DEADLINE, told)
+    await expect_within(DEADLINE, is_not_ready)
 
 
 async def expect_within(seconds: float, reached: Callable[[], Awaitable[bool]]) -> None:

@@ -32,7 +32,7 @@ class Balanced:
             await asyncio.gather(*asking)
 
     def goes_on(self) -> Callable[[], bool]:
-        """A function that tells whether there were some answers since now."""
+        """Return a function that says whether there were some answers since now."""
         enough = self.answers.total() + 50
         return lambda: self.answers.total() >= enough
 

@@ -8,7 +8,7 @@ POLLS = 300
 
 
 def strong_date(client: httpx.Client, path: str) -> str:
-    """The Last-Modified of a blob once its second is over, which it takes to be told from other versions."""
+    """The Last-Modified of a blob once its second is over, which makes it different from that of other versions."""
     for _ in range(POLLS):
         date: str = client.head(path, params={"alt": "media"}).headers["last-modified"]
         if client.head(path, headers={"If-Modified-Since": date}).status_code == 304:

@@ -53,7 +53,7 @@ def is_described(answer: httpx.Response) -> None:
     assert not content or media_type in content or "*/*" in content, f"{media_type} of {answer}"
     if media_type == PROBLEM and content:
         answer.read()
-        assert answer.json()["code"] in codes(content), f"{answer.json()} is not told of {request.method}"
+        assert answer.json()["code"] in codes(content), f"{answer.json()} is not described for {request.method}"
 
 
 def template(path: str) -> str:

@@ -62,7 +62,7 @@ class TestPreflights:
         assert answer.headers["x-request-id"]
         assert "access-control-allow-credentials" not in answer.headers
 
-    def test_strangers_are_not_told_anything(self, server: Server) -> None:
+    def test_strangers_learn_nothing(self, server: Server) -> None:
         for origin in (STRANGER, f"{PAGE}.evil.example", f"{PAGE}:8443", "http://app.example", "null", PAGE.upper()):
             answer = preflight(server, origin)
             assert answer.status_code == 401

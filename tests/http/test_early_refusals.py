@@ -62,7 +62,7 @@ def test_the_answer_does_not_wait_for_the_body(server: Server, status: int, line
 
 
 @each
-def test_nobody_is_told_to_go_on(server: Server, status: int, line: str, headers: str) -> None:
+def test_nobody_may_go_on(server: Server, status: int, line: str, headers: str) -> None:
     assert all_of(server, request(line, f"{headers}Expect: 100-continue\r\n")).status == status
 
 
@@ -89,8 +89,8 @@ def test_a_long_body_is_not_read_to_completion(server: Server, name: str) -> Non
                 sent += MIB
     # The buffers between both ends hold less than 64 MiB on any machine.
     assert sent < LingerLimits().size + 64 * MIB
-    told = server.logged(request_id)
-    assert (told["status"], told["bytes_in"]) == (status, 0)
+    logged = server.logged(request_id)
+    assert (logged["status"], logged["bytes_in"]) == (status, 0)
 
 
 UPLOAD = 32 * MIB

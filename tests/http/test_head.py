@@ -19,27 +19,27 @@ VARYING = {"date", "x-request-id"}
 @pytest.fixture(scope="module")
 def stored(server: Server, client: httpx.Client) -> Iterator[Answer]:
     with server.connect() as connection:
-        told = ask_once(connection, put(BLOB, b"hello", "Content-Type: text/plain\r\n"))
+        result = ask_once(connection, put(BLOB, b"hello", "Content-Type: text/plain\r\n"))
         strong_date(client, BLOB)
-        yield told
+        yield result
         ask_once(connection, request(f"DELETE {BLOB}"))
 
 
 def both(server: Server, target: str, headers: str) -> tuple[Answer, Answer]:
     """How GET and HEAD are answered, on one connection, which shows that nothing stands between the answers."""
-    told = []
+    answers = []
     with server.connect() as connection, connection.makefile("rb") as stream:
         for method in ("HEAD", "GET", "HEAD"):
             connection.sendall(request(f"{method} {target}", headers))
-            told.append(answer(stream, method))
+            answers.append(answer(stream, method))
         connection.sendall(request("GET /nowhere", "Connection: close\r\n"))
         assert answer(stream).status == 404
         assert stream.read() == b""
-    return told[1], told[2]
+    return answers[1], answers[2]
 
 
-def lasting(told: Answer) -> dict[str, str]:
-    return {name: value for name, value in told.headers.items() if name not in VARYING}
+def lasting(result: Answer) -> dict[str, str]:
+    return {name: value for name, value in result.headers.items() if name not in VARYING}
 
 
 @pytest.mark.parametrize(

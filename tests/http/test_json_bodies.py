@@ -26,8 +26,8 @@ def asked(server: Server, message: bytes) -> Answer:
 
 
 def refused(answer: Answer) -> tuple[int, str, str]:
-    told = json.loads(answer.body)
-    return answer.status, told["code"], told["detail"]
+    problem = json.loads(answer.body)
+    return answer.status, problem["code"], problem["detail"]
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,8 @@ class TestDamage:
                 database.execute("DELETE FROM blobs")
             database.close()
             assert client.get("/v1/blobs/k5").status_code == 404
-        told = [line["event"] for line in own_server.log() if line["level"] == "error"]
-        assert told == ["an answer broke off", "a request failed", "a request failed"]
+        events = [line["event"] for line in own_server.log() if line["level"] == "error"]
+        assert events == ["an answer broke off", "a request failed", "a request failed"]
         for fault in ("ends after 3,000,000 bytes", "ends after 1 bytes", "is gone"):
             assert fault in own_server.errors()
 

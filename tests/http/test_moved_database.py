@@ -38,7 +38,7 @@ def works(server: Server, client: httpx.Client, blob_id: str) -> bool:
     wrote = client.put(f"/v1/blobs/{blob_id}", content=b"x").status_code
     read = client.get("/v1/blobs/a").status_code
     assert (wrote, read) in ((201, 200), (503, 503))
-    # It tells for a second what it found before.
+    # For a second it responds with what it found before.
     server.wait_until(lambda: client.get("/health/ready").status_code == read)
     return read == 200
 

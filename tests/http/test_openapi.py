@@ -90,7 +90,7 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def contents() -> list[tuple[str, str, dict[str, Any]]]:
-    """Each body that is answered: its status, media type, and what is told of it."""
+    """Each body that is answered: its status, media type, and what the document says of it."""
     return [
         (status, media_type, body)
         for _, _, operation in operations()
@@ -156,8 +156,8 @@ def test_examples_are_what_they_are_examples_of() -> None:
     for status_code, media_type, body in contents():
         if media_type == PROBLEM:
             for code, example in body["examples"].items():
-                told = msgspec.convert(example["value"], Problem)
-                assert (told.code, told.status, told.title) == (
+                problem = msgspec.convert(example["value"], Problem)
+                assert (problem.code, problem.status, problem.title) == (
                     code,
                     int(status_code),
                     HTTPStatus(int(status_code)).phrase,
@@ -244,6 +244,6 @@ def test_schemas_of_bodies(name: str, body: Any, is_accepted: bool) -> None:
     assert validator({"$ref": f"#/components/schemas/{name}"}).is_valid(body) is is_accepted
 
 
-def test_nothing_in_it_is_made_up_anew_at_each_start() -> None:
+def test_it_is_the_same_at_each_start() -> None:
     """The framework can invent examples."""
     assert framework().openapi_schema.to_schema() == document()

@@ -55,7 +55,7 @@ class TestPutAndGet:
         assert fetched.headers["last-modified"].endswith(" GMT")
         assert base64.b64decode(client.get(path).json()["data"]) == data
 
-    def test_a_body_whose_length_is_not_told(self, client: httpx.Client, path: str) -> None:
+    def test_a_body_without_a_length(self, client: httpx.Client, path: str) -> None:
         def chunks() -> Iterator[bytes]:
             for start in range(0, 3 * MIB, 100_000):
                 yield pattern(3 * MIB)[start : start + 100_000]
@@ -314,4 +314,4 @@ class TestHeadAndDelete:
         for answer in (client.get(path), client.get(path, headers=RAW), client.delete(path)):
             assert code(answer) == (404, "not_found")
         assert client.get(f"{path}%2Fbelow", headers=RAW).content == b"y"
-        assert client.put(path, content=b"anew", headers={"If-None-Match": "*"}).status_code == 201
+        assert client.put(path, content=b"again", headers={"If-None-Match": "*"}).status_code == 201

@@ -168,7 +168,7 @@ def test_every_other_form_of_credential_is_refused(anybody: httpx.Client, bucket
         assert refused.headers["x-amz-request-id"]
 
 
-def test_a_wrong_secret_and_an_unknown_key_are_told_apart(server: Server, bucket: str) -> None:
+def test_a_wrong_secret_and_an_unknown_key_differ(server: Server, bucket: str) -> None:
     key_id, secret = key_pair(server)
     assert failure(s3_client(server, (key_id, secret[::-1])).list_buckets) == (403, "SignatureDoesNotMatch")
     assert failure(s3_client(server, ("a" * 16, secret)).list_buckets) == (403, "InvalidAccessKeyId")
@@ -336,7 +336,7 @@ def test_a_completion_takes_the_same_conditions(s3: Any, bucket: str) -> None:
     assert body(s3.get_object(Bucket=bucket, Key="a")) == b"bytes"
 
 
-def test_copies_share_the_bytes_and_may_be_described_anew(s3: Any, bucket: str) -> None:
+def test_copies_share_the_bytes_and_may_be_described_again(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a+ü", Body=b"bytes", Metadata={"by": "ada"}, Tagging="x=1")
     source = {"Bucket": bucket, "Key": "a+ü"}
     s3.copy_object(Bucket=bucket, Key="b", CopySource=source)

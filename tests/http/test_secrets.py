@@ -1,4 +1,4 @@
-"""What is told of a start that fails has no secret in it."""
+"""The error of a start that fails has no secret in it."""
 
 from pathlib import Path
 

@@ -56,8 +56,8 @@ class TestAStartThatFails:
         port = str(free_port())
         result = CliRunner(env={"AUTH_BEARER_TOKEN": TOKEN, "PORT": port, **settings}).invoke(main, ["serve"])
         assert (result.exit_code, result.stdout) == (2, "")
-        [told] = result.stderr.splitlines()
-        assert told.startswith(f"drivebay: {line}")
+        [error] = result.stderr.splitlines()
+        assert error.startswith(f"drivebay: {line}")
 
     def test_options_are_checked_like_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
@@ -96,9 +96,9 @@ class TestAStartThatFails:
             time.sleep(0.02)
         for server in starting:
             server.terminate()
-        told = "".join(server.communicate(timeout=PATIENCE * 2)[1] for server in starting)
+        errors = "".join(server.communicate(timeout=PATIENCE * 2)[1] for server in starting)
         assert ended == [2]
-        assert "is in use on 127.0.0.1" in told
+        assert "is in use on 127.0.0.1" in errors
 
 
 class TestAStart:
@@ -167,8 +167,8 @@ class TestAStart:
         key["AUTH_BEARER_TOKEN"] = TOKEN
         result = CliRunner(env=bucket | key | {"S3_FORCE_PATH_STYLE": "true"}).invoke(main, ["serve"])
         assert (result.exit_code, result.stdout) == (2, "")
-        [told] = result.stderr.splitlines()
-        assert told.startswith(
+        [error] = result.stderr.splitlines()
+        assert error.startswith(
             "drivebay: S3_BUCKET, S3_ENDPOINT, S3_ACCESS_KEY or S3_SECRET_KEY: The bucket nobodys can't"
         )
 
@@ -295,9 +295,11 @@ class TestLog:
             client.get("/nowhere/hidden")
         assert own_server.stop() == 0
         lines = [line for line in own_server.log() if line["event"] == "request" and "health" not in line["route"]]
-        told = [(line["method"], line["route"], line["status"], line["bytes_in"], line["bytes_out"]) for line in lines]
-        assert told[:2] == [("POST", "/v1/blobs", 201, 44, 177), ("GET", "/v1/blobs/{id}", 200, 0, 90)]
-        assert [line[:3] for line in told[2:]] == [
+        requests = [
+            (line["method"], line["route"], line["status"], line["bytes_in"], line["bytes_out"]) for line in lines
+        ]
+        assert requests[:2] == [("POST", "/v1/blobs", 201, 44, 177), ("GET", "/v1/blobs/{id}", 200, 0, 90)]
+        assert [line[:3] for line in requests[2:]] == [
             ("GET", "/v1/blobs/{id}", 400),
             ("GET", "/v1/blobs/{id}", 401),
             ("GET", "unknown", 404),

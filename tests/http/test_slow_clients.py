@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 LENGTH = "Content-Length: 100000\r\n"
 PUT = request("PUT /v1/blobs/slow", AUTH + LENGTH)
 POST = request("POST /v1/blobs", AUTH + JSON + LENGTH)
-TOLD = "a client took its answer too slowly"
+TOO_SLOW = "a client took its answer too slowly"
 
 
 def connect_with_little_room(server: Server, room: int = 4096) -> socket.socket:
@@ -141,7 +141,7 @@ def test_the_connection_of_who_reads_too_slowly_is_closed(tmp_path: Path) -> Non
                 time.sleep(0.1)
             else:
                 raise AssertionError("it is still open")
-        assert TOLD in {line["event"] for line in server.log()}
+        assert TOO_SLOW in {line["event"] for line in server.log()}
 
 
 def test_a_client_that_stops_reading_is_let_go(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_client_that_stops_reading_is_let_go(tmp_path: Path) -> None:
         with server.connect() as connection:
             connection.sendall(get("/v1/blobs/large?alt=media"))
             assert connection.recv(12) == b"HTTP/1.1 200"
-            server.wait_until(lambda: TOLD in {line["event"] for line in server.log()})
+            server.wait_until(lambda: TOO_SLOW in {line["event"] for line in server.log()})
             server.wait_until_closed(tmp_path / "data" / "blobs")
             assert len(rest(connection)) < 30 * MIB
         assert "error" not in {line["level"] for line in server.log()}
@@ -196,7 +196,7 @@ class TestTheFilesOfThePage:
     def test_their_connections_are_closed(self, tmp_path: Path) -> None:
         with Server(tmp_path, CLIENT_TIMEOUT="1") as server, connect_with_little_room(server) as reader:
             reader.sendall(get("/docs/files/swagger-ui-bundle.js"))
-            server.wait_until(lambda: TOLD in {line["event"] for line in server.log()})
+            server.wait_until(lambda: TOO_SLOW in {line["event"] for line in server.log()})
             server.wait_until(lambda: server.connections() == 0)
             with server.client() as client:
                 assert client.get("/docs/files/swagger-ui-bundle.js").status_code == 200

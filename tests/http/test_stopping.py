@@ -191,6 +191,6 @@ def test_a_worker_is_stopped_however_young_it_is(tmp_path: Path, moment: str) ->
             assert time.monotonic() < deadline
             time.sleep(0.001)
         process.terminate()
-        told = process.communicate(timeout=PATIENCE)[1]
+        errors = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0
-    assert b"did not stop in time" not in told
+    assert b"did not stop in time" not in errors

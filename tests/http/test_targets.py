@@ -15,10 +15,10 @@ def asked(server: Server, message: bytes) -> Answer:
 
 def id_of(server: Server, target: str) -> str:
     """The id that a blob gets which is stored there."""
-    told = asked(server, put(target, target.encode()))
-    assert told.status in (200, 201), told.body
-    assert asked(server, request(f"GET {told.headers['location']}?alt=media")).body == target.encode()
-    return str(json.loads(told.body)["id"])
+    result = asked(server, put(target, target.encode()))
+    assert result.status in (200, 201), result.body
+    assert asked(server, request(f"GET {result.headers['location']}?alt=media")).body == target.encode()
+    return str(json.loads(result.body)["id"])
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_no_target(server: Server, target: str) -> None:
 def test_in_the_json_form_the_same_id_is_the_same_blob(server: Server) -> None:
     body = json.dumps({"id": "both/../forms%2F", "data": "AAAA"}).encode()
     head = f"{AUTH}{JSON}Content-Length: {len(body)}\r\n"
-    told = asked(server, request("POST /v1/blobs", head, body))
-    assert (told.status, told.headers["location"]) == (201, "/v1/blobs/both%2F..%2Fforms%252F")
+    result = asked(server, request("POST /v1/blobs", head, body))
+    assert (result.status, result.headers["location"]) == (201, "/v1/blobs/both%2F..%2Fforms%252F")
     assert id_of(server, "/v1/blobs/both/../forms%252F") == "both/../forms%2F"
 
 

@@ -139,8 +139,8 @@ class TestAStartThatFails:
         paths = {"TLS_CERTIFICATE": str(files[certificate]), "TLS_KEY": str(files[key])}
         result = CliRunner(env={"AUTH_BEARER_TOKEN": TOKEN, "PORT": str(free_port()), **paths}).invoke(main, ["serve"])
         assert (result.exit_code, result.stdout) == (2, "")
-        [told] = result.stderr.splitlines()
-        assert told.startswith("drivebay: " + line.format(files[certificate], files[key]))
+        [error] = result.stderr.splitlines()
+        assert error.startswith("drivebay: " + line.format(files[certificate], files[key]))
 
     def test_both_are_needed(self, tmp_path: Path) -> None:
         result = CliRunner(env={"TLS_KEY": str(tmp_path)}).invoke(main, ["serve"])
@@ -156,6 +156,6 @@ def test_a_note_where_others_can_read_what_passes(tmp_path: Path) -> None:
         ("127.0.0.2", {}, False),
         ("::1", {}, False),
     ]
-    for address, given, is_told in places:
+    for address, given, is_reported in places:
         banner = cli._banner(load(given, tmp_path / "none"), address, keeps_token=False)
-        assert ("without TLS" in banner) is is_told
+        assert ("without TLS" in banner) is is_reported

@@ -23,7 +23,7 @@ async def use_all(ports: list[int]) -> None:
 
 
 async def use(ports: list[int], client: int) -> None:
-    """Store, read, and store in vain, each time on another connection: so, of whichever worker."""
+    """Store, read, and try to store again, each time on another connection: so, of whichever worker."""
     for number in range(10):
         data = base64.b64encode(pattern(1000 + client)).decode()
         blob = post({"id": f"{client}/{number}", "data": data})

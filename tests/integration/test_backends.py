@@ -16,7 +16,7 @@ from tests.backends.run import hold, lives, once
 
 
 class TestOnce:
-    def test_only_the_first_calls_and_all_are_told(self, tmp_path: Path) -> None:
+    def test_only_the_first_calls_and_all_get_the_result(self, tmp_path: Path) -> None:
         calls: list[int] = []
         together = threading.Barrier(4)
 

@@ -35,7 +35,7 @@ OFTEN = 1_000_000  # renewals in a grace: one every millisecond
 
 
 class LongReader:
-    """A drive, of which the reader renews often, and the time passes when it is told to."""
+    """A drive, of which the reader renews often, and the time passes on demand."""
 
     def __init__(self, metadata: Metadata, store: DatabaseBlobStore | FilesystemBlobStore | MemoryBlobStore) -> None:
         self.drive = Drive(metadata, Stores("storage", {"storage": store}), Time())

@@ -215,7 +215,7 @@ class TestMarkers:
         assert await site.known() == known
         assert await site.metadata.named(DISK, [known.identity, known.epoch]) == known.keys
 
-    async def test_whoever_has_just_marked_it_deletes_at_once(self, site: Site) -> None:
+    async def test_a_process_that_has_just_marked_it_deletes_at_once(self, site: Site) -> None:
         old = await replaced(site)
         assert (await site.reap()).deleted == 1
         assert old.location.key not in await site.drive.objects()
@@ -459,7 +459,7 @@ class TestCopies:
         assert result.counts[0].not_repaired
         assert result.counts[0].repaired[Defect.ORPHAN] < 15
 
-    async def test_another_process_of_the_same_database_is_told_by_its_row(self, site: Site, time: Time) -> None:
+    async def test_another_process_of_the_same_database_is_known_by_its_row(self, site: Site, time: Time) -> None:
         other = Site(MemoryBlobStore(), time, site.metadata)
         other.mount(site.drive.active)
         assert await other.keep() is Standing.WATCHING

@@ -29,7 +29,7 @@ async def storage_on(server: ScriptedServer, **settings: str) -> AsyncIterator[B
         yield store
 
 
-async def test_what_fails_is_tried_again_and_told() -> None:
+async def test_what_fails_is_tried_again_and_reported() -> None:
     async with scripted({"(greeting)": ["500 Not now", "500 Not now", "220 Hello"]}) as server:
         with capture_logs() as lines:
             async with storage_on(server) as store:

@@ -141,7 +141,7 @@ class TestLeases:
         await uploading
         assert await drive.get() == b"first, second"
 
-    async def test_an_upload_that_was_given_up_is_told_at_the_next_chunk(
+    async def test_an_upload_that_was_given_up_fails_at_the_next_chunk(
         self, drive: Drive, steps: "asyncio.Queue[bytes | None]"
     ) -> None:
         uploading = self.upload(drive, steps)

@@ -147,7 +147,7 @@ def test_waits_grow_up_to_a_bound_and_differ() -> None:
     assert len(set(waits)) > 1000
 
 
-class Told(Unobserved):
+class Recorder(Unobserved):
     def __init__(self) -> None:
         self.retries: list[tuple[str, str]] = []
 
@@ -168,12 +168,12 @@ class Told(Unobserved):
     ids=["ftp", "PostgreSQL", "SQLite", "fs", "memory", "s3"],
 )
 def test_attempts_are_those_of_the_settings_where_there_is_a_network(given: Settings, attempts: int) -> None:
-    told = Told()
-    retry = Container(settings=given, observer=told).store_blob().retry
+    recorder = Recorder()
+    retry = Container(settings=given, observer=recorder).store_blob().retry
     assert retry.attempts == attempts
     with capture_logs() as lines:
         retry.report(given.storage, Unavailable("not now"), 0.123)
-    assert told.retries == [(given.storage, "put")]
+    assert recorder.retries == [(given.storage, "put")]
     assert lines == [
         {"event": "trying again", "fault": "unavailable: not now", "seconds": 0.12, "log_level": "warning"}
     ]

@@ -203,7 +203,7 @@ class TestUnknownCommits:
         assert len(await any_drive.objects()) == 1
 
     @pytest.mark.parametrize("happens", [True, False])
-    async def test_the_database_is_asked_until_it_tells(self, any_drive: Drive, happens: bool) -> None:
+    async def test_the_database_is_asked_until_it_responds(self, any_drive: Drive, happens: bool) -> None:
         await any_drive.put(b"old")
         losing = LosesAnAnswer(any_drive.metadata, self.PUBLISHING, happens=happens)
         coming_back = DownFor(losing, 3)

@@ -50,7 +50,7 @@ EVERYTHING = Repair(NOW, drop_missing=True, even_if_most_are=True, even_if_missi
 
 
 class Notes(VerificationListener):
-    """Keeps what it is told of."""
+    """Keeps what is reported to it."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
@@ -64,7 +64,7 @@ class Notes(VerificationListener):
     @property
     def faults(self) -> set[tuple[Defect, ObjectKey]]:
         found = {(finding.defect, finding.location.key) for finding in self.findings}
-        assert len(found) == len(self.findings), "one is told twice"
+        assert len(found) == len(self.findings), "one is reported twice"
         return found
 
 
@@ -378,9 +378,9 @@ async def test_only_old_orphans_are_removed(drive: Drive) -> None:
         young: False,
     }
     assert result.wrong == 2
-    told = {finding.location.key: finding.detail for finding in notes.findings}
-    assert told[unknown].endswith("It stays, because its age is unknown.")
-    assert told[young].endswith("It stays, because it is too young.")
+    reported = {finding.location.key: finding.detail for finding in notes.findings}
+    assert reported[unknown].endswith("It stays, because its age is unknown.")
+    assert reported[young].endswith("It stays, because it is too young.")
     result, _ = await verified(drive, VerifyOptions(repair=Repair(NOW)))
     assert result.wrong == 0
     assert await faults(drive) == set()
@@ -480,7 +480,7 @@ async def test_a_run_drops_a_bounded_number_of_rows(drive: Drive, monkeypatch: p
     assert left == [3, 1, 0]
 
 
-async def test_what_is_held_is_told_if_the_database_is_lost(drive: Drive) -> None:
+async def test_what_is_held_is_reported_if_the_database_is_lost(drive: Drive) -> None:
     planted = {await a_missing_object(drive, number) for number in range(3)}
 
     class Lost(MeddledReader):
@@ -495,7 +495,7 @@ async def test_what_is_held_is_told_if_the_database_is_lost(drive: Drive) -> Non
     assert (result.stopped, notes.faults) == ("unavailable: the database is gone", planted)
 
 
-async def test_the_same_bytes_stored_anew_are_not_dropped(drive: Drive) -> None:
+async def test_the_same_bytes_stored_again_are_not_dropped(drive: Drive) -> None:
     await a_missing_object(drive, 0)
 
     class StoredAnew(MeddledReader):
@@ -537,7 +537,7 @@ async def test_an_object_with_a_hole_is_damaged_and_not_missing(drive: Drive) ->
 
 
 class Failing(MemoryBlobStore):
-    """Fails in what it is told to fail in; other calls work."""
+    """Fails in the calls named; others work."""
 
     failing: frozenset[str] = frozenset()
     bad: frozenset[ObjectKey] = frozenset()
@@ -584,7 +584,7 @@ class TestWhatFails:
         return both
 
     @pytest.mark.parametrize("operation", ["check", "stat", "list"])
-    async def test_one_that_is_down_is_told_of_and_the_others_are_verified(
+    async def test_one_that_is_down_is_reported_and_the_others_are_verified(
         self, both: Drive, failing: Failing, operation: str
     ) -> None:
         failing.failing = frozenset({operation})

@@ -117,8 +117,8 @@ class Machine(ClientsMachine):
         if version is None:
             assert answer.status_code == 404
         else:
-            told = answer.json()
-            assert (told["id"], base64.b64decode(told["data"]), told["size"]) == (
+            body = answer.json()
+            assert (body["id"], base64.b64decode(body["data"]), body["size"]) == (
                 blob_id,
                 version.data,
                 len(version.data),
@@ -214,12 +214,12 @@ class Machine(ClientsMachine):
     def teardown(self) -> None:
         """The server has what the dictionary has, and no more."""
         try:
-            told = {blob["id"]: blob for page in self.pages(0, limit=1000) for blob in page["blobs"]}
-            assert told.keys() == self.blobs.keys()
+            listed = {blob["id"]: blob for page in self.pages(0, limit=1000) for blob in page["blobs"]}
+            assert listed.keys() == self.blobs.keys()
             for blob_id, version in self.blobs.items():
                 assert self.see(0, blob_id) == version
-                assert told[blob_id]["sha256"] == hashlib.sha256(version.data).hexdigest()
-                assert told[blob_id]["etag"] == self.tags[version]
+                assert listed[blob_id]["sha256"] == hashlib.sha256(version.data).hexdigest()
+                assert listed[blob_id]["etag"] == self.tags[version]
         finally:
             for page in [*self.pages(0, limit=1000)]:
                 for blob in page["blobs"]:
@@ -264,12 +264,12 @@ class Machine(ClientsMachine):
         return fetched[0]
 
     def look(self, client: int, blob_id: str) -> None:
-        """The short look: what HEAD tells."""
+        """The short look: the response to HEAD."""
         answer, version = self.send(client, "HEAD", blob_id, "?alt=media"), self.blobs.get(blob_id)
         assert answer.status_code == (404 if version is None else 200)
         if version is not None:
-            told = (int(answer.headers["Content-Length"]), answer.headers["Content-Type"])
-            assert told == (len(version.data), version.content_type)
+            described = (int(answer.headers["Content-Length"]), answer.headers["Content-Type"])
+            assert described == (len(version.data), version.content_type)
             self.learn(version, answer.headers["ETag"])
 
     def wished(self, blob_id: str, kind: type[Change], version: Version, demanded: tuple[Demand, int]) -> Change:

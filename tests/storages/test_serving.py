@@ -47,9 +47,9 @@ class TestADiskThatIsNotMounted:
             assert client.put("/v1/blobs/a", content=b"x").status_code == 201
         mounted = blobs(server).rename(tmp_path / "mounted")
         blobs(server).mkdir()
-        told = drivebay_apart(tmp_path, "serve", settings={"AUTH_BEARER_TOKEN": TOKEN, "PORT": str(server.port)})
-        assert told.code == 2
-        assert told.errors.startswith(f"drivebay: FS_BASE_PATH: {NOT_THE_ONE}: its marker is missing. Is the disk")
+        result = drivebay_apart(tmp_path, "serve", settings={"AUTH_BEARER_TOKEN": TOKEN, "PORT": str(server.port)})
+        assert result.code == 2
+        assert result.errors.startswith(f"drivebay: FS_BASE_PATH: {NOT_THE_ONE}: its marker is missing. Is the disk")
         assert not [*blobs(server).iterdir()]
         blobs(server).rmdir()
         mounted.rename(blobs(server))
@@ -106,7 +106,7 @@ class TestACopyOfTheDatabase:
                 assert other.put("/v1/blobs/b", content=b"stored through the copy").status_code == 201
                 assert "drivebay_reaper_withheld_total{" in other.get("/metrics").text
                 assert client.get("/v1/blobs/a?alt=media").content == body
-                told = drivebay_apart(
+                result = drivebay_apart(
                     copied.parent,
                     "verify",
                     "--json",
@@ -116,16 +116,18 @@ class TestACopyOfTheDatabase:
                     "--even-if-most-are",
                     settings=data,
                 )
-                [fs] = [each for each in json.loads(told.out.splitlines()[-1])["summary"]["storages"] if each["blobs"]]
+                [fs] = [
+                    each for each in json.loads(result.out.splitlines()[-1])["summary"]["storages"] if each["blobs"]
+                ]
                 assert "Another database deletes in the storage fs" in fs["not_repaired"]
                 assert client.get("/v1/blobs/a?alt=media").content == body
 
 
 class TestAdopt:
     def adopt(self, folder: Path, *options: str, **settings: str) -> tuple[int, list[dict[str, Any]]]:
-        told = drivebay_apart(folder, "adopt", "--json", *options, settings=settings)
-        assert told.errors == ""
-        return told.code, [json.loads(line) for line in told.out.splitlines()]
+        result = drivebay_apart(folder, "adopt", "--json", *options, settings=settings)
+        assert result.errors == ""
+        return result.code, [json.loads(line) for line in result.out.splitlines()]
 
     def test_a_restored_database_deletes_again_when_it_has_adopted_its_storage(self, tmp_path: Path) -> None:
         database, backup = tmp_path / "data" / "drivebay.db", tmp_path / "backup" / "drivebay.db"
@@ -144,8 +146,8 @@ class TestAdopt:
             assert client.get("/v1/blobs/a?alt=media").content == b"new"
             assert server.left()["garbage"] == 1
             assert self.adopt(tmp_path, "--dry-run")[1][0]["adopted"] is False
-            code, [told] = self.adopt(tmp_path)
-            assert (code, told["storage"], told["adopted"], told["sampled"]) == (0, "fs", True, 1)
+            code, [result] = self.adopt(tmp_path)
+            assert (code, result["storage"], result["adopted"], result["sampled"]) == (0, "fs", True, 1)
             server.wait_until(lambda: server.left()["garbage"] == 0)
             assert ready(server) == 200
         lines = drivebay_apart(tmp_path, "verify", "--json").out.splitlines()
@@ -158,8 +160,8 @@ class TestAdopt:
             for number in range(3):
                 client.put(f"/v1/blobs/{number}", content=b"x")
         other = {"FS_BASE_PATH": str(tmp_path / "data" / "other")}
-        code, [told] = self.adopt(tmp_path, **other)
-        assert (code, told["adopted"], told["refused"]) == (1, False, "3 of 3 sampled objects are missing.")
+        code, [result] = self.adopt(tmp_path, **other)
+        assert (code, result["adopted"], result["refused"]) == (1, False, "3 of 3 sampled objects are missing.")
         assert drivebay_apart(tmp_path, "adopt", settings=other).out == (
             "fs: refused: 3 of 3 sampled objects are missing. If they are lost, add --even-if-missing.\n"
         )
@@ -167,9 +169,9 @@ class TestAdopt:
         assert self.adopt(tmp_path, "--storage", "local")[0] == 0
 
     def test_nothing_is_made_without_a_database(self, tmp_path: Path) -> None:
-        told = drivebay_apart(tmp_path, "adopt")
-        assert (told.code, told.out) == (2, "")
-        assert told.errors.startswith("drivebay: DATABASE_URL: There is no database ")
+        result = drivebay_apart(tmp_path, "adopt")
+        assert (result.code, result.out) == (2, "")
+        assert result.errors.startswith("drivebay: DATABASE_URL: There is no database ")
         assert not [*tmp_path.iterdir()]
 
 

@@ -65,9 +65,9 @@ def test_the_check_finds_it(places: tuple[Given, Given], tmp_path: Path) -> None
     right, wrong = places
     asyncio.run(start(right))
     part = f"storage {right['STORAGE']}"
-    told = check(tmp_path, wrong).parts[part]
-    assert told["state"] == "failed"
-    assert re.search(rf"{NOT_THE_ONE}|{NO_FOLDER}", told["detail"]), told
+    result = check(tmp_path, wrong).parts[part]
+    assert result["state"] == "failed"
+    assert re.search(rf"{NOT_THE_ONE}|{NO_FOLDER}", result["detail"]), result
     made = (tmp_path / "data" / "other").exists()
     assert not made or right["STORAGE"] != "fs", "the check makes a folder where nothing belongs"
     assert check(tmp_path, right).parts[part]["state"] == "ok"

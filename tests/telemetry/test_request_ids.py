@@ -41,8 +41,8 @@ asyncio.run(main())
 
 
 def test_lines_of_adapters_and_libraries_have_it_too() -> None:
-    told = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=50, check=True)
-    lines = [json.loads(line) for line in told.stderr.splitlines()]
+    result = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=50, check=True)
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
     assert [(line["event"], line.get("request_id")) for line in lines] == [
         ("here", "r1"),
         ("in a thread", "r1"),

@@ -34,27 +34,27 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
 @pytest.mark.docker
 class TestAWrongPassword:
     def test_of_postgresql(self, refused: Callable[..., str], postgresql_server: str) -> None:
-        self.is_not_told(
+        self.has_no_secret(
             refused(DATABASE_URL=f"postgresql://{SECRET}:{SECRET}@{postgresql_server.partition('@')[2]}/d")
         )
 
     def test_of_mariadb(self, refused: Callable[..., str], mariadb_server: str) -> None:
-        self.is_not_told(refused(DATABASE_URL=f"mariadb://root:{SECRET}@{mariadb_server.partition('@')[2]}/d"))
+        self.has_no_secret(refused(DATABASE_URL=f"mariadb://root:{SECRET}@{mariadb_server.partition('@')[2]}/d"))
 
     def test_of_s3(self, refused: Callable[..., str], s3_server: S3Config) -> None:
-        self.is_not_told(refused(**ceph.settings(s3_server) | {"S3_SECRET_KEY": SECRET}))
+        self.has_no_secret(refused(**ceph.settings(s3_server) | {"S3_SECRET_KEY": SECRET}))
 
     def test_of_ftp(self, refused: Callable[..., str], vsftpd_server: FtpServer) -> None:
-        self.is_not_told(refused(**ftp.settings(vsftpd_server) | {"FTP_PASSWORD": SECRET}))
+        self.has_no_secret(refused(**ftp.settings(vsftpd_server) | {"FTP_PASSWORD": SECRET}))
 
-    def is_not_told(self, output: str) -> None:
+    def has_no_secret(self, output: str) -> None:
         assert "drivebay: " in output
-        # A name is told by some servers, and is no secret.
+        # Some servers repeat a name, which is no secret.
         assert output.count(SECRET) <= output.count(f'user "{SECRET}"')
 
 
 @pytest.mark.docker
-def test_a_server_tells_none_in_logs_metrics_traces_and_answers(
+def test_a_server_has_none_in_logs_metrics_traces_and_answers(
     tmp_path: Path, s3_server: S3Config, vsftpd_server: FtpServer
 ) -> None:
     wrong = ceph.settings(s3_server) | ftp.settings(vsftpd_server) | {"S3_SECRET_KEY": SECRET, "FTP_PASSWORD": SECRET}
@@ -75,7 +75,7 @@ def test_a_server_tells_none_in_logs_metrics_traces_and_answers(
             assert [answer.status_code for answer in answers] == [400, 503, 503, 503, 401]
             found = scrape_until(server, lambda found: found.value("drivebay_backend_errors_total", backend="ftp") > 0)
             server.wait_until(lambda: server.errors().count("blobs on this storage can't be read now") == 2)
-        told = [server.errors(), server.output(), found.text, collector.texts.decode("latin-1")]
-        told += [answer.text + str(answer.headers) for answer in answers]
+        texts = [server.errors(), server.output(), found.text, collector.texts.decode("latin-1")]
+        texts += [answer.text + str(answer.headers) for answer in answers]
     assert len(collector.spans) > 5
-    assert [text for text in told if SECRET in text] == []
+    assert [text for text in texts if SECRET in text] == []

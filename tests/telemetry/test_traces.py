@@ -66,7 +66,7 @@ def test_a_request_is_a_span_and_what_it_asks_of_the_backends_are_its_children(
     assert b"hidden" not in collector.texts
 
 
-def test_faults_are_told(tmp_path: Path, collector: Collector) -> None:
+def test_faults_are_recorded(tmp_path: Path, collector: Collector) -> None:
     with traced(tmp_path, collector.endpoint, OTEL_SERVICE_NAME="mine") as server, server.client() as client:
         blobs = tmp_path / "data" / "blobs"
         blobs.rename(blobs.with_name("away"))
@@ -91,7 +91,7 @@ def test_what_the_client_does_not_sample_is_not_sent_and_the_rest_is_before_the_
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["refuses", "is silent"])
-def test_a_collector_that_is_down_slows_nothing_and_is_told_of_once(tmp_path: Path, silent: bool) -> None:
+def test_a_collector_that_is_down_slows_nothing_and_is_reported_once(tmp_path: Path, silent: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as there:
         endpoint = f"http://127.0.0.1:{there.getsockname()[1]}"
         if not silent:
@@ -105,8 +105,8 @@ def test_a_collector_that_is_down_slows_nothing_and_is_told_of_once(tmp_path: Pa
             started = time.monotonic()
             assert server.stop() == 0
             assert time.monotonic() - started < 15
-            told = [line["logger"] for line in server.log() if line.get("logger", "").startswith("opentelemetry")]
-            assert len(told) == len(set(told)) <= 2, server.errors()
+            loggers = [line["logger"] for line in server.log() if line.get("logger", "").startswith("opentelemetry")]
+            assert len(loggers) == len(set(loggers)) <= 2, server.errors()
 
 
 def test_without_a_collector_nothing_is_imported(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_without_a_collector_nothing_is_imported(tmp_path: Path) -> None:
         "create_asgi(Settings(storage='memory', metrics=False));"
         "print({'opentelemetry.trace', 'opentelemetry.sdk', 'prometheus_client', 'requests'} & set(sys.modules))"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=True
     )
-    assert told.stdout == "set()\n"
+    assert result.stdout == "set()\n"

@@ -1,4 +1,4 @@
-"""What an observer is told of a database."""
+"""What an observer gets from a database."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ from domain.errors import Kind, NotFound, Unavailable
 from tests.contracts.blob_store import refused
 
 
-class Told(Unobserved):
+class Recorder(Unobserved):
     def __init__(self) -> None:
         self.operations: list[Operation] = []
         self.in_use: list[int] = []
@@ -38,9 +38,9 @@ def failing(_: Connection) -> None:
 
 
 async def test_what_became_of_each_transaction(tmp_path: Path) -> None:
-    told = Told()
-    inner = SqliteDatabase(SqliteConfig(tmp_path / "a.db", timeout=0.2), told)
-    async with ObservedDatabase(inner, "sqlite", told) as database:
+    recorder = Recorder()
+    inner = SqliteDatabase(SqliteConfig(tmp_path / "a.db", timeout=0.2), recorder)
+    async with ObservedDatabase(inner, "sqlite", recorder) as database:
         await database.read(nothing)
         async with database.transaction() as transaction:
             await transaction.run(nothing)
@@ -50,10 +50,10 @@ async def test_what_became_of_each_transaction(tmp_path: Path) -> None:
                 async with database.transaction() as transaction:
                     await transaction.run(function)
         async with database.transaction():
-            assert sum(told.in_use) == 1
+            assert sum(recorder.in_use) == 1
             with refused(Kind.TIMEOUT):
                 await asyncio.create_task(enter(database))
-    assert [(each.name, each.outcome, each.fault) for each in told.operations] == [
+    assert [(each.name, each.outcome, each.fault) for each in recorder.operations] == [
         ("read", "", ""),
         ("connect", "", ""),
         ("transaction", "committed", ""),
@@ -66,7 +66,7 @@ async def test_what_became_of_each_transaction(tmp_path: Path) -> None:
         ("transaction", "failed", "timeout"),
         ("transaction", "rolled_back", ""),
     ]
-    assert sum(told.in_use) == 0
+    assert sum(recorder.in_use) == 0
 
 
 async def enter(database: ObservedDatabase) -> None:

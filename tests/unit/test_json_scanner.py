@@ -218,7 +218,7 @@ def test_the_id_is_known_before_the_data_where_it_stands_there() -> None:
         (b"PK\x03\x04" + b"a" * MAX_FRAME, "invalid_json"),
     ],
 )
-def test_what_is_wrong_is_told_without_the_rest(start: bytes, code: str) -> None:
+def test_what_is_wrong_is_reported_without_the_rest(start: bytes, code: str) -> None:
     body = start + b"A" * MAX_FRAME
     found = refused_within(body)
     assert found[0] == code
@@ -226,7 +226,7 @@ def test_what_is_wrong_is_told_without_the_rest(start: bytes, code: str) -> None
 
 
 def refused_within(*chunks: bytes) -> Refusal:
-    """How a body is refused while it comes: its end is never told."""
+    """How a body is refused while it comes: its end never comes."""
     scanner = Scanner()
     try:
         for chunk in chunks:

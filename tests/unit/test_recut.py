@@ -28,7 +28,9 @@ async def test_the_bytes_are_the_same_and_the_pieces_of_one_size(chunks: list[by
 
 async def test_pieces_of_one_size_after_the_other() -> None:
     assert [piece async for piece in rechunk(each([b"abcdefghi"]), [1, 2, 3, 4])] == [b"a", b"bc", b"def", b"ghi"]
-    assert [piece async for piece in rechunk(each([b"ab", b"c"]), [1, 2])] == [b"a", b"bc"], "no size is taken in vain"
+    assert [piece async for piece in rechunk(each([b"ab", b"c"]), [1, 2])] == [b"a", b"bc"], (
+        "no size is taken for nothing"
+    )
 
 
 async def test_a_piece_stays_as_it_was() -> None:

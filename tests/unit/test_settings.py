@@ -341,7 +341,7 @@ class TestFaults:
         assert fault(**{name: value}).startswith(f"{name}: ")
         assert why in fault(**{name: value})
 
-    def test_all_are_told_at_once(self) -> None:
+    def test_all_are_reported_at_once(self) -> None:
         assert len(fault(PORT="x", WORKERS="0", STORAGE="tape").splitlines()) == 3
 
     def test_one_setting_twice(self, tmp_path: Path) -> None:

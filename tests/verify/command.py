@@ -13,7 +13,7 @@ PATIENCE = 100  # seconds
 
 
 @dataclass(frozen=True)
-class Told:
+class CommandResult:
     """What it said, and how it ended."""
 
     code: int
@@ -35,13 +35,13 @@ class Told:
         return {each["storage"]: each for each in self.summary["storages"]}
 
 
-def verify(folder: Path, *options: str, settings: Mapping[str, Any] | None = None) -> Told:
+def verify(folder: Path, *options: str, settings: Mapping[str, Any] | None = None) -> CommandResult:
     """Run it in `folder`, with `settings` as its environment and nothing else of ours but the path."""
     ended = run(["verify", *options], folder, environment(settings or {}), PATIENCE)
-    return Told(ended.returncode, ended.stdout, ended.stderr)
+    return CommandResult(ended.returncode, ended.stdout, ended.stderr)
 
 
-def verify_here(folder: Path, *options: str, settings: Mapping[str, Any]) -> Told:
+def verify_here(folder: Path, *options: str, settings: Mapping[str, Any]) -> CommandResult:
     """The same in this process."""
-    told = drivebay(folder, "verify", *options, settings=settings)
-    return Told(told.code, told.out, told.errors)
+    result = drivebay(folder, "verify", *options, settings=settings)
+    return CommandResult(result.code, result.out, result.errors)

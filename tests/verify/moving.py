@@ -27,7 +27,7 @@ import httpx
 from tests.backends.run import a_run
 from tests.http.combinations import Combination
 from tests.http.server import DRIVEBAY, Server
-from tests.verify.command import Told
+from tests.verify.command import CommandResult
 
 WAY = ["fs", "s3", "ftp", "database", "fs"]
 MIB = 1024 * 1024
@@ -173,12 +173,14 @@ def prove(folder: Path, settings: Mapping[str, Any], count: int) -> None:
                 f" {kept.writes - before[1]:,} writes meanwhile; {time.monotonic() - began:.0f} s",
                 flush=True,
             )
-    told = verified(folder, settings, "--deep")
-    assert (told.code, told.faults) == (0, []), told.out
+    result = verified(folder, settings, "--deep")
+    assert (result.code, result.faults) == (0, []), result.out
     assert all(
-        each["blobs"] == 0 == each["objects"] for name, each in told.storages.items() if name not in ("fs", "database")
+        each["blobs"] == 0 == each["objects"]
+        for name, each in result.storages.items()
+        if name not in ("fs", "database")
     )
-    print(json.dumps(told.summary), flush=True)
+    print(json.dumps(result.summary), flush=True)
 
 
 def wait_until_empty(folder: Path, settings: Mapping[str, Any], storage: str) -> None:
@@ -189,7 +191,7 @@ def wait_until_empty(folder: Path, settings: Mapping[str, Any], storage: str) ->
         time.sleep(1)
 
 
-def verified(folder: Path, settings: Mapping[str, Any], *options: str) -> Told:
+def verified(folder: Path, settings: Mapping[str, Any], *options: str) -> CommandResult:
     ended = subprocess.run(
         [DRIVEBAY, "verify", "--json", *options],
         cwd=folder,
@@ -199,7 +201,7 @@ def verified(folder: Path, settings: Mapping[str, Any], *options: str) -> Told:
         timeout=PATIENCE,
         check=False,
     )
-    return Told(ended.returncode, ended.stdout, ended.stderr)
+    return CommandResult(ended.returncode, ended.stdout, ended.stderr)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Faults planted on each backend behind Drivebay's back: found, told, and repaired where that is possible."""
+"""Faults planted on each backend behind Drivebay's back: found, reported, and repaired where that is possible."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from domain.blob import ObjectKey
 from tests.backends.run import Backends
 from tests.http.combinations import DIAGONAL, Combination
 from tests.http.server import Server
-from tests.verify.command import Told, verify_here
+from tests.verify.command import CommandResult, verify_here
 from tests.verify.tampering import Settings, keys_of_blobs, objects_of
 
 IDS = ["whole", "ganz ☺", "empty", "missing", "cut", "flipped"]
@@ -27,18 +27,18 @@ def settings(request: pytest.FixtureRequest, backends: Backends, tmp_path: Path)
         yield settings
 
 
-def faults(told: Told) -> set[tuple[str, str, bool]]:
-    found = {(each["fault"], each["key"], each["repaired"]) for each in told.faults}
-    assert len(found) == len(told.faults)
+def faults(result: CommandResult) -> set[tuple[str, str, bool]]:
+    found = {(each["fault"], each["key"], each["repaired"]) for each in result.faults}
+    assert len(found) == len(result.faults)
     return found
 
 
 @pytest.mark.timeout(600)
 def test_planted_faults(settings: Settings, tmp_path: Path) -> None:
     storage = settings["STORAGE"]
-    told = verify_here(tmp_path, "--json", "--deep", settings=settings)
-    assert (told.code, told.faults, told.errors) == (0, [], "")
-    seen = told.storages[storage]
+    result = verify_here(tmp_path, "--json", "--deep", settings=settings)
+    assert (result.code, result.faults, result.errors) == (0, [], "")
+    seen = result.storages[storage]
     assert (seen["blobs"], seen["bytes"], seen["objects"]) == (len(IDS), sum(map(len, DATA.values())), len(IDS) + 1)
     assert (seen["uploads"], seen["garbage"]) == (0, 1)
 
@@ -56,18 +56,18 @@ def test_planted_faults(settings: Settings, tmp_path: Path) -> None:
     asyncio.run(plant())
     wrong = {("missing", keys["missing"], False), ("damaged", keys["cut"], False), ("orphan", orphan, False)}
 
-    told = verify_here(tmp_path, "--json", "--deep", settings=settings)
-    assert (told.code, faults(told)) == (1, {*wrong, ("damaged", keys["flipped"], False)})
-    [missing] = [each for each in told.faults if each["fault"] == "missing"]
+    result = verify_here(tmp_path, "--json", "--deep", settings=settings)
+    assert (result.code, faults(result)) == (1, {*wrong, ("damaged", keys["flipped"], False)})
+    [missing] = [each for each in result.faults if each["fault"] == "missing"]
     assert (missing["id"], missing["size"], missing["storage"]) == ("missing", len(DATA["missing"]), storage)
 
     # The orphan is too young, and nobody said that rows may go.
-    told = verify_here(tmp_path, "--json", "--repair", settings=settings)
-    assert (told.code, faults(told)) == (1, wrong)
+    result = verify_here(tmp_path, "--json", "--repair", settings=settings)
+    assert (result.code, faults(result)) == (1, wrong)
 
-    told = verify_here(tmp_path, "--repair", "--older-than", "0", "--drop-missing", settings=settings)
-    assert told.code == 1
-    lines = told.out.splitlines()
+    result = verify_here(tmp_path, "--repair", "--older-than", "0", "--drop-missing", settings=settings)
+    assert result.code == 1
+    lines = result.out.splitlines()
     assert f"orphan: {storage} {orphan}: No blob, no upload and no garbage names this object. It is removed." in lines
     assert sum(line.startswith(f"missing: missing ({storage} {keys['missing']}): ") for line in lines) == 1
     assert "  1 missing (1 removed), 1 damaged, 1 orphan (1 removed)" in lines
@@ -80,5 +80,5 @@ def test_planted_faults(settings: Settings, tmp_path: Path) -> None:
             await objects.write(keys[name], DATA[name])
 
     asyncio.run(mend())
-    told = verify_here(tmp_path, "--deep", settings=settings)
-    assert (told.code, told.out.splitlines()[-1]) == (0, "Nothing is wrong.")
+    result = verify_here(tmp_path, "--deep", settings=settings)
+    assert (result.code, result.out.splitlines()[-1]) == (0, "Nothing is wrong.")

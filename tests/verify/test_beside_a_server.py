@@ -23,7 +23,7 @@ RUNS = [
 
 
 def live(server: Server, writer: int, stop: threading.Event) -> dict[str, bytes]:
-    """Put and delete blobs until told to stop. Returns those that are to be there then."""
+    """Put and delete blobs until it is to stop. Returns those that are to be there then."""
     turns = random.Random(writer)  # noqa: S311 - nothing is secret about it
     there: dict[str, bytes] = {}
     with server.client() as client:
@@ -47,19 +47,19 @@ def test_no_false_fault_and_nothing_is_lost(tmp_path: Path) -> None:
         with ThreadPoolExecutor(WRITERS) as threads:
             writers = [threads.submit(live, server, number, stop) for number in range(WRITERS)]
             try:
-                told = [verify(tmp_path, "--json", *options) for options in RUNS]
+                outcome = [verify(tmp_path, "--json", *options) for options in RUNS]
             finally:
                 stop.set()
             there = {name: data for writer in writers for name, data in writer.result().items()}
-        for each in told:
+        for each in outcome:
             assert (each.code, each.faults, each.errors) == (0, [], "")
-        assert sum(each.storages["fs"]["blobs"] for each in told) > WRITERS
+        assert sum(each.storages["fs"]["blobs"] for each in outcome) > WRITERS
         with server.client() as client:
             found = {name: get(client, name) for name in there}
         assert found == there
         server.wait_until_left(blobs=len(there))
-    told_at_last = verify(tmp_path, "--json", "--deep")
-    assert (told_at_last.code, told_at_last.storages["fs"]["objects"]) == (0, len(there))
+    last_report = verify(tmp_path, "--json", "--deep")
+    assert (last_report.code, last_report.storages["fs"]["objects"]) == (0, len(there))
 
 
 def get(client: httpx.Client, name: str) -> bytes:

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "error"),
     [
         (["--older-than", "1d"], GO_WITH_REPAIR),
         (["--drop-missing"], GO_WITH_REPAIR),
@@ -45,18 +45,18 @@ def folder(tmp_path: Path) -> Path:
         (["--storage", "ftp"], "drivebay: --storage: ftp is not configured. Choose from: fs, database.\n"),
     ],
 )
-def test_a_wrong_call_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], told: str) -> None:
+def test_a_wrong_call_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], error: str) -> None:
     monkeypatch.chdir(folder)
     result = CliRunner(env={"STORAGE": "fs"}).invoke(main, ["verify", *options])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert error in result.stderr
 
 
 def test_without_a_database_it_can_not_start(tmp_path: Path) -> None:
-    told = verify(tmp_path)
-    assert (told.code, told.out) == (2, "")
-    assert told.errors.startswith("drivebay: DATABASE_URL: There is no database ")
-    assert "`drivebay migrations upgrade` creates one" in told.errors
+    outcome = verify(tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.errors.startswith("drivebay: DATABASE_URL: There is no database ")
+    assert "`drivebay migrations upgrade` creates one" in outcome.errors
     assert not [*tmp_path.iterdir()]
 
 
@@ -73,10 +73,10 @@ def test_without_repair_it_changes_nothing(tmp_path: Path) -> None:
         database.execute("UPDATE alembic_version SET version_num = '0004'")
         database.commit()
     before = _content(tmp_path)
-    told = verify(tmp_path)
-    assert (told.code, told.out) == (2, "")
-    assert told.errors.startswith("drivebay: DATABASE_URL: The database has tables of revision 0004, not those of ")
-    assert "run `drivebay migrations upgrade`" in told.errors
+    outcome = verify(tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.errors.startswith("drivebay: DATABASE_URL: The database has tables of revision 0004, not those of ")
+    assert "run `drivebay migrations upgrade`" in outcome.errors
     assert _content(tmp_path) == before
 
 
@@ -95,20 +95,20 @@ def _content(folder: Path) -> dict[str, object]:
         return files | {"rows": rows}
 
 
-def test_a_storage_that_is_down_is_told_of_and_the_others_are_verified(folder: Path) -> None:
+def test_a_storage_that_is_down_is_reported_and_the_others_are_verified(folder: Path) -> None:
     nowhere = {"S3_BUCKET": "b", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "s", "S3_ENDPOINT": "http://127.0.0.1:1"}
-    told = verify(folder, "--json", settings=nowhere)
-    assert told.code == 3
-    assert told.storages["s3"]["unverified"].startswith("S3 can't be reached")
-    assert (told.storages["fs"]["unverified"], told.summary["complete"]) == (None, False)
+    outcome = verify(folder, "--json", settings=nowhere)
+    assert outcome.code == 3
+    assert outcome.storages["s3"]["unverified"].startswith("S3 can't be reached")
+    assert (outcome.storages["fs"]["unverified"], outcome.summary["complete"]) == (None, False)
     # Even if new blobs go there.
-    told = verify(folder, settings={"STORAGE": "s3", **nowhere})
-    assert told.code == 3
-    assert "  could not be verified: S3 can't be reached" in told.out
-    assert told.out.splitlines()[-1] == "Nothing is wrong, as far as it could be verified."
+    outcome = verify(folder, settings={"STORAGE": "s3", **nowhere})
+    assert outcome.code == 3
+    assert "  could not be verified: S3 can't be reached" in outcome.out
+    assert outcome.out.splitlines()[-1] == "Nothing is wrong, as far as it could be verified."
     # But not if it is not asked for.
-    told = verify(folder, "--json", "--storage", "local", settings=nowhere)
-    assert (told.code, list(told.storages)) == (0, ["fs"])
+    outcome = verify(folder, "--json", "--storage", "local", settings=nowhere)
+    assert (outcome.code, list(outcome.storages)) == (0, ["fs"])
 
 
 def test_a_wrong_database_does_not_let_all_be_removed(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_a_wrong_database_does_not_let_all_be_removed(tmp_path: Path) -> None:
             assert client.put(f"/v1/blobs/{number}", content=b"x").status_code == 201
     other = {"DATABASE_URL": "sqlite:///data/other.db"}
     assert drivebay(tmp_path, "migrations", "upgrade", settings=other).code == 0
-    told = verify(tmp_path, "--repair", "--older-than", "0", settings=other)
-    assert told.code == 1
-    assert "  not repaired: The database does not know the storage fs yet." in told.out
+    outcome = verify(tmp_path, "--repair", "--older-than", "0", settings=other)
+    assert outcome.code == 1
+    assert "  not repaired: The database does not know the storage fs yet." in outcome.out
     assert verify(tmp_path).code == 0
 
 
@@ -172,12 +172,12 @@ async def test_what_lies_there_of_a_killed_upload_is_no_orphan(tmp_path: Path) -
                 b"Content-Length: 3000000\r\n\r\n" + b"x" * 2_000_000
             )
             server.wait_until(lambda: server.left()["files"] == 2)
-            told = verify(tmp_path, "--json", "--repair", "--older-than", "0")
-            assert (told.code, told.faults) == (0, [])
-            assert (told.storages["fs"]["objects"], told.storages["fs"]["uploads"]) == (2, 1)
+            outcome = verify(tmp_path, "--json", "--repair", "--older-than", "0")
+            assert (outcome.code, outcome.faults) == (0, [])
+            assert (outcome.storages["fs"]["objects"], outcome.storages["fs"]["uploads"]) == (2, 1)
             await Files(tmp_path / "data" / "blobs").write(ObjectKey.random().value, b"nobody's")
-            told = verify(tmp_path, "--json", "--repair", "--older-than", "0")
-            assert (told.code, [each["fault"] for each in told.faults]) == (0, ["orphan"])
+            outcome = verify(tmp_path, "--json", "--repair", "--older-than", "0")
+            assert (outcome.code, [each["fault"] for each in outcome.faults]) == (0, ["orphan"])
             connection.sendall(b"x" * 1_000_000)
             assert connection.recv(1000).startswith(b"HTTP/1.1 201")
         assert client.get("/v1/blobs/b?alt=media").content == b"x" * 3_000_000

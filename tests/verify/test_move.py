@@ -15,16 +15,16 @@ from click.testing import CliRunner
 from entrypoints.cli.main import main
 from tests.check.command import drivebay
 from tests.http.server import DRIVEBAY, Server
-from tests.verify.command import PATIENCE, Told, verify
+from tests.verify.command import PATIENCE, CommandResult, verify
 
 pytestmark = pytest.mark.timeout(300)
 SIZES = (0, 1, 1000, 100_000, 3_000_000)
 PARTS = [b"a" * 70_000, b"b", b"c" * 5]
 
 
-def move(folder: Path, *options: str, **settings: str) -> Told:
-    told = drivebay(folder, "move", *options, settings={"READERS_GRACE": "0", **settings})
-    return Told(told.code, told.out, told.errors)
+def move(folder: Path, *options: str, **settings: str) -> CommandResult:
+    outcome = drivebay(folder, "move", *options, settings={"READERS_GRACE": "0", **settings})
+    return CommandResult(outcome.code, outcome.out, outcome.errors)
 
 
 def fill(client: httpx.Client) -> dict[str, bytes]:
@@ -51,7 +51,7 @@ def seen(client: httpx.Client) -> dict[str, tuple[bytes, str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "error"),
     [
         (["--from", "fs"], "Missing option '--to'"),
         (["--from", "fs", "--to", "tape"], "drivebay: --to: 'tape' is no storage. Allowed: fs"),
@@ -62,12 +62,12 @@ def seen(client: httpx.Client) -> dict[str, tuple[bytes, str, str]]:
     ],
 )
 def test_a_wrong_call_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], error: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner(env={"STORAGE": "fs"}).invoke(main, ["move", *options])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert error in result.stderr
 
 
 def test_it_moves_next_to_a_server(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_it_moves_next_to_a_server(tmp_path: Path) -> None:
         assert back.code == 0
         assert "3 small blobs left in the database, because of SMALL_BLOBS." in back.out
         assert seen(client) == before
-    told = verify(tmp_path, "--deep", "--json")
-    assert (told.code, told.faults) == (0, [])
+    outcome = verify(tmp_path, "--deep", "--json")
+    assert (outcome.code, outcome.faults) == (0, [])
 
 
 def test_what_is_damaged_stays_and_is_reported(tmp_path: Path) -> None:
@@ -99,10 +99,10 @@ def test_what_is_damaged_stays_and_is_reported(tmp_path: Path) -> None:
         fill(client)
         largest = max((tmp_path / "data" / "blobs").rglob("*"), key=lambda path: path.stat().st_size)
         largest.write_bytes(os.urandom(SIZES[-1]))
-        told = move(tmp_path, "--from", "fs", "--to", "database", "--json")
-        assert (told.code, [each["fault"] for each in told.faults]) == (1, ["damaged"])
-        assert told.faults[0]["key"] == largest.name
-        assert (told.summary["objects"], told.summary["found"]["damaged"]) == (7, 1)
+        outcome = move(tmp_path, "--from", "fs", "--to", "database", "--json")
+        assert (outcome.code, [each["fault"] for each in outcome.faults]) == (1, ["damaged"])
+        assert outcome.faults[0]["key"] == largest.name
+        assert (outcome.summary["objects"], outcome.summary["found"]["damaged"]) == (7, 1)
         assert largest.exists()
         lines = move(tmp_path, "--from", "fs", "--to", "database").out
         assert lines.startswith(f"damaged: fs {largest.name}: The bytes that arrived have the SHA-256 ")
@@ -124,8 +124,8 @@ def test_it_can_be_stopped_and_continued(tmp_path: Path, end: signal.Signals) ->
             assert moving.returncode == 3
             assert errors.splitlines()[-1].endswith(" moved. Run the same command to continue.")
         assert seen(client) == before
-        told = verify(tmp_path, "--deep", "--json")
-        assert (told.code, told.faults) == (0, [])
+        outcome = verify(tmp_path, "--deep", "--json")
+        assert (outcome.code, outcome.faults) == (0, [])
         if end is signal.SIGINT:  # after a kill, what was in progress is waited for
             assert move(tmp_path, *options).code == 0
             wait_until_deleted(server)

@@ -17,7 +17,7 @@ from tests.backends import ceph, ftp
 from tests.backends.ftp import FtpServer
 from tests.check.command import drivebay, environment
 from tests.http.server import Server
-from tests.verify.command import PATIENCE, Told, verify
+from tests.verify.command import PATIENCE, CommandResult, verify
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
@@ -48,9 +48,9 @@ def times(folder: Path) -> dict[str, int]:
     return {path: (folder / path).stat().st_mtime_ns // 1000 for path in files(folder)}
 
 
-def run(folder: Path, *arguments: str, **settings: str) -> Told:
-    told = drivebay(folder, *arguments, settings=settings)
-    return Told(told.code, told.out, told.errors)
+def run(folder: Path, *arguments: str, **settings: str) -> CommandResult:
+    outcome = drivebay(folder, *arguments, settings=settings)
+    return CommandResult(outcome.code, outcome.out, outcome.errors)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def place(tables: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
         (["import"], "Missing argument 'SOURCE'"),
         (["export"], "Missing argument 'TARGET'"),
@@ -86,18 +86,18 @@ def place(tables: Path, tmp_path: Path) -> Path:
     ],
 )
 def test_a_wrong_call_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], error: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner(env={"HOME": str(tmp_path)}).invoke(main, arguments)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr
+    assert error in result.stderr
 
 
 def test_without_tables_it_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    told = run(tmp_path, "import", "photos")
-    assert (told.code, told.out) == (2, "")
+    outcome = run(tmp_path, "import", "photos")
+    assert (outcome.code, outcome.out) == (2, "")
     assert not (tmp_path / "data").exists()
 
 
@@ -108,11 +108,15 @@ def test_it_imports_and_exports_next_to_a_server(tmp_path: Path) -> None:
         dry = run(tmp_path, "import", "photos", "--prefix", "p/", "--exclude", "link", "--dry-run")
         assert (dry.code, dry.out) == (0, "6 files of 2,600,004 bytes would be imported.\n")
         assert client.get("/v1/blobs").json()["blobs"] == []
-        told = run(tmp_path, "import", "photos", "--prefix", "p/", "--json", "--verify")
-        assert told.code == 1
-        [fault] = told.faults
+        outcome = run(tmp_path, "import", "photos", "--prefix", "p/", "--json", "--verify")
+        assert outcome.code == 1
+        [fault] = outcome.faults
         assert (fault["fault"], fault["path"]) == ("unreadable", "link")
-        assert (told.summary["files"], told.summary["bytes"], told.summary["complete"]) == (6, 2_600_004, False)
+        assert (outcome.summary["files"], outcome.summary["bytes"], outcome.summary["complete"]) == (
+            6,
+            2_600_004,
+            False,
+        )
         for path, data in there.items():
             got = client.get(f"/v1/blobs/p/{path}?alt=media")
             assert got.content == data
@@ -131,8 +135,8 @@ def test_it_imports_and_exports_next_to_a_server(tmp_path: Path) -> None:
         dry = run(tmp_path, "export", "out", "--prefix", "p/", "--dry-run")
         assert (dry.code, dry.out) == (0, "7 files of 2,600,007 bytes would be exported.\n")
         assert files(tmp_path / "out") == {}
-        told = run(tmp_path, "export", "out", "--prefix", "p/", "--verify")
-        assert (told.code, told.out) == (0, "7 files of 2,600,007 bytes were exported.\n")
+        outcome = run(tmp_path, "export", "out", "--prefix", "p/", "--verify")
+        assert (outcome.code, outcome.out) == (0, "7 files of 2,600,007 bytes were exported.\n")
         assert files(tmp_path / "out") == there | {"new": b"new"}
         kept = times(tmp_path / "out")
         assert abs(kept.pop("new") / 1e6 - created.astimezone(UTC).timestamp()) <= 1
@@ -154,8 +158,8 @@ def test_what_exists_and_differs(place: Path) -> None:
         ),
         ("replace", 0, "1 file of 4 bytes was imported.\n5 were there already.\n"),
     ):
-        told = run(place, "import", "photos", "--existing", rule)
-        assert (told.code, told.out[: len(out)]) == (code, out)
+        outcome = run(place, "import", "photos", "--existing", rule)
+        assert (outcome.code, outcome.out[: len(out)]) == (code, out)
     (place / "out").mkdir()
     (place / "out" / "a.txt").write_bytes(b"more")
     for rule, code, out in (
@@ -167,8 +171,8 @@ def test_what_exists_and_differs(place: Path) -> None:
         ),
         ("replace", 0, "1 file of 4 bytes was exported.\n5 were there already.\n"),
     ):
-        told = run(place, "export", "out", "--existing", rule)
-        assert (told.code, told.out[: len(out)]) == (code, out)
+        outcome = run(place, "export", "out", "--existing", rule)
+        assert (outcome.code, outcome.out[: len(out)]) == (code, out)
     assert files(place / "out") == there | {"a.txt": b"abcd"}
 
 
@@ -177,9 +181,9 @@ def test_hostile_names(place: Path) -> None:
     (place / "in").mkdir()
     for name in (b"good", b"tab\t", b"esc\x1b[2J", b"\xff"):
         (place / "in" / os.fsdecode(name)).write_bytes(b"x")
-    told = run(place, "import", "in", "--json")
-    assert (told.code, told.summary["files"]) == (1, 1)
-    assert sorted((each["fault"], each["path"]) for each in told.faults) == [
+    outcome = run(place, "import", "in", "--json")
+    assert (outcome.code, outcome.summary["files"]) == (1, 1)
+    assert sorted((each["fault"], each["path"]) for each in outcome.faults) == [
         *(("invalid", "esc\x1b[2J"), ("invalid", "tab\t"), ("unreadable", "\\udcff")),
     ]
     assert "\x1b" not in run(place, "import", "in").out
@@ -191,9 +195,9 @@ def test_hostile_names(place: Path) -> None:
     (place / "out").mkdir()
     (place / "sub").mkdir()
     (place / "out" / "linked").symlink_to(place / "sub")
-    told = run(place, "export", "out", "--json")
-    assert (told.code, told.summary["files"]) == (1, 3)
-    assert {each["path"]: each["fault"] for each in told.faults} == dict.fromkeys(hostile, "invalid") | {
+    outcome = run(place, "export", "out", "--json")
+    assert (outcome.code, outcome.summary["files"]) == (1, 3)
+    assert {each["path"]: each["fault"] for each in outcome.faults} == dict.fromkeys(hostile, "invalid") | {
         "good/below": "conflict"
     }
     assert files(place / "out") == {"good": b"x", "sub/fine": b"y"}
@@ -219,10 +223,10 @@ def test_an_import_goes_on_after_a_kill(place: Path, point: str, done: int | Non
     command += ["--link"] if point.startswith("link") else []
     killed = die(place, point, *command)
     assert (killed.returncode, killed.stdout) == (-9, ""), killed.stderr
-    told = run(place, *command, "--json")
-    assert (told.code, told.summary["complete"]) == (0, True)
-    assert told.summary["files"] + told.summary["skipped"]["unchanged"] == len(there)
-    assert done is None or told.summary["skipped"]["unchanged"] == done
+    outcome = run(place, *command, "--json")
+    assert (outcome.code, outcome.summary["complete"]) == (0, True)
+    assert outcome.summary["files"] + outcome.summary["skipped"]["unchanged"] == len(there)
+    assert done is None or outcome.summary["skipped"]["unchanged"] == done
     assert run(place, *command, "--json").summary["skipped"]["unchanged"] == len(there)
     assert run(place, "export", "out", "--prefix", "p/").code == 0
     assert files(place / "out") == there
@@ -243,8 +247,8 @@ def test_an_export_goes_on_after_a_kill(place: Path, point: str, done: int | Non
     seen = {path: data for path, data in files(place / "out").items() if not path.endswith(".drivebay-part")}
     assert seen == {path: there[path] for path in seen}, "a file is there that is not whole"
     assert done is None or len(seen) == done
-    told = run(place, *command, "--json")
-    assert (told.code, told.summary["files"]) == (0, len(there) - len(seen))
+    outcome = run(place, *command, "--json")
+    assert (outcome.code, outcome.summary["files"]) == (0, len(there) - len(seen))
     assert files(place / "out") == there, "something is left over"
 
 
@@ -266,17 +270,17 @@ def test_ctrl_c_says_how_to_go_on(place: Path, point: str) -> None:
 
 def test_files_are_linked(place: Path) -> None:
     there = fill(place / "photos")
-    told = run(place, "import", "photos", "--link", "--verify")
-    assert (told.code, told.out) == (0, "6 files of 2,600,004 bytes were imported.\n")
+    outcome = run(place, "import", "photos", "--link", "--verify")
+    assert (outcome.code, outcome.out) == (0, "6 files of 2,600,004 bytes were imported.\n")
     for path in there:
         (place / "photos" / path).unlink()
     assert run(place, "export", "out").code == 0
     assert files(place / "out") == there
     checked = verify(place, "--deep", "--json")
     assert (checked.code, checked.faults) == (0, [])
-    told = run(place, "import", "out", "--link", STORAGE="database")
-    assert told.code == 2
-    assert "--link: blobs can share the bytes of files only with STORAGE=fs" in told.errors
+    outcome = run(place, "import", "out", "--link", STORAGE="database")
+    assert outcome.code == 2
+    assert "--link: blobs can share the bytes of files only with STORAGE=fs" in outcome.errors
 
 
 @pytest.mark.docker
@@ -298,8 +302,8 @@ def test_there_and_back_on_each_storage(
             *(["import", in_bucket, "--prefix", "2/"], ["export", on_ftp, "--prefix", "2/"]),
             *(["import", on_ftp, "--prefix", "3/"], ["export", "out", "--prefix", "3/"]),
         ):
-            told = run(place, *command, "--json", **settings)
-            assert (told.code, told.summary["files"]) == (0, len(there)), told
+            outcome = run(place, *command, "--json", **settings)
+            assert (outcome.code, outcome.summary["files"]) == (0, len(there)), outcome
             again = run(place, *command, "--json", **settings)
             assert (again.code, again.summary["files"], again.summary["skipped"]["unchanged"]) == (0, 0, len(there))
     assert files(place / "out") == there

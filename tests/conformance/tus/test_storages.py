@@ -34,7 +34,7 @@ def uploads(endpoint: Endpoint, tmp_path: Path) -> Uploads:
 @BOTH
 def test_a_file_in_several_requests_and_paused(uploads: Uploads, protocol: str) -> None:
     # Two workers: one may read the first bytes of the ended request after the other one has responded to the HEAD. Then
-    # the client is told another offset, and asks again.
+    # the client gets 409 with another offset, and asks again.
     given = arguments(uploads, protocol, chunkSize=4 * CHUNK, retryDelays=[0, 100, 1000])
     uploaded = upload(uploads, file=str(uploads.file()), pauseAt=6 * CHUNK, **given)
     assert uploaded.paused

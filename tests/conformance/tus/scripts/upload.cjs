@@ -15,7 +15,7 @@ let passed = 0
 let paused = false
 let asked = false
 
-// Passes the bytes of one request, up to those of the pause. The client's own progress is told late: all bytes may
+// Passes the bytes of one request, up to those of the pause. The client reports its progress late: all bytes may
 // have been sent by then.
 class Gate extends Transform {
   constructor(size) {
