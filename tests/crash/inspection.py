@@ -36,7 +36,7 @@ from entrypoints.config.loading import load
 from tests import markers
 from tests.backends import ceph
 from tests.contracts.blob_store import each, keys
-from tests.crash.keys import in_few_folders
+from tests.crash.keys import FOLDERS, in_few_folders, in_one_folder
 
 CONTENT_TABLES = (TRASH, CONTENTS, SEGMENTS, DIGESTS, MULTIPART_UPLOADS, PARTS, COMMITS)
 
@@ -56,12 +56,20 @@ class Inspection:
         if self._settings.storage != "memory":
             await markers.wait_until_all_are_there(self._container)
         await self._store.check()
+        if self._settings.storage == "ftp":
+            await self._make_folders()
         if self._settings.storage == "s3":
             self._s3 = await self._stack.enter_async_context(ceph.client(self._settings.backends["s3"]))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
+
+    async def _make_folders(self) -> None:
+        """Make the folders of all keys. Then no request finds one missing, and each passes the same points."""
+        for key in [*(self._new_key() for _ in range(FOLDERS)), in_one_folder()]:
+            await self._store.put(key, each([b"for a while"]))
+            await self._store.delete(key)
 
     async def let_pass(self, time: timedelta) -> None:
         """Let leases, graces, claims and epochs have begun so much earlier."""

@@ -17,4 +17,9 @@ def in_few_folders() -> KeySource:
 
 def in_one_folder() -> ObjectKey:
     """Return a random key, in the same folder as all others."""
-    return ObjectKey(f"fff{secrets.token_hex(15)[1:]}")
+    return moved_to_it(ObjectKey.random())
+
+
+def moved_to_it(key: ObjectKey) -> ObjectKey:
+    """Return another key, which is in that folder. The same for the same key."""
+    return ObjectKey(f"fff{key.value[3:]}")

@@ -18,6 +18,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from application.maintenance.move import MoveObjects
 from application.maintenance.move_report import MoveOptions
 from application.maintenance.reap import Reap
+from application.ownership import ownership
+from application.ownership.markers import claim_key
 from application.ownership.ownership import Ownership
 from application.ports.metadata import DATABASE
 from entrypoints.cli import main as cli
@@ -28,7 +30,7 @@ from entrypoints.server import worker_slot
 from tests.crash import instrumented_io
 from tests.crash.failpoints import HEADER, PASSAGE, Passage, point
 from tests.crash.instrumented import InstrumentedUnits, instrumented_stores
-from tests.crash.keys import in_few_folders, in_one_folder
+from tests.crash.keys import in_few_folders, in_one_folder, moved_to_it
 from tests.crash.planted import IN_THE_PARENT_TOO, PLANTED
 
 CONTROL = "/failpoints"
@@ -51,6 +53,7 @@ def app_with_points(given: Settings, **more: Any) -> ASGIApp:
         container.move_objects.add_kwargs(new_key=providers.Object(in_one_folder))
         if given.storage == "ftp":
             container.new_key.override(providers.Object(in_few_folders()))
+            vars(ownership)["claim_key"] = lambda *of_claim: moved_to_it(claim_key(*of_claim))
         _set_times(container)
         if TO_PLANT.exists():
             PLANTED[TO_PLANT.read_text()](container)
