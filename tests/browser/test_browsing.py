@@ -54,6 +54,27 @@ def test_folders_are_in_the_url(page: Page, api: httpx.Client, folder: str) -> N
     expect(row(page, "100%")).to_be_visible()
 
 
+def test_the_filter_is_that_of_the_url(page: Page, api: httpx.Client, folder: str) -> None:
+    for name in ("a.txt", "b.txt"):
+        put(api, folder + name)
+    expect(row(page, "b.txt")).to_be_visible()
+    box = page.get_by_role("searchbox")
+    box.press_sequentially("a.")
+    expect(row(page, "b.txt")).to_have_count(0)
+    expect(box).to_have_value("a.")
+    page.goto(f"/#files/{folder}")
+    expect(row(page, "b.txt")).to_be_visible()
+    expect(box).to_have_value("")
+
+
+def test_an_empty_folder_offers_an_upload(page: Page) -> None:
+    offered = page.get_by_role("button", name="Choose files")
+    expect(offered).to_be_visible()
+    colours = "each => [each, each.querySelector('svg')].map(part => getComputedStyle(part).color)"
+    text, icon = offered.evaluate(colours)
+    assert icon == text
+
+
 def test_a_list_of_ten_thousand(open_page: Opener, api: httpx.Client, folder: str) -> None:
     put(api, f"{folder}00000")
     for start in range(0, 10_000, 1000):

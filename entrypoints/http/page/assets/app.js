@@ -19,6 +19,7 @@ const TITLES = { files: "Files", trash: "Trash", links: "Links", keys: "Keys", s
 const ICONS = { files: "folder", trash: "trash", links: "link", keys: "key", status: "chart" }
 const VIEWS = { files: FilesView, trash: TrashView, links: LinksView, keys: KeysView, status: StatusView }
 let shown = null // {name, view}
+let isTyped = false // whether the filter has what the URL has not
 
 function views() {
   const { features } = session.grant
@@ -31,7 +32,11 @@ function views() {
 function drawHead() {
   const find = h("input", {
     type: "search", id: "find", placeholder: "Filter by name", "aria-label": "Filter this folder by the beginning of names",
-    spellcheck: "false", autocomplete: "off", oninput: () => shown?.view.find?.(find.value),
+    spellcheck: "false", autocomplete: "off",
+    oninput() {
+      isTyped = true
+      shown?.view.find?.(find.value)
+    },
   })
   find.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" && event.key !== "Enter" && event.key !== "ArrowDown") return
@@ -88,7 +93,8 @@ function draw() {
   }
   const find = document.getElementById("find")
   find.parentElement.hidden = name !== "files"
-  if (document.activeElement !== find) find.value = place.find
+  isTyped &&= find.value !== place.find // the list follows what is typed, after a moment
+  if (!isTyped) find.value = place.find
   document.title = place.folder ? `${place.folder} – Drivebay` : `${TITLES[name]} – Drivebay`
   shown.view.show(place)
 }
