@@ -77,7 +77,7 @@ async def plan(scenarios: Scenarios, backend: Backend) -> list[Scenario]:
 
 
 async def _recorded(scenarios: Scenarios, operation: Operation) -> list[str]:
-    """In a process that has just started, for after each death there is one, and with nothing else stored."""
+    """Return the points of an operation in a new process, as after each death, with nothing else stored."""
     await scenarios.service.inspection.clear()
     await scenarios.service.kill_worker()
     return await scenarios.record(operation)

@@ -23,7 +23,7 @@ RUNS = [
 
 
 def live(server: Server, writer: int, stop: threading.Event) -> dict[str, bytes]:
-    """Put and delete blobs until it is to stop. Returns those that are to be there then."""
+    """Put and delete blobs until `stop` is set. Return the blobs that must be there then."""
     turns = random.Random(writer)  # noqa: S311 - nothing is secret about it
     there: dict[str, bytes] = {}
     with server.client() as client:
