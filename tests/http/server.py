@@ -108,8 +108,8 @@ class Server:
         return (self.folder / f"err-{self.port}").read_text()
 
     def log(self) -> list[dict[str, Any]]:
-        """The lines of the log."""
-        return [json.loads(line) for line in self.errors().splitlines()]
+        """The lines of the log. What is being written just now has no end yet, and is left out."""
+        return [json.loads(line) for line in self.errors().splitlines(keepends=True) if line.endswith("\n")]
 
     def logged(self, request_id: str) -> dict[str, Any]:
         """The line of a request, whose end is waited for. Fails if it came to a fault."""
@@ -119,11 +119,8 @@ class Server:
         return line
 
     def _lines_of(self, request_id: str, *events: str) -> list[dict[str, Any]]:
-        # What is being written just now has no end yet.
-        lines = [json.loads(line) for line in self.errors().splitlines(keepends=True) if line.endswith("\n")]
-        return [
-            line for line in lines if line.get("request_id") == request_id and (not events or line["event"] in events)
-        ]
+        lines = [line for line in self.log() if line.get("request_id") == request_id]
+        return [line for line in lines if not events or line["event"] in events]
 
     def left(self) -> dict[str, int]:
         """How many files, blobs, uploads and pieces of garbage there are, without the markers of the storage.

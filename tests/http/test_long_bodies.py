@@ -71,10 +71,11 @@ class TestWhatEndsEarly:
                 connection.sendall(post(f"{AUTH}{JSON}{framing}", sent))
                 own_server.wait_until(lambda: own_server.left()["files"] == 1)  # what has come is being stored
         own_server.wait_until_left(0)
+        own_server.wait_until(
+            lambda: [line["status"] for line in own_server.log() if line.get("method") == "POST"] == [400, 400]
+        )
         assert own_server.stop() == 0
-        lines = own_server.log()
-        assert {line["level"] for line in lines} == {"info"}
-        assert [line["status"] for line in lines if line.get("method") == "POST"] == [400, 400]
+        assert {line["level"] for line in own_server.log()} == {"info"}
 
 
 class TestTheLimit:

@@ -225,10 +225,11 @@ class TestBodies:
         with own_server.client() as client:
             assert client.get("/v1/blobs/broken").status_code == 404
         own_server.wait_until_left(0)
+        own_server.wait_until(
+            lambda: [line["status"] for line in own_server.log() if line.get("method") == "POST"] == [400, 400]
+        )
         assert own_server.stop() == 0
-        lines = own_server.log()
-        assert {line["level"] for line in lines} == {"info"}
-        assert [line["status"] for line in lines if line.get("method") == "POST"] == [400, 400]
+        assert {line["level"] for line in own_server.log()} == {"info"}
 
     def test_a_connection_serves_request_after_request(self, connection: socket.socket) -> None:
         for turn in range(50):

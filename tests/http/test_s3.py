@@ -562,7 +562,9 @@ def test_what_a_request_attempts_is_in_the_audit_trail(tmp_path: Path) -> None:
         s3.create_bucket(Bucket="films")
         s3.put_object(Bucket="films", Key="a", Body=b"")
         failure(s3_client(server, (pair[0], "wrong")).list_buckets)
-        trail = (server.folder / "audit.jsonl").read_text().splitlines()
+        audit = server.folder / "audit.jsonl"
+        server.wait_until(lambda: "authenticate" in audit.read_text())
+    trail = audit.read_text().splitlines()
     assert any('"create_bucket"' in line and pair[0] in line for line in trail)
     assert any('"write"' in line and '"films/a"' in line and pair[0] in line for line in trail)
     assert any('"authenticate"' in line and "forbidden" in line for line in trail)
