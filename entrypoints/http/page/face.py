@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from litestar import Request, Response, get
 
 from entrypoints.http.middleware.routes.load_shedding import LoadSheddingMiddleware, RequestSlots
 from entrypoints.http.middleware.routes.query import QueryMiddleware
+from entrypoints.http.protocol.fields.content_security import hash_source
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS, HttpProblem
 from entrypoints.http.routers import FaceRouter
 
@@ -21,13 +23,13 @@ PAGE, FILES = "/", "/ui"
 MAX_REQUESTS = 64  # concurrent, in one worker; requests without a token must not use up the slots of others
 TYPES = {
     ".html": "text/html",
-    ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
+STYLE_SHEET = re.compile(rb'<link rel="stylesheet" href="(.+)">')
 # Previews: images and media come from the interface itself, and PDFs as blobs, which the browser's viewer shows.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; "
+    "default-src 'none'; script-src 'self'; style-src {styles}; connect-src 'self'; img-src 'self' blob:; "
     "media-src 'self'; frame-src blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
@@ -40,13 +42,21 @@ class Asset:
     content: bytes
     compressed: bytes
     digest: str
+    policy: str
 
     @classmethod
     def read(cls, path: Path) -> "Asset":
-        """Return the file at a path."""
-        content = path.read_bytes()
+        """Return the file at a path, with its style sheets in it: a browser paints no page before it has them."""
+        styles = []
+
+        def style(link: re.Match[bytes]) -> bytes:
+            styles.append(path.with_name(link[1].decode()).read_bytes())
+            return b"<style>%b</style>" % styles[-1]
+
+        content = STYLE_SHEET.sub(style, path.read_bytes())
         digest = hashlib.sha256(content).hexdigest()[:32]
-        return cls(TYPES[path.suffix], content, gzip.compress(content, mtime=0), digest)
+        policy = POLICY.format(styles=" ".join(hash_source(each) for each in styles) or "'none'")
+        return cls(TYPES[path.suffix], content, gzip.compress(content, mtime=0), digest, policy)
 
     def response(self, accepted: str, condition: str) -> Response[bytes | None]:
         """Respond to GET with these values of Accept-Encoding and If-None-Match.
@@ -59,7 +69,7 @@ class Asset:
             "ETag": etag,
             "Cache-Control": "no-cache",
             "Vary": "Accept-Encoding",
-            "Content-Security-Policy": POLICY,
+            "Content-Security-Policy": self.policy,
         }
         if _matches(condition, etag):
             return Response(None, status_code=304, headers=common)

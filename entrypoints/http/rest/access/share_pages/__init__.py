@@ -4,13 +4,12 @@ The files in this folder are the pages: `style.css` is put into both, and `uploa
 in them of a link: they are the same for all, and reveal nothing.
 """
 
-import base64
-import hashlib
 from pathlib import Path
 
 from litestar import Response
 from litestar.types import HTTPScope
 
+from entrypoints.http.protocol.fields.content_security import hash_source
 from entrypoints.http.protocol.fields.header_values import quality
 
 FOLDER = Path(__file__).parent
@@ -27,10 +26,6 @@ def is_wanted(scope: HTTPScope) -> bool:
     )
 
 
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
 class Page:
     """A page, with its style and its script in it. Nothing else may run or be loaded."""
 
@@ -39,10 +34,10 @@ class Page:
         code = (FOLDER / script).read_text() if script else ""
         page = (FOLDER / name).read_text()
         self._text = page.replace("{style}", style).replace("{script}", code)
-        scripts = f"script-src {_hash(code)}; connect-src 'self'; " if script else ""
+        styles = f"style-src {hash_source(style.encode())}; "
+        scripts = f"script-src {hash_source(code.encode())}; connect-src 'self'; " if script else ""
         self._policy = (
-            f"default-src 'none'; style-src {_hash(style)}; {scripts}form-action 'self'; base-uri 'none'; "
-            "frame-ancestors 'none'"
+            f"default-src 'none'; {styles}{scripts}form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
 
     def response(self, status: int = 200, message: str = "") -> Response[str]:
