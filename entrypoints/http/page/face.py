@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,10 +25,10 @@ TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-STYLE_SHEET = re.compile(rb'<link rel="stylesheet" href="(.+)">')
+STYLE_SHEETS = ["base.css", "app.css"]  # in the page itself, because a browser paints nothing before it has them
 # Previews: images and media come from the interface itself, and PDFs as blobs, which the browser's viewer shows.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src {styles}; connect-src 'self'; img-src 'self' blob:; "
+    "default-src 'none'; script-src 'self'; style-src {style}; connect-src 'self'; img-src 'self' blob:; "
     "media-src 'self'; frame-src blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
@@ -45,18 +44,10 @@ class Asset:
     policy: str
 
     @classmethod
-    def read(cls, path: Path) -> "Asset":
-        """Return the file at a path, with its style sheets in it: a browser paints no page before it has them."""
-        styles = []
-
-        def style(link: re.Match[bytes]) -> bytes:
-            styles.append(path.with_name(link[1].decode()).read_bytes())
-            return b"<style>%b</style>" % styles[-1]
-
-        content = STYLE_SHEET.sub(style, path.read_bytes())
+    def of(cls, media_type: str, content: bytes, policy: str) -> "Asset":
+        """Return a file with this content, and the policy that it is sent with."""
         digest = hashlib.sha256(content).hexdigest()[:32]
-        policy = POLICY.format(styles=" ".join(hash_source(each) for each in styles) or "'none'")
-        return cls(TYPES[path.suffix], content, gzip.compress(content, mtime=0), digest, policy)
+        return cls(media_type, content, gzip.compress(content, mtime=0), digest, policy)
 
     def response(self, accepted: str, condition: str) -> Response[bytes | None]:
         """Respond to GET with these values of Accept-Encoding and If-None-Match.
@@ -96,11 +87,15 @@ def _matches(condition: str, etag: str) -> bool:
 @cache
 def assets() -> Mapping[str, Asset]:
     """Return the files by their paths. They are read once, because to compress them takes long."""
+    style = b"".join((ASSETS / name).read_bytes() for name in STYLE_SHEETS)
+    policy = POLICY.format(style=hash_source(style))
     found = {}
     for path in sorted(ASSETS.rglob("*")):
         if path.suffix in TYPES:
-            relative = path.relative_to(ASSETS).as_posix()
-            found[PAGE if relative == "index.html" else f"{FILES}/{relative}"] = Asset.read(path)
+            relative, content = path.relative_to(ASSETS).as_posix(), path.read_bytes()
+            if is_page := relative == "index.html":
+                content = content.replace(b"{style}", style)
+            found[PAGE if is_page else f"{FILES}/{relative}"] = Asset.of(TYPES[path.suffix], content, policy)
     return found
 
 
