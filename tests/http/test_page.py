@@ -34,14 +34,18 @@ def test_the_page_needs_no_token_and_sends_a_strict_policy(client: httpx.Client)
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
-    [style] = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
-    assert style == "".join((ASSETS / name).read_text() for name in ("base.css", "app.css"))
-    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{hashed}';" in policy
-    assert "stylesheet" not in page.text, "a browser would paint only once it has fetched it"
     head = httpx.head(f"{client.base_url}/")
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["etag"] == page.headers["etag"]
+
+
+def test_its_style_is_in_it_and_no_other_is_taken(client: httpx.Client) -> None:
+    page = httpx.get(f"{client.base_url}/")
+    [style] = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    assert style == "".join((ASSETS / name).read_text() for name in ("base.css", "app.css"))
+    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{hashed}';" in page.headers["content-security-policy"]
+    assert "stylesheet" not in page.text, "a browser would paint only once it has fetched it"
 
 
 def test_all_that_is_loaded_comes_from_here(client: httpx.Client) -> None:

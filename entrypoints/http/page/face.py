@@ -21,7 +21,6 @@ PAGE, FILES = "/", "/ui"
 """Where they are. `ui` is too short for the name of a bucket."""
 MAX_REQUESTS = 64  # concurrent, in one worker; requests without a token must not use up the slots of others
 TYPES = {
-    ".html": "text/html",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
@@ -89,13 +88,12 @@ def assets() -> Mapping[str, Asset]:
     """Return the files by their paths. They are read once, because to compress them takes long."""
     style = b"".join((ASSETS / name).read_bytes() for name in STYLE_SHEETS)
     policy = POLICY.format(style=hash_source(style))
-    found = {}
+    page = (ASSETS / "index.html").read_bytes().replace(b"{style}", style)
+    found = {PAGE: Asset.of("text/html", page, policy)}
     for path in sorted(ASSETS.rglob("*")):
         if path.suffix in TYPES:
-            relative, content = path.relative_to(ASSETS).as_posix(), path.read_bytes()
-            if is_page := relative == "index.html":
-                content = content.replace(b"{style}", style)
-            found[PAGE if is_page else f"{FILES}/{relative}"] = Asset.of(TYPES[path.suffix], content, policy)
+            relative = path.relative_to(ASSETS).as_posix()
+            found[f"{FILES}/{relative}"] = Asset.of(TYPES[path.suffix], path.read_bytes(), policy)
     return found
 
 
