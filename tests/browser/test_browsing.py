@@ -26,6 +26,13 @@ def test_sign_in_and_out(open_page: Opener) -> None:
     expect(page.get_by_label("Token", exact=True)).to_be_visible()
 
 
+def test_a_tab_in_the_background_is_ready_when_it_is_shown(open_page: Opener) -> None:
+    page = open_page()
+    page.add_init_script("Object.defineProperty(document, 'hidden', {value: true}); requestAnimationFrame = () => {}")
+    page.reload()
+    expect(page.get_by_role("link", name="All files")).to_be_visible()
+
+
 def test_a_session_that_has_ended_is_begun_again_in_the_same_place(page: Page, api: httpx.Client, folder: str) -> None:
     put(api, f"{folder}a.txt")
     expect(row(page, "a.txt")).to_be_visible()

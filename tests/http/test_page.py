@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from entrypoints.http.page.face import ASSETS
+from entrypoints.http.page.face import ASSETS, PARTS
 from tests.http.s3_client import s3_client
 from tests.http.server import Server
 
@@ -39,22 +39,31 @@ def test_the_page_needs_no_token_and_sends_a_strict_policy(client: httpx.Client)
     assert head.headers["etag"] == page.headers["etag"]
 
 
-def test_its_style_is_in_it_and_no_other_is_taken(client: httpx.Client) -> None:
+def test_what_it_is_painted_with_is_in_it_and_no_other_is_taken(client: httpx.Client) -> None:
     page = httpx.get(f"{client.base_url}/")
-    [style] = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
-    assert style == "".join((ASSETS / name).read_text() for name in ("base.css", "app.css"))
-    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{hashed}';" in page.headers["content-security-policy"]
-    assert "stylesheet" not in page.text, "a browser would paint only once it has fetched it"
+    policy = page.headers["content-security-policy"]
+    for element, names, directive in (
+        ("style", ["base.css", "app.css"], "style-src"),
+        ("script", ["start.js"], "script-src 'self'"),
+    ):
+        [content] = re.findall(rf"<{element}>(.*?)</{element}>", page.text, re.DOTALL)
+        assert content == "".join((PARTS / name).read_text() for name in names)
+        hashed = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{hashed}';" in policy
+    assert "<svg" in page.text
+    assert not re.search(r"stylesheet|<script .|<img", page.text), "a browser would paint only once it has fetched them"
 
 
 def test_all_that_is_loaded_comes_from_here(client: httpx.Client) -> None:
-    names = re.findall(r'(?:src|href)="(/[^"]+)"', (ASSETS / "index.html").read_text())
+    page = httpx.get(f"{client.base_url}/").text
+    [modules] = re.findall('data-modules="([^"]+)"', page)
+    names = [*modules.split(), *re.findall(r'(?:src|href)="(/[^"]+)"', page)]
     for source in SOURCES:
         for name in re.findall(r'(?:from|import) "(\.[^"]+)"', source.read_text()):
-            names.append(f"/ui/{(source.parent / name).resolve().relative_to(ASSETS)}")
+            imported = f"/ui/{(source.parent / name).resolve().relative_to(ASSETS)}"
+            assert imported in names, "it would be fetched late"
     assert len(set(names)) > 15
-    for name in set(names):
+    for name in names:
         assert httpx.get(f"{client.base_url}{name}").status_code == 200, name
     assert not [path for path in SOURCES if re.search(r"https?://(?!www\.w3\.org)", path.read_text())]
 

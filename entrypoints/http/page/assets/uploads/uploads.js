@@ -3,6 +3,7 @@
 import * as api from "../base/api.js"
 import { grant } from "../base/session.js"
 import { memory, prefixOf } from "./memory.js"
+import "../vendor/tus.min.js"
 
 const AT_ONCE = 3
 const RETRIES = [0, 1000, 3000, 5000, 10_000, 20_000, 30_000] // milliseconds
