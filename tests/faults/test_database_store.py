@@ -196,3 +196,24 @@ async def test_the_last_commit_of_a_put_makes_all_chunks_durable(tmp_path: Path,
         *others, last_begins, last_ends = database.recorded
     assert [last_begins, last_ends] == [("begin", True), ("end", True)]
     assert sorted(others) == [("begin", False)] * (count - 1) + [("end", False)] * (count - 1)
+
+
+@pytest.mark.parametrize("gone", [{1}, {2}, {3}, {4}, {1, 2}, {2, 3}, {3, 4}, {2, 3, 4}])
+async def test_a_read_of_an_object_that_is_deleted_meanwhile_is_never_whole(tmp_path: Path, gone: set[int]) -> None:
+    def delete(connection: Connection) -> None:
+        connection.execute(sa.delete(CHUNKS).where(CHUNKS.c.seq.in_(gone)))
+
+    async with SqliteDatabase(SqliteConfig(tmp_path / "rows.db")) as database:
+        store = DatabaseBlobStore(database)
+        data = pattern(5 * CHUNK)
+        await store.put(key := ObjectKey.random(), chunked(data))
+        gathered = b""
+        with refused(Kind.NOT_FOUND):
+            async with store.read(key) as chunks:
+                async for chunk in chunks:
+                    gathered += chunk
+                    if len(gathered) == CHUNK:
+                        async with database.transaction() as transaction:
+                            await transaction.run(delete)
+                            await transaction.commit()
+        assert data.startswith(gathered)
