@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from entrypoints.http.page.face import ASSETS, PARTS
+from entrypoints.http.page.face import ASSETS
 from tests.http.s3_client import s3_client
 from tests.http.server import Server
 
@@ -39,19 +39,20 @@ def test_the_page_needs_no_token_and_sends_a_strict_policy(client: httpx.Client)
     assert head.headers["etag"] == page.headers["etag"]
 
 
-def test_what_it_is_painted_with_is_in_it_and_no_other_is_taken(client: httpx.Client) -> None:
+def test_its_style_is_in_it_and_no_other_is_taken(client: httpx.Client) -> None:
     page = httpx.get(f"{client.base_url}/")
-    policy = page.headers["content-security-policy"]
-    for element, names, directive in (
-        ("style", ["base.css", "app.css"], "style-src"),
-        ("script", ["start.js"], "script-src 'self'"),
-    ):
-        [content] = re.findall(rf"<{element}>(.*?)</{element}>", page.text, re.DOTALL)
-        assert content == "".join((PARTS / name).read_text() for name in names)
-        hashed = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-        assert f"{directive} 'sha256-{hashed}';" in policy
-    assert "<svg" in page.text
-    assert not re.search(r"stylesheet|<script .|<img", page.text), "a browser would paint only once it has fetched them"
+    [style] = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    assert style == "".join((ASSETS / name).read_text() for name in ("base.css", "app.css"))
+    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"script-src 'self'; style-src 'sha256-{hashed}';" in page.headers["content-security-policy"]
+    assert not re.search("stylesheet|<img", page.text), "a browser would paint only once it has fetched it"
+
+
+def test_only_one_script_is_fetched_before_the_first_paint(client: httpx.Client) -> None:
+    assert re.findall("<script[^>]*>", httpx.get(f"{client.base_url}/").text) == [
+        '<script src="/ui/start.js" type="module">'
+    ]
+    assert not re.search("^import ", (ASSETS / "start.js").read_text(), re.MULTILINE)
 
 
 def test_all_that_is_loaded_comes_from_here(client: httpx.Client) -> None:

@@ -98,7 +98,6 @@ class TestErrors:
             ("GET", "/ui/", 404, "unknown_route"),
             ("GET", "/ui/../face.py", 404, "unknown_route"),
             ("GET", "/ui/index.html", 404, "unknown_route"),
-            ("GET", "/ui/page/start.js", 404, "unknown_route"),
             ("GET", "/v1", 404, "unknown_route"),
             ("GET", "/v1/blob", 404, "unknown_route"),
             ("GET", "/v1//blobs/a", 404, "unknown_route"),

@@ -24,11 +24,10 @@ TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-PARTS = ASSETS / "page"
-"""The files that are in the page itself, because a browser paints nothing before it has them."""
+STYLE_SHEETS = ["base.css", "app.css"]  # in the page itself, because a browser paints nothing before it has them
 # Previews: images and media come from the interface itself, and PDFs as blobs, which the browser's viewer shows.
 POLICY = (
-    "default-src 'none'; script-src 'self' {start}; style-src {style}; connect-src 'self'; img-src 'self' blob:; "
+    "default-src 'none'; script-src 'self'; style-src {style}; connect-src 'self'; img-src 'self' blob:; "
     "media-src 'self'; frame-src blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
@@ -90,18 +89,14 @@ def assets() -> Mapping[str, Asset]:
     files = {
         f"{FILES}/{path.relative_to(ASSETS).as_posix()}": path
         for path in sorted(ASSETS.rglob("*"))
-        if path.suffix in TYPES and path.parent != PARTS
+        if path.suffix in TYPES
     }
-    parts = {
-        "style": b"".join((PARTS / name).read_bytes() for name in ("base.css", "app.css")),
-        "start": (PARTS / "start.js").read_bytes(),
-        "icon": (ASSETS / "icon.svg").read_bytes().strip(),
-        "modules": " ".join(path for path in files if path.endswith(".js")).encode(),
-    }
-    page = (PARTS / "index.html").read_bytes()
-    for name, part in parts.items():
-        page = page.replace(b"{%s}" % name.encode(), part)
-    policy = POLICY.format(start=hash_source(parts["start"]), style=hash_source(parts["style"]))
+    style = b"".join((ASSETS / name).read_bytes() for name in STYLE_SHEETS)
+    icon = (ASSETS / "icon.svg").read_bytes().strip()
+    modules = " ".join(path for path in files if path.endswith(".js")).encode()
+    page = (ASSETS / "index.html").read_bytes()
+    page = page.replace(b"{style}", style).replace(b"{icon}", icon).replace(b"{modules}", modules)
+    policy = POLICY.format(style=hash_source(style))
     return {PAGE: Asset.of("text/html", page, policy)} | {
         path: Asset.of(TYPES[file.suffix], file.read_bytes(), policy) for path, file in files.items()
     }
