@@ -29,7 +29,7 @@ from tests.benchmarks.bare_ftp import bare_ftp
 from tests.benchmarks.bare_s3 import bare_s3
 from tests.benchmarks.clients import Client
 
-VSFTPD_PORTS = 100  # for 32 transfers at once
+FTP_PORTS = 100  # for 32 transfers at once, and those of the round before, which are not free again at once
 MARIADB_STREAM = 8  # MiB: more would take minutes; a stream holds no more than a chunk or two of its object
 REQUIRED, GOAL = 0.7, 0.8  # of the bare client's speed
 
@@ -64,7 +64,7 @@ def local(folder: Path) -> Iterator[Storage]:
 
 def in_containers(backends: Backends, folder: Path) -> Iterator[Storage]:
     """Those on servers, which are started at the same time."""
-    for start in (postgresql.start, mariadb.start, ceph.start, _vsftpd, ftp.start_proftpd):
+    for start in (postgresql.start, mariadb.start, ceph.start, _vsftpd, _proftpd):
         backends.start(start)
     url = f"{backends.address(postgresql.start)}/postgres"
     rows = partial(_rows, partial(PostgresqlDatabase, PostgresqlConfig(url)))
@@ -77,13 +77,17 @@ def in_containers(backends: Backends, folder: Path) -> Iterator[Storage]:
     if shutil.which("curl") is None:
         print("There is no curl here: FTP is left out.")
         return
-    vsftpd, proftpd = backends.address(_vsftpd), backends.address(ftp.start_proftpd)
+    vsftpd, proftpd = backends.address(_vsftpd), backends.address(_proftpd)
     yield _on_ftp("FTP (vsftpd)", vsftpd, folder)
     yield _on_ftp("FTP (ProFTPD)", proftpd, folder, stream=0)
 
 
 def _vsftpd(containers: Containers) -> FtpServer:
-    return ftp.start(containers, "vsftpd", ports=VSFTPD_PORTS)
+    return ftp.start(containers, "vsftpd", ports=FTP_PORTS)
+
+
+def _proftpd(containers: Containers) -> FtpServer:
+    return ftp.start(containers, "proftpd", ports=FTP_PORTS)
 
 
 def _on_ftp(name: str, server: FtpServer, folder: Path, **more: Any) -> Storage:
