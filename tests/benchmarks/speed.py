@@ -11,7 +11,6 @@ MIB = 1024 * 1024
 LARGE = 16 * MIB
 LARGE_ONES = 4  # in a round
 ROUNDS = 5
-UNBOUND_ROUNDS = 2  # where the figures are only reported
 SMALL = 4 * 1024
 SMALL_ONES = 1000
 SMALL_GETS = 200
@@ -32,8 +31,7 @@ async def measure(storage: Storage, figures: Figures) -> None:
 
 
 async def _compare_large(storage: Storage, ours: Client, bare: Client, figures: Figures) -> None:
-    rounds = ROUNDS if storage.bound else UNBOUND_ROUNDS
-    times = [(*await _large(ours), *await _large(bare)) for _ in range(rounds)]  # in turn: noise is shared then
+    times = [(*await _large(ours), *await _large(bare)) for _ in range(ROUNDS)]  # in turn: noise is shared then
     our_puts, our_gets, bare_puts, bare_gets = _rates(times, LARGE_ONES * LARGE / MIB)
     for verb, our, theirs in (("put", our_puts, bare_puts), ("get", our_gets, bare_gets)):
         work = f"{storage.name}, {verb} of 16 MiB"
