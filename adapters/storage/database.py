@@ -28,7 +28,7 @@ from domain.errors import AlreadyExists, BlobError, CommitUnknown, NotFound, Rol
 T = TypeVar("T")
 
 CHUNK = 512 * 1024
-READ_AT_ONCE = 2  # chunks: a second one takes a statement much less time than a statement of its own
+READ_AT_ONCE = 2  # chunks; a statement for each would take longer
 DELETE_AT_ONCE = 64  # chunks
 LIST_AT_ONCE = 1000  # keys
 
@@ -167,7 +167,7 @@ class DatabaseBlobStore(BlobStore):
                 yield data
 
     async def _chunks(self, key: ObjectKey, numbers: range) -> Sequence[bytes]:
-        """Return some chunks of an object that follow each other."""
+        """Return the chunks with these numbers, which follow each other. Raises NOT_FOUND if one of them is missing."""
         data = await self._database.read(_select_chunks, key, numbers)
         if len(data) != len(numbers):
             raise NotFound("The object was deleted while it was read.")

@@ -42,6 +42,6 @@ def _paints(browser: Browser, server: Server) -> dict[str, float]:
     page = context.new_page()
     page.goto("/")
     times: dict[str, float] = page.evaluate(PAINTS)
-    page.wait_for_load_state("networkidle")  # so that the next load has the machine for itself
+    page.wait_for_load_state("networkidle")  # so that the next load has the machine to itself
     context.close()
     return {name: milliseconds / 1000 for name, milliseconds in times.items()}

@@ -29,8 +29,8 @@ from tests.benchmarks.bare_ftp import bare_ftp
 from tests.benchmarks.bare_s3 import bare_s3
 from tests.benchmarks.clients import Client
 
-FTP_PORTS = 100  # for 32 transfers at once, and those of the round before, which are not free again at once
-MARIADB_STREAM = 8  # MiB: more would take minutes; a stream holds no more than a chunk or two of its object
+FTP_PORTS = 100  # about three for each of 32 transfers at once
+MARIADB_STREAM = 8  # MiB: more would take minutes; a stream holds only a few chunks of its object
 REQUIRED, GOAL = 0.7, 0.8  # of the bare client's speed
 
 
