@@ -79,6 +79,9 @@ def test_no_module_requires_them() -> None:
         (path.name, node.slice.value)
         for path in SOURCES
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value in OPTIONAL
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.ctx, ast.Load)
+        and isinstance(node.slice, ast.Constant)
+        and node.slice.value in OPTIONAL
     }
     assert required == set()

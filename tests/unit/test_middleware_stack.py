@@ -111,6 +111,28 @@ async def test_the_bytes_of_bodies_are_counted() -> None:
     assert [(each.bytes_in, each.bytes_out, each.is_complete) for each in seen] == [(6, 9, True)]
 
 
+@pytest.mark.parametrize(
+    ("headers", "ends"),
+    [
+        ({"content-length": "6"}, True),
+        ({"content-length": "7"}, False),
+        ({"content-length": "6", "transfer-encoding": "chunked"}, False),  # the length does not count
+        ({}, False),
+    ],
+)
+async def test_a_body_ends_with_its_length(headers: dict[str, str], *, ends: bool) -> None:
+    """The server says so only in a further message."""
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"six", "more_body": True}
+
+    request: Any = scope("PUT", "/", b"", headers)
+    seen = Exchange(request, receive, keep, [], Pace())
+    messages: list[Any] = [await seen.receive(), await seen.receive()]
+    assert [message["more_body"] for message in messages] == [True, not ends]
+    assert seen.is_read == ends
+
+
 async def test_what_is_not_http_passes_by() -> None:
     with pytest.raises(AssertionError, match="it is HTTP"):
         await stack(respond, Recorded("a", [], fails=True))({"type": "lifespan"}, None, None)

@@ -53,13 +53,24 @@ class Exchange:
         self._send = send
 
     async def receive(self) -> HTTPReceiveMessage:
+        """Receive the next part of the body, which is the last one if the body then has its `Content-Length`.
+
+        granian sends the end of a body as another message, for which the event loop waits for another thread.
+        """
         message: Any = await self._receive()
         if message["type"] == "http.disconnect":
             self.is_gone = True
         else:
             self.bytes_in += len(message.get("body", b""))
+            if message.get("more_body", False) and self._has_its_length():
+                message["more_body"] = False
             self.is_read = self.is_read or not message.get("more_body", False)
         return message  # type: ignore[no-any-return]
+
+    def _has_its_length(self) -> bool:
+        """Whether all of a body of known length has come. A transfer coding overrides the length (RFC 9112, 6.3)."""
+        length = self.headers.get(b"content-length")
+        return length == b"%d" % self.bytes_in and b"transfer-encoding" not in self.headers
 
     async def send(self, message: Message) -> None:
         if message["type"] != "http.response.body":
