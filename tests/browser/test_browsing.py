@@ -33,6 +33,28 @@ def test_a_tab_in_the_background_is_ready_when_it_is_shown(open_page: Opener) ->
     expect(page.get_by_role("link", name="All files")).to_be_visible()
 
 
+MODULE = "**/ui/files/states.js"
+
+
+def test_a_page_whose_modules_did_not_all_come_is_loaded_again(open_page: Opener) -> None:
+    """As when the network changes: then Chromium gives up all requests, to this machine as well."""
+    page = open_page()
+    for failures in (1, 4):
+        page.route(MODULE, lambda route: route.abort("connectionreset"), times=failures)
+        page.reload()
+        expect(page.get_by_role("link", name="All files")).to_be_visible()
+
+
+def test_a_page_that_can_not_be_loaded_says_so(open_page: Opener) -> None:
+    page = open_page()
+    page.route(MODULE, lambda route: route.abort("connectionreset"))
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("could not be loaded")
+    page.unroute(MODULE)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("link", name="All files")).to_be_visible()
+
+
 def test_a_session_that_has_ended_is_begun_again_in_the_same_place(page: Page, api: httpx.Client, folder: str) -> None:
     put(api, f"{folder}a.txt")
     expect(row(page, "a.txt")).to_be_visible()

@@ -1,7 +1,36 @@
 // Starts the page, after its first paint, with which the other modules would compete. The page names all of them, because
 // a browser that finds them import by import fetches them one after the other.
+//
+// A module that can't be fetched would leave the page empty: browsers give up all requests when the network changes. They
+// don't import such a module again, so the whole page is loaded again.
 
-const start = () => document.body.dataset.modules.split(" ").forEach((module) => import(module))
+const ATTEMPTS = 5
+const FAILED = "drivebay.failed-starts" // in the storage of this tab
+
+async function start() {
+  try {
+    await Promise.all(document.body.dataset.modules.split(" ").map((module) => import(module)))
+    sessionStorage.removeItem(FAILED)
+  } catch (error) {
+    console.error(error)
+    const failed = Number(sessionStorage.getItem(FAILED)) + 1
+    sessionStorage.setItem(FAILED, failed % ATTEMPTS)
+    if (failed < ATTEMPTS) location.reload()
+    else explain()
+  }
+}
+
+function explain() {
+  const text = document.createElement("p")
+  text.textContent = "Parts of this page could not be loaded. Check the connection, and try again. "
+  text.className = "notice"
+  text.setAttribute("role", "alert")
+  const again = document.createElement("button")
+  again.textContent = "Try again"
+  again.onclick = () => location.reload()
+  text.append(again)
+  document.getElementById("main").replaceChildren(text)
+}
 
 // A hidden tab has no paint to wait for.
 if (document.hidden) start()
