@@ -45,6 +45,13 @@ def test_a_page_whose_modules_did_not_all_come_is_loaded_again(open_page: Opener
         expect(page.get_by_role("link", name="All files")).to_be_visible()
 
 
+def test_what_is_read_is_asked_for_again(open_page: Opener) -> None:
+    page = open_page()
+    page.route("**/v1/session", lambda route: route.abort("connectionreset"), times=2)
+    page.reload()
+    expect(page.get_by_role("link", name="All files")).to_be_visible()
+
+
 def test_a_page_that_can_not_be_loaded_says_so(open_page: Opener) -> None:
     page = open_page()
     page.route(MODULE, lambda route: route.abort("connectionreset"))

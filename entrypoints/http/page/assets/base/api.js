@@ -11,6 +11,20 @@ export class Problem extends Error {
   }
 }
 
+const AGAIN = 300 // milliseconds until a request is repeated
+
+/** Fetch, and repeat a GET that gets no response up to twice: browsers give up all requests when the network changes. */
+async function fetchSafely(path, options) {
+  for (let left = options.method === "GET" ? 2 : 0; ; left--) {
+    try {
+      return await fetch(path, options)
+    } catch (error) {
+      if (error.name === "AbortError" || !left) throw error
+      await new Promise((resolve) => setTimeout(resolve, AGAIN))
+    }
+  }
+}
+
 /** Send a request, and return the response. Raises Problem. */
 export async function send(method, path, { json, headers = {}, body, signal } = {}) {
   const options = { method, headers: { ...headers }, body, signal, credentials: "same-origin", cache: "no-store" }
@@ -20,7 +34,7 @@ export async function send(method, path, { json, headers = {}, body, signal } = 
   }
   let response
   try {
-    response = await fetch(path, options)
+    response = await fetchSafely(path, options)
   } catch (error) {
     if (error.name === "AbortError") throw error
     throw new Problem(0, "unreachable", "The server can't be reached. Check the connection, and try again.")
