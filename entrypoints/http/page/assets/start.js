@@ -1,8 +1,8 @@
 // Starts the page, after its first paint, with which the other modules would compete. The page names all of them, because
 // a browser that finds them import by import fetches them one after the other.
 //
-// A module that can't be fetched would leave the page empty: browsers give up all requests when the network changes. They
-// don't import such a module again, so the whole page is loaded again.
+// A module that can't be fetched would leave the page empty: Chromium gives up all requests when the network changes. It
+// never imports such a module again, so the whole page is loaded again.
 
 const ATTEMPTS = 5
 const FAILED = "drivebay.failed-starts" // in the storage of this tab
@@ -14,9 +14,13 @@ async function start() {
   } catch (error) {
     console.error(error)
     const failed = Number(sessionStorage.getItem(FAILED)) + 1
-    sessionStorage.setItem(FAILED, failed % ATTEMPTS)
-    if (failed < ATTEMPTS) location.reload()
-    else explain()
+    if (failed < ATTEMPTS) {
+      sessionStorage.setItem(FAILED, failed)
+      location.reload()
+    } else {
+      sessionStorage.removeItem(FAILED)
+      explain()
+    }
   }
 }
 

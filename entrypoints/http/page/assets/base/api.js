@@ -11,16 +11,17 @@ export class Problem extends Error {
   }
 }
 
-const AGAIN = 300 // milliseconds until a request is repeated
+const RETRIES = 2
+const PAUSE = 300 // milliseconds before each
 
-/** Fetch, and repeat a GET that gets no response up to twice: browsers give up all requests when the network changes. */
-async function fetchSafely(path, options) {
-  for (let left = options.method === "GET" ? 2 : 0; ; left--) {
+/** Fetch, and repeat a GET that gets no response: Chromium gives up all requests when the network changes. */
+async function fetchWithRetries(path, options) {
+  for (let left = options.method === "GET" ? RETRIES : 0; ; left--) {
     try {
       return await fetch(path, options)
     } catch (error) {
       if (error.name === "AbortError" || !left) throw error
-      await new Promise((resolve) => setTimeout(resolve, AGAIN))
+      await new Promise((resolve) => setTimeout(resolve, PAUSE))
     }
   }
 }
@@ -34,7 +35,7 @@ export async function send(method, path, { json, headers = {}, body, signal } = 
   }
   let response
   try {
-    response = await fetchSafely(path, options)
+    response = await fetchWithRetries(path, options)
   } catch (error) {
     if (error.name === "AbortError") throw error
     throw new Problem(0, "unreachable", "The server can't be reached. Check the connection, and try again.")
