@@ -48,6 +48,8 @@ class Limits:
 
 
 UNLIMITED = Limits()
+SIGNATURE = "signature"
+"""The `via` of a grant by a signature, of a URL or of S3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Grant:
     """The actions granted to a caller, on blobs whose ids begin with one of `prefixes`, until `expires_at`, in UTC.
 
     `key_id` names the credential in logs. It is not a secret. With `conditions`, blobs can only be stored, each by one
-    request, or by an upload that keeps the conditions. `via`: the share link that was used, or `signature`; empty for
+    request, or by an upload that keeps the conditions. `via`: the share link that was used, or `SIGNATURE`; empty for
     the key itself.
     """
 

@@ -94,7 +94,7 @@ def check_bucket_name(name: str) -> None:
     if not _NAME.fullmatch(name) or not _DOTS.isdisjoint(map("".join, pairwise(name))) or _is_address(name):
         detail = (
             "A bucket's name has 3 to 63 lower-case letters, digits, hyphens and dots. It begins and ends with a letter"
-            " or a digit, and has dots only between these. It is no IP address."
+            " or a digit, and has dots only between these. It is not an IP address."
         )
         raise InvalidBucketName(detail)
     if name in RESERVED or name.startswith(_RESERVED_STARTS) or name.endswith(_RESERVED_ENDS):

@@ -93,7 +93,7 @@ class Kind(Enum):
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
     LEASE_LOST = "lease_lost"
-    """The bytes paused for longer than the lease, and the upload was discarded: see uploads/lifecycle.py."""
+    """The upload has ended: it paused for longer than its lease, or another writer replaced its part."""
     COMMIT_UNKNOWN = "commit_unknown"
     """The connection was lost during a commit, which may have happened or not."""
     ROLLED_BACK = "rolled_back"
@@ -134,8 +134,9 @@ class BlobError(Exception):
 
     `detail` is a text for people: the problem and, where useful, its solution. It never holds a blob id, and passwords
     in URLs are removed from it. `operation`, `backend` and `subject` (the blob id or the object key) locate the error;
-    `reason` is set if it is known, and `index` is the number of the failed operation of a commit, from 0. `str` is the
-    text for the log, with the subject only if that is `Loggable`. An underlying error is the `__cause__`.
+    `reason` is set if it is known. `index` is the number, from 0, of the failed operation of a commit, or of the
+    missing id of a zip. `str` is the text for the log, with the subject only if that is `Loggable`. An underlying error
+    is the `__cause__`.
     """
 
     kind: ClassVar[Kind]
@@ -352,7 +353,7 @@ class TimedOut(BlobError):
 
 class LeaseLost(BlobError):
     kind = Kind.LEASE_LOST
-    text = "The upload made no progress for too long and was abandoned. Send it again."
+    text = "The upload made no progress for too long, or another request replaced its part. Send it again."
 
 
 class CommitUnknown(BlobError):

@@ -12,6 +12,7 @@ from adapters.storage.backend import Backend, Reach, Resources
 from adapters.storage.filesystem.config import FilesystemConfig
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.s3.config import S3Config
+from adapters.storage.s3.part_sizes import LARGEST_OBJECT
 from application.ports.blob_store import BlobStore
 
 
@@ -104,7 +105,7 @@ BACKENDS: dict[str, Backend[Any]] = {
         location=lambda config: f"in the bucket {config.bucket} at {config.endpoint.rpartition('@')[2] or 'AWS'}",
         is_used=lambda config: bool(config.bucket),
         reach=Reach.NETWORK,
-        max_object_bytes=5 * 1024**4,
+        max_object_bytes=LARGEST_OBJECT,
         # Its attempts are for one key, but none can change what another has stored: each has all the bytes, and is
         # refused if there is an object.
         client_retries=True,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from application.access.authenticate import Authenticate
 from application.authorize import authorize
 from application.clock import utc_now
-from domain.access import Action, Conditions, Grant
+from domain.access import SIGNATURE, Action, Conditions, Grant
 from domain.blob import BlobId
 from domain.errors import InvalidExpiry, NoMasterKey
 
@@ -85,7 +85,7 @@ class Signatures:
         grant = await self.authenticate.of_signature(key_id, message, signature)
         if grant is None:
             return None
-        return replace(grant, expires_at=min(expires_at, grant.expires_at or expires_at), via="signature")
+        return replace(grant, expires_at=min(expires_at, grant.expires_at or expires_at), via=SIGNATURE)
 
 
 def narrowed(grant: Grant, action: Action, prefix: str, conditions: Conditions) -> Grant:

@@ -17,7 +17,7 @@ from domain.buckets import DEFAULTS, Bucket, BucketSettings, check_bucket_name
 from domain.errors import BucketExists, BucketNotEmpty, BucketNotFound, InvalidBucketName, NotGranted
 
 KNOWN_FOR = 2.0
-"""Seconds for which a replica uses what it has read of a bucket: so long it may take one that was deleted for there."""
+"""Seconds for which a replica uses a bucket that it has read. For that long, a deleted bucket may seem to exist."""
 CAPACITY = 10_000  # buckets
 PAGE = 1000
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -129,7 +129,7 @@ class Buckets:
         return bucket
 
     async def look_up(self, name: str, *, as_it_is_now: bool = False) -> Bucket | None:
-        """Return a bucket as `known` does, or None, for whoever asks: for the rights that its settings give to all."""
+        """Return a bucket, or None, without a check of rights. `as_it_is_now`: read it again."""
         found = None if as_it_is_now and name not in self.mapped else self.remembered(name)
         if found is None and _is_bucket_name(name):
             found = await self.reader.find(name)

@@ -117,7 +117,7 @@ class CheckReady:
         if not done:
             task.add_done_callback(lambda late: late.cancelled() or late.exception())  # reported already
             task.cancel()
-            return TimedOut(f"It took no write within {self.deadline.total_seconds():g} s.")
+            return TimedOut(f"It did not respond within {self.deadline.total_seconds():g} s.")
         match task.exception():
             case None | BlobError() as error:
                 return error

@@ -238,7 +238,10 @@ class Part:
 
 
 class MultipartReader(Protocol):
-    """Reads uploads of several parts outside any unit of work. Expired and finished ones are not found."""
+    """Reads uploads of several parts outside any unit of work. Expired ones are not found.
+
+    Finished ones are found only by `find_any`.
+    """
 
     @abstractmethod
     async def find(self, key: ObjectKey) -> MultipartUpload | None:

@@ -47,7 +47,7 @@ class NotLinkable(TreeError):
 
 
 def require_valid(path: str) -> None:
-    """Raise INVALID_PATH unless each segment of a path is a name: not empty, and not `.` or `..`.
+    """Raise InvalidPath unless each segment of a path is a name: not empty, and not `.` or `..`.
 
     One slash at the end is allowed: such a path is a folder.
     """
@@ -107,7 +107,7 @@ class OpenedFile:
 class FileTree(Protocol):
     """Files below one root, in constant memory. Nothing outside of the root is ever written.
 
-    `resolution`: of the times that the tree keeps. `find` and `write` raise INVALID_PATH for a path that is not valid
+    `resolution`: of the times that the tree keeps. `find` and `write` raise InvalidPath for a path that is not valid
     (`require_valid`). Every method raises a TreeError if only this file is concerned, and UNAVAILABLE, TIMEOUT or
     NO_SPACE if the tree can't be used now.
     """
@@ -134,7 +134,7 @@ class FileTree(Protocol):
     def read(self, file: TreeFile) -> AbstractAsyncContextManager[OpenedFile]:
         """Read a file that was listed or found.
 
-        Entering raises FILE_GONE, and FILE_CHANGED if it is not the same any more. The iteration raises FILE_CHANGED at
+        Entering raises FileGone, and FileChanged if it is not the same any more. The iteration raises FileChanged at
         its end if the file was changed while it was read, as far as the tree shows it.
         """
 
@@ -146,13 +146,13 @@ class FileTree(Protocol):
 
         It appears at its path whole, once all chunks have come, or not at all: if anything fails, the source of the
         chunks and a cancellation included, the path is as it was. A kill leaves at most a file with a temporary name,
-        which the next write to the same path replaces. Raises FILE_EXISTS if there is a file, unless `replace`, and
-        PATH_CONFLICT. A path that ends with a slash is a folder, and has no bytes.
+        which the next write to the same path replaces. Raises FileExists if there is a file, unless `replace`, and
+        PathConflict. A path that ends with a slash is a folder, and has no bytes.
         """
 
 
 Linker = Callable[[TreeFile, ObjectKey], AbstractAsyncContextManager[None]]
 """Makes a file of a tree the object under a new key, by sharing its bytes: a context.
 
-Entering raises NOT_LINKABLE, and leaves nothing then. Leaving it raises FILE_CHANGED if the file was changed inside.
+Entering raises NotLinkable, and leaves nothing then. Leaving it raises FileChanged if the file was changed inside.
 """

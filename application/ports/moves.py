@@ -89,6 +89,6 @@ class MoveRepository(MoveReader, Protocol):
         """
 
 
-def is_copy_of(key: ObjectKey) -> tuple[ObjectKey, int]:
-    """Return what marks the upload of a copy of the object with this key: parts have numbers from 1."""
+def copy_mark(key: ObjectKey) -> tuple[ObjectKey, int]:
+    """Return the key and the number that mark the upload of a copy of this object. Parts have numbers from 1."""
     return key, 0

@@ -92,7 +92,7 @@ class TransferListener(Protocol):
     """A listener to the progress of a transfer."""
 
     @abstractmethod
-    def moved(self, report: TransferReport) -> None:
+    def progressed(self, report: TransferReport) -> None:
         """Receive the counts after each file."""
 
     @abstractmethod
@@ -103,7 +103,7 @@ class TransferListener(Protocol):
 class Unheard(TransferListener):
     """A listener that ignores everything."""
 
-    def moved(self, report: TransferReport) -> None:
+    def progressed(self, report: TransferReport) -> None:
         pass
 
     def found(self, finding: TransferFinding) -> None:

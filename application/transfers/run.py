@@ -48,7 +48,7 @@ class Run(Generic[T]):
 
         async def each(item: T) -> None:
             await self._attempt(item, work)
-            self.listener.moved(self.report)
+            self.listener.progressed(self.report)
 
         try:
             async with aclosing(items):

@@ -102,9 +102,10 @@ class Uploads:
     async def publish(self, locations: Sequence[Location], change: Change[T], is_published: Change[bool]) -> T:
         """End the uploads and make `change`, which names their objects, in one transaction. Return its result.
 
-        Raises what `change` raises, and LEASE_LOST if the reaper has ended an upload. If the connection is lost during
-        the commit, the database is asked for the outcome: UNAVAILABLE means that nothing was changed. Otherwise
-        `is_published` decides whether the change is there, and COMMIT_UNKNOWN is raised if it is not.
+        Raises what `change` raises, and LEASE_LOST if the reaper or another writer has ended an upload. If the
+        connection is lost during the commit, the database is asked for the outcome: UNAVAILABLE means that nothing was
+        changed. Otherwise `is_published` decides whether the change is there, and COMMIT_UNKNOWN is raised if it is
+        not.
         """
         return await repeated(lambda: self._publish(locations, change, is_published))
 

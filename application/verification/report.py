@@ -86,7 +86,7 @@ class Counts:
 
     @property
     def wrong(self) -> int:
-        """The number of defects that are left."""
+        """The number of defects that are left. Unreadable objects are no such defects: see `verified`."""
         return sum((self.found - self.repaired).values()) - self.found[Defect.UNREADABLE]
 
     @property

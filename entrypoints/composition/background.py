@@ -1,4 +1,4 @@
-"""Background work of a server: for each storage, its markers and the reaper."""
+"""Background work of a server: the use of keys, digests, moves, and for each storage its markers and the reaper."""
 
 from collections.abc import Coroutine, Iterator
 from functools import partial

@@ -258,7 +258,7 @@ class Container(containers.DeclarativeContainer):
     )
     ownership = providers.Singleton(Ownership, mark_storage, providers.Callable(interval_for, _settings.reap_interval))
     # The commands leave the interval as it is.
-    ownership_for_a_while = providers.Singleton(Ownership, mark_storage)
+    ownership_of_commands = providers.Singleton(Ownership, mark_storage)
     move_objects.add_kwargs(require=ownership.provided.require)
     adopt_storage = providers.Singleton(AdoptStorage, mark_storage, metadata.provided.named)
     reap = providers.Singleton(
@@ -276,9 +276,9 @@ class Container(containers.DeclarativeContainer):
         named=metadata.provided.named,
         backlog=metadata.provided.backlog,
         stores=stores,
-        recognise=ownership_for_a_while.provided.recognise,
-        acquire=ownership_for_a_while.provided.acquire,
-        may_delete=ownership_for_a_while.provided.may_delete,
+        recognise=ownership_of_commands.provided.recognise,
+        acquire=ownership_of_commands.provided.acquire,
+        may_delete=ownership_of_commands.provided.may_delete,
     )
     check_database = providers.Singleton(CheckDatabase, uploads, blobs=metadata.provided.blobs, new_key=new_key)
     check_storage = providers.Singleton(CheckStorage, uploads, new_key=new_key, recognise=ownership.provided.recognise)

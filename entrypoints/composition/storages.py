@@ -108,16 +108,16 @@ def _network_layers(store: BlobStore, name: str, settings: Settings, observer: O
 
 def _with_free_space(store: BlobStore, name: str, settings: Settings) -> BlobStore:
     """Add a guard that keeps space free next to the bytes and the rows, because a delete needs some too."""
-    looks = _looks_at_rows(settings)
+    measures = _measures_of_rows(settings)
     if blobs := folder(name, settings):
-        looks[blobs] = free_space.free_bytes
-    if not looks or not settings.min_free_bytes:
+        measures[blobs] = free_space.free_bytes
+    if not measures or not settings.min_free_bytes:
         return store
-    return free_space.FreeSpaceGuard(store, free_space.FreeSpace(looks, settings.min_free_bytes), name)
+    return free_space.FreeSpaceGuard(store, free_space.FreeSpace(measures, settings.min_free_bytes), name)
 
 
 def _space_for_rows(settings: Settings) -> Callable[[int], Awaitable[None]]:
-    measures = _looks_at_rows(settings)
+    measures = _measures_of_rows(settings)
     if not measures or not settings.min_free_bytes:
         return unlimited
     space = free_space.FreeSpace(measures, settings.min_free_bytes)
@@ -129,5 +129,5 @@ def _space_for_rows(settings: Settings) -> Callable[[int], Awaitable[None]]:
     return require
 
 
-def _looks_at_rows(settings: Settings) -> dict[Path, Callable[[Path], int]]:
+def _measures_of_rows(settings: Settings) -> dict[Path, Callable[[Path], int]]:
     return {settings.sqlite_path: sqlite.free_bytes} if settings.database == "sqlite" else {}

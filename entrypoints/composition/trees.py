@@ -23,8 +23,9 @@ ALLOWED = "Give a folder, s3://BUCKET/PREFIX, ftp://USER@HOST/FOLDER or ftps://U
 def make_tree(place: str, settings: Settings, environment: Mapping[str, str]) -> AbstractAsyncContextManager[FileTree]:
     """Return the tree at a place, not yet entered. Raises SettingsError.
 
-    The settings of the server apply: S3_... unless AWS_ACCESS_KEY_ID or AWS_PROFILE is in the environment, and FTP_...
-    but the host and the user, if the URL names them.
+    The settings of the server apply: S3_... unless AWS_ACCESS_KEY_ID or AWS_PROFILE is in the environment. Of FTP_...,
+    the login (for the same host), TLS, the certificates and the time limits. Host, port (21, or 990 for ftps) and
+    folder are those of the URL.
     """
     if "://" not in place:
         return FolderTree(Path(place))

@@ -331,7 +331,7 @@ class TestSign:
             (["PUT", "", "--prefix"], 1, "The empty prefix stands for all ids."),
             (["GET", "a", "--create-only"], 1, "are for PUT"),
             (["PUT", "a", "--filename", "b"], 1, "filename is for GET"),
-            (["GET", "a", "--filename", "b\n"], 1, "none of them for control"),
+            (["GET", "a", "--filename", "b\n"], 1, "no control characters"),
             (["PUT", "a", "--sha256", "xyz"], 1, "64 hexadecimal digits"),
             (["PUT", "a", "--max-bytes", str(2**63)], 1, "max_bytes is a number of bytes"),
             (["PUT", "a", "--max-bytes", str(2**70)], 1, "max_bytes is a number of bytes"),

@@ -10,7 +10,7 @@ from adapters.metadata.memory.moves import MemoryMoves
 from adapters.metadata.memory.rows import Claimed, Writing
 from adapters.metadata.memory.unit_of_work import MemoryUnitOfWork
 from application.ports.metadata import Garbage
-from application.ports.moves import Claim, MovePage, MovePlace, StoredObject, is_copy_of
+from application.ports.moves import Claim, MovePage, MovePlace, StoredObject, copy_mark
 from domain.blob import Location, ObjectKey
 from tests.contracts.broken_contents import Tampered as TamperedContents
 from tests.contracts.moves import FROM, MovesContract
@@ -99,7 +99,7 @@ class ClaimsWithoutALook(Tampered):
         async def claim(self, old: Location, new: Location, lease: timedelta) -> Claim:
             if not await self.is_named(old):
                 return Claim.GONE
-            self._rows.uploads.set(new.key, Writing(new, self._now() + lease, is_copy_of(old.key)))
+            self._rows.uploads.set(new.key, Writing(new, self._now() + lease, copy_mark(old.key)))
             return Claim.CLAIMED
 
 
@@ -118,7 +118,7 @@ class ReservesNothing(Tampered):
 class ClaimsForEver(Tampered):
     class Moves(MemoryMoves):
         async def claim(self, old: Location, new: Location, lease: timedelta) -> Claim:
-            others = [row for row in self._rows.uploads.values() if row.part == is_copy_of(old.key)]
+            others = [row for row in self._rows.uploads.values() if row.part == copy_mark(old.key)]
             return Claim.BUSY if others else await super().claim(old, new, lease)
 
 
@@ -126,7 +126,7 @@ class ClaimsForEver(Tampered):
 class ClaimsWhatIsGone(Tampered):
     class Moves(MemoryMoves):
         async def claim(self, old: Location, new: Location, lease: timedelta) -> Claim:
-            self._rows.uploads.set(new.key, Writing(new, self._now() + lease, is_copy_of(old.key)))
+            self._rows.uploads.set(new.key, Writing(new, self._now() + lease, copy_mark(old.key)))
             return Claim.CLAIMED
 
 

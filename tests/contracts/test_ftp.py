@@ -581,7 +581,7 @@ class TestCompletion:
 
     @pytest.mark.parametrize(
         ("base", "size", "limit"),
-        [(60, 0, 60), (60, 100 * MIB, 160), (60, 5 * 1024 * 1024 * MIB, 3600), (7200, 100 * MIB, 7200)],
+        [(60, 0, 60), (60, 100 * MIB, 160), (60, 5 * 1024 * 1024 * MIB, 3600), (3600, 100 * MIB, 3600)],
     )
     def test_its_limit_grows_with_the_size_up_to_an_hour(self, base: float, size: int, limit: float) -> None:
         assert FtpConfig("127.0.0.1", "somebody", "secret", completion_timeout=base).completion_limit(size) == limit

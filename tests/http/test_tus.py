@@ -385,7 +385,7 @@ class TestMetadata:
             ("a YQ==,,b YQ==", "an empty key"),
             (f"filename {encoded(bytes([255]))}", "'filename' in Upload-Metadata is not UTF-8"),
             (f"filename {encoded('a' * 3000)}", "2,048 bytes"),
-            (f"filetype {encoded('nothing')}", "no media type"),
+            (f"filetype {encoded('nothing')}", "not a media type"),
             (f"if-match {encoded('tag')}", "entity tags"),
             (f"a {'A' * MAX_HEADER}", "12,288"),
         ],

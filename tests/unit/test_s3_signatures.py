@@ -150,15 +150,20 @@ EXAMPLES = {
 }
 
 
+def claim(request: Request, now: datetime = THEN) -> SignedRequest | None:
+    method, path, query, headers = request
+    return parse(method, path, query_parameters(query), headers, now)
+
+
 def parsed(request: Request, now: datetime = THEN) -> SignedRequest:
-    found = parse(*request, now)
+    found = claim(request, now)
     assert found is not None
     return found
 
 
 def refusal(request: Request, now: datetime = THEN) -> S3Error:
     with pytest.raises(S3Error) as caught:
-        parse(*request, now)
+        claim(request, now)
     return caught.value
 
 
@@ -421,7 +426,7 @@ def test_a_presigned_url_may_sign_its_payload(place: str) -> None:
 
 
 def test_a_request_without_a_credential_is_anonymous() -> None:
-    assert parse("GET", b"/b/k", b"versionId=1&X-Amz-Date=x&Expires=1", headers_of(host="h"), THEN) is None
+    assert claim(("GET", b"/b/k", b"versionId=1&X-Amz-Date=x&Expires=1", headers_of(host="h"))) is None
 
 
 OTHERS = {
@@ -698,7 +703,7 @@ def test_no_altered_request_is_accepted() -> None:
             continue
         tried += 1
         try:
-            found = parse(*request, THEN)
+            found = claim(request)
         except S3Error:
             continue
         if found is None or found.key_id != KEY_ID or (found.date, found.region) != ("20130524", REGION):

@@ -295,6 +295,7 @@ class TestFaults:
             ("CORS_ORIGINS", "https://a.example:443", "names the default port, which browsers leave out."),
             ("CORS_ORIGINS", "https://u:p@a.example", "an origin has no user and no password."),
             ("FTP_PASSWORD", "a\r\nDELE b", "it has more than one line."),
+            ("FTP_COMPLETION_TIMEOUT", "3601", "'3601' can't be used: Expected `float` <= 3600.0."),
             ("FTP_PORT", "ftp", "'ftp' can't be used: Expected `int`, got `str`."),
             ("STORAGE_TIMEOUT", "0", "'0' can't be used: Expected `float` > 0.0."),
             ("STORAGE_TIMEOUT", "1e9", "'1e9' can't be used: Expected `float` <= 86400.0."),

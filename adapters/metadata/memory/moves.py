@@ -7,7 +7,7 @@ from datetime import timedelta
 from adapters.metadata.memory.changes import Clock
 from adapters.metadata.memory.rows import Claimed, Tables, Writing
 from application.ports.metadata import Garbage
-from application.ports.moves import Claim, MovePage, MovePlace, MoveRepository, StoredObject, is_copy_of
+from application.ports.moves import Claim, MovePage, MovePlace, MoveRepository, StoredObject, copy_mark
 from domain.blob import Blob, Content, Location, ObjectKey
 
 
@@ -40,7 +40,7 @@ class MemoryMoves(MoveRepository):
     async def claim(self, old: Location, new: Location, lease: timedelta) -> Claim:
         if not await self.is_named(old):
             return Claim.GONE
-        mark, now = is_copy_of(old.key), self._now()
+        mark, now = copy_mark(old.key), self._now()
         if any(row.part == mark and row.expires_at > now for row in self._rows.uploads.values()):
             return Claim.BUSY
         self._rows.uploads.set(new.key, Writing(new, now + lease, mark))

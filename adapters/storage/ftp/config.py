@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from adapters.settings import COUNT, PORT, SECONDS, boolean, host, line, path, setting
+from msgspec import Meta
+
+from adapters.settings import COUNT, PORT, SECONDS, boolean, host, line, number, path, setting
 from domain.errors import Unavailable
 
 MIB = 1024 * 1024
@@ -57,7 +59,7 @@ class FtpConfig:
     passive: tuple[Passive, ...] = setting("FTP_PASSIVE", default=("epsv", "pasv"), parse=passive)
     connections: int = setting("FTP_CONNECTIONS", default=32, parse=COUNT)
     timeout: float = setting("FTP_TIMEOUT", default=12, parse=SECONDS)
-    completion_timeout: float = setting("FTP_COMPLETION_TIMEOUT", default=60, parse=SECONDS)
+    completion_timeout: float = setting("FTP_COMPLETION_TIMEOUT", default=60, parse=number(float, Meta(gt=0, le=HOUR)))
     max_age: float = 600
     max_idle: float = 1
     back_off: float = 2
@@ -68,7 +70,7 @@ class FtpConfig:
         Some servers scan or forward a file before they reply. What they write after that hour, the reaper would miss:
         it deletes an abandoned object a second time an hour later, and then no more.
         """
-        return min(self.completion_timeout + size / MIB, max(self.completion_timeout, HOUR))
+        return min(self.completion_timeout + size / MIB, HOUR)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """How to speak TLS; None if that is not wanted. Raises UNAVAILABLE if the file of authorities is no good."""

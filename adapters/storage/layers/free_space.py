@@ -22,8 +22,8 @@ Measures = Mapping[Path, Callable[[Path], int]]
 class FreeSpace:
     """The space on some disks, of which `least` bytes are kept free.
 
-    `measures`: for each path, a function that returns its free bytes or raises OSError. It is called at most once a
-    second, and after each eighth of `least` was written, so that several processes may write concurrently.
+    `measures`: for each path, a function that returns its free bytes or raises OSError. It is called again after a
+    second, or once 16 MiB (or an eighth of `least`, if that is less) were written: other processes write too.
     """
 
     def __init__(self, measures: Measures, least: int) -> None:

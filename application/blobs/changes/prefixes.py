@@ -19,8 +19,8 @@ PAGE = 500
 class DeletePrefix:
     """Delete all blobs whose ids begin with `prefix`, up to 100,000, and return their number. All or none.
 
-    They stay in the trash for a while. Blobs that are stored during the call may stay. The empty prefix must be meant:
-    `all`. A `dry_run` only counts. Raises FORBIDDEN, and INVALID_PREFIX if there are more blobs.
+    They stay in the trash for a while. Blobs that are stored during the call may stay. The empty prefix needs
+    `all_blobs`. A `dry_run` only counts. Raises FORBIDDEN, and INVALID_PREFIX if there are more blobs.
     """
 
     commit: Committer

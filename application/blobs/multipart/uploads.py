@@ -219,10 +219,10 @@ class MultipartUploads:
             written = await self.uploads.append(location, intake)
             checksums = new.checksums() if new.checksums else None
             part = Part(number, location, written.size, written.digest, checksums)
-            record = partial(self._record, key, part, offset, max_bytes)
+            record_part = partial(self._record, key, part, offset, max_bytes)
             if turn.former is not None:
                 await turn.former.recorded.wait()
-            await self.uploads.publish([location], record, partial(self._is_recorded, key, written))
+            await self.uploads.publish([location], record_part, partial(self._is_recorded, key, written))
             turn.recorded.set()
             return part
 
@@ -343,7 +343,7 @@ async def take_upload(
         raise PartInProgress(subject=key)
     chosen = _chosen(parts, numbers)
     of_whole = checksums(chosen) if checksums else None  # before anything is written, because it may refuse them
-    content = _content(chosen, work_key=key)
+    content = _content(chosen, upload_key=key)
     if max_bytes is not None and content.size > max_bytes:
         raise too_large(max_bytes)
     if upload.size not in (None, content.size):
@@ -379,14 +379,14 @@ def _kept(parts: Sequence[Part]) -> Sequence[Part]:
     return [part for part in parts if part.size] or parts[:1]
 
 
-def _content(parts: Sequence[Part], work_key: ObjectKey) -> Content:
+def _content(parts: Sequence[Part], upload_key: ObjectKey) -> Content:
     """Return the content: one object if only one part has bytes, or none has. The key of a list is the upload's."""
     filled = _kept(parts)
     if len(filled) == 1:
         only = filled[0]
         return Content(only.location, only.size, only.digest, is_shared=only.is_shared)
     size = sum(part.size for part in filled)
-    location = Location(filled[0].location.backend, work_key)
+    location = Location(filled[0].location.backend, upload_key)
     return Content(location, size, None, len(filled), composite_of([part.digest for part in filled]))
 
 

@@ -213,7 +213,7 @@ class _TextReport(TransferListener):
         self._began = self._shown = time.monotonic()
         self._counts = TransferReport()
 
-    def moved(self, report: TransferReport) -> None:
+    def progressed(self, report: TransferReport) -> None:
         self._counts = report
         now = time.monotonic()
         if now - self._shown >= (ON_A_TERMINAL if self._is_terminal else ELSEWHERE):

@@ -29,8 +29,8 @@ class Required(msgspec.Struct, frozen=True):
 class Problem(msgspec.Struct, frozen=True):
     """The body of every error. `code` is stable, for programs; `detail` is for people.
 
-    `operation` is the number of the failed operation of a commit, from 0. `required`: see the code `forbidden`. The
-    offsets: see the type `mismatching-upload-offset`.
+    `operation` is the number, from 0, of the failed operation of a commit, or of the missing id of a zip. `required`:
+    see the code `forbidden`. The offsets: see the type `mismatching-upload-offset`.
     """
 
     type: str

@@ -18,6 +18,7 @@ from entrypoints.http.middleware.routes.share_links import ShareLinkMiddleware
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.http.protocol.urls.blob_paths import ID_PATH
+from entrypoints.http.protocol.urls.upload_urls import upload_key
 from entrypoints.http.rest.access import share_pages
 from entrypoints.http.rest.access.keys import (
     KeyBody,
@@ -62,7 +63,6 @@ from entrypoints.http.rest.blobs.store import put_blob, store_blob
 from entrypoints.http.rest.blobs.trash import RestoreBody, list_trash, purge_blob, restore_blob
 from entrypoints.http.rest.blobs.zip import ZipBody, zip_blobs
 from entrypoints.http.rest.described import HttpRequest
-from entrypoints.http.rest.json_bodies import upload_key
 from entrypoints.http.rest.uploads.begin import UploadBody, begin_upload
 from entrypoints.http.rest.uploads.in_progress import discard_upload, find_upload, list_uploads, upload_progress
 from entrypoints.http.rest.uploads.parts import append_to_upload, put_part

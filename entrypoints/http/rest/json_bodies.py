@@ -5,8 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from domain.blob import BlobId, ObjectKey
-from domain.errors import UploadNotFound
+from domain.blob import BlobId
 from domain.precondition import ANY, Precondition
 from entrypoints.http.openapi.bodies import JSON
 from entrypoints.http.protocol.client_pace import Meter, Pace
@@ -91,11 +90,3 @@ def _quoted(tag: str) -> str:
 
 def optional_id(value: str | None) -> BlobId | None:
     return None if value is None else BlobId(value)
-
-
-def upload_key(text: str) -> ObjectKey:
-    """Return the key of an upload. Raises UPLOAD_NOT_FOUND for other texts."""
-    try:
-        return ObjectKey(text)
-    except ValueError:
-        raise UploadNotFound from None

@@ -35,7 +35,7 @@ def filename(scope: HTTPScope) -> str | None:
     if not names:
         return None
     if len(names) > 1 or not is_filename(names[0]):
-        detail = f"filename takes 1 to {MAX_FILENAME} characters of UTF-8, none of them for control, once."
+        detail = f"filename is given once, with 1 to {MAX_FILENAME} characters of UTF-8, and no control characters."
         raise HttpProblem("invalid_parameter", detail)
     return names[0]
 

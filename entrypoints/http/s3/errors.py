@@ -17,9 +17,6 @@ class CatalogueEntry(NamedTuple):
 
 
 _CODES = {
-    304: {
-        "NotModified": "Not Modified",
-    },
     400: {
         "AccessControlListNotSupported": "The bucket does not allow ACLs.",
         "AuthorizationHeaderMalformed": "The authorization header that you provided is not valid.",
@@ -28,14 +25,11 @@ _CODES = {
         "BadRequest": "Bad Request",
         "EntityTooLarge": "Your proposed upload exceeds the maximum allowed object size.",
         "EntityTooSmall": "Your proposed upload is smaller than the minimum allowed object size.",
-        "ExpiredToken": "The provided token has expired.",
-        "IllegalLocationConstraintException": "The specified location constraint is not valid for this endpoint.",
         "IncompleteBody": "You did not provide the number of bytes specified by the Content-Length HTTP header.",
         "IncorrectNumberOfFilesInPostRequest": "POST requires exactly one file upload per request.",
         "InvalidArgument": "Invalid Argument",
         "InvalidBucketName": "The specified bucket is not valid.",
         "InvalidDigest": "The Content-MD5 or checksum value that you specified is not valid.",
-        "InvalidEncryptionAlgorithmError": "The encryption request that you specified is not valid.",
         "InvalidLocationConstraint": "The specified location constraint is not valid.",
         "InvalidPart": (
             "One or more of the specified parts could not be found. The part might not have been uploaded, or the "
@@ -69,22 +63,14 @@ _CODES = {
         "RequestTimeout": (
             "Your socket connection to the server was not read from or written to within the timeout period."
         ),
-        "TooManyBuckets": "You have attempted to create more buckets than are allowed.",
         "UnexpectedContent": "This request does not support content.",
         "UnresolvableGrantByEmailAddress": "The email address you provided does not match any account on record.",
-        "UserKeyMustBeSpecified": (
-            "The bucket POST request must contain the specified field name. If it is specified, check the order of "
-            "the fields."
-        ),
-        "XAmzContentChecksumMismatch": "The provided 'x-amz-checksum' header does not match what was computed.",
         "XAmzContentSHA256Mismatch": "The provided 'x-amz-content-sha256' header does not match what was computed.",
     },
     403: {
         "AccessDenied": "Access Denied",
         "AccessForbidden": "Access Forbidden",
-        "AccountProblem": "There is a problem with your account that prevents the operation from completing.",
         "InvalidAccessKeyId": "The access key ID that you provided does not exist in our records.",
-        "InvalidObjectState": "The operation is not valid for the current state of the object.",
         "QuotaExceeded": (
             "The object does not fit into the quota of this access key. Delete objects that the key has stored, or use "
             "another key."
@@ -101,7 +87,6 @@ _CODES = {
         "NoSuchCORSConfiguration": "The CORS configuration does not exist.",
         "NoSuchKey": "The specified key does not exist.",
         "NoSuchLifecycleConfiguration": "The lifecycle configuration does not exist.",
-        "NoSuchObjectLockConfiguration": "The specified object does not have an ObjectLock configuration.",
         "NoSuchPublicAccessBlockConfiguration": "The public access block configuration was not found.",
         "NoSuchTagSet": "The TagSet does not exist.",
         "NoSuchUpload": (
@@ -111,7 +96,6 @@ _CODES = {
         "NoSuchVersion": "The version ID specified in the request does not match an existing version.",
         "NoSuchWebsiteConfiguration": "The specified bucket does not have a website configuration.",
         "ObjectLockConfigurationNotFoundError": "Object Lock configuration does not exist for this bucket.",
-        "OwnershipControlsNotFoundError": "The bucket ownership controls were not found.",
         "ReplicationConfigurationNotFoundError": "The replication configuration was not found.",
         "ServerSideEncryptionConfigurationNotFoundError": "The server side encryption configuration was not found.",
     },
@@ -125,9 +109,6 @@ _CODES = {
         ),
         "BucketAlreadyOwnedByYou": "The bucket that you tried to create already exists, and you own it.",
         "BucketNotEmpty": "The bucket that you tried to delete is not empty.",
-        "ConditionalRequestConflict": (
-            "A conflicting operation occurred during this request. Fetch the object's ETag before you try again."
-        ),
         "InvalidBucketState": "The request is not valid for the current state of the bucket.",
         "OperationAborted": (
             "A conflicting conditional operation is currently in progress against this resource. Try again."

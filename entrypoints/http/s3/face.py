@@ -4,14 +4,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from http import HTTPStatus
 
 from application.access.authenticate import Authenticate
 from application.access.failures import FailedAuthentications
 from application.access.rates import RequestRates
 from application.attempts import AUTHENTICATE, record
 from application.clock import utc_now
-from domain.access import Action, Grant
+from domain.access import SIGNATURE, Action, Grant
 from domain.buckets import Bucket
 from domain.errors import BlobError, NotFound
 from entrypoints.composition.container import Container
@@ -26,7 +25,7 @@ from entrypoints.http.s3.addressing import Addressing, Serving
 from entrypoints.http.s3.auth import post_policy, signatures_v2
 from entrypoints.http.s3.auth.credentials import Parameters
 from entrypoints.http.s3.auth.post_policy import PostPolicy
-from entrypoints.http.s3.auth.signatures import SignedRequest, claimed, query_parameters, signature_mismatch
+from entrypoints.http.s3.auth.signatures import SignedRequest, parse, query_parameters, signature_mismatch
 from entrypoints.http.s3.auth.signatures_v2 import SignatureV2
 from entrypoints.http.s3.auth.signing_keys import SigningKeys, is_valid
 from entrypoints.http.s3.buckets import acls, cors
@@ -136,12 +135,12 @@ class S3Face:
         if isinstance(signature, SignatureV2):
             request = replace(request, grant=await self._grant(request, signature, [], signature.mismatch))
             if signature.is_presigned:
-                request = replace(request, grant=replace(request.grant, via="signature"))
+                request = replace(request, grant=replace(request.grant, via=SIGNATURE))
         else:
             keys = list[bytes]()
             grant = await self._grant(request, signature, keys, partial(signature_mismatch, signature))
             if signature.is_presigned:
-                grant = replace(grant, via="signature")
+                grant = replace(grant, via=SIGNATURE)
             request = request.admitted(grant, signature, keys[-1])
         return await acls.with_rights(request, operation, has_key=True) if self.use_cases.acls else request
 
@@ -155,7 +154,7 @@ class S3Face:
         if policy is None:
             request = await self._anonymous(request, post.NAME)
             return replace(post.of_policy(request, form, NO_POLICY, request.grant), acl_rights=request.acl_rights)
-        grant = replace(await self._grant(request, policy.version_2 or policy, [], policy.mismatch), via="signature")
+        grant = replace(await self._grant(request, policy.version_2 or policy, [], policy.mismatch), via=SIGNATURE)
         if self.use_cases.acls:
             grant = (await acls.with_rights(replace(request, grant=grant), post.NAME, has_key=True)).grant
         return post.of_policy(request, form, policy, grant)
@@ -246,7 +245,7 @@ def create(settings: Settings, container: Container, slots: RequestSlots, other:
 
 def _signature_of(request: S3Request, parameters: Parameters) -> SignedRequest | None:
     scope = request.exchange.scope
-    return claimed(scope["method"], scope["raw_path"], parameters, [*scope["headers"]], utc_now())
+    return parse(scope["method"], scope["raw_path"], parameters, [*scope["headers"]], utc_now())
 
 
 def _add_ids(exchange: Exchange, headers: list[Header]) -> None:
@@ -255,7 +254,7 @@ def _add_ids(exchange: Exchange, headers: list[Header]) -> None:
 
 
 async def _refuse(exchange: Exchange, error: S3Error) -> None:
-    has_body = exchange.scope["method"] != "HEAD" and error.status != HTTPStatus.NOT_MODIFIED
+    has_body = exchange.scope["method"] != "HEAD"
     body = error_document(error, exchange.path, exchange.request_id) if has_body else b""
     headers: Sequence[tuple[bytes, bytes]] = [
         *((name.encode(), value.encode()) for name, value in error.headers.items()),

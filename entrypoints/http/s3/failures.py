@@ -22,6 +22,7 @@ CODES = {
     Kind.INVALID_PREFIX: "InvalidArgument",
     Kind.INVALID_PARTS: "InvalidPart",
     Kind.INVALID_COMMIT: "InvalidRequest",
+    Kind.INCONSISTENT_LENGTH: "InvalidRequest",
     Kind.SAME_ID: "InvalidRequest",
     Kind.UPLOAD_NOT_FOUND: "NoSuchUpload",
     Kind.OFFSET_MISMATCH: "InvalidRequest",

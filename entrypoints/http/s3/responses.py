@@ -15,11 +15,9 @@ QUIET = 5.0
 """Seconds after which a client learns that its request is still worked on: proxies end connections after 30 or so."""
 
 
-def xml_response(
-    root: str, children: Iterable[Tree] | str, *, headers: Headers = (), status: int = HTTPStatus.OK
-) -> ShortResponse:
+def xml_response(root: str, children: Iterable[Tree] | str, *, headers: Headers = ()) -> ShortResponse:
     """Return a response with a document."""
-    return _with_body(xml.document(root, children), headers, status)
+    return _with_body(xml.document(root, children), headers, HTTPStatus.OK)
 
 
 def _with_body(body: bytes, headers: Headers, status: int) -> ShortResponse:

@@ -19,10 +19,11 @@ from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.fields.headers import fields
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import ShortResponse
+from entrypoints.http.protocol.urls.upload_urls import upload_key
 from entrypoints.http.tus import checksums, operations
 from entrypoints.http.tus.failures import Refusal, refusal_of
 from entrypoints.http.tus.operations import Refused
-from entrypoints.http.tus.request import COLLECTION, TusRequest, upload_key
+from entrypoints.http.tus.request import COLLECTION, TusRequest
 
 PATH = COLLECTION.encode()
 TEMPLATE = f"{COLLECTION}/{{upload}}"

@@ -15,6 +15,7 @@ from entrypoints.http.protocol.fields.header_values import is_digits
 from entrypoints.http.protocol.fields.headers import check_framing, content_length
 from entrypoints.http.protocol.fields.media_types import essence
 from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.protocol.urls.upload_urls import upload_key
 from entrypoints.http.tus.checksums import Checksum
 
 COLLECTION = "/v1/tus"
@@ -109,14 +110,6 @@ class Concatenation(NamedTuple):
     joins: str = ""
     is_partial: bool = False
     partials: Sequence[ObjectKey] = ()
-
-
-def upload_key(text: str) -> ObjectKey:
-    """Return the key of an upload. Raises UPLOAD_NOT_FOUND for other texts."""
-    try:
-        return ObjectKey(text)
-    except ValueError:
-        raise UploadNotFound from None
 
 
 def _key_in(url: str) -> ObjectKey:

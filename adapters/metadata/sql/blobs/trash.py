@@ -220,8 +220,8 @@ def _release(connection: Connection, limit: int) -> int:
     if not rows:
         return 0
     # All units count lists before objects, each in the order of keys, so they never wait for each other in a circle.
-    shared_lists = remove_names(connection, [row.object_key for row in rows if row.segments and row.shared])
-    lists = [*shared_lists, *(row.object_key for row in rows if row.segments and not row.shared)]
+    unnamed_lists = remove_names(connection, [row.object_key for row in rows if row.segments and row.shared])
+    lists = [*unnamed_lists, *(row.object_key for row in rows if row.segments and not row.shared)]
     objects = [(row.object_key, row.backend) for row in rows if row.shared and not row.segments]
     if lists:
         objects += release_unshared(connection, SEGMENTS, of_lists := SEGMENTS.c.content_key.in_(lists))

@@ -26,7 +26,7 @@ from adapters.sql.tables import (
     DatabaseNow,
     from_now,
 )
-from application.ports.moves import Claim, MovePage, MovePlace, MoveRepository, StoredObject, is_copy_of
+from application.ports.moves import Claim, MovePage, MovePlace, MoveRepository, StoredObject, copy_mark
 from domain.blob import Digest, Location, ObjectKey
 from domain.errors import RolledBack
 
@@ -127,7 +127,7 @@ def _names(connection: Connection, location: Location) -> Sequence[tuple[sa.Tabl
 def _claim(connection: Connection, old: Location, new: Location, lease: timedelta) -> Claim:
     if not _lock_a_name(connection, old):
         return Claim.BUSY if _names(connection, old) else Claim.GONE
-    mark, number = is_copy_of(old.key)
+    mark, number = copy_mark(old.key)
     others = sa.select(UPLOADS.c.object_key).where(
         UPLOADS.c.upload_key == mark.value, UPLOADS.c.number == number, UPLOADS.c.expires_at > DatabaseNow()
     )

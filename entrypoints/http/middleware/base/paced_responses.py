@@ -5,8 +5,8 @@ from litestar.types import Scope, Send
 from entrypoints.http.protocol.client_pace import ClientTooSlow, Meter, Pace
 from entrypoints.http.protocol.streaming import cut_off
 
-CHUNK = 8 * 1024  # bytes; the HTTP server keeps up to 20 of them for each connection
-SHORT = 12 * CHUNK  # a body of which the HTTP server would keep all chunks anyway
+CHUNK = 8 * 1024  # bytes; the HTTP server keeps up to 20 of them for each connection: see protocol/large_responses.py
+SHORT = 12 * CHUNK  # a body of which it would keep all chunks anyway
 
 
 async def send_in_chunks(scope: Scope, send: Send, body: bytes, pace: Pace) -> None:

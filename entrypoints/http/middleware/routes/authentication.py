@@ -28,8 +28,8 @@ class AuthenticationMiddleware(GuardMiddleware):
     """ASGI middleware that admits requests with a valid credential. Its grant becomes the scope's `auth`.
 
     Of a signed URL, the query keeps what its route takes, and the scope gets the time of its end as `signed_until`. The
-    cookie of a session counts only without another credential. A guard would make the framework copy the route for
-    each request.
+    cookie of a session counts only without another credential. It is not a guard of the framework, which would
+    copy the route for each request.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ def media_type(value: str | None, name: str = "Content-Type") -> str:
     """Return the media type to store, from the value of the field `name`. Raises HttpProblem 400."""
     found = (value or "").strip(BLANKS) or DEFAULT_CONTENT_TYPE
     if len(value or "") > MAX_MEDIA_TYPE or not _is_media_type(found):
-        detail = f"{name} is no media type of up to {MAX_MEDIA_TYPE} characters, such as image/png."
+        detail = f"{name} is not a media type of up to {MAX_MEDIA_TYPE} characters, such as image/png."
         raise HttpProblem("invalid_header", detail)
     return found
 

@@ -9,15 +9,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from domain.access import Grant
+from domain.access import SIGNATURE, Grant
 from domain.blob import ObjectKey
+from domain.errors import UploadNotFound
 from entrypoints.http.protocol.urls.signed_urls import MARK, invalid_signature, message
 
 METHODS = frozenset({"HEAD", "PATCH", "DELETE", "OPTIONS"})
 PURPOSE = "UPLOAD"
-SIGNATURE = "signature"  # what `Grant.via` says of a signed URL; otherwise it is the id of a share link
 _PATH = re.compile(rb"/v1/uploads/([0-9a-f]{32})")
 _QUERY = re.compile(rb"(?:share=([a-z2-7]{16})&)?+key=([a-z2-7]{16})&expires=([0-9]{1,11}+)&signature=([0-9a-f]{64})")
+
+
+def upload_key(text: str) -> ObjectKey:
+    """Return the key of an upload that a URL or a document names. Raises UPLOAD_NOT_FOUND for other texts."""
+    try:
+        return ObjectKey(text)
+    except ValueError:
+        raise UploadNotFound from None
 
 
 class Signer(Protocol):

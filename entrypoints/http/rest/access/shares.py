@@ -81,7 +81,7 @@ class ShareBody(msgspec.Struct, forbid_unknown_fields=True):
     def new_share(self) -> NewShare:
         """Return the link. Raises HttpProblem 400, and INVALID_ID."""
         if self.filename is not None and not is_filename(self.filename):
-            raise HttpProblem("invalid_body", f"filename has 1 to {MAX_FILENAME} characters, none of them for control.")
+            raise HttpProblem("invalid_body", f"filename has 1 to {MAX_FILENAME} characters, no control characters.")
         lifetime = timedelta(seconds=max(-1, min(self.expires_in, 10**9)))
         password = None if self.password is None else self.password.encode()
         return NewShare(self._blobs(), lifetime, password, self.max_uses, self.filename, self.max_bytes)

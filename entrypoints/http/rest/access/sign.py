@@ -109,7 +109,7 @@ class SignBody(msgspec.Struct, forbid_unknown_fields=True):
         if self.method != "GET":
             raise HttpProblem("invalid_body", "filename is for GET.")
         if not is_filename(self.filename):
-            raise HttpProblem("invalid_body", f"filename has 1 to {MAX_FILENAME} characters, none of them for control.")
+            raise HttpProblem("invalid_body", f"filename has 1 to {MAX_FILENAME} characters, no control characters.")
         return {"alt": "media", "filename": self.filename}
 
 

@@ -24,10 +24,11 @@ from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.fields import conditional
 from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.protocol.urls.upload_urls import upload_key
 from entrypoints.http.rest.blobs.patch import PropertiesPatch
 from entrypoints.http.rest.described import CHANGING, KNOWN, MALFORMED, HttpRequest
 from entrypoints.http.rest.descriptions import BlobDescription, description
-from entrypoints.http.rest.json_bodies import MAX_COMMIT, decoded, json_body, json_text, precondition, upload_key
+from entrypoints.http.rest.json_bodies import MAX_COMMIT, decoded, json_body, json_text, precondition
 from entrypoints.http.rest.members import EntityTags, Id, PartNumbers, Prefix, SomeOperations, UploadKey
 
 Commit = NamedDependency[CommitOperations]

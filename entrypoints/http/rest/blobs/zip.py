@@ -73,7 +73,7 @@ class ZipBody(msgspec.Struct, forbid_unknown_fields=True):
     def checked_folder(self) -> str:
         """Return the folder. Raises HttpProblem 400."""
         if self.filename is not None and not is_filename(self.filename):
-            raise _invalid(f"filename has 1 to {MAX_FILENAME} characters, none of them for control.")
+            raise _invalid(f"filename has 1 to {MAX_FILENAME} characters, no control characters.")
         if self.folder is None:
             return common_folder([*self.ids, *self.prefixes])
         if self.folder and not self.folder.endswith("/"):

@@ -20,9 +20,9 @@ from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.fields.header_values import is_digits
 from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.protocol.urls.upload_urls import upload_key
 from entrypoints.http.rest import pages
 from entrypoints.http.rest.described import CHANGING, EVERYWHERE, HttpRequest
-from entrypoints.http.rest.json_bodies import upload_key
 from entrypoints.http.rest.uploads.descriptions import UploadList, UploadParts, described, part_description
 from entrypoints.http.rest.uploads.openapi import KEY_PARAMETER, OF_UPLOAD, PART, PATH, UPLOAD
 from entrypoints.http.rest.uploads.resumable import Resumption

@@ -25,9 +25,9 @@ from entrypoints.http.protocol.client_pace import Meter, Pace
 from entrypoints.http.protocol.fields.header_values import is_digits
 from entrypoints.http.protocol.fields.headers import check_framing, content_length, fields
 from entrypoints.http.protocol.problems import HttpProblem
+from entrypoints.http.protocol.urls.upload_urls import upload_key
 from entrypoints.http.rest import raw_form
 from entrypoints.http.rest.described import BODY, BYTES, CHANGING, HttpRequest
-from entrypoints.http.rest.json_bodies import upload_key
 from entrypoints.http.rest.uploads.descriptions import PartDescription, described, part_description
 from entrypoints.http.rest.uploads.openapi import KEY_PARAMETER, OF_UPLOAD, PART, PATH, STORED, UPLOAD, UPLOAD_OFFSET
 from entrypoints.http.rest.uploads.resumable import Resumption, is_partial

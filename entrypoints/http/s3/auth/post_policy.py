@@ -41,8 +41,8 @@ _ESCAPES = {"$": "$", "v": "\\u000b"}
 class PostPolicy:
     """A form that is as its policy demands, if the policy is signed with the secret of `key_id`.
 
-    `signatures.is_valid` decides that, or `version_2` itself, if that is not None. `date` is YYYYMMDD, `expires_at` is
-    in UTC. A file may have from `min_size` to `max_size` bytes; None is no limit.
+    `signing_keys.is_valid` decides that, or `version_2` itself, if that is not None. `date` is YYYYMMDD, `expires_at`
+    is in UTC. A file may have from `min_size` to `max_size` bytes; None is no limit.
     """
 
     key_id: str

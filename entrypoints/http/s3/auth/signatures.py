@@ -1,7 +1,7 @@
 """AWS Signature Version 4 of requests to S3, in the Authorization header or in the query of a presigned URL.
 
-Source: Amazon S3 API Reference, Authenticating Requests (AWS Signature Version 4). All functions are pure: who has the
-secrets, and who compares the clock, is up to the caller.
+Source: Amazon S3 API Reference, Authenticating Requests (AWS Signature Version 4). No function reads a clock or a
+secret: callers pass the time, and compare the signature with that of `signing_keys`.
 """
 
 import re
@@ -97,20 +97,13 @@ class _Claim(NamedTuple):
 
 
 def parse(
-    method: str, raw_path: bytes, query: bytes, headers: Sequence[tuple[bytes, bytes]], now: datetime
+    method: str, raw_path: bytes, parameters: Parameters, headers: Sequence[tuple[bytes, bytes]], now: datetime
 ) -> SignedRequest | None:
     """Return what a request claims to be signed with; None if it has no credential at all.
 
-    `raw_path` and `query` are as sent, without the question mark. `now` is in UTC. Raises S3Error if the claim is
+    `raw_path` is as sent, `parameters` are those of the query, and `now` is in UTC. Raises S3Error if the claim is
     malformed, expired, or of another kind.
     """
-    return claimed(method, raw_path, query_parameters(query), headers, now)
-
-
-def claimed(
-    method: str, raw_path: bytes, parameters: Parameters, headers: Sequence[tuple[bytes, bytes]], now: datetime
-) -> SignedRequest | None:
-    """Do what `parse` does, with the parameters of the query instead of the query."""
     values = _by_name(headers)
     names = {name.lower() for name, _ in parameters}
     authorizations = values.get("authorization", [])

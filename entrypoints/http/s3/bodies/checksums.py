@@ -125,7 +125,7 @@ def several() -> S3Error:
 def unknown(name: str) -> S3Error:
     """Return the error for a header, or a trailer, of an algorithm that there is not."""
     allowed = ", ".join(HEADERS)
-    return S3Error("InvalidRequest", f"{name} is no checksum that is supported here. Use one of {allowed}.")
+    return S3Error("InvalidRequest", f"{name} is not a checksum that is supported here. Use one of {allowed}.")
 
 
 def mismatch(algorithm: str) -> S3Error:

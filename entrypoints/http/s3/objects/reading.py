@@ -5,6 +5,7 @@ from functools import partial
 
 from litestar.types import ASGIApp
 
+from application.blobs.multipart.uploads import MAX_PARTS
 from application.contents.segments import segments_of
 from domain.blob import Blob, BlobId, ByteRange, Segment
 from domain.checksums import Checksums
@@ -32,7 +33,6 @@ OVERRIDES = {
         "expires",
     )
 }
-MAX_PARTS = 10_000
 ATTRIBUTES = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
 
 
