@@ -17,8 +17,8 @@ from entrypoints.server import sockets
 
 LOG = structlog.get_logger()
 TICK = 0.02  # seconds
-QUIET = 0.1  # seconds without data after which a client counts as idle
-QUIET_WITHIN = 1.0  # seconds
+QUIET = 1.0  # seconds without data after which a client counts as idle: a far one needs a round trip to ask again
+QUIET_WITHIN = 3.0  # seconds for which the stop waits until all are idle
 SENT_WITHIN = 1.0  # seconds that a client has for its first bytes on a new connection
 ACCEPTED_WITHIN = 5.0  # seconds
 KILLED_AFTER = 2.0  # seconds of delay after which a stopping worker counts as hung

@@ -41,14 +41,14 @@ class Balanced:
         turns = itertools.cycle(self.ports[number % 2 :] + self.ports[: number % 2])
         kept: Streams | None = None
         while not self.is_over:
-            streams = kept or await self._connect(turns)
+            streams, is_new = kept or await self._connect(turns), kept is None
             kept = None
             try:
                 async with asyncio.timeout(PATIENCE):
                     if await self._ask(streams, next(messages)) and number // 2 % 2:
                         kept = streams
             except (OSError, EOFError, TimeoutError) as fault:
-                self.failed.append(f"{'kept' if kept else 'new'}: {fault!r}")
+                self.failed.append(f"{'new' if is_new else 'kept'}: {fault!r}")
             if kept is None:
                 streams[1].close()
         if kept is not None:

@@ -76,6 +76,16 @@ def test_who_has_just_connected_may_be_slow_to_ask(tmp_path: Path) -> None:
         assert server.process.wait(PATIENCE) == 0
 
 
+def test_who_has_just_asked_may_be_slow_to_ask_again(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, server.connect() as kept:
+        assert "connection" not in ask_once(kept, get("/health/live")).headers
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_until(lambda: not takes_connections(server))
+        time.sleep(0.4)  # as a client that is far away
+        assert ask_once(kept, get("/health/live")).headers["connection"] == "close"
+        assert server.process.wait(PATIENCE) == 0
+
+
 def test_while_it_drains_it_serves_and_is_not_ready(tmp_path: Path) -> None:
     with Server(tmp_path, DRAIN_TIME="8") as server, server.connect() as kept:
         assert "connection" not in ask_once(kept, get("/health/ready")).headers
