@@ -48,6 +48,7 @@ from entrypoints.telemetry.prometheus import workers as metrics_of_workers
 
 LOG = structlog.get_logger()
 ROOT = Path(__file__).parents[2]
+LATER = 2.0  # seconds that the kernel waits longer for a client than the application, which logs why it ends a response
 MORE_FILES = "Raise the limit (ulimit -n, LimitNOFILE=, --ulimit nofile=)."
 TO_THE_ROOT_LOGGER: dict[str, Any] = {"handlers": {}, "loggers": {"_granian": {}}}
 
@@ -280,7 +281,7 @@ def _serve(settings: Settings, claim: PortClaim, started: Started, *, reload: bo
         ssl_cert=settings.tls_certificate,
         ssl_key=settings.tls_key,
         ssl_protocol_min=SSLProtocols.tls12,
-        http1_settings=HTTP1Settings(header_read_timeout=_client_timeout(settings)),
+        http1_settings=HTTP1Settings(header_read_timeout=_milliseconds(settings.client_timeout)),
         websockets=False,
         backpressure=settings.max_connections,
         respawn_failed_workers=True,
@@ -293,9 +294,9 @@ def _serve(settings: Settings, claim: PortClaim, started: Started, *, reload: bo
     server.serve(target_loader=partial(application, settings, started, parent), wrap_loader=False)
 
 
-def _client_timeout(settings: Settings) -> int:
+def _milliseconds(seconds: float) -> int:
     """Return milliseconds that fit into 31 bits, the limit of the kernel."""
-    return int(min(max(settings.client_timeout * 1000, 1), 2**31 - 1))
+    return int(min(max(seconds * 1000, 1), 2**31 - 1))
 
 
 def _begin_as_a_worker(parent: int, claim: PortClaim) -> None:
@@ -340,5 +341,5 @@ def _stopping(settings: Settings) -> GracefulShutdown:
 
 def _limit_unsent(settings: Settings) -> None:
     """Begin once the worker listens, which is when the application has started."""
-    if not sockets.limit_unsent(settings.port, _client_timeout(settings)):
+    if not sockets.limit_unsent(settings.port, _milliseconds(settings.client_timeout + LATER)):
         asyncio.get_running_loop().call_later(0.001, _limit_unsent, settings)

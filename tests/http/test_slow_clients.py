@@ -1,6 +1,8 @@
 """Clients that are slower than they may be, on real sockets. Time is what this is about."""
 
 import itertools
+import os
+import signal
 import socket
 import sys
 import time
@@ -200,6 +202,16 @@ class TestTheFilesOfThePage:
             server.wait_until(lambda: server.connections() == 0)
             with server.client() as client:
                 assert client.get("/docs/files/swagger-ui-bundle.js").status_code == 200
+
+    def test_a_server_that_comes_late_says_so_too(self, tmp_path: Path) -> None:
+        with Server(tmp_path, CLIENT_TIMEOUT="1") as server, connect_with_little_room(server) as reader:
+            [worker] = server.workers()
+            reader.sendall(get("/docs/files/swagger-ui-bundle.js"))
+            assert reader.recv(12) == b"HTTP/1.1 200"
+            os.kill(worker, signal.SIGSTOP)
+            time.sleep(0.5)
+            os.kill(worker, signal.SIGCONT)
+            server.wait_until(lambda: TOO_SLOW in {line["event"] for line in server.log()})
 
 
 def resident(worker: int) -> int:
