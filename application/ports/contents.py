@@ -144,7 +144,8 @@ class ContentRepository(ContentReader, Protocol):
     async def share_segment(self, content: ObjectKey, start: int) -> Segment:
         """Count one more name of the object of the segment that starts at `start`. Return that segment.
 
-        A version with this content is locked in this unit.
+        A version with this content is locked in this unit. That does not lock the segment, which this call does: its
+        object may have been moved since it was read, and only the returned one has the new name.
         """
 
     @abstractmethod

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
 
-from adapters.metadata.memory.contents import MemoryTrash
+from adapters.metadata.memory.contents import MemoryContents, MemoryTrash
 from adapters.metadata.memory.moves import MemoryMoves
 from adapters.metadata.memory.rows import Claimed, Writing
 from adapters.metadata.memory.unit_of_work import MemoryUnitOfWork
 from application.ports.metadata import Garbage
 from application.ports.moves import Claim, MovePage, MovePlace, StoredObject, copy_mark
-from domain.blob import Location, ObjectKey
+from domain.blob import Location, ObjectKey, Segment
 from tests.contracts.broken_contents import Tampered as TamperedContents
 from tests.contracts.moves import FROM, MovesContract
 from tests.contracts.proof import caught_by
@@ -276,6 +276,19 @@ class SwitchesTheNamesThatItSaw(WithoutTurns):
             switched = await super().switch(old, new, grace)
             await asyncio.sleep(0)
             return switched
+
+
+@caught_by(MovesContract.test_a_segment_is_shared_where_it_is_now)
+class SharesTheSegmentThatItSaw(WithoutTurns):
+    class Contents(MemoryContents):
+        seen: Sequence[Segment] = ()
+
+        async def segments(self, content: ObjectKey, position: int, limit: int) -> Sequence[Segment]:
+            self.seen = await super().segments(content, position, limit)
+            return self.seen
+
+        async def share_segment(self, content: ObjectKey, start: int) -> Segment:
+            return replace(await super().share_segment(content, start), location=self.seen[0].location)
 
 
 @caught_by(MovesContract.test_a_blob_that_was_replaced_meanwhile_is_not_switched)

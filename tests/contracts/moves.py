@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from application.ports.contents import Part
 from application.ports.metadata import UnitOfWork
 from application.ports.moves import Claim, MovePlace, StoredObject
 from domain.blob import Blob, BlobId, Location, ObjectKey
@@ -368,6 +369,32 @@ class MovesContract(Contract):
                 await delete(metadata, each)
             await release_all(metadata)
             assert new.key in await garbage(metadata), "the count of its names is wrong"
+
+    async def test_a_segment_is_shared_where_it_is_now(self, metadata: Metadata) -> None:
+        """A mover may lock another version with the same list, and switch what a unit has read."""
+        first, old = await add_source(metadata, [4, 5])
+        await copy(metadata, SOURCE, last := BlobId(f"{SOURCE.value} copy"))  # movers lock the first one
+        upload = (await begin(metadata, upload_to())).key
+        async with metadata() as work:
+            assert await work.multipart.lock(upload, LONG) is not None
+            found = await work.blobs.lock(last, ANY)
+            [read] = await work.contents.segments(found.content.key, 4, 1)
+            switching = asyncio.create_task(switch(metadata, old, new := elsewhere()))
+            await asyncio.wait({switching}, timeout=0.2)  # as long as it would take if it did not wait
+            shared = await work.contents.share_segment(found.content.key, read.start)
+            added = Part(1, shared.location, shared.size, shared.digest, is_shared=True)
+            await work.multipart.put_part(upload, added)
+            await work.commit()
+        assert await switching
+        assert [each.location for each in await metadata.multipart.parts(upload, 0, 10)] == [new]
+        assert not await metadata.moves.is_named(old)
+        assert await garbage(metadata) == [old.key]
+        for each in (SOURCE, last):
+            await delete(metadata, each)
+        await release_all(metadata)
+        assert await garbage(metadata) == [first.key]
+        await discard(metadata, upload)
+        assert await garbage(metadata) == [new.key]
 
     async def test_a_blob_that_was_replaced_meanwhile_is_not_switched(self, metadata: Metadata) -> None:
         await put(metadata, former := blob("a", size=1))

@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
@@ -13,10 +14,11 @@ from application.blobs.changes.operations import Copy, Delete, Put
 from application.blobs.multipart.copy_part import CopiedPart, CopyPart
 from application.blobs.multipart.uploads import NewPart, NewUpload
 from application.ports.contents import Part
+from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.verification.report import VerifyOptions
 from application.verification.verify import Verify
 from domain.access import EVERYTHING, Action, Grant, Limits
-from domain.blob import Blob, BlobId, ByteRange, ObjectKey
+from domain.blob import Blob, BlobId, ByteRange, ObjectKey, Segment
 from domain.checksums import Checksums
 from domain.errors import Kind
 from domain.precondition import ANY, Precondition
@@ -221,6 +223,48 @@ async def test_the_source_may_be_replaced_meanwhile(drive: Drive) -> None:
     new = CopiedPart(ID, ByteRange(3, 7), ANY, lambda _: MD5)
     assert await copy(EVERYTHING, key, 1, new, former) is None
     assert await uploads(drive).parts(EVERYTHING, key) == []
+
+
+class ReadsAsBefore(UnitOfWorkFactory):
+    """Units of work. The first reading of segments returns those of before another unit moved their objects."""
+
+    def __init__(self, units: UnitOfWorkFactory, before: Sequence[Segment]) -> None:
+        self.units = units
+        self.before = [before]
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        async with self.units() as work:
+            read = work.contents.segments
+
+            async def segments(content: ObjectKey, position: int, limit: int) -> Sequence[Segment]:
+                return self.before.pop() if self.before else await read(content, position, limit)
+
+            work.contents.segments = segments  # type: ignore[method-assign]  # for this unit alone
+            yield work
+
+
+async def test_a_segment_may_be_moved_meanwhile(any_drive: Drive) -> None:
+    """The part names the object that the segment has, and not the one that was read before the segment was locked."""
+    blob = await upload(any_drive, PARTS)
+    key = await begin(any_drive)
+    [segment] = before = await any_drive.metadata.contents.segments(blob.content.key, 3, 1)
+    await any_drive.active.put(moved := ObjectKey.random(), each([PARTS[1]]))
+    async with any_drive.metadata() as work:
+        assert await work.moves.switch(segment.location, replace(segment.location, key=moved), timedelta(0))
+        await work.commit()
+    multipart = uploads(any_drive)
+    units = ReadsAsBefore(any_drive.metadata, before)
+    copy = CopyPart(replace(multipart, uploads=replace(multipart.uploads, units=units)), any_drive.metadata.contents)
+    part = await copy(EVERYTHING, key, 1, CopiedPart(ID, ByteRange(3, 7), ANY, lambda _: MD5), blob)
+    assert units.before == []
+    assert part is not None
+    assert part.location.key == moved
+    await commit(any_drive, Put(OTHER, key))
+    await any_drive.reap()
+    assert segment.location.key not in await any_drive.objects()
+    assert await any_drive.get(OTHER) == PARTS[1]
+    await expect_intact(any_drive, 2)
 
 
 @pytest.mark.parametrize("happens", [True, False])

@@ -8,9 +8,9 @@ from application.blobs.multipart.uploads import MultipartUploads, check_number, 
 from application.ports.contents import ContentReader, Part
 from application.ports.metadata import UnitOfWork
 from domain.access import Action, Grant
-from domain.blob import Blob, BlobId, ByteRange, ObjectKey, Segment
+from domain.blob import Blob, BlobId, ByteRange, Content, ObjectKey, Segment
 from domain.checksums import Checksums
-from domain.errors import UploadNotFound
+from domain.errors import RolledBack, UploadNotFound
 from domain.precondition import Precondition
 
 
@@ -90,7 +90,10 @@ async def _object_of(contents: ContentReader, blob: Blob, new: CopiedPart) -> tu
 
 
 async def _share(work: UnitOfWork, source: Blob, segment: Segment) -> None:
+    """Count one more name of the object. Raises ROLLED_BACK if it was moved since the segment was read."""
     if source.content.segments:
-        await work.contents.share_segment(source.content.key, segment.start)
+        shared: Segment | Content = await work.contents.share_segment(source.content.key, segment.start)
     else:
-        await work.contents.share(source)
+        shared = await work.contents.share(source)
+    if shared.location != segment.location:
+        raise RolledBack("The object has just been moved to another storage.")

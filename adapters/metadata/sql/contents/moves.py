@@ -1,7 +1,8 @@
 """Moves of objects between storages in a SQL database: pages of names, claims, and switches.
 
-A name is a row of a version, a segment or a part. Whoever adds one has locked another name of the same object, so once
-all names that one statement sees are locked here, and none of the old object is left, nobody can add one any more.
+A name is a row of a version, a segment or a part. Whoever adds one has locked another name of the same object, and
+copies the object from the row as it is under that lock. So once all names that one statement sees are locked here, and
+none of the old object is left, nobody can add one any more.
 """
 
 from collections.abc import Callable, Sequence, Set
