@@ -6,7 +6,8 @@ revision that no server knows until the move has ended.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -16,7 +17,9 @@ from adapters.sql import migrations
 from adapters.sql.database import Database
 from adapters.sql.tables import CHUNKS, METADATA, REFUSAL, REFUSED, TRASH
 from application.ports.rows import Row, RowMove, Rows, Summary
-from domain.errors import RolledBack
+from domain.errors import RolledBack, Unavailable
+
+T = TypeVar("T")
 
 PAGE = 2000
 PAGE_OF_CHUNKS = 8  # 4 MiB
@@ -56,15 +59,20 @@ class SqlRows(Rows):
             rows, last = rows + page[0], page[1]
         return Summary(rows, digest.hexdigest())
 
-    async def close(self, key: str) -> None:
-        await self._change(_record, key, True)
+    async def close(self, key: str) -> bool:
+        if not await self._change(_record, key):
+            return False
         for name in self.tables:
-            await self._change(_close, name)
+            if not await self._change(_close, name, key):
+                return False
+        return True
 
-    async def reopen(self) -> None:
+    async def reopen(self) -> bool:
+        if not await self._change(_forget):
+            return False
         for name in self.tables:
             await self._change(_reopen, name)
-        await self._change(_forget)
+        return True
 
     async def page(self, table: str, after: Row | None) -> Sequence[Row]:
         return await self._database.read(_page, TABLES[table], after, self._page)
@@ -72,8 +80,8 @@ class SqlRows(Rows):
     async def filled(self) -> Sequence[str]:
         return await self._database.read(_filled)
 
-    async def begin(self, key: str) -> None:
-        await self._change(_begin, key)
+    async def begin(self, key: str) -> bool:
+        return await self._change(_begin, key)
 
     async def last(self, table: str) -> Row | None:
         return await self._database.read(_last, TABLES[table])
@@ -83,19 +91,20 @@ class SqlRows(Rows):
             await transaction.run(_add, TABLES[table], rows)
             await transaction.commit()
 
-    async def end(self) -> None:
-        await self._change(_end)
+    async def end(self, key: str) -> bool:
+        return await self._change(_end, key)
 
-    async def _change(self, function: Callable[..., None], *args: Any) -> None:
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                async with self._database.transaction() as transaction:
-                    await transaction.run(function, *args)
-                    await transaction.commit()
-                return
-            except RolledBack:
-                if not left:
-                    raise
+    async def _change(self, function: Callable[..., T], *args: Any) -> T:
+        for _ in range(ATTEMPTS - 1):
+            with suppress(RolledBack):
+                return await self._attempt(function, *args)
+        return await self._attempt(function, *args)
+
+    async def _attempt(self, function: Callable[..., T], *args: Any) -> T:
+        async with self._database.transaction() as transaction:
+            result = await transaction.run(function, *args)
+            await transaction.commit()
+            return result
 
 
 def _find_move(connection: Connection) -> RowMove | None:
@@ -109,17 +118,28 @@ def _count(connection: Connection, table: sa.Table) -> int:
     return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
-def _record(connection: Connection, key: str, is_source: bool) -> None:
+def _record(connection: Connection, key: str) -> bool:
+    """Record a move from here, unless another one has ended. Return whether it is recorded."""
     ROW_MOVES.create(connection, checkfirst=True)
+    has_ended = sa.and_(ROW_MOVES.c.is_source, ROW_MOVES.c.has_ended)
+    connection.execute(sa.delete(ROW_MOVES).where(ROW_MOVES.c.move_key != key, sa.not_(has_ended)))
+    if (found := _find_move(connection)) is None:
+        connection.execute(sa.insert(ROW_MOVES), {"move_key": key, "is_source": True, "has_ended": False})
+    return found is None or found.key == key
+
+
+def _forget(connection: Connection) -> bool:
+    """Forget a move from here, unless it has ended. Return whether there is none now."""
+    if not sa.inspect(connection).has_table(ROW_MOVES.name):
+        return True
+    connection.execute(sa.delete(ROW_MOVES).where(ROW_MOVES.c.is_source, sa.not_(ROW_MOVES.c.has_ended)))
+    return _key_of_source(connection) is None
+
+
+def _key_of_source(connection: Connection) -> str | None:
+    """Return the key of the move from here, if there is one."""
     found = _find_move(connection)
-    if found == RowMove(key, is_source, has_ended=False):
-        return
-    connection.execute(sa.delete(ROW_MOVES))
-    connection.execute(sa.insert(ROW_MOVES), {"move_key": key, "is_source": is_source, "has_ended": False})
-
-
-def _forget(connection: Connection) -> None:
-    ROW_MOVES.drop(connection, checkfirst=True)
+    return found.key if found is not None and found.is_source else None
 
 
 def _filled(connection: Connection) -> Sequence[str]:
@@ -128,17 +148,24 @@ def _filled(connection: Connection) -> Sequence[str]:
     return [name for name in TABLES if name in existing and connection.scalar(one.select_from(TABLES[name]))]
 
 
-def _begin(connection: Connection, key: str) -> None:
-    _record(connection, key, False)
+def _begin(connection: Connection, key: str) -> bool:
+    ROW_MOVES.create(connection, checkfirst=True)
+    if _find_move(connection) is not None:
+        return False
+    connection.execute(sa.insert(ROW_MOVES), {"move_key": key, "is_source": False, "has_ended": False})
     migrations.stamp(connection, migrations.UNFINISHED)
+    return True
 
 
-def _end(connection: Connection) -> None:
+def _end(connection: Connection, key: str) -> bool:
     found = _find_move(connection)
-    connection.execute(sa.update(ROW_MOVES).values(has_ended=True))
-    if found is not None and not found.is_source and not found.has_ended:
+    ended = sa.update(ROW_MOVES).where(ROW_MOVES.c.move_key == key).values(has_ended=True)
+    if found is None or connection.execute(ended).rowcount != 1:
+        return False
+    if not found.is_source and not found.has_ended:
         _continue_numbers(connection)
         migrations.stamp(connection, migrations.HEAD)
+    return True
 
 
 def _continue_numbers(connection: Connection) -> None:
@@ -189,12 +216,32 @@ def _add(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
 # Triggers
 
 
-def _close(connection: Connection, table: str) -> None:
-    for statement in _CLOSING[connection.dialect.name](table):
-        connection.exec_driver_sql(statement)
+# A move and a cancel each look for the move after they have changed the triggers of a table, so the later one finds the
+# other. It undoes the change itself, because MariaDB has committed it.
+
+
+def _close(connection: Connection, table: str, key: str) -> bool:
+    """Refuse changes. Return False, and allow them, if the move was cancelled."""
+    _add_triggers(connection, table)
+    if _key_of_source(connection) == key:
+        return True
+    _drop_triggers(connection, table)
+    return False
 
 
 def _reopen(connection: Connection, table: str) -> None:
+    _drop_triggers(connection, table)
+    if _key_of_source(connection) is not None:
+        _add_triggers(connection, table)
+        raise Unavailable("Another move has begun, and the database refuses changes. Cancel that one, too.")
+
+
+def _add_triggers(connection: Connection, table: str) -> None:
+    for statement in _ADDING[connection.dialect.name](table):
+        connection.exec_driver_sql(statement)
+
+
+def _drop_triggers(connection: Connection, table: str) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS refused ON {table}")
         return
@@ -235,4 +282,4 @@ def _mariadb(table: str) -> Iterator[str]:
         )
 
 
-_CLOSING = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb}
+_ADDING = {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb}

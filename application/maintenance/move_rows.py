@@ -39,7 +39,7 @@ class MoveRows:
     """Copy all rows, compare them, and let the target be used in place of the source.
 
     It can be killed at any moment, and called again. Raises UNAVAILABLE if the target has rows of its own, if another
-    move has begun, or if rows differ in the end.
+    move has begun, if this one is cancelled before its end, or if rows differ in the end.
     """
 
     source: Rows
@@ -47,19 +47,21 @@ class MoveRows:
     new_key: Callable[[], str]
 
     async def __call__(self, listener: RowListener) -> MovedRows:
-        ours, theirs = await self._find()
+        theirs = await self._find()
         if theirs is not None and theirs.has_ended:
             return MovedRows(await self._counts(self.target), copied=0)
-        key = ours.key if ours is not None else self.new_key()
-        await self.source.close(key)
-        if theirs is None:
-            await self.target.begin(key)
+        key = theirs.key if theirs is not None else self.new_key()  # never that of a move to elsewhere
+        if not await self.source.close(key):
+            raise _cancelled()
+        if theirs is None and not await self.target.begin(key):
+            raise _in_another_move()
         copied = 0
         for table in self.source.tables:
             copied += await self._copy(table, listener)
-        rows = {table: await self._compare(table, listener) for table in self.source.tables}
-        await self.source.end()  # so from now on it can't be opened again
-        await self.target.end()
+        rows = {table: await self._compare(key, table, listener) for table in self.source.tables}
+        # Once the source has ended, it can't be opened again. One that is open again can't end.
+        if not await self.source.end(key) or not await self.target.end(key):
+            raise _cancelled()
         return MovedRows(rows, copied)
 
     async def look(self) -> dict[str, int]:
@@ -69,13 +71,11 @@ class MoveRows:
 
     async def cancel(self) -> None:
         """Let the source take changes again. Raises UNAVAILABLE if the move has ended: then two databases would."""
-        ours = await self.source.move()
-        if ours is not None and ours.is_source and ours.has_ended:
+        if not await self.source.reopen():
             raise Unavailable("The rows have been moved, and the new database may have changed since. Use that one.")
-        await self.source.reopen()
 
-    async def _find(self) -> tuple[RowMove | None, RowMove | None]:
-        """Return the move of the source and that of the target, which are the same one or None."""
+    async def _find(self) -> RowMove | None:
+        """Return the move of the target, which is that of the source, or None if it has none."""
         ours, theirs = await self.source.move(), await self.target.move()
         if ours is not None and not ours.is_source:
             ours = None  # an earlier move, to this database
@@ -83,10 +83,10 @@ class MoveRows:
         if ours is not None and ours.has_ended and not is_same:
             raise Unavailable("These rows have been moved to another database already. Give that one.")
         if theirs is not None and not is_same:
-            raise Unavailable("The other database takes part in another move. Give one that is empty.")
+            raise _in_another_move()
         if theirs is None and (filled := await self.target.filled()):
             raise Unavailable(f"The other database has rows already, in {', '.join(filled)}. Give one that is empty.")
-        return ours, theirs
+        return theirs
 
     async def _copy(self, table: str, listener: RowListener) -> int:
         copied = 0
@@ -98,10 +98,13 @@ class MoveRows:
             rows = following
         return copied
 
-    async def _compare(self, table: str, listener: RowListener) -> int:
+    async def _compare(self, key: str, table: str, listener: RowListener) -> int:
         listener.comparing(table)
         here, there = await asyncio.gather(self.source.summary(table), self.target.summary(table))
         if here != there:
+            ours = await self.source.move()
+            if ours is None or ours.key != key:
+                raise _cancelled()
             raise Unavailable(
                 f"The rows of the table {table} differ: {here.rows:,} here, {there.rows:,} there. Nothing was switched."
                 " Empty the other database, and run this again."
@@ -110,3 +113,12 @@ class MoveRows:
 
     async def _counts(self, rows: Rows) -> dict[str, int]:
         return {table: await rows.count(table) for table in rows.tables}
+
+
+def _cancelled() -> Unavailable:
+    text = "The move was cancelled, or another one from this database has begun. Nothing was switched."
+    return Unavailable(f"{text} To move the rows, empty the other database, and run this again.")
+
+
+def _in_another_move() -> Unavailable:
+    return Unavailable("The other database takes part in another move. Give one that is empty.")

@@ -47,16 +47,20 @@ class Rows(Protocol):
     # The source
 
     @abstractmethod
-    async def close(self, key: str) -> None:
+    async def close(self, key: str) -> bool:
         """Refuse all changes from now on, by any program: it gets READ_ONLY. Record that the move `key` has begun.
 
-        On return, the changes that were in progress are committed or rolled back. After an error, some tables may
-        refuse changes: call it again, or `reopen`.
+        It takes the place of a move to elsewhere that has not ended. Return False if that has, or if `key` is cancelled
+        during the call. On return, the changes that were in progress are committed or rolled back. After an error, some
+        tables may refuse changes: call it again, or `reopen`.
         """
 
     @abstractmethod
-    async def reopen(self) -> None:
-        """Allow changes again, and forget the move."""
+    async def reopen(self) -> bool:
+        """Forget the move, so that it can't end any more, and then allow changes again. Call it again after an error.
+
+        Return False, and change nothing, if the move has ended. Raises UNAVAILABLE if another one begins meanwhile.
+        """
 
     @abstractmethod
     async def page(self, table: str, after: Row | None) -> Sequence[Row]:
@@ -65,8 +69,8 @@ class Rows(Protocol):
     # The target
 
     @abstractmethod
-    async def begin(self, key: str) -> None:
-        """Let no server use this database until the move `key` has ended."""
+    async def begin(self, key: str) -> bool:
+        """Let no server use this database until the move `key` has ended. Return False if it takes part in another."""
 
     @abstractmethod
     async def filled(self) -> Sequence[str]:
@@ -81,5 +85,8 @@ class Rows(Protocol):
         """Insert rows: all, or none. They may be lost in a crash until the move has ended."""
 
     @abstractmethod
-    async def end(self) -> None:
-        """Record that the move has ended. Servers can use this database if it is the target. All rows are durable."""
+    async def end(self, key: str) -> bool:
+        """Record that the move `key` has ended. Return False if it was cancelled, or another one has begun since.
+
+        Servers can use this database if it is the target. All rows are durable.
+        """

@@ -1,7 +1,8 @@
 """All rows of a database, and their move from a database of each kind to one of another kind."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ PAIRS = [
         for pair in (("SQLite", "PostgreSQL"), ("PostgreSQL", "MariaDB"), ("MariaDB", "SQLite"))
     ),
 ]
+KINDS = pytest.mark.parametrize(
+    "source", ["SQLite", *(pytest.param(each, marks=pytest.mark.docker) for each in SERVERS)]
+)
 COUNT = 20  # rows of each table
 PAGE = 7
 # In the order of their bytes, which is not that of any language.
@@ -161,7 +165,7 @@ async def test_all_rows_are_moved_and_the_new_database_is_used(places: list[Plac
         assert max([row.key for row in await metadata.trash.between("old", 0, None, 10)]) >= COUNT
 
 
-@pytest.mark.parametrize("source", ["SQLite", *(pytest.param(each, marks=pytest.mark.docker) for each in SERVERS)])
+@KINDS
 async def test_the_old_database_refuses_changes_by_any_program(places: list[Place]) -> None:
     async with filled(places) as (source, target):
         rows = SqlRows(source)
@@ -290,6 +294,155 @@ async def test_a_move_that_has_ended_is_not_cancelled(places: list[Place]) -> No
         with refused(Kind.UNAVAILABLE, "Use that one"):
             await mover(SqlRows(source), SqlRows(target)).cancel()
         assert not await takes_changes(source)
+
+
+class Meeting(SqlRows):
+    """Rows of a database. Something else happens before one of its transactions."""
+
+    def __init__(self, database: Database, number: int, happens: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(database, PAGE)
+        self._left = number
+        self._happens = happens
+
+    async def _change(self, *args: Any) -> Any:
+        self._left -= 1
+        if self._left == -1:
+            await self._happens()
+        return await super()._change(*args)
+
+
+class Ending(SqlRows):
+    """Rows of a database. The move to elsewhere has compared them all, and waits to end."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, PAGE)
+        self.at_end, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def end(self, *args: Any) -> Any:
+        self.at_end.set()
+        await self.may_end.wait()
+        return await super().end(*args)
+
+
+async def fails(call: Awaitable[object], text: str) -> bool:
+    """Return whether a call fails, which it may do only with an error that has this text."""
+    try:
+        await call
+    except Unavailable as error:
+        if text not in error.detail:
+            raise
+        return True
+    return False
+
+
+async def tables_that_take_changes(database: Database) -> list[str]:
+    found = list[str]()
+    for table in TABLES.values():
+        first, *_ = table.columns
+        with suppress(ReadOnly):
+            await change(
+                database, lambda connection, each: connection.execute(each), sa.update(table).values({first: first})
+            )
+            found.append(table.name)
+    return found
+
+
+@pytest.mark.parametrize("number", [0, 1, len(TABLES)])
+@KINDS
+async def test_of_a_cancel_and_an_end_one_happens(places: list[Place], number: int) -> None:
+    """The move ends before one of the transactions of the cancel."""
+    async with filled(places) as (source, target):
+        ending = Ending(source)
+        moving = asyncio.create_task(fails(mover(ending, SqlRows(target))(Silent()), "was cancelled"))
+        await ending.at_end.wait()
+
+        async def end() -> None:
+            ending.may_end.set()
+            await asyncio.wait({moving})
+
+        cancelling = Meeting(source, number, end)
+        is_refused = await fails(mover(cancelling, cancelling).cancel(), "Use that one")
+        assert is_refused == (number == 0)
+        assert await moving != is_refused
+        assert await tables_that_take_changes(source) == ([] if is_refused else [*TABLES])
+        assert await is_used(places[1]) == is_refused
+
+
+@pytest.mark.parametrize("number", [1, 2, len(TABLES)])
+@KINDS
+async def test_a_cancel_that_was_killed_is_continued(places: list[Place], number: int) -> None:
+    async def die() -> None:
+        raise Stop
+
+    async with filled(places) as (source, target):
+        ending = Ending(source)
+        moving = asyncio.create_task(fails(mover(ending, SqlRows(target))(Silent()), "was cancelled"))
+        await ending.at_end.wait()
+        with pytest.raises(Stop):
+            await mover(cancelling := Meeting(source, number, die), cancelling).cancel()
+        ending.may_end.set()
+        assert await moving
+        await mover(SqlRows(source), SqlRows(source)).cancel()
+        assert await tables_that_take_changes(source) == [*TABLES]
+        assert not await is_used(places[1])
+
+
+@pytest.mark.parametrize("number", [1, 2, len(TABLES)])
+@KINDS
+async def test_a_move_that_is_cancelled_while_it_begins_fails(places: list[Place], number: int) -> None:
+    async with filled(places) as (source, target):
+        beginning = Meeting(source, number, mover(SqlRows(source), SqlRows(source)).cancel)
+        with refused(Kind.UNAVAILABLE, "was cancelled"):
+            await mover(beginning, SqlRows(target))(Silent())
+        assert await tables_that_take_changes(source) == [*TABLES]
+        assert await SqlRows(target).filled() == []
+
+
+@pytest.mark.parametrize("number", [1, 2, len(TABLES)])
+@KINDS
+async def test_a_move_that_begins_during_a_cancel_is_not_opened(places: list[Place], number: int) -> None:
+    async with filled(places) as (source, target):
+        await SqlRows(source).close("0" * 32)
+        cancelling = Meeting(source, number, lambda: move(source, target))
+        with refused(Kind.UNAVAILABLE, "Another move has begun"):
+            await mover(cancelling, cancelling).cancel()
+        assert await tables_that_take_changes(source) == []
+        assert await is_used(places[1])
+
+
+async def test_rows_that_changed_after_a_cancel_are_not_called_wrong(places: list[Place]) -> None:
+    async with filled(places) as (source, target):
+
+        async def cancel() -> None:
+            await mover(SqlRows(source), SqlRows(source)).cancel()
+            await change(source, lambda connection: connection.execute(sa.delete(TRASH)))
+
+        class Cancelled(SqlRows):
+            async def summary(self, table: str) -> Any:
+                if table == TRASH.name:
+                    await cancel()
+                return await super().summary(table)
+
+        with refused(Kind.UNAVAILABLE, "was cancelled"):
+            await mover(Cancelled(source), SqlRows(target))(Silent())
+        assert not await is_used(places[1])
+
+
+async def test_of_moves_to_two_databases_the_later_one_ends(places: list[Place], tmp_path: Path) -> None:
+    (tmp_path / "third" / "data").mkdir(parents=True)
+    third = Place({}, tmp_path / "third")
+    async with filled(places) as (source, target), third.opened(Opening.MIGRATE) as other:
+        ending = Ending(source)
+        moving = asyncio.create_task(fails(mover(ending, SqlRows(target))(Silent()), "another one"))
+        await ending.at_end.wait()
+        await move(source, other)
+        ending.may_end.set()
+        assert await moving
+        with refused(Kind.UNAVAILABLE, "to another database already"):
+            await move(source, target)
+        assert await is_used(third)
+        assert not await is_used(places[1])
+        assert not await SqlRows(source).close("0" * 32), "the move that has ended would be forgotten"
 
 
 async def test_rows_are_moved_on_to_a_third_database(places: list[Place], tmp_path: Path) -> None:
