@@ -449,6 +449,11 @@ class LosesExpiryOfMoved(Tampered):
             await self.put(replace(blob.draft(), id=target, expires_at=None), CREATE_ONLY)
 
 
+@caught_by(VersionsContract.test_a_blob_that_moves_to_the_id_of_a_moved_one_has_another_date)
+class DatesMovedAsNew(Tampered):
+    class Blobs(_Moving): ...
+
+
 @caught_by(VersionsContract.test_a_move_of_nothing)
 class RefusesLongPrefixes(Tampered):
     """The length of the prefix says nothing about that of the ids."""

@@ -621,6 +621,20 @@ class VersionsContract(Contract):
             assert moved.changed_at is not None
             assert time <= moved.changed_at
 
+    async def test_a_blob_that_moves_to_the_id_of_a_moved_one_has_another_date(self, metadata: Metadata) -> None:
+        """Until the commit the other one is read, which became current in the same second."""
+        for attempt in range(5):
+            await put_all(metadata, [blob(f"{attempt}/x"), blob(f"{attempt}/a/x")])
+            former = await metadata.blobs.get(BlobId(f"{attempt}/a/x"))
+            assert await move(metadata, f"{attempt}/", f"{attempt}/a/") == 2
+            moved = await metadata.blobs.get(former.id)
+            assert moved.changed_at is not None
+            is_same_second = moved.changed_at.replace(microsecond=0) == former.created_at.replace(microsecond=0)
+            assert moved.sole != is_same_second
+            if is_same_second:
+                return
+        pytest.fail("no move was made within a second")
+
     async def test_a_move_of_nothing(self, metadata: Metadata) -> None:
         await put_all(metadata, [blob("a"), blob("b/1")])
         assert await move(metadata, "a/", "c/") == 0

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
-from adapters.metadata.sql.blobs import blobs
+from adapters.metadata.sql.blobs import blobs, prefixes
 from adapters.metadata.sql.rows import listing
 from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
 from adapters.sql import migrations
@@ -425,6 +425,49 @@ class ServerContract(DatabaseContract):
         assert inserted.unchanged_since > known
         stored = await metadata.blobs.get(version.id)
         assert (stored, stored.created_at) == (version, inserted.created_at)
+
+    @pytest.mark.parametrize("waits_for", ["source", "target"])
+    async def test_a_moved_blob_is_not_older_than_the_deletion_that_its_move_waited_for(
+        self, metadata: Metadata, monkeypatch: pytest.MonkeyPatch, waits_for: str
+    ) -> None:
+        """Its new id is free when it is looked for, then in use and read for a second, and deleted."""
+        source, target = BlobId("a/k5"), BlobId("b/k5")
+        await put(metadata, blob(source.value))
+        busy: list[asyncio.Task[datetime]] = []
+
+        async def use_for_a_second(may_move: asyncio.Event) -> datetime:
+            async with metadata() as source_unit, metadata() as target_unit:
+                if waits_for == "source":
+                    await source_unit.blobs.lock(source, ANY)
+                else:
+                    await target_unit.blobs.remove(target, ANY)
+                may_move.set()
+                for _ in range(POLLS):
+                    known = await metadata.blobs.get(target)
+                    if known.has_strong_date:
+                        break
+                    await asyncio.sleep(0.02)
+                if waits_for == "source":
+                    await target_unit.blobs.remove(target, ANY)
+                await target_unit.commit()
+                return known.last_modified
+
+        async def another_is_first() -> None:
+            await put(metadata, blob(target.value), CREATE_ONLY)
+            busy.append(asyncio.create_task(use_for_a_second(may_move := asyncio.Event())))
+            await may_move.wait()
+
+        def check_earlier(*args: Any) -> None:
+            check_targets(*args)
+            await_only(another_is_first())
+
+        check_targets = prefixes._check_targets
+        monkeypatch.setattr(prefixes, "_check_targets", check_earlier)
+        assert await in_a_unit(metadata, lambda work: work.blobs.move_between("a/", "a0", "a/", "b/")) == 1
+        [known] = await asyncio.gather(*busy)
+        moved = await metadata.blobs.get(target)
+        assert moved.sole
+        assert moved.unchanged_since > known
 
 
 @pytest.mark.docker

@@ -96,8 +96,9 @@ class _Blobs(BlobRepository):
                 raise RolledBack("A blob with one of the new ids has just expired.")
         for blob in moved:
             self._rows.set(blob.id, None)
+        former = {blob.id: blob for blob in moved}
         for draft in drafts:
-            await self.put(draft, CREATE_ONLY)
+            self._rows.set(draft.id, draft.published(self._now(), former.get(draft.id)))
         return len(moved)
 
     async def count(self, start: str, stop: str | None, limit: int) -> int:

@@ -1,10 +1,12 @@
-"""Blobs of a prefix in SQL: counted and moved in a few statements."""
+"""Blobs of a prefix in SQL: counted in one statement, and moved in a few, or in batches on a server."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from adapters.metadata.sql.rows.batches import MAX_VALUES
 from adapters.metadata.sql.rows.listing import AFTER_ALL, is_current
 from adapters.sql.tables import BLOBS, DatabaseNow
 from domain.blob import MAX_ID_BYTES, BlobId
@@ -12,6 +14,8 @@ from domain.errors import AlreadyExists, InvalidId, RolledBack
 
 # No id of a user begins with it, so ids that are moved within one range pass through here.
 ASIDE = "\x02"
+SECOND = 1_000_000
+NO_DATES: Mapping[str, Any] = {}
 
 
 def count(connection: Connection, start: str, stop: str | None, limit: int) -> int:
@@ -27,12 +31,14 @@ def move(connection: Connection, start: str, stop: str | None, from_prefix: str,
     # Blobs that were stored since the check stay where they are if their new ids would not be valid.
     moved = sa.and_(moved, size.between(1 - longer, MAX_ID_BYTES - longer))
     is_overlapping = to_prefix.startswith(from_prefix) or from_prefix.startswith(to_prefix)
+    sole_from = 0
     try:
         if is_overlapping:
             _rename(connection, moved, from_prefix, ASIDE)
             # All that were put aside, even if some have expired since.
             moved, from_prefix = sa.and_(BLOBS.c.id >= ASIDE, BLOBS.c.id < ASIDE + AFTER_ALL), ASIDE
-        return _rename(connection, moved, from_prefix, to_prefix)
+            sole_from = _next_second(connection, moved)
+        return _move(connection, moved, from_prefix, to_prefix, sole_from)
     except sa.exc.IntegrityError as error:
         # Another unit has used a target since. The next attempt finds it.
         raise RolledBack("Another request has used one of the new ids.") from error
@@ -90,8 +96,42 @@ def _check_targets(connection: Connection, start: str, stop: str | None, from_pr
         raise RolledBack("A blob with one of the new ids has just expired.")
 
 
-def _rename(connection: Connection, moved: sa.ColumnElement[bool], from_prefix: str, to_prefix: str) -> int:
-    values: dict[str, Any] = {"id": _renamed(connection, BLOBS.c.id, from_prefix, to_prefix)}
-    if to_prefix != ASIDE:
-        values |= {"changed_at": DatabaseNow(), "sole": sa.true()}
+def _next_second(connection: Connection, moved: sa.ColumnElement[bool]) -> int:
+    """Return the second after the one in which the last of these blobs became current.
+
+    Until the commit, another version with the id of a moved blob may be read, and it is one of them. From that second
+    on, the moved blob has a date of its own.
+    """
+    since = sa.func.max(sa.func.coalesce(BLOBS.c.changed_at, BLOBS.c.created_at))
+    latest = connection.scalar(sa.select(since).where(moved)) or 0
+    return (latest // SECOND + 1) * SECOND
+
+
+def _move(
+    connection: Connection, moved: sa.ColumnElement[bool], from_prefix: str, to_prefix: str, sole_from: int
+) -> int:
+    """Rename blobs, and date them by a later statement: a new id may have been in use until the rename has ended."""
+    now = DatabaseNow()
+    dates: dict[str, Any] = {"changed_at": now, "sole": now >= sole_from}
+    if connection.dialect.name == "sqlite":  # which lets nobody else write since this unit has begun
+        return _rename(connection, moved, from_prefix, to_prefix, dates)
+    count, last = 0, ""
+    while ids := connection.scalars(
+        sa.select(BLOBS.c.id).where(moved, BLOBS.c.id > last).order_by(BLOBS.c.id).limit(MAX_VALUES).with_for_update()
+    ).all():
+        count += _rename(connection, BLOBS.c.id.in_(ids), from_prefix, to_prefix)
+        renamed = BLOBS.c.id.in_([to_prefix + each.removeprefix(from_prefix) for each in ids])
+        connection.execute(sa.update(BLOBS).where(renamed).values(dates))
+        last = ids[-1]
+    return count
+
+
+def _rename(
+    connection: Connection,
+    moved: sa.ColumnElement[bool],
+    from_prefix: str,
+    to_prefix: str,
+    dates: Mapping[str, Any] = NO_DATES,
+) -> int:
+    values = {"id": _renamed(connection, BLOBS.c.id, from_prefix, to_prefix), **dates}
     return connection.execute(sa.update(BLOBS).where(moved).values(values)).rowcount
