@@ -126,6 +126,34 @@ class SaysThatNothingWasChanged(Broken):
             self._group.is_in_doubt = False
 
 
+@caught_by(GroupCommitContract.test_a_crash_does_not_apply_a_commit_that_failed)
+class BelievesInRollbacks(Broken):
+    """The rows are as before, but the log is not."""
+
+    class Writer(SqliteWriter):
+        def _settle(self) -> None:
+            self._is_settled = True
+
+
+@caught_by(GroupCommitContract.test_no_unit_begins_while_a_crash_could_apply_a_commit_that_failed)
+class OverwritesOnce(Broken):
+    """If that fails too, nobody tries again."""
+
+    class Writer(SqliteWriter):
+        def begin(self, *, durable: bool, patient: bool) -> bool:
+            self._is_settled = True
+            return super().begin(durable=durable, patient=patient)
+
+
+@caught_by(GroupCommitContract.test_no_unit_begins_while_a_crash_could_apply_a_commit_that_failed)
+class OverwritesOnTheLoop(Broken):
+    """The next quick unit flushes on the event loop."""
+
+    class Writer(SqliteWriter):
+        def begin(self, *, durable: bool, patient: bool) -> bool:
+            return super().begin(durable=durable, patient=patient or not self._is_settled)
+
+
 @caught_by(GroupCommitContract.test_what_a_refusal_is_based_on_is_durable)
 class ReturnsWhatIsNotDurable(Broken):
     """A refusal goes to its client before the change that it is based on is on the disk."""

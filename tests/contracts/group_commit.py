@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
 from adapters.sql.sqlite import writer as sqlite_writer
-from adapters.sql.sqlite.database import SqliteDatabase
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.sqlite.writer import Writer
 from application.ports.metadata import UnitOfWork
 from application.repeat import repeated
@@ -21,6 +21,7 @@ from domain.errors import CommitUnknown, Kind, RolledBack
 from domain.precondition import ANY, CREATE_ONLY
 from tests.contracts.blob_store import refused
 from tests.contracts.metadata import LEFT, LONG, Leave, blob, draft_of
+from tests.contracts.sqlite_flushes import Flushes, killed
 
 PATIENCE = 30  # seconds, after which a test fails instead of hanging
 TURNS = 20  # of the event loop: more than any step takes
@@ -248,6 +249,44 @@ class GroupCommitContract:
             path.with_name("moved.db").rename(path)
             assert [type(outcome) for outcome in ended] == [CommitUnknown] * 3
             assert len({id(outcome) for outcome in ended}) == 3
+
+    async def test_a_crash_does_not_apply_a_commit_that_failed(self, database: SqliteDatabase) -> None:
+        """SQLite rolls back a COMMIT whose flush fails, and leaves its frames in the log."""
+        async with self.observed(database) as commits:
+            await self.commit(putting(blob("before")))
+            with Flushes().of(database) as flushes:
+                async with self.next_group(commits):
+                    units = [asyncio.create_task(self.commit(putting(blob(blob_id)))) for blob_id in "abc"]
+                flushes.failing = 1
+                commits.release()
+                ended = await asyncio.gather(*units, return_exceptions=True)
+                assert flushes.failing < 0
+                assert [type(outcome) for outcome in ended] == [CommitUnknown] * 3
+                assert await self.found("before", *"abc") == ["before"]
+                assert await self.found_after_a_crash(database, "before", *"abc") == ["before"]
+            await self.commit(putting(blob("a")))
+            assert await self.found_after_a_crash(database, "before", *"abc") == ["before", "a"]
+
+    async def test_no_unit_begins_while_a_crash_could_apply_a_commit_that_failed(
+        self, database: SqliteDatabase
+    ) -> None:
+        async with self.observed(database):
+            await self.commit(putting(blob("before")))
+            with Flushes().of(database) as flushes:
+                flushes.failing = 3  # the COMMIT, and two attempts to overwrite it
+                with refused(Kind.COMMIT_UNKNOWN):
+                    await self.commit(putting(blob("a")))
+                with refused(Kind.UNAVAILABLE):
+                    await self.commit(putting(blob("b")))
+                assert flushes.failing == 0
+                await self.commit(putting(blob("c")))
+                assert flushes.threads == {"sqlite-write-0"}  # the event loop waits for no flush
+            assert await self.found_after_a_crash(database, "before", *"abc") == ["before", "c"]
+
+    async def found_after_a_crash(self, database: SqliteDatabase, *ids: str) -> list[str]:
+        """Return the ids that are found in the files as they are now, once SQLite has recovered the log."""
+        async with SqlMetadata(SqliteDatabase(SqliteConfig(killed(database._path)))) as recovered:
+            return [blob_id for blob_id in ids if await recovered.blobs.find(BlobId(blob_id))]
 
     async def test_what_a_refusal_is_based_on_is_durable(self, database: SqliteDatabase) -> None:
         async with self.observed(database) as commits:

@@ -37,12 +37,20 @@ class Group:
         if cancelled is not None:
             raise cancelled
 
+    @property
+    def unknown(self) -> Unavailable | None:
+        """The error of the COMMIT, if it failed and may be in the log all the same.
+
+        It is not there if the disk was full: then its last frame, which completes it, was not written.
+        """
+        return self.error if self.is_in_doubt and isinstance(self.error, Unavailable) else None
+
     def raise_error(self) -> None:
         """Raise the error of the COMMIT, if it failed: COMMIT_UNKNOWN if it may be in the log all the same."""
         if self.error is None:
             return
-        if isinstance(self.error, Unavailable) and self.is_in_doubt:
-            raise CommitUnknown(self.error.detail) from self.error
+        if (error := self.unknown) is not None:
+            raise CommitUnknown(error.detail) from error
         raise copy(self.error) if isinstance(self.error, BlobError) else self.error
 
     def raise_rolled_back(self) -> None:

@@ -10,6 +10,9 @@ A unit sees the changes of its group, which are not durable yet, so it shares th
 every unit of the group fails. A unit that ends without a commit is rolled back to its savepoint, and what it has read
 is returned only once that is durable.
 
+A COMMIT whose flush fails is rolled back, but its frames stay in the log, and SQLite would apply them after a crash. So
+its outcome is reported, and the next unit begins, only after a small commit has overwritten them.
+
 The statements of quick units run on the event loop: a call in a thread costs more than they do. COMMIT, and waiting for
 the lock of another process, happen in a thread.
 """
@@ -65,6 +68,7 @@ class Writer:
         self.translate = translate
         self._timeout = timeout
         self._is_durable = True  # each COMMIT on the connection
+        self._is_settled = True  # no crash can change the outcome of a COMMIT that failed
         self._observer = observer
         self._is_in_use = False
         self._group = Group()
@@ -131,6 +135,13 @@ class Writer:
 
     def begin(self, *, durable: bool, patient: bool) -> bool:
         """Begin a transaction. If another process has the lock, wait for it if `patient`; otherwise return False."""
+        if not self._is_settled:
+            if not patient:
+                return False
+            self._settle()
+        return self._begin(durable=durable, patient=patient)
+
+    def _begin(self, *, durable: bool, patient: bool) -> bool:
         self._set_durable(durable)
         deadline = perf_counter() + self._timeout
         while True:
@@ -216,14 +227,29 @@ class Writer:
             self._group.error = None
         except BaseException as error:  # noqa: BLE001 - raised again in each unit of the group
             self._group.error = error
-            with suppress(BlobError):  # the next transaction rolls back before it begins
+            self._is_settled = self._group.unknown is None
+            with suppress(Exception):  # the next transaction does the same before it begins
                 self.translate(self.roll_back)
+                if not self._is_settled:
+                    self.translate(self._settle)
 
     def _commit_file(self) -> None:
         self.verify()
         self._group.is_in_doubt = True
         self.connection.exec_driver_sql("COMMIT")
         self.verify()
+
+    def _settle(self) -> None:
+        """Make the outcome of a COMMIT that failed final: overwrite its first frame with a commit that changes nothing.
+
+        The checksum of a frame includes those before it, so all other frames of that COMMIT become invalid too.
+        """
+        self.verify()
+        self._begin(durable=True, patient=True)
+        [version] = self._driver.execute("PRAGMA user_version").fetchone()
+        self.execute(f"PRAGMA user_version = {version}")  # writes the first page, also if the value is the same
+        self.execute("COMMIT")
+        self._is_settled = True
 
     def _committed(self) -> None:
         group, self._group = self._group, Group()
