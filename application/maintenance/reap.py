@@ -48,7 +48,8 @@ class Reap:
 
     First, `expire` removes rows that have expired, see expire.py.
 
-    After an error the round ends: the backend is down, or the next round deletes the rest.
+    If all objects that are deleted concurrently fail, the backend may be down, so the round ends. The objects that were
+    not tried are due again at once: only an object that can't be deleted is tried less and less often.
     """
 
     units: UnitOfWorkFactory
@@ -66,17 +67,18 @@ class Reap:
         due = await self._claim(backend)
         deleted: list[Garbage] = []
         errors: list[BlobError] = []
-        for start in range(0, len(due), AT_ONCE):
-            some = due[start : start + AT_ONCE]
+        tried, is_down = 0, False
+        while tried < len(due) and not is_down:
+            some = due[tried : tried + AT_ONCE]
+            tried += len(some)
             outcomes = await asyncio.gather(*map(self._delete, some))
             deleted += [garbage for garbage, error in zip(some, outcomes, strict=True) if error is None]
             errors += [error for error in outcomes if error is not None]
-            if errors:
-                break
+            is_down = None not in outcomes
         if deleted and not await self.may_delete(backend):  # they may still be in the right storage
             return Reaped(0, more=False, errors=tuple(errors))
-        await self._record(deleted)
-        return Reaped(len(deleted), not errors and (more or BATCH in (expired, len(due))), tuple(errors))
+        await self._record(deleted, untried=due[tried:])
+        return Reaped(len(deleted), not is_down and (more or BATCH in (expired, len(due))), tuple(errors))
 
     async def _discard_expired_uploads(self, backend: str) -> int:
         async with self.units() as work:
@@ -101,8 +103,9 @@ class Reap:
             return error
         return None
 
-    async def _record(self, deleted: Sequence[Garbage]) -> None:
-        if deleted:
+    async def _record(self, deleted: Sequence[Garbage], untried: Sequence[Garbage]) -> None:
+        if deleted or untried:
             async with self.units() as work:
                 await work.garbage.deleted(deleted, again_after=self.again)
+                await work.garbage.unclaim(untried)
                 await work.commit()

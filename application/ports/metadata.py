@@ -192,6 +192,13 @@ class GarbageRepository(Protocol):
     async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
         """Record that each object was deleted once. Remove it, or let it be due again if deletes are left."""
 
+    @abstractmethod
+    async def unclaim(self, garbage: Sequence[Garbage]) -> None:
+        """Undo claims of objects that nobody tried to delete. They are due now, and the claims do not count.
+
+        Objects that were deleted since are left alone.
+        """
+
 
 class ObjectRepository(Protocol):
     """Small objects of the storage that keeps its bytes in this database."""

@@ -911,6 +911,27 @@ class HoldsClaimsAgainstTheNextDelete(Tampered):
                 self._rows.set(where.key, replace(row, claims=claims[where]))
 
 
+@caught_by(MetadataContract.test_garbage_that_nobody_tried_to_delete_is_due_as_if_it_was_never_claimed)
+class HoldsClaimsAgainstTheUntried(Tampered):
+    """Objects wait longer and longer because of others."""
+
+    class GarbageRows(_Garbage):
+        async def unclaim(self, garbage: Sequence[Garbage]) -> None:
+            for each in garbage:
+                if row := self._rows.get(each.location.key):
+                    self._rows.set(each.location.key, replace(row, due_at=self._now()))
+
+
+@caught_by(MetadataContract.test_deleted_garbage_can_not_be_unclaimed)
+class BringsDeletedGarbageBack(Tampered):
+    """The second delete is due at once, before a late write has landed."""
+
+    class GarbageRows(_Garbage):
+        async def unclaim(self, garbage: Sequence[Garbage]) -> None:
+            for each in garbage:
+                self._rows.set(each.location.key, Claimed(each, self._now()))
+
+
 @caught_by(MetadataContract.test_the_backlog_is_counted_for_each_backend)
 class CountsWhatIsDueAlone(Tampered):
     """What waits for its grace to end takes up space too."""

@@ -212,6 +212,7 @@ def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[objec
         lambda: work.trash.hold(there.held.content.key, 2 * LONG),
         lambda: work.trash.release(10),
         lambda: work.garbage.claim("fs", 10, LONG),
+        lambda: work.garbage.unclaim([there.due]),
         lambda: work.garbage.deleted([there.due], LONG),
         lambda: work.storages.add(storage("another")),
         lambda: work.storages.replace_if_due(there.storage, there.storage),
@@ -645,7 +646,7 @@ class MetadataContract:
 
         there = await self.begin(metadata)
         rows = await self.rows(metadata)
-        for steps in range(19):  # none of the eighteen, up to all of them
+        for steps in range(20):  # none of the nineteen, up to all of them
             leaving = asyncio.create_task(unit(steps))
             await asyncio.wait({leaving})
             assert leaving.cancelled() or isinstance(leaving.exception(), Fault | BlobError | None)
@@ -972,6 +973,35 @@ class MetadataContract:
         await self.claim(metadata, lease=-LONG)
         [backlog] = await metadata.backlog()
         assert LONG <= backlog.overdue < 2 * LONG
+
+    async def unclaim(self, metadata: Metadata, *garbage: Garbage) -> None:
+        async with metadata() as work:
+            await work.garbage.unclaim(garbage)
+            await work.commit()
+
+    async def test_garbage_that_nobody_tried_to_delete_is_due_as_if_it_was_never_claimed(
+        self, metadata: Metadata
+    ) -> None:
+        other = await self.discard(metadata, NOW)
+        assert await self.claim(metadata) == [other]
+        untried = [await self.discard(metadata, NOW, deletes=deletes) for deletes in (1, 2)]
+        for _ in range(3):
+            assert {*await self.claim(metadata)} == {*untried}
+            assert await self.claim(metadata) == []
+            await self.unclaim(metadata, *untried)
+        assert {*await self.claim(metadata, lease=-LONG)} == {*untried}
+        [backlog] = await metadata.backlog()
+        assert LONG <= backlog.overdue < 2 * LONG
+
+    async def test_deleted_garbage_can_not_be_unclaimed(self, metadata: Metadata) -> None:
+        once, twice = [await self.discard(metadata, NOW, deletes=deletes) for deletes in (1, 2)]
+        await self.claim(metadata)
+        for garbage in (once, twice):
+            await self.note(metadata, garbage, LONG)
+        await self.unclaim(metadata, once, twice)
+        assert await self.claim(metadata) == []
+        [backlog] = await metadata.backlog()
+        assert backlog.garbage == 1
 
     async def test_the_backlog_is_counted_for_each_backend(self, metadata: Metadata) -> None:
         assert await metadata.backlog() == []

@@ -1,7 +1,7 @@
 """Uploads that stand still, and the reaper."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Collection
 from datetime import timedelta
 
 import pytest
@@ -180,6 +180,19 @@ class Down(MemoryBlobStore):
         raise Unavailable("down", backend="down", subject=key)
 
 
+class Refuses(MemoryBlobStore):
+    """A storage that refuses to delete some objects."""
+
+    def __init__(self, refused: Collection[ObjectKey]) -> None:
+        super().__init__()
+        self._refused = refused
+
+    async def delete(self, key: ObjectKey) -> None:
+        if key in self._refused:
+            raise Unavailable("denied", backend="refuses", subject=key)
+        await super().delete(key)
+
+
 class TestReaping:
     async def test_a_replaced_object_is_kept_for_its_readers(self, drive: Drive) -> None:
         old = await drive.put(b"old")
@@ -230,6 +243,22 @@ class TestReaping:
                 tried.append(claims)
             with_one_down.time.pass_by(CLAIM)
         assert tried == [0, 1, 3, 7, 15, 31, 63, 127, 191]
+
+    @pytest.mark.parametrize(("refused", "rounds"), [(1, 1), (AT_ONCE - 1, 1), (AT_ONCE, 2), (3 * AT_ONCE, 4)])
+    async def test_objects_that_cannot_be_deleted_delay_no_other(self, drive: Drive, refused: int, rounds: int) -> None:
+        objects = [Location("refuses", ObjectKey.random()) for _ in range(BATCH)]
+        store = Refuses([location.key for location in objects[:refused]])
+        mixed = Drive(drive.metadata, Stores("refuses", {"refuses": store}), drive.time)
+        async with drive.metadata() as work:
+            for age, location in enumerate(objects):
+                await work.garbage.add(Garbage(location), -timedelta(seconds=BATCH - age))  # the refused ones first
+            await work.commit()
+        reaped = [await mixed.reap() for _ in range(rounds)]  # without a pause
+        assert sum(each.deleted for each in reaped) == BATCH - refused
+        assert sum(len(each.errors) for each in reaped) == refused
+        assert await mixed.reap() == Reaped(0, more=False, errors=())
+        drive.time.pass_by(CLAIM)
+        assert len((await mixed.reap()).errors) == min(refused, AT_ONCE)
 
     async def test_garbage_on_a_backend_that_is_not_configured_waits(self, drive: Drive) -> None:
         await self.discard(drive, "elsewhere", 3)

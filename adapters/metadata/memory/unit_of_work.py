@@ -176,6 +176,12 @@ class _Garbage(GarbageRepository):
             row = Claimed(left, self._now() + again_after) if left.deletes else None
             self._rows.set(each.location.key, row)
 
+    async def unclaim(self, garbage: Sequence[Garbage]) -> None:
+        for each in garbage:
+            row = self._rows.get(each.location.key)
+            if row is not None and row.garbage == each and row.claims:
+                self._rows.set(each.location.key, Claimed(each, self._now(), row.claims - 1))
+
 
 class _Storages(StorageRepository):
     def __init__(self, tables: Tables, now: Clock) -> None:

@@ -1,6 +1,6 @@
 """Garbage in a SQL database: objects to be deleted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -32,6 +32,9 @@ class SqlGarbage(GarbageRepository):
     async def deleted(self, garbage: Sequence[Garbage], again_after: timedelta) -> None:
         await self._run(_record_deletes, garbage, again_after)
 
+    async def unclaim(self, garbage: Sequence[Garbage]) -> None:
+        await self._run(_unclaim, garbage)
+
 
 _LATER = DatabaseNow() + sa.bindparam("microseconds", type_=sa.BigInteger)
 _INSERT = Statement(sa.insert(GARBAGE).values({GARBAGE.c.due_at: _LATER}))
@@ -55,13 +58,25 @@ def _claim_garbage(connection: Connection, backend: str, limit: int, lease: time
 
 
 def _record_deletes(connection: Connection, garbage: Sequence[Garbage], again_after: timedelta) -> None:
-    for deletes in {each.deletes for each in garbage}:
-        matching = _matching([each for each in garbage if each.deletes == deletes])
+    for deletes, matching in _by_deletes(garbage):
         if deletes > 1:
             left = {"deletes": deletes - 1, "claims": 0, "due_at": from_now(again_after)}
             connection.execute(sa.update(GARBAGE).where(matching).values(left))
         else:
             connection.execute(sa.delete(GARBAGE).where(matching))
+
+
+def _unclaim(connection: Connection, garbage: Sequence[Garbage]) -> None:
+    unclaimed = {"due_at": DatabaseNow(), "claims": GARBAGE.c.claims - 1}
+    for deletes, matching in _by_deletes(garbage):
+        claimed = matching, GARBAGE.c.deletes == deletes, GARBAGE.c.claims > 0
+        connection.execute(sa.update(GARBAGE).where(*claimed).values(unclaimed))
+
+
+def _by_deletes(garbage: Sequence[Garbage]) -> Iterator[tuple[int, sa.ColumnElement[bool]]]:
+    """Group objects by the deletes that are left of them, each group as a condition that its rows match."""
+    for deletes in {each.deletes for each in garbage}:
+        yield deletes, _matching([each for each in garbage if each.deletes == deletes])
 
 
 def _matching(garbage: Sequence[Garbage]) -> sa.ColumnElement[bool]:
