@@ -135,6 +135,17 @@ def test_a_url_gives_nothing_else(s3: Any, bucket: str, anybody: httpx.Client) -
     assert code_of(anybody.get(lists)) == DENIED
 
 
+def test_a_url_for_a_part_stores_no_object(s3: Any, bucket: str, anybody: httpx.Client) -> None:
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
+    part = {"Bucket": bucket, "Key": "a", "UploadId": upload, "PartNumber": 1}
+    url = s3.generate_presigned_url("upload_part", part)
+    joined = url.replace(f"uploadId={upload}&partNumber=1", f"partNumber=1%26uploadId%3D{upload}")
+    assert joined != url
+    assert code_of(anybody.put(joined, content=b"data")) == DENIED
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert anybody.put(url, content=b"data").status_code == 200
+
+
 def test_a_key_has_its_own_rights_only(old_server: Server, s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a", Body=b"data")
     reader = client_of(old_server, key_pair(old_server, "read", prefixes=[f"{bucket}/"]), signature_version="s3")

@@ -162,6 +162,14 @@ def test_the_value_of_one_parameter_does_not_pass_for_two() -> None:
     assert refusal("GET", "/bucket/key", split, now=datetime.now(UTC)).code == "AccessDenied"
 
 
+@pytest.mark.parametrize("query", ["partNumber=1&uploadId=U", "uploadId=U&versionId=null"])
+def test_two_parameters_do_not_pass_for_the_value_of_one(query: str) -> None:
+    honest = presigned(query)
+    assert parsed("GET", "/bucket/key", honest, now=datetime.now(UTC)).is_valid(SECRET)
+    joined = honest.replace(query, query.replace("&", "%26"))
+    assert refusal("GET", "/bucket/key", joined, now=datetime.now(UTC)).code == "AccessDenied"
+
+
 @pytest.mark.parametrize("time", ["Tue, 27 Mar 2007 19:21:41 +0000", "Tue, 27 Mar 2007 19:51:43 +0000"])
 def test_the_clocks_have_to_agree(time: str) -> None:
     assert refusal(*EXAMPLES["GET"][:3], EXAMPLES["GET"][3] | {"Date": time}).code == "RequestTimeTooSkewed"

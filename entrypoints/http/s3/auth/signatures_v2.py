@@ -89,9 +89,11 @@ def parse(
     if len(authorizations) + is_in_query != 1 or not (is_in_query or authorizations[0].startswith(b"AWS ")):
         return None
     overrides = {name for name in names if name.startswith(b"response-")}
+    # Version 2 signs decoded values, joined by `&`: one value with `&` has the signature of two parameters.
     if overrides and names & SUBRESOURCES - _WITH_OVERRIDES - overrides:
-        # `&` in the value of one would be taken for the beginning of the other.
         raise S3Error("AccessDenied", "Version 2 does not sign headers of the response together with other operations.")
+    if any(b"&" in value for name, value in parameters if name in SUBRESOURCES - overrides):
+        raise S3Error("AccessDenied", "Version 2 does not sign `&` in the value of this parameter.")
     if is_in_query:
         key_id, signature, date = _of_query(parameters, now)
     else:
