@@ -286,6 +286,49 @@ def test_a_completion_that_is_repeated_has_the_same_response(s3: Any, bucket: st
     assert failure(complete, s3=s3, bucket=bucket, key="a", upload_id=upload_id, parts=parts) == (404, "NoSuchUpload")
 
 
+@pytest.mark.parametrize("kind", ["COMPOSITE", "FULL_OBJECT"])
+@pytest.mark.parametrize("parts", [[LARGE, b""], [LARGE, LARGE, b""], [LARGE, b"end"], [b"one"], [b""]])
+def test_the_parts_of_an_object_are_its_bytes(s3: Any, bucket: str, parts: list[bytes], kind: str) -> None:
+    checksum = {"ChecksumAlgorithm": "CRC32", "ChecksumType": kind}
+    upload_id = s3.create_multipart_upload(Bucket=bucket, Key="a", **checksum)["UploadId"]
+    upload = {"Bucket": bucket, "Key": "a", "UploadId": upload_id, "ChecksumAlgorithm": "CRC32"}
+    sent = [s3.upload_part(PartNumber=number, Body=part, **upload) for number, part in enumerate(parts, 1)]
+    complete(s3, bucket, "a", upload_id, [_named(number, each) for number, each in enumerate(sent, 1)])
+    known = [each["ChecksumCRC32"] for each in sent]
+    if len([*filter(None, parts)]) < 2 and kind == "COMPOSITE":
+        known[0] = ""  # it is in the composite one only
+    numbers = range(1, len(parts) + 1)
+    read = {"Bucket": bucket, "Key": "a", "ChecksumMode": "ENABLED"}
+    fetched = [s3.get_object(PartNumber=number, **read) for number in numbers]
+    assert [body(each) for each in fetched] == parts
+    for responses in (fetched, [s3.head_object(PartNumber=number, **read) for number in numbers]):
+        assert [each["ContentLength"] for each in responses] == [*map(len, parts)]
+        assert {each["PartsCount"] for each in responses} == {len(parts)}
+        assert [each.get("ChecksumCRC32", "") for each in responses] == known
+    assert failure(s3.get_object, PartNumber=len(parts) + 1, **read) == (400, "InvalidPart")
+    listed = s3.get_object_attributes(Bucket=bucket, Key="a", ObjectAttributes=["ObjectParts"])["ObjectParts"]
+    assert (listed["TotalPartsCount"], listed["IsTruncated"]) == (len(parts), False)
+    found = [(each["PartNumber"], each["Size"], each.get("ChecksumCRC32", "")) for each in listed["Parts"]]
+    assert found == [*zip(numbers, map(len, parts), known, strict=True)]
+    stale = '"00000000000000000000000000000000"'
+    assert failure(s3.get_object, PartNumber=len(parts), IfMatch=stale, **read) == (412, "PreconditionFailed")
+    tag = fetched[0]["ETag"]
+    assert failure(s3.get_object, PartNumber=len(parts), IfNoneMatch=tag, **read)[0] == 304
+
+
+def test_empty_parts_of_another_interface_are_no_parts_of_the_object(
+    s3: Any, bucket: str, client: httpx.Client
+) -> None:
+    upload = client.post("/v1/uploads", json={}).json()["upload"]
+    for number, part in enumerate((b"", b"a", b"", b"b", b""), 1):
+        assert client.put(f"/v1/uploads/{upload}/{number}", content=part).is_success
+    put = {"id": f"{bucket}/a", "upload": upload}
+    assert client.post("/v1/commits", json={"operations": [{"put": put}]}).is_success
+    fetched = [s3.get_object(Bucket=bucket, Key="a", PartNumber=number) for number in (1, 2)]
+    assert [(body(each), each["PartsCount"]) for each in fetched] == [(b"a", 2), (b"b", 2)]
+    assert failure(s3.get_object, Bucket=bucket, Key="a", PartNumber=3) == (400, "InvalidPart")
+
+
 def test_parts_come_in_any_order_at_once_and_again(s3: Any, bucket: str) -> None:
     upload_id = s3.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
     data = {number: os.urandom(5 * MIB) for number in (1, 2, 3)} | {4: b"end"}

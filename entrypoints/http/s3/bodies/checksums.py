@@ -76,6 +76,13 @@ def checksum_of(algorithm: str, data: bytes) -> bytes:
     return found.digest()
 
 
+def of_no_bytes(algorithm: str) -> Checksums:
+    """Return the checksums of no bytes. `algorithm`: one of ALGORITHMS, or empty for an MD5 only."""
+    return Checksums(
+        new_md5().digest(), algorithm=algorithm, checksum=checksum_of(algorithm, b"") if algorithm else b""
+    )
+
+
 def header_of(algorithm: str) -> str:
     """Return the name of the header of an algorithm, in lower case."""
     return f"{PREFIX}{algorithm.lower()}"

@@ -22,13 +22,17 @@ from entrypoints.http.s3.request import tags
 class NumberedPart:
     """One part of an object that came in parts: its bytes, the number of all parts, and the part's own checksums.
 
-    `blob` is that version of the object.
+    `blob` is that version of the object. `byte_range` is None for no bytes.
     """
 
     blob: Blob
     byte_range: ByteRange | None
     count: int
     checksums: Checksums | None
+
+    @property
+    def size(self) -> int:
+        return self.byte_range.stop - self.byte_range.start if self.byte_range else 0
 
 
 class Replaced(Exception):
@@ -67,7 +71,7 @@ class ObjectForm(Representation):
             ) from None
 
     def headers(self, blob: Blob, part: ByteRange | None = None) -> Headers:
-        size = blob.size if part is None else part.stop - part.start
+        size = self.numbered.size if self.numbered else blob.size if part is None else part.stop - part.start
         headers = [
             *property_headers(blob, self.overrides),
             (b"content-length", b"%d" % size),
@@ -79,7 +83,7 @@ class ObjectForm(Representation):
         if self.numbered is not None and self.numbered.count:
             headers.append((b"x-amz-mp-parts-count", b"%d" % self.numbered.count))
         if self.with_checksums and blob.checksums is not None:
-            shown = blob.checksums if part is None else self.numbered.checksums if self.numbered else None
+            shown = self.numbered.checksums if self.numbered else blob.checksums if part is None else None
             headers += checksum_headers(shown, of=blob.checksums) if shown else ()
         if blob.expires_at is not None:
             expiration = f'expiry-date="{format_date(blob.expires_at)}", rule-id="drivebay"'

@@ -1,19 +1,19 @@
 """GetObject, HeadObject and GetObjectAttributes."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 from litestar.types import ASGIApp
 
 from application.blobs.multipart.uploads import MAX_PARTS
 from application.contents.segments import segments_of
-from domain.blob import Blob, BlobId, ByteRange, Segment
+from domain.blob import Blob, BlobId, ByteRange
 from domain.checksums import Checksums
-from domain.errors import NotFound
 from entrypoints.http.protocol import streaming
 from entrypoints.http.protocol.fields.conditional import NotModified
 from entrypoints.http.protocol.fields.header_values import format_date
 from entrypoints.http.protocol.streaming import BlobResponse, ShortResponse
+from entrypoints.http.s3.bodies import checksums as s3_checksums
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.objects.object_form import (
     NumberedPart,
@@ -41,6 +41,8 @@ async def get_object(request: S3Request) -> ASGIApp:
     request.check_version()
     blob_id = await request.blob_id()
     form = await _form(request, blob_id)
+    if form.numbered and form.numbered.byte_range is None:
+        return _head(request, form, form.numbered.blob)  # no bytes, which no range of the object says
     fetch = partial(request.use_cases.fetch, request.grant, blob_id)
     return BlobResponse(fetch, form, request.use_cases.pace)
 
@@ -50,7 +52,10 @@ async def head_object(request: S3Request) -> ASGIApp:
     request.check_version()
     blob_id = await request.blob_id()
     form = await _form(request, blob_id)
-    blob = form.numbered.blob if form.numbered else await request.stat(blob_id)
+    return _head(request, form, form.numbered.blob if form.numbered else await request.stat(blob_id))
+
+
+def _head(request: S3Request, form: ObjectForm, blob: Blob) -> ASGIApp:
     try:
         part = form.part(request.headers, blob)
     except NotModified:
@@ -77,19 +82,31 @@ async def _numbered_part(request: S3Request, blob_id: BlobId) -> NumberedPart:
     if "range" in request.headers:
         raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
     blob = await request.stat(blob_id)
-    count = blob.checksums.parts if blob.checksums else 0
-    if number > max(count, blob.content.segments, 1):
-        raise S3Error("InvalidPart")
-    if not blob.content.segments:
-        whole = ByteRange(0, blob.size) if blob.size else None
-        return NumberedPart(blob, whole, count, blob.checksums)
     seen = 0
-    async for segment in segments_of(blob.content, request.use_cases.fetch.contents):
+    async for part in _parts_of(request, blob):
         seen += 1
         if seen == number:
-            part = ByteRange(segment.start, segment.stop)
-            return NumberedPart(blob, part, count or blob.content.segments, segment.checksums)
-    raise NotFound(subject=blob_id)  # replaced and reclaimed meanwhile
+            return part
+    raise S3Error("InvalidPart")
+
+
+async def _parts_of(request: S3Request, blob: Blob) -> AsyncIterator[NumberedPart]:
+    """Yield the parts that an object came in, or all of it if it came in one piece.
+
+    Of several parts, only the last one may have no bytes. Then it is none of the segments.
+    """
+    content, whole = blob.content, blob.checksums
+    came_in = whole.parts if whole else 0
+    count = came_in or content.segments
+    # The checksum of one part with bytes is that of the whole, or is not kept if that one is composite.
+    of_object = None if whole is None or whole.is_composite else whole
+    seen = 0
+    async for segment in segments_of(content, request.use_cases.fetch.contents):
+        seen += 1
+        byte_range = ByteRange(segment.start, segment.stop) if segment.size else None
+        yield NumberedPart(blob, byte_range, count, segment.checksums if content.segments else of_object)
+    for _ in range(seen, came_in):
+        yield NumberedPart(blob, None, count, s3_checksums.of_no_bytes(whole.algorithm if whole else ""))
 
 
 async def get_object_attributes(request: S3Request) -> ASGIApp:
@@ -132,10 +149,10 @@ async def _parts(request: S3Request, blob: Blob, checksums: Checksums) -> list[T
     tree: list[Tree] = [("PartsCount", checksums.parts)]
     shown = list[Tree]()
     number = 0
-    async for segment in segments_of(blob.content, request.use_cases.fetch.contents):
+    async for part in _parts_of(request, blob):
         number += 1
         if after < number <= after + limit:
-            shown.append(("Part", [*_part(number, segment, checksums)]))
+            shown.append(("Part", [*_part(number, part, checksums)]))
     tree += [
         ("PartNumberMarker", after),
         ("NextPartNumberMarker", min(after + limit, number)),
@@ -145,12 +162,11 @@ async def _parts(request: S3Request, blob: Blob, checksums: Checksums) -> list[T
     return [*tree, *shown]
 
 
-def _part(number: int, segment: Segment, whole: Checksums) -> Iterator[Tree]:
+def _part(number: int, part: NumberedPart, whole: Checksums) -> Iterator[Tree]:
     yield "PartNumber", number
-    yield "Size", segment.size
-    own = segment.checksums
-    if own is not None and own.algorithm == whole.algorithm:
-        yield f"Checksum{own.algorithm}", checksum_text(own)
+    yield "Size", part.size
+    if part.checksums is not None and part.checksums.algorithm == whole.algorithm:
+        yield f"Checksum{whole.algorithm}", checksum_text(part.checksums)
 
 
 def _header_number(request: S3Request, name: str, default: int) -> int:
