@@ -403,6 +403,21 @@ def test_copies_share_the_bytes_and_may_be_described_again(s3: Any, bucket: str)
     assert failure(s3.copy_object, Bucket=bucket, Key="a+ü", CopySource=source) == (400, "InvalidRequest")
 
 
+@pytest.mark.parametrize("target", ["a", "b"])
+def test_a_copy_takes_the_same_conditions(s3: Any, bucket: str, target: str) -> None:
+    first = s3.put_object(Bucket=bucket, Key="a", Body=b"former")["ETag"]
+    second = s3.put_object(Bucket=bucket, Key="a", Body=b"bytes")["ETag"]
+    s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
+    copy = {"Bucket": bucket, "Key": target, "CopySource": {"Bucket": bucket, "Key": "a"}}
+    copy |= {"MetadataDirective": "REPLACE", "Metadata": {"by": "ada"}}
+    for condition in ({"IfMatch": first}, {"IfNoneMatch": "*"}, {"IfNoneMatch": second}):
+        assert failure(s3.copy_object, **copy, **condition) == (412, "PreconditionFailed")
+    assert s3.head_object(Bucket=bucket, Key=target)["Metadata"] == {}
+    for condition in ({"IfMatch": second}, {"IfMatch": "*"}, {"IfNoneMatch": first}):
+        s3.copy_object(**copy, **condition)
+    assert s3.head_object(Bucket=bucket, Key=target)["Metadata"] == {"by": "ada"}
+
+
 def test_a_part_may_be_a_range_of_another_object(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a", Body=LARGE)
     upload_id = s3.create_multipart_upload(Bucket=bucket, Key="b", ChecksumAlgorithm="CRC32")["UploadId"]

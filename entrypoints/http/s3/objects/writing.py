@@ -192,6 +192,8 @@ async def copy_object(request: S3Request) -> ASGIApp:
     async for source in sources(request, source_id):
         properties = _of_copy(sent, source.properties, metadata=replaces_metadata, tags=replaces_tags)
         unchanged = Precondition(etags=frozenset([source.etag]))
+        if source_id == target:
+            await _check_target(request, source)
         try:
             blob = await _copy(request, source_id, target, properties, unchanged)
         except PreconditionFailed as error:
@@ -201,6 +203,14 @@ async def copy_object(request: S3Request) -> ASGIApp:
         tree: list[Tree] = [("LastModified", iso_time(last_modified(blob))), ("ETag", etag(blob))]
         return xml_response("CopyObjectResult", tree + (checksum_tree(blob.checksums) if blob.checksums else []))
     raise S3Error("OperationAborted")
+
+
+async def _check_target(request: S3Request, current: Blob) -> None:
+    """Raise the error for a condition of the change that the current version does not meet."""
+    try:
+        precondition(request.headers).check(current.id, current)
+    except PreconditionFailed:
+        raise await failed_condition(request, current.id) from None
 
 
 async def _copy(
