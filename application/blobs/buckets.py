@@ -137,6 +137,19 @@ class Buckets:
                 self._remember(found)
         return found
 
+    async def with_block(self, bucket: Bucket, ids: str) -> Bucket:
+        """Return a bucket with the block of public access that applies to the blobs in it whose ids begin with `ids`.
+
+        A mapped bucket has no block. If a created bucket holds the same blobs, its block applies to them.
+        """
+        if bucket.name not in self.mapped:
+            return bucket
+        name, slash, _ = ids.partition("/")
+        created = await self.reader.find(name) if slash and _is_bucket_name(name) else None
+        if created is None:
+            return bucket
+        return replace(bucket, settings=replace(DEFAULTS, blocked=created.settings.blocked))
+
     def remembered(self, name: str) -> Bucket | None:
         """Return a bucket that was used in the last `KNOWN_FOR` seconds, or None."""
         if name in self.mapped:

@@ -151,6 +151,39 @@ def test_lists_that_are_ignored_give_no_right(s3: Any, bucket: str, stranger: An
     assert anybody.get(f"/{bucket}/a").content == b"data"
 
 
+@pytest.mark.parametrize("name", ["all-blobs", "some-blobs"])
+def test_a_block_holds_under_every_name_of_the_objects(tmp_path: Path, name: str) -> None:
+    with (
+        Server(tmp_path, S3_API_ACLS="true", S3_API_BUCKETS="all-blobs=, some-blobs=shu") as server,
+        httpx.Client(base_url=server.url) as anybody,
+    ):
+        s3 = s3_client(server)
+        s3.create_bucket(Bucket="shut")
+        s3.put_object(Bucket="shut", Key="a", Body=b"open", ACL="public-read")
+        key = "shut/a" if name == "all-blobs" else "t/a"
+        assert anybody.get(f"/{name}/{key}").content == b"open"
+        block(s3, "shut", BlockPublicAcls=True)
+        other = {"Bucket": name, "Key": f"{key}2"}
+        s3.put_object(**other, Body=b"data")
+        assert failure(s3.put_object_acl, **other, ACL="public-read") == DENIED
+        assert failure(s3.put_object, **other, Body=b"data", ACL="public-read") == DENIED
+        source = {"Bucket": "shut", "Key": "a"}
+        assert failure(s3.copy_object, **other, CopySource=source, ACL="public-read") == DENIED
+        assert failure(s3.create_multipart_upload, **other, ACL="public-read") == DENIED
+        post = s3.generate_presigned_post(
+            name, f"{key}2", Fields={"acl": "public-read"}, Conditions=[["starts-with", "$acl", ""]]
+        )
+        assert code_of(anybody.post(post["url"], data=post["fields"], files={"file": b"x"})) == DENIED
+        assert anybody.get(f"/{name}/{key}").content == b"open"
+        block(s3, "shut", IgnorePublicAcls=True)
+        stranger = s3_client(server, key_pair(server, prefixes=["elsewhere/"]))
+        assert code_of(anybody.get(f"/{name}/{key}")) == DENIED
+        assert anybody.head(f"/{name}/{key}").status_code == 403
+        assert failure(stranger.get_object, Bucket=name, Key=key) == DENIED
+        s3.delete_public_access_block(Bucket="shut")
+        assert stranger.get_object(Bucket=name, Key=key)["Body"].read() == b"open"
+
+
 def test_a_stranger_changes_no_block(s3: Any, bucket: str, stranger: Any, anybody: httpx.Client) -> None:
     s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
     block(s3, bucket, BlockPublicAcls=True)

@@ -70,12 +70,12 @@ async def with_rights(request: S3Request, operation: str, *, has_key: bool) -> S
         if has_key:
             return request
         raise S3Error("NoSuchBucket")
-    if not bucket.settings.heeds_acls:
+    ids = id_of(bucket, request.key).value if request.key else bucket.prefix
+    if not (await request.use_cases.buckets.with_block(bucket, ids)).settings.heeds_acls:
         return request
     opened = opened_by_bucket(bucket.settings.acl, has_key=has_key)
     if action is not Action.READ and action not in opened:
         return request
-    ids = id_of(bucket, request.key).value if request.key else bucket.prefix
     grant = replace(request.grant, actions=frozenset([action]), prefixes=(ids,))
     return replace(request, grant=grant, acl_rights=AclRights(has_key, lists=Action.LIST in opened))
 

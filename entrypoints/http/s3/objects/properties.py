@@ -78,7 +78,11 @@ def acl_property(acl: str) -> str:
 
 async def check_acl(request: S3Request, acl: str) -> None:
     """Raise AccessDenied for an access control list that the block of public access of the bucket does not allow."""
-    if acl != PRIVATE and not (await request.current_bucket()).settings.takes_open_acls:
+    if acl == PRIVATE:
+        return
+    bucket = await request.current_bucket()
+    blocked = await request.use_cases.buckets.with_block(bucket, bucket.prefix + request.key)
+    if not blocked.settings.takes_open_acls:
         raise S3Error("AccessDenied", "The bucket has a block of public access, with BlockPublicAcls.")
 
 
