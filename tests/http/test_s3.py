@@ -1,5 +1,6 @@
 """The S3 interface beside the others: addressing, credentials, rights, conditions, and one content for all."""
 
+import base64
 import hashlib
 import itertools
 import os
@@ -16,6 +17,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from entrypoints.http.s3.bodies.checksums import checksum_of
 from tests import markers
 from tests.http.s3_client import code_of, key_pair, refused, s3_client
 from tests.http.server import Server
@@ -284,6 +286,32 @@ def test_a_completion_that_is_repeated_has_the_same_response(s3: Any, bucket: st
     assert client.get(f"/v1/blobs/{bucket}%2Fa?alt=media").content == LARGE + b"end"
     s3.put_object(Bucket=bucket, Key="a", Body=b"another")
     assert failure(complete, s3=s3, bucket=bucket, key="a", upload_id=upload_id, parts=parts) == (404, "NoSuchUpload")
+
+
+@pytest.mark.parametrize("algorithm", ["", "CRC32", "SHA256"])
+def test_a_completion_has_the_checksums_of_the_object_and_its_parts(s3: Any, bucket: str, algorithm: str) -> None:
+    chosen = {"ChecksumAlgorithm": algorithm} if algorithm else {}
+    upload_id = s3.create_multipart_upload(Bucket=bucket, Key="a", **chosen)["UploadId"]
+    part = {"Bucket": bucket, "Key": "a", "UploadId": upload_id, "PartNumber": 1}
+    named = _named(1, s3.upload_part(**part, Body=b"bytes", **chosen))
+    by_this, by_others = f"Checksum{algorithm or 'CRC32'}", ["ChecksumCRC32", "ChecksumSHA1", "ChecksumSHA256"]
+    by_others.remove(by_this)
+    wrong = {"ChecksumCRC32": "AAAAAA==", "ChecksumSHA1": f"{'A' * 27}=", "ChecksumSHA256": f"{'A' * 43}="}
+    arguments = {"s3": s3, "bucket": bucket, "key": "a", "upload_id": upload_id}
+    for name in by_others:
+        other = {name: wrong[name]}
+        assert failure(complete, **arguments, parts=[named], **other) == (400, "InvalidRequest")
+        assert failure(complete, **arguments, parts=[named], **{name: f"{wrong[name]}-1"}) == (400, "InvalidRequest")
+        assert failure(complete, **arguments, parts=[named | other]) == (400, "InvalidPart")
+    assert failure(complete, **arguments, parts=[named | {by_this: wrong[by_this]}]) == (400, "InvalidPart")
+    own = (400, "BadDigest" if algorithm else "InvalidRequest")
+    for value in (wrong[by_this], f"{wrong[by_this]}-1"):
+        assert failure(complete, **arguments, parts=[named], **{by_this: value}) == own
+    assert failure(s3.head_object, Bucket=bucket, Key="a") == (404, "404")
+    composite = checksum_of(algorithm, checksum_of(algorithm, b"bytes")) if algorithm else b""
+    right = {by_this: f"{base64.b64encode(composite).decode()}-1"} if algorithm else {}
+    assert complete(**arguments, parts=[named], **right).get(by_this, "") == right.get(by_this, "")
+    assert body(s3.get_object(Bucket=bucket, Key="a")) == b"bytes"
 
 
 @pytest.mark.parametrize("kind", ["COMPOSITE", "FULL_OBJECT"])

@@ -240,21 +240,31 @@ def _checksums_of_whole(
     if wanted_type and algorithm and wanted_type != checksum_type_of(upload):
         detail = f"The upload was created using the {checksum_type_of(upload)} checksum mode. "
         raise S3Error("InvalidRequest", f"{detail}The complete request must use the same checksum mode.")
+    declared = _declared_of_whole(request.headers, algorithm)
     whole = s3_checksums.of_parts(own, algorithm, is_composite, upload.key.value)
-    if algorithm:
-        declared = request.headers.get(s3_checksums.header_of(algorithm), "")
-        if declared and declared.partition("-")[0] != s3_checksums.encode(whole.checksum):
-            raise s3_checksums.mismatch(algorithm)
+    if declared not in (None, whole.checksum):
+        raise s3_checksums.mismatch(algorithm)
     return whole
+
+
+def _declared_of_whole(headers: Mapping[str, str], algorithm: str) -> bytes | None:
+    """Return the checksum of the object that a request to complete declares, which is by the upload's `algorithm`."""
+    values = ((name, value.partition("-")[0]) for name, value in headers.items())  # without the number of parts
+    found = s3_checksums.declared(values)
+    if found is None:
+        return None
+    if found[0] != algorithm:
+        detail = f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower() or 'null'}, "
+        raise S3Error("InvalidRequest", f"{detail}actual checksum Type: {found[0].lower()}")
+    return found[1]
 
 
 def _check_part(wanted: NamedPart, part: Part) -> None:
     own = part.checksums
     if own is None or own.etag != wanted.etag:
         raise S3Error("InvalidPart", PartNumber=str(part.number), ETag=wanted.etag)
-    for algorithm, text in wanted.checksums.items():
-        if algorithm == own.algorithm and text != checksum_text(own):
-            raise S3Error("InvalidPart", PartNumber=str(part.number), ETag=wanted.etag)
+    if any(algorithm != own.algorithm or text != checksum_text(own) for algorithm, text in wanted.checksums.items()):
+        raise S3Error("InvalidPart", PartNumber=str(part.number), ETag=wanted.etag)
 
 
 async def abort_multipart_upload(request: S3Request) -> ASGIApp:
