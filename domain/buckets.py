@@ -75,7 +75,8 @@ DEFAULTS = BucketSettings()
 class Bucket:
     """A bucket holds the blobs whose ids begin with `prefix`: the key of an object is the rest of its id.
 
-    `owner` is the id of the key that created it. `created_at` is in UTC, by the database's clock.
+    A blob whose id is only the prefix is not in the bucket, because no key is empty. `owner` is the id of the key that
+    created it. `created_at` is in UTC, by the database's clock.
     """
 
     name: str

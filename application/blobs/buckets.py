@@ -13,6 +13,7 @@ from application.ports.metadata import UnitOfWork
 from application.uploads.committer import Committer
 from domain.access import Action, Grant
 from domain.acls import opened_by_bucket
+from domain.blob import NEXT
 from domain.buckets import DEFAULTS, Bucket, BucketSettings, check_bucket_name
 from domain.errors import BucketExists, BucketNotEmpty, BucketNotFound, InvalidBucketName, NotGranted
 
@@ -27,9 +28,9 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class Buckets:
     """Create, find, list, change and delete buckets.
 
-    A created bucket holds the blobs whose ids begin with its name and a slash. `mapped`: the prefixes of buckets that
-    always exist, by name. A caller without a right to any blob of a bucket gets FORBIDDEN, whether the bucket exists
-    or not.
+    A created bucket holds the blobs whose ids begin with its name and a slash, and go on. `mapped`: the prefixes of
+    buckets that always exist, by name. A caller without a right to any blob of a bucket gets FORBIDDEN, whether the
+    bucket exists or not.
 
     A blob that is stored while its bucket is deleted stays: it is in the bucket again once that was created again.
     """
@@ -58,7 +59,10 @@ class Buckets:
         return error
 
     async def delete(self, grant: Grant, name: str) -> None:
-        """Delete a bucket without blobs, and discard the uploads to it. Raises BUCKET_NOT_FOUND, BUCKET_NOT_EMPTY."""
+        """Delete a bucket without blobs, and discard the uploads to it. Raises BUCKET_NOT_FOUND, BUCKET_NOT_EMPTY.
+
+        A blob whose id is only the prefix is not in the bucket, and stays; so does an upload to that id.
+        """
         authorize(grant, Action.DELETE, self.prefix(name), purpose="delete_bucket")
         self._require_created(name, Action.DELETE)
         await self.commit(lambda work: self._delete(work, name))
@@ -67,7 +71,7 @@ class Buckets:
     async def _delete(self, work: UnitOfWork, name: str) -> None:
         if not await work.buckets.remove(name):
             raise BucketNotFound
-        start, stop = self.prefix(name), end_of(self.prefix(name))
+        start, stop = self.prefix(name) + NEXT, end_of(self.prefix(name))
         if await work.blobs.between(start, stop, 1):
             raise BucketNotEmpty
         while uploads := await work.multipart.between(start, None, stop, PAGE):

@@ -625,6 +625,31 @@ def test_a_bucket_is_deleted_once_it_is_empty(s3: Any, bucket: str) -> None:
     assert failure(s3.delete_bucket, Bucket=bucket) == (404, "NoSuchBucket")
 
 
+@pytest.mark.parametrize("content", [b"", b"bytes"])
+def test_a_blob_without_a_key_is_in_no_bucket(s3: Any, bucket: str, client: httpx.Client, content: bytes) -> None:
+    folder = f"/v1/blobs/{bucket}%2F"  # as a new folder of the page
+    assert client.put(folder, content=content).status_code == 201
+    upload = client.post("/v1/uploads", json={"id": f"{bucket}/"})
+    assert upload.status_code == 201
+    for lister, entries in (
+        (s3.list_objects, "Contents"),
+        (s3.list_objects_v2, "Contents"),
+        (s3.list_object_versions, "Versions"),
+        (s3.list_multipart_uploads, "Uploads"),
+    ):
+        for more in ({}, {"Prefix": ""}, {"Delimiter": "/"}):
+            assert entries not in lister(Bucket=bucket, **more), entries
+    s3.put_object(Bucket=bucket, Key="a", Body=b"")
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="a")["UploadId"]
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket, MaxKeys=1)["Contents"]] == ["a"]
+    assert [each["UploadId"] for each in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [begun]
+    assert failure(s3.delete_bucket, Bucket=bucket) == (409, "BucketNotEmpty")
+    s3.delete_object(Bucket=bucket, Key="a")
+    s3.delete_bucket(Bucket=bucket)
+    assert client.get(f"{folder}?alt=media").content == content
+    assert client.get(f"/v1/uploads/{upload.json()['upload']}").status_code == 200
+
+
 @pytest.mark.parametrize("name", ["docs", "health", "metrics", "a.-b", "192.168.1.1"])
 def test_a_name_that_can_be_no_bucket_is_refused(s3: Any, name: str) -> None:
     assert failure(s3.create_bucket, Bucket=name) == (400, "InvalidBucketName")

@@ -42,9 +42,9 @@ class ListRequest:
         # No key has control characters, so none has this delimiter.
         delimiter = "" if CONTROL_CHARACTER.search(self.delimiter) else self.delimiter
         ids = self.bucket.prefix
-        page = await request.use_cases.listing(
-            request.grant, ids + self.prefix, delimiter, self.max_keys, ids + start if start else ""
-        )
+        # The id that is only the prefix of the bucket has no key, so it is no object.
+        first = ids + (start or NEXT) if ids else start
+        page = await request.use_cases.listing(request.grant, ids + self.prefix, delimiter, self.max_keys, first)
         if page.following is not None and not page.following.startswith(ids):  # after all keys of the bucket
             return ListPage(page.blobs, page.prefixes, None)
         return page

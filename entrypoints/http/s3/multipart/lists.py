@@ -119,9 +119,9 @@ async def _entries(
         key, upload_key = key[: control.start()], ""
     if CONTROL_CHARACTER.search(delimiter):
         delimiter = ""
-    if key:
-        # Without an upload's key, all uploads to the key of the marker are skipped.
-        last = ObjectKey(upload_key) if OBJECT_KEY.fullmatch(upload_key) else ObjectKey("f" * 32)
+    if ids + key:
+        # Without an upload's key, all uploads to the key of the marker are skipped. No object has an empty one.
+        last = ObjectKey(upload_key) if key and OBJECT_KEY.fullmatch(upload_key) else ObjectKey("f" * 32)
         after = (ids + key, last)
     skipped = common_prefix(key, prefix, delimiter) if delimiter and key.startswith(prefix) else None
     while len(found) < limit:
