@@ -431,6 +431,18 @@ def test_copies_share_the_bytes_and_may_be_described_again(s3: Any, bucket: str)
     assert failure(s3.copy_object, Bucket=bucket, Key="a+ü", CopySource=source) == (400, "InvalidRequest")
 
 
+def test_a_copy_has_no_other_checksum_than_its_source(s3: Any, bucket: str, client: httpx.Client) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"bytes", ChecksumAlgorithm="CRC32")
+    client.put(f"/v1/blobs/{bucket}%2Fplain", content=b"bytes")
+    for source, algorithm in (("a", "SHA256"), ("a", "CRC64NVME"), ("plain", "CRC32")):
+        for target in ("b", source):
+            copy = {"Bucket": bucket, "Key": target, "CopySource": f"{bucket}/{source}", "MetadataDirective": "REPLACE"}
+            assert failure(s3.copy_object, **copy, ChecksumAlgorithm=algorithm) == (501, "NotImplemented")
+    assert failure(s3.head_object, Bucket=bucket, Key="b") == (404, "404")
+    copied = s3.copy_object(Bucket=bucket, Key="b", CopySource=f"{bucket}/a", ChecksumAlgorithm="CRC32")
+    assert copied["CopyObjectResult"]["ChecksumCRC32"]
+
+
 @pytest.mark.parametrize("target", ["a", "b"])
 def test_a_copy_takes_the_same_conditions(s3: Any, bucket: str, target: str) -> None:
     first = s3.put_object(Bucket=bucket, Key="a", Body=b"former")["ETag"]

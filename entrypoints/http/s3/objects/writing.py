@@ -1,6 +1,6 @@
 """PutObject, CopyObject, DeleteObject, DeleteObjects, and the tags of objects."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from application.blobs.changes.operations import Copy, Patch
 from application.blobs.store import IdentifiedBytes, NewBlob
 from domain.access import Action
 from domain.blob import Blob, BlobId, Digest
+from domain.checksums import Checksums
 from domain.errors import BlobError, DigestMismatch, NotFound, PreconditionFailed
 from domain.precondition import ANY, Precondition
 from domain.properties import Properties
@@ -190,6 +191,7 @@ async def copy_object(request: S3Request) -> ASGIApp:
         raise S3Error("InvalidRequest", detail)
     sent = await sent_properties(request, request.headers.get("content-encoding", ""))
     async for source in sources(request, source_id):
+        _check_algorithm(request.headers, source.checksums)
         properties = _of_copy(sent, source.properties, metadata=replaces_metadata, tags=replaces_tags)
         unchanged = Precondition(etags=frozenset([source.etag]))
         if source_id == target:
@@ -226,6 +228,13 @@ async def _copy(
     blob = (await request.use_cases.commit.one(request.grant, operation)).blob
     assert blob is not None
     return blob
+
+
+def _check_algorithm(headers: Mapping[str, str], own: Checksums | None) -> None:
+    """Raise NotImplemented for a checksum that the source does not have: no byte is read to compute it."""
+    name = "x-amz-checksum-algorithm"
+    if name in headers and (own is None or headers[name].upper() != own.algorithm):
+        raise S3Error("NotImplemented", f"A copy has the checksum of its source. Leave out {name}.", Header=name)
 
 
 def _directive(request: S3Request, name: str) -> bool:
