@@ -12,7 +12,9 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
+from tests.http.s3_client import refused as s3_refusal
 from tests.http.s3_client import s3_client
 from tests.http.server import PATIENCE, Server
 from tests.http.wire import AUTH, answer, request
@@ -462,6 +464,48 @@ class TestOtherInterfaces:
         [listed] = client.get("/v1/uploads", params={"prefix": blob_id}).json()["uploads"]
         assert (f"/v1/uploads/{listed['upload']}", listed["received"]) == (upload, 5)
         assert [part["size"] for part in client.get(upload).json()["parts"]] == [3, 2]
+
+    @pytest.mark.parametrize("last", [b"", b"def"])
+    def test_a_commit_does_not_publish_it(self, client: httpx.Client, blob_id: str, last: bytes) -> None:
+        declared = {"Repr-Digest": f"sha-256=:{digest(b'other')}:", "If-None-Match": "*"}
+        upload = begin(client, blob_id, b"abc", **declared)
+        if last:
+            refused = append(client, upload, 3, last, "?1")
+            assert (refused.status_code, refused.json()["code"]) == (400, "digest_mismatch")
+        put = {"put": {"id": blob_id, "upload": upload.rpartition("/")[2]}}
+        refused = client.post("/v1/commits", json={"operations": [put]})
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parts")
+        assert "its last bytes publish it" in refused.json()["detail"]
+        assert read(client, blob_id).status_code == 404
+
+    def test_parts_by_number_and_plain_appends_are_refused(self, client: httpx.Client, blob_id: str) -> None:
+        upload = begin(client, blob_id, b"abc")
+        for refused in (
+            client.put(f"{upload}/1", content=b"XYZ"),
+            client.put(f"{upload}/2", content=b"XYZ"),
+            client.patch(upload, content=b"XYZ", headers={"Upload-Offset": "3"}),
+        ):
+            assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parts")
+        assert state(append(client, upload, 3, b"def", "?1")) == (201, "?1", "6")
+        assert read(client, blob_id).content == b"abcdef"
+
+    def test_s3_neither_sends_its_parts_nor_completes_it(self, server: Server, client: httpx.Client) -> None:
+        s3, bucket = s3_client(server), f"ietf-{next(NUMBERS)}"
+        s3.create_bucket(Bucket=bucket)
+        s3.put_object(Bucket=bucket, Key="source", Body=b"XYZ")
+        upload = begin(client, f"{bucket}/key", b"abc", **{"If-None-Match": "*"})
+        named = {"Bucket": bucket, "Key": "key", "UploadId": upload.rpartition("/")[2]}
+        etag = f'"{"0" * 32}"'
+        for send, more in (
+            (s3.upload_part, {"PartNumber": 1, "Body": b"XYZ"}),
+            (s3.upload_part_copy, {"PartNumber": 1, "CopySource": f"{bucket}/source"}),
+            (s3.complete_multipart_upload, {"MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}}),
+        ):
+            with pytest.raises(ClientError) as error:
+                send(**named, **more)
+            assert s3_refusal(error.value) == (400, "InvalidPart")
+            assert "its last bytes publish it" in error.value.response["Error"]["Message"]
+        assert state(append(client, upload, 3, b"def", "?1")) == (201, "?1", "6")
 
     def test_s3_lists_it(self, server: Server, client: httpx.Client) -> None:
         s3, bucket = s3_client(server), f"ietf-{next(NUMBERS)}"

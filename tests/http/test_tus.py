@@ -319,6 +319,25 @@ class TestConcatenation:
         assert fetch(tus, blob_id).content == b"abcde"
         assert tus.head(url).headers["upload-offset"] == "5"
 
+    def test_a_final_upload_gets_bytes_from_its_partial_ones_only(self, tus: httpx.Client, blob_id: str) -> None:
+        first, second = self.partial(tus, b"ab", 3), self.partial(tus, b"de")
+        url = created(tus, Upload_Concat=f"final;{first} {second}", Upload_Metadata=metadata(id=blob_id))
+        plain = f"/v1/uploads/{url.rpartition('/')[2]}"
+        for refused in (
+            tus.put(f"{plain}/1", content=b"ZZZ"),
+            tus.patch(plain, content=b"ZZZ", headers={"Upload-Offset": "0"}),
+            tus.put(f"/v1/uploads/{first.rpartition('/')[2]}/1", content=b"ZZZ"),
+        ):
+            assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parts"), refused.text
+        assert patch(tus, first, 2, b"c").status_code == 204
+        assert fetch(tus, blob_id).content == b"abcde"
+
+    def test_the_draft_goes_on_with_an_upload_of_tus(self, tus: httpx.Client, blob_id: str) -> None:
+        plain = f"/v1/uploads/{created(tus, 6, b'abc', Upload_Metadata=metadata(id=blob_id)).rpartition('/')[2]}"
+        fields = {"Upload-Offset": "3", "Upload-Complete": "?1", "Content-Type": "application/partial-upload"}
+        assert tus.patch(plain, content=b"def", headers=fields).status_code == 201
+        assert fetch(tus, blob_id).content == b"abcdef"
+
     def test_a_length_that_is_not_known_yet(self, tus: httpx.Client) -> None:
         partial = created(tus, Upload_Concat="partial", Upload_Defer_Length="1")
         head = tus.head(created(tus, Upload_Concat=f"final;{partial}")).headers

@@ -158,6 +158,16 @@ class TestSignedUrls:
         assert (code_of(refused), refused.headers["upload-complete"]) == ((409, "already_exists"), "?1")
         assert content(client, blob_id) == b"first"
 
+    def test_no_commit_takes_it_past_its_conditions(
+        self, client: httpx.Client, anybody: httpx.Client, blob_id: str
+    ) -> None:
+        url = sign(client, id=blob_id, sha256=hashlib.sha256(b"abcdef").hexdigest(), create_only=True)
+        upload = begin(anybody, url)
+        client.put(f"/v1/blobs/{blob_id.replace('/', '%2F')}", content=b"first")
+        put = {"put": {"id": blob_id, "upload": upload.partition("?")[0].rpartition("/")[2]}}
+        assert code_of(client.post("/v1/commits", json={"operations": [put]})) == (400, "invalid_parts")
+        assert content(client, blob_id) == b"first"
+
     def test_it_ends_with_the_signature(self, client: httpx.Client, anybody: httpx.Client, blob_id: str) -> None:
         upload = begin(anybody, sign(client, id=blob_id, expires_in=2))
         deadline = time.monotonic() + PATIENCE

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from application.blobs.changes.commit import CommitOperations
-from application.blobs.changes.operations import Rules
+from application.blobs.changes.operations import Put, Rules
+from application.blobs.multipart.copy_part import CopiedPart, CopyPart
 from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload
 from application.blobs.resumable.finish import Progress
 from application.blobs.resumable.uploads import NewBytes, ResumableUploads
@@ -19,6 +20,7 @@ from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Conditions, Grant
 from domain.blob import BlobId, Digest, ObjectKey
+from domain.checksums import Checksums
 from domain.errors import BlobError, Kind
 from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import each, refused
@@ -265,6 +267,49 @@ class TestFinishing:
         assert await any_drive.objects() == set()
 
 
+class TestOtherWays:
+    """The conditions of a resumable upload are checked only where it is finished."""
+
+    @pytest.mark.parametrize("has_all", [False, True])
+    async def test_a_commit_does_not_publish_it(self, any_drive: Drive, has_all: bool) -> None:
+        uploads = resumable(any_drive)
+        wrong = Digest(hashlib.sha256(b"other").digest())
+        key = await begin(uploads, size=3, precondition=CREATE_ONLY, digest=wrong)
+        if has_all:
+            with refused(Kind.DIGEST_MISMATCH):
+                await append(uploads, key, 0, b"abc")
+        else:
+            await append(uploads, key, 0, b"a")
+        for put in (Put(ID, key), Put(ID, key, [1]), Put(ID, key, ends_writers=True)):
+            with refused(Kind.INVALID_PARTS):
+                await uploads.commit(EVERYTHING, [put])
+        assert (await uploads.multipart.find(EVERYTHING, key)).received == (3 if has_all else 1)
+        with refused(Kind.NOT_FOUND):
+            await any_drive.get()
+
+    async def test_parts_by_number_and_plain_appends_are_refused(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=6)
+        await append(uploads, key, 0, b"abc")
+        with refused(Kind.INVALID_PARTS):
+            await uploads.multipart.append(EVERYTHING, key, 3, NewPart(each([b"XYZ"])))
+        for number in (1, 2):
+            with refused(Kind.INVALID_PARTS):
+                await uploads.multipart.write(EVERYTHING, key, number, NewPart(each([b"XYZ"])))
+        await append(uploads, key, 3, b"def")
+        assert await any_drive.get() == b"abcdef"
+
+    async def test_a_part_is_not_copied_into_it(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        source = await any_drive.put(b"XYZ")
+        key = await begin(uploads, size=3)
+        copied = CopiedPart(ID, None, Precondition(), lambda _: Checksums(bytes(16)))
+        with refused(Kind.INVALID_PARTS):
+            await CopyPart(uploads.multipart, any_drive.metadata.contents)(EVERYTHING, key, 1, copied, source)
+        await append(uploads, key, 0, b"abc")
+        assert await any_drive.get() == b"abc"
+
+
 class TestWriters:
     @pytest.mark.parametrize("replicas", [1, 2])
     async def test_asking_for_the_offset_ends_the_request_of_a_dead_connection(
@@ -388,6 +433,11 @@ class TestJoining:
         assert (progress.upload.received, progress.upload.size, progress.is_finished) == (3, 7, False)
         with refused(Kind.INVALID_PARTS):
             await append(uploads, key, 3, b"x")
+        with refused(Kind.INVALID_PARTS):
+            await uploads.multipart.append(EVERYTHING, key, 0, NewPart(each([b"x"])))
+        for number in (1, 2):
+            with refused(Kind.INVALID_PARTS):
+                await uploads.multipart.write(EVERYTHING, key, number, NewPart(each([b"x"])))
         await append(uploads, second, 0, b"defg")
         assert (await uploads.progress(EVERYTHING, key)).is_finished
         assert await any_drive.get() == b"defgabc"
@@ -431,7 +481,7 @@ async def test_the_conditions_of_a_signature_are_kept(any_drive: Drive) -> None:
     with refused(Kind.TOO_LARGE):
         await append(uploads, keys[0], 0, b"abcde")
     for write in (uploads.multipart.append, uploads.multipart.write):  # another way to the same upload
-        with refused(Kind.TOO_LARGE):
+        with refused(Kind.INVALID_PARTS):
             await write(EVERYTHING, keys[0], 0 if write == uploads.multipart.append else 1, NewPart(each([b"abcde"])))
     await append(uploads, keys[0], 0, b"abcd", is_last=True)
     with refused(Kind.ALREADY_EXISTS):

@@ -222,8 +222,9 @@ async def discard_resumable(drive: Drive, grant: Grant) -> None:
 
 
 async def finish(drive: Drive, grant: Grant) -> None:
-    upload = await drive.uploads.append(EVERYTHING, (await begun_resumable(drive)).key, 0, NewPart(LateId(ID)))
-    await drive.resumable.finish(grant, upload)
+    upload = await begun_resumable(drive)
+    await drive.uploads.append_to(EVERYTHING, upload, 0, NewPart(LateId(ID)), 100)
+    await drive.resumable.finish(grant, await drive.uploads.find(EVERYTHING, upload.key))
 
 
 async def copy_part(drive: Drive, grant: Grant) -> None:

@@ -84,7 +84,8 @@ class Put(Operation):
 
     `checksums` is called with the parts. It returns the checksums of the blob, or raises an error of its own if a part
     is not as the caller expects. Raises UPLOAD_NOT_FOUND, INVALID_PARTS, and PART_IN_PROGRESS if one of the parts is
-    still being written, unless `ends_writers`. The upload is kept as finished for the time `keep_for`, if that is set.
+    still being written, unless `ends_writers`. A resumable upload is kept as finished for the time `keep_for`, which
+    its publication sets: without that, it raises INVALID_PARTS, because its own conditions would not count.
     `verified`: the SHA-256, if it is known already, which counts if the parts are still the same.
     """
 

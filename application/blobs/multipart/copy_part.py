@@ -4,7 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.authorize import authorize
-from application.blobs.multipart.uploads import MultipartUploads, check_number, discard_parts, put_part
+from application.blobs.multipart.uploads import (
+    MultipartUploads,
+    check_number,
+    check_takes_parts,
+    discard_parts,
+    put_part,
+)
 from application.ports.contents import ContentReader, Part
 from application.ports.metadata import UnitOfWork
 from domain.access import Action, Grant
@@ -45,7 +51,7 @@ class CopyPart:
         """
         authorize(grant, Action.READ, new.source)
         check_number(number)
-        await self.uploads.find(grant, key)
+        check_takes_parts(await self.uploads.find(grant, key))
         if await _object_of(self.contents, found, new) is None:  # most often, so no transaction is begun
             return None
         max_bytes = grant.max_bytes(self.uploads.max_bytes)

@@ -172,11 +172,11 @@ class MultipartUploads:
         """Write a part, and return it once it is durable and recorded. A part of the same number is replaced.
 
         Of several writers of one number, the last one that begins wins, and the others get LEASE_LOST, unless the part
-        says otherwise. Raises INVALID_PARTS for a number that is not 1 to 10,000, TOO_LARGE, SIZE_MISMATCH and
-        DIGEST_MISMATCH.
+        says otherwise. Raises INVALID_PARTS for a number that is not 1 to 10,000 and for a resumable upload, TOO_LARGE,
+        SIZE_MISMATCH and DIGEST_MISMATCH.
         """
         check_number(number)
-        await self.find(grant, key)
+        check_takes_parts(await self.find(grant, key))
         return await self._write(key, number, new, grant.max_bytes(self.max_bytes))
 
     async def append(self, grant: Grant, key: ObjectKey, offset: int, new: NewPart) -> MultipartUpload:
@@ -185,6 +185,7 @@ class MultipartUploads:
         Raises what `write` raises, and OFFSET_MISMATCH for bytes that leave a gap or overlap.
         """
         upload, grant = await self.find(grant, key), grant.begun()
+        check_takes_parts(upload)
         check_offset(upload, offset)
         await self.append_to(grant, upload, offset, new, grant.max_bytes(self.max_bytes))
         return await self.find(grant, key)
@@ -192,7 +193,7 @@ class MultipartUploads:
     async def append_to(
         self, grant: Grant, upload: MultipartUpload, offset: int, new: NewPart, max_bytes: int, turn: Turn | None = None
     ) -> Part:
-        """Do as `append` does, for a caller who has read the upload already. It may have `max_bytes` in all.
+        """Do as `append` does, also for a resumable upload. The caller has read it. It may have `max_bytes` in all.
 
         With a `turn`, the part before may still become durable. This one is recorded after that, if it is.
         """
@@ -280,8 +281,6 @@ async def put_part(work: UnitOfWork, upload: MultipartUpload, part: Part, max_by
     Raises TOO_LARGE and INVALID_PARTS.
     """
     former = await work.multipart.put_part(upload.key, part)
-    if upload.resumable is not None and upload.resumable.max_bytes is not None:
-        max_bytes = min(max_bytes, upload.resumable.max_bytes)
     size = upload.received + part.size - (former.size if former else 0)
     if size > max_bytes:
         raise too_large(max_bytes)
@@ -306,6 +305,13 @@ def check_number(number: int) -> None:
         raise InvalidParts(f"Parts have numbers from 1 to {MAX_PARTS:,}, not {number:,}.")
 
 
+def check_takes_parts(upload: MultipartUpload) -> None:
+    """Raise INVALID_PARTS for a resumable upload: its conditions are checked only by the way that resumes it."""
+    if upload.resumable is not None:
+        detail = "This upload is resumable: append by the protocol that began it, and its last bytes publish it. "
+        raise InvalidParts(f"{detail}For parts and commits, begin another upload.", subject=upload.key)
+
+
 def check_offset(upload: MultipartUpload, offset: int) -> None:
     """Raise OFFSET_MISMATCH unless an upload has received `offset` bytes."""
     if offset != upload.received:
@@ -325,7 +331,7 @@ async def take_upload(
 ) -> tuple[MultipartUpload, Content, Checksums | None]:
     """End an upload in this unit. Return it, the content of its parts, which the caller publishes, and its checksums.
 
-    With `keeps_row`, the caller removes or finishes it.
+    `keeps_row`: it is resumable, and the caller finishes it.
 
     `numbers`: the parts to take, in ascending order; None for all, which must have the numbers from 1 on. Objects of
     other parts become garbage. `checksums` is called with the parts, as in `Put`. `ends_writers`: a writer
@@ -335,6 +341,8 @@ async def take_upload(
     upload = await work.multipart.lock(key, LIFETIME)
     if upload is None:
         raise UploadNotFound(subject=key)
+    if not keeps_row:
+        check_takes_parts(upload)
     parts: list[Part] = []
     while page := await work.multipart.parts(key, parts[-1].number if parts else 0, PAGE):
         parts += page

@@ -79,7 +79,10 @@ PUT_PART = operation(
     operation_class=PUT_PART,
 )
 async def put_part(request: HttpRequest, uploads: Uploads, pace: ClientPace) -> Response[PartDescription]:
-    """Store the bytes of the body as a part. The response comes once they are durable."""
+    """Store the bytes of the body as a part. The response comes once they are durable.
+
+    An upload that was begun with `Upload-Complete` or by tus takes no parts by number.
+    """
     key, number = upload_key(request.path_params["upload"]), request.path_params["n"]
     if not is_digits(number) or len(number) > 9:
         raise HttpProblem("invalid_parts", f"Parts have numbers from 1 to {MAX_PARTS:,}.")
@@ -145,7 +148,8 @@ async def append_to_upload(
     """Store the bytes of the body as the next part, if they start where the parts end: at `Upload-Offset`.
 
     With the Content-Type `application/partial-upload`, this resumes an upload that was begun with `Upload-Complete`:
-    what arrives is kept, also if the connection breaks, and `Upload-Complete: ?1` publishes the blob.
+    what arrives is kept, also if the connection breaks, and `Upload-Complete: ?1` publishes the blob. Such an
+    upload takes no other PATCH.
     """
     key = upload_key(request.path_params["upload"])
     if is_partial(fields(request.scope)):
