@@ -207,12 +207,14 @@ class TestShareLinks:
             begun,
             anybody.head(upload),
             append(anybody, upload, 2, b"x"),
+            anybody.patch(upload, content=b"x", headers={"Upload-Offset": "3"}),
+            anybody.patch(upload, content=b"", headers={"Upload-Offset": "3"}),
             append(anybody, upload, 3, b"de", "?0"),
             append(anybody, upload, 5, b"f"),
             append(anybody, upload, 6, b""),
             anybody.head(upload),
         ]
-        assert [each.status_code for each in responses] == [201, 204, 409, 204, 201, 201, 204]
+        assert [each.status_code for each in responses] == [201, 204, 409, 400, 400, 204, 201, 201, 204]
         for each in responses:
             assert "secret" not in each.text + str(each.headers)
             assert "etag" not in each.headers
