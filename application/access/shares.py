@@ -49,7 +49,10 @@ class NewShare:
 
 @dataclass(frozen=True, slots=True)
 class SharedLink:
-    """A link, and the token in its URL, from which nobody but a server can tell whether it is valid."""
+    """A link, and the token in its URL, from which nobody but a server can tell whether it is valid.
+
+    The token is empty for a caller whom it would let do more than its own rights do, or for longer.
+    """
 
     share: Share
     token: str = field(repr=False)
@@ -96,7 +99,11 @@ class Shares:
         return self._link(share, self.master)
 
     async def list(self, grant: Grant, after: str, limit: int) -> Sequence[SharedLink]:
-        """Return up to `limit` links with ids after this one, in the order of their ids. Raises NO_MASTER_KEY."""
+        """Return up to `limit` links with ids after this one, in the order of their ids. Raises NO_MASTER_KEY.
+
+        Whoever knows a token may use it. So those of others are only for callers who have the rights of the link
+        themselves, for as long as it is valid.
+        """
         authorize_some(grant, Action.LIST)
         record(grant, "list_shares")
         if self.master is None:
@@ -105,7 +112,8 @@ class Shares:
         while len(found) < limit and (page := await self._page(grant, after)):
             found += [share for share in page if self._is_visible(grant, share)]
             after = page[-1].id
-        return [self._link(share, self.master) for share in found[:limit]]
+        linked = [self._link(share, self.master) for share in found[:limit]]
+        return [each if self._may_use(grant, each.share) else replace(each, token="") for each in linked]
 
     async def _page(self, grant: Grant, after: str) -> Sequence[Share]:
         if grant.allows(Action.ADMIN, self.now()):
@@ -175,6 +183,12 @@ class Shares:
         """Return whether a caller manages this link: its own, or with `admin` all within its prefixes."""
         is_own = share.key_id == grant.key_id
         return share.ids.startswith(grant.prefixes) and (is_own or grant.allows(Action.ADMIN, self.now()))
+
+    def _may_use(self, grant: Grant, share: Share) -> bool:
+        """Return whether a link allows its reader nothing new: it is its own, or within its rights and their time."""
+        has_rights = grant.includes(share.action, share.ids, self.now())
+        ends_before = grant.expires_at is not None and grant.expires_at < share.expires_at
+        return share.key_id == grant.key_id or (has_rights and not ends_before)
 
     def _link(self, share: Share, master: MasterKey) -> SharedLink:
         return SharedLink(share, f"{share.id}-{master.secret_of_share(share.id)}")

@@ -139,6 +139,20 @@ def test_share_a_file(page: Page, api: httpx.Client, folder: str) -> None:
     assert httpx.get(link, auth=("", "for Ada")).status_code == 404
 
 
+def test_the_link_of_another_key_can_be_ended_unread(open_page: Opener, api: httpx.Client, folder: str) -> None:
+    put(api, f"{folder}a.txt")
+    url = api.post("/v1/shares", json={"id": f"{folder}a.txt"}).json()["url"]
+    body = {"name": f"key of {folder}", "actions": ["admin", "list"], "prefixes": [folder]}
+    other = open_page("", token=api.post("/v1/keys", json=body).json()["token"])
+    other.get_by_role("link", name="Links").click()
+    line = other.get_by_role("row").filter(has_text=f"{folder}a.txt")
+    expect(line.get_by_role("button")).to_have_text(["End"])
+    line.get_by_role("button", name="End").click()
+    other.get_by_role("button", name="End it").click()
+    expect(line).to_have_count(0)
+    assert httpx.get(url).status_code == 404
+
+
 def token_of(page: Page, name: str, prefix: str, *rights: str) -> Any:
     """Create a key in the page, and return its token."""
     page.get_by_role("link", name="Keys").click()

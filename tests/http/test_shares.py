@@ -132,6 +132,27 @@ def test_a_link_is_not_stronger_than_its_key_and_ends_with_it(
         client.delete(f"/v1/shares/{each['share']}")
 
 
+def test_a_list_has_urls_only_of_what_its_reader_may_do_itself(
+    server: Server, client: httpx.Client, blob_id: str
+) -> None:
+    client.put(f"/v1/blobs/{blob_id}", content=b"bytes")
+    links = [share(client, **members, expires_in=7200) for members in ({"id": blob_id}, {"prefix": f"{blob_id}/"})]
+    for actions, seconds, readable in (
+        (["admin", "list"], 86400, []),
+        (["admin", "list", "read"], 86400, links[:1]),
+        (["admin", "list", "read", "write"], 86400, links),
+        (["admin", "list", "read", "write"], 3600, []),
+    ):
+        body = {"name": "ci", "actions": actions, "prefixes": [blob_id], "expires_in": seconds}
+        with server.client(client.post("/v1/keys", json=body).json()["token"]) as limited:
+            listed = limited.get("/v1/shares").json()["shares"]
+        assert {each["share"] for each in listed} == {each["share"] for each in links}
+        assert {each["url"] for each in listed if "url" in each} == {each["url"] for each in readable}
+        assert not any("/s/" in str(each) for each in listed if "url" not in each)
+    for each in links:
+        client.delete(f"/v1/shares/{each['share']}")
+
+
 def test_it_expires(server: Server, client: httpx.Client, anybody: httpx.Client, blob_id: str) -> None:
     client.put(f"/v1/blobs/{blob_id}", content=b"bytes")
     link = share(client, id=blob_id, expires_in=2)

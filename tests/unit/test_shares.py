@@ -418,6 +418,31 @@ class TestList:
         assert await service.shares.list(grant, links[4].share.id, 2) == []
         assert await service.shares.list(grant, "", 0) == []
 
+    async def test_links_that_allow_more_than_the_caller_have_no_tokens(self) -> None:
+        service = Service()
+        down, up = [await service.share(each) for each in (ID, "films/b/")]
+        lists = frozenset({Action.LIST, Action.ADMIN})
+        ends = down.share.expires_at
+        for actions, expires_at, included in (
+            (ALL, None, [down, up]),
+            (ALL, ends, [down, up]),
+            (ALL, ends - SECOND, []),
+            (lists, None, []),
+            (lists | {Action.READ}, None, [down]),
+            (lists | {Action.WRITE}, None, [up]),
+        ):
+            found = await service.shares.list(Grant(actions, ("films/",), expires_at, "another"), "", 10)
+            assert {link.share.id for link in found} == {down.share.id, up.share.id}
+            assert {link.token for link in found if link.token} == {link.token for link in included}
+
+    async def test_own_links_have_their_tokens(self) -> None:
+        service = Service()
+        grant = (await service.key("films/")).key.grant()
+        links = [await service.share(each, grant) for each in (ID, "films/b/")]
+        for actions in (ALL, frozenset({Action.LIST})):
+            found = await service.shares.list(replace(grant, actions=actions), "", 10)
+            assert found == sorted(links, key=lambda link: link.share.id)
+
     async def test_pages_are_full_also_if_others_are_between(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shares, "PAGE", 3)
         service = Service()

@@ -95,12 +95,15 @@ class ShareBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ShareDescription(msgspec.Struct, omit_defaults=True):
-    """A link. Anybody who has `url` may use it until `expires_at`. `uses` is counted if there is a limit."""
+    """A link. Anybody who has `url` may use it until `expires_at`. `uses` is counted if there is a limit.
+
+    A list has no `url` of another key's link that allows more than your own key, or for longer.
+    """
 
     share: str
-    url: str
     created_at: datetime
     expires_at: datetime
+    url: str | None = None
     id: str | None = None
     prefix: str | None = None
     has_password: bool = False
@@ -122,9 +125,9 @@ def _described(link: SharedLink, base: str) -> ShareDescription:
     is_download = share.action is Action.READ
     return ShareDescription(
         share.id,
-        f"{base}/s/{link.token}",
         share.created_at.replace(microsecond=0),
         share.expires_at.replace(microsecond=0),
+        f"{base}/s/{link.token}" if link.token else None,
         share.ids if is_download else None,
         None if is_download else share.ids,
         bool(share.password),

@@ -27,7 +27,7 @@ export class LinksView extends TableView {
       h("span", { title: exactTime(link.expires_at) }, until(link.expires_at)),
       link.max_uses ? `${link.uses} of ${link.max_uses}` : "not counted",
       h("span", { class: "controls" },
-        button({ text: "Show", glyph: "link" }, () => open("Link", h("div", { class: "stack" }, copyable("Link", link.url)))),
+        link.url ? button({ text: "Show", glyph: "link" }, () => open("Link", h("div", { class: "stack" }, copyable("Link", link.url)))) : null,
         button({ text: "End", kind: "danger-text" }, () => this.#revoke(link))),
     ]
   }
