@@ -14,7 +14,7 @@ from domain.properties import Properties
 from entrypoints.http.protocol.fields import conditional, header_values, ranges
 from entrypoints.http.protocol.fields.header_values import MAX_SIZE, dictionary_member
 from entrypoints.http.protocol.fields.headers import content_length
-from entrypoints.http.protocol.fields.media_types import essence, media_type
+from entrypoints.http.protocol.fields.media_types import essence, is_single, media_type
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import SANDBOX, VARY, Headers, Representation
 from entrypoints.http.rest import descriptions
@@ -136,7 +136,8 @@ def _disposition(blob: Blob) -> str:
 
 def _is_harmless(content_type: str) -> bool:
     found = essence(content_type)
-    return found in HARMLESS or found.partition("/")[0] in HARMLESS_KINDS
+    is_shown = found in HARMLESS or found.partition("/")[0] in HARMLESS_KINDS
+    return is_shown and is_single(content_type)  # S3 clients may have stored a list of types
 
 
 class RawForm(Representation):

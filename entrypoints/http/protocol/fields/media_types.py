@@ -24,10 +24,21 @@ def essence(content_type: str) -> str:
     return content_type.partition(";")[0].strip(BLANKS).lower()
 
 
+def is_single(content_type: str) -> bool:
+    """Return whether no other media type stands after a comma.
+
+    Browsers take the last one of such a list. Quotes protect no comma, because parsers differ in where quotes end.
+    """
+    return "/" not in content_type.partition(",")[2]
+
+
 @lru_cache(maxsize=REMEMBERED)
 def _is_media_type(text: str) -> bool:
-    """Return whether this is a media type (RFC 9110, section 8.3.1). Parameters: visible ASCII, blanks and tabs."""
+    """Return whether this is a media type (RFC 9110, section 8.3.1), and not a list of them.
+
+    Parameters: visible ASCII, blanks and tabs. Browsers write some without the quotes: video/webm;codecs=vp8,opus.
+    """
     essential, _, parameters = text.partition(";")
     kind, _, subtype = essential.rstrip(BLANKS).partition("/")
     are_visible = parameters.isascii() and parameters.replace("\t", "").isprintable()
-    return is_token(kind) and is_token(subtype) and are_visible
+    return is_token(kind) and is_token(subtype) and are_visible and is_single(parameters)
