@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -243,6 +244,19 @@ def test_of_two_that_create_one_wins(server: Server, s3: Any, bucket: str) -> No
         won = [*pool.map(create, range(8))]
     assert won.count(True) == 1
     assert body(s3.get_object(Bucket=bucket, Key="lock")) == b"%d" % won.index(True)
+
+
+def test_an_unchanged_object_may_be_kept_as_long_as_before(s3: Any, bucket: str) -> None:
+    kept = {"CacheControl": "max-age=60", "Expires": datetime(2030, 1, 1, tzinfo=UTC)}
+    etag = s3.put_object(Bucket=bucket, Key="a", Body=b"1", **kept)["ETag"]
+    for read in (s3.get_object, s3.head_object):
+        for wanted, age in (({}, "max-age=60"), ({"ResponseCacheControl": "no-cache"}, "no-cache")):
+            whole = read(Bucket=bucket, Key="a", **wanted)["ResponseMetadata"]["HTTPHeaders"]
+            with pytest.raises(ClientError) as unchanged:
+                read(Bucket=bucket, Key="a", IfNoneMatch=etag, **wanted)
+            found = unchanged.value.response["ResponseMetadata"]["HTTPHeaders"]
+            assert found["cache-control"] == whole["cache-control"] == age
+            assert found["expires"] == whole["expires"] == "Tue, 01 Jan 2030 00:00:00 GMT"
 
 
 def test_only_the_version_that_is_named_is_replaced(s3: Any, bucket: str) -> None:

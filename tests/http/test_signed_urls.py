@@ -74,6 +74,22 @@ def test_what_must_not_be_kept_is_not_cached(client: httpx.Client, anybody: http
     assert anybody.get(sign(client, "GET", id=blob_id)).headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("stored", ["", "max-age=86400", "no-store"])
+def test_a_cache_keeps_what_is_unchanged_no_longer(
+    client: httpx.Client, anybody: httpx.Client, blob_id: str, stored: str
+) -> None:
+    etag = client.put(f"/v1/blobs/{blob_id}", content=b"x", headers={"Cache-Control": stored}).headers["etag"]
+    link = client.post("/v1/shares", json={"id": blob_id, "expires_in": 60}).json()["url"]
+    signed = sign(client, "GET", id=blob_id), sign(client, "HEAD", id=blob_id)
+    for method, url in zip(("GET", "HEAD", "GET", "HEAD"), (*signed, link, link), strict=True):
+        unchanged = anybody.request(method, url, headers={"If-None-Match": etag})
+        kept, _, age = unchanged.headers["cache-control"].partition("=")
+        assert (unchanged.status_code, kept) == (304, stored if stored == "no-store" else "private, max-age")
+        assert int(age or 0) <= 60
+    unchanged = client.get(f"/v1/blobs/{blob_id}?alt=media", headers={"If-None-Match": etag})
+    assert (unchanged.status_code, unchanged.headers.get("cache-control", "")) == (304, stored)
+
+
 def test_a_put_keeps_its_conditions(client: httpx.Client, anybody: httpx.Client, blob_id: str) -> None:
     digest = hashlib.sha256(b"bytes").hexdigest()
     url = sign(client, "PUT", id=blob_id, content_type="text/plain", max_bytes=5, sha256=digest, create_only=True)

@@ -47,7 +47,10 @@ class Representation(Protocol):
 
     @abstractmethod
     def validators(self, blob: Blob) -> Headers:
-        """Return the headers of a response that says that the blob has not changed."""
+        """Return the headers of a response that says that the blob has not changed (RFC 9110, section 15.4.5).
+
+        A cache puts them in the place of those that it has kept. So all that say for how long are among them.
+        """
 
     @abstractmethod
     def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:

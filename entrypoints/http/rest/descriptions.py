@@ -156,15 +156,16 @@ def disposition(value: str) -> str:
 
 
 def response_headers(blob: Blob) -> Headers:
-    """Return the headers for the rare properties of a blob, in the raw form, but for Content-Disposition."""
+    """Return the headers for the rare properties of a blob, in the raw form.
+
+    Those that other headers change are left out: Content-Disposition and Cache-Control.
+    """
     properties = blob.properties
     headers = []
     if properties.content_encoding:
         headers.append((b"content-encoding", properties.content_encoding.encode("latin-1")))
     if properties.content_language:
         headers.append((b"content-language", properties.content_language.encode("latin-1")))
-    if properties.cache_control:
-        headers.append((b"cache-control", properties.cache_control.encode("latin-1")))
     if properties.metadata:
         headers += [(f"{META}{name}".encode(), _encoded(value)) for name, value in properties.metadata.items()]
     if blob.expires_at is not None:

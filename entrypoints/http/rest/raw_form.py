@@ -172,7 +172,13 @@ class RawForm(Representation):
             (b"last-modified", conditional.last_modified(blob).encode()),
             VARY,
             SANDBOX,
+            *self.caching(blob),
         ]
+
+    def caching(self, blob: Blob) -> Headers:
+        """Return the Cache-Control of a response, also of one that says that the blob has not changed."""
+        stored = blob.properties.cache_control
+        return [(b"cache-control", stored.encode("latin-1"))] if stored else []
 
     def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
         return aiter(opened)
@@ -196,10 +202,13 @@ class DownloadForm(RawForm):
         if self._filename is not None:
             disposition = f"attachment; filename*=UTF-8''{quote(self._filename, safe='')}"
             headers = [*_without(headers, b"content-disposition"), (b"content-disposition", disposition.encode())]
-        if self._fresh_until is not None and not _forbids_caching(blob.properties.cache_control):
-            seconds = max(0, int((self._fresh_until - utc_now()).total_seconds()))
-            headers = [*_without(headers, b"cache-control"), (b"cache-control", b"private, max-age=%d" % seconds)]
         return headers
+
+    def caching(self, blob: Blob) -> Headers:
+        if self._fresh_until is None or _forbids_caching(blob.properties.cache_control):
+            return super().caching(blob)
+        seconds = max(0, int((self._fresh_until - utc_now()).total_seconds()))
+        return [(b"cache-control", b"private, max-age=%d" % seconds)]
 
 
 def _without(headers: Headers, name: bytes) -> Headers:

@@ -56,7 +56,7 @@ def _raw(described: OpenAPIResponse) -> OpenAPIResponse:
 
 
 _UNCHANGED = {
-    "304": response("The client has this version already.", required=["ETag", "Vary"], optional=["Last-Modified"])
+    "304": _raw(response("The client has this version already.", required=["ETag", "Vary"], optional=["Last-Modified"]))
 }
 FETCH = operation(
     takes=[BLOB_ID, ALT, FILENAME, *CONDITIONS, *RANGE],

@@ -14,7 +14,7 @@ from entrypoints.http.protocol.fields.header_values import format_date, http_dat
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.streaming import SANDBOX, Headers, Representation
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.objects.properties import property_headers
+from entrypoints.http.s3.objects.properties import caching_headers, property_headers
 from entrypoints.http.s3.request import tags
 
 
@@ -92,7 +92,8 @@ class ObjectForm(Representation):
 
     def validators(self, blob: Blob) -> Headers:
         modified = format_date(last_modified(blob)).encode()
-        return [(b"etag", etag(blob).encode()), (b"last-modified", modified), SANDBOX]
+        tagged = [(b"etag", etag(blob).encode()), (b"last-modified", modified), SANDBOX]
+        return [*tagged, *caching_headers(blob, self.overrides)]
 
     def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
         return aiter(opened)

@@ -174,21 +174,31 @@ def _is_tag(text: str) -> bool:
 
 
 def property_headers(blob: Blob, overrides: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the headers of a response that say what was said of the object. `overrides`: by the names of headers."""
+    """Yield the headers of a response that say what was said of the object. `overrides`: by the names of headers.
+
+    Without those of `caching_headers`.
+    """
     properties = blob.properties
     kept = {
         "content-type": properties.content_type,
         "content-encoding": properties.content_encoding,
         "content-language": properties.content_language,
         "content-disposition": properties.content_disposition,
-        "cache-control": properties.cache_control,
-        "expires": properties.expires,
-        **overrides,
     }
-    for name, value in kept.items():
-        if value:
-            yield name.encode(), value.encode("latin-1", "replace")
+    yield from _with(overrides, kept)
     for name, value in properties.metadata.items():
         yield f"{META}{name}".encode(), value.encode()
     if properties.tags:
         yield b"x-amz-tagging-count", b"%d" % len(properties.tags)
+
+
+def caching_headers(blob: Blob, overrides: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the headers that say for how long a response may be kept."""
+    properties = blob.properties
+    return _with(overrides, {"cache-control": properties.cache_control, "expires": properties.expires})
+
+
+def _with(overrides: Mapping[str, str], kept: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+    for name, value in kept.items():
+        if shown := overrides.get(name, value):
+            yield name.encode(), shown.encode("latin-1", "replace")
