@@ -71,6 +71,18 @@ def test_the_password_of_a_download_is_asked_for_by_a_page(client: httpx.Client,
     assert browser.post(url, data={"password": "für Ada"}).status_code == 404, "it was the last use"
 
 
+@pytest.mark.parametrize("header", ["Range", "If-None-Match", "If-Modified-Since", "If-Match"])
+def test_the_form_gets_the_whole(client: httpx.Client, browser: httpx.Client, header: str) -> None:
+    """Ranges and 304 are for GET and HEAD (RFC 9110, sections 13.1 and 14.2)."""
+    etag = client.put("/v1/blobs/a.txt", content=b"bytes").headers["etag"]
+    url = share(client, id="a.txt", password="secret")
+    late = "Fri, 09 Oct 2093 19:43:31 GMT"
+    value = {"Range": "bytes=1-2", "If-None-Match": etag, "If-Match": '"x"', "If-Modified-Since": late}[header]
+    fetched = browser.post(url, data={"password": "secret"}, headers={header: value})
+    assert (fetched.status_code, fetched.content) == (200, b"bytes")
+    assert "content-range" not in fetched.headers
+
+
 def test_other_programs_get_no_page(client: httpx.Client, browser: httpx.Client) -> None:
     client.put("/v1/blobs/a.txt", content=b"bytes")
     url, inbox = share(client, id="a.txt", password="secret"), share(client, prefix="inbox/")

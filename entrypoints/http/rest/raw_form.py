@@ -188,12 +188,26 @@ class RawForm(Representation):
 
 
 class DownloadForm(RawForm):
-    """The bytes as the body, under a name of the client's choice, and to be kept until a signature ends."""
+    """The bytes as the body, under a name of the client's choice, and to be kept until a signature ends.
 
-    def __init__(self, filename: str | None, fresh_until: datetime | None, *, shows_metadata: bool = True) -> None:
+    `is_whole`: all of them, as for a POST: ranges and 304 are for GET and HEAD (RFC 9110, sections 13.1 and 14.2).
+    """
+
+    def __init__(
+        self,
+        filename: str | None,
+        fresh_until: datetime | None,
+        *,
+        shows_metadata: bool = True,
+        is_whole: bool = False,
+    ) -> None:
         self._filename = filename
         self._fresh_until = fresh_until
         self._shows_metadata = shows_metadata
+        self._is_whole = is_whole
+
+    def part(self, headers: Mapping[str, str], blob: Blob) -> ByteRange | None:
+        return None if self._is_whole else super().part(headers, blob)
 
     def headers(self, blob: Blob, part: ByteRange | None = None) -> Headers:
         headers = [*super().headers(blob, part)]

@@ -112,9 +112,11 @@ async def download(
     return await _download(_share_of(request, Action.READ), request.auth, shares, fetch, pace)
 
 
-async def _download(share: Share, grant: Grant, shares: SharesOf, fetch: FetchBlob, pace: Pace) -> ASGIApp:
+async def _download(
+    share: Share, grant: Grant, shares: SharesOf, fetch: FetchBlob, pace: Pace, *, is_whole: bool = False
+) -> ASGIApp:
     await shares.use(share)
-    representation = DownloadForm(share.filename, share.expires_at, shows_metadata=False)
+    representation = DownloadForm(share.filename, share.expires_at, shows_metadata=False, is_whole=is_whole)
     return BlobResponse(partial(fetch, grant, BlobId(share.ids)), representation, pace)
 
 
@@ -177,7 +179,7 @@ async def download_with_password(
         return page.to_asgi_response(app=None, request=request)
     rates.admit(grant)
     request.scope["share"] = share  # type: ignore[typeddict-unknown-key]
-    return await _download(_share_of(request, Action.READ), grant, shares, fetch, pace)
+    return await _download(_share_of(request, Action.READ), grant, shares, fetch, pace, is_whole=True)
 
 
 async def _password(request: HttpRequest, pace: Pace) -> bytes:
