@@ -159,13 +159,24 @@ class AsyncClient:
         known: BlobMeta | None = None,
         progress: Progress | None = None,
         parallel: int = downloads.AT_ONCE,
+        follow_symlinks: bool = True,
     ) -> BlobMeta:
         """Fetch a blob into a file, in blocks, `parallel` at once. The file appears when it is complete and verified.
 
         Until then its bytes are in a hidden file next to it. A download that failed goes on there, as long as the blob
-        is the same version. `known`: its description, if you have it from a list.
+        is the same version. `known`: its description, if you have it from a list. The permissions of a file that is
+        replaced are kept. Bytes for a pipe or a device are written into it as they come. `follow_symlinks`: write to
+        what a link points to; otherwise the link is replaced, and only files are.
         """
-        flow = downloads.download(self._retries, id, Path(path), known=known, progress=progress, parallel=parallel)
+        flow = downloads.download(
+            self._retries,
+            id,
+            Path(path),
+            known=known,
+            progress=progress,
+            parallel=parallel,
+            follow_symlinks=follow_symlinks,
+        )
         return await self._run(flow)
 
     async def head(self, id: str) -> BlobMeta:  # noqa: A002

@@ -65,6 +65,9 @@ def test_standard_input_and_output(shell: Shell, prefix: str) -> None:
     assert ((shell.home / "head").read_bytes(), ran.stdout) == (given[:3], b"141\n"), ran.stderr
     assert b"Traceback" not in ran.stderr
     assert shell.run("cat", prefix + "c").out == "substituted\n"
+    bash = f"drivebay get {prefix}b >(cat >out) && wait $!"
+    subprocess.run(["bash", "-c", bash], cwd=shell.home, env=variables, capture_output=True, timeout=60, check=True)
+    assert (shell.home / "out").read_bytes() == given
 
 
 def test_changes_on_the_server(shell: Shell, prefix: str) -> None:

@@ -190,6 +190,16 @@ def test_checksums_are_not_computed(fs: Any, prefix: str) -> None:
     assert fs.sign(prefix + "a").startswith(fs.client.url)
 
 
+def test_get_keeps_permissions_and_links(fs: Any, prefix: str, tmp_path: Path) -> None:
+    fs.pipe_file(prefix + "a", b"new")
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o600)
+    (tmp_path / "link").symlink_to("file")
+    fs.get(prefix + "a", str(tmp_path / "link"))
+    assert ((tmp_path / "file").read_bytes(), (tmp_path / "link").is_symlink()) == (b"new", True)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_file_that_is_replaced_while_it_is_read(fs: Any, prefix: str) -> None:
     fs.client.put(prefix + "a", b"a" * 20 * MIB)
     with fs.open(prefix + "a", "rb") as file:

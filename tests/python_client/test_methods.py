@@ -1,5 +1,6 @@
 """Each method of both clients."""
 
+import asyncio
 import hashlib
 import io
 import os
@@ -170,6 +171,77 @@ class TestGet:
         assert names_in(tmp_path) == ["file"]
         with pytest.raises(IsADirectoryError):
             await client.download(prefix, tmp_path)
+
+    @pytest.mark.parametrize("size", [0, 5, 9 * MIB])
+    async def test_into_a_pipe(self, client: Any, prefix: str, tmp_path: Path, size: int) -> None:
+        data, path, seen = os.urandom(size), tmp_path / "pipe", list[tuple[int, int | None]]()
+        await client.put(prefix, data)
+        os.mkfifo(path)
+        download = asyncio.create_task(client.download(prefix, path, progress=lambda *at: seen.append(at)))
+        await asyncio.sleep(0.2)  # it waits for a reader
+        assert await asyncio.wait_for(asyncio.to_thread(path.read_bytes), 20) == data
+        assert ((await download).size, seen[-1]) == (size, (size, size))
+        assert (names_in(tmp_path), path.is_fifo()) == (["pipe"], True)
+        with pytest.raises(FileExistsError, match="not a file"):
+            await client.download(prefix, path, follow_symlinks=False)
+        assert path.is_fifo()
+
+    async def test_into_a_pipe_whose_reader_ends(self, client: Any, prefix: str, tmp_path: Path) -> None:
+        await client.put(prefix, bytes(9 * MIB))
+        os.mkfifo(path := tmp_path / "pipe")
+        download = asyncio.create_task(client.download(prefix, path))
+        with await asyncio.to_thread(path.open, "rb") as pipe:
+            await asyncio.to_thread(pipe.read, 10)
+        with pytest.raises(BrokenPipeError, match=str(path)):
+            await download
+
+    async def test_into_a_device(self, client: Any, prefix: str) -> None:
+        await client.put(prefix, b"Hello")
+        ours, theirs = os.openpty()
+        await client.download(prefix, Path(os.ttyname(theirs)))
+        assert os.read(ours, 5) == b"Hello"
+        os.close(ours)
+        os.close(theirs)
+
+    async def test_into_what_a_link_points_to(self, client: Any, prefix: str, tmp_path: Path) -> None:
+        await client.put(prefix, b"new")
+        (tmp_path / "links").mkdir()
+        link, file = tmp_path / "links" / "link", tmp_path / "file"
+        link.symlink_to("../file")
+        for before in (None, b"old"):  # one that leads nowhere makes the file
+            if before is not None:
+                file.write_bytes(before)
+            await client.download(prefix, link)
+            assert (link.is_symlink(), file.read_bytes()) == (True, b"new")
+        file.write_bytes(b"old")
+        await client.download(prefix, link, follow_symlinks=False)
+        assert (link.is_symlink(), link.read_bytes(), file.read_bytes()) == (False, b"new", b"old")
+        assert (names_in(tmp_path), names_in(link.parent)) == (["file", "links"], ["link"])
+
+    @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o400])
+    async def test_permissions_are_kept(self, client: Any, prefix: str, tmp_path: Path, mode: int) -> None:
+        await client.put(prefix, bytes(9 * MIB))
+        path, part, seen = tmp_path / "file", tmp_path / ".file.drivebay-part", set[int]()
+        path.write_bytes(b"before")
+        path.chmod(mode)
+        part.write_bytes(b"")  # of an earlier run, when there was no file yet
+        part.chmod(0o644)
+
+        def look(done: int, total: int | None) -> None:
+            seen.add(part.stat().st_mode & 0o777)
+
+        await client.download(prefix, path, progress=look)
+        assert (path.stat().st_size, path.stat().st_mode & 0o777) == (9 * MIB, mode)
+        assert seen == {0o600}
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+    async def test_the_owner_is_kept(self, client: Any, prefix: str, tmp_path: Path) -> None:
+        await client.put(prefix, b"new")
+        (tmp_path / "file").write_bytes(b"before")
+        os.chown(tmp_path / "file", 12345, 23456)
+        await client.download(prefix, tmp_path / "file")
+        status = (tmp_path / "file").stat()
+        assert (status.st_uid, status.st_gid, status.st_size) == (12345, 23456, 3)
 
 
 class TestLists:

@@ -134,6 +134,24 @@ def test_ids_that_are_no_paths_and_links_that_lead_out(shell: Shell, server: Ser
     assert sorted(each.name for each in shell.home.iterdir()) == [".cache", "down", "outside"]
 
 
+def test_what_is_in_the_place_of_a_file(shell: Shell, prefix: str) -> None:
+    folder = shell.home / "down"
+    folder.mkdir()
+    for name in ("private", "linked", "pipe"):
+        shell.run("put", "-", prefix + name, given=b"new")
+    (folder / "private").write_bytes(b"old")
+    (folder / "private").chmod(0o600)
+    (shell.home / "outside").write_bytes(b"kept")
+    (folder / "linked").symlink_to("../outside")
+    os.mkfifo(folder / "pipe")
+    synced = shell.run("sync", f"drivebay://{prefix}", "down")
+    assert (synced.code, "pipe is not a file, and is not replaced" in synced.errors) == (1, True)
+    assert (folder / "pipe").is_fifo()
+    assert ((folder / "private").read_bytes(), (folder / "private").stat().st_mode & 0o777) == (b"new", 0o600)
+    assert ((folder / "linked").read_bytes(), (folder / "linked").is_symlink()) == (b"new", False)
+    assert (shell.home / "outside").read_bytes() == b"kept"
+
+
 def test_files_that_cannot_be_sent(shell: Shell, prefix: str) -> None:
     folder = shell.home / "up"
     folder.mkdir()

@@ -155,6 +155,9 @@ async def get(client: AsyncClient, *, ids: tuple[str, ...], parallel: int, as_js
     and its SHA-256 was compared. If a connection breaks, or the command is stopped, run it again: it goes on with
     the hidden file .NAME.drivebay-part, if the blob is still the same version.
 
+    A file that is replaced keeps its permissions. If PATH is a link, the file that it points to is written. Into a pipe
+    or a device the bytes are written as they come.
+
     \b
     Examples:
       drivebay get films/film.mp4

@@ -20,6 +20,7 @@ from entrypoints.client.errors import (
 from entrypoints.client.flows.blobs import head, path_of
 from entrypoints.client.flows.commands import Call, Close, Flow, Gather, Read, Reply, Work, sha256
 from entrypoints.client.flows.journal import PartialFile
+from entrypoints.client.flows.pipes import Pipe, is_pipe
 from entrypoints.client.flows.retrying import Attempts, Retries, is_temporary, open_stream
 from entrypoints.client.models import BlobMeta, Progress
 
@@ -167,12 +168,20 @@ def download(
     known: BlobMeta | None = None,
     progress: Progress | None = None,
     parallel: int = AT_ONCE,
+    follow_symlinks: bool = True,
 ) -> Flow[BlobMeta]:
     """Fetch a blob into a file, which appears when it is complete and verified. What is there already is kept.
 
-    `known`: the description of the version to fetch.
+    `known`: the description of the version to fetch. `follow_symlinks`: write into the file, the pipe or the device
+    that the target is a link to. Without it a link is replaced by a file, and nothing else than a file is written to.
     """
     meta = known or (yield from head(retries, blob_id))
+    if follow_symlinks:
+        if (yield Work(partial(is_pipe, target))):
+            yield from _pour(retries, meta, target, progress)
+            return meta
+        if (yield Work(target.is_symlink)):
+            target = yield Work(target.resolve)
     for _ in range(2):
         file = PartialFile(target, meta.etag, meta.size, BLOCK)
         yield Work(file.open)
@@ -188,6 +197,22 @@ def download(
         if not is_resumed:  # a machine that lost its power may have kept the state and not the bytes
             break
     raise DigestMismatch("The bytes that arrived do not have the SHA-256 of the blob. Fetch it again.")
+
+
+def _pour(retries: Retries, meta: BlobMeta, target: Path, progress: Progress | None) -> Flow[None]:
+    """Write a blob into a pipe or a device, from its start to its end."""
+    count, source, pipe = _Count(progress, meta.size), Download(retries, meta.id, if_match=meta.etag), Pipe(target)
+    try:
+        yield from pipe.open()
+        yield from source.open()
+        while data := (yield from source.chunk()):
+            yield from pipe.write(data)
+            count.add(len(data))
+    except PreconditionFailed:
+        raise _changed() from None
+    finally:
+        pipe.close()
+        yield from source.close()
 
 
 def _fetch(retries: Retries, meta: BlobMeta, file: PartialFile, progress: Progress | None, parallel: int) -> Flow[None]:
@@ -224,7 +249,7 @@ def _fetch_block(retries: Retries, meta: BlobMeta, file: PartialFile, number: in
 
 
 class _Count:
-    def __init__(self, progress: Progress | None, total: int, done: int) -> None:
+    def __init__(self, progress: Progress | None, total: int, done: int = 0) -> None:
         self._progress, self._total, self._done = progress, total, done
         self._lock = Lock()  # blocks are fetched in threads
         self.add(0)

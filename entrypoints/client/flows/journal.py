@@ -3,12 +3,14 @@
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 FLAGS = os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+PRIVATE = 0o600  # permissions of a file that will replace another, until it gets those of that one
 
 
 class UploadJournal:
@@ -42,6 +44,7 @@ class PartialFile:
     """A file that is downloaded in blocks, under a temporary name next to its own until it is complete.
 
     A second file, named `.state`, has the version that is downloaded, and the numbers of the blocks that are written.
+    A file that is replaced passes on its permissions and its owner. A link is replaced, not followed.
     """
 
     def __init__(self, target: Path, etag: str, size: int, block: int) -> None:
@@ -58,8 +61,7 @@ class PartialFile:
 
         Raises BlockingIOError while another process writes them.
         """
-        if self.target.is_dir():
-            raise IsADirectoryError(f"{self.target} is a folder. Name the file to write.")
+        self._replaced = _file_at(self.target)
         self._descriptor = self._locked()
         self.written = self._kept()
         if not self.written:
@@ -74,15 +76,20 @@ class PartialFile:
     def _locked(self) -> int:
         """Open the file, and lock it. It may get its final name in between, and is another one then."""
         while True:
-            descriptor = os.open(self.path, FLAGS | os.O_RDWR, 0o666)
+            descriptor = os.open(self.path, FLAGS | os.O_RDWR, 0o666 if self._replaced is None else PRIVATE)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with suppress(FileNotFoundError):
                     if os.path.samestat(self.path.stat(), os.fstat(descriptor)):
+                        if self._replaced is not None:  # an earlier run may have begun when there was no file
+                            os.fchmod(descriptor, PRIVATE)
                         return descriptor
             except BlockingIOError:
                 os.close(descriptor)
                 raise BlockingIOError(f"Another process fetches {self.target} just now. Wait for it.") from None
+            except OSError:
+                os.close(descriptor)
+                raise
             os.close(descriptor)
 
     def _kept(self) -> set[int]:
@@ -125,6 +132,11 @@ class PartialFile:
 
     def publish(self) -> None:
         """Make the bytes durable, and give the file its name. Blocks."""
+        if self._replaced is not None:
+            for owner in ((-1, self._replaced.st_gid), (self._replaced.st_uid, -1)):
+                with suppress(OSError):  # only root may give files away
+                    os.fchown(self._descriptor, *owner)
+            os.fchmod(self._descriptor, stat.S_IMODE(self._replaced.st_mode) & 0o777)
         os.fsync(self._descriptor)
         self.path.replace(self.target)
         self._state_path.unlink(missing_ok=True)
@@ -133,6 +145,19 @@ class PartialFile:
         """Delete both files."""
         for path in (self.path, self._state_path):
             path.unlink(missing_ok=True)
+
+
+def _file_at(path: Path) -> os.stat_result | None:
+    """Return the status of the file at a path, None if there is none. Raises OSError if it is no file."""
+    try:
+        status = path.stat()
+    except OSError:  # nothing, or a link that leads nowhere
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(f"{path} is a folder. Name the file to write.")
+    if not stat.S_ISREG(status.st_mode) and not path.is_symlink():
+        raise FileExistsError(f"{path} is not a file, and is not replaced. Choose another name, or remove it.")
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _read(path: Path) -> dict[str, Any]:

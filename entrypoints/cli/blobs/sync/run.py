@@ -225,7 +225,7 @@ class Download(Run):
     async def transfer(self, name: str, progress: Progress | None) -> None:
         meta = self.remote[name]
         path = await asyncio.to_thread(self._tree.path, name)
-        await self.client.download(meta.id, path, known=meta, progress=progress)
+        await self.client.download(meta.id, path, known=meta, progress=progress, follow_symlinks=False)
         await asyncio.to_thread(self._keep, name, path, meta)
 
     def _keep(self, name: str, path: Path, meta: BlobMeta) -> None:
