@@ -200,6 +200,10 @@ class AsyncClient:
             if cursor is None:
                 return
 
+    async def sees_all(self, prefix: str = "") -> bool:
+        """Return whether lists have all blobs with this prefix. They leave out those that the token may not see."""
+        return await self._run(blobs.sees_all(self._retries, prefix))
+
     async def list_with_delimiter(
         self, prefix: str = "", delimiter: str = "/", *, metadata: bool = False
     ) -> ListResult:

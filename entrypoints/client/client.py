@@ -197,6 +197,10 @@ class Client:
             if cursor is None:
                 return
 
+    def sees_all(self, prefix: str = "") -> bool:
+        """Return whether lists have all blobs with this prefix. They leave out those that the token may not see."""
+        return self._run(blobs.sees_all(self._retries, prefix))
+
     def list_with_delimiter(self, prefix: str = "", delimiter: str = "/", *, metadata: bool = False) -> ListResult:
         """Return the blobs directly below `prefix`, and the prefixes up to the next `delimiter`."""
         return self._run(blobs.list_with_delimiter(self._retries, prefix, delimiter, metadata=metadata))

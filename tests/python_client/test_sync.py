@@ -134,6 +134,54 @@ def test_ids_that_are_no_paths_and_links_that_lead_out(shell: Shell, server: Ser
     assert sorted(each.name for each in shell.home.iterdir()) == [".cache", "down", "outside"]
 
 
+def key_for(server: Server, *prefixes: str) -> str:
+    """Return the token of a key for the blobs with these prefixes."""
+    with server.client() as admin:
+        new = {"name": "k", "actions": ["read", "list", "write", "delete"], "prefixes": prefixes}
+        token: str = admin.post("/v1/keys", json=new).json()["token"]
+        return token
+
+
+class TestKeysForAPart:
+    """A key that shows only some blobs deletes nothing because of those that it does not show."""
+
+    @pytest.fixture
+    def shell(self, shell: Shell, prefix: str) -> Shell:
+        files_in(shell.home / "up", 20)
+        assert shell.run("sync", "up", f"drivebay://{prefix}").code == 0
+        return shell
+
+    @pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=str)
+    def test_delete_nothing_below_the_folder(self, shell: Shell, server: Server, prefix: str, more: list[str]) -> None:
+        before = contents(shell.home / "up")
+        (shell.home / "up" / "2" / "2 ü.txt").write_bytes(b"changed")
+        token = key_for(server, f"{prefix}2/", f"{prefix}3/")
+        synced = shell.run("sync", f"drivebay://{prefix}", "up", "--delete", *more, DRIVEBAY_TOKEN=token)
+        assert (synced.code, "shows only some" in synced.errors) == (1, True)
+        assert "Nothing is deleted" in synced.errors
+        # The rest is done as without --delete.
+        assert contents(shell.home / "up") == (before | {"2/2 ü.txt": b"changed"} if more else before)
+        assert shell.run("sync", f"drivebay://{prefix}", "up", DRIVEBAY_TOKEN=token).code == 0
+
+    def test_delete_where_they_show_all(self, shell: Shell, server: Server, prefix: str) -> None:
+        (shell.home / "up" / "more").write_bytes(b"x")
+        for token in (key_for(server, "elsewhere/", prefix), key_for(server, prefix[:-1])):
+            (shell.home / "up" / "more").write_bytes(b"x")
+            synced = shell.run("sync", f"drivebay://{prefix}", "up", "--delete", "--json", DRIVEBAY_TOKEN=token)
+            assert summary(synced)["deleted"] == 1
+
+    def test_delete_on_the_server_only_what_they_show(self, shell: Shell, server: Server, prefix: str) -> None:
+        token = key_for(server, f"{prefix}2/")
+        for folder in ("2", "3"):
+            for path in (shell.home / "up" / folder).iterdir():
+                path.unlink()
+        synced = shell.run("sync", "up", f"drivebay://{prefix}", "--delete", DRIVEBAY_TOKEN=token)
+        assert synced.code == 1  # the other files may not be stored
+        left = {each["id"] for each in shell.run("ls", "-r", prefix, "--json").objects}
+        assert {each for each in left if each.startswith(f"{prefix}2/")} == set()
+        assert len(left) == 20 - len(range(2, 20, 7))
+
+
 def test_what_is_in_the_place_of_a_file(shell: Shell, prefix: str) -> None:
     folder = shell.home / "down"
     folder.mkdir()

@@ -45,6 +45,12 @@ def page(
     return ListResult([BlobMeta.from_json(each) for each in found["blobs"]], found["prefixes"]), found["next_cursor"]
 
 
+def sees_all(retries: Retries, prefix: str) -> Flow[bool]:
+    """Return whether lists have all blobs with a prefix. They leave out those that the token may not see."""
+    found = json_of((yield from send(Call("GET", "/v1/session"), retries))).get("prefixes")
+    return found is None or prefix.startswith(tuple(found))
+
+
 def list_with_delimiter(retries: Retries, prefix: str, delimiter: str, *, metadata: bool) -> Flow[ListResult]:
     blobs, prefixes, cursor = list[BlobMeta](), list[str](), None
     while True:

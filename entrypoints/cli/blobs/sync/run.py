@@ -76,6 +76,9 @@ class Run(ABC):
                 asyncio.to_thread(scan, self.settings.folder, self.settings.selection, self.outcomes.add),
                 self._list(),
             )
+            if self.settings.delete and not await self.sees_source():
+                hidden = "The token shows only some of the blobs with this prefix. Use one for all of them."
+                self.outcomes.add(f"drivebay://{self.settings.prefix}", ValueError(hidden))
             is_complete = not self.outcomes.code
             await self._all(sorted(self.source()), self._sync_one)
             if self.settings.delete and is_complete:
@@ -143,6 +146,10 @@ class Run(ABC):
         """Return the names on the side that counts."""
 
     @abstractmethod
+    async def sees_source(self) -> bool:
+        """Return whether nothing on the side that counts is hidden."""
+
+    @abstractmethod
     def target(self) -> set[str]:
         """Return the names on the other side."""
 
@@ -166,6 +173,9 @@ class Upload(Run):
 
     def source(self) -> set[str]:
         return set(self.local)
+
+    async def sees_source(self) -> bool:
+        return True  # what can't be read was reported
 
     def target(self) -> set[str]:
         return set(self.remote)
@@ -215,6 +225,9 @@ class Download(Run):
 
     def source(self) -> set[str]:
         return set(self.remote)
+
+    async def sees_source(self) -> bool:
+        return await self.client.sees_all(self.settings.prefix)
 
     def target(self) -> set[str]:
         return set(self.local)
