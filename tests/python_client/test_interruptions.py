@@ -146,6 +146,64 @@ class TestAnotherProcess:
                 other.delete(f"/v1/uploads/{upload['upload']}")
             assert (await client.put(prefix, path, journal=journal)).size == 9 * MIB
 
+    @pytest.mark.parametrize("since", ["nothing", "moved", "deleted", "replaced"])
+    @pytest.mark.parametrize("condition", ["none", "create_only", "if_match"])
+    async def test_whose_upload_was_stored_before_the_response_was_lost(
+        self, server: Server, clients: Clients, prefix: str, tmp_path: Path, since: str, condition: str
+    ) -> None:
+        path, journal, options = tmp_path / "file", tmp_path / "journal", {}
+        path.write_bytes(os.urandom(9 * MIB))
+        async with clients(server.url) as other, Proxy(server.url) as proxy:
+            if condition == "if_match":
+                options = {"if_match": (await other.put(prefix + "a", b"before")).etag}
+            elif condition == "create_only":
+                options = {"create_only": True}
+            lost = proxy.answering(b"upload-complete: ?1", proxy.cut)
+            async with clients(proxy.url, retries=drivebay.Retries(attempts=1)) as client:
+                with pytest.raises(drivebay.ConnectionFailed):
+                    await client.put(prefix + "a", path, journal=journal, **options)
+            assert (lost.is_set(), journal.exists()) == (True, True)
+            first = await other.head(prefix + "a")
+            assert first.size == 9 * MIB
+            if since == "moved":
+                await other.rename(prefix + "a", prefix + "b")
+            elif since == "deleted":
+                await other.delete(prefix + "a")
+            elif since == "replaced":
+                await other.put(prefix + "a", b"newer")
+            sent = proxy.passed[Way.TO_SERVER]
+            async with clients(proxy.url) as client:
+                holds = {"none": True, "create_only": since != "replaced", "if_match": False}[condition]
+                if since == "nothing" or holds:
+                    stored = await client.put(prefix + "a", path, journal=journal, **options)
+                    current = await other.head(prefix + "a")
+                    assert (current.etag, current.size) == (stored.etag, 9 * MIB)
+                else:
+                    with pytest.raises((drivebay.PreconditionFailed, drivebay.AlreadyExists, drivebay.NotFound)):
+                        await client.put(prefix + "a", path, journal=journal, **options)
+                if since == "nothing":
+                    assert stored.etag == first.etag
+                    assert proxy.passed[Way.TO_SERVER] - sent < MIB
+            assert names_in(tmp_path) == ["file"]
+
+    async def test_forgets_why_an_earlier_upload_was_refused(
+        self, server: Server, clients: Clients, prefix: str, tmp_path: Path
+    ) -> None:
+        path, journal = tmp_path / "file", tmp_path / "journal"
+        path.write_bytes(bytes(9 * MIB))
+        async with clients(server.url) as other, Proxy(server.url) as proxy:
+            async with clients(proxy.url, retries=drivebay.Retries(attempts=1)) as client:
+                proxy.after(5 * MIB, Way.TO_SERVER, proxy.cut)
+                with pytest.raises(drivebay.ConnectionFailed):
+                    await client.put(prefix, path, journal=journal, create_only=True)
+                await other.put(prefix, b"faster")
+                proxy.answering(b"upload-complete: ?1", proxy.cut)
+                with pytest.raises(drivebay.ConnectionFailed):
+                    await client.put(prefix, path, journal=journal, create_only=True)
+                await other.delete(prefix)
+                stored = await client.put(prefix, path, journal=journal, create_only=True)
+            assert (await other.head(prefix)).etag == stored.etag
+
     async def test_goes_on_with_a_download(
         self, server: Server, clients: Clients, prefix: str, large: Path, tmp_path: Path
     ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from entrypoints.client.errors import AlreadyExists, DigestMismatch, DrivebayError, NotFound, PreconditionFailed
-from entrypoints.client.flows.blobs import path_of
+from entrypoints.client.flows.blobs import head, path_of
 from entrypoints.client.flows.commands import CHUNK, Call, Flow, Pull, Reply, Span, Work, sha256
 from entrypoints.client.flows.journal import UploadJournal
 from entrypoints.client.flows.retrying import Attempts, Retries, is_temporary, send
@@ -109,6 +109,9 @@ class Upload:
 
     def _resumable(self, source: Source, digest: bytes, journal: UploadJournal | None) -> Flow[PutResult]:
         path = journal.upload(digest, self._headers) if journal else None
+        if journal and path is not None and not (yield from self._may_go_on(source, path)):
+            journal.end()
+            path = None
         resumed = path is not None
         while True:
             if path is None:
@@ -129,6 +132,28 @@ class Upload:
         if journal:
             journal.end()
         return PutResult(self._id, etag, source.size, digest.hex())
+
+    def _may_go_on(self, source: Source, path: str) -> Flow[bool]:
+        """Return whether the upload of an earlier run is still to be completed, or has stored the current version.
+
+        An earlier run may have ended before it got the response. Since then the blob may have been moved, deleted or
+        replaced, and what refused the upload may be gone. Then the outcome of that run says nothing about this one.
+        """
+        try:
+            found = yield from send(Call("HEAD", path), self._retries)
+            if found.headers.get(COMPLETE) != "?1":
+                return True
+            stored = yield from send(Call("PATCH", path, self._rest(source.size, source.size)), self._retries)
+            current = yield from head(self._retries, self._id)
+        except DrivebayError as error:
+            if is_temporary(error):
+                raise
+            return False
+        return current.etag == stored.headers["etag"]
+
+    def _rest(self, offset: int, size: int) -> dict[str, str]:
+        """Return the headers of a request with the last bytes."""
+        return {"content-type": PARTIAL, OFFSET: str(offset), COMPLETE: "?1", "content-length": str(size - offset)}
 
     def _declared(self, source: Source, digest: bytes) -> dict[str, str]:
         # An upload of a declared length of 0 would be complete at once, and have no URL.
@@ -155,10 +180,8 @@ class Upload:
                         attempts.moved()
                     durable = offset
                 self._at(offset)
-                headers = {"content-type": PARTIAL, OFFSET: str(offset), COMPLETE: "?1"}
-                length = {"content-length": str(source.size - offset)}
                 span = Span(source, offset, source.size, self._sent)
-                reply: Reply = yield Call("PATCH", path, headers | length, span)
+                reply: Reply = yield Call("PATCH", path, self._rest(offset, source.size), span)
                 if reply.is_success:
                     return reply.headers["etag"]
                 raise reply.error()
