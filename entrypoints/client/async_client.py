@@ -9,6 +9,7 @@ import httpx
 
 from entrypoints.client import transport
 from entrypoints.client.async_driver import AsyncDriver
+from entrypoints.client.connections import Connections
 from entrypoints.client.flows import blobs, downloads, parts, uploads
 from entrypoints.client.flows.commands import Flow
 from entrypoints.client.flows.journal import UploadJournal
@@ -82,7 +83,7 @@ class AsyncClient:
     ) -> None:
         self.url = url.rstrip("/")
         self._retries = retries
-        self._driver = AsyncDriver(httpx.AsyncClient(**transport.options(url, token, timeout, options)))
+        self._driver = AsyncDriver(Connections(httpx.AsyncClient, transport.options(url, token, timeout, options)))
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,7 +93,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._driver.http.aclose()
+        if http := self._driver.connections.to_close:
+            await http.aclose()
 
     async def _run(self, flow: Flow[T]) -> T:
         return await self._driver.run(flow)

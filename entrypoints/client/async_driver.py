@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from entrypoints.client.connections import Connections
 from entrypoints.client.flows.commands import (
     Call,
     Close,
@@ -30,8 +31,8 @@ T = TypeVar("T")
 class AsyncDriver:
     """Runs flows in an event loop."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self.http = http
+    def __init__(self, connections: Connections[httpx.AsyncClient]) -> None:
+        self.connections = connections
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to completion, and return its result."""
@@ -57,7 +58,7 @@ class AsyncDriver:
                 return await stream.anext()
             case Close(stream):
                 with suppress(httpx.TransportError):
-                    await stream.response.aclose()
+                    await stream.aclose()
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
             case Work(function):
@@ -70,15 +71,15 @@ class AsyncDriver:
 
     async def _call(self, call: Call) -> Reply:
         try:
-            response = await self.http.request(**arguments(call, is_async=True))
+            response = await self.connections.http.request(**arguments(call, is_async=True))
         except httpx.TransportError as error:
             raise failed(error) from error
         return reply_of(response, response.content)
 
     async def _open(self, call: Call) -> Reply:
         try:
-            request = self.http.build_request(**arguments(call, is_async=True))
-            response = await self.http.send(request, stream=True)
+            http = self.connections.http
+            response = await http.send(http.build_request(**arguments(call, is_async=True)), stream=True)
             if response.is_success:
                 return reply_of(response, stream=OpenStream(response, response.aiter_raw()))
             try:

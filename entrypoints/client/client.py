@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from entrypoints.client import transport
+from entrypoints.client.connections import Connections
 from entrypoints.client.driver import Driver
 from entrypoints.client.flows import blobs, downloads, parts, uploads
 from entrypoints.client.flows.commands import Flow
@@ -65,7 +66,7 @@ class GetResult:
 
 
 class Client:
-    """A Drivebay server. May be used by several threads. A context.
+    """A Drivebay server. May be used by several threads, and in processes that are forked. A context.
 
     `timeout`: seconds to wait for a connection, or for bytes to move. `options` go to httpx.Client: `verify`, `proxy`,
     `transport`, ... All methods raise DrivebayError, and ValueError for arguments that can't be sent.
@@ -82,7 +83,7 @@ class Client:
     ) -> None:
         self.url = url.rstrip("/")
         self._retries = retries
-        self._driver = Driver(httpx.Client(**transport.options(url, token, timeout, options)))
+        self._driver = Driver(Connections(httpx.Client, transport.options(url, token, timeout, options)))
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +93,8 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
-        self._driver.http.close()
+        if http := self._driver.connections.to_close:
+            http.close()
 
     def _run(self, flow: Flow[T]) -> T:
         return self._driver.run(flow)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from entrypoints.client.connections import Connections
 from entrypoints.client.flows.commands import (
     Call,
     Close,
@@ -35,8 +36,8 @@ class StoppedError(BaseException):
 class Driver:
     """Runs flows with blocking calls. It may be used by several threads."""
 
-    def __init__(self, http: httpx.Client) -> None:
-        self.http = http
+    def __init__(self, connections: Connections[httpx.Client]) -> None:
+        self.connections = connections
 
     def run(self, flow: Flow[T], stopped: Event | None = None) -> T:
         """Run a flow to completion, and return its result."""
@@ -64,7 +65,7 @@ class Driver:
                 return stream.next()
             case Close(stream):
                 with suppress(httpx.TransportError):
-                    stream.response.close()
+                    stream.close()
             case Sleep(seconds):
                 sleep(seconds)
             case Work(function):
@@ -77,14 +78,15 @@ class Driver:
 
     def _call(self, call: Call) -> Reply:
         try:
-            response = self.http.request(**arguments(call, is_async=False))
+            response = self.connections.http.request(**arguments(call, is_async=False))
         except httpx.TransportError as error:
             raise failed(error) from error
         return reply_of(response, response.content)
 
     def _open(self, call: Call) -> Reply:
         try:
-            response = self.http.send(self.http.build_request(**arguments(call, is_async=False)), stream=True)
+            http = self.connections.http
+            response = http.send(http.build_request(**arguments(call, is_async=False)), stream=True)
             if response.is_success:
                 return reply_of(response, stream=OpenStream(response, response.iter_raw()))
             try:

@@ -1,6 +1,7 @@
 """Requests and responses of httpx, as both drivers need them."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from entrypoints.client.flows.commands import CHUNK, Call, Reply, Span
 
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 AGENT = "drivebay-python"
+_INHERITED: list["OpenStream"] = []
+"""Streams of the process before a fork. They are kept, because Python would close them."""
 
 
 def options(url: str, token: str | None, timeout: float, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,6 +82,7 @@ class OpenStream:
     def __init__(self, response: httpx.Response, chunks: Any) -> None:
         self.response, self._chunks = response, chunks
         self._failure: ConnectionFailed | None = None
+        self._process = os.getpid()
 
     def next(self) -> bytes:
         """Return the next bytes; none at the end. Raises ConnectionFailed."""
@@ -102,7 +106,23 @@ class OpenStream:
             self._failed_after(found, error)
         return b"".join(found)
 
+    def close(self) -> None:
+        """Close the response."""
+        if self._process == os.getpid():
+            self.response.close()
+        else:
+            _INHERITED.append(self)
+
+    async def aclose(self) -> None:
+        """Close the response."""
+        if self._process == os.getpid():
+            await self.response.aclose()
+        else:
+            _INHERITED.append(self)
+
     def _begin(self) -> tuple[list[bytes], int]:
+        if self._process != os.getpid():
+            raise ConnectionFailed("The connection is that of the process before the fork.")
         if self._failure is not None:
             raise self._failure
         return [], 0

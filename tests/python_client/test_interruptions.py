@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import drivebay
+import httpx
 import pytest
 
 from entrypoints.client.flows.journal import PartialFile
@@ -276,6 +277,21 @@ class TestOneVersion:
         with pytest.raises(drivebay.BlobChanged):
             await client.download(prefix, tmp_path / "file", known=before)
         assert names_in(tmp_path) == []
+
+    async def test_a_response_with_another_version(self, clients: Clients, tmp_path: Path) -> None:
+        """As from a cache that confuses versions, or from a connection that two processes share."""
+        headers = {"etag": '"b-1"', "content-range": "bytes 0-2/3", "content-length": "3"}
+        transport = httpx.MockTransport(lambda _: httpx.Response(206, headers=headers, stream=httpx.ByteStream(b"bbb")))
+        async with clients("http://127.0.0.1", transport=transport) as client:
+            for if_match in ('"a-1"', '"a-1", "bb-1"'):
+                with pytest.raises(drivebay.DrivebayError, match="another version"):
+                    await client.get_range("a", start=0, length=3, if_match=if_match)
+                with pytest.raises(drivebay.DrivebayError, match="another version"):
+                    await client.get("a", if_match=if_match)
+            with pytest.raises(drivebay.DrivebayError, match="another version"):
+                await client.download("a", tmp_path / "file", known=drivebay.BlobMeta("a", 3, '"a-1"'))
+            for right in (None, "*", '"b-1"', '"a-1", "b-1"'):
+                assert await client.get_range("a", start=0, length=3, if_match=right) == b"bbb"
 
 
 class TestDamage:

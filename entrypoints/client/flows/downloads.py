@@ -85,6 +85,9 @@ class Download:
         if "range" in headers and reply.status != 206:
             yield Close(reply.stream)
             raise DrivebayError("The server sent the whole blob in place of a range. Does a proxy remove Range?")
+        if self._if_match not in (None, "*") and not (meta.etag and meta.etag in self._if_match):
+            yield Close(reply.stream)
+            raise DrivebayError("The response is of another version than was asked for. Does a proxy mix up responses?")
         self.meta, self._stream = meta, reply.stream
         self._if_match, self._is_pinned = meta.etag, True
 
