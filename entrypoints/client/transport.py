@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from entrypoints.client.errors import BadRequest, ConnectionFailed
+from entrypoints.client.errors import BadRequest, ConnectionFailed, DrivebayError
 from entrypoints.client.flows.commands import CHUNK, Call, Reply, Span
 
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
@@ -18,12 +18,26 @@ _INHERITED: list["OpenStream"] = []
 
 def options(url: str, token: str | None, timeout: float, more: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a client of httpx. Raises ValueError."""
-    if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
+    if not _is_url(url):
         raise ValueError(f"{url!r} is not the URL of a server. Write it as https://files.example.com.")
     headers = {"accept": "application/json", "user-agent": AGENT}
     if token is not None:
-        headers["authorization"] = f"Bearer {token}"
+        headers["authorization"] = f"Bearer {_checked(token.strip())}"
     return {"base_url": url.rstrip("/"), "headers": headers, "timeout": httpx.Timeout(timeout, pool=None), **more}
+
+
+def _is_url(url: str) -> bool:
+    try:
+        return httpx.URL(url).scheme in ("http", "https") and bool(httpx.URL(url).host)
+    except httpx.InvalidURL:
+        return False
+
+
+def _checked(token: str) -> str:
+    """Return a token. Raises ValueError, whose text does not have the token, for what HTTP can't send."""
+    if not token.isascii() or not token.isprintable():
+        raise ValueError("The token has characters that a token can't have. Copy it again.")
+    return token
 
 
 def arguments(call: Call, *, is_async: bool) -> dict[str, Any]:
@@ -62,8 +76,11 @@ async def _async_chunks(span: Span) -> AsyncIterator[bytes]:
         span.sent(len(data))
 
 
-def failed(error: httpx.TransportError | httpx.DecodingError) -> ConnectionFailed:
-    """Return the error of a request that got no response, or not all of one."""
+def failed(error: httpx.TransportError | httpx.DecodingError) -> DrivebayError:
+    """Return the error of a request that got no response, or not all of one, or that can't be sent."""
+    if isinstance(error, httpx.LocalProtocolError):  # its text may quote a header, and so a secret
+        detail = "HTTP can't send this request. Are there line breaks or other control characters in its properties?"
+        return BadRequest(detail, code="invalid_request")
     text = str(error) or type(error).__name__
     return ConnectionFailed(f"The connection failed: {text}", was_sent=not isinstance(error, NOT_SENT))
 
@@ -81,7 +98,7 @@ class OpenStream:
 
     def __init__(self, response: httpx.Response, chunks: Any) -> None:
         self.response, self._chunks = response, chunks
-        self._failure: ConnectionFailed | None = None
+        self._failure: DrivebayError | None = None
         self._process = os.getpid()
 
     def next(self) -> bytes:

@@ -187,6 +187,16 @@ class TestProfiles:
         # The token of a profile is not for another URL.
         assert "DRIVEBAY_TOKEN" in shell.run("ls", "x", DRIVEBAY_URL=server.url).errors
 
+    def test_a_token_with_a_line_break(self, server: Server, tmp_path: Path) -> None:
+        shell = Shell(tmp_path, server.url)
+        for end_of_line in ("\r", "\r\n", "\n"):
+            assert shell.run("ls", "x", DRIVEBAY_TOKEN=f"{TOKEN}{end_of_line}").code == 0
+        (tmp_path / "token").write_bytes(f"{TOKEN}\r\n".encode())
+        assert shell.run("ls", "x", DRIVEBAY_TOKEN=" \n", DRIVEBAY_TOKEN_FILE=str(tmp_path / "token")).code == 0
+        wrong = shell.run("ls", "x", DRIVEBAY_TOKEN="secret\rsecret")
+        assert (wrong.code, "secret" in wrong.out + wrong.errors) == (2, False)
+        assert "can't have" in wrong.errors
+
     @pytest.mark.parametrize(
         ("text", "why"),
         [

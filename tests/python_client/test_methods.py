@@ -13,8 +13,10 @@ import drivebay
 import httpx
 import pytest
 
+from entrypoints.client.flows.retrying import is_temporary
 from tests.contracts.blob_store import MIB
 from tests.http.server import Server
+from tests.http.wire import TOKEN
 from tests.python_client.conftest import Clients, names_in
 
 STRANGE = ["..", ".", "a//b", "/a", "a/", "ü ?#%2F&+", "../../x", "https://example.com/x"]
@@ -326,8 +328,27 @@ class TestAccess:
                 await reader.put(prefix, b"")
             assert isinstance(forbidden.value, drivebay.Forbidden)
 
+    @pytest.mark.parametrize("around", ["{}\r", "{}\n", " {} \r\n"])
+    async def test_white_space_around_a_token(self, server: Server, clients: Clients, prefix: str, around: str) -> None:
+        async with clients(server.url, around.format(TOKEN)) as client:
+            assert [each async for each in client.list(prefix)] == []
+
+    @pytest.mark.parametrize("token", ["sec\rret", "sec\x00ret", "sec\x7fret", "secrèt", "sec\u2028ret"])
+    async def test_what_is_no_token(self, server: Server, clients: Clients, token: str) -> None:
+        with pytest.raises(ValueError, match="characters that a token can't have") as refused:
+            clients(server.url, token)
+        assert token not in f"{refused.value!r} {refused.value.__cause__!r} {refused.value.__context__!r}"
+
+    async def test_secrets_in_headers_are_not_shown(self, server: Server, clients: Clients, prefix: str) -> None:
+        async with clients(server.url, None, headers={"authorization": "Bearer sec\rret"}) as client:
+            for request in (client.head(prefix), client.get(prefix)):
+                with pytest.raises(drivebay.BadRequest) as refused:
+                    await request
+                assert "ret" not in str(refused.value)
+                assert not is_temporary(refused.value)
+
     async def test_urls_of_no_server(self, clients: Clients) -> None:
-        for url in ("files.example.com", "ftp://example.com", "https://"):
+        for url in ("files.example.com", "ftp://example.com", "https://", "http://example.com\r", "http://a:b"):
             with pytest.raises(ValueError, match="not the URL of a server"):
                 clients(url)
 

@@ -96,7 +96,7 @@ def _profile(name: str, found: Mapping[str, Any], environment: Mapping[str, str]
 
 
 def _token_of(environment: Mapping[str, str]) -> str | None:
-    if token := environment.get("DRIVEBAY_TOKEN"):
+    if token := environment.get("DRIVEBAY_TOKEN", "").strip():
         return token
     path = environment.get("DRIVEBAY_TOKEN_FILE")
     return _content(path) if path else None
