@@ -157,6 +157,29 @@ class TestExitCodes:
         assert (wrong.code, wrong.out) == (2, "")
         assert advice in wrong.errors
 
+    def test_files_of_the_same_name(self, shell: Shell, prefix: str) -> None:
+        for folder in ("2023", "2024"):
+            (shell.home / folder).mkdir()
+            (shell.home / folder / "report").write_text(folder)
+        wrong = shell.run("put", "2023/report", "2024/report", prefix)
+        assert (wrong.code, "same name" in wrong.errors) == (2, True)
+        assert shell.run("ls", "-r", prefix).out == ""
+
+    def test_a_file_in_the_place_of_an_id(self, shell: Shell, prefix: str) -> None:
+        (shell.home / prefix).mkdir()
+        files = [f"{prefix}a.txt", f"{prefix}b.txt"]
+        for name in files:
+            (shell.home / name).write_text(name)
+        wrong = shell.run("put", *files)
+        assert wrong.code == 2
+        assert f"drivebay put {files[0]} {files[1]} folder/" in wrong.errors
+        assert f"drivebay put - {files[1]} <{files[0]}" in wrong.errors
+        assert shell.run("ls", "-r", prefix).out == ""
+        assert shell.run("put", *files, prefix).code == 0
+        assert shell.run("put", files[0], files[0]).code == 0  # the path is the id
+        assert shell.run("put", "-", files[1], given=b"x").code == 0
+        assert shell.run("cat", *files).out == f"{files[0]}x"
+
     async def test_of_no_server(self, shell: Shell) -> None:
         process = await shell.start("ls", "x")
         assert (await end(process)).code == 0

@@ -6,6 +6,7 @@ import hashlib
 import mimetypes
 import os
 import re
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -63,7 +64,7 @@ async def put(
     parallel: int,
     as_json: bool,
 ) -> int:
-    """Store files as blobs. An ID that ends with a slash is put before their names; without an ID they keep them.
+    """Store files as blobs. An ID that ends with a slash is put before their names; without an ID one keeps its name.
 
     FILE may be -, the standard input, or a named pipe. If a connection breaks, or the command is stopped, run it again:
     an upload of a file goes on where it was.
@@ -129,7 +130,16 @@ def _targets(files: Sequence[str]) -> list[tuple[str, str]]:
     for path in sources:
         if Path(path).is_dir():
             raise click.UsageError(f"{path} is a folder. Use: drivebay sync {path} drivebay://{target or path}")
-    return [(path, target + Path(path).name if not target or target.endswith("/") else target) for path in sources]
+    if target and all(Path(each).is_file() for each in files) and Path(target).absolute() != Path(files[0]).absolute():
+        source, blob_id = map(shlex.quote, files)
+        raise click.UsageError(
+            f"{target} is a file too. To store both: drivebay put {source} {blob_id} folder/\n"
+            f"To store {files[0]} with the ID {target}: drivebay put - {blob_id} <{source}"
+        )
+    pairs = [(path, target + Path(path).name if not target or target.endswith("/") else target) for path in sources]
+    if len({blob_id for _, blob_id in pairs}) < len(pairs):
+        raise click.UsageError("Two of these files have the same name. Store them one by one, with an ID each.")
+    return pairs
 
 
 def content_type_of(name: str) -> str | None:
