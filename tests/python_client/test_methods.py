@@ -181,7 +181,12 @@ class TestGet:
         os.mkfifo(path)
         download = asyncio.create_task(client.download(prefix, path, progress=lambda *at: seen.append(at)))
         await asyncio.sleep(0.2)  # it waits for a reader
-        assert await asyncio.wait_for(asyncio.to_thread(path.read_bytes), 20) == data
+        reader = await asyncio.create_subprocess_exec("cat", path, stdout=asyncio.subprocess.PIPE)
+        try:
+            assert (await asyncio.wait_for(reader.communicate(), 20))[0] == data
+        finally:
+            if reader.returncode is None:
+                reader.kill()
         assert ((await download).size, seen[-1]) == (size, (size, size))
         assert (names_in(tmp_path), path.is_fifo()) == (["pipe"], True)
         with pytest.raises(FileExistsError, match="not a file"):
@@ -192,8 +197,12 @@ class TestGet:
         await client.put(prefix, bytes(9 * MIB))
         os.mkfifo(path := tmp_path / "pipe")
         download = asyncio.create_task(client.download(prefix, path))
-        with await asyncio.to_thread(path.open, "rb") as pipe:
-            await asyncio.to_thread(pipe.read, 10)
+        reader = await asyncio.create_subprocess_exec("head", "-c", "10", path, stdout=asyncio.subprocess.PIPE)
+        try:
+            assert (await asyncio.wait_for(reader.communicate(), 20))[0] == bytes(10)
+        finally:
+            if reader.returncode is None:
+                reader.kill()
         with pytest.raises(BrokenPipeError, match=str(path)):
             await download
 
