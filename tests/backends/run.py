@@ -9,6 +9,7 @@ run's label was left behind, and the next run removes it.
 import fcntl
 import secrets
 import shutil
+import signal
 import tempfile
 import typing
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ import msgspec
 from tests.backends.containers import Containers, engine, labelled, remove
 
 LABEL = "drivebay.test-run"  # its value is the run's folder
+STARTED_WITHIN = 900  # seconds
 A = TypeVar("A")
 
 
@@ -52,8 +54,9 @@ class Backends:
         return self._starting[name]
 
     def address(self, start: Callable[[Containers], A]) -> A:
-        """Where the backend is, when it has been started."""
-        return self.start(start).result()
+        """Where the backend is, when it has been started. That takes minutes where images are built: not the test's."""
+        with no_alarm():
+            return self.start(start).result(STARTED_WITHIN)
 
     def _first(self, start: Callable[[Containers], A]) -> A:
         once(self.folder / "sweep", remove_left_behind, remove_left_behind)
@@ -62,6 +65,16 @@ class Backends:
     def close(self) -> None:
         """Wait for what is being started, and begin nothing more."""
         self._threads.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def no_alarm() -> Iterator[None]:
+    """Stop the clock by which pytest-timeout limits the time of a test."""
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
 
 
 def once(file: Path, call: Callable[[], A], typed: Callable[..., A]) -> A:

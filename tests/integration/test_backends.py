@@ -1,6 +1,7 @@
 """The backends of a test run: started once, cleaned up after, and as strict as they are said to be."""
 
 import ftplib
+import signal
 import ssl
 import threading
 from collections.abc import Callable
@@ -12,7 +13,20 @@ from pathlib import Path
 import pytest
 
 from tests.backends.ftp import FtpServer
-from tests.backends.run import hold, lives, once
+from tests.backends.run import hold, lives, no_alarm, once
+
+
+def test_the_clock_of_a_test_stands_while_a_backend_is_started() -> None:
+    rang = threading.Event()
+    former = signal.signal(signal.SIGALRM, lambda *_: rang.set())
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with no_alarm():
+            assert not rang.wait(0.3)
+        assert rang.wait(10)
+    finally:
+        signal.signal(signal.SIGALRM, former)
+        signal.setitimer(signal.ITIMER_REAL, left)
 
 
 class TestOnce:
