@@ -8,7 +8,7 @@ REQUEST = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\
 
 
 def responds(*, tls: bool) -> bool:
-    with socket.create_connection(("127.0.0.1", int(os.environ.get("PORT") or 8000)), timeout=4) as connection:
+    with socket.create_connection(("127.0.0.1", int(os.environ["PORT"])), timeout=4) as connection:
         if tls:
             import ssl
 

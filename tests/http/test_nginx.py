@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -109,6 +110,16 @@ def test_a_server_that_can_not_be_reached_fails_no_request(
         for _ in range(2):  # whichever is first in turn
             answer = ask(url, method, content)
             assert (answer.status_code, answer.headers["method"]) == (200, method)
+
+
+def test_responses_with_all_metadata_pass(nginx: Callable[..., str], own_server: Server) -> None:
+    url, notes = nginx(f"127.0.0.1:{own_server.port}"), "\u20ac" * 2700  # 8,100 bytes, sent back as 24,300 characters
+    with own_server.client() as client:
+        sent = client.put(url, content=b"x", headers={"X-Meta-Notes": quote(notes)})
+        assert sent.status_code == 201
+        for method in ("GET", "HEAD"):
+            found = client.request(method, f"{url}?alt=media")
+            assert (found.status_code, unquote(found.headers["x-meta-notes"])) == (200, notes)
 
 
 def test_signed_requests_of_s3_clients_pass(nginx: Callable[..., str], own_server: Server) -> None:
