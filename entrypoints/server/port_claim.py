@@ -2,7 +2,8 @@
 
 Workers share their port, and would share it with another server that starts at the same time. So each server binds two
 names in Linux's abstract namespace, which the kernel frees with the last process that holds them: one is held by the
-parent only, the other by its workers too.
+parent only, the other by its workers too. There are two names for workers, because those of a parent that was killed
+may still hold one.
 """
 
 import errno
@@ -52,11 +53,18 @@ class PortClaim:
     def _take(self, port: int, deadline: float) -> None:
         if not _bind(self._parents, f"\0drivebay {self.address} {port}"):
             raise PortInUseError
-        orphans = not _bind(self._workers, f"\0drivebay workers {self.address} {port}")
+        orphans = self._name_workers([f"\0drivebay workers {number} {self.address} {port}" for number in (1, 2)])
         while not self._is_free():
             if not orphans or time.monotonic() > deadline:
                 raise PortInUseError
             time.sleep(RETRY)
+
+    def _name_workers(self, names: list[str]) -> bool:
+        """Bind the first name that nobody holds. Return whether others hold one."""
+        free = [*filter(_is_free_name, names)]
+        if free:
+            _bind(self._workers, free[0])
+        return free != names
 
     def _is_free(self) -> bool:
         family, kind, protocol, _, where = self._listening
@@ -67,6 +75,11 @@ class PortClaim:
     def _close(self) -> None:
         self._parents.close()
         self._workers.close()
+
+
+def _is_free_name(name: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        return _bind(probe, name)
 
 
 def _bind(unbound: socket.socket, to: tuple[Any, ...] | str) -> bool:
