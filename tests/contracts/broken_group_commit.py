@@ -154,6 +154,30 @@ class OverwritesOnTheLoop(Broken):
             return super().begin(durable=durable, patient=patient or not self._is_settled)
 
 
+@caught_by(GroupCommitContract.test_a_power_cut_loses_nothing_that_follows_a_failed_flush)
+class BelievesTheSecondFlush(Broken):
+    """One that succeeds is not for what the first one has dropped."""
+
+    async def __aenter__(self) -> Self:
+        self.file.rewrite_log = lambda: None  # type: ignore[method-assign]
+        return await super().__aenter__()
+
+
+@caught_by(GroupCommitContract.test_a_power_cut_loses_nothing_that_follows_a_failed_flush)
+class RewritesOnce(Broken):
+    """The flush after that may fail too."""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.rewrite = self.file.rewrite_log
+        self.file.rewrite_log = self.rewrite_once  # type: ignore[method-assign]
+        return self
+
+    def rewrite_once(self) -> None:
+        self.rewrite()
+        self.file.rewrite_log = lambda: None  # type: ignore[method-assign]
+
+
 @caught_by(GroupCommitContract.test_what_a_refusal_is_based_on_is_durable)
 class ReturnsWhatIsNotDurable(Broken):
     """A refusal goes to its client before the change that it is based on is on the disk."""

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -283,9 +284,24 @@ class GroupCommitContract:
                 assert flushes.threads == {"sqlite-write-0"}  # the event loop waits for no flush
             assert await self.found_after_a_crash(database, "before", *"abc") == ["before", "c"]
 
+    async def test_a_power_cut_loses_nothing_that_follows_a_failed_flush(self, database: SqliteDatabase) -> None:
+        """It was for earlier commits too, which SQLite does not write again."""
+        async with self.observed(database):
+            await self.commit(putting(blob("before")))
+            with Flushes().of(database) as flushes:
+                await self.add_upload(database, durable=False)
+                flushes.failing = 2  # the COMMIT, and an attempt to overwrite it
+                with refused(Kind.COMMIT_UNKNOWN):
+                    await self.commit(putting(blob("a")))
+                await self.commit(putting(blob("b")))
+                assert await self.found_in(flushes.without_power(), "before", *"ab") == ["before", "b"]
+
     async def found_after_a_crash(self, database: SqliteDatabase, *ids: str) -> list[str]:
         """Return the ids that are found in the files as they are now, once SQLite has recovered the log."""
-        async with SqlMetadata(SqliteDatabase(SqliteConfig(killed(database._path)))) as recovered:
+        return await self.found_in(killed(database._path), *ids)
+
+    async def found_in(self, path: Path, *ids: str) -> list[str]:
+        async with SqlMetadata(SqliteDatabase(SqliteConfig(path))) as recovered:
             return [blob_id for blob_id in ids if await recovered.blobs.find(BlobId(blob_id))]
 
     async def test_what_a_refusal_is_based_on_is_durable(self, database: SqliteDatabase) -> None:

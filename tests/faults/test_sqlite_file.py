@@ -1,6 +1,7 @@
 """The file of SQLite when it is missing, or moved or replaced at the worst moments."""
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -166,6 +167,19 @@ def test_only_the_first_connection_of_a_start_may_create_it(path: Path) -> None:
     file.record_identity()
     assert file.address.endswith("?mode=rw")
     assert SqliteFile(path, Opening.REQUIRE).address.endswith("?mode=rw")
+
+
+def test_its_log_is_written_again_as_it_is(path: Path) -> None:
+    log = path.with_name(f"{path.name}-wal")
+    file = SqliteFile(path, Opening.MIGRATE)
+    with refused(Kind.UNAVAILABLE):
+        file.rewrite_log()
+    data = os.urandom(2_500_000)
+    log.write_bytes(data)
+    os.utime(log, (0, 0))
+    file.rewrite_log()
+    assert log.stat().st_mtime > 0
+    assert log.read_bytes() == data
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -110,7 +110,7 @@ class SqliteDatabase(Database):
                 self._connection,
                 self._write_thread,
                 self._config.timeout,
-                self.file.verify,
+                self.file,
                 self.translate_errors,
                 self._observer,
             )

@@ -8,14 +8,17 @@ from application.ports.schema import Opening
 from domain.errors import Unavailable
 
 PRIVATE = 0o600
-SUFFIXES = ("-wal", "-shm")
+LOG = "-wal"
+SUFFIXES = (LOG, "-shm")
+CHUNK = 1024 * 1024
 Identity = tuple[int, int]
 
 
 class SqliteFile:
     """The file at `path`, which is absolute.
 
-    It is never opened here: when a process closes a file that SQLite has open too, it loses SQLite's locks.
+    It is never opened here: when a process closes a file that SQLite has open too, it loses SQLite's locks. There are
+    none on the log.
     """
 
     def __init__(self, path: Path, opening: Opening) -> None:
@@ -62,6 +65,23 @@ class SqliteFile:
                 f"The database {self._path} was moved or replaced while it was in use."
                 " Put the same file back, or restart Drivebay."
             )
+
+    def rewrite_log(self) -> None:
+        """Write the whole log again, as it is, so that the next flush is for all of it. Nobody else may write it now.
+
+        Raises UNAVAILABLE.
+        """
+        path = self._with_suffix(LOG)
+        try:
+            log = os.open(path, os.O_RDWR)
+            try:
+                offset = 0
+                while data := os.pread(log, CHUNK, offset):
+                    offset += os.pwrite(log, data, offset)
+            finally:
+                os.close(log)
+        except OSError as error:
+            raise Unavailable(f"The file {path} can't be written: {error.strerror}. Check the disk.") from error
 
     def _with_suffix(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)

@@ -11,7 +11,9 @@ every unit of the group fails. A unit that ends without a commit is rolled back 
 is returned only once that is durable.
 
 A COMMIT whose flush fails is rolled back, but its frames stay in the log, and SQLite would apply them after a crash. So
-its outcome is reported, and the next unit begins, only after a small commit has overwritten them.
+its outcome is reported, and the next unit begins, only after a small commit has overwritten them. That flush was also
+for commits that need not be durable, and Linux tries to write them only once (LWN 752063): after a power cut the log
+would end there. So first the whole log is written again, from the kernel's cache.
 
 The statements of quick units run on the event loop: a call in a thread costs more than they do. COMMIT, and waiting for
 the lock of another process, happen in a thread.
@@ -31,6 +33,7 @@ from sqlalchemy import Connection
 
 from adapters.concurrency.threads import Threads
 from adapters.operation_timer import WholeOperationTimer
+from adapters.sql.sqlite.file import SqliteFile
 from adapters.sql.sqlite.group import Group
 from application.ports.observer import Observer
 from domain.errors import BlobError, RolledBack, TimedOut, Unavailable
@@ -49,8 +52,8 @@ READER = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 class Writer:
     """The connection for writes, and the queue for it.
 
-    A unit waits up to `timeout` seconds for the units before it, and as long for locks of other processes. `verify`
-    raises UNAVAILABLE if the file is not the database any more. `translate` runs a function, and translates its errors.
+    A unit waits up to `timeout` seconds for the units before it, and as long for locks of other processes. `translate`
+    runs a function, and translates its errors.
     """
 
     def __init__(
@@ -58,14 +61,15 @@ class Writer:
         connection: Connection,
         thread: Threads,
         timeout: float,
-        verify: Callable[[], None],
+        file: SqliteFile,
         translate: Callable[[Callable[[], Any]], Any],
         observer: Observer,
     ) -> None:
         self.connection = connection
         self.thread = thread
-        self.verify = verify
+        self.verify = file.verify
         self.translate = translate
+        self._file = file
         self._timeout = timeout
         self._is_durable = True  # each COMMIT on the connection
         self._is_settled = True  # no crash can change the outcome of a COMMIT that failed
@@ -242,13 +246,18 @@ class Writer:
     def _settle(self) -> None:
         """Make the outcome of a COMMIT that failed final: overwrite its first frame with a commit that changes nothing.
 
-        The checksum of a frame includes those before it, so all other frames of that COMMIT become invalid too.
+        The checksum of a frame includes those before it, so all other frames of that COMMIT become invalid too. For the
+        same reason no frame before it may be missing.
         """
         self.verify()
         self._begin(durable=True, patient=True)
-        [version] = self._driver.execute("PRAGMA user_version").fetchone()
-        self.execute(f"PRAGMA user_version = {version}")  # writes the first page, also if the value is the same
-        self.execute("COMMIT")
+        try:
+            self._file.rewrite_log()
+            [version] = self._driver.execute("PRAGMA user_version").fetchone()
+            self.execute(f"PRAGMA user_version = {version}")  # writes the first page, also if the value is the same
+            self.execute("COMMIT")
+        finally:
+            self.roll_back()
         self._is_settled = True
 
     def _committed(self) -> None:
