@@ -178,6 +178,27 @@ class RewritesOnce(Broken):
         self.file.rewrite_log = lambda: None  # type: ignore[method-assign]
 
 
+@caught_by(GroupCommitContract.test_no_flush_fails_unnoticed)
+class LeavesFlushesToCheckpoints(Broken):
+    """SQLite's default."""
+
+    class Writer(SqliteWriter):
+        def _set_durable(self, durable: bool) -> None:
+            super()._set_durable(durable)
+            self.execute("PRAGMA wal_autocheckpoint = 1000")
+            self._unflushed = 0
+
+
+@caught_by(GroupCommitContract.test_the_log_stays_short)
+class FlushesOnlyTheLast(Broken):
+    """Its checkpoint is the first one, however many bytes were written."""
+
+    class Writer(SqliteWriter):
+        def join(self) -> None:
+            super().join()
+            self._unflushed = 0
+
+
 @caught_by(GroupCommitContract.test_what_a_refusal_is_based_on_is_durable)
 class ReturnsWhatIsNotDurable(Broken):
     """A refusal goes to its client before the change that it is based on is on the disk."""

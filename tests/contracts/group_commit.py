@@ -15,12 +15,13 @@ from adapters.metadata.sql.unit_of_work import SqlMetadata, SqlUnitOfWork
 from adapters.sql.sqlite import writer as sqlite_writer
 from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.sqlite.writer import Writer
+from adapters.storage.database import CHUNK, DatabaseBlobStore
 from application.ports.metadata import UnitOfWork
 from application.repeat import repeated
-from domain.blob import Blob, BlobId
+from domain.blob import Blob, BlobId, ObjectKey
 from domain.errors import CommitUnknown, Kind, RolledBack
 from domain.precondition import ANY, CREATE_ONLY
-from tests.contracts.blob_store import refused
+from tests.contracts.blob_store import chunked, refused
 from tests.contracts.metadata import LEFT, LONG, Leave, blob, draft_of
 from tests.contracts.sqlite_flushes import Flushes, killed
 
@@ -295,6 +296,21 @@ class GroupCommitContract:
                     await self.commit(putting(blob("a")))
                 await self.commit(putting(blob("b")))
                 assert await self.found_in(flushes.without_power(), "before", *"ab") == ["before", "b"]
+
+    async def test_no_flush_fails_unnoticed(self, database: SqliteDatabase) -> None:
+        """A checkpoint flushes the log first. If SQLite makes it after a COMMIT, it ignores an error of that flush."""
+        async with self.observed(database):
+            await self.commit(putting(blob("before")))
+            with Flushes().of(database) as flushes:
+                flushes.failing = 1
+                with refused(Kind.UNAVAILABLE):
+                    await DatabaseBlobStore(database).put(ObjectKey.random(), chunked(bytes(20 * CHUNK)))
+                await self.commit(putting(blob("a")))
+                assert await self.found_in(flushes.without_power(), "before", "a") == ["before", "a"]
+
+    async def test_the_log_stays_short(self, database: SqliteDatabase) -> None:
+        await DatabaseBlobStore(database).put(ObjectKey.random(), chunked(bytes(40 * CHUNK), CHUNK))
+        assert database._path.with_name(f"{database._path.name}-wal").stat().st_size < 15 * CHUNK
 
     async def found_after_a_crash(self, database: SqliteDatabase, *ids: str) -> list[str]:
         """Return the ids that are found in the files as they are now, once SQLite has recovered the log."""

@@ -5,6 +5,8 @@ queue run, each in its own savepoint. Then one COMMIT makes all of them durable,
 Units that come during a COMMIT form the next group. A single writer waits for nobody.
 
 The COMMIT of a unit that need not be durable is not flushed, so others do not share it. The next flush is for it too.
+After a few of them, one is flushed all the same. Only after a flush does SQLite checkpoint a long log: a checkpoint
+flushes the log first, and SQLite would ignore an error of that.
 
 A unit sees the changes of its group, which are not durable yet, so it shares the group's fate: if the COMMIT fails,
 every unit of the group fails. A unit that ends without a commit is rolled back to its savepoint, and what it has read
@@ -40,6 +42,8 @@ from domain.errors import BlobError, RolledBack, TimedOut, Unavailable
 
 T = TypeVar("T")
 
+UNFLUSHED = 7  # COMMITs in a row: about as many chunks of objects as make SQLite checkpoint the log
+CHECKPOINT = 1000  # pages in the log: SQLite's default
 SLOW = 0.005  # seconds: statements that read the disk for longer must not run on the event loop
 # Seconds between two attempts to get the lock from another process. SQLite itself waits for up to a tenth of a second:
 # then a process whose groups follow each other closely would keep the lock for many of them.
@@ -72,6 +76,7 @@ class Writer:
         self._file = file
         self._timeout = timeout
         self._is_durable = True  # each COMMIT on the connection
+        self._unflushed = 0  # COMMITs since the last one that was flushed
         self._is_settled = True  # no crash can change the outcome of a COMMIT that failed
         self._observer = observer
         self._is_in_use = False
@@ -104,6 +109,7 @@ class Writer:
         """Let the unit that has the connection commit with its group, and leave."""
         if not self._group.size:
             self._group.places = len(self._queue) if self._is_durable else 0
+            self._unflushed = 0 if self._is_durable else self._unflushed + 1
         self._group.size += 1
         self.leave()
 
@@ -143,7 +149,7 @@ class Writer:
             if not patient:
                 return False
             self._settle()
-        return self._begin(durable=durable, patient=patient)
+        return self._begin(durable=durable or self._unflushed == UNFLUSHED, patient=patient)
 
     def _begin(self, *, durable: bool, patient: bool) -> bool:
         self._set_durable(durable)
@@ -179,6 +185,7 @@ class Writer:
         """Let each COMMIT be flushed, or none. Not possible in a transaction."""
         if durable != self._is_durable:
             self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT if durable else 0}")
             self._is_durable = durable
 
     @property
