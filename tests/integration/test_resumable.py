@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -111,6 +112,32 @@ class EndsMeanwhile:
         self._body.is_cut.set()
         await asyncio.wait({self._request})
         return await self._reader.in_progress(key)
+
+
+class OvertakenReader:
+    """A reader of uploads. When `method` is called for the `number`th time, another request finishes the upload."""
+
+    def __init__(self, reader: MultipartReader, method: str, number: int, finish: Callable[[], Awaitable[Any]]) -> None:
+        self._reader = reader
+        self._method = method
+        self._number = number
+        self._finish = finish
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._reader, name)
+        return partial(self._late, method) if name == self._method else method
+
+    async def _late(self, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        self._number -= 1
+        if self._number == 0:
+            await self._finish()
+        return await method(*arguments)
+
+
+def late(uploads: ResumableUploads, method: str, number: int, finish: Callable[[], Awaitable[Any]]) -> ResumableUploads:
+    """Return the use case of a replica that sees what `finish` has done from a certain read on."""
+    reader: Any = OvertakenReader(uploads.multipart.reader, method, number, finish)
+    return replace(uploads, multipart=replace(uploads.multipart, reader=reader))
 
 
 class TestAppending:
@@ -244,6 +271,42 @@ class TestFinishing:
         async with any_drive.metadata() as work:
             assert await work.contents.claim_digest(timedelta(0)) is None
 
+    @pytest.mark.parametrize(("has_digest", "number"), [(False, 1), (True, 1), (True, 2), (True, 3)])
+    async def test_another_request_finishes_it_first(self, any_drive: Drive, has_digest: bool, number: int) -> None:
+        """Another replica publishes the parts, which removes them, before this request has read them."""
+        uploads, other = resumable(any_drive, piece_bytes=2), resumable(any_drive)
+        key = await begin(uploads, size=5, digest=Digest(hashlib.sha256(b"abcde").digest()) if has_digest else None)
+        overtaken = late(uploads, "parts", number, lambda: other.progress(EVERYTHING, key))
+        progress = await append(overtaken, key, 0, b"ab", b"cd", b"e")
+        assert progress.is_finished
+        assert progress.upload.received == 5
+        assert await any_drive.get() == b"abcde"
+
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    async def test_another_request_discards_it_first(self, any_drive: Drive, number: int) -> None:
+        uploads, other = resumable(any_drive, piece_bytes=2), resumable(any_drive)
+        key = await begin(uploads, size=5, digest=Digest(hashlib.sha256(b"abcde").digest()))
+        overtaken = late(uploads, "parts", number, lambda: other.discard(EVERYTHING, key))
+        with refused(Kind.UPLOAD_NOT_FOUND):
+            await append(overtaken, key, 0, b"ab", b"cd", b"e")
+
+    @pytest.mark.parametrize("has_bytes", [False, True])
+    async def test_another_request_appends_the_same_and_finishes_it(self, any_drive: Drive, has_bytes: bool) -> None:
+        uploads, other = resumable(any_drive), resumable(any_drive)
+        key = await begin(uploads)
+        await append(uploads, key, 0, b"ab")
+        last = [b"cd"] if has_bytes else []
+        end: dict[str, Any] = {"size": 2 * len(last), "is_last": True}
+        overtaken = late(uploads, "in_progress", 1, lambda: append(other, key, 2, *last, **end))
+        appending = append(overtaken, key, 2, *last, **end)
+        if has_bytes:
+            with refused(Kind.OFFSET_MISMATCH):  # so the client asks for the offset, and learns that all is there
+                await appending
+        else:
+            assert (await appending).is_finished
+        assert (await uploads.progress(EVERYTHING, key)).is_finished
+        assert await any_drive.get() == b"ab" + b"".join(last)
+
     async def test_it_is_forgotten_after_a_while_and_its_blob_stays(self, any_drive: Drive) -> None:
         uploads = resumable(any_drive)
         key = await begin(uploads, size=3)
@@ -335,8 +398,8 @@ class TestWriters:
         body = Cut(b"abc", b"de")
         task = asyncio.create_task(uploads.append(EVERYTHING, key, NewBytes(0, body)))
         await body.hangs.wait()
-        late: Any = EndsMeanwhile(any_drive.metadata.multipart, body, task)
-        other = replace(other, multipart=replace(other.multipart, reader=late))
+        reader: Any = EndsMeanwhile(any_drive.metadata.multipart, body, task)
+        other = replace(other, multipart=replace(other.multipart, reader=reader))
         if appends:
             await append(other, key, 5, b"fghi")
             assert await any_drive.get() == b"abcdefghi"

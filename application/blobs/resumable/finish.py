@@ -9,11 +9,14 @@ from datetime import timedelta
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Operation, Put, Rules, Verified
 from application.blobs.multipart.uploads import PAGE, MultipartUploads, NewPart, composite_of
-from application.ports.contents import MultipartUpload, Part
+from application.ports.contents import MultipartUpload, Part, Resumable
 from application.ports.metadata import UnitOfWork
 from domain.access import Grant
 from domain.blob import Blob, BlobId, Digest, ObjectKey
-from domain.errors import BlobError, DigestMismatch, InvalidParts, NotFound, UploadNotFound
+from domain.errors import BlobError, DigestMismatch, InvalidParts, LeaseLost, NotFound, UploadNotFound
+
+# What a request may meet once another one has published the upload, and so removed its parts.
+OVERTAKEN = (UploadNotFound, NotFound, DigestMismatch, LeaseLost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,17 @@ class FinishUploads:
 
     async def __call__(self, grant: Grant, upload: MultipartUpload, *, is_last: bool = False) -> Progress:
         """Finish an upload if it is complete: if it has its length, or a request said that it `is_last`."""
-        resumable = upload.resumable
-        if resumable is None or upload.etag:
+        if upload.resumable is None or upload.etag:
             return Progress(upload)
+        try:
+            return await self._finish(grant, upload, upload.resumable, is_last=is_last)
+        except OVERTAKEN:
+            found = await self.multipart.find_any(grant, upload.key)
+            if not found.etag:  # also if its partial ones have become another's
+                raise
+            return Progress(found)
+
+    async def _finish(self, grant: Grant, upload: MultipartUpload, resumable: Resumable, *, is_last: bool) -> Progress:
         if resumable.partials:
             return await self._join(grant, upload, resumable.partials)
         if resumable.is_partial:
@@ -124,13 +135,7 @@ class FinishUploads:
         assert upload.id is not None
         assert upload.resumable is not None
         put = Put(upload.id, upload.key, precondition=upload.resumable.precondition, keep_for=self.multipart.lifetime)
-        try:
-            changed = await self.commit.one(grant, operation(put))
-        except UploadNotFound:  # another request has finished it
-            found = await self.multipart.find_any(grant, upload.key)
-            if not found.etag:  # or its partial ones have become another's
-                raise
-            return Progress(found)
+        changed = await self.commit.one(grant, operation(put))
         return Progress(await self._current(upload.key), changed)
 
     async def _current(self, key: ObjectKey) -> MultipartUpload:

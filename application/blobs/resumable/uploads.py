@@ -130,15 +130,12 @@ class ResumableUploads:
             if ended or upload.received != new.offset:  # it may have ended by itself, after the upload was read
                 upload = await self.multipart.find_any(grant, key)
         if upload.etag:
-            check_offset(upload, new.offset)
-            if new.size != 0:
-                raise too_large(upload.received)
-            return Progress(upload)
+            return _repeated(upload, new)
         if upload.resumable is None and new.is_last:
             raise InvalidParts("This upload is published by a commit, not by its last bytes.", subject=key)
         check_offset(upload, new.offset)
-        limit = await self._limit(grant, upload, new)
         try:
+            limit = await self._limit(grant, upload, new)
             with self.writers.writing(key) as interruption:
                 async with self._watching(upload, interruption):
                     pieces = Pieces(new.chunks, interruption, self.piece_bytes, is_whole=new.is_whole)
@@ -146,6 +143,11 @@ class ResumableUploads:
         except LeaseLost as error:
             await self.multipart.find_any(grant, key)  # it may have been discarded
             raise Interrupted(subject=key) from error
+        except UploadNotFound:
+            upload = await self.multipart.find_any(grant, key)
+            if not upload.etag:
+                raise
+            return _repeated(upload, new)  # another request has finished it since it was read
         return await self.finish(grant, await self.multipart.find_any(grant, key), is_last=new.is_last)
 
     async def discard(self, grant: Grant, key: ObjectKey) -> None:
@@ -267,6 +269,14 @@ class ResumableUploads:
             if joined.resumable is None or not joined.resumable.is_partial:
                 raise InvalidParts("Only partial uploads can be joined.", subject=each)
             await work.multipart.update(replace(joined, resumable=replace(joined.resumable, final=key)))
+
+
+def _repeated(upload: MultipartUpload, new: NewBytes) -> Progress:
+    """Return the outcome of a finished upload to a request that appends nothing at its end."""
+    check_offset(upload, new.offset)
+    if new.size != 0:
+        raise too_large(upload.received)
+    return Progress(upload)
 
 
 def _end(pieces: Pieces, ended: asyncio.Event, writing: "asyncio.Task[Part]") -> None:
