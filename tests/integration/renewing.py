@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from domain.errors import Unavailable
 
+PATIENCE = 10  # seconds
+
 
 class Renewing(UnitOfWorkFactory):
     """Units of work, of which each may be a renewal. So many are `refused` first."""
@@ -21,13 +23,16 @@ class Renewing(UnitOfWorkFactory):
         if self.refused:
             self.refused -= 1
             raise Unavailable("the database is down")
-        async with self.units() as work:
-            yield work
-        async with self.ended:
-            self.ended.notify_all()
+        try:
+            async with self.units() as work:
+                yield work
+        finally:
+            async with self.ended:
+                self.ended.notify_all()
 
     async def one(self) -> None:
-        """Wait until a renewal has ended that had not begun before."""
-        for _ in range(2):
-            async with self.ended:
-                await self.ended.wait()
+        """Wait until a renewal has ended that had not begun before. Raises TimeoutError if there are none."""
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(2):
+                async with self.ended:
+                    await self.ended.wait()

@@ -25,7 +25,7 @@ from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUp
 from application.contents.expiry import Expiry
 from application.contents.retention import Retention
 from application.maintenance.digests import ComputeDigests
-from application.ports.metadata import UnitOfWorkFactory
+from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
@@ -38,11 +38,13 @@ from domain.precondition import ANY
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive, Time
 from tests.integration.losing import DownFor, LosesAnAnswer
+from tests.integration.renewing import Renewing
 from tests.integration.test_verifying import Notes
 
 OTHER, THIRD = BlobId("other"), BlobId("third")
 GRACE = timedelta(minutes=10)
 LONG = timedelta(days=2)
+SHORT = timedelta(milliseconds=3)  # the lifetime of an upload, which is renewed every millisecond
 RETENTION = Retention(GRACE, GRACE)
 
 
@@ -61,9 +63,18 @@ async def commit(drive: Drive, *operations: Operation, units: UnitOfWorkFactory 
     return await CommitOperations(commit, commit, rules)(EVERYTHING, operations)
 
 
-def uploads(drive: Drive, **more: Any) -> MultipartUploads:
-    lifecycle = Uploads(drive.metadata, drive.stores, monotonic=drive.time.monotonic)
+def uploads(drive: Drive, *, units: UnitOfWorkFactory | None = None, **more: Any) -> MultipartUploads:
+    lifecycle = Uploads(units or drive.metadata, drive.stores, monotonic=drive.time.monotonic)
     return MultipartUploads(lifecycle, drive.metadata.multipart, ObjectKey.random, 10**12, **more)
+
+
+async def passing(drive: Drive, renewing: Renewing) -> AsyncIterator[bytes]:
+    """Five bytes, which take longer than `SHORT`, with a renewal between any two."""
+    for _ in range(5):
+        yield b"x"
+        drive.time.pass_by(SHORT * 2 / 3)
+        await renewing.one()
+        await drive.reap()
 
 
 async def upload(drive: Drive, parts: Sequence[bytes], blob_id: BlobId = ID) -> Blob:
@@ -168,6 +179,54 @@ class TestSegments:
         await expect(Kind.UPLOAD_NOT_FOUND, multipart.find(EVERYTHING, key))
         await expect(Kind.UPLOAD_NOT_FOUND, multipart.write(EVERYTHING, key, 3, NewPart(each([b"x"]))))
         await expect(Kind.UPLOAD_NOT_FOUND, commit(drive, Put(ID, key)))
+        await come_to_rest(drive)
+        assert await drive.objects() == set()
+
+    async def test_an_upload_is_kept_while_a_part_arrives(self, drive: Drive) -> None:
+        renewing = Renewing(drive.metadata)
+        multipart = uploads(drive, lifetime=SHORT, units=renewing)
+        key = (await multipart.begin(EVERYTHING, NewUpload())).key
+        await multipart.write(EVERYTHING, key, 1, NewPart(passing(drive, renewing)))
+        await multipart.append(EVERYTHING, key, 5, NewPart(passing(drive, renewing)))
+        await commit(drive, Put(ID, key))
+        assert await drive.get() == b"x" * 10
+
+    async def test_a_quick_part_renews_nothing(self, drive: Drive) -> None:
+        begun = []
+
+        @asynccontextmanager
+        async def units() -> AsyncIterator[UnitOfWork]:
+            async with drive.metadata() as work:
+                begun.append(work)
+                yield work
+
+        multipart = uploads(drive, units=units)
+        key = (await multipart.begin(EVERYTHING, NewUpload())).key
+        begun.clear()
+        await multipart.write(EVERYTHING, key, 1, NewPart(each([b"x"])))
+        assert len(begun) == 2, "to reserve it, and to record it"
+
+    async def test_a_writer_that_was_ended_does_not_keep_the_upload(self, drive: Drive) -> None:
+        renewing = Renewing(drive.metadata)
+        multipart = uploads(drive, lifetime=SHORT, units=renewing)
+        key = (await multipart.begin(EVERYTHING, NewUpload())).key
+        began = asyncio.Event()
+
+        async def hanging() -> AsyncIterator[bytes]:
+            began.set()
+            await asyncio.Event().wait()
+            yield b"x"
+
+        slow = asyncio.create_task(multipart.write(EVERYTHING, key, 1, NewPart(hanging())))
+        await began.wait()
+        await multipart.write(EVERYTHING, key, 1, NewPart(each([b"quick"])))
+        drive.time.pass_by(SHORT * 2 / 3)
+        await renewing.one()
+        drive.time.pass_by(SHORT * 2 / 3)
+        await expect(Kind.UPLOAD_NOT_FOUND, multipart.find(EVERYTHING, key))
+        slow.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
         await come_to_rest(drive)
         assert await drive.objects() == set()
 

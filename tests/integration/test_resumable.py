@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from adapters.storage.layers.base import BlobStoreLayer
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Put, Rules
 from application.blobs.multipart.copy_part import CopiedPart, CopyPart
@@ -17,6 +19,7 @@ from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUp
 from application.blobs.resumable.finish import Progress
 from application.blobs.resumable.uploads import NewBytes, ResumableUploads
 from application.ports.contents import MultipartReader, Resumable
+from application.stores import Stores
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Conditions, Grant
@@ -26,7 +29,8 @@ from domain.errors import BlobError, Kind
 from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive
-from tests.integration.test_contents import RETENTION, come_to_rest
+from tests.integration.renewing import Renewing
+from tests.integration.test_contents import RETENTION, SHORT, come_to_rest, passing
 
 PATIENCE = 30  # seconds
 Body = Callable[[], AsyncIterator[bytes]]
@@ -549,6 +553,40 @@ async def test_the_conditions_of_a_signature_are_kept(any_drive: Drive) -> None:
     await append(uploads, keys[0], 0, b"abcd", is_last=True)
     with refused(Kind.ALREADY_EXISTS):
         await append(uploads, keys[1], 0, b"abcd", is_last=True)
+
+
+class TestLongRequests:
+    """Requests that take longer than the lifetime of their upload."""
+
+    def short(self, drive: Drive, renewing: Renewing, **more: Any) -> ResumableUploads:
+        uploads = resumable(drive, **more)
+        lifecycle = replace(uploads.multipart.uploads, units=renewing)
+        return replace(uploads, multipart=replace(uploads.multipart, uploads=lifecycle, lifetime=SHORT))
+
+    @pytest.mark.parametrize("is_whole", [False, True])
+    async def test_an_upload_is_kept_while_bytes_arrive(self, drive: Drive, is_whole: bool) -> None:
+        renewing = Renewing(drive.metadata)
+        uploads = self.short(drive, renewing, watch=0.001)
+        key = await begin(uploads, size=5)
+        new = NewBytes(0, passing(drive, renewing), is_whole=is_whole)
+        assert (await uploads.append(EVERYTHING, key, new)).is_finished
+        assert await drive.get() == b"x" * 5
+
+    async def test_an_upload_is_kept_while_its_digest_is_computed(self, drive: Drive) -> None:
+        renewing = Renewing(drive.metadata)
+
+        class SlowReads(BlobStoreLayer):
+            @asynccontextmanager
+            async def read(self, *arguments: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+                drive.time.pass_by(SHORT * 2 / 3)
+                await renewing.one()
+                async with super().read(*arguments) as chunks:
+                    yield chunks
+
+        drive.stores = Stores("memory", {"memory": SlowReads(drive.active)})
+        uploads = self.short(drive, renewing, piece_bytes=2)
+        key = await begin(uploads, size=6, digest=Digest(hashlib.sha256(b"abcdef").digest()))
+        assert (await append(uploads, key, 0, b"ab", b"cd", b"ef")).is_finished
 
 
 async def test_an_upload_expires_without_progress(any_drive: Drive) -> None:

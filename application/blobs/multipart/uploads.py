@@ -1,13 +1,14 @@
 """Uploads of several parts: each part is an object that is durable and recorded before it is acknowledged.
 
 Parts may arrive in any order and concurrently, and be replaced. No blob names them until the upload is published, in
-one transaction and without copying a byte: its parts become the segments of the blob's content. An upload that nobody
-touches for `lifetime` is discarded.
+one transaction and without copying a byte: its parts become the segments of the blob's content. An upload is discarded
+`lifetime` after the last request to it, or the last bytes of a part.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,8 +19,9 @@ from application.blobs.list import end_of
 from application.contents.expiry import NEVER, Expiry
 from application.ports.contents import MultipartReader, MultipartUpload, Part, Resumable
 from application.ports.metadata import KeySource, UnitOfWork
+from application.renewals import Renewals
 from application.uploads.intake import Intake, too_large
-from application.uploads.lifecycle import Change, Uploads, WrittenObject, discard_object
+from application.uploads.lifecycle import Change, Uploads, WrittenObject, discard_object, lease_lost
 from domain.access import Action, Grant
 from domain.blob import BlobId, Content, Digest, Location, ObjectKey, Segment
 from domain.checksums import Checksums
@@ -200,6 +202,19 @@ class MultipartUploads:
         self._authorized(grant, upload.key, upload)
         return await self._write(upload.key, None, new, max_bytes, offset, turn)
 
+    @asynccontextmanager
+    async def kept(self, key: ObjectKey, writing: Location | None = None) -> AsyncIterator[None]:
+        """Let an upload not expire while the body runs, unless the writer of the object `writing` has been ended."""
+
+        async def renew(work: UnitOfWork) -> None:
+            await work.multipart.lock(key, self.lifetime)
+            if writing is not None and not await work.uploads.renew(writing.key, self.uploads.lease):
+                raise lease_lost(writing)  # and nothing is renewed
+
+        async with Renewals(lambda: self.uploads.commit(renew), self.lifetime / 3) as renewals:
+            renewals.start()
+            yield
+
     async def _write(
         self,
         key: ObjectKey,
@@ -217,12 +232,13 @@ class MultipartUploads:
         number = turn.number = await self.uploads.commit(reserve)
         async with self.uploads.discarded_on_error(location):
             intake = Intake(new.chunks, max_bytes - (offset or 0), new.size, new.digest)
-            written = await self.uploads.append(location, intake)
+            async with self.kept(key, location):
+                written = await self.uploads.append(location, intake)
+                if turn.former is not None:
+                    await turn.former.recorded.wait()
             checksums = new.checksums() if new.checksums else None
             part = Part(number, location, written.size, written.digest, checksums)
             record_part = partial(self._record, key, part, offset, max_bytes)
-            if turn.former is not None:
-                await turn.former.recorded.wait()
             await self.uploads.publish([location], record_part, partial(self._is_recorded, key, written))
             turn.recorded.set()
             return part

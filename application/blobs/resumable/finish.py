@@ -153,7 +153,11 @@ class FinishUploads:
         """Raise DIGEST_MISMATCH unless the bytes have this digest. Several parts are read again."""
         parts = await self.multipart.reader.parts(upload.key, 0, 2)
         only = len(parts) == 1
-        found = Verified(parts[0].digest, composite_of([])) if only else await self._digest(upload.key)
+        if only:
+            found = Verified(parts[0].digest, composite_of([]))
+        else:
+            async with self.multipart.kept(upload.key):
+                found = await self._digest(upload.key)
         if found.digest != digest:
             text = f"The bytes that arrived have the SHA-256 {found.digest.hex}, not the one declared."
             raise DigestMismatch(f"{text} Upload them again.", subject=upload.key)
