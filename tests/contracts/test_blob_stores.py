@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind
 from tests.contracts.abilities import BackendContract
-from tests.contracts.blob_store import each, keys, pattern, read, refused
+from tests.contracts.blob_store import SKEW, each, keys, pattern, read, refused
 
 POLLS = 500
 
@@ -52,6 +53,25 @@ class TestFilesystem(BackendContract):
         assert isinstance(store, FilesystemBlobStore)
         files = [name for _, _, names in os.walk(store.base) for name in names]
         return files + [f"still open: {path}" for path in open_files() if path.startswith(str(store.base))]
+
+    async def test_a_linked_object_is_not_as_old_as_its_file(
+        self, store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its age protects it from being removed as an orphan. Most disks know no reflinks, so hard links come too."""
+        assert isinstance(store, FilesystemBlobStore)
+        old = datetime(2001, 2, 3, tzinfo=UTC).timestamp()
+        for number in range(2):
+            file = tmp_path / f"{number}"
+            file.write_bytes(b"x")
+            os.utime(file, (old, old))
+            before, key = datetime.now(UTC), ObjectKey.random()
+            with file.open("rb") as source:
+                store.link(key, source.fileno())
+            modified_at = (await store.stat(key)).modified_at
+            await store.delete(key)
+            assert modified_at is not None
+            assert modified_at >= before - SKEW
+            monkeypatch.setattr("adapters.storage.filesystem.store.clone", lambda *_: False)
 
 
 class DatabaseStoreContract(BackendContract):

@@ -91,7 +91,8 @@ class FilesystemBlobStore(BlobStore):
 
     async def stat(self, key: ObjectKey) -> Stored:
         found = await self.run("stat", os.stat, self.path(key))
-        return Stored(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+        # A hard link keeps the mtime of the file that was imported, and sets its ctime.
+        return Stored(found.st_size, datetime.fromtimestamp(max(found.st_mtime, found.st_ctime), UTC))
 
     async def delete(self, key: ObjectKey) -> None:
         with suppress(NotFound):
