@@ -6,12 +6,12 @@ was recorded with it, is not written again. Others of the same size are read, an
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from application.blobs.fetch import FetchBlob
+from application.blobs.fetch import FetchBlob, OpenBlob
 from application.blobs.list import ListBlobs
 from application.maintenance.rate import Rate
 from application.ports.file_times import EPOCH, MODIFIED_AT, time_in_text
@@ -33,12 +33,12 @@ from application.transfers.report import (
     TransferReport,
     Unheard,
 )
-from application.transfers.run import Run, digest_of
+from application.transfers.run import Gone, Run, digest_of
 from application.uploads.intake import Intake
 from application.uploads.retry import ONCE, Retry
 from domain.access import EVERYTHING
 from domain.blob import Blob
-from domain.errors import DigestMismatch, SizeMismatch
+from domain.errors import DigestMismatch, NotFound, SizeMismatch
 
 PAGE = 500  # rows
 
@@ -143,7 +143,7 @@ class _Export:
 
     async def _write(self, blob: Blob, path: str, *, replace: bool) -> Blob:
         """Write the file of a blob, and return the version that was written."""
-        async with self.cases.fetch(EVERYTHING, blob.id) as opened:
+        async with self._opened(blob) as opened:
             blob = opened.blob
             intake = Intake(self.rate.limited(opened), blob.size, blob.size, blob.content.digest)
             async with aclosing(aiter(intake)) as chunks:
@@ -153,6 +153,15 @@ class _Export:
         if self.run.options.verify and not path.endswith("/") and await self._digest_of(written) != intake.digest:
             raise DigestMismatch("The file has other bytes than the blob. Check the disk, and export it again.")
         return blob
+
+    @asynccontextmanager
+    async def _opened(self, blob: Blob) -> AsyncIterator[OpenBlob]:
+        async with AsyncExitStack() as stack:
+            try:
+                opened = await stack.enter_async_context(self.cases.fetch(EVERYTHING, blob.id))
+            except NotFound as error:  # only of the blob: what the tree lacks is a finding
+                raise Gone from error
+            yield opened
 
 
 def _is_valid(path: str) -> bool:

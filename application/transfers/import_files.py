@@ -16,7 +16,15 @@ from application.blobs.fetch import FetchBlob
 from application.blobs.store import IdentifiedBytes, NewBlob, StoreBlob
 from application.maintenance.rate import Rate
 from application.ports.file_times import MODIFIED_AT, time_as_text
-from application.ports.file_tree import FileProperties, FileTree, Linker, NotLinkable, TreeFile, UnusableEntry
+from application.ports.file_tree import (
+    FileGone,
+    FileProperties,
+    FileTree,
+    Linker,
+    NotLinkable,
+    TreeFile,
+    UnusableEntry,
+)
 from application.ports.metadata import BlobReader
 from application.transfers.report import (
     Existing,
@@ -26,7 +34,7 @@ from application.transfers.report import (
     TransferReport,
     Unheard,
 )
-from application.transfers.run import Run, digest_of
+from application.transfers.run import Gone, Run, digest_of
 from application.uploads.retry import ONCE, Retry
 from domain.access import EVERYTHING
 from domain.blob import Blob, BlobId
@@ -85,6 +93,12 @@ class _Import:
     link: Linker | None
 
     async def __call__(self, file: TreeFile) -> None:
+        try:
+            await self._import(file)
+        except FileGone as error:
+            raise Gone from error
+
+    async def _import(self, file: TreeFile) -> None:
         blob_id = BlobId(self.run.options.prefix + file.path)
         for look in range(LOOKS):
             current = await self.cases.blobs.find(blob_id)

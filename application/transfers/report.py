@@ -123,6 +123,7 @@ _OF_BLOBS = {
     Kind.INVALID_METADATA: Problem.INVALID,
     Kind.TOO_LARGE: Problem.INVALID,
     Kind.ALREADY_EXISTS: Problem.EXISTS,
+    Kind.NOT_FOUND: Problem.CHANGED,
     Kind.PRECONDITION_FAILED: Problem.CHANGED,
     Kind.SIZE_MISMATCH: Problem.DAMAGED,
     Kind.DIGEST_MISMATCH: Problem.DAMAGED,

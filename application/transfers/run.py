@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from application.concurrency import for_each
 from application.maintenance.rate import Rate
-from application.ports.file_tree import FileGone, TreeError
+from application.ports.file_tree import TreeError
 from application.transfers.report import (
     Problem,
     TransferFinding,
@@ -20,10 +20,14 @@ from application.transfers.report import (
 from application.uploads.hashing import Hashing
 from application.uploads.retry import ONCE, Retry
 from domain.blob import Digest
-from domain.errors import BlobError, NoSpace, NotFound
+from domain.errors import BlobError, NoSpace
 
 T = TypeVar("T")
 PATIENCE = 20  # errors in a row after which a storage, the database or the tree is considered down
+
+
+class Gone(Exception):
+    """The item was deleted since it was listed, so there is nothing to transfer."""
 
 
 class _Stopped(Exception):
@@ -32,7 +36,10 @@ class _Stopped(Exception):
 
 @dataclass(slots=True)
 class Run(Generic[T]):
-    """A transfer of many items of one kind. `path_of` returns the path of an item, for people."""
+    """A transfer of many items of one kind. `path_of` returns the path of an item, for people.
+
+    The work for an item raises Gone if its source is missing. What is missing in the target is a finding.
+    """
 
     options: TransferOptions
     listener: TransferListener
@@ -73,8 +80,8 @@ class Run(Generic[T]):
         for wait in (*self.retry.waits(), None):
             try:
                 await work(item)
-            except (FileGone, NotFound):
-                pass  # it was deleted since it was listed
+            except Gone:
+                pass
             except (TreeError, BlobError) as error:
                 if isinstance(error, BlobError) and error.temporary and wait is not None:
                     await self.sleep(wait)

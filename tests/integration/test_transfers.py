@@ -1,7 +1,7 @@
 """Files that become blobs, and blobs that become files, next to changes and failures of either side."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from application.blobs.changes.delete import DeleteBlob
 from application.blobs.list import ListBlobs
 from application.maintenance.rate import Rate
 from application.ports.file_times import time_as_text, time_in_text
-from application.ports.file_tree import FileChanged, NotLinkable, OpenedFile, TreeFile, UnusableEntry
+from application.ports.file_tree import FileChanged, FileGone, NotLinkable, OpenedFile, TreeFile, UnusableEntry
 from application.transfers.export_blobs import ExportBlobs
 from application.transfers.import_files import ImportFiles
 from application.transfers.report import Existing, Problem, TransferFinding, TransferOptions, TransferReport, Unheard
@@ -307,6 +308,35 @@ async def test_what_is_deleted_since_it_was_listed_is_passed_over(transfers: Tra
 
     report = await transfers.exported(Emptying())
     assert (report.files, report.found) == (0, {})
+
+
+@pytest.mark.parametrize("error", [FileGone("It is gone."), NotFound("It is gone.")])
+async def test_what_the_target_of_an_export_lacks_is_reported(transfers: Transfers, error: Exception) -> None:
+    """As if others had removed its folder or its temporary file, or an upload in parts."""
+
+    class Losing(Tree):
+        async def chunks(self, kept: Kept) -> AsyncIterator[bytes]:
+            async for _ in super().chunks(kept):
+                raise error
+            yield b""
+
+        async def write(self, path: str, chunks: AsyncIterable[bytes], *arguments: Any, **more: Any) -> TreeFile:
+            async for _ in chunks:
+                raise error
+            return await super().write(path, chunks, *arguments, **more)
+
+    await transfers.imported(Tree({"a": b"a", "b": b"b", "empty": b""}))
+    losing = Losing()
+    losing.put("a", b"A")  # differs, and was not marked with the time of the blob
+    report = await transfers.exported(losing)
+    assert report.files == 1
+    assert transfers.findings.by_path == dict.fromkeys("ab", Problem.CHANGED)
+
+
+async def test_a_blob_that_is_deleted_before_it_is_read_back_is_reported(transfers: Transfers) -> None:
+    transfers.drive.fetch = replace(transfers.drive.fetch, blobs=MemoryMetadata().blobs)
+    report = await transfers.imported(Tree({"a": b"a"}), verify=True)
+    assert (report.files, transfers.findings.by_path) == (0, {"a": Problem.CHANGED})
 
 
 async def test_a_blob_that_others_store_meanwhile_is_not_replaced(transfers: Transfers) -> None:
