@@ -1,35 +1,25 @@
-"""A folder as a tree of files.
-
-A path is opened from the root, segment by segment, and no segment may be a link to a folder (O_NOFOLLOW). So nothing is
-written outside of the root, whatever happens to it at the same time. Links to files are read as files.
-
-A file is written under a temporary name in its folder, made durable, and renamed. The name depends on the path only,
-and a lock on the file keeps other exports away, so the next export continues with what a killed one has left.
-"""
+"""A folder as a tree of files. Links to files are read as files."""
 
 import asyncio
-import ctypes
 import errno
-import fcntl
 import os
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, TypeVarTuple
 
 from adapters.concurrency.shield import run_to_completion
 from adapters.concurrency.threads import Threads
-from adapters.trees.temporary import temporary_path
-from application.ports.file_times import EPOCH, MICROSECOND
+from adapters.trees.folder_paths import file_of, folder_of, state_of, sync_folder
+from adapters.trees.folder_writer import FileWriter
+from application.ports.file_times import MICROSECOND
 from application.ports.file_tree import (
     TEMPORARY,
     FileChanged,
     FileDenied,
-    FileExists,
     FileGone,
     FileProperties,
     FileTree,
@@ -51,11 +41,7 @@ CHUNK = 960 * 1024  # bytes
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 FULL = {errno.ENOSPC, errno.EDQUOT}
 IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY}
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # O_NONBLOCK: a named pipe must not keep us waiting
-WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-RENAME_NOREPLACE = 1  # linux/fs.h
-_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux only
 
 
 class FolderTree(FileTree):
@@ -95,7 +81,7 @@ class FolderTree(FileTree):
     @asynccontextmanager
     async def read(self, file: TreeFile) -> AsyncIterator[OpenedFile]:
         require_valid(file.path)
-        reader = _Reader(self, file)
+        reader = _Reader(self.root, file)
         try:
             await self.run(reader.open)
             yield OpenedFile(FileProperties(file.modified_at), self._chunks(reader))
@@ -113,7 +99,7 @@ class FolderTree(FileTree):
         if path.endswith("/"):
             await self.run(self._make_folder, path)
             return TreeFile(path, 0)
-        writer = _Writer(self, path, about, replace)
+        writer = FileWriter(self.root, path, about, replace)
         try:
             await self.run(writer.open)
             async for chunk in chunks:
@@ -154,12 +140,14 @@ class FolderTree(FileTree):
         if create:
             with suppress(FileExistsError):
                 self.root.mkdir()
+                with folder_of(self.root.absolute().parent, "") as (above, _):
+                    sync_folder(above)
         with os.scandir(self.root) as entries:
             next(entries, None)
 
     def _find(self, path: str) -> TreeFile | None:
         try:
-            with self.folder_of(path) as (folder, name):
+            with folder_of(self.root, path) as (folder, name):
                 status = os.stat(name or ".", dir_fd=folder)
         except FileNotFoundError:
             return None
@@ -172,25 +160,8 @@ class FolderTree(FileTree):
         return file_of(path, status) if stat.S_ISREG(status.st_mode) else None
 
     def _make_folder(self, path: str) -> None:
-        with self.folder_of(path, create=True):
+        with folder_of(self.root, path, create=True):
             pass
-
-    @contextmanager
-    def folder_of(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
-        """Open the folder of a path, and return its descriptor and the name of the file in it."""
-        *above, name = path.split("/")
-        folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for each in above:
-                if create:
-                    with suppress(FileExistsError):
-                        os.mkdir(each, dir_fd=folder)
-                below = os.open(each, FOLDER, dir_fd=folder)
-                os.close(folder)
-                folder = below
-            yield folder, name
-        finally:
-            os.close(folder)
 
 
 class _Walk:
@@ -252,13 +223,13 @@ class _Walk:
 class _Reader:
     """A reader of one file, which compares its state at the begin and at the end."""
 
-    tree: FolderTree
+    root: Path
     file: TreeFile
     _descriptor: int | None = None
     _state: tuple[int, ...] = ()
 
     def open(self) -> None:
-        with self.tree.folder_of(self.file.path) as (folder, name):
+        with folder_of(self.root, self.file.path) as (folder, name):
             self._descriptor = os.open(name, READ, dir_fd=folder)
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode) or file_of(self.file.path, status) != self.file:
@@ -276,122 +247,3 @@ class _Reader:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
-
-
-@dataclass(slots=True)
-class _Writer:
-    """A writer of one file. After any error, call `undo`."""
-
-    tree: FolderTree
-    path: str
-    about: FileProperties
-    replace: bool
-    _folder: int | None = None
-    _descriptor: int | None = None
-
-    @property
-    def _temporary(self) -> str:
-        return temporary_path(self.path).rpartition("/")[2]
-
-    @property
-    def _name(self) -> str:
-        return self.path.rpartition("/")[2]
-
-    def open(self) -> None:
-        with self.tree.folder_of(self.path, create=True) as (folder, name):
-            self._require_free(folder, name)
-            self._folder = os.dup(folder)
-        descriptor = os.open(self._temporary, WRITE, 0o666, dir_fd=self._folder)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the two calls, another export may have renamed it.
-            if not os.path.samestat(os.fstat(descriptor), os.stat(self._temporary, dir_fd=self._folder)):
-                raise BlockingIOError
-            os.truncate(descriptor, 0)
-        except (BlockingIOError, FileNotFoundError):
-            os.close(descriptor)
-            raise FileExists("Another export is writing this file.") from None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
-
-    def _require_free(self, folder: int, name: str) -> None:
-        try:
-            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        if not self.replace:
-            raise FileExists("There is a file with this path.")
-
-    def write(self, chunk: bytes) -> None:
-        assert self._descriptor is not None
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-
-    def finish(self) -> TreeFile:
-        assert self._descriptor is not None
-        assert self._folder is not None
-        if self.about.modified_at is not None:
-            changed = (self.about.modified_at - EPOCH) // MICROSECOND * 1000
-            os.utime(self._descriptor, ns=(changed, changed))
-        os.fsync(self._descriptor)
-        status = os.fstat(self._descriptor)
-        if self.replace:
-            os.rename(self._temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        else:
-            self._rename_to_a_free_name(self._folder)
-        self._close()
-        return file_of(self.path, status)
-
-    def _rename_to_a_free_name(self, folder: int) -> None:
-        try:
-            if rename_to_a_free_name(folder, self._temporary, self._name):
-                return
-        except FileExistsError:
-            self._require_free(folder, self._name)
-            raise
-        self._require_free(folder, self._name)  # the best that this file system allows
-        os.rename(self._temporary, self._name, src_dir_fd=folder, dst_dir_fd=folder)
-
-    def undo(self) -> None:
-        """Remove the temporary file, if this writer has it."""
-        if self._descriptor is not None and self._folder is not None:
-            with suppress(OSError):
-                os.unlink(self._temporary, dir_fd=self._folder)
-        self._close()
-
-    def _close(self) -> None:
-        for each in (self._descriptor, self._folder):
-            if each is not None:
-                os.close(each)
-        self._descriptor = self._folder = None
-
-
-def rename_to_a_free_name(folder: int, name: str, new_name: str) -> bool:
-    """Rename a file in one folder. Raises FileExistsError for a name in use. Return False where this can't be done."""
-    if _renameat2 is None:
-        return False
-    if _renameat2(folder, os.fsencode(name), folder, os.fsencode(new_name), RENAME_NOREPLACE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.EINVAL, errno.ENOSYS):
-        return False
-    raise OSError(code, os.strerror(code))
-
-
-def file_of(path: str, status: os.stat_result) -> TreeFile:
-    """Return a file in the state that the system reports."""
-    try:
-        modified_at: datetime | None = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
-    except OverflowError:
-        modified_at = None
-    return TreeFile(path, status.st_size, modified_at)
-
-
-def state_of(status: os.stat_result) -> tuple[int, ...]:
-    """Return the values that change when the bytes do. Links to the file change its ctime, so it is left out."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from adapters.storage.filesystem.store import FilesystemBlobStore
-from adapters.trees.folder import READ, FolderTree, file_of, state_of
+from adapters.trees.folder import READ, FolderTree
+from adapters.trees.folder_paths import file_of, folder_of, state_of
 from application.ports.file_tree import FileChanged, NotLinkable, TreeFile
 from domain.blob import ObjectKey
 
@@ -30,7 +31,7 @@ class FolderLinks:
             raise FileChanged("The file was changed while it was read.")
 
     def _link(self, file: TreeFile, key: ObjectKey) -> tuple[int, ...]:
-        with self._tree.folder_of(file.path) as (folder, name):
+        with folder_of(self._tree.root, file.path) as (folder, name):
             source = os.open(name, READ, dir_fd=folder)
         try:
             status = os.fstat(source)
@@ -47,7 +48,7 @@ class FolderLinks:
             os.close(source)
 
     def _state(self, file: TreeFile) -> tuple[int, ...]:
-        with self._tree.folder_of(file.path) as (folder, name):
+        with folder_of(self._tree.root, file.path) as (folder, name):
             return state_of(os.stat(name, dir_fd=folder))
 
 

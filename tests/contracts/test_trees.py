@@ -1,6 +1,7 @@
 """The trees of files, each with the contract, and with what only one of them can meet."""
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from application.ports.file_tree import (
     FileTree,
     InvalidPath,
     PathConflict,
+    TreeError,
     TreeFile,
     UnusableEntry,
 )
@@ -31,7 +33,7 @@ from domain.errors import BlobError, Unavailable
 from domain.properties import Properties
 from tests.backends import ceph
 from tests.backends.ftp import FtpServer
-from tests.contracts.blob_store import chunked, pattern
+from tests.contracts.blob_store import chunked, each, pattern
 from tests.contracts.file_tree import NEW, NOTHING, OLD, THEN, FileTreeContract, listed, read, write
 from tests.contracts.memory_tree import MemoryTree
 from tests.contracts.test_ftp import config_of
@@ -41,6 +43,23 @@ class TestMemory(FileTreeContract):
     @pytest.fixture
     def tree(self) -> FileTree:
         return MemoryTree()
+
+
+class Syncs:
+    """The fsyncs in order: the path of each, and the names in it if it is a folder. `error`: the errno for folders."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, list[str]]] = []
+        self.error = 0
+        self._fsync = os.fsync
+
+    def fsync(self, descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        if is_folder and self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        self._fsync(descriptor)
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        self.made.append((path, sorted(os.listdir(descriptor)) if is_folder else []))
 
 
 class TestFolder(FileTreeContract):
@@ -53,6 +72,13 @@ class TestFolder(FileTreeContract):
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
         return tmp_path / "tree"
+
+    @pytest.fixture
+    def syncs(self, tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> Syncs:
+        """The fsyncs after the root was made."""
+        syncs = Syncs()
+        monkeypatch.setattr(os, "fsync", syncs.fsync)
+        return syncs
 
     async def test_a_file_that_is_changed_while_it_is_read(self, tree: FileTree, root: Path) -> None:
         file = await write(tree, "a", pattern(3_000_000))
@@ -141,6 +167,68 @@ class TestFolder(FileTreeContract):
         await write(tree, "a", NEW)
         (root / "b").write_bytes(NEW)
         assert stat.S_IMODE((root / "a").stat().st_mode) == stat.S_IMODE((root / "b").stat().st_mode)
+
+    @pytest.mark.parametrize(("mode", "passed_on"), [(0o600, 0o600), (0o755, 0o755), (0o4640, 0o640)])
+    @pytest.mark.parametrize("is_continued", [False, True])
+    async def test_a_replaced_file_passes_on_its_rights(
+        self, tree: FileTree, root: Path, mode: int, passed_on: int, is_continued: bool
+    ) -> None:
+        (root / "a").write_bytes(OLD)
+        (root / "a").chmod(mode)
+        part = root / temporary_path("a")
+        if is_continued:
+            part.touch(0o666)
+
+        async def looking() -> AsyncIterator[bytes]:
+            yield NEW
+            assert stat.S_IMODE(part.stat().st_mode) == 0o600
+
+        await tree.write("a", looking(), NOTHING, replace=True)
+        assert (root / "a").read_bytes() == NEW
+        assert stat.S_IMODE((root / "a").stat().st_mode) == passed_on
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+    async def test_a_replaced_file_passes_on_its_owner(self, tree: FileTree, root: Path) -> None:
+        (root / "a").write_bytes(OLD)
+        os.chown(root / "a", 12345, 23456)
+        await write(tree, "a", NEW, replace=True)
+        status = (root / "a").stat()
+        assert (status.st_uid, status.st_gid) == (12345, 23456)
+
+    @pytest.mark.parametrize("replace", [False, True])
+    async def test_the_names_of_what_is_written_are_durable(
+        self, tree: FileTree, root: Path, syncs: Syncs, replace: bool
+    ) -> None:
+        if replace:
+            (root / "new" / "sub").mkdir(parents=True)
+            (root / "new" / "sub" / "a").write_bytes(OLD)
+        await write(tree, "new/sub/a", NEW, replace=replace)
+        part, sub = str(root / temporary_path("new/sub/a")), str(root / "new" / "sub")
+        folders = [] if replace else [(str(root), ["new"]), (str(root / "new"), ["sub"])]
+        assert syncs.made == [*folders, (part, []), (sub, ["a"])]
+
+    async def test_the_names_of_new_folders_are_durable(self, tree: FileTree, root: Path, syncs: Syncs) -> None:
+        await tree.write("new/sub/", each([]), NOTHING)
+        assert syncs.made == [(str(root), ["new"]), (str(root / "new"), ["sub"])]
+        syncs.made.clear()
+        async with FolderTree(root / "new" / "root") as other:
+            await other.check(create=True)
+            await other.check(create=True)
+        assert syncs.made == [(str(root / "new"), ["root", "sub"])]
+
+    async def test_what_can_not_be_made_durable_is_removed(self, tree: FileTree, root: Path, syncs: Syncs) -> None:
+        """The next export would find it, and take it for durable."""
+        syncs.error = errno.EIO
+        for path in ("a", "new/a", "new/"):
+            with pytest.raises(TreeError, match="Input/output error"):
+                await tree.write(path, each([NEW] if path == "a" else []), NOTHING)
+            assert os.listdir(root) == []
+
+    async def test_folders_that_can_not_be_synced(self, tree: FileTree, root: Path, syncs: Syncs) -> None:
+        """Those of some virtual machines."""
+        syncs.error = errno.EINVAL
+        await write(tree, "new/a", NEW)
+        assert (root / "new" / "a").read_bytes() == NEW
 
     async def test_a_root_that_is_not_there(self, tmp_path: Path) -> None:
         async with FolderTree(tmp_path / "a" / "b") as tree:

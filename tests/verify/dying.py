@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from adapters.trees import folder, links
+from adapters.trees import folder, folder_writer, links
 from application.blobs.store import StoreBlob
 from entrypoints.cli.main import main
 
@@ -21,8 +21,8 @@ POINTS: dict[str, tuple[type[Any], str]] = {
     "read": (folder._Reader, "read"),
     "publish": (StoreBlob, "_publish"),
     "link": (links.FolderLinks, "_link"),
-    "write": (folder._Writer, "write"),
-    "finish": (folder._Writer, "finish"),
+    "write": (folder_writer.FileWriter, "write"),
+    "finish": (folder_writer.FileWriter, "finish"),
 }
 
 
