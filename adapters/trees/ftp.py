@@ -3,8 +3,10 @@
 A listing is spooled to a temporary file before its entries are handed on, so that no connection waits for their
 consumer. It is by MLSD, or by NLST with SIZE and MDTM for each name where the server does not know that.
 
-A file is written under a temporary name, and renamed once the server has confirmed its size. A server that follows a
-link out of the folder does so for paths too: FTP has no way to see it.
+A file is written under a temporary name, and renamed once the server has confirmed its size.
+
+Links to folders are not followed. They are recognized by PWD, to which vsftpd, ProFTPD and Pure-FTPd reply with a path
+without links. On a server that replies with the path as it was entered, FTP has no way to see them.
 """
 
 import asyncio
@@ -163,7 +165,8 @@ class FtpTree(FileTree):
         if not path.endswith("/"):
             return await self._find(path)
         async with self._connection() as ftp:
-            return TreeFile(path, 0) if await ftp.is_accessible(path.rstrip("/")) else None
+            found = await ftp.is_accessible(path.rstrip("/"), follow_links=False)
+            return TreeFile(path, 0) if found else None
 
     async def _find(self, path: str) -> TreeFile | None:
         async with self._connection() as ftp:
@@ -237,16 +240,17 @@ class FtpTree(FileTree):
         return written
 
     async def _make_folders(self, ftp: FtpConnection, folder: str) -> None:
-        if folder in self._folders:
-            return
         names = folder.split("/")
         for count in range(1, len(names) + 1):
-            await ftp.make_folder("/".join(names[:count]))
-        if not await ftp.is_accessible(folder):
-            raise PathConflict("A file is in the way of a folder, or the server denies it.")
-        if len(self._folders) > 10_000:
-            self._folders = {""}
-        self._folders.add(folder)
+            path = "/".join(names[:count])
+            if path in self._folders:
+                continue
+            await ftp.make_folder(path)
+            if not await ftp.is_accessible(path, follow_links=False):
+                raise PathConflict("A file or a link is in the way of a folder, or the server denies it.")
+            if len(self._folders) > 10_000:
+                self._folders = {""}
+            self._folders.add(path)
 
     async def _delete(self, path: str) -> None:
         async with self._connection() as ftp:

@@ -207,8 +207,8 @@ class _Session:
     def _usual(self, command: str, path: str) -> str:
         if command in ("SIZE", "MDTM", "MLST", "RETR", "DELE"):
             return self._about_file(command, path) if path in self._script.files else "550 No such file."
-        if command in ("CWD", "CDUP", "NLST", "MLSD"):
-            return self._about_folder(command, posixpath.dirname(self._folder) if command == "CDUP" else path)
+        if command in ("CWD", "NLST", "MLSD"):
+            return self._about_folder(command, path)
         if command in ("STOR", "APPE"):
             return "150 Go on" if self._script.has_folder(posixpath.dirname(path)) else "553 Could not create file."
         if command == "MKD":
@@ -223,6 +223,7 @@ class _Session:
             "PASV": f"227 Here (127,0,0,1,{self._port // 256},{self._port % 256})",
             "REST": "350 From there",
             "MKD": "257 Made",
+            "PWD": f'257 "/{self._folder}" is here',
         }.get(command, "200 Well")
 
     def _about_file(self, command: str, path: str) -> str:

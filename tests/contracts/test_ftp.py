@@ -404,6 +404,14 @@ class TestServersThatFail:
             with refused(Kind.NOT_FOUND):
                 await read(store, KEY)
 
+    async def test_a_connection_that_can_not_return_to_its_folder_is_not_used_again(self) -> None:
+        async with scripted({"CWD": ["250 In", "550 Denied", AS_USUAL]}) as server, store_on(server) as store:
+            with refused(Kind.UNAVAILABLE):
+                await store.stat(KEY)
+            with refused(Kind.NOT_FOUND):
+                await store.stat(KEY)
+            assert server.count("PASS") == 2
+
     @pytest.mark.parametrize("command", ["SIZE", "CWD"])
     async def test_a_file_that_another_server_makes_meanwhile(self, command: str) -> None:
         async with scripted(oddities=[makes(PATH, command)]) as server, store_on(server) as store:

@@ -6,12 +6,15 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import aioftp
 import pytest
 
 from adapters.storage.ftp.config import FtpConfig
+from adapters.storage.ftp.connection import FtpConnection
+from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.s3.config import S3Config
 from adapters.trees.bucket import BucketTree
 from adapters.trees.folder import FolderTree
@@ -329,6 +332,12 @@ class FtpContract(FileTreeContract):
         await asyncio.gather(*(write(tree, name, pattern(100_000)) for name in names))
         assert await listed(tree) == dict.fromkeys(names, 100_000)
 
+    async def test_folders_with_odd_names_are_not_taken_for_links(self, tree: FileTree) -> None:
+        paths = ['qu"ote/a', '"/"/a', "ä/日本/a", "back\\slash/a", "sp ace/a"]
+        for path in paths:
+            await write(tree, path, OLD)
+        assert await listed(tree) == dict.fromkeys(paths, len(OLD))
+
     async def test_a_folder_that_is_not_there(self, config: FtpConfig) -> None:
         async with FtpTree(replace(config, base_path=f"{config.base_path}/nothing")) as tree:
             with pytest.raises(BlobError):
@@ -347,6 +356,65 @@ class TestFtpOnAioftp(FtpContract):
         await server.start("127.0.0.1")
         yield FtpConfig("127.0.0.1", "somebody", "secret", server.server_port, "tree", tls="none")
         await server.close()
+
+
+class LinkShowingServer(aioftp.Server):
+    """A server that replies to PWD with a path without links, and takes CDUP from there, as most do."""
+
+    async def cwd(self, connection: Any, rest: str | PurePosixPath) -> bool:
+        is_done = await super().cwd(connection, rest)
+        base = connection.user.base_path
+        real, _ = self.get_paths(connection, connection.current_directory)
+        connection.current_directory = PurePosixPath("/") / real.resolve().relative_to(base.resolve())
+        return is_done
+
+
+class TestFtpWithLinks(FtpContract):
+    """A server that shows where links lead to."""
+
+    has_folders = False
+    keeps_times = False
+
+    @pytest.fixture
+    async def config(self, tmp_path: Path) -> AsyncIterator[FtpConfig]:
+        server = LinkShowingServer([aioftp.User("somebody", "secret", base_path=tmp_path)])
+        await server.start("127.0.0.1")
+        yield FtpConfig("127.0.0.1", "somebody", "secret", server.server_port, "tree", tls="none")
+        await server.close()
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        return tmp_path / "tree"
+
+    @pytest.fixture
+    def outside(self, tree: FileTree, root: Path) -> Path:
+        """A folder outside of the root, to which a link leads, with files whose names are in the root too."""
+        outside = root.parent / "outside"
+        (outside / "deep").mkdir(parents=True)
+        (root / "link").symlink_to("../outside/deep")
+        for file in (root / "a", root / "b", outside / "a", outside / "deep" / "a"):
+            file.write_bytes(OLD)
+        return outside
+
+    async def test_a_link_leads_nowhere(self, tree: FileTree, root: Path, outside: Path) -> None:
+        for path in ("link/a", "link/new", "link/new/", "link/sub/a"):
+            with pytest.raises(PathConflict):
+                await write(tree, path, NEW, replace=True)
+            await write(tree, "a", NEW, replace=True)
+        assert await tree.find("link/") is None
+        assert sorted(os.listdir(root)) == ["a", "b", "link"]
+        assert (root / "a").read_bytes() == NEW
+        assert sorted(os.listdir(outside)) == ["a", "deep"]
+        assert os.listdir(outside / "deep") == ["a"]
+        assert (outside / "a").read_bytes() == (outside / "deep" / "a").read_bytes() == OLD
+
+    async def test_a_connection_is_in_the_root_after_a_link(self, config: FtpConfig, outside: Path) -> None:
+        ftp = await FtpConnection(config, None, FtpFeatures(config.passive)).open(make_base=False)
+        assert await ftp.is_accessible("link")
+        assert sorted(await ftp.names()) == ["a", "b", "link"]
+        assert not await ftp.is_accessible("link", follow_links=False)
+        assert sorted(await ftp.names()) == ["a", "b", "link"]
+        ftp.disconnect()
 
 
 @pytest.mark.docker

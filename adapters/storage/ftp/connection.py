@@ -72,21 +72,41 @@ class FtpConnection(FtpTransfers):
         code, _ = await self.ask(f"DELE {path}", *COMPLETED, *NOT_AVAILABLE)
         return code.startswith(COMPLETED)
 
-    async def is_accessible(self, folder: str) -> bool:
-        """Whether a folder in the base folder exists and is accessible."""
-        home = await self._find_home() if "/" in folder else ""
+    async def is_accessible(self, folder: str, *, follow_links: bool = True) -> bool:
+        """Whether a folder in the base folder exists and is accessible.
+
+        Without `follow_links`, a folder that the server shows to be behind a link is not.
+        """
+        home = await self._find_home()
         self._at_base = False
         entered = await self._enter(folder)
+        found = entered and (follow_links or await self._is_at(folder))
         if entered:
-            await self.ask(f"CWD {home}" if home else "CDUP", *COMPLETED)
+            await self.ask(f"CWD {home}", *COMPLETED)  # after a link, CDUP would lead to the folder above its target
         self._at_base = True
-        return entered
+        return found
+
+    async def _is_at(self, folder: str) -> bool:
+        """Whether the current folder is this one, and not the target of a link to another one.
+
+        Most servers reply to PWD with a path without links. Some do not double the quotes in it.
+        """
+        expected = f"{(await self._find_home()).rstrip('/')}/{folder}"
+        text = await self._print_folder()
+        return path_in(text).rstrip("/") == expected or f'"{expected}"' in text
 
     async def _find_home(self) -> str:
-        """Return the path of the base folder. Call it there."""
+        """Return the path of the base folder. The first call must be made there."""
         if self._home is None:
-            self._home = path_in((await self.ask("PWD", "257"))[1])
+            self._home = path_in(await self._print_folder())
         return self._home
+
+    async def _print_folder(self) -> str:
+        """Return the reply to PWD, which has a path."""
+        _, text = await self.ask("PWD", *COMPLETED)
+        with self._translate_errors():
+            path_in(text)
+        return text
 
     async def rename(self, path: str, new_path: str) -> bool:
         """Rename a file. Return False if that is denied, or if a folder is in the way."""
