@@ -3,7 +3,8 @@
 A listing is spooled to a temporary file before its entries are handed on, so that no connection waits for their
 consumer. It is by MLSD, or by NLST with SIZE and MDTM for each name where the server does not know that.
 
-A file is written under a temporary name, and renamed once the server has confirmed its size.
+A file is written under a temporary name, and renamed once the server has confirmed its size. Where the server renames
+only to free names, the old file is renamed aside before, and deleted after.
 
 Links to folders are not followed. They are recognized by PWD, to which vsftpd, ProFTPD and Pure-FTPd reply with a path
 without links. On a server that replies with the path as it was entered, FTP has no way to see them.
@@ -22,7 +23,7 @@ from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.ftp.connection import FtpConnection
 from adapters.storage.ftp.pool import FtpPool
 from adapters.storage.ftp.replies import time_in
-from adapters.trees.temporary import temporary_path
+from adapters.trees.temporary import aside_path, temporary_path
 from application.ports.file_tree import (
     TEMPORARY,
     FileChanged,
@@ -42,6 +43,7 @@ from domain.errors import BlobError, Reason, Unavailable
 SPOOLED = 1024 * 1024  # bytes of a listing that are kept in memory
 MLSD, NLST_ALL, NLST = "MLSD", "NLST -a", "NLST"
 HERE = (".", "..")
+NOT_RENAMED = "A folder has this path, or the server denies the rename."
 
 
 class FtpTree(FileTree):
@@ -200,44 +202,65 @@ class FtpTree(FileTree):
         try:
             async with self._connection() as ftp:
                 try:
-                    return await self._write(ftp, path, temporary, chunks, about, replace=replace)
+                    size = await self._store(ftp, temporary, chunks, about)
+                    if not replace and await ftp.size(path) is not None:
+                        raise FileExists("There is a file with this path.")
+                    if await ftp.rename(temporary, path):
+                        return await _written(ftp, path, size)
                 except BlobError as error:
                     if ftp.in_step and error.reason is Reason.DENIED:
                         raise FileDenied(error.detail) from error
                     raise
+            if not replace:
+                raise PathConflict(NOT_RENAMED)
+            return await run_to_completion(self._swap(path, temporary, size))
         except BaseException:
             self._folders = {""}  # one may have been removed
             with suppress(BlobError):
                 await run_to_completion(self._delete(temporary))
             raise
 
-    async def _write(
-        self,
-        ftp: FtpConnection,
-        path: str,
-        temporary: str,
-        chunks: AsyncIterable[bytes],
-        about: FileProperties,
-        *,
-        replace: bool,
-    ) -> TreeFile:
+    async def _store(
+        self, ftp: FtpConnection, temporary: str, chunks: AsyncIterable[bytes], about: FileProperties
+    ) -> int:
         sent = await ftp.store(temporary, chunks)
         kept = await ftp.size(temporary)
         if kept != sent:
             raise Unavailable(f"The server keeps {kept} bytes of the {sent} it took.")
         if about.modified_at is not None and self._keeps_times:
             self._keeps_times = await ftp.set_modified_at(temporary, about.modified_at)
-        if not replace and await ftp.size(path) is not None:
-            raise FileExists("There is a file with this path.")
-        is_done = await ftp.rename(temporary, path)
-        if not is_done and replace:  # some servers rename only to names that are free
-            is_done = await ftp.delete(path) and await ftp.rename(temporary, path)
-        if not is_done:
-            raise PathConflict("A folder has this path, or the server denies the rename.")
-        written = await _found(ftp, path)
-        if written is None or written.size != sent:
-            raise Unavailable("The server does not have the file that it has confirmed.")
+        return sent
+
+    async def _swap(self, path: str, temporary: str, size: int) -> TreeFile:
+        """Replace a file on a server that renames only to free names. After an error, the old file has its name again.
+
+        Between the two renames, there is no file with this name.
+        """
+        aside = aside_path(path)
+        async with self._connection() as ftp:
+            if await ftp.size(path) is None or await ftp.is_accessible(path):
+                raise PathConflict(NOT_RENAMED)
+            await ftp.delete(aside)  # a killed export may have left it; the path has a whole file
+        try:
+            async with self._connection() as ftp:
+                if not (await ftp.rename(path, aside) and await ftp.rename(temporary, path)):
+                    raise PathConflict(NOT_RENAMED)
+                written = await _written(ftp, path, size)
+        except BaseException:
+            await self._put_back(aside, path)
+            raise
+        with suppress(BlobError):
+            await self._delete(aside)
         return written
+
+    async def _put_back(self, aside: str, path: str) -> None:
+        """Rename the old file back if it was renamed. Another connection does it: the first one may be lost."""
+        with suppress(BlobError):
+            async with self._connection() as ftp:
+                has_moved = await ftp.size(path) is None and await ftp.size(aside) is not None
+                if not has_moved or await ftp.rename(aside, path):
+                    return
+        raise PathConflict(f"The old file could not get its name back. Rename it: its name is {aside} now.")
 
     async def _make_folders(self, ftp: FtpConnection, folder: str) -> None:
         names = folder.split("/")
@@ -271,6 +294,13 @@ async def _chunks(ftp: FtpConnection, file: TreeFile, received: AsyncIterator[by
 async def _found(ftp: FtpConnection, path: str) -> TreeFile | None:
     size = await ftp.size(path)
     return None if size is None else TreeFile(path, size, await ftp.modified_at(path))
+
+
+async def _written(ftp: FtpConnection, path: str, size: int) -> TreeFile:
+    found = await _found(ftp, path)
+    if found is None or found.size != size:
+        raise Unavailable("The server does not have the file that it has confirmed.")
+    return found
 
 
 async def _require_same(ftp: FtpConnection, file: TreeFile, detail: str) -> None:

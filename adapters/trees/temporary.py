@@ -10,5 +10,14 @@ def temporary_path(path: str) -> str:
 
     It depends on the path only, so that the next write replaces what a killed one has left.
     """
+    return _hidden(path, "")
+
+
+def aside_path(path: str) -> str:
+    """Return the path, in the same folder, of the old file while another one takes its place."""
+    return _hidden(path, ".old")
+
+
+def _hidden(path: str, kind: str) -> str:
     folder, slash, _ = path.rpartition("/")
-    return f"{folder}{slash}.{hashlib.sha256(path.encode()).hexdigest()[:32]}{TEMPORARY}"
+    return f"{folder}{slash}.{hashlib.sha256(path.encode()).hexdigest()[:32]}{kind}{TEMPORARY}"

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +19,7 @@ from adapters.storage.s3.config import S3Config
 from adapters.trees.bucket import BucketTree
 from adapters.trees.folder import FolderTree
 from adapters.trees.ftp import FtpTree
-from adapters.trees.temporary import temporary_path
+from adapters.trees.temporary import aside_path, temporary_path
 from application.ports.file_tree import (
     FileChanged,
     FileExists,
@@ -356,6 +356,132 @@ class TestFtpOnAioftp(FtpContract):
         await server.start("127.0.0.1")
         yield FtpConfig("127.0.0.1", "somebody", "secret", server.server_port, "tree", tls="none")
         await server.close()
+
+
+class RenameHookServer(aioftp.Server):
+    """A server that renames only to free names, and calls `hook` before: with the names that a file has, and would get.
+
+    It denies the rename if that returns False, and hangs up if it returns None.
+    """
+
+    hook: Callable[[str, str], Awaitable[bool | None]]
+
+    async def rnto(self, connection: Any, rest: str | PurePosixPath) -> bool:
+        allowed = await self.hook(connection.rename_from.name, PurePosixPath(rest).name)
+        if allowed:
+            return await super().rnto(connection, rest)
+        if allowed is not None:
+            connection.response("550", "Denied.")
+        return allowed is not None
+
+
+class TestFtpWithoutReplacingRenames:
+    """Replacements of a file on a server that renames only to free names."""
+
+    aside, temporary = aside_path("a"), temporary_path("a")
+
+    @pytest.fixture
+    async def server(self, root: Path) -> AsyncIterator[RenameHookServer]:
+        server = RenameHookServer([aioftp.User("somebody", "secret", base_path=root)])
+        await server.start("127.0.0.1")
+        yield server
+        await server.close()
+
+    @pytest.fixture
+    async def tree(self, server: RenameHookServer) -> AsyncIterator[FileTree]:
+        config = FtpConfig("127.0.0.1", "somebody", "secret", server.server_port, tls="none", connections=1)
+        async with FtpTree(config) as tree:
+            yield tree
+
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        (tmp_path / "a").write_bytes(OLD)
+        return tmp_path
+
+    @pytest.mark.parametrize("allowed", [[], [("a", aside), (aside, "a")]], ids=["all", "the new file"])
+    async def test_a_denied_rename_leaves_the_old_file(
+        self, server: RenameHookServer, tree: FileTree, root: Path, allowed: list[tuple[str, str]]
+    ) -> None:
+        async def hook(*names: str) -> bool:
+            return names in allowed
+
+        server.hook = hook
+        with pytest.raises(PathConflict, match="denies the rename"):
+            await write(tree, "a", NEW, replace=True)
+        assert contents(root) == {"a": OLD}
+
+    @pytest.mark.parametrize("has_moved", [False, True])
+    async def test_a_lost_connection_leaves_the_old_file(
+        self, server: RenameHookServer, tree: FileTree, root: Path, has_moved: bool
+    ) -> None:
+        """Before the old file is renamed, or after."""
+
+        async def hook(name: str, _: str) -> bool | None:
+            lost = (self.temporary if has_moved else "a", has_moved)
+            return None if (name, not (root / "a").exists()) == lost else True
+
+        server.hook = hook
+        with pytest.raises(Unavailable):
+            await write(tree, "a", NEW, replace=True)
+        assert contents(root) == {"a": OLD}
+
+    async def test_a_cancellation_leaves_a_whole_file(
+        self, server: RenameHookServer, tree: FileTree, root: Path
+    ) -> None:
+        between, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hook(*_: str) -> bool:
+            if not (root / "a").exists():
+                between.set()
+                await go_on.wait()
+            return True
+
+        server.hook = hook
+        writing = asyncio.create_task(write(tree, "a", NEW, replace=True))
+        await between.wait()
+        writing.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert contents(root) == {"a": NEW}
+
+    async def test_an_old_file_that_can_not_get_its_name_back_is_reported(
+        self, server: RenameHookServer, tree: FileTree, root: Path
+    ) -> None:
+        async def hook(*names: str) -> bool:
+            return names == ("a", self.aside)
+
+        server.hook = hook
+        with pytest.raises(PathConflict, match=self.aside):
+            await write(tree, "a", NEW, replace=True)
+        assert contents(root) == {self.aside: OLD}
+
+    async def test_an_old_file_that_a_killed_write_has_left_is_replaced(
+        self, server: RenameHookServer, tree: FileTree, root: Path
+    ) -> None:
+        async def hook(*_: str) -> bool:
+            return True
+
+        server.hook = hook
+        (root / self.aside).write_bytes(pattern(100))
+        assert await listed(tree) == {"a": len(OLD)}
+        await write(tree, "a", NEW, replace=True)
+        assert contents(root) == {"a": NEW}
+
+    async def test_a_folder_is_not_renamed(self, server: RenameHookServer, tree: FileTree, root: Path) -> None:
+        async def hook(_: str, new_name: str) -> bool:
+            return new_name != "folder"
+
+        server.hook = hook
+        (root / "folder").mkdir()
+        with pytest.raises(PathConflict):
+            await write(tree, "folder", NEW, replace=True)
+        assert sorted(os.listdir(root)) == ["a", "folder"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 class LinkShowingServer(aioftp.Server):
