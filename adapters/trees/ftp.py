@@ -7,11 +7,13 @@ A file is written under a temporary name, and renamed once the server has confir
 only to free names, the old file is renamed aside before, and deleted after.
 
 Links to folders are not followed. They are recognized by PWD, to which vsftpd, ProFTPD and Pure-FTPd reply with a path
-without links. On a server that replies with the path as it was entered, FTP has no way to see them.
+without links. On a server that replies with the path as it was entered, FTP has no way to see them. By MLSD, a link to
+a folder above it is noticed there because the same listing comes again and again: with the times, and not only names.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -43,6 +45,7 @@ from domain.errors import BlobError, Reason, Unavailable
 SPOOLED = 1024 * 1024  # bytes of a listing that are kept in memory
 MLSD, NLST_ALL, NLST = "MLSD", "NLST -a", "NLST"
 HERE = (".", "..")
+REPEATS = 5  # folders above one with the same listing, after which it is taken for a link to one of them
 NOT_RENAMED = "A folder has this path, or the server denies the rename."
 
 
@@ -78,29 +81,35 @@ class FtpTree(FileTree):
     # Listings
 
     async def list(self) -> AsyncIterator[TreeFile | UnusableEntry]:
-        above = [""]
-        spools: list[IO[bytes]] = []
+        levels: list[_Level] = []
         try:
-            spools.append(await self._listing(""))
-            while spools:
-                folder = above[-1]
-                line = spools[-1].readline()
+            levels.append(await self._level("", levels))
+            while levels:
+                level = levels[-1]
+                line = level.spool.readline()
                 if not line:
-                    spools.pop().close()
-                    above.pop()
+                    levels.pop().spool.close()
                     continue
-                entry = await self._entry(folder, line.rstrip(b"\r\n"))
+                entry = await self._entry(level.prefix, line.rstrip(b"\r\n"))
                 if isinstance(entry, _Folder):
                     try:
-                        spools.append(await self._listing(entry.path))
-                        above.append(f"{entry.path}/")
+                        levels.append(await self._level(entry.path, levels))
                     except FileDenied as error:
                         yield UnusableEntry(entry.path, str(error))
                 elif entry is not None:
                     yield entry
         finally:
-            for spool in spools:
-                spool.close()
+            for level in levels:
+                level.spool.close()
+
+    async def _level(self, folder: str, above: "Sequence[_Level]") -> "_Level":
+        spool = await self._listing(folder)
+        digest = hashlib.file_digest(spool, "sha256").digest()  # type: ignore[arg-type]
+        spool.seek(0)
+        if self._command == MLSD and sum(level.digest == digest for level in above) >= REPEATS:
+            spool.close()
+            raise FileDenied("It has the same entries as the folders above it. It may be a link to one of them.")
+        return _Level(f"{folder}/" if folder else "", spool, digest)
 
     async def _listing(self, folder: str) -> IO[bytes]:
         """Return the listing of a folder by the best command that the server knows."""
@@ -111,7 +120,9 @@ class FtpTree(FileTree):
                 async with self._connection() as ftp:
                     found = await ftp.list_into(folder, command, spool.write)
                 if found is False:
-                    raise FileDenied("The server does not let this user list the folder.")
+                    raise FileDenied(
+                        "A link to a folder is not followed, or the server does not let this user list it."
+                    )
                 spool.seek(0)
                 if found and (command != NLST_ALL or _has_dots(spool)):
                     return spool
@@ -278,6 +289,15 @@ class FtpTree(FileTree):
     async def _delete(self, path: str) -> None:
         async with self._connection() as ftp:
             await ftp.delete(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A folder that is being listed. `prefix`: of the paths in it. `digest`: of its listing."""
+
+    prefix: str
+    spool: IO[bytes]
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from tests.contracts.blob_store import chunked, each, pattern
 from tests.contracts.file_tree import NEW, NOTHING, OLD, THEN, FileTreeContract, listed, read, write
 from tests.contracts.memory_tree import MemoryTree
 from tests.contracts.test_ftp import config_of
+from tests.faults.databases import DEADLINE
 
 
 class TestMemory(FileTreeContract):
@@ -338,6 +339,12 @@ class FtpContract(FileTreeContract):
             await write(tree, path, OLD)
         assert await listed(tree) == dict.fromkeys(paths, len(OLD))
 
+    async def test_nested_folders_with_the_same_names_are_not_taken_for_links(self, tree: FileTree) -> None:
+        paths = {f"{'a/' * count}file": count for count in range(9)}
+        for path, size in paths.items():
+            await write(tree, path, bytes(size))
+        assert await listed(tree) == paths
+
     async def test_a_folder_that_is_not_there(self, config: FtpConfig) -> None:
         async with FtpTree(replace(config, base_path=f"{config.base_path}/nothing")) as tree:
             with pytest.raises(BlobError):
@@ -349,6 +356,16 @@ class TestFtpOnAioftp(FtpContract):
 
     has_folders = False
     keeps_times = False
+
+    async def test_links_to_the_same_folder_come_to_an_end(self, tree: FileTree, tmp_path: Path) -> None:
+        """The server replies to PWD with the path as it was entered, so it does not show links."""
+        await write(tree, "folder/file", OLD)
+        for name in ("one", "two"):
+            (tmp_path / "tree" / name).symlink_to(".")
+        async with asyncio.timeout(DEADLINE):
+            found = {entry.path: type(entry) async for entry in tree.list()}
+        assert found["folder/file"] is TreeFile
+        assert found["one/one/one/one/one"] is UnusableEntry
 
     @pytest.fixture
     async def config(self, tmp_path: Path) -> AsyncIterator[FtpConfig]:
@@ -495,6 +512,22 @@ class LinkShowingServer(aioftp.Server):
         return is_done
 
 
+class NlstServer(LinkShowingServer):
+    """One that knows no MLSD, such as vsftpd."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.commands_mapping["nlst"] = self.nlst
+        del self.commands_mapping["mlsd"]
+
+    async def nlst(self, connection: Any, _: str) -> Any:
+        return await self.list(connection, ".")
+
+    async def build_list_string(self, _: Any, path: PurePosixPath) -> str:
+        return path.name
+
+
+@pytest.mark.parametrize("make", [LinkShowingServer, NlstServer])
 class TestFtpWithLinks(FtpContract):
     """A server that shows where links lead to."""
 
@@ -502,8 +535,8 @@ class TestFtpWithLinks(FtpContract):
     keeps_times = False
 
     @pytest.fixture
-    async def config(self, tmp_path: Path) -> AsyncIterator[FtpConfig]:
-        server = LinkShowingServer([aioftp.User("somebody", "secret", base_path=tmp_path)])
+    async def config(self, tmp_path: Path, make: type[aioftp.Server]) -> AsyncIterator[FtpConfig]:
+        server = make([aioftp.User("somebody", "secret", base_path=tmp_path)])
         await server.start("127.0.0.1")
         yield FtpConfig("127.0.0.1", "somebody", "secret", server.server_port, "tree", tls="none")
         await server.close()
@@ -533,6 +566,21 @@ class TestFtpWithLinks(FtpContract):
         assert sorted(os.listdir(outside)) == ["a", "deep"]
         assert os.listdir(outside / "deep") == ["a"]
         assert (outside / "a").read_bytes() == (outside / "deep" / "a").read_bytes() == OLD
+
+    async def test_links_to_folders_are_not_followed(self, tree: FileTree, root: Path, outside: Path) -> None:
+        (root / "sub" / "folder").mkdir(parents=True)
+        (root / "sub" / "file").write_bytes(OLD)
+        (root / "to-file").symlink_to("sub/file")
+        targets = {"self": ".", "again": ".", "sub/sibling": "folder", "sub/up": "..", "sub/folder/up": "../.."}
+        for name, target in {**targets, "sub/folder/outside": str(outside)}.items():
+            (root / name).symlink_to(target)
+        async with asyncio.timeout(DEADLINE):
+            found = [entry async for entry in tree.list()]
+        assert len(found) == len({entry.path for entry in found})
+        assert {entry.path: type(entry) for entry in found} == {
+            **dict.fromkeys(["a", "b", "sub/file", "to-file"], TreeFile),
+            **dict.fromkeys(["link", "sub/folder/outside", *targets], UnusableEntry),
+        }
 
     async def test_a_connection_is_in_the_root_after_a_link(self, config: FtpConfig, outside: Path) -> None:
         ftp = await FtpConnection(config, None, FtpFeatures(config.passive)).open(make_base=False)

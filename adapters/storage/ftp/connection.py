@@ -128,13 +128,16 @@ class FtpConnection(FtpTransfers):
     async def list_into(self, folder: str, command: str, write: Callable[[bytes], object]) -> bool | None:
         """Pass what the server lists of a folder to `write`. Return None if it does not know the command.
 
-        False if the folder is absent or denied. The folder is entered for it: as an argument, its name could be taken
-        for options or a pattern.
+        False if the folder is absent or denied, or shown to be behind a link. The folder is entered for it: as an
+        argument, its name could be taken for options or a pattern.
         """
         home = await self._find_home() if folder else ""
         self._at_base = False
         if folder and not await self._enter(folder):
             self._at_base = True
+            return False
+        if folder and not await self._is_at(folder):
+            self._at_base = await self._enter(home)
             return False
         accepted = (DONE, *NOT_AVAILABLE, *NOT_IMPLEMENTED)
         async with self._transfer(command, *accepted) as transfer:
