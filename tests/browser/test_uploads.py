@@ -4,12 +4,13 @@ import hashlib
 import os
 import re
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, Playwright, expect
+from playwright.sync_api import Page, Playwright, Request, Route, expect
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, PATIENCE, file_of, put, row
 from tests.http.server import Server
@@ -209,6 +210,36 @@ def test_pause_resume_and_a_network_that_fails(page: Page, api: httpx.Client, fo
     throttle(page, -1)
     expect(uploads(page).get_by_role("heading", name="Uploaded 1 file")).to_be_visible(timeout=LONG)
     assert raw(api, f"{folder}film.bin").content == content
+
+
+def refusing(status: int) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(status=status)
+
+
+def test_no_refusal_starts_an_upload_again(page: Page, api: httpx.Client, folder: str, tmp_path: Path) -> None:
+    content = os.urandom(LARGE)
+    throttle(page, RATE)
+    choose(page, "Upload", file_of(tmp_path, "film.bin", content))
+    bar = page.get_by_role("progressbar", name="Sent of film.bin")
+    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[2-8]\d$"), timeout=LONG)
+    tray = uploads(page)
+    tray.get_by_role("button", name="Pause film.bin").click()
+    throttle(page, -1)
+    for status in (401, 403, 429, 502):  # the last comes first
+        page.route("**/v1/tus/*", refusing(status), times=1)
+    created: list[Request] = []
+    page.on("request", lambda request: created.append(request) if request.method == "POST" else None)
+    tray.get_by_role("button", name="Resume film.bin").click()
+    expect(tray).to_contain_text("The server answered 403. What was sent is kept.")
+    tray.get_by_role("button", name="Try film.bin again").click()
+    page.get_by_label("Token", exact=True).fill(TOKEN)
+    page.get_by_role("button", name="Sign in").click()
+    with page.expect_request(lambda request: request.method == "PATCH") as resumed:
+        tray.get_by_role("button", name="Try film.bin again").click()
+    assert int(resumed.value.headers["upload-offset"]) > LARGE // 10
+    expect(tray.get_by_role("heading", name="Uploaded 1 file")).to_be_visible(timeout=LONG)
+    assert raw(api, f"{folder}film.bin").content == content
+    assert [request.url.rpartition("/")[2] for request in created] == ["session"]
 
 
 def test_people_without_a_key_send_files_by_a_link(page: Page, api: httpx.Client, folder: str, tmp_path: Path) -> None:

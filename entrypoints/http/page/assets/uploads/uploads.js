@@ -13,6 +13,10 @@ const FORGOTTEN = 7 * 86_400_000 // milliseconds: the server has forgotten them 
 const CONTROL = /[\u0000-\u001f\u007f]/g
 /** States in which an upload is over. */
 const OVER = new Set(["done", "skipped"])
+/** Responses to a HEAD after which tus-js-client does what is right. At any other error it would begin a new upload. */
+const UNDERSTOOD = [404, 410, 423]
+/** Refusals that may be over at another attempt. */
+const TEMPORARY = [401, 408, 409, 423, 429]
 
 const { tus } = window
 
@@ -61,6 +65,12 @@ class Upload {
       onBeforeRequest: (request) => {
         if (checksum && request.getMethod() === "POST") request.setHeader("Upload-Checksum", checksum)
       },
+      onAfterResponse: (request, response) => {
+        const status = response.getStatus()
+        if (request.getMethod() !== "HEAD" || status < 400 || UNDERSTOOD.includes(status)) return
+        throw new api.Problem(status, "", `The server answered ${status}.`)
+      },
+      onShouldRetry: (error) => navigator.onLine && statusOf(error) !== 401 && isTemporary(error),
       onProgress: (sent) => this.#progress(sent),
       onSuccess: () => this.#finish(),
       onError: (error) => this.#fail(error),
@@ -93,7 +103,7 @@ class Upload {
   }
 
   #fail(error) {
-    const status = error.originalResponse?.getStatus() ?? error.status
+    const status = statusOf(error)
     this.#measured = null
     this.rate = 0
     if (status === 412) {
@@ -103,9 +113,10 @@ class Upload {
     }
     if (status === 401) api.events.dispatchEvent(new Event("expired"))
     const text = error.originalResponse?.getBody()?.trim()
-    this.error = text || (error.originalRequest ? "The server can't be reached. What was sent is kept." : error.message)
-    this.isTemporary = !status || status === 401 || status >= 500
-    if (status >= 400 && status < 500 && status !== 401) this.#tus = null
+    const cause = status ? `The server answered ${status}.` : "The server can't be reached."
+    this.error = text || (error.originalRequest ? `${cause} What was sent is kept.` : error.message)
+    this.isTemporary = isTemporary(error)
+    if (!this.isTemporary) this.#tus = null
     this.#set("failed")
   }
 
@@ -148,6 +159,11 @@ class Upload {
     queueMicrotask(() => this.queue.pump())
   }
 }
+
+/** The status of the response that is an error; 0 without a response. */
+const statusOf = (error) => error.originalResponse?.getStatus() ?? error.causingError?.status ?? error.status ?? 0
+
+const isTemporary = (error) => !statusOf(error) || TEMPORARY.includes(statusOf(error)) || statusOf(error) >= 500
 
 /** The entity tag of the version that is there now, for a replacement of exactly this one. */
 async function currentTag(id) {
