@@ -151,6 +151,18 @@ def test_an_order_by_size(page: Page, api: httpx.Client, folder: str) -> None:
     expect(page.locator(".spacer .cell.name a")).to_have_text(["sub", "b", "c", "a"])
 
 
+def test_the_active_row_stays_on_its_entry_in_any_order(page: Page, api: httpx.Client, folder: str) -> None:
+    for name, size in (("a", 1), ("b", 2)):
+        put(api, f"{folder}{name}", b"x" * size)
+    expect(row(page, "b")).to_be_visible()
+    page.get_by_role("button", name="Size").click()
+    expect(page.locator(".spacer .cell.name a")).to_have_text(["b", "a"])
+    row(page, "a").click()
+    put(api, f"{folder}c", b"xxx")
+    expect(page.locator(".spacer .cell.name a")).to_have_text(["c", "b", "a"])
+    expect(row(page, "a")).to_have_class(re.compile("active"))
+
+
 def test_two_browsers_see_each_other_within_two_seconds(open_page: Opener, api: httpx.Client, folder: str) -> None:
     page, other = open_page(f"files/{folder}"), open_page(f"files/{folder}")
     expect(other.get_by_text("Nothing here yet")).to_be_visible()

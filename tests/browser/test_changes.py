@@ -1,11 +1,12 @@
 """Change things: folders, names, places, properties, the trash, links and keys."""
 
 import io
+import re
 import zipfile
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Opener, put, row
 
@@ -82,6 +83,47 @@ def test_delete_undo_and_the_trash(page: Page, api: httpx.Client, folder: str) -
     line.get_by_role("button", name="Restore").click()
     expect(line).to_have_count(0)
     assert ids(api, folder) == before
+
+
+def test_without_a_trash_a_deletion_asks_first(page: Page, api: httpx.Client, folder: str) -> None:
+    def hide_trash(route: Route) -> None:
+        response = route.fetch()
+        session = response.json()
+        session["features"]["trash_retention"] = 0
+        route.fulfill(response=response, json=session)
+
+    page.route("**/v1/session", hide_trash)
+    page.reload()
+    for name in ("a.txt", "sub/b.txt"):
+        put(api, folder + name)
+    select(page, "a.txt")
+    page.keyboard.press("Delete")
+    dialog = page.get_by_role("dialog", name="Delete “a.txt”?")
+    expect(dialog).to_contain_text("This can't be undone.")
+    dialog.get_by_role("button", name="Cancel").click()
+    select(page, "a.txt", "sub")
+    page.keyboard.press("Delete")
+    dialog = page.get_by_role("dialog", name="Delete 2 entries?")
+    expect(dialog).to_contain_text("They are 2 files in all. This can't be undone.")
+    assert ids(api, folder) == ["a.txt", "sub/b.txt"]
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("Deleted 2 entries.")).to_be_visible()
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+
+
+def test_keys_act_on_the_file_that_the_details_show(open_page: Opener, api: httpx.Client, folder: str) -> None:
+    for name in ("a.txt", "b.txt", "c.txt"):
+        put(api, folder + name)
+    page = open_page(f"files/{folder}?open={folder}b.txt")
+    expect(row(page, "b.txt")).to_have_class(re.compile("active"))
+    expect(page.get_by_role("complementary", name="Details")).to_contain_text("hello")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Delete")
+    expect(page.get_by_text("The details show another file.")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Delete")
+    expect(row(page, "b.txt")).to_have_count(0)
+    assert ids(api, folder) == ["a.txt", "c.txt"]
 
 
 def test_properties_change_only_in_the_version_that_is_shown(page: Page, api: httpx.Client, folder: str) -> None:

@@ -10,7 +10,7 @@ const KEYS = [
   ["Space", "Select or unselect"],
   ["Shift + arrows", "Select several"],
   ["Ctrl + A", "Select all that is loaded"],
-  ["Delete", "Move the selection to the trash"],
+  ["Delete", "Delete the selection"],
   ["F2 or r", "Rename"],
   ["m, c", "Move, copy"],
   ["s", "Share by a link"],

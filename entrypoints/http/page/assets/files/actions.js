@@ -113,18 +113,20 @@ export async function remove(chosen, folder, refresh) {
   const folders = chosen.filter((entry) => entry.kind === "folder")
   const files = chosen.filter((entry) => entry.kind === "file")
   try {
-    if (folders.length) {
+    const isForEver = grant.features.trash_retention === 0
+    if (folders.length || isForEver) {
       const counts = await Promise.all(folders.map(({ id }) => api.deletePrefix(id, true)))
       const all = counts.reduce((sum, each) => sum + each.count, files.length)
-      const text = `They are ${count(all, "file")} in all. They stay in the trash for a while, from where you can restore them.`
-      if (!(await sure(`Delete ${named(chosen)}?`, text, "Delete"))) return
+      const sum = folders.length ? `They are ${count(all, "file")} in all. ` : ""
+      const end = isForEver ? "This can't be undone." : "They stay in the trash for a while, from where you can restore them."
+      if (!(await sure(`Delete ${named(chosen)}?`, sum + end, "Delete"))) return
     }
     const begun = Date.now()
     await api.commit(files.map(({ id }) => ({ delete: { id } })))
     for (const { id } of folders) await api.deletePrefix(id)
     await refresh()
     const undo = () => restore(chosen, begun, refresh)
-    toast(`Deleted ${named(chosen)}.`, grant.features.trash_retention > 0 ? { action: ["Undo", undo] } : {})
+    toast(`Deleted ${named(chosen)}.`, isForEver ? {} : { action: ["Undo", undo] })
   } catch (error) {
     failed(error)
   }

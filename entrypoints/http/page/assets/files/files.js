@@ -66,6 +66,7 @@ export class FilesView extends HTMLElement {
     const before = this.#place
     this.#place = place
     if (before?.folder !== place.folder || before.find !== place.find || !this.#listing) this.#load(before?.folder !== place.folder)
+    if (place.open) this.grid.follow(place.open)
     this.details.show(place.open)
     this.classList.toggle("with-details", Boolean(place.open))
   }
@@ -183,6 +184,8 @@ export class FilesView extends HTMLElement {
   async run(name) {
     const chosen = this.grid.chosen
     if (!chosen.length || chosen.some((entry) => entry.isRoot)) return
+    const { open } = this.#place
+    if (!this.grid.selected.size && open && open !== chosen[0].id) return toast("The details show another file. Select the one you mean.")
     await actions[name](chosen, this.folder, () => this.refresh())
     if (name === "remove" || name === "move" || name === "rename") {
       this.grid.select([])
@@ -250,10 +253,11 @@ export class FilesView extends HTMLElement {
       return value(one) < value(other) ? -order : value(one) > value(other) ? order : 0
     })
     const kept = new Map(this.grid.selected)
-    const { active } = this.grid
+    const { active, activeEntry } = this.grid
     const top = this.grid.body.scrollTop
     this.grid.source = { length: sorted.length, at: (index) => sorted[index], isComplete: true }
     this.grid.active = active
+    if (activeEntry) this.grid.follow(activeEntry.id)
     this.grid.body.scrollTop = top
     this.grid.select([...kept.values()])
     this.note.hidden = found.isComplete

@@ -82,6 +82,12 @@ export class FileGrid extends HTMLElement {
     this.#draw()
   }
 
+  /** Make the row of an entry the active one, now or once it is loaded. */
+  follow(id) {
+    this.#activeId = id
+    this.update()
+  }
+
   /** Keep the active row on its entry, where others have come or gone before it. */
   #follow() {
     const shift = this.#shiftOf(this.#activeId)
