@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, Playwright, Request, Route, expect
+import pytest
+from playwright.sync_api import Dialog, Page, Playwright, Request, Route, expect
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, PATIENCE, file_of, put, row
 from tests.http.server import Server
@@ -240,6 +241,46 @@ def test_no_refusal_starts_an_upload_again(page: Page, api: httpx.Client, folder
     expect(tray.get_by_role("heading", name="Uploaded 1 file")).to_be_visible(timeout=LONG)
     assert raw(api, f"{folder}film.bin").content == content
     assert [request.url.rpartition("/")[2] for request in created] == ["session"]
+
+
+def stay(page: Page) -> list[str]:
+    """Stay on the page if the browser asks whether to leave. Return the list of these questions, which grows."""
+    asked: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
+    return asked
+
+
+@pytest.mark.parametrize("way", ["signs out", "signs in with another key"])
+def test_nothing_is_left_of_a_session_with_an_upload(
+    page: Page, api: httpx.Client, folder: str, tmp_path: Path, way: str
+) -> None:
+    put(api, f"{folder}private.txt")
+    asked = stay(page)
+    throttle(page, RATE // 10)
+    choose(page, "Upload", file_of(tmp_path, "film.bin", bytes(LARGE)))
+    expect(page.get_by_role("progressbar", name="Sent of film.bin")).not_to_have_attribute("aria-valuenow", "0")
+    token = page.get_by_label("Token", exact=True)
+    if way == "signs out":
+        for choice in ("Cancel", "Sign out"):
+            page.get_by_role("button", name="Account").click()
+            page.get_by_role("button", name="Sign out").click()
+            dialog = page.get_by_role("dialog", name="Sign out?")
+            expect(dialog).to_contain_text("1 upload will be interrupted.")
+            dialog.get_by_role("button", name=choice).click()
+        expect(token).to_be_visible()
+    else:
+        key = api.post("/v1/keys", json={"name": "other", "actions": ["list"], "prefixes": [f"other-{folder}"]}).json()
+        page.context.clear_cookies()
+        token.fill(key["token"])
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("button", name="Account: other")).to_be_visible()
+    expect(row(page, "private.txt")).to_have_count(0)
+    assert asked == []
 
 
 def test_people_without_a_key_send_files_by_a_link(page: Page, api: httpx.Client, folder: str, tmp_path: Path) -> None:

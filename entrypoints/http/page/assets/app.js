@@ -1,8 +1,9 @@
 // The page: who has signed in, the head, and the view that the URL names.
 
 import { button, h, icon } from "./base/dom.js"
-import { isOpen } from "./base/dialogs.js"
+import { isOpen, sure } from "./base/dialogs.js"
 import { FilesView } from "./files/files.js"
+import { count } from "./base/format.js"
 import { showHelp } from "./base/help.js"
 import { KeysView } from "./views/keys.js"
 import { LinksView } from "./views/links.js"
@@ -12,6 +13,7 @@ import { StatusView } from "./views/status.js"
 import { failed } from "./base/toasts.js"
 import { TrashView } from "./views/trash.js"
 import { UploadTray } from "./uploads/tray.js"
+import { queue } from "./uploads/uploads.js"
 
 const top = document.getElementById("top")
 const main = document.getElementById("main")
@@ -60,13 +62,24 @@ function drawHead() {
 }
 
 async function leave() {
+  const running = queue.active.length
+  const text = `${count(running, "upload")} will be interrupted. What was sent is kept for a day.`
+  if (running && !(await sure("Sign out?", text, "Sign out"))) return
+  queue.pauseAll()
   try {
     await session.leave()
   } catch (error) {
     failed(error)
     return
   }
-  location.reload() // so that nothing of the session is left in memory
+  restart()
+}
+
+/** Load the page again, so that nothing of the session is left in memory. */
+function restart() {
+  queue.pauseAll() // or else the browser would offer to stay
+  main.replaceChildren()
+  location.reload()
 }
 
 /** The place to begin with: the only folder of a restricted key, or the top. */
@@ -118,7 +131,7 @@ async function begin() {
   }
   drawHead()
   document.getElementById("uploads").append(new UploadTray())
-  session.askAgain((isSame) => (isSame ? shown?.view.show(here()) : location.reload()))
+  session.askAgain((isSame) => (isSame ? shown?.view.show(here()) : restart()))
   window.addEventListener("hashchange", draw)
   document.addEventListener("keydown", onKey)
   draw()
