@@ -283,6 +283,30 @@ def test_nothing_is_left_of_a_session_with_an_upload(
     assert asked == []
 
 
+def test_a_zip_file_leaves_the_page_and_its_uploads_alone(
+    page: Page, api: httpx.Client, folder: str, tmp_path: Path
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        put(api, folder + name)
+    asked = stay(page)
+    throttle(page, RATE // 10)
+    choose(page, "Upload", file_of(tmp_path, "film.bin", bytes(LARGE)))
+    expect(page.get_by_role("progressbar", name="Sent of film.bin")).not_to_have_attribute("aria-valuenow", "0")
+    for name in ("a.txt", "b.txt"):
+        row(page, name).locator(".tick").click()
+    download = page.get_by_role("button", name="Download", exact=True)
+    api.delete(f"/v1/blobs/{folder.replace('/', '%2F')}a.txt")
+    with page.context.expect_page() as refused:
+        download.click()
+    expect(refused.value.locator("body")).to_contain_text("not_found")
+    put(api, f"{folder}a.txt")
+    with page.expect_download() as downloaded:
+        download.click()
+    assert downloaded.value.suggested_filename == f"{folder.removesuffix('/')}.zip"
+    expect(uploads(page)).to_contain_text("Uploading 1 file")
+    assert asked == []
+
+
 def test_people_without_a_key_send_files_by_a_link(page: Page, api: httpx.Client, folder: str, tmp_path: Path) -> None:
     page.get_by_role("button", name="Upload link").click()
     page.get_by_label("Password (optional)").fill("for Ada")

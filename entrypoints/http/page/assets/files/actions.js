@@ -184,7 +184,7 @@ export async function download(chosen, folder) {
   const name = `${(chosen.length === 1 ? chosen[0].name : folder.split("/").at(-2)) || "files"}.zip`
   const inputs = chosen.map(({ kind, id }) => h("input", { type: "hidden", name: kind === "folder" ? "prefix" : "id", value: id }))
   inputs.push(h("input", { type: "hidden", name: "folder", value: folder }), h("input", { type: "hidden", name: "filename", value: name }))
-  const form = h("form", { method: "post", action: "/v1/zip", target: "_self" }, inputs)
+  const form = h("form", { method: "post", action: "/v1/zip", target: "_blank", rel: "noopener" }, inputs)
   document.body.append(form)
   form.submit()
   form.remove()
