@@ -4,6 +4,7 @@ import io
 import re
 import zipfile
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from playwright.sync_api import Page, Route, expect
@@ -13,6 +14,10 @@ from tests.browser.conftest import Opener, put, row
 
 def ids(api: httpx.Client, prefix: str) -> list[str]:
     return [blob["id"].removeprefix(prefix) for blob in api.get("/v1/blobs", params={"prefix": prefix}).json()["blobs"]]
+
+
+def path_of(blob_id: str) -> str:
+    return f"/v1/blobs/{quote(blob_id, safe='')}"
 
 
 def select(page: Page, *names: str) -> None:
@@ -60,6 +65,34 @@ def test_rename_move_and_copy(page: Page, api: httpx.Client, folder: str) -> Non
     expect(row(page, "moved")).to_be_visible()
     expect(row(page, "sub")).to_have_count(0)
     assert ids(api, folder) == ["copies/b.txt", "copies/sub/c.txt", "moved/b.txt", "moved/sub/c.txt", "z.txt"]
+
+
+def test_folders_with_the_same_name(page: Page, api: httpx.Client, folder: str) -> None:
+    for name in ("a.txt", "one/x", "two/y", "to/one/x"):
+        put(api, folder + name, name.encode())
+    select(page, "one")
+    do(page, "Rename")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("New name").fill("two")
+    dialog.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("alert")).to_contain_text("The folder “two” exists.")
+    page.keyboard.press("Escape")
+    select(page, "two", "a.txt", "one")
+    put(api, f"{folder}copies/one/x")
+    for action, place in (("Copy", "copies/"), ("Move", "to/")):
+        do(page, action)
+        dialog.get_by_label("To the folder").fill(folder + place)
+        dialog.get_by_role("button", name=action).click()
+        expect(page.get_by_role("alert")).to_contain_text(re.compile("exists|in use"))  # one/x
+        if action == "Copy":
+            api.delete(path_of(f"{folder}copies/one/x"))
+        else:
+            dialog.get_by_label("Replace files").check()
+        dialog.get_by_role("button", name=action).click()
+        expect(dialog).to_have_count(0)
+    rest = ["a.txt", "one/x", "two/y"]
+    assert ids(api, folder) == [f"{place}/{name}" for place in ("copies", "to") for name in rest]
+    assert api.get(path_of(f"{folder}to/one/x"), params={"alt": "media"}).content == b"one/x"
 
 
 def test_delete_undo_and_the_trash(page: Page, api: httpx.Client, folder: str) -> None:

@@ -101,7 +101,7 @@ export async function* allBelow(prefix) {
   } while (cursor)
 }
 
-const MAX_OPERATIONS = 1000
+export const MAX_OPERATIONS = 1000
 
 /** Make changes in commits of up to 1,000: each of them happens completely or not at all. */
 export async function commit(operations) {

@@ -34,12 +34,6 @@ export async function newFolder(folder) {
   })
 }
 
-/** Move an entry to another id, or a folder to another prefix. */
-async function moveTo(entry, id, replace = false) {
-  if (entry.kind === "folder") await api.movePrefix(entry.id, id)
-  else await api.commit([{ move: { from: entry.id, to: id, replace } }])
-}
-
 export async function rename([entry], folder, refresh) {
   await ask({
     title: `Rename ${named([entry])}`,
@@ -47,10 +41,19 @@ export async function rename([entry], folder, refresh) {
     submit: "Rename",
     act: async ({ name }) => {
       const id = `${folder}${checkedName(name)}${entry.kind === "folder" ? "/" : ""}`
-      if (id !== entry.id) await moveTo(entry, id)
+      if (id === entry.id) return
+      if (entry.kind === "folder") {
+        if (!(await isEmpty(id))) throw new Error(`The folder “${name}” exists. Choose another name, or move the entries into it.`)
+        await api.movePrefix(entry.id, id)
+      } else await api.commit([{ move: { from: entry.id, to: id } }])
       await refresh()
     },
   })
+}
+
+async function isEmpty(folder) {
+  const { blobs } = await api.listBlobs({ prefix: folder, limit: 1 })
+  return !blobs.length
 }
 
 const target = (folder) => [
@@ -59,49 +62,43 @@ const target = (folder) => [
 ]
 const folderIn = (text) => (text === "" || text.endsWith("/") ? text : `${text}/`)
 
-/** Return the operations that move or copy the files among the entries. */
-function transfers(kind, chosen, to, replace) {
-  const files = chosen.filter((entry) => entry.kind === "file")
-  return files.map(({ id, name }) => ({ [kind]: { from: id, to: to + name, replace } }))
-}
+export const move = (...all) => transfer("move", "Move", "Moved", ...all)
+export const copy = (...all) => transfer("copy", "Copy", "Copied", ...all)
 
-export async function move(chosen, folder, refresh) {
+/** Move or copy entries. Another attempt is for those that are left after one that failed. */
+async function transfer(kind, title, done, chosen, folder, refresh) {
+  const left = new Set(chosen)
   await ask({
-    title: `Move ${named(chosen)}`, fields: target(folder), submit: "Move",
-    act: async ({ to, replace }) => {
-      const place = folderIn(to)
-      if (place === folder) return
-      const inside = chosen.find((entry) => entry.kind === "folder" && place.startsWith(entry.id))
-      if (inside) throw new Error(`“${inside.name}” can't be moved into itself. Choose another folder.`)
-      await api.commit(transfers("move", chosen, place, Boolean(replace)))
-      for (const entry of chosen) if (entry.kind === "folder") await api.movePrefix(entry.id, `${place}${entry.name}/`)
-      await refresh()
-      toast(`Moved ${named(chosen)}.`, { action: ["Show", () => go({ folder: place })] })
-    },
-  })
-}
-
-export async function copy(chosen, folder, refresh) {
-  await ask({
-    title: `Copy ${named(chosen)}`, fields: target(folder), submit: "Copy",
+    title: `${title} ${named(chosen)}`, fields: target(folder), submit: title,
     act: async ({ to, replace }) => {
       const place = folderIn(to)
       if (place === folder) throw new Error("It is there already. Choose another folder.")
-      await api.commit(transfers("copy", chosen, place, Boolean(replace)))
-      for (const entry of chosen) if (entry.kind === "folder") await copyFolder(entry, `${place}${entry.name}/`, Boolean(replace))
+      const inside = chosen.find((entry) => entry.kind === "folder" && place.startsWith(entry.id))
+      if (inside) throw new Error(`“${inside.name}” can't be put into itself. Choose another folder.`)
+      for (const entry of left) {
+        if (entry.kind !== "folder") continue
+        await transferFolder(kind, entry.id, `${place}${entry.name}/`, Boolean(replace))
+        left.delete(entry)
+      }
+      const files = [...left]
+      while (files.length) {
+        const some = files.splice(0, api.MAX_OPERATIONS)
+        await api.commit(some.map(({ id, name }) => ({ [kind]: { from: id, to: place + name, replace: Boolean(replace) } })))
+        for (const entry of some) left.delete(entry)
+      }
       await refresh()
-      toast(`Copied ${named(chosen)}.`, { action: ["Show", () => go({ folder: place })] })
+      toast(`${done} ${named(chosen)}.`, { action: ["Show", () => go({ folder: place })] })
     },
   })
 }
 
-/** Copy all below a prefix, by up to 1,000 at once. Copies of bytes that are there cost nothing. */
-async function copyFolder(entry, to, replace) {
-  if (to.startsWith(entry.id)) throw new Error(`“${entry.name}” can't be copied into itself. Choose another folder.`)
+/** Move or copy all below a prefix, by up to 1,000 at once; a move that replaces nothing at once. No bytes are touched. */
+async function transferFolder(kind, from, to, replace) {
+  if (kind === "move" && !replace) return api.movePrefix(from, to)
   let operations = []
-  for await (const blob of api.allBelow(entry.id)) {
-    operations.push({ copy: { from: blob.id, to: to + blob.id.slice(entry.id.length), replace } })
-    if (operations.length === 1000) {
+  for await (const { id } of api.allBelow(from)) {
+    operations.push({ [kind]: { from: id, to: to + id.slice(from.length), replace } })
+    if (operations.length === api.MAX_OPERATIONS) {
       await api.commit(operations)
       operations = []
     }
