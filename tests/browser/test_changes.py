@@ -96,8 +96,10 @@ def test_folders_with_the_same_name(page: Page, api: httpx.Client, folder: str) 
 
 
 def test_delete_undo_and_the_trash(page: Page, api: httpx.Client, folder: str) -> None:
-    for name in ("a.txt", "sub/b.txt", "sub/c.txt", "kept.txt"):
+    for name in ("a.txt", "sub/b.txt", "sub/c.txt", "sub/gone.txt", "kept.txt"):
         put(api, folder + name)
+    put(api, f"{folder}sub/c.txt", b"newer")
+    assert api.delete(path_of(f"{folder}sub/gone.txt")).status_code == 204
     before = ids(api, folder)
     select(page, "a.txt", "sub")
     do(page, "Delete")
@@ -108,6 +110,7 @@ def test_delete_undo_and_the_trash(page: Page, api: httpx.Client, folder: str) -
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Restored 3 files")).to_be_visible()
     assert ids(api, folder) == before
+    assert api.get(path_of(f"{folder}sub/c.txt"), params={"alt": "media"}).content == b"newer"
     select(page, "a.txt")
     page.keyboard.press("Delete")
     expect(row(page, "a.txt")).to_have_count(0)

@@ -91,15 +91,17 @@ export async function describe(id) {
   return page.blobs[0]?.id === id ? page.blobs[0] : null
 }
 
-/** Yield all blobs below a prefix, page by page. */
-export async function* allBelow(prefix) {
+/** Yield what is in all pages of a list. `read(cursor)` returns a page. */
+async function* each(name, read) {
   let cursor = ""
   do {
-    const page = await listBlobs({ prefix, limit: 1000, cursor })
-    yield* page.blobs
+    const page = await read(cursor)
+    yield* page[name]
     cursor = page.next_cursor
   } while (cursor)
 }
+
+export const allBelow = (prefix) => each("blobs", (cursor) => listBlobs({ prefix, limit: 1000, cursor }))
 
 export const MAX_OPERATIONS = 1000
 
@@ -123,6 +125,7 @@ export const putEmpty = (id, type) =>
 
 export const trash = {
   list: (prefix, cursor, limit = 100) => call("GET", `/v1/trash${query({ prefix, cursor, limit })}`),
+  all: (prefix) => each("versions", (cursor) => trash.list(prefix, cursor, 1000)),
   restore: (key, to, replace = false) =>
     call("POST", `/v1/trash/${key}/restore`, { json: to === undefined ? { replace } : { to, replace } }),
   purge: (key) => call("DELETE", `/v1/trash/${key}`),

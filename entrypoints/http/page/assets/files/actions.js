@@ -9,6 +9,7 @@ import { grant } from "../base/session.js"
 import { failed, toast } from "../base/toasts.js"
 
 export const MARKER = "application/x-directory" // an empty blob `a/` keeps the folder `a/` in lists, as S3 tools do it
+const MOST_NOTED = 10_000 // versions in the trash; beyond, there is no Undo
 
 const named = (chosen) => (chosen.length === 1 ? `“${chosen[0].name}”` : count(chosen.length, "entry", "entries"))
 const checkedName = (name) => {
@@ -118,23 +119,31 @@ export async function remove(chosen, folder, refresh) {
       const end = isForEver ? "This can't be undone." : "They stay in the trash for a while, from where you can restore them."
       if (!(await sure(`Delete ${named(chosen)}?`, sum + end, "Delete"))) return
     }
-    const begun = Date.now()
+    const earlier = new Set()
+    let canUndo = !isForEver
+    for (const { id } of folders) canUndo &&= await note(id, earlier)
     await api.commit(files.map(({ id }) => ({ delete: { id } })))
     for (const { id } of folders) await api.deletePrefix(id)
     await refresh()
-    const undo = () => restore(chosen, begun, refresh)
-    toast(`Deleted ${named(chosen)}.`, isForEver ? {} : { action: ["Undo", undo] })
+    const undo = () => restore(chosen, earlier, refresh)
+    toast(`Deleted ${named(chosen)}.`, canUndo ? { action: ["Undo", undo] } : {})
   } catch (error) {
     failed(error)
   }
 }
 
-/** Restore what was deleted together: of each id the newest version in the trash. */
-async function restore(chosen, begun, refresh) {
+/** Add the keys of what is in the trash below a prefix already. Returns whether they are few enough. */
+async function note(prefix, keys) {
+  for await (const { key } of api.trash.all(prefix)) if (keys.add(key).size > MOST_NOTED) return false
+  return true
+}
+
+/** Restore what was deleted together: of each id the newest version in the trash that is not one of the `earlier` ones. */
+async function restore(chosen, earlier, refresh) {
   let [restored, missing] = [0, 0]
   try {
     for (const entry of chosen) {
-      for (const version of (await newest(entry, begun)).values()) {
+      for (const version of (await newest(entry, earlier)).values()) {
         try {
           await api.trash.restore(version.key)
           restored += 1
@@ -152,22 +161,15 @@ async function restore(chosen, begun, refresh) {
   await refresh()
 }
 
-async function newest(entry, begun) {
+async function newest(entry, earlier) {
   const found = new Map()
-  let cursor = ""
-  do {
-    const page = await api.trash.list(entry.id, cursor, 1000)
-    for (const version of page.versions) {
-      const { id } = version.blob
-      if (entry.kind === "file" ? id !== entry.id : new Date(version.deleted_at) < begun - CLOCKS) continue
-      if (!found.has(id) || found.get(id).deleted_at <= version.deleted_at) found.set(id, version)
-    }
-    const isPast = entry.kind === "file" && page.versions.length && page.versions.at(-1).blob.id !== entry.id
-    cursor = isPast ? null : page.next_cursor
-  } while (cursor)
+  for await (const version of api.trash.all(entry.id)) {
+    const { id } = version.blob
+    if (entry.kind === "file" && id !== entry.id) break // they are in the order of their ids
+    if (!earlier.has(version.key)) found.set(id, version) // and those of an id in the order of their deletion
+  }
   return found
 }
-const CLOCKS = 120_000 // milliseconds by which the clock of the server may differ
 
 /** Download a file as it is, and several, or folders, as a zip file. */
 export async function download(chosen, folder) {
