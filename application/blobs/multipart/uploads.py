@@ -202,19 +202,6 @@ class MultipartUploads:
         self._authorized(grant, upload.key, upload)
         return await self._write(upload.key, None, new, max_bytes, offset, turn)
 
-    @asynccontextmanager
-    async def kept(self, key: ObjectKey, writing: Location | None = None) -> AsyncIterator[None]:
-        """Let an upload not expire while the body runs, unless the writer of the object `writing` has been ended."""
-
-        async def renew(work: UnitOfWork) -> None:
-            await work.multipart.lock(key, self.lifetime)
-            if writing is not None and not await work.uploads.renew(writing.key, self.uploads.lease):
-                raise lease_lost(writing)  # and nothing is renewed
-
-        async with Renewals(lambda: self.uploads.commit(renew), self.lifetime / 3) as renewals:
-            renewals.start()
-            yield
-
     async def _write(
         self,
         key: ObjectKey,
@@ -232,7 +219,7 @@ class MultipartUploads:
         number = turn.number = await self.uploads.commit(reserve)
         async with self.uploads.discarded_on_error(location):
             intake = Intake(new.chunks, max_bytes - (offset or 0), new.size, new.digest)
-            async with self.kept(key, location):
+            async with kept_alive(self.uploads, self.lifetime, key, location):
                 written = await self.uploads.append(location, intake)
                 if turn.former is not None:
                     await turn.former.recorded.wait()
@@ -313,6 +300,22 @@ async def discard_parts(work: UnitOfWork, parts: Sequence[Part]) -> None:
             await discard_object(work, part.location)
     if shared := [part.location for part in parts if part.is_shared]:
         await work.contents.release(shared)
+
+
+@asynccontextmanager
+async def kept_alive(
+    uploads: Uploads, lifetime: timedelta, key: ObjectKey, writing: Location | None = None
+) -> AsyncIterator[None]:
+    """Let an upload not expire while the body runs, unless the writer of the object `writing` has been ended."""
+
+    async def renew(work: UnitOfWork) -> None:
+        await work.multipart.lock(key, lifetime)
+        if writing is not None and not await work.uploads.renew(writing.key, uploads.lease):
+            raise lease_lost(writing)  # and nothing is renewed
+
+    async with Renewals(lambda: uploads.commit(renew), lifetime / 3) as renewals:
+        renewals.start()
+        yield
 
 
 def check_number(number: int) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Operation, Put, Rules, Verified
-from application.blobs.multipart.uploads import PAGE, MultipartUploads, NewPart, composite_of
+from application.blobs.multipart.uploads import PAGE, MultipartUploads, NewPart, composite_of, kept_alive
 from application.ports.contents import MultipartUpload, Part, Resumable
 from application.ports.metadata import UnitOfWork
 from domain.access import Grant
@@ -156,7 +156,7 @@ class FinishUploads:
         if only:
             found = Verified(parts[0].digest, composite_of([]))
         else:
-            async with self.multipart.kept(upload.key):
+            async with kept_alive(self.multipart.uploads, self.multipart.lifetime, upload.key):
                 found = await self._digest(upload.key)
         if found.digest != digest:
             text = f"The bytes that arrived have the SHA-256 {found.digest.hex}, not the one declared."
