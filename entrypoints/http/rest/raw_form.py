@@ -167,18 +167,14 @@ class RawForm(Representation):
         return headers
 
     def validators(self, blob: Blob) -> Headers:
+        stored = blob.properties.cache_control
         return [
             (b"etag", conditional.etag(blob).encode()),
             (b"last-modified", conditional.last_modified(blob).encode()),
             VARY,
             SANDBOX,
-            *self.caching(blob),
+            *([(b"cache-control", stored.encode("latin-1"))] if stored else []),
         ]
-
-    def caching(self, blob: Blob) -> Headers:
-        """Return the Cache-Control of a response, also of one that says that the blob has not changed."""
-        stored = blob.properties.cache_control
-        return [(b"cache-control", stored.encode("latin-1"))] if stored else []
 
     def chunks(self, opened: OpenBlob) -> AsyncIterator[bytes]:
         return aiter(opened)
@@ -218,11 +214,12 @@ class DownloadForm(RawForm):
             headers = [*_without(headers, b"content-disposition"), (b"content-disposition", disposition.encode())]
         return headers
 
-    def caching(self, blob: Blob) -> Headers:
+    def validators(self, blob: Blob) -> Headers:
+        validators = super().validators(blob)
         if self._fresh_until is None or _forbids_caching(blob.properties.cache_control):
-            return super().caching(blob)
+            return validators
         seconds = max(0, int((self._fresh_until - utc_now()).total_seconds()))
-        return [(b"cache-control", b"private, max-age=%d" % seconds)]
+        return [*_without(validators, b"cache-control"), (b"cache-control", b"private, max-age=%d" % seconds)]
 
 
 def _without(headers: Headers, name: bytes) -> Headers:
