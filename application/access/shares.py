@@ -101,8 +101,8 @@ class Shares:
     async def list(self, grant: Grant, after: str, limit: int) -> Sequence[SharedLink]:
         """Return up to `limit` links with ids after this one, in the order of their ids. Raises NO_MASTER_KEY.
 
-        Whoever knows a token may use it. So those of others are only for callers who have the rights of the link
-        themselves, for as long as it is valid.
+        A link of another key has its token only if the caller has the rights of the link, for as long as it is valid,
+        because a token can be used by anybody.
         """
         authorize_some(grant, Action.LIST)
         record(grant, "list_shares")

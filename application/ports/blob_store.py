@@ -18,8 +18,8 @@ class Stored:
     """An object in a storage: its size in bytes, and the time of its last write.
 
     `modified_at` is by the backend's clock, in UTC, with the backend's resolution. Only `stat` sets it, and only if the
-    backend has it. It is never before the object came under its key, even if its bytes are those of an older file:
-    `verify --repair` spares young objects by it.
+    backend has it. It is never before the object got its key, even if it is a link to an older file, because `verify
+    --repair` spares young objects by it.
     """
 
     size: int

@@ -203,7 +203,7 @@ class AsyncClient:
                 return
 
     async def sees_all(self, prefix: str = "") -> bool:
-        """Return whether lists have all blobs with this prefix. They leave out those that the token may not see."""
+        """Return whether lists have all blobs with this prefix: a list leaves out blobs that the token may not see."""
         return await self._run(blobs.sees_all(self._retries, prefix))
 
     async def list_with_delimiter(

@@ -200,7 +200,7 @@ class Client:
                 return
 
     def sees_all(self, prefix: str = "") -> bool:
-        """Return whether lists have all blobs with this prefix. They leave out those that the token may not see."""
+        """Return whether lists have all blobs with this prefix: a list leaves out blobs that the token may not see."""
         return self._run(blobs.sees_all(self._retries, prefix))
 
     def list_with_delimiter(self, prefix: str = "", delimiter: str = "/", *, metadata: bool = False) -> ListResult:

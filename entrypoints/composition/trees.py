@@ -24,8 +24,8 @@ def make_tree(place: str, settings: Settings, environment: Mapping[str, str]) ->
     """Return the tree at a place, not yet entered. Raises SettingsError.
 
     The settings of the server apply: S3_... unless AWS_ACCESS_KEY_ID or AWS_PROFILE is in the environment. Of FTP_...,
-    the login (for the same host), TLS, the certificates and the time limits. Host, port (21, or 990 for ftps) and
-    folder are those of the URL.
+    the login (for the same host), TLS, the certificates and the time limits. The URL
+    says the host, the port (21, or 990 for ftps) and the folder.
     """
     if "://" not in place:
         return FolderTree(Path(place))

@@ -46,7 +46,7 @@ def page(
 
 
 def sees_all(retries: Retries, prefix: str) -> Flow[bool]:
-    """Return whether lists have all blobs with a prefix. They leave out those that the token may not see."""
+    """Return whether lists have all blobs with a prefix: a list leaves out blobs that the token may not see."""
     found = json_of((yield from send(Call("GET", "/v1/session"), retries))).get("prefixes")
     return found is None or prefix.startswith(tuple(found))
 

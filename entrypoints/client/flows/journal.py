@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 FLAGS = os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-PRIVATE = 0o600  # permissions of a file that will replace another, until it gets those of that one
+PRIVATE = 0o600  # permissions of a file that will replace another, until it gets the permissions of that one
 
 
 class UploadJournal:

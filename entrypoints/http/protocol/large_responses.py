@@ -1,7 +1,7 @@
 """The sizes in which large responses are sent, so that many of them at once take little memory.
 
-The HTTP server copies what it is sent, and keeps messages of a response that its client does not take yet. Those of
-granian 2.8 were counted: five wait for the buffer of the connection, and this takes one large message, or about 400 KiB
+The HTTP server copies what it is sent, and keeps messages of a response that its client does not take yet. Counted
+with granian 2.8: five messages wait for the buffer of the connection, which takes one large message, or about 400 KiB
 of smaller ones, but no more than 15. So it keeps 6 of 256 KiB and more, 12 of 64 KiB, and 20 of 8 KiB. The more
 responses there are, the smaller the messages.
 """

@@ -49,7 +49,7 @@ class Representation(Protocol):
     def validators(self, blob: Blob) -> Headers:
         """Return the headers of a response that says that the blob has not changed (RFC 9110, section 15.4.5).
 
-        A cache puts them in the place of those that it has kept. So all that say for how long are among them.
+        A cache replaces its stored headers by these, so Cache-Control and Expires are among them.
         """
 
     @abstractmethod

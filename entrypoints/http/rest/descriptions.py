@@ -158,7 +158,7 @@ def disposition(value: str) -> str:
 def response_headers(blob: Blob) -> Headers:
     """Return the headers for the rare properties of a blob, in the raw form.
 
-    Those that other headers change are left out: Content-Disposition and Cache-Control.
+    Content-Disposition and Cache-Control are left out, because the form may replace them.
     """
     properties = blob.properties
     headers = []

@@ -101,7 +101,7 @@ def parse(
 ) -> SignedRequest | None:
     """Return what a request claims to be signed with; None if it has no credential at all.
 
-    `raw_path` is as sent, `parameters` are those of the query, and `now` is in UTC. Raises S3Error if the claim is
+    `raw_path` is as sent, `parameters` are from the query, and `now` is in UTC. Raises S3Error if the claim is
     malformed, expired, or of another kind.
     """
     values = _by_name(headers)

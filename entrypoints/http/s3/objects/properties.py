@@ -176,7 +176,7 @@ def _is_tag(text: str) -> bool:
 def property_headers(blob: Blob, overrides: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
     """Yield the headers of a response that say what was said of the object. `overrides`: by the names of headers.
 
-    Without those of `caching_headers`.
+    The headers of `caching_headers` are not among them.
     """
     properties = blob.properties
     kept = {
