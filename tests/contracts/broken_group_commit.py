@@ -178,6 +178,16 @@ class RewritesOnce(Broken):
         self.file.rewrite_log = lambda: None  # type: ignore[method-assign]
 
 
+@caught_by(GroupCommitContract.test_a_process_loses_nothing_after_one_that_could_not_flush)
+class BelievesTheProcessBefore(Broken):
+    """Only the process that could not flush writes the log again."""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._writer._is_settled = True
+        return self
+
+
 @caught_by(GroupCommitContract.test_no_flush_fails_unnoticed)
 class LeavesFlushesToCheckpoints(Broken):
     """SQLite's default."""

@@ -297,6 +297,20 @@ class GroupCommitContract:
                 await self.commit(putting(blob("b")))
                 assert await self.found_in(flushes.without_power(), "before", *"ab") == ["before", "b"]
 
+    async def test_a_process_loses_nothing_after_one_that_could_not_flush(self, database: SqliteDatabase) -> None:
+        """That was killed before it could write the log again."""
+        async with self.observed(database):
+            await self.commit(putting(blob("before")))
+            with Flushes().of(database) as flushes:
+                await self.add_upload(database, durable=False)
+                flushes.failing = 2
+                with refused(Kind.COMMIT_UNKNOWN):
+                    await self.commit(putting(blob("a")))
+                async with type(database)(database._config) as other, self.observed(other):
+                    with flushes.of(other):
+                        await self.commit(putting(blob("b")))
+                        assert await self.found_in(flushes.without_power(), "before", *"ab") == ["before", "b"]
+
     async def test_no_flush_fails_unnoticed(self, database: SqliteDatabase) -> None:
         """A checkpoint flushes the log first. If SQLite makes it after a COMMIT, it ignores an error of that flush."""
         async with self.observed(database):
@@ -463,6 +477,7 @@ class GroupCommitContract:
                 return [await transaction.run(thread) for _ in range(2)]
 
         loop = threading.current_thread().name
+        await threads()  # the first one of a process writes the log again
         assert await threads() == [loop, loop]
         with monkeypatch.context() as patch:
             patch.setattr(sqlite_writer, "SLOW", 0)

@@ -43,9 +43,12 @@ class Flushes:
 
     @contextmanager
     def of(self, database: SqliteDatabase) -> Iterator[Self]:
-        """Put functions of ours in the place of SQLite's for the log of a database that is open."""
+        """Put functions of ours in the place of SQLite's for the log of a database that is open.
+
+        Another one, of the same file, may follow while this one stands still.
+        """
         self._path = database._path
-        self._on_disk[:] = self._log.read_bytes()
+        self._on_disk = self._on_disk or bytearray(self._log.read_bytes())
         log = _log_of(database._writer._driver)
         own = log[0]
         methods = METHODS.from_buffer_copy(ctypes.string_at(own or 0, ctypes.sizeof(METHODS)))

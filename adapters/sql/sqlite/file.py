@@ -71,6 +71,8 @@ class SqliteFile:
 
         Raises UNAVAILABLE.
         """
+        if self._in_memory:
+            return
         path = self._with_suffix(LOG)
         try:
             log = os.open(path, os.O_RDWR)

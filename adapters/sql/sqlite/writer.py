@@ -15,7 +15,8 @@ is returned only once that is durable.
 A COMMIT whose flush fails is rolled back, but its frames stay in the log, and SQLite would apply them after a crash. So
 its outcome is reported, and the next unit begins, only after a small commit has overwritten them. That flush was also
 for commits that need not be durable, and Linux tries to write them only once (LWN 752063): after a power cut the log
-would end there. So first the whole log is written again, from the kernel's cache.
+would end there. So first the whole log is written again, from the kernel's cache. Each process does this before its
+first change, because the one before it may have been killed at that point.
 
 The statements of quick units run on the event loop: a call in a thread costs more than they do. COMMIT, and waiting for
 the lock of another process, happen in a thread.
@@ -77,7 +78,7 @@ class Writer:
         self._timeout = timeout
         self._is_durable = True  # each COMMIT on the connection
         self._unflushed = 0  # COMMITs since the last one that was flushed
-        self._is_settled = True  # no crash can change the outcome of a COMMIT that failed
+        self._is_settled = False  # no crash can change the outcome of a COMMIT that failed
         self._observer = observer
         self._is_in_use = False
         self._group = Group()
