@@ -525,10 +525,10 @@ class TestJoining:
         await append(uploads, first, 0, b"abc")
         lost = await uploads.begin(EVERYTHING, NewUpload(ID), [first, second])
         final = await uploads.begin(EVERYTHING, NewUpload(ID), [first, second])
+        assert final.upload.key == lost.upload.key
+        assert not final.is_finished
         await append(uploads, second, 0, b"def")
         assert (await uploads.progress(EVERYTHING, final.upload.key)).is_finished
-        with refused(Kind.UPLOAD_NOT_FOUND):
-            await uploads.progress(EVERYTHING, lost.upload.key)
         again = await uploads.begin(EVERYTHING, NewUpload(ID), [first, second])
         assert again.upload.key == final.upload.key
         assert again.is_finished
@@ -536,6 +536,31 @@ class TestJoining:
             with refused(Kind.UPLOAD_NOT_FOUND):
                 await uploads.begin(EVERYTHING, NewUpload(ID), others)
         assert await any_drive.get() == b"abcdef"
+
+    async def test_the_same_request_several_times_at_once(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        parts = [await self.partial(uploads, 3) for _ in range(3)]
+        for n, key in enumerate(parts):
+            await append(uploads, key, 0, bytes([97 + n]) * 3)
+        replicas = [resumable(any_drive) for _ in range(6)]
+        finals = await asyncio.gather(*(each.begin(EVERYTHING, NewUpload(ID), parts) for each in replicas))
+        assert len({final.upload.key for final in finals}) == 1
+        assert all([(await uploads.progress(EVERYTHING, final.upload.key)).is_finished for final in finals])
+        assert await any_drive.get() == b"aaabbbccc"
+
+    async def test_a_partial_upload_belongs_to_one_final_upload(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        first, second = await self.partial(uploads, 3), await self.partial(uploads, 3)
+        await append(uploads, first, 0, b"abc")
+        final = (await uploads.begin(EVERYTHING, NewUpload(ID), [first, second])).upload.key
+        for other, partials in ((ID, [second, first]), (ID, [first]), (BlobId("other"), [first, second])):
+            with refused(Kind.INVALID_PARTS):
+                await uploads.begin(EVERYTHING, NewUpload(other), partials)
+        await uploads.discard(EVERYTHING, final)
+        final = (await uploads.begin(EVERYTHING, NewUpload(ID), [second, first])).upload.key
+        await append(uploads, second, 0, b"def")
+        assert (await uploads.progress(EVERYTHING, final)).is_finished
+        assert await any_drive.get() == b"defabc"
 
 
 async def test_the_conditions_of_a_signature_are_kept(any_drive: Drive) -> None:

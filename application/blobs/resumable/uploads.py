@@ -79,14 +79,15 @@ class ResumableUploads:
         """Begin an upload, and finish it if there are no bytes to wait for.
 
         Without an id, it gets its key as the id, below a prefix of the grant. `partials`: the uploads that are joined
-        to this one once they are complete. Raises INVALID_EXPIRY, TOO_LARGE, QUOTA_EXCEEDED, INVALID_PARTS, and errors
+        to this one once they are complete. A request that is repeated, also while the first one is served, gets the
+        upload that the first one has begun. Raises INVALID_EXPIRY, TOO_LARGE, QUOTA_EXCEEDED, INVALID_PARTS, and errors
         of the precondition if it does not hold now. Only the end decides.
         """
         if len({*partials}) < len(partials):
             raise InvalidParts("A partial upload is named twice. Each is joined once.")
-        joined = [await self.multipart.find_any(grant, each) for each in partials]
-        if partials and (before := await self._joined_before(grant, joined)):
-            return before
+        wanted = new.id
+        if before := await self._joined_before(grant, wanted, partials):
+            return await self.finish(grant, before)
         key = self.multipart.new_key()
         resumable = replace(new.resumable or Resumable(), partials=tuple(partials))
         new = replace(new, resumable=resumable)
@@ -95,17 +96,26 @@ class ResumableUploads:
             new = replace(new, id=BlobId(f"{grant.prefixes[0]}{key}"))
         if grant.conditions is not UNCONDITIONAL:
             grant, new = _under(grant, new)
-        upload = await self.multipart.begin(grant, new, key, partial(self._check, grant, key, new))
+        try:
+            upload = await self.multipart.begin(grant, new, key, partial(self._check, grant, key, new))
+        except (InvalidParts, UploadNotFound):
+            before = await self._joined_before(grant, wanted, partials)  # perhaps begun since this request looked
+            if before is None:
+                raise
+            upload = before
         return await self.finish(grant, upload)
 
-    async def _joined_before(self, grant: Grant, partials: Sequence[MultipartUpload]) -> Progress | None:
-        """Return the final upload that these have become, for a client that repeats a request."""
-        finals = {each.resumable.final if each.resumable and each.etag else None for each in partials}
+    async def _joined_before(
+        self, grant: Grant, wanted: BlobId | None, keys: Sequence[ObjectKey]
+    ) -> MultipartUpload | None:
+        """Return the final upload that was begun with these partial ones, if the id that a client wants is its id."""
+        partials = [await self.multipart.find_any(grant, key) for key in keys]
+        finals = {each.resumable.final if each.resumable else None for each in partials}
         final = finals.pop() if len(finals) == 1 else None
         found = None if final is None else await self.multipart.reader.find_any(final)
-        if found is None or found.resumable is None or found.resumable.partials != tuple(each.key for each in partials):
+        if found is None or found.resumable is None or found.resumable.partials != tuple(keys):
             return None
-        return Progress(await self.multipart.find_any(grant, found.key))
+        return await self.multipart.find_any(grant, found.key) if wanted in (None, found.id) else None
 
     async def progress(self, grant: Grant, key: ObjectKey) -> Progress:
         """Return the offset, which the next request may use: the writer has ended. Finish a complete upload."""
@@ -268,6 +278,10 @@ class ResumableUploads:
                 raise UploadNotFound(subject=each)
             if joined.resumable is None or not joined.resumable.is_partial:
                 raise InvalidParts("Only partial uploads can be joined.", subject=each)
+            final = joined.resumable.final
+            if final is not None and await work.multipart.find(final) is not None:
+                text = "A partial upload is already part of another final upload. Discard that one, or upload it again."
+                raise InvalidParts(text, subject=each)
             await work.multipart.update(replace(joined, resumable=replace(joined.resumable, final=key)))
 
 
