@@ -19,7 +19,7 @@ from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Copy, Move, Operation, Patch, Rules
 from application.blobs.changes.prefixes import DeletePrefix
 from application.blobs.list import ListBlobs, ListPage, end_of
-from application.blobs.multipart import uploads
+from application.blobs.multipart import take
 from application.blobs.store import StoreBlob
 from application.ports.contents import Trashed
 from application.ports.metadata import Published, UnitOfWork
@@ -211,8 +211,8 @@ def sources_are_not_compared_with_tags() -> None:
 
 @fault_of_changes
 def parts_are_joined_backwards() -> None:
-    chosen = uploads._chosen
-    put_in(uploads, "_chosen", lambda parts, numbers: [*reversed(chosen(parts, numbers))])
+    chosen = take._chosen
+    put_in(take, "_chosen", lambda parts, numbers: [*reversed(chosen(parts, numbers))])
 
 
 async def not_charged(work: UnitOfWork, owner: str, size: int) -> None:

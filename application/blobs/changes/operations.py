@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 from application.authorize import authorize
-from application.blobs.multipart.uploads import take_upload
+from application.blobs.multipart.take import take_upload
 from application.contents.expiry import NEVER, Expiry
 from application.contents.retention import USUAL, Retention
 from application.ports.contents import Part

@@ -4,13 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.authorize import authorize
-from application.blobs.multipart.uploads import (
-    MultipartUploads,
-    check_number,
-    check_takes_parts,
-    discard_parts,
-    put_part,
-)
+from application.blobs.multipart.parts import check_number, check_takes_parts, discard_parts, put_part
+from application.blobs.multipart.uploads import MultipartUploads
 from application.ports.contents import ContentReader, Part
 from application.ports.metadata import UnitOfWork
 from domain.access import Action, Grant

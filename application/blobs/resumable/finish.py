@@ -8,7 +8,9 @@ from datetime import timedelta
 
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Operation, Put, Rules, Verified
-from application.blobs.multipart.uploads import PAGE, MultipartUploads, NewPart, composite_of, kept_alive
+from application.blobs.multipart.parts import PAGE
+from application.blobs.multipart.take import composite_of
+from application.blobs.multipart.uploads import MultipartUploads, NewPart, kept_alive
 from application.ports.contents import MultipartUpload, Part, Resumable
 from application.ports.metadata import UnitOfWork
 from domain.access import Grant

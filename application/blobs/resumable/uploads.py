@@ -19,7 +19,8 @@ from functools import partial
 
 from application.authorize import authorize, authorize_some
 from application.blobs.changes.commit import CommitOperations
-from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload, Turn, check_offset
+from application.blobs.multipart.parts import check_offset
+from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload, Turn
 from application.blobs.resumable.finish import FinishUploads, Progress
 from application.conditions import require_declared
 from application.ports.contents import MultipartUpload, Part, Resumable

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 from application.blobs.changes.commit import MAX_OPERATIONS
-from application.blobs.multipart.uploads import MAX_PARTS
+from application.blobs.multipart.parts import MAX_PARTS
 from domain.blob import MAX_ID_BYTES
 from entrypoints.http.openapi.bodies import documented
 from entrypoints.http.openapi.components import (

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from application.blobs.multipart.uploads import MAX_PARTS
+from application.blobs.multipart.parts import MAX_PARTS
 from application.ports.contents import MultipartUpload, Part
 from entrypoints.http.rest.json_form.response import Sha256, Size
 

@@ -7,7 +7,8 @@ from litestar import HttpMethod, Response, delete, get, route
 from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIType, Schema
 
-from application.blobs.multipart.uploads import MAX_APPENDED, MultipartUploads
+from application.blobs.multipart.parts import MAX_APPENDED
+from application.blobs.multipart.uploads import MultipartUploads
 from domain.blob import ObjectKey
 from entrypoints.http.openapi.components import (
     STATE,

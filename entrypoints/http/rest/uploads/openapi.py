@@ -1,6 +1,6 @@
 """Examples and parameters that the descriptions of several operations on uploads have."""
 
-from application.blobs.multipart.uploads import MAX_PARTS
+from application.blobs.multipart.parts import MAX_PARTS
 from entrypoints.http.openapi import components
 from entrypoints.http.openapi.components import ID, SHA_256, parameter, text
 from entrypoints.http.rest.described import CREATED_AT

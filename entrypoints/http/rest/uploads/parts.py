@@ -7,7 +7,8 @@ from litestar import Response, patch, put
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Link, OpenAPIResponse, OpenAPIType, RequestBody, Schema
 
-from application.blobs.multipart.uploads import MAX_PARTS, MultipartUploads, NewPart
+from application.blobs.multipart.parts import MAX_PARTS
+from application.blobs.multipart.uploads import MultipartUploads, NewPart
 from entrypoints.http.openapi.components import (
     DIGESTS,
     ID,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from litestar.types import ASGIApp
 
-from application.blobs.multipart.uploads import MAX_APPENDED
+from application.blobs.multipart.parts import MAX_APPENDED
 from application.ports.contents import MultipartUpload, Part
 from application.ports.metadata import common_prefix
 from domain.blob import OBJECT_KEY, ObjectKey

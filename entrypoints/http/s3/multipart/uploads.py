@@ -10,7 +10,8 @@ from litestar.types import ASGIApp
 
 from application.authorize import authorize
 from application.blobs.changes.operations import Put
-from application.blobs.multipart.uploads import MAX_PARTS, NewPart, NewUpload
+from application.blobs.multipart.parts import MAX_PARTS
+from application.blobs.multipart.uploads import NewPart, NewUpload
 from application.ports.contents import MultipartUpload, Part
 from domain.access import Action
 from domain.blob import OBJECT_KEY, Blob, BlobId, Digest, ObjectKey

@@ -5,7 +5,7 @@ from functools import partial
 
 from litestar.types import ASGIApp
 
-from application.blobs.multipart.uploads import MAX_PARTS
+from application.blobs.multipart.parts import MAX_PARTS
 from application.contents.segments import segments_of
 from domain.blob import Blob, BlobId, ByteRange
 from domain.checksums import Checksums
