@@ -182,6 +182,21 @@ class TestKeysForAPart:
         assert len(left) == 20 - len(range(2, 20, 7))
 
 
+def test_what_is_no_file_is_neither_sent_nor_deleted(shell: Shell, prefix: str) -> None:
+    folder = shell.home / "up"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "file").write_bytes(b"x")
+    for name in ("pipe", "more"):
+        shell.run("put", "-", prefix + name, given=b"old")
+    synced = shell.run("sync", "up", f"drivebay://{prefix}", "--delete", "--json")
+    assert (synced.code, summary(synced)) == (0, counts(1, 0, deleted=1, hashed=0))
+    assert {each["id"] for each in shell.run("ls", "-r", prefix, "--json").objects} == {
+        f"{prefix}pipe",
+        f"{prefix}file",
+    }
+
+
 def test_what_is_in_the_place_of_a_file(shell: Shell, prefix: str) -> None:
     folder = shell.home / "down"
     folder.mkdir()

@@ -44,8 +44,9 @@ async def sync(
     Files and blobs are compared by size and SHA-256, from the list of the server and from a cache of the digests of
     files. What is the same on both sides is not read. A PATTERN without a slash is for any part of a path, so that
     --exclude cache leaves out all folders of that name; another one is for the whole path below the folder. What is
-    left out is not deleted either. With --delete, nothing is deleted if a part of SOURCE can't be read, or if the token
-    is only for some of the blobs with the prefix of SOURCE.
+    left out is not deleted either, nor are blobs with the name of a pipe, a socket or a device. With --delete, nothing
+    is deleted if a part of SOURCE can't be read, or if the token is only for some of the blobs with the prefix of
+    SOURCE.
 
     After an interruption, run it again: it goes on.
 

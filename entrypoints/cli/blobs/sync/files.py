@@ -50,12 +50,12 @@ def _matches(name: str, pattern: str) -> bool:
     return any(fnmatchcase(part, pattern) for part in name.split("/"))
 
 
-def scan(folder: Path, selection: Selection, report: Report) -> dict[str, LocalFile]:
-    """Return the files that take part, by name. What can't be read or sent is reported.
+def scan(folder: Path, selection: Selection, report: Report) -> tuple[dict[str, LocalFile], set[str]]:
+    """Return the files that take part, by name, and the names of pipes, sockets and devices.
 
-    Links to files are followed, links to folders are not.
+    What can't be read or sent is reported. Links to files are followed, links to folders are not.
     """
-    found = dict[str, LocalFile]()
+    found, others = dict[str, LocalFile](), set[str]()
     for entry, name in _entries(str(folder), "", report):
         if not selection.takes(name):
             continue
@@ -69,7 +69,9 @@ def scan(folder: Path, selection: Selection, report: Report) -> dict[str, LocalF
         else:
             if stat.S_ISREG(status.st_mode):
                 found[name] = local_file(name, Path(entry.path), status)
-    return found
+            else:
+                others.add(name)
+    return found, others
 
 
 def local_file(name: str, path: Path, status: os.stat_result) -> LocalFile:

@@ -72,7 +72,7 @@ class Run(ABC):
         """Compare both sides, and do what is needed."""
         await asyncio.to_thread(self.digests.load)
         try:
-            self.local, self.remote = await asyncio.gather(
+            (self.local, others), self.remote = await asyncio.gather(
                 asyncio.to_thread(scan, self.settings.folder, self.settings.selection, self.outcomes.add),
                 self._list(),
             )
@@ -82,7 +82,7 @@ class Run(ABC):
             is_complete = not self.outcomes.code
             await self._all(sorted(self.source()), self._sync_one)
             if self.settings.delete and is_complete:
-                await self.delete_all(sorted(self.target() - self.source()))
+                await self.delete_all(sorted(self.target() - self.source() - others))
             elif self.settings.delete:
                 self.outcomes.add("--delete", ValueError("Nothing is deleted, because not all could be read."))
         finally:
