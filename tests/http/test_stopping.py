@@ -87,7 +87,7 @@ def test_who_has_just_asked_may_be_slow_to_ask_again(tmp_path: Path) -> None:
 
 
 def test_while_it_drains_it_serves_and_is_not_ready(tmp_path: Path) -> None:
-    with Server(tmp_path, DRAIN_TIME="8") as server, server.connect() as kept:
+    with Server(tmp_path, DRAIN_TIME="600") as server, server.connect() as kept:
         assert "connection" not in ask_once(kept, get("/health/ready")).headers
         server.process.send_signal(signal.SIGTERM)
         server.wait_until(lambda: not is_ready(server))
@@ -101,7 +101,15 @@ def test_while_it_drains_it_serves_and_is_not_ready(tmp_path: Path) -> None:
             ready = client.get("/health/ready").json()
         assert (ready["code"], ready["detail"]) == ("not_ready", "Not ready: it is about to stop. Ask another server.")
         assert ask_once(kept, get("/v1/blobs/a")).headers["connection"] == "close"
+        assert server.process.poll() is None
+        assert {line["level"] for line in server.log()} == {"info"}
+        server.process.send_signal(signal.SIGINT)  # which ends it now
         assert server.process.wait(PATIENCE) == 0
+
+
+def test_it_drains_for_a_time(tmp_path: Path) -> None:
+    with Server(tmp_path, DRAIN_TIME="0.5") as server:
+        assert server.stop() == 0
         assert {line["level"] for line in server.log()} == {"info"}
 
 
