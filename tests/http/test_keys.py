@@ -64,6 +64,12 @@ def test_it_is_rotated_with_an_overlap(
         assert newest.get("/v1/blobs").status_code == 200
 
 
+def test_it_is_rotated_by_a_request_without_a_body(client: httpx.Client, films: tuple[dict[str, Any], Any]) -> None:
+    request = client.build_request("POST", f"/v1/keys/{films[0]['key']}/rotate")
+    del request.headers["Content-Length"]
+    assert client.send(request).json()["generation"] == 2
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -57,6 +57,20 @@ def test_deleted_and_replaced_versions_are_restored(client: httpx.Client, blob_i
     assert trash(client, blob_id) == []
 
 
+def test_a_body_may_be_left_out(client: httpx.Client, blob_id: str) -> None:
+    """As curl does it with `--request POST`: there is no Content-Length either."""
+    client.put(path(blob_id), content=b"bytes")
+    client.delete(path(blob_id))
+    [version] = trash(client, blob_id)
+    request = client.build_request("POST", f"/v1/trash/{version['key']}/restore")
+    del request.headers["Content-Length"]
+    request.headers["Content-Type"] = "application/json"  # so a body was meant
+    assert client.send(request).status_code == 411
+    del request.headers["Content-Type"]
+    assert client.send(request).status_code == 201
+    assert client.get(f"{path(blob_id)}?alt=media").content == b"bytes"
+
+
 def test_replace_and_purge(client: httpx.Client, blob_id: str) -> None:
     client.put(path(blob_id), content=b"old")
     client.put(path(blob_id), content=b"new!")

@@ -49,3 +49,13 @@ def check_framing(scope: Scope, headers: Mapping[str, str]) -> None:
         raise HttpProblem("length_required")
     if coding is not None and coding.strip().lower() != "chunked":
         raise HttpProblem("not_implemented")
+
+
+def has_no_body(scope: Scope, headers: Mapping[str, str]) -> bool:
+    """Return whether a request has no body. One of HTTP/1 without framing has none (RFC 9112, section 6.3).
+
+    If it has a Content-Type, a body was meant, and `check_framing` refuses it.
+    """
+    if "content-length" in headers:
+        return headers["content-length"] == "0"
+    return is_http_1(scope) and headers.keys().isdisjoint({"content-type", "transfer-encoding"})

@@ -29,7 +29,7 @@ from entrypoints.http.openapi.components import header, json_of, page, parameter
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.client_pace import Pace
-from entrypoints.http.protocol.fields.headers import fields
+from entrypoints.http.protocol.fields.headers import fields, has_no_body
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest import pages
 from entrypoints.http.rest.described import CHANGING, CREATED_AT, EVERYWHERE, MALFORMED, HttpRequest
@@ -282,7 +282,7 @@ ROTATE = operation(
 async def rotate_key(request: HttpRequest, keys: Keys, pace: ClientPace) -> Response[IssuedKeyDescription]:
     """Give a key a new secret. The former one stays valid for a while. The body may be empty."""
     body = RotationBody()
-    if fields(request.scope).get("content-length", "1") != "0":
+    if not has_no_body(request.scope, fields(request.scope)):
         body = await json_body(request, pace, RotationBody)
     seconds = max(-1, min(body.overlap, LONGEST_OVERLAP + 1))  # whatever else is not valid either
     key = await keys.rotate(request.auth, _id(request), timedelta(seconds=seconds))

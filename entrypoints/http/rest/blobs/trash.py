@@ -15,7 +15,7 @@ from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.fields.header_values import is_digits
-from entrypoints.http.protocol.fields.headers import fields
+from entrypoints.http.protocol.fields.headers import fields, has_no_body
 from entrypoints.http.rest import pages
 from entrypoints.http.rest.blobs.changes import DESCRIBED, changed_response, described
 from entrypoints.http.rest.described import CHANGING, CREATED_AT, EVERYWHERE, MALFORMED, HttpRequest
@@ -101,7 +101,7 @@ async def restore_blob(request: HttpRequest, trash: TheTrash, pace: NamedDepende
     """Make a version current again, with its bytes, its properties and its `created_at`. The body may be empty."""
     key = _key(request.path_params["key"])
     body = RestoreBody()
-    if fields(request.scope).get("content-length", "1") != "0":
+    if not has_no_body(request.scope, fields(request.scope)):
         body = await json_body(request, pace, RestoreBody)
     changed = await trash.restore(request.auth, key, optional_id(body.to), may_replace=body.replace)
     return changed_response(changed)
