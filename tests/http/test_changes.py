@@ -1,7 +1,10 @@
 """Copies, moves, prefixes and commits: changes of rows, complete or not at all."""
 
 import itertools
+import json
+import re
 import threading
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +15,7 @@ from tests.http.server import Server
 from tests.ids import NASTY
 
 NUMBERS = itertools.count()
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -208,6 +212,16 @@ class TestCommits:
         for operation, expected in refused:
             assert refusal(commit(client, first, operation)) == expected, operation
             assert ids(client, own) == ["a"]
+
+    def test_the_example_in_the_readme(self, client: httpx.Client, own: str) -> None:
+        [example] = re.findall(r"--json '({\"operations\": .*?})'$", README.read_text(), re.DOTALL | re.MULTILINE)
+        for name in ("poster.jpg", "old.mp4"):
+            store(client, f"{own}{name}")
+        upload = client.post("/v1/uploads", json={"id": f"{own}film.mp4"}).json()["upload"]
+        client.put(f"/v1/uploads/{upload}/1", content=b"film")
+        text = re.sub(r'"(id|from|to)": "', rf'"\1": "{own}', example.replace("'$upload'", upload))
+        done = commit(client, *json.loads(text)["operations"])
+        assert (done.status_code, ids(client, own)) == (200, ["film.mp4", "latest.jpg", "poster.jpg"]), done.text
 
     def test_the_number_of_operations(self, client: httpx.Client, own: str) -> None:
         assert refusal(commit(client)) == (400, "invalid_commit", None)

@@ -293,7 +293,8 @@ COMMIT = operation(
 async def commit_operations(request: HttpRequest, commit: Commit, pace: ClientPace) -> Response[CommitResults]:
     """Put, delete, copy, move and patch up to 1,000 blobs: all or nothing, and visible at once.
 
-    An error has the number of its operation as `operation`, from 0.
+    Each blob is changed by one operation at most, and none reads a blob that another one changes. An error has the
+    number of its operation as `operation`, from 0.
     """
     body = await json_body(request, pace, CommitBody, limit=MAX_COMMIT)
     operations = _operations(body)
