@@ -13,7 +13,7 @@ from typing import Protocol
 
 from application.authorize import authorize, authorize_some
 from application.conditions import require_declared
-from application.contents.expiry import NEVER, Expiry
+from application.contents.expiry import NEVER, Expiry, require_unexpired
 from application.contents.retention import USUAL, Retention
 from application.ports.metadata import DATABASE, KeySource, Published, UnitOfWork
 from application.quota import charge, check_quota
@@ -213,6 +213,7 @@ class StoreBlob:
 
     async def _put(self, draft: Draft, precondition: Precondition, work: UnitOfWork) -> Published:
         published = await work.blobs.put(draft, precondition)
+        require_unexpired(published.blob)
         await self.retention.keep(work, published.former)
         await charge(work, draft.owner, draft.content.size)
         return published

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from application.clock import utc_now
+from domain.blob import Blob
 from domain.errors import InvalidExpiry
 
 
@@ -23,6 +24,16 @@ class Expiry:
         """Raise INVALID_EXPIRY if the blob would end before it begins."""
         if (self.at is not None and self.at <= now()) or (self.after is not None and self.after <= timedelta(0)):
             raise InvalidExpiry
+
+
+def require_unexpired(published: Blob) -> None:
+    """Raise INVALID_EXPIRY if a version has ended before it was published, by the database's clock.
+
+    Its time may have passed while its bytes arrived. Call this in the unit that publishes it: nobody would see this
+    version, and the one before it would be gone.
+    """
+    if published.expires_at is not None and published.expires_at <= published.current_since:
+        raise InvalidExpiry
 
 
 NEVER = Expiry()

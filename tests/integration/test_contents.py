@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -36,7 +36,7 @@ from domain.blob import Blob, BlobId, ByteRange, ObjectKey
 from domain.errors import BlobError, Kind, Unavailable
 from domain.precondition import ANY
 from tests.contracts.blob_store import each, refused
-from tests.integration.drive import ID, Drive, Time
+from tests.integration.drive import ID, Drive, Time, new_blob
 from tests.integration.losing import DownFor, LosesAnAnswer
 from tests.integration.renewing import Renewing
 from tests.integration.test_verifying import Notes
@@ -457,6 +457,25 @@ class TestLostCommits:
 
 
 class TestExpiry:
+    @pytest.mark.parametrize("how", ["store", "put", "patch"])
+    async def test_a_time_that_is_past_at_the_publication_is_refused(self, drive: Drive, how: str) -> None:
+        """By the clock of the database: the one of this machine is behind it, or the time has passed since."""
+        await drive.put(b"former")
+        drive.time.now = datetime(2100, 1, 1, tzinfo=UTC)
+        expiry = Expiry(at=datetime(2099, 1, 1, tzinfo=UTC))
+        with refused(Kind.INVALID_EXPIRY):
+            if how == "store":
+                await drive.store(EVERYTHING, new_blob(ID, each([b"new"]), expiry=expiry))
+            elif how == "put":
+                key = (await uploads(drive).begin(EVERYTHING, NewUpload(ID, expiry=expiry))).key
+                await uploads(drive).write(EVERYTHING, key, 1, NewPart(each([b"new"])))
+                await commit(drive, Put(ID, key))
+            else:
+                await commit(drive, Patch(ID, expiry=expiry))
+        assert await drive.get() == b"former"
+        await come_to_rest(drive)
+        assert len(await drive.objects()) == 1, "what was refused is reclaimed"
+
     async def test_an_expired_blob_is_reclaimed(self, drive: Drive) -> None:
         await drive.put(b"data")
         await commit(drive, Patch(ID, expiry=Expiry(after=timedelta(hours=1))))

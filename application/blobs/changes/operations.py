@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from application.authorize import authorize
 from application.blobs.multipart.take import take_upload
-from application.contents.expiry import NEVER, Expiry
+from application.contents.expiry import NEVER, Expiry, require_unexpired
 from application.contents.retention import USUAL, Retention
 from application.ports.contents import Part
 from application.ports.metadata import UnitOfWork
@@ -83,10 +83,11 @@ class Put(Operation):
     """Publish a finished upload under `id`, with all of its parts in the order of their numbers, or with `parts` only.
 
     `checksums` is called with the parts. It returns the checksums of the blob, or raises an error of its own if a part
-    is not as the caller expects. Raises UPLOAD_NOT_FOUND, INVALID_PARTS, and PART_IN_PROGRESS if one of the parts is
-    still being written, unless `ends_writers`. A resumable upload is kept as finished for the time `keep_for`, which
-    its publication sets: without that, it raises INVALID_PARTS, because its own conditions would not count.
-    `verified`: the SHA-256, if it is known already, which counts if the parts are still the same.
+    is not as the caller expects. Raises UPLOAD_NOT_FOUND, INVALID_PARTS, INVALID_EXPIRY if the blob would have ended by
+    now, and PART_IN_PROGRESS if one of the parts is still being written, unless `ends_writers`. A resumable upload is
+    kept as finished for the time `keep_for`, which its publication sets: without that, it raises INVALID_PARTS, because
+    its own conditions would not count. `verified`: the SHA-256, if it is known already, which counts if the parts are
+    still the same.
     """
 
     id: BlobId
@@ -130,6 +131,8 @@ class Put(Operation):
             checksums=checksums,
         )
         changed = await _put(work, draft, self.precondition, rules)
+        if changed.blob is not None:
+            require_unexpired(changed.blob)
         await charge(work, rules.owner, content.size)
         if self.verified is not None and content.composite == self.verified.composite:
             await work.contents.set_digest(content.key, self.verified.digest, timedelta(0))
@@ -259,6 +262,8 @@ class Patch(Operation):
         if self.expiry is not None:
             draft = replace(draft, expires_at=self.expiry.at, expires_in=self.expiry.after)
         published = await work.blobs.put(draft, ANY)
+        if self.expiry is not None:
+            require_unexpired(published.blob)
         return Changed(published.blob, replaced=True)
 
     def _patched(self, properties: Properties) -> Properties:

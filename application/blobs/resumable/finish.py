@@ -82,8 +82,8 @@ class Join(Operation):
 class FinishUploads:
     """Finishes uploads that are complete, and keeps them for clients whose response was lost.
 
-    Raises FORBIDDEN, UPLOAD_NOT_FOUND, errors of the precondition, DIGEST_MISMATCH, QUOTA_EXCEEDED, TOO_LARGE, and
-    INVALID_PARTS if the bytes are not as many as were declared.
+    Raises FORBIDDEN, UPLOAD_NOT_FOUND, errors of the precondition, DIGEST_MISMATCH, INVALID_EXPIRY, QUOTA_EXCEEDED,
+    TOO_LARGE, and INVALID_PARTS if the bytes are not as many as were declared.
     """
 
     multipart: MultipartUploads

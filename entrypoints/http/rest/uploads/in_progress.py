@@ -104,7 +104,8 @@ PROGRESS = operation(
     takes=[KEY_PARAMETER],
     responses={"204": response("How far it is.", required=["Cache-Control", *STATE], optional=["Upload-Length"])}
     | problems(
-        *(*OF_UPLOAD, "precondition_failed", "already_exists", "digest_mismatch", "integrity", *CHANGING),
+        *("precondition_failed", "already_exists", "digest_mismatch", "invalid_expiry", "integrity"),
+        *(*OF_UPLOAD, *CHANGING),
         body=False,
         path=PATH,
     ),

@@ -121,7 +121,7 @@ APPEND = operation(
         ),
     }
     | problems(
-        *("inconsistent_length", "precondition_failed", "already_exists"),
+        *("inconsistent_length", "precondition_failed", "already_exists", "invalid_expiry"),
         *(
             *OF_UPLOAD,
             "invalid_parts",

@@ -29,6 +29,7 @@ from domain.errors import (
     DigestMismatch,
     InconsistentLength,
     Interrupted,
+    InvalidExpiry,
     OffsetMismatch,
     PreconditionFailed,
     TooLarge,
@@ -54,6 +55,8 @@ from entrypoints.http.rest.stored import Reply, stored, validators
 from entrypoints.http.rest.uploads.descriptions import described
 
 MAX_NAME = 255  # characters of a filename
+# Errors of the blob once all of its bytes are there.
+REFUSED = (PreconditionFailed, AlreadyExists, DigestMismatch, InvalidExpiry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Resumption:
             raise _problem(error, asked.headers(is_complete=False) | limit) from None
         except Interrupted as error:  # clients ask for the offset after a 409
             raise _problem(error, asked.headers(is_complete=False)) from None
-        except (PreconditionFailed, AlreadyExists, DigestMismatch) as error:
+        except REFUSED as error:
             # All bytes are there, and it is the blob that is refused.
             is_complete = body.has_ended and asked.is_complete
             raise _problem(error, asked.headers(is_complete=is_complete)) from None
@@ -136,7 +139,7 @@ class Resumption:
         asked, grant = upload_fields(fields(request.scope)), request.auth
         try:
             progress = await self.uploads.progress(grant, key)
-        except (PreconditionFailed, AlreadyExists, DigestMismatch) as error:
+        except REFUSED as error:
             raise _problem(error, asked.headers(is_complete=True)) from None
         state = {**self._state(progress, asked, grant), "Cache-Control": "no-store"}
         if progress.upload.size is not None:
