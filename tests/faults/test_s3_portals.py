@@ -5,13 +5,15 @@ from functools import partial
 
 import pytest
 
+from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.part_sizes import PART
 from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import Stored
+from application.ports.observer import Unobserved
 from domain.blob import ByteRange, ObjectKey
 from domain.errors import BlobError, Kind
 from tests.contracts.blob_store import chunked, each, keys, pattern, read
-from tests.faults.fake_s3 import DATE, ID, Reply, on_fake_s3
+from tests.faults.fake_s3 import DATE, ID, FakeS3, Reply, error, on_fake_s3
 
 KEY = ObjectKey("ab" * 16)
 HTML = {"Content-Type": "text/html"}
@@ -71,6 +73,33 @@ class TestPortals:
     async def test_200_confirms_a_deletion_if_it_has_a_request_id(self) -> None:
         async with on_fake_s3({"DeleteObject": Reply(200, ID)}) as (_, store):
             await store.delete(KEY)
+
+
+class TestRedirects:
+    @pytest.mark.parametrize("status", [301, 307])
+    async def test_a_redirect_to_nowhere_is_refused(self, status: int) -> None:
+        async with on_fake_s3({"*": error(status, "PermanentRedirect")}) as (server, store):
+            for operation in OPERATIONS.values():
+                server.operations.clear()
+                await expect_refusal(store, operation)
+                assert len(server.operations) < 10
+
+    async def test_a_region_that_can_not_be_found_out_is_refused(self) -> None:
+        replies = {"GetObject": error(301, "PermanentRedirect"), "HeadObject": Reply(503, ID)}  # HeadBucket, too
+        observer = Retries()
+        async with FakeS3(replies) as server:
+            config = S3Config("b", "r", "a", "s", server.url, path_style=True, attempts=2)
+            async with S3BlobStore(config, observer=observer) as store:
+                await expect_refusal(store, OPERATIONS["read"], "PermanentRedirect")
+        assert observer.operations == ["check"]
+
+
+class Retries(Unobserved):
+    def __init__(self) -> None:
+        self.operations: list[str] = []
+
+    def retried(self, backend: str, operation: str) -> None:
+        self.operations.append(operation)
 
 
 class TestHalfAServer:

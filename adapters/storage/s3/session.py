@@ -43,12 +43,21 @@ async def new_client(config: S3Config) -> "AsyncIterator[S3Client]":
         client.meta.events.unregister("before-call.s3", add_expect_header)
         for sending in ("PutObject", "UploadPart"):
             client.meta.events.register(f"before-call.s3.{sending}", _disable_read_timeout)
+        client.meta.events.register("before-call.s3.HeadBucket", _disable_redirects)
         yield client
 
 
 def _disable_read_timeout(params: Any, **_: Any) -> None:
     """Disable aiohttp's read timeout, which would start before the body has left the send buffer: see S3Requests."""
     params["context"]["read_timeout"] = NEVER
+
+
+def _disable_redirects(params: Any, **_: Any) -> None:
+    """Disable redirects of HeadBucket, which the client sends after a redirect without a region.
+
+    It would send another one after each of them, without end.
+    """
+    params["context"]["s3_redirect"]["redirected"] = True
 
 
 def new_session() -> AioSession:

@@ -45,6 +45,7 @@ OPERATIONS = {
     "DeleteObject": "delete",
     "AbortMultipartUpload": "delete",
 }
+OWN = "check"  # the operation of the client's own requests: HeadBucket for the region, CreateSession for the login
 
 
 class S3BlobStore(BlobStore):
@@ -82,7 +83,7 @@ class S3BlobStore(BlobStore):
     def _report_retry(self, attempts: int, operation: Any, **_: Any) -> None:
         """Report a repeated request: the event follows each attempt."""
         if attempts > 1:
-            self._observer.retried(self.backend, OPERATIONS[operation.name])
+            self._observer.retried(self.backend, OPERATIONS.get(operation.name, OWN))
 
     async def check(self) -> None:
         with self._requests.translate_errors():
