@@ -25,7 +25,7 @@ class OpenBlob:
     """A blob and its bytes, or those of `byte_range`, to be iterated once.
 
     All bytes are of this one version, whatever happens to the id and however long the reading takes. Raises
-    INTEGRITY if the object's size differs from the blob's.
+    INTEGRITY if the object's size differs from the blob's, or if a part of it is gone.
     """
 
     __slots__ = ("_chunks", "_position", "_stop", "blob", "byte_range")
@@ -58,7 +58,10 @@ class OpenBlob:
 
     async def _next(self) -> bytes:
         """Return the next chunk; an empty one at the end."""
-        chunk = await anext(self._chunks, b"")
+        try:
+            chunk = await anext(self._chunks, b"")
+        except NotFound:  # too late for another version: these bytes are a part of the one that was opened
+            raise damaged(self.blob, f"is gone after {self._position:,} bytes") from None
         self._position += len(chunk)
         if self._position > self._stop:
             raise damaged(self.blob, "is longer")

@@ -4,9 +4,15 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from adapters.metadata.sql.unit_of_work import SqlMetadata
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
+from adapters.sql.tables import CHUNKS
+from adapters.storage.database import CHUNK, DatabaseBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.contents.retention import GRACE
 from application.stores import Stores
@@ -18,7 +24,7 @@ from entrypoints.http.protocol.fields.conditional import NotModified
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.raw_form import RAW
 from tests.contracts.blob_store import each
-from tests.integration.drive import ID, LONG_AGO, Drive
+from tests.integration.drive import ID, LONG_AGO, Drive, Time
 
 OLD, NEW = b"0123456789", b"new"
 
@@ -138,6 +144,21 @@ class TestFetchFindsTheTruth:
         await any_drive.active.put(blob.location.key, each([there]))
         with pytest.raises(BlobError, match=why) as caught:
             await any_drive.get()
+        assert caught.value.kind is Kind.INTEGRITY
+
+    @pytest.mark.parametrize("part", [None, ByteRange(CHUNK, CHUNK + 3)])
+    async def test_an_object_that_lacks_a_part_is_damage_not_absence(
+        self, tmp_path: Path, part: ByteRange | None
+    ) -> None:
+        database = SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))
+        async with SqlMetadata(database) as metadata:
+            drive = Drive(metadata, Stores("database", {"database": DatabaseBlobStore(database)}), Time())
+            await drive.put(b"x" * (2 * CHUNK + 1))
+            async with database.transaction() as transaction:
+                await transaction.run(lambda connection: connection.execute(sa.delete(CHUNKS).where(CHUNKS.c.seq == 1)))
+                await transaction.commit()
+            with pytest.raises(BlobError, match=r"is gone after [\d,]+ bytes; it should have 1,048,577") as caught:
+                await drive.get(choose=lambda _: part)
         assert caught.value.kind is Kind.INTEGRITY
 
     async def test_blobs_are_read_from_where_they_are(self, drive: Drive) -> None:
