@@ -8,6 +8,7 @@ import pytest
 
 from adapters.storage.layers import upload_streams
 from adapters.storage.layers.concurrency import HEAD
+from adapters.storage.layers.upload_streams import Stream, UploadStreams
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
@@ -160,6 +161,20 @@ class TestSlowClients:
             assert await asyncio.gather(*(store.put(key, slow()) for key in keys_of)) == [Stored(2 * len(data))] * 8
             await store.put(KEY, each([b"0123456789"]))
             assert await asyncio.gather(*(self.read_slowly(store) for _ in range(8))) == [b"0123456789"] * 8
+
+    async def test_short_puts_leave_the_queues_when_they_have_had_their_turn(self) -> None:
+        streams = UploadStreams(1, DEADLINE, "memory")
+        held = Stream(streams, lambda: None)
+        await held.acquire("put", KEY)
+
+        async def put_shortly() -> None:
+            async with streams.short("put", OTHER):
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(put_shortly() for _ in range(10)))
+        assert [*streams._common.waiting, *streams._reserve.waiting] == []
+        held.release()
+        assert (streams._common.free, streams._reserve.free) == (1, 1)
 
     async def read_slowly(self, store: BlobStore) -> bytes:
         got = b""

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from adapters.operation_timer import WholeOperationTimer
 from application.ports.observer import UNOBSERVED, Observer
@@ -28,6 +28,11 @@ class _Queue:
                 turn.set_result(self)
                 return
         self.free += 1
+
+    def leave(self, turn: "asyncio.Future[_Queue]") -> None:
+        """Remove a turn, which may be in several queues, and was taken from one of them if it is done."""
+        with suppress(ValueError):
+            self.waiting.remove(turn)
 
 
 class UploadStreams:
@@ -67,11 +72,15 @@ class UploadStreams:
             try:
                 return await self._wait_for(turn)
             except BaseException as error:
-                self._leave_queues(turn, queues)
+                if turn.done():
+                    turn.result().release()
                 if isinstance(error, TimeoutError):
                     detail = "Too many objects are being written and read. Try again later."
                     raise TimedOut(detail, operation=operation, backend=self._backend, subject=subject) from None
                 raise
+            finally:
+                for queue in queues:
+                    queue.leave(turn)
 
     async def _wait_for(self, turn: "asyncio.Future[_Queue]") -> _Queue:
         async with asyncio.timeout(self._seconds):
@@ -79,13 +88,6 @@ class UploadStreams:
                 self._reclaim_one()
                 await asyncio.wait({turn}, timeout=LOOK)
         return turn.result()
-
-    def _leave_queues(self, turn: "asyncio.Future[_Queue]", queues: tuple[_Queue, ...]) -> None:
-        if turn.done():
-            turn.result().release()
-            return
-        for queue in queues:
-            queue.waiting.remove(turn)
 
     def _reclaim_one(self) -> None:
         """Reclaim the stream that has been idle for the longest, unless enough are being reclaimed already."""
