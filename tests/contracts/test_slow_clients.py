@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from adapters.storage.layers import upload_streams
-from adapters.storage.layers.concurrency import HEAD
+from adapters.storage.layers.concurrency import HEAD, _LargePut
 from adapters.storage.layers.upload_streams import Stream, UploadStreams
 from adapters.storage.memory import MemoryBlobStore
 from application.ports.blob_store import BlobStore, Stored
@@ -48,6 +48,19 @@ class OneTransfer(MemoryBlobStore):
                 yield each(piece for piece in (*(data[at : at + 1] for at in range(10)), data[10:]) if piece)
         finally:
             self.transfer.release()
+
+
+class Sink(MemoryBlobStore):
+    """Keeps only small objects, and is slower than each sender."""
+
+    async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        size = 0
+        async for chunk in chunks:
+            size += len(chunk)
+            await asyncio.sleep(0)
+            if size < HEAD:
+                await super().put(key, each([chunk]))
+        return Stored(size)
 
 
 class TestSlowClients:
@@ -175,6 +188,40 @@ class TestSlowClients:
         assert [*streams._common.waiting, *streams._reserve.waiting] == []
         held.release()
         assert (streams._common.free, streams._reserve.free) == (1, 1)
+
+    async def test_a_sender_that_goes_on_when_it_is_to_lend_leaves_that_to_another(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = bounded(Sink(), 2)
+        asked = asyncio.Event()
+        served = asyncio.Event()
+        reclaim = _LargePut._reclaim
+
+        def ask(put: _LargePut) -> None:
+            reclaim(put)
+            asked.set()
+
+        async def going_on() -> AsyncIterator[bytes]:
+            yield pattern(HEAD + 1)
+            await asked.wait()
+            while not served.is_set():
+                yield pattern(HEAD)
+
+        async def idle() -> AsyncIterator[bytes]:
+            yield pattern(HEAD + 1)
+            await served.wait()
+
+        async def read_soon() -> None:
+            await asyncio.sleep(0.05)  # both are idle
+            assert await read(store, KEY) == b"x"
+            served.set()
+
+        await store.put(KEY, each([b"x"]))
+        monkeypatch.setattr(_LargePut, "_reclaim", ask)
+        async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+            group.create_task(store.put(OTHER, going_on()))
+            group.create_task(store.put(ObjectKey.random(), idle()))
+            group.create_task(read_soon())
 
     async def read_slowly(self, store: BlobStore) -> bytes:
         got = b""

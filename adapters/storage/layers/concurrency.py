@@ -102,6 +102,8 @@ class _LargePut:
         self._stream.idle()
         await asyncio.wait({coming, self._reclaimed}, return_when=asyncio.FIRST_COMPLETED)
         self._stream.busy()
+        if coming.done():
+            self._stream.keep()
         return not coming.done()
 
 

@@ -101,7 +101,10 @@ class UploadStreams:
 
 
 class Stream:
-    """A stream for one client. `reclaim` is called while it is idle and others wait: it must lead to `release`."""
+    """A stream for one client. `reclaim` is called while it is idle and others wait.
+
+    It must lead to `release` or to `keep`.
+    """
 
     def __init__(self, streams: UploadStreams, reclaim: Callable[[], None]) -> None:
         self.reclaim = reclaim
@@ -129,3 +132,7 @@ class Stream:
     def busy(self) -> None:
         """Forbid `reclaim`."""
         self._streams._idle.pop(self, None)
+
+    def keep(self) -> None:
+        """Ignore a `reclaim` that came too late. Another stream is reclaimed in its place."""
+        self._streams._reclaimed.discard(self)
