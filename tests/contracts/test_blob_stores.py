@@ -27,7 +27,7 @@ from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind
 from tests.contracts.abilities import BackendContract
-from tests.contracts.blob_store import SKEW, each, keys, pattern, read, refused
+from tests.contracts.blob_store import MIB, SKEW, each, keys, pattern, read, refused
 
 POLLS = 500
 
@@ -196,6 +196,32 @@ def open_files() -> list[str]:
         with suppress(FileNotFoundError):  # the one by which they are listed
             paths.append(os.readlink(f"/proc/self/fd/{descriptor}"))
     return paths
+
+
+async def test_a_reader_that_is_cancelled_while_all_threads_are_busy_closes_its_file(tmp_path: Path) -> None:
+    async with FilesystemBlobStore(FilesystemConfig(tmp_path / "blobs", threads=1)) as store:
+        await store.check()
+        await store.put(key := ObjectKey.random(), each([pattern(3 * MIB)]))
+        disk_works = threading.Event()
+
+        async def leave_early() -> None:
+            async with store.read(key) as chunks:
+                await anext(chunks)
+                is_open.set()
+                await asyncio.sleep(0)  # until the thread is busy
+
+        is_open = asyncio.Event()
+        reading = asyncio.create_task(leave_early())
+        await is_open.wait()
+        busy = asyncio.create_task(store.run("read", disk_works.wait))
+        await asyncio.sleep(0.01)  # now the reader waits for the thread
+        reading.cancel()
+        await asyncio.sleep(0)
+        disk_works.set()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert await busy
+        assert store.path(key) not in open_files()
 
 
 @pytest.fixture

@@ -213,7 +213,8 @@ class _Read(AsyncIterator[bytes]):
         self._store.reads -= self._is_counted
         self._is_counted = False
         if self._file.is_open:
-            await self._store.run("close", self._file.close)
+            # To completion: a call that is cancelled before it begins would leave the file open.
+            await run_to_completion(self._store.run("close", self._file.close))
 
     async def __anext__(self) -> bytes:
         chunk, self._first = self._first, b""
