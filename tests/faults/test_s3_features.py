@@ -1,5 +1,6 @@
 """Objects on S3 servers that lack a feature, and writes whose response is lost."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
@@ -12,7 +13,7 @@ from application.ports.features import MissingFeature
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind
 from tests.contracts.blob_store import chunked, each, keys, pattern, refused
-from tests.faults.fake_s3 import DATE, ID, Reply, Request, error, on_fake_s3, without_conditions
+from tests.faults.fake_s3 import DATE, ID, Replies, Reply, Request, error, on_fake_s3, without_conditions
 
 KEY = ObjectKey("ab" * 16)
 LARGE = pattern(PART + 1)
@@ -88,6 +89,20 @@ class TestListsOfUploads:
                 with pytest.raises(LookupError):
                     await store.put(KEY, failing())
             assert fake.aborted == [KEY.value] * 2
+
+
+async def test_a_put_that_is_cancelled_while_its_upload_is_created_aborts_it_without_lists() -> None:
+    putting: asyncio.Task[Stored]
+
+    def cancel(_: Request) -> None:
+        putting.cancel()
+
+    replies: Replies = {"ListMultipartUploads": NOT_IMPLEMENTED, "CreateMultipartUpload": cancel}
+    async with on_fake_s3(replies) as (server, store):
+        putting = asyncio.create_task(store.put(KEY, chunked(LARGE)))
+        with pytest.raises(asyncio.CancelledError):
+            await putting
+        assert server.aborted == [KEY.value]
 
 
 async def test_an_upload_that_somebody_else_has_aborted_keeps_no_object() -> None:

@@ -63,19 +63,19 @@ class S3Uploads:
         with self._requests.translate_errors():
             await self._require_absent(key)
             # To completion: an upload created after a cancellation would stay open.
-            created = await run_to_completion(
-                self._requests.send_expecting(
-                    self._client.create_multipart_upload(Bucket=self._requests.bucket, Key=key.value), "UploadId"
-                )
-            )
-        upload: _Upload = {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": created["UploadId"]}
-        self._own[key.value] = created["UploadId"]
+            upload = await run_to_completion(self._create(key))
         sent, size = await self._send_all(upload, parts)
         with self._requests.translate_errors():
             await self._complete(upload, sent, size)
             await self._require_size(key, size)
         del self._own[key.value]
         return Stored(size)
+
+    async def _create(self, key: ObjectKey) -> "_Upload":
+        creation = self._client.create_multipart_upload(Bucket=self._requests.bucket, Key=key.value)
+        created = await self._requests.send_expecting(creation, "UploadId")
+        self._own[key.value] = created["UploadId"]
+        return {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": created["UploadId"]}
 
     async def _complete(self, upload: "_Upload", sent: "list[CompletedPartTypeDef]", size: int) -> None:
         async def send(**condition: Any) -> None:
