@@ -309,6 +309,16 @@ class TestDurability:
             await files.put(ObjectKey(shard + "0" * 29), each([b"x"]))
         assert [call for call in calls if call[0] == "mkdir" or call == ("fsync", str(files.base))] == []
 
+    async def test_a_delete_is_synced_after_one_that_was_not(
+        self, files: FilesystemBlobStore, calls: list[tuple[str, str]]
+    ) -> None:
+        key = ObjectKey("abc" + "0" * 29)
+        await files.put(key, each([b"x"]))
+        os.unlink(files.path(key))  # by a delete that was killed
+        calls.clear()
+        await files.delete(key)
+        assert calls == [("fsync", str(files.base / "abc"))]
+
     async def test_a_delete_is_synced(self, files: FilesystemBlobStore, calls: list[tuple[str, str]]) -> None:
         key = ObjectKey("abc" + "0" * 29)
         await files.put(key, each([b"x"]))

@@ -180,8 +180,11 @@ class FilesystemBlobStore(BlobStore):
         self._folders.sync_existing()
 
     def _unlink(self, path: str) -> None:
-        os.unlink(path)
-        self._folders.sync(os.path.dirname(path))
+        try:
+            os.unlink(path)
+        finally:
+            # Also if there is no file: an earlier delete may have been killed, or may have failed, before its sync.
+            self._folders.sync(os.path.dirname(path))
 
 
 class _Read(AsyncIterator[bytes]):
