@@ -94,6 +94,29 @@ class TestRedirects:
         assert observer.operations == ["check"]
 
 
+class TestMalformedResponses:
+    @pytest.mark.parametrize(
+        "header", [{"Last-Modified": "yesterday"}, {"Last-Modified": ""}, {"x-amz-missing-meta": ""}]
+    )
+    @pytest.mark.parametrize("operation", ["stat", "read"])
+    async def test_a_header_without_its_value(self, operation: str, header: dict[str, str]) -> None:
+        reply = Reply(200, ID | FILE | header, "x")
+        async with on_fake_s3({"HeadObject": reply, "GetObject": reply}) as (_, store):
+            await expect_refusal(store, OPERATIONS[operation], "should be S3 is not")
+
+    @pytest.mark.parametrize(
+        ("operation", "body", "match"),
+        [
+            ("ListObjects", "<Name>b</Name><Contents><LastModified>x</LastModified></Contents>", "malformed"),
+            ("ListObjects", "<Name>b</Name><IsTruncated>true</IsTruncated>", "no NextContinuationToken"),
+            ("ListMultipartUploads", "<Bucket>b</Bucket><IsTruncated>true</IsTruncated>", "no NextKeyMarker"),
+        ],
+    )
+    async def test_a_list_without_its_end(self, operation: str, body: str, match: str) -> None:
+        async with on_fake_s3({operation: Reply(200, ID, f"<R>{body}</R>")}) as (_, store):
+            await expect_refusal(store, keys, match)
+
+
 class Retries(Unobserved):
     def __init__(self) -> None:
         self.operations: list[str] = []

@@ -28,7 +28,7 @@ async def names(client: "S3Client", bucket: str, after: str, features: S3Feature
 
 async def _objects(client: "S3Client", bucket: str, after: str) -> AsyncGenerator[str]:
     async for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, StartAfter=after):
-        require(page, *LIST)
+        require(page, *LIST, *(["NextContinuationToken"] if page.get("IsTruncated") else []))
         for found in page.get("Contents", []):
             yield found["Key"]
 
@@ -47,6 +47,7 @@ async def _uploads(client: "S3Client", bucket: str, after: str, features: S3Feat
             yield found["Key"]
         marker = {}
         if page.get("IsTruncated"):
+            require(page, "NextKeyMarker", "NextUploadIdMarker")
             marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
 

@@ -91,6 +91,8 @@ class S3Requests:
             raise Unavailable(f"The server that should be S3 is not: its response is not XML. {PORTAL}") from error
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"S3 can't be reached: {error}.", reason=Reason.UNREACHABLE) from error
+        except ValueError as error:  # botocore's, for a number or a date
+            raise Unavailable(f"The server that should be S3 is not: its response is malformed. {PORTAL}") from error
 
     async def timed(self, request: Coroutine[Any, Any, T], body: Body | None = None) -> T:
         """Send a request with a deadline, which is extended while its body moves.
