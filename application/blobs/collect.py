@@ -259,11 +259,14 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 async def _checked(chunks: AsyncIterator[bytes], content: Content) -> AsyncGenerator[bytes]:
     size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > content.size:
-            raise _damaged(content, "is longer")
-        yield chunk
+    try:
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > content.size:
+                raise _damaged(content, "is longer")
+            yield chunk
+    except NotFound as error:
+        raise _damaged(content, f"is gone after {size:,} bytes") from error
     if size < content.size:
         raise _damaged(content, f"ends after {size:,} bytes")
 

@@ -5,16 +5,22 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from adapters.metadata.memory.unit_of_work import MemoryMetadata
+from adapters.metadata.sql.unit_of_work import SqlMetadata
+from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
+from adapters.sql.tables import CHUNKS
+from adapters.storage.database import CHUNK, DatabaseBlobStore
 from application.blobs import collect as collecting
 from application.blobs.changes.delete import DeleteBlob
 from application.blobs.collect import CollectBlobs, Collection, Selection
 from application.contents.retention import GRACE
+from application.stores import Stores
 from domain.access import EVERYTHING, Action, Grant
 from domain.blob import BlobId
 from domain.errors import IntegrityError, InvalidPrefix, NoSpace, NotFound, NotGranted
-from tests.integration.drive import Drive
+from tests.integration.drive import Drive, Time
 from tests.integration.renewing import Renewing
 
 OFTEN = 1_000_000  # renewals in a grace: one every millisecond
@@ -128,6 +134,19 @@ async def test_damaged_bytes_are_an_error(any_drive: Drive, tmp_path: Path, dama
     async with collector(any_drive)(EVERYTHING, ALL) as collection:
         with pytest.raises(IntegrityError):
             await read(collection)
+
+
+async def test_an_object_that_lacks_a_part_is_damaged(tmp_path: Path) -> None:
+    database = SqliteDatabase(SqliteConfig(tmp_path / "rows.db"))
+    async with SqlMetadata(database) as metadata:
+        drive = Drive(metadata, Stores("database", {"database": DatabaseBlobStore(database)}), Time())
+        await drive.put(b"x" * (2 * CHUNK + 1))
+        async with database.transaction() as transaction:
+            await transaction.run(lambda connection: connection.execute(sa.delete(CHUNKS).where(CHUNKS.c.seq == 1)))
+            await transaction.commit()
+        async with collector(drive)(EVERYTHING, ALL) as collection:
+            with pytest.raises(IntegrityError, match="is gone after 524,288 bytes"):
+                await read(collection)
 
 
 async def _chunks(data: bytes):  # type: ignore[no-untyped-def]
