@@ -29,7 +29,7 @@ def mariadb(rest: str) -> DatabaseUrl:
 
 def _read(scheme: str, rest: str, form: str, rules: Mapping[str, Rule], socket: str) -> DatabaseUrl:
     place, _, query = rest.partition("?")
-    honoured, ignored = _sort(parse_qsl(query, keep_blank_values=True), rules)
+    honoured, ignored = _sort(parse_qsl(query, keep_blank_values=True), rules, form)
     _check_place(rest, form, needs_host=socket not in honoured)
     _check_tls(honoured)
     if socket in honoured:
@@ -40,13 +40,15 @@ def _read(scheme: str, rest: str, form: str, rules: Mapping[str, Rule], socket: 
     return DatabaseUrl(f"{scheme}://{place}{'?' if shown else ''}{shown}", tuple(ignored))
 
 
-def _sort(pairs: list[tuple[str, str]], rules: Mapping[str, Rule]) -> tuple[dict[str, str], list[str]]:
+def _sort(pairs: list[tuple[str, str]], rules: Mapping[str, Rule], form: str) -> tuple[dict[str, str], list[str]]:
     """Return the parameters for the adapter, and a line for each that is ignored."""
     honoured: dict[str, str] = {}
     ignored = []
     for name, value in pairs:
         rule = rules.get(name.lower().replace("-", "").replace("_", ""))
         if rule is None:
+            if any("@" in part for pair in pairs for part in pair):  # they may be the end of the password
+                raise ValueError(f"{form} Write a ? in the password as %3F.")
             raise ValueError(f"the parameter {name} is not known. Take it out of the URL.")
         try:
             meant = rule(value)

@@ -131,6 +131,10 @@ def test_what_is_harmless_is_ignored_and_logged(url: str, name: str) -> None:
         ("mysql://u@h/n?ssl_verify_cert=true", "the parameter ssl_verify_cert can't be honoured: say it by ssl-mode"),
         ("mysql://u@h/n?init_command=secret", "the parameter init_command is not known."),
         ("mysql://u@h/n?unix_socket=secret", "the parameter unix_socket can't be honoured: it takes the path"),
+        ("postgresql://u:p?secret@h/n", "Write a ? in the password as %3F."),
+        ("postgresql://u:p@q?secret@h/n", "Write a ? in the password as %3F."),
+        ("postgresql://u:1/2?secret=3@h/n", "Write a ? in the password as %3F."),
+        ("mysql://u:p?secret&sslmode=require@h/n?ssl=true", "Write a ? in the password as %3F."),
     ],
 )
 def test_what_cannot_be_honoured_is_named(url: str, why: str) -> None:
