@@ -39,7 +39,7 @@ class MoveRows:
     """Copy all rows, compare them, and let the target be used in place of the source.
 
     It can be killed at any moment, and called again. Raises UNAVAILABLE if the target has rows of its own, if another
-    move has begun, if this one is cancelled before its end, or if rows differ in the end.
+    move has begun, if both are one database, if this move is cancelled before its end, or if rows differ in the end.
     """
 
     source: Rows
@@ -54,7 +54,7 @@ class MoveRows:
         if not await self.source.close(key):
             raise _cancelled()
         if theirs is None and not await self.target.begin(key):
-            raise _in_another_move()
+            raise await self._not_begun(key)
         copied = 0
         for table in self.source.tables:
             copied += await self._copy(table, listener)
@@ -80,6 +80,8 @@ class MoveRows:
         if ours is not None and not ours.is_source:
             ours = None  # an earlier move, to this database
         is_same = ours is not None and theirs is not None and ours.key == theirs.key
+        if theirs is not None and theirs == ours:
+            raise _same_database()
         if ours is not None and ours.has_ended and not is_same:
             raise Unavailable("These rows have been moved to another database already. Give that one.")
         if theirs is not None and not is_same:
@@ -87,6 +89,14 @@ class MoveRows:
         if theirs is None and (filled := await self.target.filled()):
             raise Unavailable(f"The other database has rows already, in {', '.join(filled)}. Give one that is empty.")
         return theirs
+
+    async def _not_begun(self, key: str) -> Unavailable:
+        """Return why the target can't begin the move. If it is the source itself, allow changes again."""
+        theirs = await self.target.move()
+        if theirs is None or theirs.key != key:
+            return _in_another_move()
+        await self.source.reopen()
+        return _same_database()
 
     async def _copy(self, table: str, listener: RowListener) -> int:
         copied = 0
@@ -118,6 +128,10 @@ class MoveRows:
 def _cancelled() -> Unavailable:
     text = "The move was cancelled, or another one from this database has begun. Nothing was switched."
     return Unavailable(f"{text} To move the rows, empty the other database, and run this again.")
+
+
+def _same_database() -> Unavailable:
+    return Unavailable("Both are the same database, under two names. Give another one.")
 
 
 def _in_another_move() -> Unavailable:

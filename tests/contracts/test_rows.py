@@ -272,6 +272,21 @@ def row_of_blobs() -> dict[str, object]:
     return {column.name: value(column, 1) for column in BLOBS.columns}
 
 
+@KINDS
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_a_database_is_not_moved_to_itself(places: list[Place], has_begun: bool) -> None:
+    """It would refuse changes for good, and no other database would have its rows."""
+    async with places[0].opened(Opening.MIGRATE) as source, places[0].opened() as same:
+        if has_begun:
+            await change(source, fill)
+            await SqlRows(source).close("0" * 32)
+        with refused(Kind.UNAVAILABLE, "Both are the same database"):
+            await move(source, same)
+        if has_begun:
+            await mover(SqlRows(source), SqlRows(same)).cancel()
+        assert await takes_changes(source)
+
+
 async def test_a_difference_is_found_and_nothing_is_switched(places: list[Place]) -> None:
     class Wrong(SqlRows):
         async def add(self, table: str, rows: Any) -> None:
