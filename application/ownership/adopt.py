@@ -11,11 +11,11 @@ from datetime import timedelta
 
 from application.concurrency import for_each
 from application.ownership.mark import MarkStorage
-from application.ownership.markers import WITHOUT_MARKERS, is_identity
+from application.ownership.markers import EPOCH, WITHOUT_MARKERS, is_identity, write_marker
 from application.ownership.sample import Sample, is_there, sample
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import KnownStorage, NamedReader
-from domain.blob import ObjectKey
+from domain.blob import Location, ObjectKey
 
 ATTEMPTS = 5  # a server of this database may be replacing the epoch at the same time
 AT_ONCE = 8
@@ -42,8 +42,8 @@ class AdoptStorage:
     """Write new markers, and delete the identities found.
 
     If its own identity is gone, another database may have adopted the storage. Then all objects are examined that this
-    database does not know. Nothing is changed in a `dry_run`, or if the objects of many blobs are missing, unless
-    `even_if_missing`. If the ports raise, call it again.
+    database does not know. Nothing is changed in a `dry_run`, if nothing can be written, or if the objects of many
+    blobs are missing, unless `even_if_missing`. If the ports raise, call it again.
     """
 
     mark: MarkStorage
@@ -66,6 +66,8 @@ class AdoptStorage:
         return outcome if dry_run else await self._adopt(outcome, store, interval)
 
     async def _adopt(self, outcome: Adopted, store: BlobStore, interval: timedelta) -> Adopted:
+        if outcome.others:
+            await self._require_writes(outcome.backend, store)
         for key in outcome.others:  # before the new markers are written, so a second attempt finds them too
             await store.delete(key)
         for _ in range(ATTEMPTS):
@@ -77,6 +79,15 @@ class AdoptStorage:
                 await self._delete_former(new)
                 return replace(outcome, adopted=True)
         return replace(outcome, refused="Its markers were changed again and again. Try again.")
+
+    async def _require_writes(self, backend: str, store: BlobStore) -> None:
+        """Raise an error if the database or the storage takes no writes: then the markers of others have to stay."""
+        location, uploads = Location(backend, self.mark.new_key()), self.mark.uploads
+        await uploads.begin(location)
+        async with uploads.discarded_on_error(location):
+            await write_marker(store, location.key, EPOCH, self.mark.now())
+            await store.delete(location.key)
+        await uploads.release(location)
 
     async def _delete_former(self, new: KnownStorage) -> None:
         if new.former is None:

@@ -28,7 +28,7 @@ from application.uploads.lifecycle import Uploads
 from application.verification.report import Defect, Repair, Verified, VerifyOptions
 from application.verification.verify import Verify
 from domain.blob import Blob, BlobId, ByteRange, Content, Draft, Location, ObjectKey
-from domain.errors import Kind, Unavailable
+from domain.errors import Kind, NoSpace, Unavailable
 from domain.precondition import ANY
 from domain.properties import Properties
 from tests.contracts.blob_store import each, keys, refused
@@ -697,6 +697,24 @@ class TestAdoption:
         assert (outcome.adopted, outcome.refused) == (False, "")
         assert (await site.known(), await keys(site.drive.active)) == before
         assert (site.metadata.rows.uploads, site.metadata.rows.garbage) == ({}, {})
+
+    @pytest.mark.parametrize("part", ["database", "storage"])
+    async def test_the_markers_of_others_stay_if_nothing_can_be_written(
+        self, site: Site, part: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = site.copy()
+        await self.adopt(site)(DISK, INTERVAL)
+
+        async def refuse(*_: object) -> None:
+            raise NoSpace
+
+        if part == "database":
+            old.units.hook = refuse
+        else:
+            monkeypatch.setattr(MemoryBlobStore, "put", refuse)
+        with refused(Kind.NO_SPACE):
+            await self.adopt(old)(DISK, INTERVAL)
+        await site.ownership.recognise(DISK)
 
     async def test_a_storage_that_is_not_known_yet(self, disk: MemoryBlobStore, time: Time) -> None:
         site = Site(disk, time)
