@@ -18,7 +18,7 @@ from entrypoints.composition import advice, background
 from entrypoints.composition.container import Container
 from entrypoints.composition.missing_features import BackendFeature
 from entrypoints.config import values
-from entrypoints.config.kept_secrets import BEARER, MASTER_KEY, kept_secret, path_of
+from entrypoints.config.kept_secrets import BEARER, MASTER_KEY, kept_secret, path_of, sync
 from entrypoints.config.settings import Settings
 from entrypoints.config.values import hashed
 from entrypoints.errors import StartError
@@ -42,7 +42,7 @@ def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _
     try:
         if needs_data_dir(settings):
             folder.mkdir(exist_ok=True)
-            _sync(folder.absolute().parent)
+            sync(folder.absolute().parent)
             settings = _with_kept_master_key(settings)
         return settings if settings.tokens else _with_kept_token(settings, show_new_token)
     except FileNotFoundError:
@@ -76,15 +76,6 @@ def _with_kept_master_key(settings: Settings) -> Settings:
     if settings.master_key:
         return settings
     return replace(settings, master_key=values.master_key(kept_secret(settings.data_dir, MASTER_KEY).text))
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def needs_data_dir(settings: Settings) -> bool:

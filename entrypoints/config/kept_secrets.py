@@ -50,7 +50,17 @@ def _make(path: Path) -> bool:
         return False
     finally:
         os.unlink(draft)
+        sync(path.parent)  # what is shown, or derived from it, outlives a power cut
     return True
+
+
+def sync(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Secrets that are made where none are set."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +19,21 @@ def test_it_is_made_once_and_kept_for_its_owner_only(tmp_path: Path, name: str) 
     assert kept_secret(tmp_path, name) == KeptSecret(secret.text, is_new=False)
     assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@each_name
+def test_it_outlives_a_power_cut(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    durable = set[str]()
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), tmp_path.stat()):
+            durable.update(path.name for path in tmp_path.iterdir())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    kept_secret(tmp_path, name)
+    assert durable == {name}
 
 
 def test_all_processes_that_make_it_at_once_get_the_same(tmp_path: Path) -> None:
