@@ -156,3 +156,5 @@ class Share:
 
 
 EVERYTHING = Grant(frozenset(Action))
+NOBODY = Grant(frozenset(), ())
+"""The grant of a caller who has shown no valid credential."""

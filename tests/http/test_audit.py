@@ -120,3 +120,22 @@ def test_a_line_says_by_which_link_or_signature_and_on_which_key(tmp_path: Path)
         ("revoke_key", "ok", "", key),
     ]
     assert link["url"].rpartition("/")[2] not in audit.read_text()
+
+
+def test_a_wrong_password_in_a_form_has_a_line(tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    with Server(tmp_path, AUDIT_LOG=str(audit)) as server, server.client() as client:
+        client.put("/v1/blobs/a", content=b"x")
+        url = client.post("/v1/shares", json={"id": "a", "password": "secret"}).json()["url"]
+        with server.client() as anybody:
+            del anybody.headers["Authorization"]
+            assert anybody.post(url, data={"password": "wrong"}).status_code == 403
+            assert anybody.post(f"{url[:-1]}7", data={"password": "secret"}).status_code == 404
+            assert anybody.post(url, data={"password": "secret"}).status_code == 200
+        server.wait_until(lambda: '"read"' in audit.read_text())
+    found = [(line["action"], line["outcome"], line["status"], line.get("client")) for line in lines(audit)]
+    assert found[2:] == [
+        ("authenticate", "forbidden", 403, "127.0.0.1"),
+        ("open_link", "forbidden", 404, None),
+        ("read", "ok", 200, None),
+    ]

@@ -10,7 +10,7 @@ from application.access.failures import FailedAuthentications
 from application.access.rates import RequestRates
 from application.attempts import AUTHENTICATE, record
 from application.clock import utc_now
-from domain.access import SIGNATURE, Action, Grant
+from domain.access import NOBODY, SIGNATURE, Action, Grant
 from domain.buckets import Bucket
 from domain.errors import BlobError, NotFound
 from entrypoints.composition.container import Container
@@ -42,7 +42,6 @@ Signed = SignedRequest | SignatureV2 | PostPolicy
 
 ATTEMPTS = 5
 OPEN = ("GetObject", "HeadObject")  # the operations on public buckets that need no credential
-NOBODY = Grant(frozenset(), ())
 NO_POLICY = PostPolicy("", "", "", datetime.max.replace(tzinfo=UTC), "", b"")
 
 

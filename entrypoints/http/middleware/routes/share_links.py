@@ -11,14 +11,13 @@ from application.access.failures import FailedAuthentications
 from application.access.rates import RequestRates
 from application.access.shares import Shares
 from application.attempts import record
-from domain.access import Grant
+from domain.access import NOBODY
 from domain.errors import ShareLocked, ShareNotFound
 from entrypoints.http.middleware.routes.guard import GuardMiddleware
 from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.problems import HttpProblem
 
 PREFIX = b"/s/"
-NOBODY = Grant(frozenset(), ())
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="Drivebay share link", charset="UTF-8"'}
 
 

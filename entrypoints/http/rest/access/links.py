@@ -15,9 +15,10 @@ from litestar.types import ASGIApp
 from application.access.failures import FailedAuthentications
 from application.access.rates import RequestRates
 from application.access.shares import Shares as SharesOf
+from application.attempts import AUTHENTICATE, record
 from application.blobs.fetch import FetchBlob
 from application.blobs.store import StoreBlob
-from domain.access import Action, Grant, Share
+from domain.access import NOBODY, Action, Grant, Share
 from domain.blob import BlobId
 from domain.errors import InvalidId, ShareLocked, ShareNotFound
 from domain.precondition import ANY
@@ -173,7 +174,11 @@ async def download_with_password(
     password, client = await _password(request, pace), client_address(request.scope)
     try:
         share, grant = await shares.open(request.path_params["link"], password, client)
+    except ShareNotFound:
+        record(NOBODY, "open_link", is_granted=False)
+        raise
     except ShareLocked:
+        record(NOBODY, AUTHENTICATE, is_granted=False)
         await failures.add(client)
         page = share_pages.PASSWORD.response(HTTPStatus.FORBIDDEN, share_pages.WRONG)
         return page.to_asgi_response(app=None, request=request)
