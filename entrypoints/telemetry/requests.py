@@ -22,6 +22,10 @@ class Requests(Protocol):
         `method` and `route` have few values: see `labels_of`.
         """
 
+    @abstractmethod
+    def refused(self, method: str, route: str) -> None:
+        """Count a request without valid credentials, which `answered` counts too."""
+
 
 def labels_of(scope: HTTPScope) -> tuple[str, str]:
     """Return the method, or `_OTHER` if it is not a standard one, and the template of the route, or `unknown`."""

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from application.access.failures import FREE
+from tests.http.s3_client import key_pair, s3_client
 from tests.http.server import Server
 
 
@@ -91,6 +93,20 @@ def test_repeated_failures_are_slowed_and_valid_credentials_are_not(own_server: 
         assert client.get("/v1/blobs").status_code == 200
         metrics = client.get("/metrics").text
     assert f'drivebay_http_authentication_failures_total{{method="GET",route="/v1/blobs"}} {FREE + 2}.0' in metrics
+
+
+def test_failures_that_have_another_status_are_counted(own_server: Server) -> None:
+    key_id, secret = key_pair(own_server)
+    with own_server.client() as client:
+        client.put("/v1/blobs/a", content=b"x")
+        url = client.post("/v1/shares", json={"id": "a", "password": "secret"}).json()["url"]
+        assert client.post(url, data={"password": "wrong"}).status_code == 403
+        with pytest.raises(ClientError):
+            s3_client(own_server, (key_id, secret[::-1])).list_buckets()
+        metrics = client.get("/metrics").text
+    counted = "drivebay_http_authentication_failures_total"
+    assert f'{counted}{{method="POST",route="/s/{{link}}"}} 1.0' in metrics
+    assert f'{counted}{{method="GET",route="s3:ListBuckets"}} 1.0' in metrics
 
 
 def test_a_line_says_by_which_link_or_signature_and_on_which_key(tmp_path: Path) -> None:

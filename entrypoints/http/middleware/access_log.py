@@ -4,10 +4,11 @@ import itertools
 import secrets
 import string
 import time
+from http import HTTPStatus
 
 from litestar.types import HTTPScope
 
-from entrypoints.http.middleware.base.exchange import Exchange, Header
+from entrypoints.http.middleware.base.exchange import UNAUTHENTICATED, Exchange, Header
 from entrypoints.http.middleware.base.stack import Middleware
 from entrypoints.telemetry.logs import log_request
 from entrypoints.telemetry.request_lines import REQUEST_ID, RequestLine
@@ -47,6 +48,8 @@ class AccessLogMiddleware(Middleware):
         status, bytes_in, bytes_out = exchange.status, exchange.bytes_in, exchange.bytes_out
         if self._requests is not None:
             self._requests.answered(method, route, status, seconds, bytes_in, bytes_out)
+            if status == HTTPStatus.UNAUTHORIZED or UNAUTHENTICATED in exchange.scope:
+                self._requests.refused(method, route)
         log_request(RequestLine(method, route, status, round(seconds * 1000, 1), bytes_in, bytes_out))
         REQUEST_ID.reset(exchange.token)
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from application.access.authenticate import Authenticate
 from application.access.failures import FailedAuthentications
@@ -15,7 +16,7 @@ from domain.buckets import Bucket
 from domain.errors import BlobError, NotFound
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
-from entrypoints.http.middleware.base.exchange import Exchange, Header, Responder
+from entrypoints.http.middleware.base.exchange import UNAUTHENTICATED, Exchange, Header, Responder
 from entrypoints.http.middleware.routes.load_shedding import RequestSlots
 from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.client_pace import Pace
@@ -165,6 +166,7 @@ class S3Face:
         exchange = request.exchange
         grant = await self.authenticate.signed(signed.key_id, partial(self._has_signed, signed, keys))
         if grant is None:
+            _mark(exchange)
             record(replace(NOBODY, key_id=signed.key_id), AUTHENTICATE, is_granted=False)
             await self.failures.add(client_address(exchange.scope))
             if await self.authenticate.is_known(signed.key_id):
@@ -202,8 +204,15 @@ class S3Face:
             request = await acls.with_rights(request, operation, has_key=False)
             if request.acl_rights is not None:
                 return request
+        _mark(request.exchange)
         record(NOBODY, AUTHENTICATE, is_granted=False)
         raise S3Error("AccessDenied")
+
+
+def _mark(exchange: Exchange) -> None:
+    """Let a request without valid credentials be counted as such: S3 refuses it with 403."""
+    scope: Any = exchange.scope
+    scope[UNAUTHENTICATED] = True
 
 
 def create(settings: Settings, container: Container, slots: RequestSlots, other: Responder) -> Responder:

@@ -4,7 +4,6 @@ from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 import prometheus_client
@@ -189,6 +188,9 @@ class Metrics(Observer, Requests):
         tally.received += received
         tally.sent += sent
 
+    def refused(self, method: str, route: str) -> None:
+        self._refused.add((method, route))
+
     def ended(self, operation: Operation) -> None:
         backend, name, _, seconds, fault, outcome = operation
         tally = self._ended[backend, name, fault, outcome]
@@ -228,8 +230,6 @@ class Metrics(Observer, Requests):
         for (method, route, status), tally in answered.items():
             self._requests.add((method, route, str(status)), sum(tally.buckets))
             self._durations.publish((method, route), tally)
-            if status == HTTPStatus.UNAUTHORIZED:
-                self._refused.add((method, route), sum(tally.buckets))
             if tally.received:
                 self._bytes_in.add((method, route), tally.received)
             if tally.sent:

@@ -22,6 +22,7 @@ from domain.access import NOBODY, Action, Grant, Share
 from domain.blob import BlobId
 from domain.errors import InvalidId, ShareLocked, ShareNotFound
 from domain.precondition import ANY
+from entrypoints.http.middleware.base.exchange import UNAUTHENTICATED
 from entrypoints.http.openapi.components import (
     CONDITIONS,
     DIGESTS,
@@ -179,6 +180,7 @@ async def download_with_password(
         raise
     except ShareLocked:
         record(NOBODY, AUTHENTICATE, is_granted=False)
+        request.scope[UNAUTHENTICATED] = True  # type: ignore[literal-required]
         await failures.add(client)
         page = share_pages.PASSWORD.response(HTTPStatus.FORBIDDEN, share_pages.WRONG)
         return page.to_asgi_response(app=None, request=request)
