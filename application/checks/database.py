@@ -27,16 +27,17 @@ class CheckDatabase:
     blobs: BlobReader
     new_key: KeySource
 
-    async def __call__(self, backend: str) -> Sequence[Step]:
-        """Check with an upload to `backend`, a storage that has a reaper."""
+    async def __call__(self, backend: str, *, write: bool = True) -> Sequence[Step]:
+        """Check with an upload to `backend`, a storage that has a reaper. Without `write`, only read."""
         steps = Checklist()
         with suppress(BlobError):  # the steps have it
-            await self._probe(steps, Location(backend, self.new_key()))
+            with steps.taking("read"):
+                await self.blobs.find(BlobId(self.new_key().value))  # there is no such blob
+            if write:
+                await self._probe(steps, Location(backend, self.new_key()))
         return steps.taken
 
     async def _probe(self, steps: Checklist, location: Location) -> None:
-        with steps.taking("read"):
-            await self.blobs.find(BlobId(self.new_key().value))  # there is no such blob
         try:
             with steps.taking("write"):
                 await self.uploads.begin(location)

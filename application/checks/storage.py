@@ -25,14 +25,14 @@ class CheckStorage:
     """Take one step after the other until one fails, and return the steps taken.
 
     Without `write` there is one step, `reach`, and no probe: for a database that can't hold its upload. `recognise`
-    raises if the storage is not the one that the database knows.
+    raises if the storage is not the one that the database knows. A server that is `read_only` writes no probe either.
     """
 
     uploads: Uploads
     new_key: KeySource
     recognise: Callable[[str], Awaitable[object]] = any_storage
 
-    async def __call__(self, backend: str, *, write: bool = True) -> Sequence[Step]:
+    async def __call__(self, backend: str, *, write: bool = True, read_only: bool = False) -> Sequence[Step]:
         steps = Checklist(backend)
         location = Location(backend, self.new_key())
         store = self.uploads.stores.by_name[backend]
@@ -41,7 +41,7 @@ class CheckStorage:
                 if write:
                     await self.recognise(backend)  # before the check, which creates a missing folder
                 await store.check()
-            if write:
+            if write and not read_only:
                 await self._probe(steps, store, location)
         return steps.taken
 

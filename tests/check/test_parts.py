@@ -57,6 +57,13 @@ class TestAllIsWell:
             for secret in (SECRET, password, settings.get("S3_SECRET_KEY", SECRET)):
                 assert secret not in result.out
 
+    def test_read_only(self, tmp_path: Path) -> None:
+        drivebay(tmp_path, "migrations", "upgrade")
+        result = check(tmp_path, {"READ_ONLY": "true"})
+        assert (result.code, set(result.states.values())) == (0, {"ok"}), result.out
+        assert (steps(result, "database"), steps(result, "storage fs")) == (["connect", "read"], ["reach"])
+        assert "nothing was written" in result.parts["storage fs"]["to_do"]
+
     def test_in_memory(self, tmp_path: Path) -> None:
         result = check(tmp_path, {"STORAGE": "memory", "AUTH_BEARER_TOKEN": "t"})
         assert (result.code, [*result.states]) == (0, ["settings", "token", "database", "keys", "storage memory"])

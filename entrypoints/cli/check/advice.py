@@ -15,6 +15,7 @@ MASTER_KEY = (
     " `drivebay keys rotate`."
 )
 SET_MASTER_KEY = "To use keys, set MASTER_KEY, to the same secret on all replicas."
+READ_ONLY = "READ_ONLY is set, so nothing was written to try it."
 CREATE = "Create it."
 CLOCKS = "Let both machines set their clocks by NTP: blobs are dated by this one's."
 OLDER = "Until then older blobs on it can't be read; new ones don't go there."

@@ -44,7 +44,7 @@ def check(*, as_json: bool) -> None:
 
     It may run beside servers at any time. It changes nothing and leaves nothing behind, also when it is interrupted:
     the probe is noted in the database like an upload, so if all else fails the servers delete it. No secret is shown.
-    Each step is tried once, so an error that comes and goes may show.
+    Each step is tried once, so an error that comes and goes may show. With READ_ONLY, nothing is written.
 
     \b
     It exits with

@@ -77,11 +77,11 @@ async def database(settings: Settings, container: Container, stack: AsyncExitSta
     if revisions is not None and revisions.pending:
         return _without_tables(settings, place, revisions.current)
     skew = await _skew(tables) if tables else timedelta(0)
-    steps.taken.extend(await container.check_database()(settings.storage))
+    steps.taken.extend(await container.check_database()(settings.storage, write=not settings.read_only))
     if steps.taken[-1].error is not None:
         return _failed("database", place, steps.taken, settings)
     summary = f"{place}{f', tables of revision {revisions.current}' if revisions else ''}{_clock_difference(skew)}"
-    to_do = advice.CLOCKS if abs(skew) > SKEW else ""
+    to_do = advice.CLOCKS if abs(skew) > SKEW else _note(settings)
     return CheckResult("database", State.OK, summary, to_do, steps.taken)
 
 
@@ -154,14 +154,19 @@ async def storage(
     try:
         with opening.taking("reach"):
             await lifecycle.enter(stack, container.stores().by_name[backend])
-        steps = await container.check_storage()(backend, write=write)
+        steps = await container.check_storage()(backend, write=write, read_only=settings.read_only)
     except BlobError:
         steps = opening.taken
     if steps[-1].error is not None:
         return _failed(part, place, steps, settings)
     if not write:
         return CheckResult(part, State.NOT_YET, place, advice.AFTER_THE_DATABASE, steps)
-    return CheckResult(part, State.OK, place, advice.about_missing(container.missing_features().of(backend)), steps)
+    to_do = _note(settings) or advice.about_missing(container.missing_features().of(backend))
+    return CheckResult(part, State.OK, place, to_do, steps)
+
+
+def _note(settings: Settings) -> str:
+    return advice.READ_ONLY if settings.read_only else ""
 
 
 def _failed(part: str, place: str, steps: Sequence[Step], settings: Settings) -> CheckResult:
