@@ -130,6 +130,26 @@ def test_a_database_that_refuses_triggers_stays_as_it_is(tmp_path: Path, backend
         asyncio.run(mariadb.on_mariadb(root, f"DROP USER {user}"))
 
 
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--dry-run", "Nothing was changed."),
+        ("--cancel", "may refuse changes still. Run the same command again."),
+        ("--json", "may refuse changes. Run the same command to continue, or --cancel."),
+    ],
+)
+def test_it_says_what_it_has_left_when_it_is_stopped(
+    tmp_path: Path, option: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("entrypoints.cli.moves.move_metadata._open", stopped)
+    result = drivebay(tmp_path, "move-metadata", "--to", "sqlite:///new.db", option)
+    assert (result.code, result.out) == (3, "")
+    assert result.errors.endswith(f"{text}\n")
+
+
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     drivebay(tmp_path, "migrations", "upgrade")
     for arguments, text in [

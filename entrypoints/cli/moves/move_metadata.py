@@ -84,11 +84,19 @@ def move_metadata(*, target: str | None, dry_run: bool, cancel: bool, as_json: b
         sys.exit(WRONG)
     except KeyboardInterrupt:
         progress.clear()
-        text = "drivebay: stopped. The old database refuses changes. Run the same command to continue, or --cancel."
-        click.echo(text, err=True)
+        click.echo(f"drivebay: stopped. {_left_off(dry_run=dry_run, cancel=cancel)}", err=True)
         sys.exit(INCOMPLETE)
     progress.clear()
     _show(found, databases.location(there), dry_run=dry_run, as_json=as_json)
+
+
+def _left_off(*, dry_run: bool, cancel: bool) -> str:
+    """Return what a command that was stopped has left, and what to do."""
+    if cancel:
+        return "The database may refuse changes still. Run the same command again."
+    if dry_run:
+        return "Nothing was changed."
+    return "The old database may refuse changes. Run the same command to continue, or --cancel."
 
 
 def _settings_of(target: str | None, settings: Settings) -> Settings:
