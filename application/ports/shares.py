@@ -47,4 +47,7 @@ class ShareRepository(ShareReader, Protocol):
 
     @abstractmethod
     async def remove_expired(self, now: datetime, limit: int) -> int:
-        """Remove up to `limit` share links that have expired at `now`, and return their number."""
+        """Remove up to `limit` share links that have expired at `now`, and return their number.
+
+        A database for several replicas also judges by its own clock, because that of the caller may be ahead.
+        """

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from adapters.metadata.sql.rows.versions import BlobRow
 from adapters.sql.database import Run
-from adapters.sql.tables import SHARES, microseconds_of, time_of
+from adapters.sql.tables import SHARES, DatabaseNow, microseconds_of, time_of
 from application.ports.shares import ShareRepository
 from domain.access import Action, Share
 
@@ -84,7 +84,7 @@ def _delete(connection: Connection, share_id: str) -> bool:
 def _delete_expired(connection: Connection, now: datetime, limit: int) -> int:
     expired = (
         sa.select(SHARES.c.id)
-        .where(SHARES.c.expires_at <= microseconds_of(now))
+        .where(SHARES.c.expires_at <= microseconds_of(now), SHARES.c.expires_at <= DatabaseNow())
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
