@@ -8,6 +8,9 @@ from application.ports.metadata import BlobReader
 from domain.access import Action, Grant
 from domain.blob import LAST, NEXT, Blob
 
+# The first control character and the first surrogate, which no id and no cursor has, and the characters after them all.
+SKIPPED = {0x7F: 0xA0, 0xD800: 0xE000}
+
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
@@ -58,9 +61,9 @@ def _following(entry: Blob | str) -> str | None:
 
 
 def end_of(prefix: str) -> str | None:
-    """Return the first text after all texts that begin with `prefix`; None if there is none."""
+    """Return a text after all ids that begin with `prefix`, and before all later ones; None if there are none."""
     rest = prefix.rstrip(LAST)
     if not rest:
         return None
     following = ord(rest[-1]) + 1
-    return rest[:-1] + chr(0xE000 if following == 0xD800 else following)  # surrogates are not characters
+    return rest[:-1] + chr(SKIPPED.get(following, following))

@@ -60,6 +60,13 @@ def test_what_lies_below_a_delimiter_is_one_entry(lists: httpx.Client) -> None:
     assert [blob for page in one_by_one for blob in page["blobs"]] == at_once["blobs"]
 
 
+@pytest.mark.parametrize("delimiter", ["~", "~root", "%", "é", "\U0010ffff"])
+def test_a_page_may_end_with_any_delimiter(lists: httpx.Client, delimiter: str) -> None:
+    one_by_one = pages(lists, delimiter=delimiter, limit=1)
+    [at_once] = pages(lists, delimiter=delimiter, limit=1000)
+    assert at_once["prefixes"] == [prefix for page in one_by_one for prefix in page["prefixes"]] != []
+
+
 @pytest.mark.parametrize(
     "query",
     [

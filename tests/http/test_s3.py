@@ -638,6 +638,13 @@ def test_lists_go_on_where_they_stopped(s3: Any, bucket: str) -> None:
     assert s3.list_objects_v2(Bucket=bucket, MaxKeys=0)["KeyCount"] == 0
 
 
+def test_a_page_may_end_with_any_delimiter(s3: Any, bucket: str) -> None:
+    for key in ("a~1", "a~2", "b~1", "c"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Delimiter="~", PaginationConfig={"PageSize": 1})
+    assert [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])] == ["a~", "b~"]
+
+
 def test_a_bucket_is_deleted_once_it_is_empty(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a", Body=b"")
     assert failure(s3.delete_bucket, Bucket=bucket) == (409, "BucketNotEmpty")

@@ -13,7 +13,7 @@ from domain.access import EVERYTHING
 from domain.blob import LAST, Blob, BlobId
 from tests.contracts.metadata import blob, put, remove
 
-texts = st.text(st.sampled_from(f"ab/%_.- \ud7ff\ue000{LAST}"), max_size=6)
+texts = st.text(st.sampled_from(f"ab/%_.- ~\ud7ff\ue000{LAST}"), max_size=6)
 id_sets = st.sets(texts.filter(bool), max_size=30)
 
 
