@@ -90,6 +90,24 @@ def test_a_cache_keeps_what_is_unchanged_no_longer(
     assert (unchanged.status_code, unchanged.headers.get("cache-control", "")) == (304, stored)
 
 
+@pytest.mark.parametrize(
+    ("stored", "sent"),
+    [
+        ({"Cache-Control": "max-age=5"}, "private, max-age=5"),
+        ({"Cache-Control": 'public, Max-Age="0", must-revalidate'}, "private, max-age=0"),
+        ({"Cache-Control": "max-age=soon"}, "private, max-age=0"),
+        ({"Cache-Control": 'no-cache="Set-Cookie"'}, 'no-cache="Set-Cookie"'),
+        ({"X-Expires-In": "1000"}, "private, max-age=9"),
+    ],
+)
+def test_a_shorter_time_of_the_blob_counts(
+    client: httpx.Client, anybody: httpx.Client, blob_id: str, stored: dict[str, str], sent: str
+) -> None:
+    client.put(f"/v1/blobs/{blob_id}", content=b"x", headers=stored)
+    url = client.post("/v1/sign", json={"method": "GET", "id": blob_id, "expires_in": 3600}).json()["url"]
+    assert anybody.get(url).headers["cache-control"].startswith(sent)
+
+
 def test_a_put_keeps_its_conditions(client: httpx.Client, anybody: httpx.Client, blob_id: str) -> None:
     digest = hashlib.sha256(b"bytes").hexdigest()
     url = sign(client, "PUT", id=blob_id, content_type="text/plain", max_bytes=5, sha256=digest, create_only=True)

@@ -12,7 +12,7 @@ from application.clock import utc_now
 from domain.blob import Blob, BlobId, ByteRange, Digest
 from domain.properties import Properties
 from entrypoints.http.protocol.fields import conditional, header_values, ranges
-from entrypoints.http.protocol.fields.header_values import MAX_SIZE, dictionary_member
+from entrypoints.http.protocol.fields.header_values import BLANKS, MAX_SIZE, dictionary_member, is_digits
 from entrypoints.http.protocol.fields.headers import content_length
 from entrypoints.http.protocol.fields.media_types import essence, is_single, media_type
 from entrypoints.http.protocol.problems import HttpProblem
@@ -23,6 +23,7 @@ MAX_CODINGS = 255  # characters
 # Browsers show these, and can't be made to run them.
 HARMLESS = {"text/plain", *(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp"))}
 HARMLESS_KINDS = {"audio", "video"}
+FORBID_CACHING = frozenset({"no-store", "no-cache"})
 ALGORITHMS = {"sha-256": "sha256", "sha-512": "sha512"}  # RFC 9530, section 5
 
 
@@ -186,6 +187,8 @@ class RawForm(Representation):
 class DownloadForm(RawForm):
     """The bytes as the body, under a name of the client's choice, and to be kept until a signature ends.
 
+    They are kept for a shorter time if the blob expires earlier, or was stored with a shorter one.
+
     `is_whole`: all of them, as for a POST: ranges and 304 are for GET and HEAD (RFC 9110, sections 13.1 and 14.2).
     """
 
@@ -215,10 +218,13 @@ class DownloadForm(RawForm):
         return headers
 
     def validators(self, blob: Blob) -> Headers:
-        validators = super().validators(blob)
-        if self._fresh_until is None or _forbids_caching(blob.properties.cache_control):
+        validators, directives = super().validators(blob), _directives(blob.properties.cache_control)
+        if self._fresh_until is None or not directives.keys().isdisjoint(FORBID_CACHING):
             return validators
-        seconds = max(0, int((self._fresh_until - utc_now()).total_seconds()))
+        end = min(self._fresh_until, blob.expires_at or self._fresh_until)
+        seconds = max(0, int((end - utc_now()).total_seconds()))
+        if (stored := directives.get("max-age")) is not None:
+            seconds = min(seconds, int(stored) if is_digits(stored) else 0)
         return [*_without(validators, b"cache-control"), (b"cache-control", b"private, max-age=%d" % seconds)]
 
 
@@ -226,9 +232,13 @@ def _without(headers: Headers, name: bytes) -> Headers:
     return [header for header in headers if header[0] != name]
 
 
-def _forbids_caching(cache_control: str) -> bool:
-    directives = {directive.strip().lower() for directive in cache_control.split(",")}
-    return not directives.isdisjoint({"no-store", "no-cache"})
+def _directives(cache_control: str) -> Mapping[str, str]:
+    """Return the directives by their names in lower case, of repeated ones the first (RFC 9111, section 4.2.1)."""
+    found: dict[str, str] = {}
+    for directive in cache_control.split(","):
+        name, _, value = directive.partition("=")
+        found.setdefault(name.strip(BLANKS).lower(), value.strip(BLANKS).strip('"'))
+    return found
 
 
 RAW = RawForm()
