@@ -144,6 +144,12 @@ def test_forms_that_are_refused(client: httpx.Client) -> None:
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
 
 
+def test_all_types_of_its_body_are_named(client: httpx.Client) -> None:
+    refused = client.post("/v1/zip", content='{"ids": ["a"]}', headers={"Content-Type": "text/plain"})
+    assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_media_type")
+    assert "application/json or application/x-www-form-urlencoded" in refused.json()["detail"]
+
+
 def test_a_limited_key_gets_its_own_view(server: Server, client: httpx.Client) -> None:
     key = {"name": "limited", "actions": ["read", "list"], "prefixes": ["zip/ü/", "zip/both"]}
     with server.client(client.post("/v1/keys", json=key).json()["token"]) as limited:

@@ -34,7 +34,7 @@ async def json_body(
 
 async def json_text(request: HttpRequest, pace: Pace, *, limit: int = MAX_BODY, accepted: str = JSON) -> bytes:
     """Return the body of a request, of up to `limit` bytes. Raises HttpProblem 400, 408, 411, 413, 415 or 501."""
-    return await _text(request, pace, limit, (accepted, JSON))
+    return await _text(request, pace, limit, (JSON, accepted))
 
 
 async def form_text(request: HttpRequest, pace: Pace, *, limit: int) -> bytes:
@@ -46,7 +46,8 @@ async def _text(request: HttpRequest, pace: Pace, limit: int, accepted: Sequence
     headers = fields(request.scope)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in accepted or headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise HttpProblem("unsupported_media_type", f"Send the body as {accepted[0]}, without Content-Encoding.")
+        taken = " or ".join(dict.fromkeys(accepted))
+        raise HttpProblem("unsupported_media_type", f"Send the body as {taken}, without Content-Encoding.")
     check_framing(request.scope, headers)
     if (content_length(headers) or 0) > limit:
         raise _too_long(limit)
