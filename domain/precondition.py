@@ -6,6 +6,8 @@ from datetime import datetime
 from domain.blob import Blob, BlobId
 from domain.errors import AlreadyExists, PreconditionFailed
 
+EXISTS = "A blob with this id exists already. Choose another id, or replace that blob without this condition."
+
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
@@ -33,14 +35,15 @@ class Precondition:
         """Raise PRECONDITION_FAILED, or ALREADY_EXISTS for `new`, unless the `current` version meets the conditions."""
         if self.new and current is not None:
             raise AlreadyExists(subject=blob_id)
+        if self.absent and current is not None:
+            raise PreconditionFailed(EXISTS, subject=blob_id)
         if not self._holds(current):
             raise PreconditionFailed(subject=blob_id)
 
     def _holds(self, current: Blob | None) -> bool:
+        """Return whether all conditions but `new` and `absent` hold."""
         if current is None:
             return self.allows_absent
-        if self.absent:
-            return False
         if self.unmodified_since is not None and current.unchanged_since > self.unmodified_since:
             return False
         if self.etags is None and not self.not_etags:

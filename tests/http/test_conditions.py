@@ -53,6 +53,15 @@ ORDER = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("condition", "detail"), [({"If-None-Match": "*"}, "exists already"), ({"If-Match": OTHER}, "has changed")]
+)
+def test_a_refused_change_says_why(client: httpx.Client, tag: str, condition: dict[str, str], detail: str) -> None:
+    refused = client.put(BLOB, content=b"other", headers=condition)
+    assert (refused.status_code, refused.json()["code"]) == (412, "precondition_failed")
+    assert detail in refused.json()["detail"]
+
+
 @pytest.mark.parametrize(("status", "conditions"), [(status, conditions) for status, *conditions in ORDER])
 def test_their_order(server: Server, tag: str, status: int, conditions: list[str]) -> None:
     got = asked(server, request(f"GET {RAW}", lines(tag, *conditions)))
