@@ -61,7 +61,7 @@ def number(kind: type[T], bounds: Meta) -> Callable[[str], T]:
 
 COUNT = number(int, Meta(ge=1))
 PORT = number(int, Meta(ge=1, le=65535))
-SECONDS = number(float, Meta(gt=0))
+SECONDS = number(float, Meta(gt=0, le=366 * 24 * 3600))
 
 
 def boolean(text: str) -> bool:
@@ -98,9 +98,10 @@ def http_url(text: str) -> str:
 def _is_http(text: str) -> bool:
     try:
         url = urlsplit(text)
+        has_port_0 = url.port == 0  # raises an error if it is not a port
     except ValueError:  # which may quote the password
         return False
-    return url.scheme in ("http", "https") and bool(url.hostname)
+    return url.scheme in ("http", "https") and bool(url.hostname) and not has_port_0
 
 
 def without_login(text: str) -> str:
