@@ -55,7 +55,7 @@ def _text(name: str, value: object) -> str:
         case bool():
             return str(value).lower()
         case tuple():
-            return ",".join(map(str, value))
+            return ",".join("=".join(each) if isinstance(each, tuple) else str(each) for each in value)
         case float():
             return f"{value:g}"
         case None:

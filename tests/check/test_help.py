@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from entrypoints.cli.blobs.group import COMMANDS
 from entrypoints.cli.entry import FOR_USERS
 from entrypoints.cli.main import main
+from entrypoints.config.loading import load
 from entrypoints.config.settings import SECRETS
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -128,6 +129,18 @@ class TestSettings:
         assert line.split()[1] == "postgresql://u:...@h:5432/n"
         assert line.endswith("DB_NAME in the environment")
         assert "hidden" not in result.output
+
+    def test_a_value_with_commas_can_be_set_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        given = {
+            "S3_API_BUCKETS": "films=media/a=b/, all-blobs=",
+            "S3_API_PUBLIC": "films",
+            "FTP_PASSIVE": "pasv, epsv",
+        }
+        lines = [line.split() for line in run("settings", **given).stdout.splitlines()]
+        shown = {name: value for name, value, *_ in lines if name in given}
+        assert shown == {name: value.replace(" ", "") for name, value in given.items()}
+        assert load(shown, tmp_path / "none") == load(given, tmp_path / "none")
 
     def test_a_name_that_is_close_to_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
