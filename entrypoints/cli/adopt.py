@@ -21,6 +21,7 @@ from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.telemetry import logs
 
+IF_LOST = "If they are lost, add --even-if-missing."
 WHAT_NEXT = "Run drivebay verify to see what does not fit."
 
 
@@ -94,7 +95,7 @@ async def _adopt(settings: Settings, wanted: list[str], dry_run: bool, even_if_m
                 _write(as_json, f"{name}: {error.detail}", {"storage": name, "adopted": False, "refused": error.detail})
                 continue
             failed = failed or bool(adopted.refused)
-            _write(as_json, _line(adopted), _object(adopted))
+            _write(as_json, _line(adopted, even_if_missing=even_if_missing), _object(adopted))
     if not wanted and not as_json:
         click.echo("There is nothing to adopt: these storages keep the bytes with the rows.")
     if failed:
@@ -105,12 +106,14 @@ def _write(as_json: bool, line: str, of: dict[str, Any]) -> None:
     click.echo(msgspec.json.encode(of) if as_json else line.encode())
 
 
-def _line(adopted: Adopted) -> str:
+def _line(adopted: Adopted, *, even_if_missing: bool) -> str:
     seen = f"{adopted.sample.looked} blobs were sampled, and the objects of {adopted.sample.missing} are missing"
     if adopted.others:
         seen += f"; {len(adopted.others)} other databases had adopted it"
     if adopted.refused:
-        return f"{adopted.backend}: refused: {adopted.refused} If they are lost, add --even-if-missing."
+        # The option only helps if objects are missing, and then nothing else was tried.
+        advice = "" if even_if_missing or not adopted.sample.is_suspicious else f" {IF_LOST}"
+        return f"{adopted.backend}: refused: {adopted.refused}{advice}"
     if adopted.adopted:
         return f"{adopted.backend}: adopted. {seen}. {WHAT_NEXT}"
     return f"{adopted.backend}: would be adopted. {seen}."

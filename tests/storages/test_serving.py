@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.check.command import drivebay_apart
+from application.ownership.mark import MarkStorage
+from tests.check.command import drivebay, drivebay_apart
+from tests.check.output import prepare
 from tests.http.server import Server
 from tests.http.wire import TOKEN
 
@@ -167,6 +169,16 @@ class TestAdopt:
         )
         assert self.adopt(tmp_path, "--even-if-missing", **other)[0] == 0
         assert self.adopt(tmp_path, "--storage", "local")[0] == 0
+
+    def test_markers_that_are_always_changed_by_another(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def lose(*_: object) -> bool:
+            return False
+
+        prepare(tmp_path)
+        monkeypatch.setattr(MarkStorage, "write", lose)
+        result = drivebay(tmp_path, "adopt", "--storage", "fs")
+        expected = "fs: refused: Its markers were changed again and again. Try again.\n"
+        assert (result.code, result.out) == (1, expected)
 
     def test_nothing_is_made_without_a_database(self, tmp_path: Path) -> None:
         result = drivebay_apart(tmp_path, "adopt")
