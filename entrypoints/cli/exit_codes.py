@@ -14,13 +14,13 @@ WRONG, UNUSABLE, INCOMPLETE = 1, 2, 3
 
 
 def tell_and_exit(error: SettingsError | StartError, hints: Iterable[str] = ()) -> NoReturn:
-    """Print the error, and hints about names of settings, a line each, and exit."""
+    """Print the error, and hints about settings without effect, a line each, and exit."""
     _print_lines([*str(error).splitlines(), *hints])
     sys.exit(UNUSABLE)
 
 
 def show_hints(loaded: Loaded) -> None:
-    """Print hints about names of settings."""
+    """Print hints about settings without effect."""
     _print_lines(loaded.hints)
 
 

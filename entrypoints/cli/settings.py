@@ -18,7 +18,8 @@ def show() -> None:
     They are read from the environment, over the file that DRIVEBAY_ENV_FILE names, over a file named .env in the
     current folder, over the defaults. Some have a second name, as S3_BUCKET_NAME for S3_BUCKET, and a secret may be in
     a file, as by S3_SECRET_KEY_FILE: the name that was used is shown. A name that is close to a setting, but is
-    not one, is reported. Nothing is opened or changed: `drivebay check` tries whether they work.
+    not one, is reported, and so is a setting without effect. Nothing is opened or changed: `drivebay check` tries
+    whether they work.
 
     \b
     It exits with

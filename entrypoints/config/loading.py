@@ -21,6 +21,8 @@ from entrypoints.config.settings import DATABASE_PARTS, KNOWN, SECRETS, Settings
 
 T = TypeVar("T")
 
+OF_S3_API = ("S3_API_DOMAIN", "S3_API_BUCKETS", "S3_API_PUBLIC", "S3_API_ACLS", "S3_API_SIGNATURE_V2")
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -89,6 +91,7 @@ class _Reading:
         self._check(settings)
         if self._errors:
             raise SettingsError("\n".join([*self._errors, *self.hints()]))
+        self._note_unused(settings)
         return settings
 
     def hints(self) -> tuple[str, ...]:
@@ -128,6 +131,20 @@ class _Reading:
             self._errors.extend(each.errors(settings.backends[name]))
         if (settings.tls_certificate is None) != (settings.tls_key is None):
             self._errors.append("TLS_CERTIFICATE and TLS_KEY: only one is given. Give both, or none.")
+
+    def _note_unused(self, settings: Settings) -> None:
+        """Add a note for each setting that differs from its default, but has no effect without another one."""
+        unused: dict[str, str] = {}
+        if settings.s3_api == "off":
+            unused |= dict.fromkeys(OF_S3_API, "with S3_API=off")
+        if not settings.audit_log:
+            unused["AUDIT_IDS"] = "without AUDIT_LOG"
+        if settings.small_blobs != "database":
+            unused["SMALL_BLOB_BYTES"] = "without SMALL_BLOBS=database"
+        values, defaults = settings.by_name(), Settings().by_name()
+        for name, why in unused.items():
+            if (origin := self.origins[name]) and values[name] != defaults[name]:
+                self._notes.append(f"{name} in {self._sources[origin[1]].place} has no effect {why}.")
 
     def _find(self, parse: Callable[[str], T], *names: str) -> tuple[T, int] | None:
         """Return the value of the first source that has one, and the number of that source. An empty value is none."""

@@ -65,7 +65,7 @@ def configure(stream: TextIO = sys.stderr) -> None:
 
 
 def show_hints(hints: Iterable[str]) -> None:
-    """Log hints about unknown settings."""
+    """Log hints about settings without effect."""
     for hint in hints:
         LOG.warning("a setting has no effect", hint=hint)
 

@@ -252,6 +252,34 @@ class TestHints:
         )
         assert load_all({}, tmp_path / ".env").hints == ()
 
+    @pytest.mark.parametrize(
+        ("name", "value", "without", "switched_on"),
+        [
+            *(
+                (name, value, "with S3_API=off", {"S3_API": "only"})
+                for name, value in [
+                    ("S3_API_DOMAIN", "s3.example.com"),
+                    ("S3_API_BUCKETS", "films=media/"),
+                    ("S3_API_PUBLIC", "films"),
+                    ("S3_API_ACLS", "true"),
+                    ("S3_API_SIGNATURE_V2", "true"),
+                ]
+            ),
+            ("AUDIT_IDS", "true", "without AUDIT_LOG", {"AUDIT_LOG": "stdout"}),
+            ("SMALL_BLOB_BYTES", "1024", "without SMALL_BLOBS=database", {"SMALL_BLOBS": "database"}),
+        ],
+    )
+    def test_a_setting_without_effect(
+        self, tmp_path: Path, name: str, value: str, without: str, switched_on: dict[str, str]
+    ) -> None:
+        (tmp_path / ".env").write_text(f"S3_API=off\n{name}={value}\n")
+        assert load_all({}, tmp_path / ".env").hints == (f"{name} in {tmp_path}/.env has no effect {without}.",)
+        assert load_all(switched_on, tmp_path / ".env").hints == ()
+
+    def test_a_default_that_is_set_is_not_reported(self) -> None:
+        given = {"S3_API": "off", "S3_API_ACLS": "false", "AUDIT_IDS": "false", "SMALL_BLOB_BYTES": "16384"}
+        assert load_all(given, NOWHERE).hints == ()
+
     def test_each_setting_is_known(self) -> None:
         names = re.findall(r"^# ([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
         assert len(names) > 40
