@@ -16,6 +16,7 @@ from application.ports.schema import Opening
 from domain.access import EVERYTHING, UNLIMITED, AccessKey, Action, Limits
 from domain.errors import BlobError
 from entrypoints.cli.exit_codes import WRONG, show_new_token_aside, tell_and_exit
+from entrypoints.cli.issuing import prepare_to_issue
 from entrypoints.cli.quantities import DURATION, SIZE
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
@@ -114,7 +115,7 @@ def create(
     expires_at = None if expires is None else _from_now(expires)
     limits = Limits(rate, max_blob, quota)
     new = NewKey(name, actions, prefixes, expires_at, UNLIMITED if limits == UNLIMITED else limits)
-    _show_issued(_run(lambda keys: keys.create(EVERYTHING, new)), as_json=as_json, as_aws=as_aws)
+    _show_issued(_run(lambda keys: keys.create(EVERYTHING, new), issues=True), as_json=as_json, as_aws=as_aws)
 
 
 @keys.command("list", short_help="List all keys.")
@@ -158,7 +159,8 @@ def rotate(*, key: str, overlap: timedelta, as_json: bool, as_aws: bool) -> None
 
     Also after the master key was replaced: the key has a secret of the new one then.
     """
-    _show_issued(_run(lambda keys: keys.rotate(EVERYTHING, key, overlap)), as_json=as_json, as_aws=as_aws)
+    rotated = _run(lambda keys: keys.rotate(EVERYTHING, key, overlap), issues=True)
+    _show_issued(rotated, as_json=as_json, as_aws=as_aws)
 
 
 def _from_now(expires: timedelta) -> datetime:
@@ -176,13 +178,18 @@ async def _all(keys: Keys) -> list[AccessKey]:
     return found
 
 
-def _run(work: Callable[[Keys], Awaitable[T]]) -> T:
+def _run(work: Callable[[Keys], Awaitable[T]], *, issues: bool = False) -> T:
+    """Do the work, or exit with an error. `issues`: it issues a secret, so it needs the master key."""
     try:
         settings = load(os.environ)
         if settings.database == "memory":
             raise SettingsError("STORAGE: keys in memory end with the server. Ask it for some: POST /v1/keys.")
         logs.configure()
-        container = Container(settings=lifecycle.prepare(settings, show_new_token_aside), opening=Opening.REQUIRE)
+        if issues:
+            settings = prepare_to_issue(settings)
+        else:
+            settings = lifecycle.prepare(settings, show_new_token_aside, makes_master_key=False)
+        container = Container(settings=settings, opening=Opening.REQUIRE)
         return asyncio.run(_in_database(container, work))
     except (SettingsError, StartError) as error:
         tell_and_exit(error)

@@ -12,7 +12,8 @@ from application.access.keys import KEY_ID
 from application.ports.schema import Opening
 from domain.access import Grant
 from domain.errors import BlobError, KeyNotFound, NoMasterKey
-from entrypoints.cli.exit_codes import WRONG, show_new_token_aside, tell_and_exit
+from entrypoints.cli.exit_codes import WRONG, tell_and_exit
+from entrypoints.cli.issuing import prepare_to_issue
 from entrypoints.composition import lifecycle
 from entrypoints.composition.container import Container
 from entrypoints.config.loading import load
@@ -31,7 +32,7 @@ def sign_with_settings(wanted: dict[str, Any], key_id: str | None, origin: str |
         if settings.database == "memory":
             raise SettingsError("STORAGE: keys in memory end with the server. Ask it for a URL: POST /v1/sign.")
         logs.configure()
-        settings = lifecycle.prepare(settings, show_new_token_aside)
+        settings = prepare_to_issue(settings)
         container = Container(settings=settings, opening=Opening.REQUIRE)
         return asyncio.run(_sign(container, body, key_id, (origin or _origin(settings)).rstrip("/")))
     except (SettingsError, StartError) as error:

@@ -28,10 +28,13 @@ LOG = structlog.get_logger()
 PAUSE = 1.0  # seconds
 
 
-def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _: None) -> Settings:
+def prepare(
+    settings: Settings, show_new_token: Callable[[str], None] = lambda _: None, *, makes_master_key: bool = True
+) -> Settings:
     """Make the data folder if anything is to go into it, and the secrets that are not set. Raises StartError.
 
-    Without a data folder there is no master key either: replicas without one have to be given the same.
+    Without a data folder there is no master key either: replicas without one have to be given the same. Unless
+    `makes_master_key`, a master key is only read.
 
     Whatever this process and its workers create from now on is for its user only. A token that this call makes is
     passed to `show_new_token`, at once: no later start shows it again.
@@ -43,7 +46,8 @@ def prepare(settings: Settings, show_new_token: Callable[[str], None] = lambda _
         if needs_data_dir(settings):
             folder.mkdir(exist_ok=True)
             sync(folder.absolute().parent)
-            settings = _with_kept_master_key(settings)
+            if makes_master_key or path_of(folder, MASTER_KEY).exists():
+                settings = _with_kept_master_key(settings)
         return settings if settings.tokens else _with_kept_token(settings, show_new_token)
     except FileNotFoundError:
         raise StartError(f"DATA_DIR: There is no folder {folder.absolute().parent}. Create it.") from None

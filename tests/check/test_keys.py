@@ -267,6 +267,29 @@ class TestMasterKey:
             for unknown in (UNKNOWN, "\udcff", "x" * 16):
                 assert keys(tmp_path, command, unknown, settings=settings) == CommandResult(1, "", THERE_IS_NONE)
 
+    def test_no_second_one_is_made_in_another_folder(self, folder: Path) -> None:
+        key = create(folder)["key"]
+        other = folder / "other"
+        other.mkdir()
+        settings = {"DATABASE_URL": f"sqlite:///{folder / 'data' / 'drivebay.db'}", "AUTH_BEARER_TOKEN": "token"}
+        assert [each["key"] for each in lines(other, "list", settings=settings)] == [key]
+        for command in (COMMANDS["create"], ["keys", "rotate", key], COMMANDS["sign"]):
+            ended = drivebay(other, *command, settings=settings)
+            refused(ended, 2, f"there is no file {other / 'data' / 'master-key'}. Set MASTER_KEY to the one of the")
+        assert not (other / "data" / "master-key").exists()
+        assert [(each["key"], each["generation"]) for each in lines(folder, "list")] == [(key, 1)]
+        create(other, settings=settings | {"DATA_DIR": str(folder / "data")})
+        create(other, settings=settings | OTHER)
+
+    def test_the_first_key_makes_it(self, folder: Path) -> None:
+        path = folder / "data" / "master-key"
+        path.unlink()
+        assert lines(folder, "list") == []
+        assert not path.exists()
+        create(folder)
+        create(folder)
+        assert path.exists()
+
     def test_a_kept_one_that_is_too_short(self, folder: Path) -> None:
         (folder / "data" / "master-key").write_text("short")
         for command in COMMANDS.values():
