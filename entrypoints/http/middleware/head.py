@@ -40,7 +40,7 @@ async def _send_allowing_head(send: Send, message: Message) -> None:
     """Send a message. If it has the methods of a path, HEAD is one of them where GET is (RFC 9110, section 10.2.1)."""
     if message["type"] == "http.response.start":
         message["headers"] = [
-            (name, _allowing_head(value)) if name == b"allow" else (name, value) for name, value in message["headers"]
+            (key, _allowing_head(value)) if key == b"allow" else (key, value) for key, value in message["headers"]
         ]
     await send(message)
 
