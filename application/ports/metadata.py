@@ -118,12 +118,21 @@ class BlobRepository(BlobReader, Protocol):
         """Return the ids of up to `limit` blobs as `between` does. Until the unit ends, no other one changes them."""
 
     @abstractmethod
+    async def lock_expired_targets(
+        self, start: str, stop: str | None, from_prefix: str, to_prefix: str
+    ) -> Sequence[BlobId]:
+        """Return the ids of expired blobs that are in the way of `move_between` with the same arguments.
+
+        Until the unit ends, no other one changes them. Skips rows that others change.
+        """
+
+    @abstractmethod
     async def move_between(self, start: str, stop: str | None, from_prefix: str, to_prefix: str) -> int:
         """Replace `from_prefix`, with which all ids in the range begin, by `to_prefix`. Return the number of blobs.
 
         They keep all else, also `created_at`. Raises ALREADY_EXISTS if a target is in use, unless it is moved too,
-        INVALID_ID if one would be empty or too long, and ROLLED_BACK if an expired blob has one: move those to the
-        trash before.
+        INVALID_ID if one would be empty or too long, and ROLLED_BACK if an expired blob has one: move those that
+        `lock_expired_targets` returns to the trash before.
         """
 
     @abstractmethod

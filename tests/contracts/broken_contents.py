@@ -491,6 +491,25 @@ class MovesBeforeItLooksAtSizes(Tampered):
     class Blobs(_Moving): ...
 
 
+@caught_by(VersionsContract.test_expired_blobs_at_the_targets_of_a_move_are_found)
+class FindsAllThatHaveExpired(Tampered):
+    class Blobs(_Blobs):
+        async def lock_expired_targets(
+            self, start: str, stop: str | None, from_prefix: str, to_prefix: str
+        ) -> Sequence[BlobId]:
+            return [each.id for each in self._between("", None) if each.has_expired]
+
+
+@caught_by(VersionsContract.test_expired_blobs_at_the_targets_of_a_move_are_found)
+class FindsCurrentTargets(Tampered):
+    class Blobs(_Blobs):
+        async def lock_expired_targets(
+            self, start: str, stop: str | None, from_prefix: str, to_prefix: str
+        ) -> Sequence[BlobId]:
+            moved = {to_prefix + each.id.value.removeprefix(from_prefix) for each in self._between(start, stop)}
+            return [each.id for each in self._between("", None) if each.id.value in moved]
+
+
 @caught_by(VersionsContract.test_expired_blobs_are_not_moved)
 class MovesExpired(Tampered):
     class Blobs(_Moving):

@@ -704,6 +704,34 @@ class VersionsContract(Contract):
         assert await move(metadata, "a/", "b/") == 1
         assert await all_ids(metadata) == ["b/1", "b/2"]
 
+    @pytest.mark.parametrize(
+        ("source", "target", "expired"),
+        [
+            ("a/", "b/", ["b/1", "b/é"]),
+            ("a/", "", ["1", "é"]),
+            ("a/", "a/x/", ["a/x/1"]),
+            ("a/w/", "a/", ["a/5"]),
+            ("a/", "z" * 2047, []),
+            ("none/", "b/", []),
+        ],
+    )
+    async def test_expired_blobs_at_the_targets_of_a_move_are_found(
+        self, metadata: Metadata, source: str, target: str, expired: Sequence[str]
+    ) -> None:
+        await put_all(metadata, [blob(each) for each in ("a/1", "a/2", "a/é", "a/w/5", "c/1")])
+        others = ["a/3", "a/y", "b/3", "b/é/", "c/2", "d"]
+        await put_all(metadata, [expiring(blob(each), PAST) for each in (*expired, *others)])
+
+        async def make_way(work: UnitOfWork) -> Sequence[BlobId]:
+            found = await work.blobs.lock_expired_targets(source, end_of(source), source, target)
+            await work.trash.move(found, LONG, NOW)
+            return found
+
+        found = await in_a_unit(metadata, make_way)
+        assert sorted(each.value for each in found) == sorted(expired)
+        assert await in_a_unit(metadata, make_way) == []
+        assert await in_a_unit(metadata, lambda work: work.trash.move_expired(100, NOW)) == len(others)
+
     async def test_of_racing_moves_and_puts_each_blob_has_one_id(self, metadata: Metadata) -> None:
         versions = [blob(f"a/{number}") for number in range(20)]
         others = [blob(f"{prefix}/{prefix}{number}") for prefix in "abc" for number in range(7)] + [blob("b/b/3")]

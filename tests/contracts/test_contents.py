@@ -208,6 +208,7 @@ class DatabaseContract(ContentsContract, ResumableContract):
             "discard expired": (multipart._discard_expired, BATCH),
             "move expired": (trash._move_expired, BATCH, NOW),
             "move to the trash": (trash._move, [each.value for each in ids[:BATCH]], LONG, NOW),
+            "expired targets": (prefixes.lock_expired_targets, "06/29", "06/3", "06/29", "06/49"),
             "move": (prefixes.move, "06/1", "06/2", "06/1", "x/"),
             "move within": (prefixes.move, "07/1", "07/2", "07/1", "07/1x"),
         }

@@ -476,6 +476,17 @@ class TestExpiry:
         await come_to_rest(drive)
         assert len(await drive.objects()) == 1, "what was refused is reclaimed"
 
+    async def test_a_move_by_prefix_handles_only_the_expired_blobs_in_its_way(self, drive: Drive) -> None:
+        await drive.put(b"moved", BlobId("a/1"))
+        for name in ("a/2", "b/1", "b/2", "c"):
+            await drive.put(b"expires", BlobId(name))
+            await commit(drive, Patch(BlobId(name), expiry=Expiry(after=timedelta(hours=1))))
+        drive.time.pass_by(timedelta(hours=2))
+        assert await MovePrefix(committer(drive), drive.metadata.blobs)(EVERYTHING, "a/", "b/") == 1
+        assert await drive.get(BlobId("b/1")) == b"moved"
+        async with drive.metadata() as work:
+            assert await work.trash.move_expired(10, timedelta(0)) == 3
+
     async def test_an_expired_blob_is_reclaimed(self, drive: Drive) -> None:
         await drive.put(b"data")
         await commit(drive, Patch(ID, expiry=Expiry(after=timedelta(hours=1))))

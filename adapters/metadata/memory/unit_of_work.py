@@ -86,6 +86,13 @@ class _Blobs(BlobRepository):
     async def lock_between(self, start: str, stop: str | None, limit: int) -> Sequence[BlobId]:
         return [blob.id for blob in await self.between(start, stop, limit)]
 
+    async def lock_expired_targets(
+        self, start: str, stop: str | None, from_prefix: str, to_prefix: str
+    ) -> Sequence[BlobId]:
+        moved = await self.between(start, stop, len(self._rows.values()))
+        targets = {to_prefix + blob.id.value.removeprefix(from_prefix) for blob in moved}
+        return [each.id for each in self._between("", None) if each.has_expired and each.id.value in targets]
+
     async def move_between(self, start: str, stop: str | None, from_prefix: str, to_prefix: str) -> int:
         moved = await self.between(start, stop, len(self._rows.values()))
         drafts = [replace(blob.draft(), id=_renamed(blob.id, from_prefix, to_prefix)) for blob in moved]

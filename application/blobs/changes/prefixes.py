@@ -73,9 +73,10 @@ class MovePrefix:
         return await self.commit(lambda work: self._move(work, source, target))
 
     async def _move(self, work: UnitOfWork, source: str, target: str) -> int:
-        while await work.trash.move_expired(PAGE, self.retention.grace) == PAGE:
-            pass  # they may have ids that are about to be used
-        return await work.blobs.move_between(source, end_of(source), source, target)
+        moved = (source, end_of(source), source, target)
+        if expired := await work.blobs.lock_expired_targets(*moved):
+            await work.trash.move(expired, self.retention.trash, self.retention.grace)
+        return await work.blobs.move_between(*moved)
 
 
 async def _count(blobs: BlobReader, prefix: str, *, all_blobs: bool) -> int:

@@ -61,6 +61,11 @@ class SqlBlobs(BlobRepository):
     async def lock_between(self, start: str, stop: str | None, limit: int) -> Sequence[BlobId]:
         return await self._run(_lock_between, start, stop, limit)
 
+    async def lock_expired_targets(
+        self, start: str, stop: str | None, from_prefix: str, to_prefix: str
+    ) -> Sequence[BlobId]:
+        return await self._run(prefixes.lock_expired_targets, start, stop, from_prefix, to_prefix)
+
     async def move_between(self, start: str, stop: str | None, from_prefix: str, to_prefix: str) -> int:
         return await self._run(prefixes.move, start, stop, from_prefix, to_prefix)
 

@@ -1,12 +1,12 @@
 """Blobs of a prefix in SQL: counted in one statement, and moved in a few, or in batches on a server."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from adapters.metadata.sql.rows.batches import MAX_VALUES
+from adapters.metadata.sql.rows.batches import MAX_VALUES, batches
 from adapters.metadata.sql.rows.listing import AFTER_ALL, is_current
 from adapters.sql.tables import BLOBS, DatabaseNow
 from domain.blob import MAX_ID_BYTES, BlobId
@@ -21,6 +21,21 @@ NO_DATES: Mapping[str, Any] = {}
 def count(connection: Connection, start: str, stop: str | None, limit: int) -> int:
     found = sa.select(sa.literal(1)).where(_in_range(BLOBS, start, stop)).limit(limit).subquery()
     return connection.scalars(sa.select(sa.func.count()).select_from(found)).one()
+
+
+def lock_expired_targets(
+    connection: Connection, start: str, stop: str | None, from_prefix: str, to_prefix: str
+) -> Sequence[BlobId]:
+    """Look first, so that the locks concern only rows that have expired, and not the blobs that are moved."""
+    targets = BLOBS.alias("targets")
+    renamed = _renamed(connection, BLOBS.c.id, from_prefix, to_prefix)
+    expired = sa.select(targets.c.id).join(BLOBS, targets.c.id == renamed).where(_in_range(BLOBS, start, stop))
+    found = sorted(connection.scalars(expired.where(targets.c.expires_at <= DatabaseNow())))
+    locked = list[str]()
+    for some in batches(found):
+        still = sa.select(BLOBS.c.id).where(BLOBS.c.id.in_(some), BLOBS.c.expires_at <= DatabaseNow())
+        locked += connection.scalars(still.order_by(BLOBS.c.id).with_for_update(skip_locked=True))
+    return [BlobId(blob_id) for blob_id in locked]
 
 
 def move(connection: Connection, start: str, stop: str | None, from_prefix: str, to_prefix: str) -> int:
