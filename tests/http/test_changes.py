@@ -171,6 +171,31 @@ class TestPrefixes:
         assert ids(client, own) == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/copy", '{"from": "%sa", "to": "%sb", "to": "%sc"}'),
+        ("POST", "/v1/copy", '{"from": "%sa", "to": "%sb", "\\u0074o": "%sb"}'),
+        ("POST", "/v1/move", '{"from": "%sa", "from": "%sa", "to": "%sb"}'),
+        ("POST", "/v1/move", '{"from_prefix": "%s", "to_prefix": "%sb", "to_prefix": "%sc"}'),
+        ("POST", "/v1/delete", '{"prefix": "no", "prefix": "%s"}'),
+        ("POST", "/v1/commits", '{"operations": [{"delete": {"id": "%sb", "id": "%sa"}}]}'),
+        ("POST", "/v1/uploads", '{"id": "%sb", "metadata": {"x": "1", "y": "2", "x": "3"}}'),
+        ("POST", "/v1/zip", '{"ids": ["%sa"], "ids": ["%sa"]}'),
+        ("PATCH", "/v1/blobs/%sa", '{"metadata": {"x": "1", "x": "2"}}'),
+    ],
+)
+def test_a_member_that_is_there_twice_is_refused(
+    client: httpx.Client, own: str, method: str, path: str, body: str
+) -> None:
+    store(client, f"{own}a")
+    path = path.replace("%s", quote(own, safe=""))
+    headers = {"content-type": "application/json"}
+    answer = client.request(method, path, content=body.replace("%s", own), headers=headers)
+    assert refusal(answer) == (400, "invalid_body", None)
+    assert ids(client, own) == ["a"]
+
+
 class TestCommits:
     def test_all_operations_at_once(self, client: httpx.Client, own: str) -> None:
         tag = store(client, f"{own}a", b"a")

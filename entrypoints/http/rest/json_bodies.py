@@ -1,7 +1,8 @@
 """Short request bodies in JSON, and their members that several operations have."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+import json
+from collections.abc import Sequence, Set
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -60,7 +61,27 @@ async def _text(request: HttpRequest, pace: Pace, limit: int, accepted: Sequence
 
 
 def decoded(body: bytes, form: type[T]) -> T:
-    """Return a JSON text as an object of the class `form`. Raises HttpProblem 400."""
+    """Return a JSON text as an object of the class `form`, which takes no unknown members. Raises HttpProblem 400."""
+    found = _parsed(body, form)
+    _REPEATS.decode(body.decode())  # a body of another form never gets here, however deep it is
+    return found
+
+
+def members(body: bytes) -> Set[str]:
+    """Return the names of the members of a JSON text. Raises HttpProblem 400."""
+    return _parsed(body, dict[str, msgspec.Raw]).keys()
+
+
+def _check_repeats(pairs: list[tuple[str, Any]]) -> None:
+    """Refuse repeated members: RFC 8259 leaves their meaning open, and msgspec takes the last."""
+    if len(dict(pairs)) < len(pairs):
+        raise HttpProblem("invalid_body", "The body is not as it should be: it has a member more than once.")
+
+
+_REPEATS = json.JSONDecoder(object_pairs_hook=_check_repeats)
+
+
+def _parsed(body: bytes, form: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as error:

@@ -28,7 +28,7 @@ from entrypoints.http.protocol.urls.upload_urls import upload_key
 from entrypoints.http.rest.blobs.patch import PropertiesPatch
 from entrypoints.http.rest.described import CHANGING, KNOWN, MALFORMED, HttpRequest
 from entrypoints.http.rest.descriptions import BlobDescription, description
-from entrypoints.http.rest.json_bodies import MAX_COMMIT, decoded, json_body, json_text, precondition
+from entrypoints.http.rest.json_bodies import MAX_COMMIT, decoded, json_body, json_text, members, precondition
 from entrypoints.http.rest.members import EntityTags, Id, PartNumbers, Prefix, SomeOperations, UploadKey
 
 Commit = NamedDependency[CommitOperations]
@@ -240,7 +240,7 @@ async def move_blob(
 ) -> Response[BlobDescription] | Response[CountBody]:
     """Give a blob another id, or replace `from_prefix` by `to_prefix` in up to 100,000 ids in one transaction."""
     text = await json_text(request, pace)
-    if {"from_prefix", "to_prefix"}.isdisjoint(decoded(text, dict[str, msgspec.Raw])):
+    if {"from_prefix", "to_prefix"}.isdisjoint(members(text)):
         return changed_response(await commit.one(request.auth, decoded(text, Transfer).move()))
     body = decoded(text, MovePrefixBody)
     source, target = _prefix(body.from_prefix), _prefix(body.to_prefix)
