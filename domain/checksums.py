@@ -12,7 +12,7 @@ class Checksums:
 
     `md5`: the 16 bytes of the MD5; if the bytes came in `parts`, of the MD5s of all parts, one after another.
     `checksum`: the result of `algorithm`, one of ALGORITHMS, if there is one; of the results for all parts if it
-    `is_composite`. `upload`: the key of the upload, if the bytes came in parts.
+    `is_composite`. `upload`: a mark by which the upload is recognized, if the bytes came in parts.
     """
 
     md5: bytes

@@ -181,6 +181,25 @@ class TestRights:
         again = owner.ask("POST", f"/{bucket}/b?uploadId={upload}", body=complete((1, tag)))
         assert code_of(again) == (404, "NoSuchUpload")
 
+    @pytest.mark.parametrize("how", ["prefix", "restore"])
+    def test_a_blob_with_another_id_is_not_the_result_of_an_upload(
+        self, client: httpx.Client, bucket: str, owner: Attacker, how: str
+    ) -> None:
+        upload = upload_of(owner.ask("POST", f"/{bucket}/a/x?uploads"))
+        query = f"uploadId={upload}"
+        tag = owner.ask("PUT", f"/{bucket}/a/x?{query}&partNumber=1", body=b"x").headers["etag"]
+        assert owner.ask("POST", f"/{bucket}/a/x?{query}", body=complete((1, tag))).status_code == 200
+        if how == "prefix":
+            body = {"from_prefix": f"{bucket}/a/", "to_prefix": f"{bucket}/b/"}
+            assert client.post("/v1/move", json=body).json() == {"count": 1}
+        else:
+            assert client.delete(f"/v1/blobs/{bucket}%2Fa%2Fx").status_code == 204
+            [trashed] = client.get("/v1/trash", params={"prefix": f"{bucket}/a/"}).json()["versions"]
+            restored = client.post(f"/v1/trash/{trashed['key']}/restore", json={"to": f"{bucket}/b/x"})
+            assert restored.status_code == 201
+        again = owner.ask("POST", f"/{bucket}/b/x?{query}", body=complete((1, tag)))
+        assert code_of(again) == (404, "NoSuchUpload")
+
     def test_the_owner_that_a_client_expects_counts_everywhere(self, s3: Any, bucket: str, owner: Attacker) -> None:
         expects = {"x-amz-expected-bucket-owner": "another"}
         copy = {"x-amz-copy-source": f"{bucket}/secret", "x-amz-source-expected-bucket-owner": "another"}

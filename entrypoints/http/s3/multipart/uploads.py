@@ -1,5 +1,6 @@
 """Uploads of several parts. Each part becomes a segment of the object."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -189,7 +190,7 @@ async def _completed(
         upload = await request.use_cases.uploads.find(request.grant, key)
         if upload.id != blob_id:
             raise UploadNotFound
-        whole = partial(_checksums_of_whole, request, upload, named)
+        whole = partial(_checksums_of_whole, request, upload, blob_id, named)
         put = Put(blob_id, key, [part.number for part in named], precondition(request.headers), whole, True)
         blob = (await request.use_cases.commit.one(request.grant, put)).blob
         assert blob is not None
@@ -211,13 +212,18 @@ async def _completed_before(request: S3Request, blob_id: BlobId, key: ObjectKey)
     """Return the blob that this upload has become, if it is still there. Raises UPLOAD_NOT_FOUND."""
     authorize(request.grant, Action.WRITE, blob_id)
     blob = await request.use_cases.fetch.blobs.find(blob_id)
-    if blob is None or blob.checksums is None or blob.checksums.upload != key.value:
+    if blob is None or blob.checksums is None or blob.checksums.upload != _mark(key, blob_id):
         raise UploadNotFound
     return blob
 
 
+def _mark(key: ObjectKey, blob_id: BlobId) -> str:
+    """Return the mark of a blob that an upload has become. It has no meaning on a blob that was moved to another id."""
+    return hashlib.sha256(f"{key.value} {blob_id.value}".encode()).hexdigest()[: len(key.value)]
+
+
 def _checksums_of_whole(
-    request: S3Request, upload: MultipartUpload, named: Sequence[NamedPart], parts: Sequence[Part]
+    request: S3Request, upload: MultipartUpload, blob_id: BlobId, named: Sequence[NamedPart], parts: Sequence[Part]
 ) -> Checksums:
     """Return the checksums of the whole, if the parts are those that the request names."""
     for wanted, part in zip(named, parts, strict=True):
@@ -242,7 +248,7 @@ def _checksums_of_whole(
         detail = f"The upload was created using the {checksum_type_of(upload)} checksum mode. "
         raise S3Error("InvalidRequest", f"{detail}The complete request must use the same checksum mode.")
     declared = _declared_of_whole(request.headers, algorithm)
-    whole = s3_checksums.of_parts(own, algorithm, is_composite, upload.key.value)
+    whole = s3_checksums.of_parts(own, algorithm, is_composite, _mark(upload.key, blob_id))
     if declared not in (None, whole.checksum):
         raise s3_checksums.mismatch(algorithm)
     return whole
