@@ -233,6 +233,18 @@ class TestMoves:
         report = await mover(sources=frozenset({"database"}))
         assert (report.objects, report.kept, report.is_done) == (3, 0, True)
 
+    async def test_a_small_blob_that_is_a_segment_too_leaves_the_database(self) -> None:
+        old, new = Store(), Store()
+        mover = Mover(Drive(MemoryMetadata(Time()), Stores("database", {"database": old, NEW: new}), Time()), old, new)
+        small = await mover.drive.put(b"small", BlobId("small"))
+        await copy(mover.drive.metadata, small.id, BlobId("copy"))
+        segment = Segment(small.location, 0, small.size, Digest(hashlib.sha256(b"small").digest()))
+        await add_segmented(mover.drive.metadata, segmented("list", [segment]), [segment])
+        mover.move = replace(mover.move, small_bytes=1000)
+        report = await mover(sources=frozenset({"database"}))
+        assert (report.objects, report.kept, report.is_done) == (1, 0, True)
+        assert await mover.read() == {"copy": b"small", "list": b"small", "small": b"small"}
+
     async def test_two_moves_share_the_work(self, mover: Mover) -> None:
         for number in range(50):
             await mover.drive.put(pattern(number), BlobId(f"{number}"))
