@@ -196,6 +196,12 @@ def test_a_member_that_is_there_twice_is_refused(
     assert ids(client, own) == ["a"]
 
 
+def test_a_body_that_is_nested_too_deeply_is_refused(client: httpx.Client) -> None:
+    body = f'{{"from": {"[" * 30_000}{"]" * 30_000}}}'
+    answer = client.post("/v1/move", content=body, headers={"content-type": "application/json"})
+    assert refusal(answer) == (400, "invalid_json", None)
+
+
 class TestCommits:
     def test_all_operations_at_once(self, client: httpx.Client, own: str) -> None:
         tag = store(client, f"{own}a", b"a")

@@ -88,6 +88,8 @@ def _parsed(body: bytes, form: type[T]) -> T:
         raise HttpProblem("invalid_body", f"The body is not as it should be: {error}.") from None
     except msgspec.DecodeError as error:
         raise HttpProblem("invalid_json", f"The body is not JSON in UTF-8: {error}.") from None
+    except RecursionError:
+        raise HttpProblem("invalid_json", "The body is nested too deeply.") from None
     except UnicodeDecodeError as error:
         raise HttpProblem("invalid_json", f"The body is not JSON in UTF-8: {error.reason}.") from None
 
