@@ -105,6 +105,25 @@ async def test_a_put_that_is_cancelled_while_its_upload_is_created_aborts_it_wit
         assert server.aborted == [KEY.value]
 
 
+async def test_an_upload_whose_abort_fails_is_aborted_later_without_lists() -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield LARGE
+        raise LookupError
+
+    failures = [error(500, "InternalError")]
+    replies: Replies = {
+        "ListMultipartUploads": NOT_IMPLEMENTED,
+        "AbortMultipartUpload": lambda _: failures.pop() if failures else None,
+    }
+    async with on_fake_s3(replies) as (server, store):
+        with pytest.raises(LookupError):
+            await store.put(KEY, failing())
+        assert server.aborted == []
+        for _ in range(2):
+            await store.delete(KEY)
+        assert server.aborted == [KEY.value], "once it has been aborted, it is forgotten"
+
+
 async def test_an_upload_that_somebody_else_has_aborted_keeps_no_object() -> None:
     replies = {"AbortMultipartUpload": error(404, "NoSuchUpload")}
     async with on_fake_s3(replies, uploads=(KEY.value,)) as (server, store):

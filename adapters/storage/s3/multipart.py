@@ -45,7 +45,7 @@ class S3Uploads:
         self._client = client
         self._requests = requests
         self._held = 0  # bytes
-        self._own: dict[str, str] = {}  # the ids of uploads in progress, by their keys
+        self._own: dict[str, str] = {}  # the ids of uploads that are open, by their keys
         self._is_quick = False
 
     @contextmanager
@@ -92,7 +92,7 @@ class S3Uploads:
 
     async def abort(self, key: ObjectKey) -> None:
         """Abort all open uploads of the key that are known here or listed by the server."""
-        own = self._own.pop(key.value, None)
+        own = self._own.get(key.value)
         for upload_id in {*await self._open_under(key), *([] if own is None else [own])}:
             upload: _Upload = {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": upload_id}
             try:
@@ -100,6 +100,8 @@ class S3Uploads:
             except ClientError as error:
                 if code(error) != "NoSuchUpload":  # already aborted or completed
                     raise
+        # Only now: a server that lists no uploads can't name one whose abort has failed.
+        self._own.pop(key.value, None)
 
     async def _open_under(self, key: ObjectKey) -> list[str]:
         """Return the ids of the uploads that the server lists under the key."""
