@@ -94,7 +94,13 @@ class BucketTree(FileTree):
                 page = await self._requests.send_expecting(
                     self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=PAGE, **start), *LIST
                 )
-            for found in page.get("Contents", []):
+            contents = page.get("Contents", [])
+            if page.get("IsTruncated") and (not contents or contents[-1]["Key"] == after):
+                detail = (
+                    f"The list of the bucket {self._bucket} never ends: the server repeats a page, or sends empty ones."
+                )
+                raise Unavailable(f"{detail} Use a server with ListObjectsV2 and StartAfter.")
+            for found in contents:
                 after = found["Key"]
                 if path := after.removeprefix(self._prefix):
                     yield TreeFile(path, found["Size"], found["LastModified"].astimezone(UTC), found["ETag"].strip('"'))
