@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
@@ -14,7 +13,8 @@ from domain.errors import BlobError
 class Renewals:
     """Calls `renew` every `interval`, from one interval after `start` until `stop`, or until the context is left.
 
-    A failed renewal is not repeated, because the next one may succeed. Until the first is due, the cost is a timer.
+    A failed renewal is not repeated, because the next one may succeed. An error other than a BlobError, which is a bug,
+    goes to the event loop's exception handler, which logs it. Until the first renewal is due, the cost is a timer.
     """
 
     renew: Callable[[], Awaitable[object]]
@@ -46,6 +46,11 @@ class Renewals:
 
     async def _renew_forever(self) -> None:
         while True:
-            with suppress(BlobError):
+            try:
                 await self.renew()
+            except BlobError:
+                pass
+            except Exception as error:  # noqa: BLE001 - logged, and the next renewal may succeed
+                # The body goes on: whoever publishes or reads finds out whether the lease was lost.
+                asyncio.get_running_loop().call_exception_handler({"message": "a renewal failed", "exception": error})
             await asyncio.sleep(self.interval.total_seconds())
