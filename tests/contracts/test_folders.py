@@ -194,3 +194,39 @@ def test_a_broken_one_is_caught(
     monkeypatch.setitem(globals(), "PATIENCE", 1)
     with pytest.raises(AssertionError):
         CAUGHT_BY[broken](Writers(tmp_path, disk, pool))
+
+
+def test_a_folder_that_a_failed_sync_may_have_lost_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread finds the folder between the sync that fails and its removal."""
+    base, folder, steps = Folders(str(tmp_path), lambda: None), str(tmp_path / "abc"), list[str]()
+    make_folder, remove = files.make_folder, files.remove_empty_folder
+
+    def write() -> None:
+        base.make(folder)
+        Path(folder, "object").touch()
+
+    other = threading.Thread(target=write)
+
+    def make(path: str) -> None:
+        if not os.path.exists(path):
+            steps.append("created")
+        make_folder(path)
+
+    def sync(_: str) -> None:
+        steps.append("synced" if "failed" in steps else "failed")
+        if steps[-1] == "failed":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def remove_late(path: str) -> None:
+        other.start()
+        other.join(0.2)  # as long as the other thread would need, if nothing stopped it
+        remove(path)
+
+    monkeypatch.setattr(files, "make_folder", make)
+    monkeypatch.setattr(files, "fsync_folder", sync)
+    monkeypatch.setattr(files, "remove_empty_folder", remove_late)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        base.make(folder)
+    other.join(PATIENCE)
+    assert steps == ["created", "failed", "created", "synced"]
+    assert os.listdir(folder) == ["object"]

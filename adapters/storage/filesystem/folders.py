@@ -25,7 +25,8 @@ class Folders:
         self._start_if_idle = start_if_idle
         self.verify = verify
         self._durable: set[str] = set()
-        self._syncs: dict[str, SharedSync] = {}
+        self._base_sync = BaseSync(base)
+        self._syncs: dict[str, SharedSync] = {base: self._base_sync}
 
     def make(self, folder: str, *, again: bool = False) -> None:
         """Create a folder durably, once per process: another process may not have synced it yet.
@@ -35,13 +36,7 @@ class Folders:
         if folder in self._durable and not again:
             return
         self.verify()
-        files.make_folder(folder)
-        try:
-            self.sync(self._base)
-        except OSError:
-            # If it is new, the next fsync could succeed although this one has lost the folder.
-            files.remove_empty_folder(folder)
-            raise
+        self._base_sync.make(folder)
         self._durable.add(folder)
 
     def sync_existing(self) -> None:
@@ -107,7 +102,11 @@ class SharedSync:
         self._error: BaseException = OSError()
 
     def sync(self) -> None:
-        begun, failed = self._begun, self._failed
+        self._sync_since(self._failed)
+
+    def _sync_since(self, failed: int) -> None:
+        """Sync, unless another sync has failed since there were `failed` failures."""
+        begun = self._begun
         with self._turn:
             if self._failed != failed:
                 raise copy(self._error)
@@ -119,6 +118,41 @@ class SharedSync:
         try:
             files.fsync_folder(self._folder)
         except BaseException as error:
-            self._failed += 1
-            self._error = error
+            self._fail(error)
             raise
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed += 1
+        self._error = error
+
+
+class BaseSync(SharedSync):
+    """The syncs of the folder that the other folders are made in.
+
+    One that fails removes those that it may have lost, before anybody else can find them: the next sync could succeed.
+    """
+
+    __slots__ = ("_lock", "_new")
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self._lock = threading.Lock()
+        self._new: list[str] = []  # the folders whose sync has not ended, once for each thread that waits for it
+
+    def make(self, folder: str) -> None:
+        """Create a folder unless it exists, and make it durable."""
+        with self._lock:
+            files.make_folder(folder)
+            self._new.append(folder)
+            failed = self._failed
+        try:
+            self._sync_since(failed)
+        finally:
+            with self._lock:
+                self._new.remove(folder)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            super()._fail(error)
+            for folder in self._new:
+                files.remove_empty_folder(folder)
