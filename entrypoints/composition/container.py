@@ -290,6 +290,7 @@ class Container(containers.DeclarativeContainer):
         metadata.provided.verifications,
         new_key=new_key,
     )
+    disks = providers.Singleton(storages.disks, settings)
     check_ready = providers.Singleton(
         CheckReady,
         probes,

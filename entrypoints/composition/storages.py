@@ -1,10 +1,12 @@
 """The storages that the settings name, each with the layers that it requires."""
 
+import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from adapters.concurrency.shared_call import SharedCall
 from adapters.error_context import ErrorContext
 from adapters.sql.database import Database
 from adapters.sql.sqlite import database as sqlite
@@ -19,6 +21,7 @@ from application.stores import Stores
 from application.uploads.small_blobs import SmallBlobs, unlimited
 from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.settings import Settings
+from entrypoints.telemetry.disks import Disks
 from entrypoints.telemetry.logs import on_retry
 
 
@@ -79,6 +82,11 @@ def connections(settings: Settings) -> int:
     return database + sum(
         BACKENDS[name].connections(settings.backends[name], settings.storage_streams) for name in settings.storages
     )
+
+
+def disks(settings: Settings) -> Disks:
+    """Return the disks of what is stored on this machine."""
+    return Disks({name: SharedCall(partial(os.statvfs, path)) for name, path in settings.folders.items()})
 
 
 def _is_remote(name: str, settings: Settings) -> bool:

@@ -1,12 +1,12 @@
 """A guard that refuses new objects before the disk is full, so that deletes still have space to commit."""
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from adapters.concurrency.shared_call import SharedCall
 from adapters.error_context import ErrorContext
 from adapters.storage.layers.base import BlobStoreLayer
 from application.ports.blob_store import BlobStore, Stored
@@ -33,13 +33,14 @@ class FreeSpace:
         self._unmeasured = 0
         self._measured_at = float("-inf")
         self._full: Path | None = None
+        self._check = SharedCall(self._find_full)  # a dead mount must not hold the threads that hash uploads
 
     async def require(self, size: int) -> None:
         """Take note that `size` bytes will be written. Raises NO_SPACE while a path has less than the least."""
         self._unmeasured += size
         if self._unmeasured > self._max_unmeasured or time.monotonic() - self._measured_at > FRESH:
             self._unmeasured, self._measured_at = 0, time.monotonic()
-            self._full = await asyncio.to_thread(self._find_full)
+            self._full = await self._check()
         if self._full is not None:
             detail = f"{self._full} has less than the {self._least:,} bytes free of MIN_FREE_BYTES. Free some space."
             raise NoSpace(detail)

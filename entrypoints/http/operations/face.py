@@ -11,6 +11,7 @@ from entrypoints.http.operations import health, status
 from entrypoints.http.protocol.problems import EXCEPTION_HANDLERS
 from entrypoints.http.routers import FaceRouter
 from entrypoints.server.shutdown import GracefulShutdown
+from entrypoints.telemetry.disks import Disks
 
 if TYPE_CHECKING:
     from entrypoints.telemetry.prometheus.metrics import Metrics
@@ -25,7 +26,8 @@ def create(
     The status takes a token and one of `slots`, those of all requests of this worker. The others take neither.
     """
     readiness = health.Readiness(container.check_ready(), shutdown)
-    page = None if metrics is None else _page(metrics, container)
+    disks = container.disks()
+    page = None if metrics is None else _page(metrics, container, disks)
     open_to_all = FaceRouter(
         "/",
         route_handlers=[health.live, health.ready],
@@ -35,7 +37,7 @@ def create(
     )
     if page is not None:
         _add_metrics(open_to_all, page)
-    shown = status.StatusPage(container.show_status(), readiness, container.settings().folders, page)
+    shown = status.StatusPage(container.show_status(), readiness, disks, page)
     for_operators = FaceRouter(
         "/v1",
         route_handlers=[status.options, status.show_status],
@@ -50,11 +52,11 @@ def create(
     )
 
 
-def _page(metrics: "Metrics", container: Container) -> "MetricsPage":
+def _page(metrics: "Metrics", container: Container, disks: Disks) -> "MetricsPage":
     # Imported only now: see telemetry/workers.py.
     from entrypoints.telemetry.prometheus.page import MetricsPage
 
-    return MetricsPage(metrics, container.metadata().backlog, container.settings().folders)
+    return MetricsPage(metrics, container.metadata().backlog, disks)
 
 
 def _add_metrics(router: FaceRouter, page: "MetricsPage") -> None:

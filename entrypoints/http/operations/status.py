@@ -1,10 +1,7 @@
 """The status of a server, for the pages of operators."""
 
-import asyncio
-from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -20,7 +17,7 @@ from entrypoints.http.openapi.components import json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
 from entrypoints.http.operations.health import Readiness
-from entrypoints.telemetry import disks
+from entrypoints.telemetry.disks import Disks
 from entrypoints.telemetry.prometheus.totals import BackendUse, Process, Requests
 
 if TYPE_CHECKING:
@@ -137,17 +134,17 @@ class StatusPage:
     """The status, as it is now."""
 
     def __init__(
-        self, show: checks.ShowStatus, readiness: Readiness, folders: Mapping[str, Path], metrics: "MetricsPage | None"
+        self, show: checks.ShowStatus, readiness: Readiness, disks: Disks, metrics: "MetricsPage | None"
     ) -> None:
         self._show = show
         self._readiness = readiness
-        self._folders = folders
+        self._disks = disks
         self._metrics = metrics
 
     async def body(self, grant: Grant) -> StatusBody:
         """Return the status. Raises FORBIDDEN."""
         found = await self._show(grant, self._readiness.problems)
-        measured = await asyncio.to_thread(lambda: [*disks.measured(self._folders)])
+        measured = await self._disks.measured()
         numbers = None if self._metrics is None else await self._metrics.summary()
         return StatusBody(
             found.active,

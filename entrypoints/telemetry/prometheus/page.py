@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,7 +16,7 @@ from application.ports.metadata import Backlog, BacklogReader
 from domain.errors import BlobError
 from entrypoints import __version__
 from entrypoints.shared_result import SharedResult
-from entrypoints.telemetry.disks import measured
+from entrypoints.telemetry.disks import Disk, Disks
 from entrypoints.telemetry.prometheus import workers
 from entrypoints.telemetry.prometheus.metrics import Metrics
 from entrypoints.telemetry.prometheus.summary import summary
@@ -30,13 +29,13 @@ BACKLOG_WITHIN = 2.0  # seconds that a page waits for the database
 
 
 class MetricsPage:
-    """The page, rendered at most once in `FRESH` seconds. `folders`: the folders whose disks are measured."""
+    """The page, rendered at most once in `FRESH` seconds. It has the numbers of the `disks`."""
 
-    def __init__(self, metrics: Metrics, backlog: BacklogReader, folders: Mapping[str, Path]) -> None:
+    def __init__(self, metrics: Metrics, backlog: BacklogReader, disks: Disks) -> None:
         self._metrics = metrics
         self._read_backlog = backlog
         self._backlog = SharedResult(self._count, BACKLOG_FRESH)
-        self._folders = folders
+        self._disks = disks
         self._page = SharedResult(self._make, FRESH)
 
     async def text(self) -> bytes:
@@ -54,7 +53,8 @@ class MetricsPage:
 
     async def _make(self) -> bytes:
         self._metrics.publish()
-        return await asyncio.to_thread(self._render, await self._latest_backlog())
+        backlog, disks = await asyncio.gather(self._latest_backlog(), self._disks.measured())
+        return await asyncio.to_thread(self._render, backlog, disks)
 
     async def _latest_backlog(self) -> Sequence[Backlog]:
         """Return a recent backlog. It is empty if the database is unavailable or slow."""
@@ -80,10 +80,10 @@ class MetricsPage:
         MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
         return registry, workers.living(folder)
 
-    def _render(self, backlog: Sequence[Backlog]) -> bytes:
+    def _render(self, backlog: Sequence[Backlog], disks: Sequence[Disk]) -> bytes:
         registry, pids = self._registry()
         now = CollectorRegistry()
-        now.register(_Measured([*_backlogs(backlog), *_disks(self._folders), *_processes(pids), _build()]))
+        now.register(_Measured([*_backlogs(backlog), *_disks(disks), *_processes(pids), _build()]))
         return generate_latest(registry) + generate_latest(now)
 
 
@@ -116,10 +116,9 @@ def _backlogs(backlog: Sequence[Backlog]) -> Iterator[Metric]:
     )
 
 
-def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:
-    found = [*measured(folders)]
-    free = {disk.name: disk.free_bytes for disk in found}
-    size = {disk.name: disk.size_bytes for disk in found}
+def _disks(disks: Sequence[Disk]) -> Iterator[Metric]:
+    free = {disk.name: disk.free_bytes for disk in disks}
+    size = {disk.name: disk.size_bytes for disk in disks}
     yield _gauge("disk_free_bytes", "Free bytes on the disk of the folder.", free, "folder")
     yield _gauge("disk_size_bytes", "Size in bytes of the disk of the folder.", size, "folder")
 
