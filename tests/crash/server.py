@@ -7,6 +7,7 @@ reaper in the background goes on all the same.
 import itertools
 import os
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from application.ownership import ownership
 from application.ownership.markers import claim_key
 from application.ownership.ownership import Ownership
 from application.ports.metadata import DATABASE
+from domain.errors import BlobError
 from entrypoints.cli import main as cli
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
@@ -105,7 +107,10 @@ class WithPoints:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith(CONTROL):
-            await _answer(send, await self._control(scope["path"].removeprefix(f"{CONTROL}/")))
+            try:
+                await _answer(send, await self._control(scope["path"].removeprefix(f"{CONTROL}/")))
+            except BlobError as error:
+                await _answer(send, str(error), HTTPStatus.SERVICE_UNAVAILABLE)
         else:
             await self._app(scope, receive, send)
 
@@ -179,8 +184,8 @@ def _instrumented_send(send: Send) -> Send:
     return instrumented
 
 
-async def _answer(send: Send, body: Any) -> None:
-    start: Any = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
+async def _answer(send: Send, body: Any, status: int = HTTPStatus.OK) -> None:
+    start: Any = {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
     await send(start)
     await send({"type": "http.response.body", "body": msgspec.json.encode(body), "more_body": False})
 
