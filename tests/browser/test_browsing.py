@@ -5,7 +5,7 @@ import time
 from urllib.parse import quote
 
 import httpx
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, Response, Route, expect
 
 from tests.browser.conftest import Opener, put, row
 from tests.http.wire import TOKEN
@@ -60,6 +60,21 @@ def test_a_page_that_can_not_be_loaded_says_so(open_page: Opener) -> None:
     page.unroute(MODULE)
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("link", name="All files")).to_be_visible()
+
+
+def test_a_page_is_not_called_incomplete_while_its_modules_are_on_their_way(open_page: Opener) -> None:
+    """One that comes late may fetch again what has failed, and draw the page after all."""
+    page, held = open_page(), list[Route]()
+    page.add_init_script("sessionStorage.setItem('drivebay.failed-starts', 4)")
+    page.route(MODULE, lambda route: route.abort("connectionreset"), times=1)
+    page.route("**/ui/app.js", lambda route: held.append(route))
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("states.js")):
+        page.reload(wait_until="commit")
+    page.evaluate("new Promise(requestAnimationFrame)")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    held.pop().continue_()
+    expect(page.get_by_role("link", name="All files")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_session_that_has_ended_is_begun_again_in_the_same_place(page: Page, api: httpx.Client, folder: str) -> None:

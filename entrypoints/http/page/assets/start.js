@@ -9,7 +9,8 @@ const FAILED = "drivebay.failed-starts" // in the storage of this tab
 
 async function start() {
   try {
-    await Promise.all(document.body.dataset.modules.split(" ").map((module) => import(module)))
+    await Promise.allSettled(document.body.dataset.modules.split(" ").map((module) => import(module)))
+    await import("./app.js") // which needs all others: one that comes late may have fetched again what had failed
     sessionStorage.removeItem(FAILED)
   } catch (error) {
     console.error(error)
