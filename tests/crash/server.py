@@ -109,8 +109,13 @@ class WithPoints:
         if scope["path"].startswith(CONTROL):
             try:
                 await _answer(send, await self._control(scope["path"].removeprefix(f"{CONTROL}/")))
-            except BlobError as error:
-                await _answer(send, str(error), HTTPStatus.SERVICE_UNAVAILABLE)
+            except Exception as error:  # noqa: BLE001 - the test shows it
+                status = (
+                    HTTPStatus.SERVICE_UNAVAILABLE
+                    if isinstance(error, BlobError) and error.temporary
+                    else HTTPStatus.INTERNAL_SERVER_ERROR
+                )
+                await _answer(send, repr(error), status)
         else:
             await self._app(scope, receive, send)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -216,12 +217,20 @@ class Service:
     # Rest
 
     async def own(self) -> None:
-        """Let time pass until the server may delete in its storage. Fails if it never may."""
+        """Let time pass until the server may delete in its storage. Fails if it never may.
+
+        The server does the same in the background, so the two may be in each other's way, as two replicas may.
+        """
+        said = ""
         for _ in range(OWNED_WITHIN):
-            if await self.control("keep") == Standing.OURS.value:
+            answer = await self.ask("POST", f"{CONTROL}/keep")
+            assert answer is not None
+            said = answer.text
+            if answer.status_code == HTTPStatus.OK and answer.json() == Standing.OURS.value:
                 return
+            assert answer.status_code in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE), said
             await self.inspection.let_pass(LONG)
-        raise AssertionError("the storage does not become its own")
+        raise AssertionError(f"the storage does not become its own: {said}")
 
     async def reap(self) -> Any:
         """A round of the reaper, which may work."""
