@@ -157,4 +157,4 @@ class Share:
 
 EVERYTHING = Grant(frozenset(Action))
 NOBODY = Grant(frozenset(), ())
-"""The grant of a caller who has shown no valid credential."""
+"""The grant of a caller without a valid credential."""

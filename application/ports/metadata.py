@@ -131,8 +131,8 @@ class BlobRepository(BlobReader, Protocol):
         """Replace `from_prefix`, with which all ids in the range begin, by `to_prefix`. Return the number of blobs.
 
         They keep all else, also `created_at`. Raises ALREADY_EXISTS if a target is in use, unless it is moved too,
-        INVALID_ID if one would be empty or too long, and ROLLED_BACK if an expired blob has one: move those that
-        `lock_expired_targets` returns to the trash before.
+        INVALID_ID if one would be empty or too long, and ROLLED_BACK if an expired blob has one: before,
+        move the blobs that `lock_expired_targets` returns to the trash.
         """
 
     @abstractmethod

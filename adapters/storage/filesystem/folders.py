@@ -129,7 +129,7 @@ class SharedSync:
 class BaseSync(SharedSync):
     """The syncs of the folder that the other folders are made in.
 
-    One that fails removes those that it may have lost, before anybody else can find them: the next sync could succeed.
+    A sync that fails removes the folders that it may have lost, before other threads find them: the next could succeed.
     """
 
     __slots__ = ("_lock", "_new")
