@@ -127,6 +127,11 @@ def test_virtual_hosts_name_the_bucket(tmp_path: Path) -> None:
         assert signed.hostname == "films.s3.localhost"
         path = f"{signed.path}?{signed.query}"
         assert anybody.get(path, headers={"Host": signed.netloc}).content == b"film"
+        form = virtual.generate_presigned_post(
+            "films", "v1/c d", {"success_action_status": "201"}, [["eq", "$success_action_status", "201"]]
+        )
+        posted = anybody.post("/", data=form["fields"], files={"file": b"film"}, headers=host)
+        assert (posted.status_code, urlsplit(posted.headers["location"]).path) == (201, "/v1/c%20d")
 
 
 def test_a_request_of_nobody_is_refused_and_looks_like_any_unknown_route(
@@ -697,6 +702,19 @@ def test_a_header_that_asks_for_what_is_not_done_is_refused(s3: Any, bucket: str
     assert failure(s3.put_object, **put, Metadata={"a": "x" * 2048}) == (400, "MetadataTooLarge")
     assert failure(s3.put_object, Bucket=bucket, Key="x" * 1025, Body=b"") == (400, "KeyTooLongError")
     s3.put_object(**put, ACL="private", StorageClass="STANDARD")
+    assert failure(s3.put_object, **{**put, "Body": b"y"}, WriteOffsetBytes=1) == (501, "NotImplemented")
+    assert body(s3.get_object(Bucket=bucket, Key="a")) == b"x"
+
+
+def test_annotations_are_none(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"precious")
+    named = {"Bucket": bucket, "Key": "a", "AnnotationName": "n"}
+    assert failure(s3.put_object_annotation, **named, AnnotationPayload=b"x") == (501, "NotImplemented")
+    assert failure(s3.delete_object_annotation, **named) == (501, "NotImplemented")
+    assert failure(s3.get_object_annotation, **named) == (404, "NoSuchAnnotation")
+    assert "Annotations" not in s3.list_object_annotations(Bucket=bucket, Key="a")
+    assert failure(s3.list_object_annotations, Bucket=bucket, Key="b") == (404, "NoSuchKey")
+    assert body(s3.get_object(Bucket=bucket, Key="a")) == b"precious"
 
 
 def test_what_a_request_attempts_is_in_the_audit_trail(tmp_path: Path) -> None:

@@ -264,6 +264,35 @@ class TestSignatures:
             assert ask_once(connection, head.encode() + b"\r\n3\r\nabc\r\n0\r\n\r\n").status == 501
 
 
+class TestPresignedUrls:
+    def test_what_is_said_in_the_query_counts(
+        self, owner: Attacker, anybody: httpx.Client, s3: Any, bucket: str
+    ) -> None:
+        said = "x-amz-meta-owner=J%C3%B6rg&x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32"
+        url = owner.presigned("PUT", f"/{bucket}/a?{said}", {})
+        assert anybody.put(url, content=b"hello").status_code == 200
+        # As the library reads it, which takes headers for latin-1.
+        assert s3.head_object(Bucket=bucket, Key="a")["Metadata"] == {"owner": "Jörg".encode().decode("latin-1")}
+
+    @pytest.mark.parametrize(
+        ("said", "refusal"),
+        [
+            ("x-amz-server-side-encryption=AES256", (501, "NotImplemented")),
+            ("X-Amz-Storage-Class=GLACIER", (400, "InvalidStorageClass")),
+            ("x-amz-acl=public-read", (400, "AccessControlListNotSupported")),
+            ("x-amz-object-lock-mode=GOVERNANCE", (400, "InvalidRequest")),
+            ("x-amz-copy-source=b", (400, "InvalidRequest")),
+            ("versionId=b", (400, "InvalidArgument")),
+        ],
+    )
+    def test_what_is_not_done_is_refused(
+        self, owner: Attacker, anybody: httpx.Client, s3: Any, bucket: str, said: str, refusal: tuple[int, str]
+    ) -> None:
+        url = owner.presigned("PUT", f"/{bucket}/secret?{said}", {})
+        assert code_of(anybody.put(url, content=b"y")) == refusal
+        assert s3.get_object(Bucket=bucket, Key="secret")["Body"].read() == b"secret"
+
+
 class TestTexts:
     @pytest.mark.parametrize(
         "target",

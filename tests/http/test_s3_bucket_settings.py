@@ -89,6 +89,12 @@ def grants(shown: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 class TestTags:
+    def test_come_with_a_new_bucket(self, s3: Any) -> None:
+        made = new_bucket(s3, CreateBucketConfiguration={"Tags": [{"Key": "a", "Value": "1"}]})
+        assert tags_of(s3, made) == {"a": "1"}
+        wrong = {"Tags": [{"Key": "aws:a", "Value": "1"}]}
+        assert failure(new_bucket, s3=s3, CreateBucketConfiguration=wrong) == (400, "InvalidTag")
+
     def test_are_kept_as_one_set(self, s3: Any, bucket: str) -> None:
         assert failure(s3.get_bucket_tagging, Bucket=bucket) == (404, "NoSuchTagSet")
         tags = {"a": "1", "Ä b": "ü é", "empty": ""}

@@ -82,6 +82,7 @@ _CODES = {
         ),
     },
     404: {
+        "NoSuchAnnotation": "The specified annotation does not exist.",
         "NoSuchBucket": "The specified bucket does not exist.",
         "NoSuchBucketPolicy": "The specified bucket does not have a bucket policy.",
         "NoSuchCORSConfiguration": "The CORS configuration does not exist.",

@@ -35,6 +35,7 @@ from entrypoints.http.s3.failures import as_s3_error, error_document
 from entrypoints.http.s3.objects import post
 from entrypoints.http.s3.objects.object_form import Replaced
 from entrypoints.http.s3.objects.post import PostRequest
+from entrypoints.http.s3.objects.properties import described_in_query
 from entrypoints.http.s3.operations import operation_of
 from entrypoints.http.s3.request import S3Request, UseCases, path_text, query_values
 from entrypoints.http.s3.responses import XML_TYPE
@@ -97,7 +98,9 @@ class S3Face:
         scope = exchange.scope
         bucket, key = map(path_text, self.addressing.bucket_and_key(scope))
         parameters = query_parameters(scope["query_string"])
-        request = S3Request(exchange, self.use_cases, bucket, key, query_values(parameters), fields(scope), NOBODY)
+        query = query_values(parameters)
+        in_host = self.addressing.resource(scope) != scope["raw_path"]
+        request = S3Request(exchange, self.use_cases, bucket, key, query, fields(scope), NOBODY, in_host=in_host)
         from_page = await self._bucket(bucket) if cors.ORIGIN in request.headers else None
         completion = cors.CorsHeaders(self.use_cases.buckets, bucket, from_page, request.headers)
         exchange.completions = [completion, *exchange.completions]
@@ -142,6 +145,8 @@ class S3Face:
             if signature.is_presigned:
                 grant = replace(grant, via=SIGNATURE)
             request = request.admitted(grant, signature, keys[-1])
+            if signature.is_presigned and (described := described_in_query(request.query)):
+                request = replace(request, headers={**described, **request.headers})
         return await acls.with_rights(request, operation, has_key=True) if self.use_cases.acls else request
 
     async def _admitted_form(self, request: S3Request, signature: SignedRequest | SignatureV2 | None) -> PostRequest:

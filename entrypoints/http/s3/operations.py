@@ -130,24 +130,35 @@ OBJECT: Mapping[tuple[str, str], Operation] = {
     ("GET", "torrent"): Operation("GetObjectTorrent", _absent("NoSuchKey")),
     ("GET", "retention"): Operation("GetObjectRetention", _lock),
     ("PUT", "retention"): Operation("PutObjectRetention", _lock),
+    ("GET", "annotation"): Operation("ListObjectAnnotations", reading.list_object_annotations),
     ("GET", "legal-hold"): Operation("GetObjectLegalHold", _lock),
     ("PUT", "legal-hold"): Operation("PutObjectLegalHold", _lock),
 }
 
-# Parameters that name another operation, known or not. All others are ignored, as S3 does.
+# Parameters that name another operation, known or not. Others are ignored, as S3 does, if they have a value.
 NAMING = (
     *("uploadId", "uploads", "delete", "versions", "location", "versioning", "acl", "policy", "policyStatus", "cors"),
     *("tagging", "lifecycle", "encryption", "object-lock", "website", "replication", "publicAccessBlock"),
     *("ownershipControls", "requestPayment", "notification", "logging", "accelerate", "attributes", "retention"),
     *("legal-hold", "restore", "select", "torrent", "append", "inventory", "metrics", "analytics", "renameObject"),
-    *("intelligent-tiering", "session", "metadataTable", "metadataConfiguration", "list-type"),
+    *("intelligent-tiering", "session", "metadataTable", "metadataConfiguration", "list-type", "annotation", "abac"),
+    *("metadataAnnotationTable", "metadataInventoryTable", "metadataJournalTable"),
 )
 _NAMING = frozenset(NAMING)
+_CHANGING = ("PUT", "POST", "DELETE")
+_MAY_BE_EMPTY = ("versionId", "x-id")
 
 
 def operation_of(request: S3Request) -> Operation:
-    """Return the operation that a request names."""
-    named = "" if _NAMING.isdisjoint(request.query) else next(name for name in NAMING if name in request.query)
+    """Return the operation that a request names.
+
+    A parameter without a value names one too. If this table does not have it, because it is newer, a request to change
+    something is not taken for one to change the bucket or the object itself.
+    """
+    query = request.query
+    named = "" if _NAMING.isdisjoint(query) else next(name for name in NAMING if name in query)
+    if query and not named and request.method in _CHANGING and any(map(_is_newer, query.items())):
+        return NOT_IMPLEMENTED
     if not request.bucket:
         return SERVICE.get(request.method, METHOD_NOT_ALLOWED)
     table = BUCKET
@@ -160,3 +171,9 @@ def operation_of(request: S3Request) -> Operation:
     if found is None:
         return NOT_IMPLEMENTED if named else METHOD_NOT_ALLOWED
     return found
+
+
+def _is_newer(parameter: tuple[str, str]) -> bool:
+    """Return whether a parameter names an operation that is in no table."""
+    name, value = parameter
+    return not value and name not in _MAY_BE_EMPTY and not name.lower().startswith("x-amz-")

@@ -74,7 +74,7 @@ class S3Request:
 
     `bucket` and `key` are texts as they were sent, empty if there is none. `query` has the value of each
     parameter, `headers` all lines of a name as one list. `signature` with its `signing_key` is None without one.
-    `acl_rights`: None if the grant is that of the sender.
+    `acl_rights`: None if the grant is that of the sender. `in_host`: the host names the bucket, and not the path.
     """
 
     exchange: Exchange
@@ -87,6 +87,7 @@ class S3Request:
     signature: SignedRequest | None = None
     signing_key: bytes = field(default=b"", repr=False)
     acl_rights: AclRights | None = None
+    in_host: bool = False
 
     @property
     def method(self) -> str:
@@ -99,8 +100,9 @@ class S3Request:
 
     @property
     def url(self) -> str:
-        """The URL of the object."""
-        return f"{origin(self.exchange.scope)}/{self.bucket}/{quote(self.key, safe='/')}"
+        """The URL of the object, in the style of the request."""
+        bucket = "" if self.in_host else f"/{self.bucket}"
+        return f"{origin(self.exchange.scope)}{bucket}/{quote(self.key, safe='/')}"
 
     def admitted(self, grant: Grant, signature: SignedRequest, signing_key: bytes) -> "S3Request":
         """Return the request with the grant of its sender."""
@@ -116,6 +118,7 @@ class S3Request:
             signature,
             signing_key,
             self.acl_rights,
+            self.in_host,
         )
 
     @property
@@ -174,6 +177,12 @@ class S3Request:
     def check_version(self) -> None:
         """Raise NoSuchVersion for another version than the current one, whose id is `null`."""
         check_version(self.query.get("versionId"))
+
+    def check_no_version(self) -> None:
+        """Raise InvalidArgument if the query names a version: what is stored is always a new one."""
+        if version := self.query.get("versionId"):
+            detail = "This operation does not accept a version-id."
+            raise S3Error("InvalidArgument", detail, ArgumentName="versionId", ArgumentValue=version)
 
     def number(self, name: str, *, least: int, most: int, default: int) -> int:
         """Return the number in a parameter, and at most `most`. Raises InvalidArgument."""

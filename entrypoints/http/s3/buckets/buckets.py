@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from litestar.types import ASGIApp
@@ -12,7 +13,7 @@ from domain.buckets import BucketSettings
 from domain.errors import BucketExists, NotGranted
 from domain.text import CONTROL_CHARACTER
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.objects.properties import canned_acl, check_supported
+from entrypoints.http.s3.objects.properties import MAX_BUCKET_TAGS, canned_acl, check_supported, tags_of
 from entrypoints.http.s3.request import S3Request, iso_time
 from entrypoints.http.s3.responses import empty_response, xml_response
 from entrypoints.http.s3.xml import Parsed, Tree
@@ -77,7 +78,8 @@ async def create_bucket(request: S3Request) -> ASGIApp:
         if request.use_cases.acls and await request.use_cases.buckets.look_up(request.bucket) is not None:
             raise S3Error("BucketAlreadyExists") from None  # where lists are in use, that is no secret
         raise
-    settings = BucketSettings(acl=acl, location=_location(await request.document("CreateBucketConfiguration")))
+    document = await request.document("CreateBucketConfiguration")
+    settings = BucketSettings(acl=acl, location=_location(document), tags=_tags(document))
     try:
         await request.use_cases.buckets.create(request.grant, request.bucket, settings)
     except BucketExists as error:
@@ -94,6 +96,12 @@ def _location(document: Parsed | None) -> str:
     if location and not _LOCATION.fullmatch(location):
         raise S3Error("InvalidLocationConstraint")
     return "" if location == REGION else location
+
+
+def _tags(document: Parsed | None) -> Mapping[str, str]:
+    """Return the tags that a bucket is to have. Raises InvalidTag."""
+    found = None if document is None else document.find("Tags")
+    return {} if found is None else tags_of(found, MAX_BUCKET_TAGS)
 
 
 async def head_bucket(request: S3Request) -> ASGIApp:

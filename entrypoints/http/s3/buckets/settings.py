@@ -11,12 +11,11 @@ from domain.buckets import BucketSettings, CorsRule
 from entrypoints.http.protocol.fields.header_values import is_token
 from entrypoints.http.s3.buckets.cors import ANY, METHODS
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.objects.properties import tag_set
+from entrypoints.http.s3.objects.properties import MAX_BUCKET_TAGS, tag_set
 from entrypoints.http.s3.request import S3Request
 from entrypoints.http.s3.responses import empty_response, xml_response
 from entrypoints.http.s3.xml import Parsed, Tree
 
-MAX_TAGS = 50
 MAX_RULES = 100
 MAX_CORS = 64 * 1024  # bytes of the document
 MAX_RULE_ID = 255
@@ -36,7 +35,7 @@ async def get_bucket_tagging(request: S3Request) -> ASGIApp:
 async def put_bucket_tagging(request: S3Request) -> ASGIApp:
     """Replace the tags of a bucket."""
     request.use_cases.buckets.authorize_change(request.grant, request.bucket)
-    tags = tag_set(await request.document("Tagging"), MAX_TAGS)
+    tags = tag_set(await request.document("Tagging"), MAX_BUCKET_TAGS)
     await change_settings(request, tags=tags)
     return empty_response(HTTPStatus.NO_CONTENT)
 

@@ -37,6 +37,7 @@ TYPES = ("COMPOSITE", "FULL_OBJECT")
 
 async def create_multipart_upload(request: S3Request) -> ASGIApp:
     """Begin an upload."""
+    request.check_no_version()
     check_supported(request.headers, acls=request.use_cases.acls)
     blob_id = await request.blob_id()
     algorithm, is_composite = _checksum_of_upload(request.headers)
@@ -276,6 +277,8 @@ def _check_part(wanted: NamedPart, part: Part) -> None:
 
 async def abort_multipart_upload(request: S3Request) -> ASGIApp:
     """Discard an upload."""
+    if "x-amz-if-match-initiated-time" in request.headers:
+        raise S3Error("NotImplemented", Header="x-amz-if-match-initiated-time")
     upload = await upload_of(request)
     await request.use_cases.uploads.discard(request.grant, upload.key)
     return empty_response(HTTPStatus.NO_CONTENT)

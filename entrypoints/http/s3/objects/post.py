@@ -26,7 +26,7 @@ from entrypoints.http.s3.bodies import checksums
 from entrypoints.http.s3.bodies.body import Body
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.objects.object_form import checksum_headers, etag
-from entrypoints.http.s3.objects.properties import META, check_supported, checked_tags, new_properties, sent_properties
+from entrypoints.http.s3.objects.properties import META, check_supported, new_properties, sent_properties, tags_of
 from entrypoints.http.s3.request import S3Request, precondition
 from entrypoints.http.s3.responses import XML_TYPE, empty_response
 
@@ -159,6 +159,7 @@ def of_policy(request: S3Request, form: Form, policy: PostPolicy, grant: Grant) 
         request.query,
         request.headers,
         grant,
+        in_host=request.in_host,
         form=form,
         policy=policy,
     )
@@ -210,7 +211,7 @@ def _tags(text: str) -> dict[str, str]:
     tag_set = xml.parse(text.encode(), "Tagging").find("TagSet")
     if tag_set is None:
         raise S3Error("MalformedXML")
-    return checked_tags((each.exact("Key") or "", each.exact("Value") or "") for each in tag_set.all("Tag"))
+    return tags_of(tag_set)
 
 
 def _response(request: PostRequest, blob: Blob) -> ASGIApp:

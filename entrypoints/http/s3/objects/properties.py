@@ -7,7 +7,6 @@ from domain.acls import AUTHENTICATED_READ, PRIVATE, PUBLIC_READ, PUBLIC_READ_WR
 from domain.blob import Blob
 from domain.errors import InvalidMetadata
 from domain.properties import Properties
-from entrypoints.http.protocol.fields.headers import fields
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.request import STANDARD, S3Request
 from entrypoints.http.s3.xml import Parsed
@@ -17,6 +16,7 @@ META = "x-amz-meta-"
 MAX_METADATA = 2 * 1024  # bytes of names and values
 MAX_HEADER = 1024  # characters of a header that is kept
 MAX_TAGS, MAX_TAG_NAME, MAX_TAG_VALUE = 10, 128, 256
+MAX_BUCKET_TAGS = 50
 IN_TAGS = frozenset(" +-=._:/@")
 KEPT = {
     "content-type": "content_type",
@@ -30,6 +30,7 @@ REFUSED = (
     "x-amz-server-side-encryption-customer-algorithm",
     "x-amz-copy-source-server-side-encryption-customer-algorithm",
     "x-amz-website-redirect-location",
+    "x-amz-write-offset-bytes",
     "x-amz-grant-read",
     "x-amz-grant-write",
     "x-amz-grant-full-control",
@@ -37,6 +38,9 @@ REFUSED = (
     "x-amz-grant-write-acp",
 )
 ACL = "x-amz-acl"
+STORAGE_CLASS = "x-amz-storage-class"
+_LOCK = "x-amz-object-lock-"
+_DESCRIBING = (ACL, STORAGE_CLASS)
 OWNER_ONLY = (PRIVATE, "bucket-owner-full-control", "bucket-owner-read")
 OPENING = (PUBLIC_READ, PUBLIC_READ_WRITE, AUTHENTICATED_READ)
 
@@ -50,10 +54,28 @@ def check_supported(headers: Mapping[str, str], *, acls: bool = False) -> None:
         if name in headers:
             raise S3Error("NotImplemented", f"{name} is not supported here.", Header=name)
     canned_acl(headers, acls=acls)
-    if any(name.startswith("x-amz-object-lock-") for name in headers):
+    if any(name.startswith(_LOCK) for name in headers):
         raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
-    if headers.get("x-amz-storage-class", STANDARD) != STANDARD:
+    if headers.get(STORAGE_CLASS, STANDARD) != STANDARD:
         raise S3Error("InvalidStorageClass")
+
+
+def described_in_query(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that describe an object and that some SDKs move to the query of a presigned URL.
+
+    Others stay where they are. S3 ignores tags there, and JavaScript's SDK puts the checksum of an empty body there.
+    Raises InvalidRequest for the source of a copy, without which the copy would be an empty object.
+    """
+    lowered = ((name.lower(), value) for name, value in query.items())
+    found = {name: value for name, value in lowered if name.startswith("x-amz-")}
+    if "x-amz-copy-source" in found:
+        raise S3Error("InvalidRequest", "The source of a copy is read from the header x-amz-copy-source only.")
+    # As headers come, whose bytes are read as latin-1.
+    return {name: value.encode().decode("latin-1") for name, value in found.items() if _describes(name)}
+
+
+def _describes(name: str) -> bool:
+    return name in REFUSED or name in _DESCRIBING or name.startswith((META, _LOCK))
 
 
 def canned_acl(headers: Mapping[str, str], *, acls: bool) -> str:
@@ -99,7 +121,7 @@ async def sent_properties(request: S3Request, content_encoding: str) -> Properti
     }
     return new_properties(
         {**always, **kept},
-        metadata_of(fields(request.exchange.scope)),
+        metadata_of(headers),
         tags_in(headers.get("x-amz-tagging", "")),
     )
 
@@ -150,7 +172,12 @@ def tag_set(document: Parsed | None, most: int = MAX_TAGS) -> dict[str, str]:
     found = None if document is None else document.find("TagSet")
     if found is None:
         raise S3Error("MalformedXML")
-    return checked_tags(((each.exact("Key") or "", each.exact("Value") or "") for each in found.all("Tag")), most)
+    return tags_of(found, most)
+
+
+def tags_of(elements: Parsed, most: int = MAX_TAGS) -> dict[str, str]:
+    """Return the tags in the Tag elements. Raises InvalidTag."""
+    return checked_tags(((each.exact("Key") or "", each.exact("Value") or "") for each in elements.all("Tag")), most)
 
 
 def checked_tags(pairs: Iterable[tuple[str, str]], most: int = MAX_TAGS) -> dict[str, str]:

@@ -63,6 +63,16 @@ def _head(request: S3Request, form: ObjectForm, blob: Blob) -> ASGIApp:
     return ShortResponse(form.headers(blob, part), streaming.OK if part is None else streaming.PARTIAL)
 
 
+async def list_object_annotations(request: S3Request) -> ASGIApp:
+    """Return that an object has no annotations. Raises NoSuchAnnotation for one by its name."""
+    request.check_version()
+    await request.stat()
+    if "annotationName" in request.query:
+        raise S3Error("NoSuchAnnotation")
+    tree: list[Tree] = [("Bucket", request.bucket), ("Key", request.key), ("AnnotationCount", "0")]
+    return xml_response("ListObjectAnnotationsResult", tree)
+
+
 async def _form(request: S3Request, blob_id: BlobId) -> ObjectForm:
     overrides = {header: request.query[name] for name, header in OVERRIDES.items() if name in request.query}
     if overrides and request.is_anonymous:

@@ -44,6 +44,7 @@ ATTEMPTS = 10
 
 async def put_object(request: S3Request) -> ASGIApp:
     """Store an object."""
+    request.check_no_version()
     check_supported(request.headers, acls=request.use_cases.acls)
     blob_id = await request.blob_id()
     body = request.body()
@@ -178,6 +179,7 @@ async def delete_objects(request: S3Request) -> ASGIApp:
 
 async def copy_object(request: S3Request) -> ASGIApp:
     """Copy an object, or replace its metadata. No byte is copied."""
+    request.check_no_version()
     check_supported(request.headers, acls=request.use_cases.acls)
     target = await request.blob_id()
     source_id = await copy_source(request)
