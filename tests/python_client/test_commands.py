@@ -56,6 +56,9 @@ def test_standard_input_and_output(shell: Shell, prefix: str) -> None:
     assert shell.run("cat", prefix + "a").out == "from a pipe"
     assert shell.run("cat", prefix + "a", prefix + "a", "--range", "5-8").out == "a pia pi"
     assert shell.run("get", prefix + "a", "-").out == "from a pipe"
+    shell.run("put", "-", prefix + "-", given=b"a hyphen")
+    assert (shell.run("get", prefix + "-").out, names_below(shell.home)) == ("", ["-"])
+    (shell.home / "-").unlink()
     given = os.urandom(9 * MIB)
     [stored] = shell.run("put", "-", prefix + "b", "--json", given=given).objects
     assert stored["sha256"] == hashlib.sha256(given).hexdigest()

@@ -203,7 +203,8 @@ def _paths(ids: Sequence[str]) -> list[tuple[str, str]]:
             raise click.UsageError(f"{each} ends with no name for a file. Add a path: drivebay get {each!r} file")
     if len(set(names.values())) < len(names):
         raise click.UsageError("Two of these ids end with the same name. Fetch them one by one, with a PATH each.")
-    return [(each, str(Path(target) / name)) for each, name in names.items()]
+    paths = {each: str(Path(target) / name) for each, name in names.items()}
+    return [(each, "./-" if path == "-" else path) for each, path in paths.items()]  # by itself, `-` is the output
 
 
 async def _each(

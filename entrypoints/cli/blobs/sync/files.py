@@ -87,12 +87,18 @@ def _entries(folder: str, above: str, report: Report) -> Iterator[tuple["os.DirE
         report(above or folder, error)
         return
     for entry in listed:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _entries(entry.path, f"{above}{entry.name}/", report)
-        elif entry.is_symlink() and entry.is_dir():
-            report(above + entry.name, ValueError("A link to a folder is not followed. Sync that folder by itself."))
+        name = above + entry.name
+        try:
+            is_folder, is_linked_folder = entry.is_dir(follow_symlinks=False), entry.is_dir()
+        except OSError as error:  # a link that leads nowhere that may be looked at
+            report(name, error)
+            continue
+        if is_folder:
+            yield from _entries(entry.path, f"{name}/", report)
+        elif is_linked_folder:
+            report(name, ValueError("A link to a folder is not followed. Sync that folder by itself."))
         else:
-            yield entry, above + entry.name
+            yield entry, name
 
 
 class Tree:
@@ -109,9 +115,9 @@ class Tree:
             raise ValueError("The id can't be the path of a file. Fetch it by itself: drivebay get ID PATH")
         path = self._folder.joinpath(*parts)
         if path.parent not in self._inside:
-            path.parent.mkdir(parents=True, exist_ok=True)
             if not path.parent.resolve().is_relative_to(self._folder.resolve()):
                 raise ValueError(f"{path.parent} leads out of the folder by a link. Remove the link.")
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._inside.add(path.parent)
         return path
 

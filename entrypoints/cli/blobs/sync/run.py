@@ -73,7 +73,7 @@ class Run(ABC):
         await asyncio.to_thread(self.digests.load)
         try:
             (self.local, others), self.remote = await asyncio.gather(
-                asyncio.to_thread(scan, self.settings.folder, self.settings.selection, self.outcomes.add),
+                asyncio.to_thread(self.scan),
                 self._list(),
             )
             if self.settings.delete and not await self.sees_source():
@@ -88,11 +88,16 @@ class Run(ABC):
         finally:
             await asyncio.to_thread(self.digests.save)
 
+    def scan(self) -> tuple[dict[str, LocalFile], set[str]]:
+        """Return what `files.scan` returns of the folder."""
+        return scan(self.settings.folder, self.settings.selection, self.outcomes.add)
+
     async def _list(self) -> dict[str, BlobMeta]:
         prefix, found = self.settings.prefix, dict[str, BlobMeta]()
         async for meta in self.client.list(prefix):
             name = meta.id.removeprefix(prefix)
-            if name and self.settings.selection.takes(name):
+            is_folder = name.endswith("/") and not meta.size  # as the page and clients of S3 create them
+            if name and not is_folder and self.settings.selection.takes(name):
                 found[name] = meta
         return found
 
@@ -223,6 +228,11 @@ class Download(Run):
 
     verb = "get"
 
+    def scan(self) -> tuple[dict[str, LocalFile], set[str]]:
+        if self.settings.dry_run and not self.settings.folder.exists():  # which a run would create
+            return {}, set()
+        return super().scan()
+
     def source(self) -> set[str]:
         return set(self.remote)
 
@@ -238,6 +248,11 @@ class Download(Run):
     async def transfer(self, name: str, progress: Progress | None) -> None:
         meta = self.remote[name]
         path = await asyncio.to_thread(self._tree.path, name)
+        if name not in self.local and await asyncio.to_thread(path.is_file):
+            detail = (
+                f"{path} is there, perhaps by a name that this disk takes for the same. Rename the file or the blob."
+            )
+            raise FileExistsError(detail)
         await self.client.download(meta.id, path, known=meta, progress=progress, follow_symlinks=False)
         await asyncio.to_thread(self._keep, name, path, meta)
 
