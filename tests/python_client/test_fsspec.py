@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,59 @@ def test_moves_and_copies_move_no_bytes(fs: Any, prefix: str) -> None:
         fs.cp_file(prefix + "none", prefix + "x")
     with pytest.raises(FileNotFoundError):
         fs.rm(prefix + "none", recursive=True)
+
+
+def fs_with_key(server: Server, *actions: str) -> Any:
+    """Return a file system with a key that allows these actions only."""
+    with server.client() as admin:
+        key = admin.post("/v1/keys", json={"name": "k", "actions": actions}).json()
+    return fsspec.filesystem("drivebay", endpoint_url=server.url, token=key["token"])
+
+
+def test_a_failure_does_not_mean_that_nothing_exists(server: Server, fs: Any, prefix: str) -> None:
+    fs.pipe_file(prefix + "a/b", b"1")
+    assert [fs.exists(prefix + name) for name in ("a/b", "a", "a/none", "none")] == [True, True, False, False]
+    writer = fs_with_key(server, "write")
+    with pytest.raises(PermissionError):
+        writer.exists(prefix + "a/b")
+    writer.touch(prefix + "a/b", truncate=False)
+    writer.touch(prefix + "new", truncate=False)
+    assert (fs.cat_file(prefix + "a/b"), fs.cat_file(prefix + "new")) == (b"1", b"")
+    fs.touch(prefix + "a", truncate=False)
+    assert fs.isdir(prefix + "a")
+    fs.touch(prefix + "a/b")
+    assert fs.cat_file(prefix + "a/b") == b""
+
+
+def test_create_in_a_transaction_replaces_nothing(fs: Any, prefix: str, tmp_path: Path) -> None:
+    (tmp_path / "local").write_bytes(b"new")
+
+    def pipe() -> None:
+        fs.pipe_file(prefix + "a", b"new", mode="create")
+
+    def put() -> None:
+        fs.put_file(str(tmp_path / "local"), prefix + "a", mode="create")
+
+    def transaction(create: Callable[[], None], before: bytes = b"", after: bytes = b"") -> None:
+        with fs.transaction:
+            if before:
+                fs.client.put(prefix + "a", before)
+            create()
+            if after:
+                fs.client.put(prefix + "a", after)
+
+    for create in (pipe, put):
+        with pytest.raises(drivebay.PreconditionFailed):
+            transaction(create, after=b"faster")
+        assert fs.cat_file(prefix + "a") == b"faster"
+        with pytest.raises(FileExistsError):
+            transaction(create, before=b"there")
+        assert fs.cat_file(prefix + "a") == b"there"
+        fs.rm_file(prefix + "a")
+        transaction(create)
+        assert fs.cat_file(prefix + "a") == b"new"
+        fs.rm_file(prefix + "a")
+    assert _uploads(fs, prefix) == []
 
 
 def test_checksums_are_not_computed(fs: Any, prefix: str) -> None:

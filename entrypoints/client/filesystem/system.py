@@ -78,6 +78,14 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
                 raise
             return _folder(path)
 
+    def exists(self, path: str, **_: Any) -> bool:
+        """Return whether a blob or a folder is there. Raises the error of a request that does not say so."""
+        try:
+            self.info(path)
+        except FileNotFoundError:
+            return False
+        return True
+
     def _head(self, path: str) -> BlobMeta:
         with _named(path):
             return self.client.head(path)
@@ -125,7 +133,8 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
         path = self._strip_protocol(path)
         if self._intrans:
-            super().pipe_file(path, value, mode=mode, **options)
+            with self.open(path, "xb" if mode == "create" else "wb", **options) as file:
+                file.write(value)
             return
         with _named(path):
             self.client.put(path, bytes(value), create_only=mode == "create")
@@ -136,10 +145,13 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
         rpath = self._strip_protocol(rpath)
         if Path(lpath).is_dir():
             return
-        if self._intrans:
-            super().put_file(lpath, rpath, callback=callback, mode=mode, **options)
-            return
         callback.set_size(Path(lpath).stat().st_size)
+        if self._intrans:
+            opened = self.open(rpath, "xb" if mode == "create" else "wb", **options)
+            with opened as file, Path(lpath).open("rb") as local:
+                while data := local.read(PART):
+                    callback.relative_update(file.write(data))
+            return
         with _named(rpath):
             progress = _progress(callback)
             self.client.put(rpath, Path(lpath), create_only=mode == "create", progress=progress)
@@ -237,8 +249,12 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
             raise OSError(f"{path} is not empty. Use rm with recursive=True.")
 
     def touch(self, path: str, truncate: bool = True, **_: Any) -> None:
-        if truncate or not self.exists(path):
+        """Store an empty blob. Without `truncate`, what is there stays as it is."""
+        if truncate:
             self.pipe_file(path, b"")
+        elif not self.isdir(path):
+            with suppress(FileExistsError):
+                self.pipe_file(path, b"", mode="create")
 
     def checksum(self, path: str) -> int:
         """Return the SHA-256 of a blob, or else a number made of its ETag, as an integer. Nothing is read."""
