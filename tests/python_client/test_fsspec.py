@@ -4,7 +4,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import drivebay
@@ -234,6 +234,96 @@ def test_create_in_a_transaction_replaces_nothing(fs: Any, prefix: str, tmp_path
         assert fs.cat_file(prefix + "a") == b"new"
         fs.rm_file(prefix + "a")
     assert _uploads(fs, prefix) == []
+
+
+def contents(fs: Any, prefix: str) -> dict[str, bytes]:
+    return {name.removeprefix(prefix): fs.cat_file(name) for name in fs.find(prefix)}
+
+
+def test_a_move_of_a_pattern_leaves_what_is_new(fs: Any, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("inbox/a", "inbox/b", "inbox/sub/c"):
+        fs.pipe_file(prefix + name, b"1")
+    expand = fs.expand_path
+
+    def expand_and_then(*args: Any, **options: Any) -> Any:
+        """Expand, and let another client store blobs right after it."""
+        found = expand(*args, **options)
+        fs.pipe_file(prefix + "inbox/new", b"2")
+        fs.pipe_file(prefix + "inbox/b", b"2")
+        return found
+
+    monkeypatch.setattr(fs, "expand_path", expand_and_then)
+    fs.mv(prefix + "inbox/*", prefix + "done/")
+    assert contents(fs, prefix) == {"done/a": b"1", "done/b": b"2", "inbox/new": b"2", "inbox/sub/c": b"1"}
+
+
+def test_a_move_up_to_a_depth_leaves_what_is_deeper(fs: Any, prefix: str) -> None:
+    for name in ("a/x", "a/y", "a/sub/z"):
+        fs.pipe_file(prefix + name, b"1")
+    fs.mv(prefix + "a", prefix + "b", recursive=True, maxdepth=1)
+    assert list(contents(fs, prefix)) == ["a/sub/z", "b/x", "b/y"]
+    fs.mv(prefix + "a", prefix + "c", recursive=True, maxdepth=1)
+    assert list(contents(fs, prefix)) == ["a/sub/z", "b/x", "b/y"]
+
+
+def test_moves_of_path_objects_keep_folders(fs: Any, prefix: str) -> None:
+    for name in ("a/x/data", "a/y/data"):
+        fs.pipe_file(prefix + name, name.encode())
+    fs.mv(PurePosixPath(prefix + "a"), prefix + "c", recursive=True)
+    assert list(contents(fs, prefix)) == ["c/x/data", "c/y/data"]
+    fs.mv(prefix + "c", PurePosixPath(prefix + "b"), recursive=True)
+    assert contents(fs, prefix) == {"b/x/data": b"a/x/data", "b/y/data": b"a/y/data"}
+
+
+def test_moves_of_several_replace_none_of_them(fs: Any, prefix: str) -> None:
+    stored = {name: name.encode() for name in ("a/data", "b/data", "c")}
+    for name, data in stored.items():
+        fs.pipe_file(prefix + name, data)
+    for sources, targets in (
+        ([prefix + "a/data", prefix + "b/data"], prefix + "d"),
+        ([prefix + "a/data", prefix + "b/data"], [prefix + "d", prefix + "d"]),
+        ([prefix + "a/data", prefix + "b/data"], [prefix + "b/data", prefix + "d"]),
+        ([prefix + "a/data", prefix + "b/data"], [prefix + "d"]),
+    ):
+        with pytest.raises(ValueError, match=r"would replace another|shorter"):
+            fs.mv(sources, targets)
+        assert contents(fs, prefix) == stored
+    fs.mv([prefix + "a/data", prefix + "c"], prefix + "d")
+    fs.mv([prefix + "b/data"], [prefix + "e"])
+    fs.mv(prefix + "d/*", prefix + "f", recursive=True)
+    assert contents(fs, prefix) == {"e": b"b/data", "f/c": b"c", "f/data": b"a/data"}
+    with pytest.raises(FileNotFoundError):
+        fs.mv(prefix + "none*", prefix + "x")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "options"),
+    [
+        ("in/*", "out", {}),
+        ("in/*", "out/", {"recursive": True}),
+        ("in/s*", "out", {"recursive": True}),
+        ("in/*", "there", {"recursive": True, "maxdepth": 1}),
+        ("in", "there", {"recursive": True, "maxdepth": 2}),
+        ("in/", "there", {"recursive": True, "maxdepth": 2}),
+        ("in/a", "there", {"recursive": True, "maxdepth": 1}),
+        (["in/a", "in/sub/c"], "there", {}),
+        (["in/sub"], "there", {"recursive": True}),
+    ],
+)
+def test_moves_go_where_copies_go(fs: Any, prefix: str, source: Any, target: str, options: dict[str, Any]) -> None:
+    def prepared(root: str) -> Any:
+        for name in ("in/a", "in/b", "in/sub/c", "in/sub/d/e", "there/x"):
+            fs.pipe_file(root + name, name.encode())
+        return root + source if isinstance(source, str) else [root + each for each in source]
+
+    copies, moves = prefix + "copies/", prefix + "moves/"
+    before = contents(fs, prepared(copies) and copies)
+    fs.copy(prepared(copies), copies + target, **options)
+    fs.mv(prepared(moves), moves + target, **options)
+    copied = {name: data for name, data in contents(fs, copies).items() if name not in before}
+    moved = {name: data for name, data in before.items() if data not in copied.values()}
+    assert copied
+    assert contents(fs, moves) == {**moved, **copied}
 
 
 def test_checksums_are_not_computed(fs: Any, prefix: str) -> None:

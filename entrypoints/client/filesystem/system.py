@@ -7,6 +7,7 @@ Paths are ids. There are no folders: a prefix that ends with a slash is one as l
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -15,7 +16,7 @@ from typing import Any
 
 import fsspec
 from fsspec.callbacks import DEFAULT_CALLBACK
-from fsspec.utils import tokenize
+from fsspec.utils import other_paths, tokenize
 
 from entrypoints.client.client import Client
 from entrypoints.client.errors import AlreadyExists, NotFound, RangeNotSatisfiable
@@ -187,9 +188,16 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
                 raise FileNotFoundError(path1) from error
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **options: Any) -> None:
-        """Move a blob, or with `recursive` all below a path, at once for any size."""
-        if not (isinstance(path1, str) and isinstance(path2, str)) or maxdepth or PATTERN & set(path1):
-            super().mv(path1, path2, recursive=recursive, maxdepth=maxdepth, **options)
+        """Move a blob, or with `recursive` all below a path, at once for any size.
+
+        Blobs of a pattern, a list or a `maxdepth` are moved one by one to where `copy` would put them. Blobs that
+        appear during the call stay. Raises ValueError, and moves nothing, if two of them would get the same id, or one
+        the id of another.
+        """
+        path1, path2 = _text(path1), _text(path2)
+        is_one = isinstance(path1, str) and isinstance(path2, str) and not PATTERN & set(path1)
+        if not is_one or (recursive and maxdepth is not None):
+            self._mv_each(path1, path2, recursive=recursive, maxdepth=maxdepth)
             return
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
         is_folder = self.isdir(source) and not self.isfile(source)
@@ -202,6 +210,39 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
                 self.client.rename_prefix(f"{source}/", f"{target}/")
             else:
                 raise IsADirectoryError(f"{source} is a folder. Add recursive=True.")
+
+    def _mv_each(self, path1: Any, path2: Any, *, recursive: bool, maxdepth: int | None) -> None:
+        if isinstance(path1, list) and isinstance(path2, list):
+            moves = list(zip(self._strip_protocol(path1), self._strip_protocol(path2), strict=True))
+        else:
+            moves = self._moves(path1, path2, recursive=recursive, maxdepth=maxdepth)
+        targets = Counter(target for _, target in moves)
+        sources = {source for source, _ in moves}
+        for source, target in moves:
+            if targets[target] > 1 or (source != target and target in sources):
+                raise ValueError(
+                    f"{source} would replace another blob that is moved: {target}. Move them in two steps."
+                )
+        for source, target in moves:
+            with _named(source):
+                self.mv_file(source, target)
+
+    def _moves(self, path1: Any, path2: Any, *, recursive: bool, maxdepth: int | None) -> list[tuple[str, str]]:
+        """Return the old and the new ids of blobs. They are expanded once, and get the ids that `copy` gives them."""
+        is_text = isinstance(path1, str)
+        sources = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
+        folders = {each for each in sources if self.isdir(each)}
+        if is_text and (not recursive or maxdepth is not None):
+            sources = [each for each in sources if each not in folders]
+            if not sources:
+                return []
+        is_inside = False
+        if is_text and PATTERN & set(path1):
+            is_inside = len(sources) == 1
+        elif is_text and isinstance(path2, str):
+            is_inside = not path1.endswith("/") and (path2.endswith("/") or self.isdir(path2))
+        targets = self._strip_protocol(other_paths(sources, path2, exists=is_inside, flatten=not is_text))
+        return [move for move in zip(sources, targets, strict=True) if move[0] not in folders]
 
     def mv_file(self, path1: str, path2: str, **_: Any) -> None:
         path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
@@ -302,6 +343,11 @@ def _folder(path: str) -> dict[str, Any]:
 def _name(info: dict[str, Any]) -> str:
     name: str = info["name"]
     return name
+
+
+def _text(path: Any) -> Any:
+    """Return a path as text, and lists as they are."""
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
 
 
 def _progress(callback: Any) -> Progress:
