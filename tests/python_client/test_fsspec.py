@@ -1,5 +1,6 @@
 """`drivebay://`: fsspec's suite for file systems, and what goes beyond it."""
 
+import gc
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -99,13 +100,77 @@ def test_files_of_any_size(fs: Any, prefix: str, size: int) -> None:
     assert (info["size"], info["type"]) == (size, "file")
 
 
-def test_an_exception_stores_nothing(fs: Any, prefix: str) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "wb"},
+        {"mode": "xb"},
+        {"mode": "w"},
+        {"mode": "wb", "compression": "gzip"},
+        {"mode": "w", "compression": "gzip"},
+    ],
+)
+def test_an_exception_stores_nothing(fs: Any, prefix: str, options: dict[str, Any]) -> None:
     for size in (1, 9 * MIB):
-        with suppress(ZeroDivisionError), fs.open(prefix + "a", "wb") as file:
-            file.write(bytes(size))
+        data = os.urandom(size)
+        with suppress(ZeroDivisionError), fs.open(prefix + "a", **options) as file:
+            file.write(data if "b" in options["mode"] else data.decode("latin-1"))
             _ = 1 / 0
+        del file
+        gc.collect()
         assert not fs.exists(prefix + "a")
     assert _uploads(fs, prefix) == []
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "bz2", "xz", "zip"])
+def test_text_and_compression(fs: Any, prefix: str, compression: str | None) -> None:
+    with fs.open(prefix + "a", "w", encoding="latin-1", newline="\r\n", compression=compression) as text:
+        text.write("ü\n")
+        text.flush()
+        text.write("b\n")
+    with fs.open(prefix + "a", "rb", compression=compression) as file:
+        assert file.read() == "ü\r\nb\r\n".encode("latin-1")
+    with fs.open(prefix + "a", "wb", compression=compression) as file:
+        assert (file.writable(), file.closed) == (True, False)
+        file.writelines([b"1", b"2"])
+        assert file.write(b"3") == 1
+    assert file.closed
+    with fs.open(prefix + "a", "rb", compression=compression) as file:
+        assert file.read() == b"123"
+
+
+@pytest.mark.parametrize("mode", ["xb", "x"])
+def test_a_compressed_file_that_is_refused(fs: Any, prefix: str, mode: str) -> None:
+    def write() -> None:
+        with fs.open(prefix + "a", mode, compression="gzip") as file:
+            file.write(b"1" if mode == "xb" else "1")
+            fs.client.put(prefix + "a", b"faster")
+
+    with pytest.raises(FileExistsError):
+        write()
+    assert fs.cat_file(prefix + "a") == b"faster"
+
+
+@pytest.mark.parametrize("options", [{"encoding": "none"}, {"compression": "none"}])
+def test_a_file_that_can_not_be_opened_stores_nothing(fs: Any, prefix: str, options: dict[str, str]) -> None:
+    with pytest.raises((LookupError, ValueError), match="none"):
+        fs.open(prefix + "a", "w", **options)
+    gc.collect()
+    assert not fs.exists(prefix + "a")
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_an_exception_after_fsspec_open(server: Server, fs: Any, prefix: str, compression: str | None) -> None:
+    url, options = f"drivebay://{prefix}a", {"endpoint_url": server.url, "token": TOKEN, "compression": compression}
+    with suppress(ZeroDivisionError), fs.transaction, fsspec.open(url, "wb", **options) as file:
+        file.write(b"1")
+        _ = 1 / 0
+    assert not fs.exists(prefix + "a")
+    assert _uploads(fs, prefix) == []
+    with suppress(ZeroDivisionError), fsspec.open(url, "wb", **options) as file:
+        file.write(b"1")
+        _ = 1 / 0
+    assert fs.exists(prefix + "a")  # fsspec closes it like any other: the README says so
 
 
 def test_exclusive_files_of_two_writers(fs: Any, prefix: str) -> None:

@@ -13,7 +13,7 @@ MAX_COMMIT = 1000  # files
 class DrivebayFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
     """A file that is read in ranges of one version, or written in parts.
 
-    What is written appears at `close`, whole; and not at all if the `with` block ends by an exception.
+    What is written appears at `close`, whole; and not at all if the `with` block of `open` ends by an exception.
     """
 
     def __init__(self, fs: Any, path: str, mode: str, block_size: int, **options: Any) -> None:

@@ -16,11 +16,14 @@ from typing import Any
 
 import fsspec
 from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.compression import compr, noop_file
+from fsspec.core import get_compression
 from fsspec.utils import other_paths, tokenize
 
 from entrypoints.client.client import Client
 from entrypoints.client.errors import AlreadyExists, NotFound, RangeNotSatisfiable
 from entrypoints.client.filesystem.files import DrivebayFile, OneCommit
+from entrypoints.client.filesystem.wrappers import CompressedFile, TextFile
 from entrypoints.client.models import BlobMeta, Progress
 
 PART = 8 << 20  # bytes of a file that are sent at once
@@ -315,6 +318,34 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
     def sign(self, path: str, expiration: int = 3600, **_: Any) -> str:
         """Return a URL with which anybody can fetch the blob, for `expiration` seconds."""
         return self.client.sign("GET", self._strip_protocol(path), expires_in=expiration).url
+
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None,
+        compression: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Open a blob as a file, as `open` of fsspec does.
+
+        What is written appears when the file is closed; and not at all if the `with` block ends by an exception, in
+        text mode and with `compression` too.
+        """
+        if "r" in mode:
+            return super().open(path, mode, block_size, cache_options, compression, **options)
+        compress = compr[get_compression(self._strip_protocol(path), compression)]
+        text = {name: options.pop(name) for name in ("encoding", "errors", "newline") if name in options}
+        binary = mode if "b" in mode else mode.replace("t", "") + "b"
+        file = super().open(path, binary, block_size, cache_options, **options)
+        try:
+            if compress is not noop_file:
+                file = CompressedFile(file, compress)
+            return file if "b" in mode else TextFile(file, **text)
+        except BaseException:  # such as an unknown encoding
+            file.discard()
+            raise
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> "DrivebayFile":
         options = {name: value for name, value in options.items() if value is not None}
