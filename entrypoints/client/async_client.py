@@ -234,7 +234,10 @@ class AsyncClient:
         await self._run(blobs.delete(self._retries, id, if_match))
 
     async def delete_prefix(self, prefix: str, *, dry_run: bool = False) -> int:
-        """Delete up to 100,000 blobs whose ids begin with `prefix`. Return their number. `dry_run` only counts."""
+        """Delete up to 100,000 blobs whose ids begin with `prefix`. Return their number. `dry_run` only counts.
+
+        If a response is lost, the request is repeated: the number is then that of the last one, often 0.
+        """
         return await self._run(blobs.by_prefix(self._retries, "delete", {"prefix": prefix, "dry_run": dry_run}))
 
     async def commit(self, operations: Sequence[Mapping[str, Any]]) -> Blobs:

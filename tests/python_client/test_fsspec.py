@@ -1,5 +1,6 @@
 """`drivebay://`: fsspec's suite for file systems, and what goes beyond it."""
 
+import asyncio
 import gc
 import os
 import pickle
@@ -25,6 +26,7 @@ from entrypoints.client.flows.retrying import send
 from tests.contracts.blob_store import MIB
 from tests.http.server import Server
 from tests.http.wire import TOKEN
+from tests.proxy import Proxy
 
 
 @pytest.fixture
@@ -299,6 +301,41 @@ def test_create_in_a_transaction_replaces_nothing(fs: Any, prefix: str, tmp_path
         assert fs.cat_file(prefix + "a") == b"new"
         fs.rm_file(prefix + "a")
     assert _uploads(fs, prefix) == []
+
+
+async def test_a_lost_response_to_a_delete_of_a_folder(server: Server, prefix: str) -> None:
+    async with Proxy(server.url) as proxy:
+        fs = fsspec.filesystem("drivebay", endpoint_url=proxy.url, token=TOKEN)
+        await asyncio.to_thread(fs.pipe_file, prefix + "a/b", b"1")
+        lost = proxy.answering(b'"dry_run": false', proxy.cut)
+        await asyncio.to_thread(fs.rm, prefix + "a", recursive=True)
+        assert lost.is_set()
+        assert not await asyncio.to_thread(fs.exists, prefix + "a")
+        await asyncio.to_thread(fs.client.close)
+
+
+def test_deletes_of_nothing_are_errors(server: Server, fs: Any, prefix: str) -> None:
+    for name in ("a", "b", "in/c"):
+        fs.pipe_file(prefix + name, b"1")
+    eraser = fs_with_key(server, "delete")
+    for path, options in (
+        (prefix + "none", {}),
+        (PurePosixPath(prefix + "none"), {}),
+        ([prefix + "none"], {}),
+        (prefix + "none", {"recursive": True}),
+        (PurePosixPath(prefix + "none"), {"recursive": True}),
+        (prefix + "none*", {}),
+    ):
+        with pytest.raises(FileNotFoundError):
+            fs.rm(path, **options)
+    with pytest.raises(FileNotFoundError):
+        eraser.rm(prefix + "none", recursive=True)
+    eraser.rm(prefix + "a")
+    fs.rm(prefix + "in")  # a folder has nothing of its own
+    fs.rm([prefix + "b"])
+    assert fs.find(prefix) == [prefix + "in/c"]
+    eraser.rm(PurePosixPath(prefix + "in"), recursive=True)
+    assert fs.find(prefix) == []
 
 
 def contents(fs: Any, prefix: str) -> dict[str, bytes]:

@@ -253,18 +253,26 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
             self.client.rename(path1, path2)
 
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
-        """Delete blobs; with `recursive` all below a path, at once."""
+        """Delete blobs; with `recursive` all below a path, at once. Raises FileNotFoundError if nothing is there."""
+        path = _text(path)
         if isinstance(path, str) and recursive and maxdepth is None and not PATTERN & set(path):
             self._rm_below(self._strip_protocol(path))
             return
+        named = set() if recursive else set(self._strip_protocol([path] if isinstance(path, str) else list(path)))
         for each in self.expand_path(path, recursive=recursive, maxdepth=maxdepth):
-            with suppress(NotFound):  # folders are among them
-                self.client.delete(each)
+            if each in named:
+                self.rm_file(each)
+            else:
+                with suppress(NotFound):  # folders are among them
+                    self.client.delete(each)
 
     def _rm_below(self, path: str) -> None:
         if not path:
             raise ValueError("The root has all blobs. Delete its folders by name.")
-        count = self.client.delete_prefix(f"{path}/")
+        # Counted first: a repeated request does not count what the first one deleted.
+        count = self.client.delete_prefix(f"{path}/", dry_run=True)
+        if count:
+            self.client.delete_prefix(f"{path}/")
         try:
             self.client.delete(path)
         except NotFound:

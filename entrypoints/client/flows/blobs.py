@@ -93,7 +93,7 @@ def delete(retries: Retries, blob_id: str, if_match: str | None = None) -> Flow[
 
 
 def by_prefix(retries: Retries, operation: str, body: Mapping[str, Any]) -> Flow[int]:
-    """Delete or move all blobs with a prefix. Return their number."""
+    """Delete or move all blobs with a prefix. Return their number; after a lost response that of the last request."""
     repeatable = operation == "delete" or bool(body.get("dry_run"))
     reply = yield from post(retries, f"/v1/{operation}", body, repeatable=repeatable)
     return int(json_of(reply)["count"])
