@@ -13,7 +13,7 @@ import pytest
 
 from adapters.storage.layers.base import BlobStoreLayer
 from application.blobs.changes.commit import CommitOperations
-from application.blobs.changes.operations import Put, Rules
+from application.blobs.changes.operations import Changed, Operation, Put, Rules
 from application.blobs.multipart.copy_part import CopiedPart, CopyPart
 from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload
 from application.blobs.resumable.finish import Progress
@@ -310,6 +310,41 @@ class TestFinishing:
             assert (await appending).is_finished
         assert (await uploads.progress(EVERYTHING, key)).is_finished
         assert await any_drive.get() == b"ab" + b"".join(last)
+
+    @pytest.mark.parametrize("has_digest", [False, True])
+    async def test_no_bytes_come_after_the_last_ones(self, any_drive: Drive, has_digest: bool) -> None:
+        """Another client appends, once the digest was compared and before the bytes are published."""
+        uploads, other = resumable(any_drive), resumable(any_drive)
+        key = await begin(uploads, digest=Digest(hashlib.sha256(b"abc").digest()) if has_digest else None)
+
+        class LateCommit(CommitOperations):
+            async def one(self, grant: Grant, operation: Operation) -> Changed:
+                with refused(Kind.TOO_LARGE):
+                    await append(other, key, 3, b"def")
+                return await super().one(grant, operation)
+
+        commit = uploads.commit
+        late_commit = LateCommit(commit.commit, commit.commit_one, commit.rules)
+        assert (await append(replace(uploads, commit=late_commit), key, 0, b"abc", is_last=True)).is_finished
+        assert await any_drive.get() == b"abc"
+
+    async def test_bytes_that_come_before_the_length_is_recorded(self, any_drive: Drive) -> None:
+        uploads, other = resumable(any_drive), resumable(any_drive)
+        key = await begin(uploads)
+        overtaken = late(uploads, "find_any", 2, lambda: append(other, key, 3, b"def"))
+        with refused(Kind.OFFSET_MISMATCH):
+            await append(overtaken, key, 0, b"abc", is_last=True)
+        assert not (await uploads.progress(EVERYTHING, key)).is_finished
+        await append(uploads, key, 6, b"g", is_last=True)
+        assert await any_drive.get() == b"abcdefg"
+
+    async def test_fewer_bytes_than_declared(self, any_drive: Drive) -> None:
+        uploads = resumable(any_drive)
+        key = await begin(uploads, size=4)
+        with refused(Kind.INCONSISTENT_LENGTH):
+            await append(uploads, key, 0, b"abc", is_last=True)
+        await append(uploads, key, 3, b"d", is_last=True)
+        assert await any_drive.get() == b"abcd"
 
     async def test_it_is_forgotten_after_a_while_and_its_blob_stays(self, any_drive: Drive) -> None:
         uploads = resumable(any_drive)

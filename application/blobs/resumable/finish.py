@@ -83,30 +83,30 @@ class FinishUploads:
     """Finishes uploads that are complete, and keeps them for clients whose response was lost.
 
     Raises FORBIDDEN, UPLOAD_NOT_FOUND, errors of the precondition, DIGEST_MISMATCH, INVALID_EXPIRY, QUOTA_EXCEEDED,
-    TOO_LARGE, and INVALID_PARTS if the bytes are not as many as were declared.
+    TOO_LARGE and INVALID_PARTS.
     """
 
     multipart: MultipartUploads
     commit: CommitOperations
 
-    async def __call__(self, grant: Grant, upload: MultipartUpload, *, is_last: bool = False) -> Progress:
-        """Finish an upload if it is complete: if it has its length, or a request said that it `is_last`."""
+    async def __call__(self, grant: Grant, upload: MultipartUpload) -> Progress:
+        """Finish an upload if it is complete."""
         if upload.resumable is None or upload.etag:
             return Progress(upload)
         try:
-            return await self._finish(grant, upload, upload.resumable, is_last=is_last)
+            return await self._finish(grant, upload, upload.resumable)
         except OVERTAKEN:
             found = await self.multipart.find_any(grant, upload.key)
             if not found.etag:  # also if its partial ones have become another's
                 raise
             return Progress(found)
 
-    async def _finish(self, grant: Grant, upload: MultipartUpload, resumable: Resumable, *, is_last: bool) -> Progress:
+    async def _finish(self, grant: Grant, upload: MultipartUpload, resumable: Resumable) -> Progress:
         if resumable.partials:
             return await self._join(grant, upload, resumable.partials)
         if resumable.is_partial:
             return Progress(await self._after_partial(grant, upload, resumable.final))
-        if not is_last and not is_complete(upload):
+        if not is_complete(upload):
             return Progress(upload)
         await self._require_part(grant, upload)
         verified = None if resumable.digest is None else await self._check_digest(upload, resumable.digest)

@@ -32,7 +32,7 @@ from application.uploads.lifecycle import discard_object
 from application.uploads.pieces import Interruption, Pieces, Writers
 from domain.access import UNCONDITIONAL, Action, Grant
 from domain.blob import BlobId, ObjectKey
-from domain.errors import InconsistentLength, Interrupted, InvalidParts, LeaseLost, UploadNotFound
+from domain.errors import InconsistentLength, Interrupted, InvalidParts, LeaseLost, OffsetMismatch, UploadNotFound
 
 PIECE_BYTES = 64 * 1024 * 1024
 PATIENCE = 5.0  # seconds that a request has to record what it has received, once another one has ended it
@@ -151,6 +151,9 @@ class ResumableUploads:
                 async with self._watching(upload, interruption):
                     pieces = Pieces(new.chunks, interruption, self.piece_bytes, is_whole=new.is_whole)
                     await self._append_pieces(grant, upload, pieces, new.offset, limit)
+            upload = await self.multipart.find_any(grant, key)
+            if new.is_last and not upload.etag and upload.size != new.offset + pieces.size:
+                upload = await self._set_size(key, new.offset + pieces.size)
         except LeaseLost as error:
             await self.multipart.find_any(grant, key)  # it may have been discarded
             raise Interrupted(subject=key) from error
@@ -159,7 +162,7 @@ class ResumableUploads:
             if not upload.etag:
                 raise
             return _repeated(upload, new)  # another request has finished it since it was read
-        return await self.finish(grant, await self.multipart.find_any(grant, key), is_last=new.is_last)
+        return await self.finish(grant, upload)
 
     async def discard(self, grant: Grant, key: ObjectKey) -> None:
         """Discard an upload with its bytes. One that has finished is forgotten, and its blob stays."""
@@ -255,16 +258,23 @@ class ResumableUploads:
             raise too_large(limit)
         return limit
 
-    async def _set_size(self, key: ObjectKey, size: int) -> None:
-        async def update(work: UnitOfWork) -> None:
+    async def _set_size(self, key: ObjectKey, size: int) -> MultipartUpload:
+        """Record the length of an upload, so that bytes beyond it are refused from now on."""
+
+        async def update(work: UnitOfWork) -> MultipartUpload:
             current = await work.multipart.lock(key, self.multipart.lifetime)
             if current is None:
                 raise UploadNotFound(subject=key)
             if current.size not in (None, size):
                 raise InconsistentLength(subject=key)
-            await work.multipart.update(replace(current, size=size))
+            if current.received > size:
+                detail = f"Another request has appended bytes: the upload has {current.received:,}. Go on from there."
+                raise OffsetMismatch(detail, subject=key)
+            current = replace(current, size=size)
+            await work.multipart.update(current)
+            return current
 
-        await self.multipart.uploads.commit(update)
+        return await self.multipart.uploads.commit(update)
 
     async def _check(self, grant: Grant, key: ObjectKey, new: NewUpload, work: UnitOfWork) -> None:
         """Refuse an upload early that could not be published now, and let its partials belong to it."""
