@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from adapters.storage.layers.base import BlobStoreLayer
+from adapters.storage.memory import MemoryBlobStore
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Operation, Put, Rules
 from application.blobs.multipart.copy_part import CopiedPart, CopyPart
@@ -23,9 +24,9 @@ from application.stores import Stores
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Conditions, Grant
-from domain.blob import BlobId, Digest, ObjectKey
+from domain.blob import BlobId, Digest, Location, ObjectKey
 from domain.checksums import Checksums
-from domain.errors import BlobError, Kind
+from domain.errors import BlobError, Kind, NotFound
 from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive
@@ -367,6 +368,63 @@ class TestFinishing:
             await task
         await come_to_rest(any_drive)
         assert await any_drive.objects() == set()
+
+
+class TestDigestsOfParts:
+    """The bytes of several parts are read again, and each part is compared with what had arrived."""
+
+    DIGEST = Digest(hashlib.sha256(b"abcdef").digest())
+
+    @pytest.mark.parametrize("bytes_lost", [1, 2])
+    async def test_damage_is_not_the_fault_of_the_client(self, drive: Drive, bytes_lost: int) -> None:
+        class Damaged(BlobStoreLayer):
+            @asynccontextmanager
+            async def read(self, *arguments: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+                async with super().read(*arguments) as chunks:
+                    data = b"".join([chunk async for chunk in chunks])
+                yield each([data[bytes_lost:]])
+
+        drive.stores = Stores("memory", {"memory": Damaged(drive.active)})
+        uploads = resumable(drive, piece_bytes=2)
+        key = await begin(uploads, size=6, digest=self.DIGEST)
+        with refused(Kind.INTEGRITY):
+            await append(uploads, key, 0, b"ab", b"cd", b"ef")
+
+    async def test_an_object_that_is_gone(self, drive: Drive) -> None:
+        class Lost(BlobStoreLayer):
+            def read(self, key: ObjectKey, *arguments: Any) -> Any:
+                raise NotFound(subject=key)
+
+        drive.stores = Stores("memory", {"memory": Lost(drive.active)})
+        uploads = resumable(drive, piece_bytes=2)
+        key = await begin(uploads, size=6, digest=self.DIGEST)
+        with refused(Kind.INTEGRITY):
+            await append(uploads, key, 0, b"ab", b"cd", b"ef")
+
+    async def test_a_part_that_is_moved_while_it_is_read(self, drive: Drive) -> None:
+        class Moving(BlobStoreLayer):
+            @asynccontextmanager
+            async def read(self, key: ObjectKey, *arguments: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+                async with super().read(key, *arguments) as chunks:
+                    data = b"".join([chunk async for chunk in chunks])
+
+                async def half() -> AsyncIterator[bytes]:
+                    yield data[:1]
+                    new = Location("new", ObjectKey.random())
+                    await drive.stores.by_name["new"].put(new.key, each([data]))
+                    async with drive.metadata() as work:
+                        assert await work.moves.switch(Location("memory", key), new, timedelta(0))
+                        await work.commit()
+                    raise NotFound(subject=key)
+
+                yield half()
+
+        drive.stores = Stores("memory", {"memory": Moving(drive.active), "new": MemoryBlobStore()})
+        uploads = resumable(drive, piece_bytes=2)
+        key = await begin(uploads, size=6, digest=self.DIGEST)
+        assert (await append(uploads, key, 0, b"ab", b"cd", b"ef")).is_finished
+        drive.fetch = replace(drive.fetch, stores=drive.stores)
+        assert await drive.get() == b"abcdef"
 
 
 class TestOtherWays:

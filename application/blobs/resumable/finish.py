@@ -1,5 +1,6 @@
 """Finish a resumable upload: publish its bytes under its id, once all are there."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
@@ -14,8 +15,8 @@ from application.blobs.multipart.uploads import MultipartUploads, NewPart, kept_
 from application.ports.contents import MultipartUpload, Part, Resumable
 from application.ports.metadata import UnitOfWork
 from domain.access import Grant
-from domain.blob import Blob, BlobId, Digest, ObjectKey
-from domain.errors import BlobError, DigestMismatch, InvalidParts, LeaseLost, NotFound, UploadNotFound
+from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
+from domain.errors import BlobError, DigestMismatch, IntegrityError, InvalidParts, LeaseLost, NotFound, UploadNotFound
 
 # What a request may meet once another one has published the upload, and so removed its parts.
 OVERTAKEN = (UploadNotFound, NotFound, DigestMismatch, LeaseLost)
@@ -83,7 +84,7 @@ class FinishUploads:
     """Finishes uploads that are complete, and keeps them for clients whose response was lost.
 
     Raises FORBIDDEN, UPLOAD_NOT_FOUND, errors of the precondition, DIGEST_MISMATCH, INVALID_EXPIRY, QUOTA_EXCEEDED,
-    TOO_LARGE and INVALID_PARTS.
+    TOO_LARGE, INVALID_PARTS and INTEGRITY.
     """
 
     multipart: MultipartUploads
@@ -152,7 +153,10 @@ class FinishUploads:
             await self.multipart.append_to(grant, upload, upload.received, NewPart(_nothing()), upload.received)
 
     async def _check_digest(self, upload: MultipartUpload, digest: Digest) -> Verified:
-        """Raise DIGEST_MISMATCH unless the bytes have this digest. Several parts are read again."""
+        """Raise DIGEST_MISMATCH unless the bytes have this digest. Several parts are read again.
+
+        The client is not blamed for an object that was damaged later: that is INTEGRITY.
+        """
         parts = await self.multipart.reader.parts(upload.key, 0, 2)
         only = len(parts) == 1
         if only:
@@ -170,24 +174,42 @@ class FinishUploads:
         digests = list[Digest]()
         while page := await self.multipart.reader.parts(key, last, PAGE):
             for part in page:
-                await self._hash(key, part, whole)
+                whole = await self._hash(key, part, whole)
             digests += [part.digest for part in page if part.size]
             last = page[-1].number
         return Verified(Digest(whole.digest()), composite_of(digests))
 
-    async def _hash(self, key: ObjectKey, part: Part, whole: "hashlib._Hash") -> None:
+    async def _hash(self, key: ObjectKey, part: Part, before: "hashlib._Hash") -> "hashlib._Hash":
+        """Return the hash of the bytes `before` and of those of a part. Raises INTEGRITY if the part is damaged."""
         while True:
-            store = self.multipart.uploads.stores.holding(part.location)
+            location = part.location
+            whole, hashed, size = before.copy(), hashlib.sha256(), 0
             try:
-                async with store.read(part.location.key) as chunks:
+                async with self.multipart.uploads.stores.holding(location).read(location.key) as chunks:
                     async for chunk in chunks:
-                        whole.update(chunk)
-                return
+                        size += len(chunk)
+                        await asyncio.to_thread(_update, chunk, whole, hashed)
             except NotFound:  # moved to another storage, and deleted here, since its row was read?
                 again = await self.multipart.reader.parts(key, part.number - 1, 1)
-                if not again or again[0].number != part.number or again[0].location == part.location:
+                if not again or again[0].number != part.number:
                     raise
+                if again[0].location == location:
+                    raise _damaged(location) from None
                 part = again[0]
+                continue
+            if (size, hashed.digest()) != (part.size, part.digest.sha256):
+                raise _damaged(location)
+            return whole
+
+
+def _update(chunk: bytes, *hashes: "hashlib._Hash") -> None:
+    for each in hashes:
+        each.update(chunk)
+
+
+def _damaged(location: Location) -> BlobError:
+    detail = "A part has other bytes than those that arrived, or is gone. Run `drivebay verify --deep`."
+    return IntegrityError(detail, backend=location.backend, subject=location.key)
 
 
 async def _nothing() -> AsyncGenerator[bytes]:
