@@ -19,6 +19,7 @@ from application.blobs.multipart.copy_part import CopiedPart, CopyPart
 from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload
 from application.blobs.resumable.finish import Progress
 from application.blobs.resumable.uploads import NewBytes, ResumableUploads
+from application.concurrency import SharedCalls
 from application.ports.contents import MultipartReader, Resumable
 from application.stores import Stores
 from application.uploads.committer import Committer
@@ -400,6 +401,43 @@ class TestDigestsOfParts:
         key = await begin(uploads, size=6, digest=self.DIGEST)
         with refused(Kind.INTEGRITY):
             await append(uploads, key, 0, b"ab", b"cd", b"ef")
+
+    async def test_requests_share_one_check(self, drive: Drive) -> None:
+        """The server was killed before it published, and the client gives up, and asks again."""
+        reads, held, may_go_on = list[ObjectKey](), asyncio.Event(), asyncio.Event()
+        waiting = asyncio.Semaphore(0)
+
+        class Counted(SharedCalls[Any, Any]):
+            async def __call__(self, *arguments: Any) -> Any:
+                waiting.release()
+                return await super().__call__(*arguments)
+
+        class Held(BlobStoreLayer):
+            @asynccontextmanager
+            async def read(self, key: ObjectKey, *arguments: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+                reads.append(key)
+                held.set()
+                await may_go_on.wait()
+                async with super().read(key, *arguments) as chunks:
+                    yield chunks
+
+        drive.stores = Stores("memory", {"memory": Held(drive.active)})
+        uploads = resumable(drive, piece_bytes=2, checks=Counted())
+        key = await begin(uploads, size=6, digest=self.DIGEST)
+        new = NewBytes(0, each([b"ab", b"cd", b"ef"]))
+        gone = asyncio.create_task(uploads.append(EVERYTHING, key, new))
+        await held.wait()
+        asking = [asyncio.create_task(uploads.progress(EVERYTHING, key)) for _ in range(2)]
+        async with asyncio.timeout(PATIENCE):
+            for _ in (gone, *asking):
+                await waiting.acquire()
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        may_go_on.set()
+        assert all(each.is_finished for each in await asyncio.gather(*asking))
+        assert len(reads) == 3, "each part is read once"
+        assert await drive.get() == b"abcdef"
 
     async def test_a_part_that_is_moved_while_it_is_read(self, drive: Drive) -> None:
         class Moving(BlobStoreLayer):

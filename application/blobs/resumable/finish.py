@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Operation, Put, Rules, Verified
 from application.blobs.multipart.parts import PAGE
 from application.blobs.multipart.take import composite_of
 from application.blobs.multipart.uploads import MultipartUploads, NewPart, kept_alive
+from application.concurrency import SharedCalls
 from application.ports.contents import MultipartUpload, Part, Resumable
 from application.ports.metadata import UnitOfWork
 from domain.access import Grant
@@ -89,6 +91,7 @@ class FinishUploads:
 
     multipart: MultipartUploads
     commit: CommitOperations
+    checks: SharedCalls[ObjectKey, Verified]
 
     async def __call__(self, grant: Grant, upload: MultipartUpload) -> Progress:
         """Finish an upload if it is complete."""
@@ -153,17 +156,17 @@ class FinishUploads:
             await self.multipart.append_to(grant, upload, upload.received, NewPart(_nothing()), upload.received)
 
     async def _check_digest(self, upload: MultipartUpload, digest: Digest) -> Verified:
-        """Raise DIGEST_MISMATCH unless the bytes have this digest. Several parts are read again.
+        """Raise DIGEST_MISMATCH unless the bytes have this digest. Several parts are read again, and take long.
 
-        The client is not blamed for an object that was damaged later: that is INTEGRITY.
+        So clients give up, and ask again: all requests share one check. The client is not blamed for an object that was
+        damaged later: that is INTEGRITY.
         """
         parts = await self.multipart.reader.parts(upload.key, 0, 2)
         only = len(parts) == 1
         if only:
             found = Verified(parts[0].digest, composite_of([]))
         else:
-            async with kept_alive(self.multipart.uploads, self.multipart.lifetime, upload.key):
-                found = await self._digest(upload.key)
+            found = await self.checks(upload.key, partial(self._digest, upload.key))
         if found.digest != digest:
             text = f"The bytes that arrived have the SHA-256 {found.digest.hex}, not the one declared."
             raise DigestMismatch(f"{text} Upload them again.", subject=upload.key)
@@ -172,11 +175,12 @@ class FinishUploads:
     async def _digest(self, key: ObjectKey) -> Verified:
         whole, last = hashlib.sha256(), 0
         digests = list[Digest]()
-        while page := await self.multipart.reader.parts(key, last, PAGE):
-            for part in page:
-                whole = await self._hash(key, part, whole)
-            digests += [part.digest for part in page if part.size]
-            last = page[-1].number
+        async with kept_alive(self.multipart.uploads, self.multipart.lifetime, key):
+            while page := await self.multipart.reader.parts(key, last, PAGE):
+                for part in page:
+                    whole = await self._hash(key, part, whole)
+                digests += [part.digest for part in page if part.size]
+                last = page[-1].number
         return Verified(Digest(whole.digest()), composite_of(digests))
 
     async def _hash(self, key: ObjectKey, part: Part, before: "hashlib._Hash") -> "hashlib._Hash":

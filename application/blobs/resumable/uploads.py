@@ -19,9 +19,11 @@ from functools import partial
 
 from application.authorize import authorize, authorize_some
 from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.operations import Verified
 from application.blobs.multipart.parts import check_offset
 from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload, Turn
 from application.blobs.resumable.finish import FinishUploads, Progress
+from application.concurrency import SharedCalls
 from application.conditions import require_declared
 from application.ports.contents import MultipartUpload, Part, Resumable
 from application.ports.metadata import UnitOfWork
@@ -71,10 +73,11 @@ class ResumableUploads:
     watch: float = WATCH
     monotonic: Callable[[], float] = time.monotonic
     writers: Writers = field(default_factory=Writers)
+    checks: SharedCalls[ObjectKey, Verified] = field(default_factory=SharedCalls)
 
     @property
     def finish(self) -> FinishUploads:
-        return FinishUploads(self.multipart, self.commit)
+        return FinishUploads(self.multipart, self.commit, self.checks)
 
     async def begin(self, grant: Grant, new: NewUpload, partials: Sequence[ObjectKey] = ()) -> Progress:
         """Begin an upload, and finish it if there are no bytes to wait for.
