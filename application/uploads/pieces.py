@@ -93,7 +93,7 @@ class Pieces:
 
     With `is_whole`, there is one piece of any size, and what ends the body ends that too. Otherwise an error of the
     body ends its last piece, and is kept as `error`, to be raised once the piece is durable. `size` counts the bytes
-    of all pieces so far. `ended` is set when all bytes of the piece have come.
+    of all pieces so far. `has_bytes`: some have come. `ended` is set when all bytes of the piece have come.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Pieces:
     ) -> None:
         self.error: Exception | None = None
         self.size = 0
+        self.has_bytes = False
         self.ended = asyncio.Event()
         self._chunks = aiter(chunks)
         self._interruption = interruption
@@ -115,6 +116,7 @@ class Pieces:
             if self._first is None:
                 return False
             if self._first:
+                self.has_bytes = True
                 self.ended = asyncio.Event()
                 return True
         return False

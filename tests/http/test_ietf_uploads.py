@@ -141,6 +141,21 @@ class TestUploads:
         assert state(append(client, upload, 0, b"", "?1")) == (200, "?1", "0")
         assert read(client, blob_id).content == b""
 
+    def test_an_empty_body_without_a_length(self, client: httpx.Client, blob_id: str) -> None:
+        fields = {"Upload-Complete": "?0", "Upload-Length": "0"}
+        other = client.put(path_of(blob_id), content=iter([b"abc"]), headers=fields)
+        assert (other.status_code, other.json()["code"]) == (400, "inconsistent_length")
+        assert read(client, blob_id).status_code == 404
+        begun = client.put(path_of(blob_id), content=iter([]), headers=fields)
+        assert state(begun) == (201, "?1", "0")
+        assert begun.headers["location"] == path_of(blob_id)
+        upload = begin(client, blob_id)
+        fields = {"Upload-Offset": "0", "Upload-Complete": "?1", **PARTIAL}
+        assert state(client.patch(upload, content=iter([]), headers=fields)) == (200, "?1", "0")
+        assert state(client.patch(upload, content=iter([]), headers=fields)) == (204, "?1", "0")
+        assert client.patch(upload, content=iter([b"abc"]), headers=fields).status_code == 413
+        assert read(client, blob_id).content == b""
+
     def test_it_is_complete_once_it_has_its_length(self, client: httpx.Client, blob_id: str) -> None:
         upload = begin(client, blob_id, b"", **{"Upload-Length": "3"})
         assert state(append(client, upload, 0, b"abc", "?0")) == (201, "?1", "3")

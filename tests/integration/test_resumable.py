@@ -296,13 +296,16 @@ class TestFinishing:
         with refused(Kind.UPLOAD_NOT_FOUND):
             await append(overtaken, key, 0, b"ab", b"cd", b"e")
 
+    @pytest.mark.parametrize("is_sized", [False, True])
     @pytest.mark.parametrize("has_bytes", [False, True])
-    async def test_another_request_appends_the_same_and_finishes_it(self, any_drive: Drive, has_bytes: bool) -> None:
+    async def test_another_request_appends_the_same_and_finishes_it(
+        self, any_drive: Drive, has_bytes: bool, is_sized: bool
+    ) -> None:
         uploads, other = resumable(any_drive), resumable(any_drive)
         key = await begin(uploads)
         await append(uploads, key, 0, b"ab")
         last = [b"cd"] if has_bytes else []
-        end: dict[str, Any] = {"size": 2 * len(last), "is_last": True}
+        end: dict[str, Any] = {"size": 2 * len(last) if is_sized else None, "is_last": True}
         overtaken = late(uploads, "in_progress", 1, lambda: append(other, key, 2, *last, **end))
         appending = append(overtaken, key, 2, *last, **end)
         if has_bytes:
@@ -339,6 +342,19 @@ class TestFinishing:
         assert not (await uploads.progress(EVERYTHING, key)).is_finished
         await append(uploads, key, 6, b"g", is_last=True)
         assert await any_drive.get() == b"abcdefg"
+
+    async def test_bytes_for_an_upload_that_another_request_has_finished(self, any_drive: Drive) -> None:
+        """They are refused, although they come where it ends: their client must not take them for stored."""
+        uploads, other = resumable(any_drive), resumable(any_drive)
+        key = await begin(uploads)
+        await append(uploads, key, 0, b"ab")
+        overtaken = late(uploads, "in_progress", 1, lambda: append(other, key, 2, is_last=True))
+        with refused(Kind.TOO_LARGE):
+            await append(overtaken, key, 2, b"cd", is_last=True)
+        with refused(Kind.TOO_LARGE):
+            await append(uploads, key, 2, b"", b"cd", is_last=True)
+        assert (await append(uploads, key, 2, b"", is_last=True)).is_finished
+        assert await any_drive.get() == b"ab"
 
     async def test_fewer_bytes_than_declared(self, any_drive: Drive) -> None:
         uploads = resumable(any_drive)

@@ -144,27 +144,28 @@ class ResumableUploads:
             if ended or upload.received != new.offset:  # it may have ended by itself, after the upload was read
                 upload = await self.multipart.find_any(grant, key)
         if upload.etag:
-            return _repeated(upload, new)
+            return await _repeated(upload, new)
         if upload.resumable is None and new.is_last:
             raise InvalidParts("This upload is published by a commit, not by its last bytes.", subject=key)
         check_offset(upload, new.offset)
-        try:
-            limit = await self._limit(grant, upload, new)
-            with self.writers.writing(key) as interruption:
+        with self.writers.writing(key) as interruption:
+            pieces = Pieces(new.chunks, interruption, self.piece_bytes, is_whole=new.is_whole)
+            try:
+                limit = await self._limit(grant, upload, new)
                 async with self._watching(upload, interruption):
-                    pieces = Pieces(new.chunks, interruption, self.piece_bytes, is_whole=new.is_whole)
                     await self._append_pieces(grant, upload, pieces, new.offset, limit)
-            upload = await self.multipart.find_any(grant, key)
-            if new.is_last and not upload.etag and upload.size != new.offset + pieces.size:
-                upload = await self._set_size(key, new.offset + pieces.size)
-        except LeaseLost as error:
-            await self.multipart.find_any(grant, key)  # it may have been discarded
-            raise Interrupted(subject=key) from error
-        except UploadNotFound:
-            upload = await self.multipart.find_any(grant, key)
-            if not upload.etag:
-                raise
-            return _repeated(upload, new)  # another request has finished it since it was read
+                upload = await self.multipart.find_any(grant, key)
+                if new.is_last and not upload.etag and upload.size != new.offset + pieces.size:
+                    upload = await self._set_size(key, new.offset + pieces.size)
+            except LeaseLost as error:
+                await self.multipart.find_any(grant, key)  # it may have been discarded
+                raise Interrupted(subject=key) from error
+            except UploadNotFound:
+                upload = await self.multipart.find_any(grant, key)
+                if not upload.etag:
+                    raise
+                # Another request has finished it since it was read.
+                return await _repeated(upload, new, has_bytes=pieces.has_bytes)
         return await self.finish(grant, upload)
 
     async def discard(self, grant: Grant, key: ObjectKey) -> None:
@@ -299,12 +300,22 @@ class ResumableUploads:
             await work.multipart.update(replace(joined, resumable=replace(joined.resumable, final=key)))
 
 
-def _repeated(upload: MultipartUpload, new: NewBytes) -> Progress:
-    """Return the outcome of a finished upload to a request that appends nothing at its end."""
+async def _repeated(upload: MultipartUpload, new: NewBytes, *, has_bytes: bool = False) -> Progress:
+    """Return the outcome of a finished upload to a request that appends nothing at its end.
+
+    `has_bytes`: some have come already.
+    """
     check_offset(upload, new.offset)
-    if new.size != 0:
+    if has_bytes or new.size or (new.size is None and not await _is_empty(new.chunks)):
         raise too_large(upload.received)
     return Progress(upload)
+
+
+async def _is_empty(chunks: AsyncIterable[bytes]) -> bool:
+    async for chunk in chunks:
+        if chunk:
+            return False
+    return True
 
 
 def _end(pieces: Pieces, ended: asyncio.Event, writing: "asyncio.Task[Part]") -> None:

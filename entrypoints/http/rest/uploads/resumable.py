@@ -6,8 +6,8 @@ of an upload, and there is none: such a request is a usual one.
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -76,7 +76,10 @@ class Resumption:
         raw_form.check_body(headers)
         asked, grant = upload_fields(headers), request.auth
         body = Body(request, headers, self.pace)
-        new = _new_upload(blob_id, headers, _length(asked, body))
+        length = _length(asked, body)
+        if length == 0 and not await body.is_empty():  # which is found out before the empty blob is published
+            raise inconsistent_length(asked)
+        new = _new_upload(blob_id, headers, length)
         signer = await self.rights.signer(grant)
         try:
             progress = await self.uploads.begin(grant, new)
@@ -187,7 +190,17 @@ class Body:
         is_last, is_whole = bool(asked.is_complete), bool(self._digests)
         return NewBytes(offset, aiter(self), self.size, asked.length, is_last=is_last, is_whole=is_whole)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def is_empty(self) -> bool:
+        """Return whether there are no bytes. If the size is not declared, this waits for the first one."""
+        if self.size is None:
+            async with aclosing(aiter(self)) as chunks:
+                async for chunk in chunks:
+                    if chunk:
+                        return False
+            self.size = 0
+        return self.size == 0
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
         hashes = {name: hashlib.new(name) for name in self._digests}
 
         def update(chunk: bytes) -> None:
