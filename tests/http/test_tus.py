@@ -338,6 +338,18 @@ class TestConcatenation:
         assert tus.patch(plain, content=b"def", headers=fields).status_code == 201
         assert fetch(tus, blob_id).content == b"abcdef"
 
+    @pytest.mark.parametrize("is_repeated", [False, True])
+    def test_the_draft_goes_on_with_a_partial_upload(self, tus: httpx.Client, blob_id: str, is_repeated: bool) -> None:
+        first, second = self.partial(tus, b"ab", 3), self.partial(tus, b"de")
+        created(tus, Upload_Concat=f"final;{first} {second}", Upload_Metadata=metadata(id=blob_id))
+        plain = f"/v1/uploads/{first.rpartition('/')[2]}"
+        fields = {"Upload-Offset": "2", "Upload-Complete": "?1", "Content-Type": "application/partial-upload"}
+        last = tus.patch(plain, content=b"c", headers=fields)
+        if is_repeated:
+            last = tus.patch(plain, content=b"", headers={**fields, "Upload-Offset": "3"})
+        assert (last.status_code, last.headers["upload-complete"], last.headers["upload-offset"]) == (204, "?1", "3")
+        assert fetch(tus, blob_id).content == b"abcde"
+
     def test_a_length_that_is_not_known_yet(self, tus: httpx.Client) -> None:
         partial = created(tus, Upload_Concat="partial", Upload_Defer_Length="1")
         head = tus.head(created(tus, Upload_Concat=f"final;{partial}")).headers

@@ -291,8 +291,9 @@ def _finished(request: Any, progress: Progress, asked: UploadFields) -> Reply:
     state = asked.headers(is_complete=True) | {"Upload-Offset": str(upload.received)}
     if "share" in request.scope:
         return Reply(HTTPStatus.CREATED, state)
+    if upload.id is None:  # a partial upload of tus, which has become a part of a blob
+        return Reply(HTTPStatus.NO_CONTENT, state)
     if progress.changed is None or progress.blob is None:
-        assert upload.id is not None
         return Reply(HTTPStatus.NO_CONTENT, {**validators(upload.id, f'"{upload.etag}"'), **state})
     return stored(progress.blob, replaced=progress.changed.replaced).with_headers(state)
 
