@@ -219,7 +219,7 @@ MULTIPART_UPLOADS = sa.Table(
     METADATA,
     sa.Column("upload_key", OBJECT_KEY, primary_key=True),
     sa.Column("blob_id", BYTEWISE, nullable=False),
-    sa.Column("attributes", sa.Text, nullable=False),
+    sa.Column("attributes", sa.Text().with_variant(MEDIUMTEXT, "mariadb"), nullable=False),
     sa.Column("received", sa.BigInteger, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),

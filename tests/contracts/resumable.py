@@ -28,7 +28,8 @@ from tests.contracts.contents import (
 )
 from tests.contracts.metadata import LONG, Metadata, in_a_unit, location
 
-KEYS = tuple(ObjectKey(f"{number:032x}") for number in range(100))
+KEYS = tuple(ObjectKey(f"{number:032x}") for number in range(1000))
+URLS = [f"https://drivebay.example.com/v1/tus/{key}" for key in KEYS]
 PRECONDITIONS = [
     Precondition(),
     CREATE_ONLY,
@@ -42,8 +43,9 @@ RESUMABLE = [
     *(Resumable(each) for each in PRECONDITIONS),
     Resumable(digest=Digest(bytes(range(32))), max_bytes=0),
     Resumable(max_bytes=2**62, metadata='filename d29ybGQ=,empty,"☺"'),
+    Resumable(partials=KEYS, joins=f"final;{' '.join(URLS)}"),
     Resumable(is_partial=True, final=KEYS[3]),
-    Resumable(partials=KEYS, joins="final;/a /b"),
+    Resumable(partials=KEYS[:100], joins="final;/a /b"),
 ]
 
 

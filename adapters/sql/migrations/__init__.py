@@ -16,7 +16,7 @@ from domain.errors import Unavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0013"
+HEAD = "0014"
 UNFINISHED = f"{HEAD}-unfinished"
 """The revision of tables that do not have all their rows yet, because they are moved from another database."""
 
