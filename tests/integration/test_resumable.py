@@ -16,6 +16,7 @@ from adapters.storage.memory import MemoryBlobStore
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Operation, Put, Rules
 from application.blobs.multipart.copy_part import CopiedPart, CopyPart
+from application.blobs.multipart.parts import LIFETIME
 from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload
 from application.blobs.resumable.finish import Progress
 from application.blobs.resumable.uploads import NewBytes, ResumableUploads
@@ -27,7 +28,7 @@ from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Conditions, Grant
 from domain.blob import BlobId, Digest, Location, ObjectKey
 from domain.checksums import Checksums
-from domain.errors import BlobError, Kind, NotFound
+from domain.errors import BlobError, Kind, NotFound, ReadOnly
 from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive
@@ -708,6 +709,56 @@ class TestJoining:
         await append(uploads, second, 0, b"def")
         assert (await uploads.progress(EVERYTHING, final)).is_finished
         assert await any_drive.get() == b"defabc"
+
+
+class TestExpiry:
+    """An upload expires a lifetime after the last request to it, whether that brought bytes or not."""
+
+    async def passing(self, drive: Drive, uploads: ResumableUploads, key: ObjectKey) -> None:
+        """Let three lifetimes pass, with two requests for the offset in each."""
+        for _ in range(6):
+            drive.time.pass_by(LIFETIME / 2)
+            await uploads.progress(EVERYTHING, key)
+            await drive.reap()
+
+    async def test_asking_for_the_offset_renews_it(self, drive: Drive) -> None:
+        uploads = resumable(drive)
+        key = await begin(uploads, size=6)
+        await append(uploads, key, 0, b"abc")
+        await self.passing(drive, uploads, key)
+        assert (await uploads.progress(EVERYTHING, key)).upload.expires_at == drive.time.now + LIFETIME
+        await append(uploads, key, 3, b"def")
+        assert await drive.get() == b"abcdef"
+
+    @pytest.mark.parametrize("asks_final", [False, True])
+    async def test_complete_partial_uploads_wait_for_the_others(self, drive: Drive, asks_final: bool) -> None:
+        uploads, is_partial = resumable(drive), Resumable(is_partial=True)
+        new = NewUpload(size=3, resumable=is_partial)
+        first, second = [(await uploads.begin(EVERYTHING, new)).upload.key for _ in range(2)]
+        await append(uploads, first, 0, b"abc")
+        final = (await uploads.begin(EVERYTHING, NewUpload(ID), [first, second])).upload.key
+        await self.passing(drive, uploads, final if asks_final else second)
+        expires_at = (await uploads.progress(EVERYTHING, final)).upload.expires_at
+        assert expires_at == drive.time.now + LIFETIME
+        await append(uploads, second, 0, b"def")
+        assert (await uploads.progress(EVERYTHING, final)).is_finished
+        assert await drive.get() == b"abcdef"
+
+    async def test_a_server_that_is_read_only_still_knows_the_offset(self, drive: Drive) -> None:
+        uploads = resumable(drive)
+        key = await begin(uploads, size=6)
+        await append(uploads, key, 0, b"abc")
+        new = NewUpload(size=3, resumable=Resumable(is_partial=True))
+        partial = (await uploads.begin(EVERYTHING, new)).upload.key
+        final = (await uploads.begin(EVERYTHING, NewUpload(ID), [partial])).upload.key
+
+        def read_only() -> Any:
+            raise ReadOnly
+
+        lifecycle: Any = replace(uploads.multipart.uploads, units=read_only)
+        reads = replace(uploads, multipart=replace(uploads.multipart, uploads=lifecycle))
+        assert (await reads.progress(EVERYTHING, key)).upload.received == 3
+        assert (await reads.progress(EVERYTHING, final)).upload.received == 0
 
 
 async def test_the_conditions_of_a_signature_are_kept(any_drive: Drive) -> None:

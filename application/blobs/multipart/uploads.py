@@ -6,7 +6,7 @@ one transaction and without copying a byte: its parts become the segments of the
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ from application.uploads.lifecycle import Change, Uploads, WrittenObject, discar
 from domain.access import Action, Grant
 from domain.blob import BlobId, Digest, Location, ObjectKey
 from domain.checksums import Checksums
-from domain.errors import InvalidParts, UploadNotFound
+from domain.errors import BlobError, InvalidParts, UploadNotFound
 from domain.properties import Properties
 
 
@@ -281,6 +281,23 @@ class MultipartUploads:
                 return True
             last = page[-1].number
         return False
+
+
+async def renewed(uploads: Uploads, lifetime: timedelta, keys: Iterable[ObjectKey]) -> Sequence[MultipartUpload]:
+    """Let uploads in progress expire `lifetime` from now, and return them, in the order of their keys.
+
+    If that fails, the list is empty: the next request may do it. With READ_ONLY, none does.
+    """
+    ordered = sorted(keys)  # so that no two units wait for each other
+
+    async def renew(work: UnitOfWork) -> Sequence[MultipartUpload]:
+        found = [await work.multipart.lock(key, lifetime) for key in ordered]
+        return [each for each in found if each is not None]
+
+    try:
+        return await uploads.commit(renew)
+    except BlobError:
+        return []
 
 
 @asynccontextmanager

@@ -5,14 +5,14 @@ import hashlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Operation, Put, Rules, Verified
 from application.blobs.multipart.parts import PAGE
 from application.blobs.multipart.take import composite_of
-from application.blobs.multipart.uploads import MultipartUploads, NewPart, kept_alive
+from application.blobs.multipart.uploads import MultipartUploads, NewPart, kept_alive, renewed
 from application.concurrency import SharedCalls
 from application.ports.contents import MultipartUpload, Part, Resumable
 from application.ports.metadata import UnitOfWork
@@ -129,13 +129,25 @@ class FinishUploads:
         size = sum(sizes) if len(sizes) == len(partials) else None
         upload = replace(upload, received=sum(each.received for each in partials), size=size)
         if not all(map(is_complete, partials)):
-            await self.multipart.uploads.commit(lambda work: work.multipart.lock(upload.key, self.multipart.lifetime))
-            return Progress(upload)
+            return Progress(replace(upload, expires_at=await self._keep(upload, partials)))
         if not upload.received:
             await self._require_part(grant, upload)
         lifetime = self.multipart.lifetime
         finished = await self._publish(grant, upload, lambda put: Join(put, keys, lifetime))
         return replace(finished, upload=replace(finished.upload, received=upload.received, size=size))
+
+    async def _keep(self, upload: MultipartUpload, partials: Sequence[MultipartUpload]) -> datetime:
+        """Renew a final upload, and its partial ones, which may be complete and get no requests of their own.
+
+        Return when the upload expires. There may be many partial ones, so each is renewed only now and then.
+        """
+        uploads, lifetime = self.multipart.uploads, self.multipart.lifetime
+        for final in await renewed(uploads, lifetime, [upload.key]):
+            due = final.expires_at - lifetime / 10
+            if old := [each.key for each in partials if each.expires_at < due]:
+                await renewed(uploads, lifetime, old)
+            return final.expires_at
+        return upload.expires_at
 
     async def _publish(self, grant: Grant, upload: MultipartUpload, operation: Callable[[Put], Operation]) -> Progress:
         assert upload.id is not None

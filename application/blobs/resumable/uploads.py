@@ -21,7 +21,7 @@ from application.authorize import authorize, authorize_some
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Verified
 from application.blobs.multipart.parts import check_offset
-from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload, Turn
+from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload, Turn, renewed
 from application.blobs.resumable.finish import FinishUploads, Progress
 from application.concurrency import SharedCalls
 from application.conditions import require_declared
@@ -122,11 +122,15 @@ class ResumableUploads:
         return await self.multipart.find_any(grant, found.key) if wanted in (None, found.id) else None
 
     async def progress(self, grant: Grant, key: ObjectKey) -> Progress:
-        """Return the offset, which the next request may use: the writer has ended. Finish a complete upload."""
+        """Return the offset, which the next request may use: the writer has ended. Finish a complete upload.
+
+        An upload that is not finished expires later, as after any other request.
+        """
         upload = await self.multipart.find_any(grant, key)
         if upload.resumable is None or upload.etag:
             return Progress(upload)
         await self._end_writers(key)  # or it ended by itself, after the upload was read
+        await renewed(self.multipart.uploads, self.multipart.lifetime, [key])
         return await self.finish(grant, await self.multipart.find_any(grant, key))
 
     async def append(self, grant: Grant, key: ObjectKey, new: NewBytes) -> Progress:
