@@ -21,14 +21,14 @@ from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUp
 from application.blobs.resumable.finish import Progress
 from application.blobs.resumable.uploads import NewBytes, ResumableUploads
 from application.concurrency import SharedCalls
-from application.ports.contents import MultipartReader, Resumable
+from application.ports.contents import MultipartReader, Part, Resumable
 from application.stores import Stores
 from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING, Conditions, Grant
 from domain.blob import BlobId, Digest, Location, ObjectKey
 from domain.checksums import Checksums
-from domain.errors import BlobError, Kind, NotFound, ReadOnly
+from domain.errors import BlobError, InvalidParts, Kind, NotFound, ReadOnly
 from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive
@@ -709,6 +709,19 @@ class TestJoining:
         await append(uploads, second, 0, b"def")
         assert (await uploads.progress(EVERYTHING, final)).is_finished
         assert await any_drive.get() == b"defabc"
+
+    async def test_partial_uploads_with_too_many_parts(self, any_drive: Drive) -> None:
+        """Together they have more than one upload may have."""
+        uploads = resumable(any_drive)
+        partials = [await self.partial(uploads, 3) for _ in range(2)]
+        for key in partials:
+            last = Part(60_000, Location("memory", ObjectKey.random()), 3, Digest(bytes(32)))
+            async with any_drive.metadata() as work:
+                await work.multipart.lock(key, LIFETIME)
+                await work.multipart.put_part(key, last)
+                await work.commit()
+        with pytest.raises(InvalidParts, match="120,000 parts, more than 100,000"):
+            await uploads.begin(EVERYTHING, NewUpload(ID), partials)
 
 
 class TestExpiry:

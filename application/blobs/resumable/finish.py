@@ -10,7 +10,7 @@ from functools import partial
 
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Operation, Put, Rules, Verified
-from application.blobs.multipart.parts import PAGE
+from application.blobs.multipart.parts import MAX_APPENDED, PAGE
 from application.blobs.multipart.take import composite_of
 from application.blobs.multipart.uploads import MultipartUploads, NewPart, kept_alive, renewed
 from application.concurrency import SharedCalls
@@ -51,7 +51,8 @@ def is_complete(upload: MultipartUpload) -> bool:
 class Join(Operation):
     """Publish a final upload, with the bytes of its partial ones in their order. Each of these is finished, too.
 
-    Raises UPLOAD_NOT_FOUND, INVALID_PARTS for one that is not complete, and the precondition's errors.
+    Raises UPLOAD_NOT_FOUND, INVALID_PARTS for one that is not complete or if all have more parts than one upload may
+    have, and the precondition's errors.
     """
 
     put: Put
@@ -72,6 +73,10 @@ class Join(Operation):
                 raise UploadNotFound(subject=key)
             if key != self.put.upload and not is_complete(upload):
                 raise InvalidParts("A partial upload is not complete.", subject=key)
+        count = sum([await work.multipart.last_number(key) for key in self.partials])
+        if count > MAX_APPENDED:  # a transaction of more rows would keep others waiting
+            detail = f"The partial uploads have {count:,} parts, more than {MAX_APPENDED:,}. Send larger parts."
+            raise InvalidParts(detail, subject=self.put.upload)
         for key in self.partials:
             await work.multipart.join(self.put.upload, key)
         changed = await self.put.apply(work, rules)
