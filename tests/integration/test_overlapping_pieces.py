@@ -1,6 +1,7 @@
 """The pieces of one request: while one becomes durable, the next one comes in."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import replace
 
@@ -10,12 +11,14 @@ from adapters.storage.layers.base import BlobStoreLayer
 from application.blobs.resumable.uploads import NewBytes
 from application.ports.blob_store import BlobStore, Stored
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from domain.access import EVERYTHING
-from domain.blob import ObjectKey
+from domain.blob import Location, ObjectKey
 from domain.errors import Kind, NoSpace
-from tests.contracts.blob_store import refused
+from tests.contracts.blob_store import each, refused
 from tests.integration.drive import Drive
-from tests.integration.test_contents import come_to_rest
+from tests.integration.renewing import PATIENCE
+from tests.integration.test_contents import SHORT, come_to_rest
 from tests.integration.test_resumable import begin, resumable
 
 PIECE = b"0123456789"
@@ -67,6 +70,40 @@ async def test_a_piece_comes_in_while_the_one_before_becomes_durable(any_drive: 
     assert (await appending).is_finished
     assert await drive.get() == 3 * PIECE
     await come_to_rest(any_drive)
+
+
+async def test_a_piece_keeps_its_lease_while_it_waits_for_the_one_before(drive: Drive) -> None:
+    slow_drive, store = slow(drive)
+    renewed = asyncio.Queue[ObjectKey]()
+
+    class Watched(Uploads):
+        async def renew(self, location: Location) -> bool:
+            is_there = await super().renew(location)
+            renewed.put_nowait(location.key)
+            return is_there
+
+    async def both_are_renewed() -> None:
+        """Wait for two renewals of each: the first may have begun before."""
+        while not renewed.empty():
+            renewed.get_nowait()
+        counts = Counter[ObjectKey]()
+        async with asyncio.timeout(PATIENCE):
+            while len(counts) < 2 or min(counts.values()) < 2:
+                counts[await renewed.get()] += 1
+
+    uploads = resumable(slow_drive, piece_bytes=len(PIECE))
+    watched = Watched(drive.metadata, slow_drive.stores, SHORT, monotonic=drive.time.monotonic)
+    uploads = replace(uploads, multipart=replace(uploads.multipart, uploads=watched))
+    key = await begin(uploads, size=2 * len(PIECE))
+    appending = asyncio.create_task(uploads.append(EVERYTHING, key, NewBytes(0, each([PIECE, PIECE]))))
+    store.may_flush[1].set()
+    await store.came[1].wait()
+    for _ in range(3):
+        await both_are_renewed()
+        drive.time.pass_by(SHORT * 2 / 3)
+    store.may_flush[0].set()
+    assert (await appending).is_finished
+    assert await drive.get() == 2 * PIECE
 
 
 @pytest.mark.parametrize(("fails", "kept"), [(0, 0), (1, 10)])

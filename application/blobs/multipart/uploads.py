@@ -227,7 +227,9 @@ class MultipartUploads:
             async with kept_alive(self.uploads, self.lifetime, key, location):
                 written = await self.uploads.append(location, intake)
                 if turn.former is not None:
-                    await turn.former.recorded.wait()
+                    async with Renewals(partial(self.uploads.renew, location), self.uploads.lease / 3) as renewals:
+                        renewals.start()
+                        await turn.former.recorded.wait()
             checksums = new.checksums() if new.checksums else None
             part = Part(number, location, written.size, written.digest, checksums)
             record_part = partial(self._record, key, part, offset, max_bytes)
