@@ -1,5 +1,6 @@
 """Records of interrupted transfers, in files, so that the next run goes on."""
 
+import errno
 import fcntl
 import json
 import os
@@ -131,15 +132,27 @@ class PartialFile:
         os.close(self._descriptor)
 
     def publish(self) -> None:
-        """Make the bytes durable, and give the file its name. Blocks."""
+        """Make the bytes durable, and give the file its name. Blocks.
+
+        Raises OSError. If the bytes can't be made durable, both files are discarded.
+        """
         if self._replaced is not None:
             for owner in ((-1, self._replaced.st_gid), (self._replaced.st_uid, -1)):
                 with suppress(OSError):  # only root may give files away
                     os.fchown(self._descriptor, *owner)
             os.fchmod(self._descriptor, stat.S_IMODE(self._replaced.st_mode) & 0o777)
-        os.fsync(self._descriptor)
+        self._flush()
         self.path.replace(self.target)
         self._state_path.unlink(missing_ok=True)
+        _sync_folder(self.target.parent)
+
+    def _flush(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError:
+            # The kernel may have dropped the bytes, and report no error the next time (LWN 752063).
+            self.discard()
+            raise
 
     def discard(self) -> None:
         """Delete both files."""
@@ -158,6 +171,21 @@ def _file_at(path: Path) -> os.stat_result | None:
     if not stat.S_ISREG(status.st_mode) and not path.is_symlink():
         raise FileExistsError(f"{path} is not a file, and is not replaced. Choose another name, or remove it.")
     return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _sync_folder(path: Path) -> None:
+    """Make the names in a folder durable, as far as its file system and its permissions allow."""
+    try:
+        folder = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except PermissionError:
+        return  # its files may be replaced, and not listed
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # as folders of virtual machines report it
+            raise
+    finally:
+        os.close(folder)
 
 
 def _read(path: Path) -> dict[str, Any]:
