@@ -1,12 +1,15 @@
 """Files that are downloaded: which bytes of an interrupted run are trusted, on disks that fail and lose their power."""
 
 import errno
+import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from entrypoints.client.flows.journal import PartialFile
 from tests.contracts.blob_store import MIB
 from tests.python_client.conftest import names_in
 
@@ -78,3 +81,68 @@ class TestFlush:
         monkeypatch.setattr(os, "open", refuse)
         await client.download(prefix, tmp_path / "file")
         assert (tmp_path / "file").read_bytes() == b"x"
+
+
+class TestPowerCut:
+    async def test_without_a_digest_a_block_is_durable_before_it_is_noted(
+        self, client: Any, prefix: str, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real_write, real_pwrite = os.write, os.pwrite
+
+        def write(file: int, data: bytes) -> int:
+            if name_of(file).endswith(".state"):
+                disk.events.append(f"note {data.decode().strip()}")
+            return real_write(file, data)
+
+        def pwrite(file: int, data: bytes, offset: int) -> int:
+            disk.events.append("write")
+            return real_pwrite(file, data, offset)
+
+        data = os.urandom(20 * MIB)
+        await client.put(prefix, data)
+        known = await client.head(prefix)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwrite", pwrite)
+            patched.setattr(os, "write", write)
+            await client.download(prefix, tmp_path / "file", known=replace(known, sha256=None), parallel=1)
+        state, *events = [event for event, _ in itertools.groupby(disk.events)]
+        assert state == "sync .file.drivebay-part.state"
+        blocks = [each for number in range(3) for each in ("write", "sync .file.drivebay-part", f"note {number}")]
+        assert events[1:] == [*blocks, "sync .file.drivebay-part", f"sync {tmp_path.name}"]
+        assert (tmp_path / "file").read_bytes() == data
+
+    async def test_a_block_that_was_not_made_durable_is_not_noted(
+        self, client: Any, prefix: str, tmp_path: Path, disk: Disk
+    ) -> None:
+        await client.put(prefix, os.urandom(20 * MIB))
+        known = replace(await client.head(prefix), sha256=None)
+        disk.failing = {".file.drivebay-part"}
+        with pytest.raises(OSError, match="Input/output error"):
+            await client.download(prefix, tmp_path / "file", known=known)
+        assert names_in(tmp_path) == []
+
+    def test_notes_of_a_file_that_is_gone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The process ends just when the new file has its size."""
+        truncate = os.ftruncate
+
+        def end_at_full_size(file: int, size: int) -> None:
+            truncate(file, size)
+            if size:
+                raise KeyboardInterrupt
+
+        first = PartialFile(tmp_path / "file", '"a"', 3, 1)
+        first.open()
+        for number in range(3):
+            first.finish_block(number)
+        first.close()
+        first.path.unlink()
+        second = PartialFile(tmp_path / "file", '"a"', 3, 1)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "ftruncate", end_at_full_size)
+            with pytest.raises(KeyboardInterrupt):
+                second.open()
+        second.close()
+        third = PartialFile(tmp_path / "file", '"a"', 3, 1)
+        third.open()
+        assert third.written == set()
+        third.close()

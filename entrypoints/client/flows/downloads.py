@@ -186,7 +186,7 @@ def download(
         if (yield Work(target.is_symlink)):
             target = yield Work(target.resolve)
     for _ in range(2):
-        file = PartialFile(target, meta.etag, meta.size, BLOCK)
+        file = PartialFile(target, meta.etag, meta.size, BLOCK, is_compared=bool(meta.sha256))
         yield Work(file.open)
         try:
             is_resumed = bool(file.written)
@@ -248,7 +248,7 @@ def _fetch_block(retries: Retries, meta: BlobMeta, file: PartialFile, number: in
             count.add(len(data))
     finally:
         yield from block.close()
-    file.finish_block(number)
+    yield Work(partial(file.finish_block, number))
 
 
 class _Count:

@@ -46,15 +46,19 @@ class PartialFile:
 
     A second file, named `.state`, has the version that is downloaded, and the numbers of the blocks that are written.
     A file that is replaced passes on its permissions and its owner. A link is replaced, not followed.
+
+    `is_compared`: the caller compares all bytes with a digest before it publishes the file. Without that, a block is
+    durable before it is noted.
     """
 
-    def __init__(self, target: Path, etag: str, size: int, block: int) -> None:
+    def __init__(self, target: Path, etag: str, size: int, block: int, *, is_compared: bool = False) -> None:
         self.target = target
         self.path = target.with_name(f".{target.name[:200]}.drivebay-part")
         self._state_path = self.path.with_name(f"{self.path.name}.state")
         self.size = size
         self._head = {"etag": etag, "size": size, "block": block}
         self.block_count = -(-size // block)
+        self._is_compared = is_compared
         self.written = set[int]()
 
     def open(self) -> None:
@@ -65,12 +69,14 @@ class PartialFile:
         self._replaced = _file_at(self.target)
         self._descriptor = self._locked()
         self.written = self._kept()
-        if not self.written:
-            os.ftruncate(self._descriptor, 0)
-        os.ftruncate(self._descriptor, self.size)
         # Each line is one write at the end, so that threads do not mix theirs.
         flags = FLAGS | os.O_WRONLY | os.O_APPEND | (0 if self.written else os.O_TRUNC)
         self._state = os.open(self._state_path, flags, 0o666)
+        if not self.written:
+            if not self._is_compared:  # or old notes might outlive a crash, next to a file of the right size
+                os.fsync(self._state)
+            os.ftruncate(self._descriptor, 0)
+        os.ftruncate(self._descriptor, self.size)
         if not self.written:
             self._note(json.dumps(self._head))
 
@@ -119,7 +125,9 @@ class PartialFile:
         return os.pread(self._descriptor, size, offset)
 
     def finish_block(self, number: int) -> None:
-        """Note that a block is written."""
+        """Note that a block is written. Blocks."""
+        if not self._is_compared:  # a power cut could keep the note and not the bytes
+            self._flush()
         self.written.add(number)
         self._note(str(number))
 
