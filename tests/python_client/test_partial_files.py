@@ -1,5 +1,6 @@
 """Files that are downloaded: which bytes of an interrupted run are trusted, on disks that fail and lose their power."""
 
+import asyncio
 import errno
 import itertools
 import os
@@ -7,8 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import drivebay
 import pytest
 
+from entrypoints.client.flows.commands import Work
+from entrypoints.client.flows.downloads import download
 from entrypoints.client.flows.journal import PartialFile
 from tests.contracts.blob_store import MIB
 from tests.python_client.conftest import names_in
@@ -146,3 +150,30 @@ class TestPowerCut:
         third.open()
         assert third.written == set()
         third.close()
+
+
+class TestLock:
+    async def test_is_released_if_the_notes_cannot_be_opened(self, client: Any, prefix: str, tmp_path: Path) -> None:
+        await client.put(prefix, b"x")
+        state = tmp_path / ".file.drivebay-part.state"
+        state.mkdir()
+        with pytest.raises(IsADirectoryError):
+            await client.download(prefix, tmp_path / "file")
+        state.rmdir()
+        await client.download(prefix, tmp_path / "file")
+        assert names_in(tmp_path) == ["file"]
+
+    def test_is_released_if_a_download_is_cancelled_while_it_opens_its_file(self, tmp_path: Path) -> None:
+        known = drivebay.BlobMeta("a", 1, '"a-1"')
+        flow = download(drivebay.Retries(), "a", tmp_path / "file", known=known)
+        command, part = next(flow), tmp_path / ".file.drivebay-part"
+        while not part.exists():
+            assert isinstance(command, Work)
+            found = command.function()
+            if not part.exists():
+                command = flow.send(found)
+        with pytest.raises(asyncio.CancelledError):
+            flow.throw(asyncio.CancelledError())
+        other = PartialFile(tmp_path / "file", '"a-1"', 1, 1)
+        other.open()
+        other.close()

@@ -187,8 +187,8 @@ def download(
             target = yield Work(target.resolve)
     for _ in range(2):
         file = PartialFile(target, meta.etag, meta.size, BLOCK, is_compared=bool(meta.sha256))
-        yield Work(file.open)
         try:
+            yield Work(file.open)
             is_resumed = bool(file.written)
             yield from _fetch(retries, meta, file, progress, parallel)
             if not meta.sha256 or (yield from sha256(file)).hex() == meta.sha256:

@@ -59,12 +59,13 @@ class PartialFile:
         self._head = {"etag": etag, "size": size, "block": block}
         self.block_count = -(-size // block)
         self._is_compared = is_compared
+        self._descriptor = self._state = -1
         self.written = set[int]()
 
     def open(self) -> None:
         """Open both files, and read which blocks are there. Those of another version are discarded. Blocks.
 
-        Raises BlockingIOError while another process writes them.
+        Raises BlockingIOError while another process writes them. After an error, `close` what was opened.
         """
         self._replaced = _file_at(self.target)
         self._descriptor = self._locked()
@@ -94,7 +95,7 @@ class PartialFile:
             except BlockingIOError:
                 os.close(descriptor)
                 raise BlockingIOError(f"Another process fetches {self.target} just now. Wait for it.") from None
-            except OSError:
+            except BaseException:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
@@ -135,9 +136,11 @@ class PartialFile:
         os.write(self._state, f"{line}\n".encode())
 
     def close(self) -> None:
-        """Close both files, and keep them for the next run."""
-        os.close(self._state)
-        os.close(self._descriptor)
+        """Close the files that are open, and keep them for the next run. May be called more than once."""
+        for descriptor in (self._state, self._descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._state = -1
 
     def publish(self) -> None:
         """Make the bytes durable, and give the file its name. Blocks.
