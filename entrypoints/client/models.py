@@ -10,6 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote
 
+from entrypoints.client.errors import DrivebayError
+
 Progress = Callable[[int, int | None], object]
 """Called with the number of bytes that were transferred, and of all, which is None if it is not known."""
 
@@ -59,12 +61,21 @@ class BlobMeta:
 
     @classmethod
     def from_headers(cls, blob_id: str, headers: Mapping[str, str]) -> "BlobMeta":
-        """Return the blob that the headers of a response in the raw form describe. Names are in lower case."""
+        """Return the blob that the headers of a response in the raw form describe. Names are in lower case.
+
+        Raises DrivebayError if they do not have its size.
+        """
         whole = re.fullmatch(r"bytes [0-9]+-[0-9]+/([0-9]+)", headers.get("content-range", ""))
+        size = whole[1] if whole else headers.get("content-length")
+        if size is None:
+            raise DrivebayError(
+                "The response does not have the size of the blob, because it has no Content-Length. A proxy may have "
+                "removed it. Configure the proxy not to compress or change these responses."
+            )
         modified = headers.get("last-modified")
         return cls(
             blob_id,
-            int(whole[1] if whole else headers.get("content-length", 0)),
+            int(size),
             headers.get("etag", ""),
             headers.get("content-type", ""),
             sha256_of(headers.get("repr-digest", "")),

@@ -68,7 +68,7 @@ class Download:
                 yield from self._attempts.wait(error)
 
     def _request(self) -> Flow[None]:
-        headers = {"accept-encoding": "identity"}
+        headers = dict[str, str]()
         if self._position or self._stop is not None:
             # An empty range can't be asked for: its byte is not read.
             last = "" if self._stop is None else str(max(self._stop - 1, self._position))
@@ -81,7 +81,11 @@ class Download:
             if self._is_pinned:
                 raise _changed() from None
             raise error
-        meta = BlobMeta.from_headers(self._id, reply.headers)
+        try:
+            meta = BlobMeta.from_headers(self._id, reply.headers)
+        except DrivebayError:
+            yield Close(reply.stream)
+            raise
         if "range" in headers and reply.status != 206:
             yield Close(reply.stream)
             raise DrivebayError("The server sent the whole blob in place of a range. Does a proxy remove Range?")
