@@ -117,14 +117,16 @@ class NoSpace(ServerError):
 class ConnectionFailed(DrivebayError):
     """There was no response, or it broke off.
 
-    `was_sent`: whether the server may have received the request. Then a change may have been made.
+    `was_sent`: whether the server may have received the request. Then a change may have been made. `is_timeout`:
+    whether the server has sent nothing for the timeout of the client.
     """
 
     code = "connection_failed"
 
-    def __init__(self, detail: str = "", *, was_sent: bool = True) -> None:
+    def __init__(self, detail: str = "", *, was_sent: bool = True, is_timeout: bool = False) -> None:
         super().__init__(detail)
         self.was_sent = was_sent
+        self.is_timeout = is_timeout
 
 
 _BY_STATUS: Mapping[int, type[DrivebayError]] = {

@@ -85,7 +85,11 @@ def failed(error: httpx.TransportError | httpx.DecodingError) -> DrivebayError:
         detail = "HTTP can't send this request. Are there line breaks or other control characters in its properties?"
         return BadRequest(detail, code="invalid_request")
     text = str(error) or type(error).__name__
-    return ConnectionFailed(f"The connection failed: {text}", was_sent=not isinstance(error, NOT_SENT))
+    return ConnectionFailed(
+        f"The connection failed: {text}",
+        was_sent=not isinstance(error, NOT_SENT),
+        is_timeout=isinstance(error, httpx.ReadTimeout),
+    )
 
 
 def reply_of(response: httpx.Response, content: bytes = b"", stream: Any = None) -> Reply:

@@ -25,6 +25,7 @@ from entrypoints.client.models import META, Progress, PutResult, digest_field
 SMALL = 8 << 20  # bytes of a blob that is sent in one request
 PIECE = 8 << 20  # bytes of a stream that are kept in memory until the server has them
 SMALLEST = 256 << 10  # bytes that a request is reduced to where connections break often
+CHECKED = 8 << 20  # bytes that the slowest server compares with their digest in a second
 PARTIAL = "application/partial-upload"
 OFFSET, COMPLETE = "upload-offset", "upload-complete"
 
@@ -140,7 +141,7 @@ class Upload:
         replaced, and what refused the upload may be gone. Then the outcome of that run says nothing about this one.
         """
         try:
-            found = yield from send(Call("HEAD", path), self._retries)
+            found = yield from send(Call("HEAD", path), self._retries, patience=source.size / CHECKED)
             if found.headers.get(COMPLETE) != "?1":
                 return True
             stored = yield from send(Call("PATCH", path, self._rest(source.size, source.size)), self._retries)
@@ -168,7 +169,11 @@ class Upload:
         return location.path + (f"?{location.query}" if location.query else "")
 
     def _append(self, source: Source, path: str, *, resumed: bool) -> Flow[str]:
-        """Send the bytes that the server lacks, until it has all of them. Return the ETag of the blob."""
+        """Send the bytes that the server lacks, until it has all of them. Return the ETag of the blob.
+
+        Before the last response the server reads all bytes again, to compare them with their digest. So for a time
+        that grows with the size, timeouts after the last byte do not end the upload.
+        """
         attempts = Attempts(self._retries)
         offset: int | None = None if resumed else 0
         durable = 0
@@ -188,7 +193,7 @@ class Upload:
             except DrivebayError as error:
                 if error.code not in ("offset_mismatch", "interrupted") and not is_temporary(error):
                     raise
-                yield from attempts.wait(error)
+                yield from attempts.wait(error, source.size / CHECKED if self._done == source.size else 0)
                 offset = None
 
     def _offset(self, path: str) -> Flow[int]:
