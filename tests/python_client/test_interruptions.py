@@ -205,6 +205,69 @@ class TestAnotherProcess:
                 stored = await client.put(prefix, path, journal=journal, create_only=True)
             assert (await other.head(prefix)).etag == stored.etag
 
+    @pytest.mark.parametrize("actions", [None, ["read"]], ids=["expired", "for reading only"])
+    async def test_goes_on_with_an_upload_after_a_run_with_a_wrong_token(
+        self, server: Server, clients: Clients, prefix: str, tmp_path: Path, actions: list[str] | None
+    ) -> None:
+        path, journal, token = tmp_path / "file", tmp_path / "journal", "expired"
+        path.write_bytes(os.urandom(24 * MIB))
+        if actions:
+            with server.client() as admin:
+                token = admin.post("/v1/keys", json={"name": "k", "actions": actions}).json()["token"]
+        async with Proxy(server.url) as proxy:
+            proxy.after(16 * MIB, Way.TO_SERVER, proxy.cut)
+            async with clients(proxy.url, retries=drivebay.Retries(attempts=1)) as client:
+                with pytest.raises(drivebay.ConnectionFailed):
+                    await client.put(prefix, path, journal=journal)
+            async with clients(proxy.url, token) as wrong:
+                with pytest.raises((drivebay.Unauthorized, drivebay.Forbidden)):
+                    await wrong.put(prefix, path, journal=journal)
+            async with clients(proxy.url) as client:
+                assert (await client.put(prefix, path, journal=journal)).sha256 == sha256(path)
+            assert proxy.passed[Way.TO_SERVER] < 36 * MIB
+
+    async def test_goes_on_with_an_upload_once_there_is_space(
+        self, server: Server, clients: Clients, prefix: str, tmp_path: Path
+    ) -> None:
+        path, journal = tmp_path / "file", tmp_path / "journal"
+        path.write_bytes(os.urandom(12 * MIB))
+        with server.client() as admin:
+            new = {"name": "k", "actions": ["read", "write", "delete"], "limits": {"quota_bytes": 20 * MIB}}
+            token = admin.post("/v1/keys", json=new).json()["token"]
+        async with Proxy(server.url) as proxy, clients(proxy.url, token) as client:
+
+            def fill(done: int, _: int | None) -> None:
+                if done == 8 * MIB:
+                    with server.client(token) as other:
+                        other.put(f"/v1/blobs/{prefix}other", content=bytes(9 * MIB)).raise_for_status()
+
+            with pytest.raises(drivebay.NoSpace):
+                await client.put(prefix, path, journal=journal, progress=fill)
+            with pytest.raises(drivebay.NoSpace):
+                await client.put(prefix, path, journal=journal)
+            await client.delete(prefix + "other")
+            await client.put(prefix, path, journal=journal)
+            assert proxy.passed[Way.TO_SERVER] < 13 * MIB
+            assert names_in(tmp_path) == ["file"]
+
+    @pytest.mark.parametrize("has_journal", [True, False])
+    async def test_discards_an_upload_that_nothing_goes_on_with(
+        self, server: Server, clients: Clients, prefix: str, tmp_path: Path, has_journal: bool
+    ) -> None:
+        path, journal = tmp_path / "file", tmp_path / "journal" if has_journal else None
+        path.write_bytes(os.urandom(9 * MIB))
+        with server.client() as other:
+
+            def create(done: int, _: int | None) -> None:
+                if done == 8 * MIB:
+                    other.put(f"/v1/blobs/{prefix}", content=b"faster")
+
+            async with clients(server.url) as client:
+                with pytest.raises(drivebay.AlreadyExists):
+                    await client.put(prefix, path, journal=journal, create_only=True, progress=create)
+            assert other.get("/v1/uploads", params={"prefix": prefix}).json()["uploads"] == []
+        assert names_in(tmp_path) == ["file"]
+
     async def test_goes_on_with_a_download(
         self, server: Server, clients: Clients, prefix: str, large: Path, tmp_path: Path
     ) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -14,7 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from entrypoints.client.errors import AlreadyExists, DigestMismatch, DrivebayError, NotFound, PreconditionFailed
+from entrypoints.client.errors import (
+    AlreadyExists,
+    DigestMismatch,
+    DrivebayError,
+    Forbidden,
+    NotFound,
+    PreconditionFailed,
+)
 from entrypoints.client.flows.blobs import head, path_of
 from entrypoints.client.flows.commands import CHUNK, Call, Flow, Pull, Reply, Span, Work, sha256
 from entrypoints.client.flows.journal import UploadJournal
@@ -24,6 +32,8 @@ from entrypoints.client.models import META, Progress, PutResult, digest_field
 
 SMALL = 8 << 20  # bytes of a blob that is sent in one request
 PIECE = 8 << 20  # bytes of a stream that are kept in memory until the server has them
+REMEDIABLE = frozenset({401, 403, 507})
+"""Errors of the token, of the quota and of the disk: an upload goes on once their cause is gone."""
 SMALLEST = 256 << 10  # bytes that a request is reduced to where connections break often
 CHECKED = 8 << 20  # bytes that the slowest server compares with their digest in a second
 PARTIAL = "application/partial-upload"
@@ -112,6 +122,7 @@ class Upload:
         path = journal.upload(digest, self._headers) if journal else None
         if journal and path is not None and not (yield from self._may_go_on(source, path)):
             journal.end()
+            yield from self._discard(path)
             path = None
         resumed = path is not None
         while True:
@@ -127,8 +138,10 @@ class Upload:
                     raise
                 path, resumed = None, False
             except DrivebayError as error:
-                if journal and not is_temporary(error):
-                    journal.end()
+                if not is_temporary(error) and not (journal and error.status in REMEDIABLE):
+                    if journal:
+                        journal.end()
+                    yield from self._discard(path)
                 raise
         if journal:
             journal.end()
@@ -145,12 +158,20 @@ class Upload:
             if found.headers.get(COMPLETE) != "?1":
                 return True
             stored = yield from send(Call("PATCH", path, self._rest(source.size, source.size)), self._retries)
-            current = yield from head(self._retries, self._id)
         except DrivebayError as error:
-            if is_temporary(error):
+            if is_temporary(error) or error.status in REMEDIABLE:
                 raise
             return False
+        try:
+            current = yield from head(self._retries, self._id)
+        except (NotFound, Forbidden):  # or the token is for writing only
+            return False
         return current.etag == stored.headers["etag"]
+
+    def _discard(self, path: str) -> Flow[None]:
+        """Let the server free the space of an upload that nothing goes on with. If that fails, the upload expires."""
+        with suppress(DrivebayError):
+            yield Call("DELETE", path)
 
     def _rest(self, offset: int, size: int) -> dict[str, str]:
         """Return the headers of a request with the last bytes."""
