@@ -177,3 +177,10 @@ class TestLock:
         other = PartialFile(tmp_path / "file", '"a-1"', 1, 1)
         other.open()
         other.close()
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "\U0001f4c1" * 63], ids=["one byte", "two bytes", "four bytes"])
+async def test_the_longest_names(client: Any, prefix: str, tmp_path: Path, name: str) -> None:
+    await client.put(prefix, b"x")
+    await client.download(prefix, tmp_path / name)
+    assert names_in(tmp_path) == [name]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 FLAGS = os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+PART, STATE = ".drivebay-part", ".state"
+LONGEST = 255 - len(f".{PART}{STATE}")  # bytes of a name, so that file systems take it with what is added
 PRIVATE = 0o600  # permissions of a file that will replace another, until it gets the permissions of that one
 
 
@@ -53,8 +55,8 @@ class PartialFile:
 
     def __init__(self, target: Path, etag: str, size: int, block: int, *, is_compared: bool = False) -> None:
         self.target = target
-        self.path = target.with_name(f".{target.name[:200]}.drivebay-part")
-        self._state_path = self.path.with_name(f"{self.path.name}.state")
+        self.path = target.with_name(f".{_shortened(target.name)}{PART}")
+        self._state_path = self.path.with_name(f"{self.path.name}{STATE}")
         self.size = size
         self._head = {"etag": etag, "size": size, "block": block}
         self.block_count = -(-size // block)
@@ -169,6 +171,12 @@ class PartialFile:
         """Delete both files."""
         for path in (self.path, self._state_path):
             path.unlink(missing_ok=True)
+
+
+def _shortened(name: str) -> str:
+    while len(os.fsencode(name)) > LONGEST:
+        name = name[:-1]
+    return name
 
 
 def _file_at(path: Path) -> os.stat_result | None:
