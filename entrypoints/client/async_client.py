@@ -111,7 +111,8 @@ class AsyncClient:
         """Store bytes, the file at a path, or what an open file or an iterator yields, and replace what is there.
 
         What has 8 MiB or more is resumed where a connection breaks. `journal`: a file that keeps the state of the
-        upload of a file until it is complete, so that another process can go on.
+        upload of a file until it is complete, so that another process can go on. If it can't be written, nothing is
+        kept.
         """
         kept = None if journal is None else UploadJournal(Path(journal))
         return await self._run(uploads.put(self._retries, id, data, uploads.PutOptions(**options), progress, kept))

@@ -116,6 +116,13 @@ class TestPut:
             await client.put("a\nb", b"")
         assert refused.value.code == "invalid_id"
 
+    async def test_a_journal_that_cannot_be_written(self, client: Any, prefix: str, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(bytes(9 * MIB))
+        stored = await client.put(prefix, path, journal=path / "journal")
+        assert (await client.head(prefix)).etag == stored.etag
+        assert names_in(tmp_path) == ["file"]
+
     async def test_an_asynchronous_iterator(self, server: Server, clients: Clients, prefix: str) -> None:
         async def chunks() -> AsyncIterator[bytes]:
             yield b"Hello "

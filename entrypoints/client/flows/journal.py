@@ -19,7 +19,8 @@ PRIVATE = 0o600  # permissions of a file that will replace another, until it get
 class UploadJournal:
     """The URL path of an upload in progress, kept in a file until the upload ends.
 
-    The file belongs to one blob on one server: its name is up to the caller.
+    The file belongs to one blob on one server: its name is up to the caller. Where it can't be written, as on a
+    read-only file system, nothing is kept, and that is not an error.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,13 +35,15 @@ class UploadJournal:
 
     def begin(self, upload: str, digest: bytes, headers: Mapping[str, str]) -> None:
         """Keep the path of an upload that was begun."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         record = {"upload": upload, "sha256": digest.hex(), "headers": dict(headers)}
-        self._path.write_text(json.dumps(record), encoding="utf-8")
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._path.write_text(json.dumps(record), encoding="utf-8")
 
     def end(self) -> None:
         """Forget the upload."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink()
 
 
 class PartialFile:
