@@ -11,6 +11,7 @@ import httpx
 
 from entrypoints.client.connections import Connections
 from entrypoints.client.flows.commands import (
+    END,
     Call,
     Close,
     Command,
@@ -89,10 +90,10 @@ class AsyncDriver:
         except httpx.TransportError as error:
             raise failed(error) from error
 
-    async def _pull(self, iterator: Any) -> bytes | None:
+    async def _pull(self, iterator: Any) -> Any:
         if hasattr(iterator, "__anext__"):
-            return await anext(iterator, None)
-        return await _in_daemon(partial(next, iterator, None))
+            return await anext(iterator, END)
+        return await _in_daemon(partial(next, iterator, END))
 
     async def _gather(self, gather: Gather) -> list[Any]:
         flows = list(gather.flows)

@@ -12,6 +12,7 @@ import httpx
 
 from entrypoints.client.connections import Connections
 from entrypoints.client.flows.commands import (
+    END,
     Call,
     Close,
     Command,
@@ -71,7 +72,7 @@ class Driver:
             case Work(function):
                 return function()
             case Pull(iterator):
-                return next(iterator, None)
+                return next(iterator, END)
             case Gather():
                 return self._gather(command)
         return None

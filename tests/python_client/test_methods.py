@@ -123,6 +123,18 @@ class TestPut:
         assert (await client.head(prefix)).etag == stored.etag
         assert names_in(tmp_path) == ["file"]
 
+    async def test_a_stream_that_has_no_bytes_yet(self, client: Any, prefix: str) -> None:
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        os.write(writing, b"first")
+        with os.fdopen(reading, "rb", buffering=0) as file, pytest.raises(BlockingIOError, match="set_blocking"):
+            await client.put(prefix, file)
+        os.close(writing)
+        with pytest.raises(TypeError):
+            await client.put(prefix, iter([b"first", None]))
+        with pytest.raises(drivebay.NotFound):
+            await client.head(prefix)
+
     async def test_an_asynchronous_iterator(self, server: Server, clients: Clients, prefix: str) -> None:
         async def chunks() -> AsyncIterator[bytes]:
             yield b"Hello "

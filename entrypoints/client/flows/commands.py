@@ -69,9 +69,12 @@ class Work:
     function: Callable[[], Any]
 
 
+END = object()  # of an iterator of the caller, which may yield anything, also None
+
+
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """The next chunk of an iterator of the caller, synchronous or not. None at its end."""
+    """The next chunk of an iterator of the caller, synchronous or not. `END` at its end."""
 
     iterator: Any
 

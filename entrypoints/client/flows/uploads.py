@@ -24,7 +24,7 @@ from entrypoints.client.errors import (
     PreconditionFailed,
 )
 from entrypoints.client.flows.blobs import head, path_of
-from entrypoints.client.flows.commands import CHUNK, Call, Flow, Pull, Reply, Span, Work, sha256
+from entrypoints.client.flows.commands import CHUNK, END, Call, Flow, Pull, Reply, Span, Work, sha256
 from entrypoints.client.flows.journal import UploadJournal
 from entrypoints.client.flows.retrying import Attempts, Retries, is_temporary, send
 from entrypoints.client.flows.sources import BytesSource, FileSource, Source
@@ -311,7 +311,7 @@ class Chunks:
         """Return the next piece."""
         while len(self._rest) <= PIECE and not self._is_exhausted:
             chunk = yield Pull(self._iterator)
-            if chunk is None:
+            if chunk is END:
                 self._is_exhausted = True
             else:
                 self._rest += chunk
@@ -356,5 +356,12 @@ def _iterator(data: Any) -> Any:
     if isinstance(data, str):
         raise TypeError("A text is not bytes. Pass text.encode(), or Path(name) for the file of that name.")
     if hasattr(data, "read"):
-        return iter(partial(data.read, CHUNK), b"")
+        return iter(partial(_read, data), b"")
     return aiter(data) if hasattr(data, "__aiter__") else iter(data)
+
+
+def _read(file: Any) -> Any:
+    data = file.read(CHUNK)
+    if data is None:  # which is not the end
+        raise BlockingIOError("The file has no bytes yet. Let it block: os.set_blocking(file.fileno(), True).")
+    return data
