@@ -283,6 +283,9 @@ class TestPresignedUrls:
             ("x-amz-object-lock-mode=GOVERNANCE", (400, "InvalidRequest")),
             ("x-amz-copy-source=b", (400, "InvalidRequest")),
             ("versionId=b", (400, "InvalidArgument")),
+            ("x-amz-meta-a=b%0D%0AX-B:%20c", (400, "InvalidArgument")),
+            ("x-amz-meta-a%0D%0AX-B:%20c=d", (400, "InvalidArgument")),
+            ("x-amz-meta-a%3A=d", (400, "InvalidArgument")),
         ],
     )
     def test_what_is_not_done_is_refused(

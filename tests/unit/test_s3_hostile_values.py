@@ -144,7 +144,7 @@ HEADERS: dict[str, list[tuple[Operation, list[str]]]] = {
 CREDENTIALS = {"authorization", "date", "host", "x-amz-content-sha256", "x-amz-date"}
 # Headers, and beginnings of headers, of whose values nothing is read.
 NAMES_ONLY = {*properties.REFUSED, *signatures._TOKENS, "x-amz-", "x-amz-checksum-", "x-amz-meta-"} | {
-    *("x-amz-copy-source-", "x-amz-object-lock-")
+    *("x-amz-copy-source-", "x-amz-object-lock-", "x-amz-if-match-initiated-time")
 }
 # Headers that the sources read by names that are put together, or come from elsewhere.
 BY_PARTS = {name for name in HEADERS if name.startswith("x-amz-copy-source-if-")} | {
