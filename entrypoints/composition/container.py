@@ -248,9 +248,10 @@ class Container(containers.DeclarativeContainer):
         small_bytes=providers.Callable(storages.small_bytes, settings),
         retry=providers.Callable(_move_retry, settings, observer),
     )
+    uploads_of_markers = providers.Singleton(storages.for_markers, uploads)
     mark_storage = providers.Singleton(
         MarkStorage,
-        uploads,
+        uploads_of_markers,
         metadata.provided.blobs,
         metadata.provided.contents,
         metadata.provided.known_storage,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from application.ports.blob_store import BlobStore
 from application.ports.metadata import DATABASE, UnitOfWorkFactory
 from application.ports.observer import Observer
 from application.stores import Stores
+from application.uploads.lifecycle import Uploads
 from application.uploads.small_blobs import SmallBlobs, unlimited
 from entrypoints.composition.missing_features import MissingFeatures
 from entrypoints.config.settings import Settings
@@ -45,6 +47,18 @@ def make_stores(
         return _with_free_space(layers(store, name, settings, observer), name, settings)
 
     return Stores(settings.storage, {name: make(name) for name in settings.storages})
+
+
+def for_markers(uploads: Uploads) -> Uploads:
+    """Return uploads that may use the space that MIN_FREE_BYTES keeps free.
+
+    A server that starts on a full disk has to write markers before it deletes anything, which then frees space.
+    """
+    unguarded = {
+        name: store.store if isinstance(store, free_space.FreeSpaceGuard) else store
+        for name, store in uploads.stores.by_name.items()
+    }
+    return replace(uploads, stores=Stores(uploads.stores.active, unguarded))
 
 
 def make_small_blobs(settings: Settings, units: UnitOfWorkFactory) -> SmallBlobs | None:

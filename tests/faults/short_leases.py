@@ -6,13 +6,13 @@ accord, as if its reaper never ran.
 """
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from dependency_injector import providers
 
 from application.contents.retention import Retention
-from application.uploads.lifecycle import Uploads
 from entrypoints.cli import main as cli
 from entrypoints.composition.background import Markers
 from entrypoints.composition.container import Container
@@ -27,7 +27,7 @@ def configure(container: Container) -> None:
         for name, default in (("LEASE", "600"), ("GRACE", "0.5"), ("AGAIN", "0.5"), ("CLAIM", "5"))
     )
     container.uploads.add_kwargs(lease=lease)
-    of_markers = providers.Singleton(Uploads, container.metadata, container.stores, lease=LEASE_OF_MARKERS)
+    of_markers = providers.Singleton(replace, container.uploads_of_markers, lease=LEASE_OF_MARKERS)
     container.mark_storage.set_args(of_markers, *container.mark_storage.args[1:])
     retention = Retention(grace, grace)
     container.store_blob.add_kwargs(retention=retention)

@@ -120,6 +120,15 @@ def test_a_full_disk_serves_reads(tmp_path: Path) -> None:
         assert "no new blobs are taken until there is space" in {line["event"] for line in server.log()}
 
 
+def test_deletes_free_space_after_a_start_on_a_full_disk(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, server.client() as client:
+        assert client.put("/v1/blobs/a", content=b"x").status_code == 201
+    with Server(tmp_path, MIN_FREE_BYTES=str(2**62), READERS_GRACE="0") as server, server.client() as client:
+        assert client.delete("/v1/blobs/a").status_code == 204
+        server.wait_until_left(0)
+        assert client.put("/v1/blobs/b", content=b"x").status_code == 507
+
+
 async def serve(folder: Path, given: dict[str, Any]) -> tuple[int | None, str]:
     """Run `drivebay serve` until it gives up."""
     process = await asyncio.create_subprocess_exec(
