@@ -41,6 +41,22 @@ def insert_and_return(connection: Connection, column: sa.Column[Any], values: Ma
     return _select(column).first(connection, {key.name: values[key.name] for key in table.primary_key})
 
 
+def insert_or_replace(
+    dialect: str, table: sa.Table, computed: Mapping[sa.Column[Any], Any]
+) -> "sqlite.Insert | postgresql.Insert | mysql.Insert":
+    """Return an insert that replaces the row with the same primary key, which must be the only unique key.
+
+    `computed` has values of columns that are part of the statement.
+    """
+    others = [column.name for column in table.columns if not column.primary_key]
+    if dialect == "mariadb":
+        insert = mysql.insert(table).values(computed)
+        return insert.on_duplicate_key_update({name: insert.inserted[name] for name in others})
+    insert_new = _insert(dialect, table).values(computed)
+    new = {name: insert_new.excluded[name] for name in others}
+    return insert_new.on_conflict_do_update(index_elements=[*table.primary_key], set_=new)
+
+
 @cache
 def _insert_or_nothing(dialect: str, table: sa.Table, returned: sa.Column[Any] | None = None) -> Statement:
     insert = _insert(dialect, table).on_conflict_do_nothing(index_elements=[*table.primary_key])

@@ -186,7 +186,10 @@ class GarbageRepository(Protocol):
 
     @abstractmethod
     async def add(self, garbage: Garbage, after: timedelta) -> None:
-        """Add an object, due `after` from now."""
+        """Add an object, due `after` from now.
+
+        If it is there already, because its key was used again, it is replaced, and its claims no longer count.
+        """
 
     @abstractmethod
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:

@@ -958,6 +958,16 @@ class ForgetsAfterTheFirstDelete(Tampered):
             await super().deleted([Garbage(each.location) for each in garbage], again_after)
 
 
+@caught_by(MetadataContract.test_garbage_may_become_garbage_again)
+class KeepsTheFirstGarbage(Tampered):
+    """An object that is written again, under the key of one that waits for its last delete, is deleted once."""
+
+    class GarbageRows(_Garbage):
+        async def add(self, garbage: Garbage, after: timedelta) -> None:
+            if self._rows.get(garbage.location.key) is None:
+                await super().add(garbage, after)
+
+
 @caught_by(MetadataContract.test_the_second_delete_waits)
 class DeletesTwiceAtOnce(Tampered):
     """The second delete is due with the first, and catches no write that is slower than both."""

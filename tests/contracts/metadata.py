@@ -1064,6 +1064,19 @@ class MetadataContract:
             await self.note(metadata, left, NOW)
         assert await self.claim(metadata) == []
 
+    async def test_garbage_may_become_garbage_again(self, metadata: Metadata) -> None:
+        garbage = await self.discard(metadata, NOW, deletes=2)
+        other = await self.discard(metadata, LONG)
+        for _ in range(3):
+            await self.claim(metadata, lease=NOW)
+        await self.note(metadata, garbage, 3 * LONG)
+        await in_a_unit(metadata, lambda work: work.garbage.add(garbage, -LONG))
+        assert await self.claim(metadata, lease=-LONG) == [garbage]
+        [backlog] = await metadata.backlog()
+        assert (backlog.garbage, LONG <= backlog.overdue < 2 * LONG) == (2, True)
+        await in_a_unit(metadata, lambda work: work.garbage.add(other, NOW))
+        assert {*await self.claim(metadata)} == {garbage, other}
+
     async def test_the_second_delete_waits(self, metadata: Metadata) -> None:
         garbage = await self.discard(metadata, NOW, deletes=2)
         await self.note(metadata, garbage, LONG)

@@ -1,12 +1,15 @@
 """Garbage in a SQL database: objects to be deleted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.sql.database import Run
+from adapters.sql.dialects import insert_or_replace
 from adapters.sql.statement import Statement
 from adapters.sql.tables import GARBAGE, MICROSECOND, DatabaseNow, from_now
 from application.ports.metadata import DOUBLINGS, Garbage, GarbageRepository
@@ -24,7 +27,7 @@ class SqlGarbage(GarbageRepository):
             "deletes": garbage.deletes,
             "microseconds": after // MICROSECOND,
         }
-        await self._run(_INSERT.count, values)
+        await self._run(_add, values)
 
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
         return await self._run(_claim_garbage, backend, limit, lease)
@@ -37,7 +40,15 @@ class SqlGarbage(GarbageRepository):
 
 
 _LATER = DatabaseNow() + sa.bindparam("microseconds", type_=sa.BigInteger)
-_INSERT = Statement(sa.insert(GARBAGE).values({GARBAGE.c.due_at: _LATER}))
+
+
+def _add(connection: Connection, values: Mapping[str, Any]) -> None:
+    _upsert(connection.dialect.name).count(connection, values)
+
+
+@cache
+def _upsert(dialect: str) -> Statement:
+    return Statement(insert_or_replace(dialect, GARBAGE, {GARBAGE.c.due_at: _LATER, GARBAGE.c.claims: 0}))
 
 
 def _claim_garbage(connection: Connection, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
