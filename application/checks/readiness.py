@@ -73,17 +73,20 @@ class CheckReady:
         return []
 
     async def _look(self, backend: str, look: Callable[[str], Awaitable[object]]) -> Sequence[ReadinessProblem]:
-        check = self.uploads.stores.by_name[backend].check
-        for part, probe in (("database", look(backend)), ("storage", self.recognise(backend)), ("storage", check())):
-            if found := await self._find(part, probe):
+        for part, probe in (("database", look), ("storage", self._open)):
+            if found := await self._find(part, probe(backend)):
                 return [found]
         return []
 
     async def _others(self, found: ReadinessProblem) -> Sequence[ReadinessProblem]:
         if found.severity is Severity.NOT_READY:
             return []
-        other = await self._find("storage", self.uploads.stores.by_name[self.uploads.stores.active].check())
+        other = await self._find("storage", self._open(self.uploads.stores.active))
         return [other] if other else []
+
+    async def _open(self, backend: str) -> None:
+        await self.recognise(backend)  # before the check, which makes a folder that is missing, and accepts it
+        await self.uploads.stores.by_name[backend].check()
 
     async def _find(self, part: str, probe: Awaitable[object]) -> ReadinessProblem | None:
         error = await self._within_deadline(probe)

@@ -3,16 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
+from adapters.storage.filesystem.config import FilesystemConfig
+from adapters.storage.filesystem.store import FilesystemBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.checks.readiness import CheckReady, ReadinessProblem, Severity
+from application.ownership.markers import UnknownStorage
 from application.ports.blob_store import BlobStore, Stored
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from application.uploads.lifecycle import Uploads
 from domain.blob import ObjectKey
 from domain.errors import Kind, NoSpace, Unavailable, error_class
+from tests.contracts.blob_store import each, refused
 from tests.integration.drive import Drive
 
 
@@ -52,6 +58,23 @@ class TestReadiness:
 
         found = await self.check(drive, Gone(), Failing(Kind.NO_SPACE))()
         assert summary(found)[1:] == [("storage", "unavailable", Severity.NOT_READY)]
+
+    async def test_a_full_database_does_not_make_an_unmounted_disk_the_storage(
+        self, drive: Drive, tmp_path: Path
+    ) -> None:
+        disk = tmp_path / "disk"
+        async with FilesystemBlobStore(FilesystemConfig(disk, threads=2)) as store:
+            await store.check()
+
+            async def recognise(_: str) -> None:
+                raise UnknownStorage("memory")
+
+            disk.rename(tmp_path / "unmounted")
+            found = await replace(self.check(drive, store, Failing(Kind.NO_SPACE)), recognise=recognise)()
+            assert summary(found)[1:] == [("storage", "unavailable", Severity.NOT_READY)]
+            disk.mkdir(exist_ok=True)
+            with refused(Kind.UNAVAILABLE):
+                await store.put(ObjectKey.random(), each([b"x"]))
 
     async def test_a_storage_that_hangs_even_when_cancelled(self, drive: Drive) -> None:
         released = asyncio.Event()
