@@ -211,7 +211,7 @@ class BucketTree(FileTree):
                 completion = self._client.complete_multipart_upload(
                     **upload, MultipartUpload={"Parts": sent}, **condition
                 )
-                return await self._requests.send_expecting(completion, "Key")
+                return await self._requests.complete(completion, size, "Key")
 
             with self._requests.translate_errors():
                 await run_to_completion(complete() if replace else self._features.write(complete))

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from adapters.storage.s3.config import S3Config
@@ -18,12 +18,17 @@ ID = {"x-amz-request-id": "tx1"}
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP response. With `length`, Content-Length is not that of the body."""
+    """An HTTP response. With `length`, Content-Length is not that of the body.
+
+    With `held`, all but the head and `early` bytes of the body is sent once that event is set; nothing if `early` is 0.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | bytes = ""
     length: int | None = None
+    held: asyncio.Event | None = None
+    early: int = 0
 
     def encode(self) -> bytes:
         headers = {"Content-Length": str(len(self.body) if self.length is None else self.length), **self.headers}
@@ -118,7 +123,14 @@ class FakeS3:
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 url = urlsplit(target)
                 query = parse_qs(url.query, keep_blank_values=True)
-                writer.write(self._reply(Request(method, url.path, query, headers, body)).encode())
+                reply = self._reply(Request(method, url.path, query, headers, body))
+                encoded = reply.encode()
+                if reply.held is not None:
+                    sent = len(encoded) - len(reply.body) + reply.early if reply.early else 0
+                    writer.write(encoded[:sent])
+                    encoded = encoded[sent:]
+                    await reply.held.wait()
+                writer.write(encoded)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -199,9 +211,10 @@ async def on_fake_s3(
     size: int = 3,
     uploads: tuple[str, ...] = (),
     report: FeatureReport = unreported,
+    **config: Any,
 ) -> AsyncIterator[tuple[FakeS3, S3BlobStore]]:
-    """A fake server, and a store on it that makes each request once."""
+    """A fake server, and a store on it that makes each request once, unless its `config` differs."""
     async with FakeS3(replies or {}, size, uploads) as server:
-        config = S3Config("b", "r", "a", "s", server.url, path_style=True, attempts=1)
-        async with S3BlobStore(config, report=report) as store:
+        given = S3Config("b", "r", "a", "s", server.url, path_style=True, **({"attempts": 1} | config))
+        async with S3BlobStore(given, report=report) as store:
             yield server, store

@@ -3,16 +3,19 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from adapters.storage.layers.timeout import TimeoutLayer
 from adapters.storage.s3.features import CONDITIONAL_WRITES, EMPTY_UPLOAD_LISTS, UPLOAD_LISTS
 from adapters.storage.s3.part_sizes import PART
+from adapters.storage.s3.requests import completion_limit
 from application.ports.blob_store import Stored
 from application.ports.features import MissingFeature
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind
-from tests.contracts.blob_store import chunked, each, keys, pattern, refused
+from tests.contracts.blob_store import MIB, chunked, each, keys, pattern, refused
 from tests.faults.fake_s3 import DATE, ID, Replies, Reply, Request, error, on_fake_s3, without_conditions
 
 KEY = ObjectKey("ab" * 16)
@@ -167,3 +170,33 @@ class TestLostResponses:
             with refused(Kind.ALREADY_EXISTS):
                 await store.put(KEY, chunked(LARGE))
             assert "DeleteObject" not in server.operations
+
+
+class TestCompletion:
+    """The response to CompleteMultipartUpload, for which a server may copy all parts first."""
+
+    @pytest.mark.parametrize("blanks", [0, 1], ids=["silent", "blanks"])
+    async def test_it_is_waited_for_longer_than_for_other_responses(self, blanks: int) -> None:
+        completing, may_end = asyncio.Event(), asyncio.Event()
+
+        def complete(request: Request) -> Reply:
+            completing.set()
+            body = f"{' ' * blanks}<R><Bucket>b</Bucket><Key>{KEY}</Key><ETag>e</ETag></R>"
+            return Reply(200, ID, body, held=may_end, early=blanks)
+
+        impatient: dict[str, Any] = {"read_timeout": 0.5, "request_timeout": 0.5, "attempts": 3}
+        replies: Replies = {"CompleteMultipartUpload": complete}
+        async with on_fake_s3(replies, size=len(LARGE), **impatient) as (server, store):
+            putting = asyncio.create_task(TimeoutLayer(store, 0.5).put(KEY, chunked(LARGE)))
+            await completing.wait()
+            await asyncio.sleep(1.2)  # longer than all three deadlines
+            may_end.set()
+            assert await putting == Stored(len(LARGE))
+            assert server.operations.count("CompleteMultipartUpload") == 1
+
+    @pytest.mark.parametrize(
+        ("timeout", "size", "limit"),
+        [(60, 0, 60), (60, 100 * MIB, 160), (60, 5 * 1024 * 1024 * MIB, 3600), (7200, 100 * MIB, 7200)],
+    )
+    def test_its_limit_grows_with_the_size_up_to_an_hour(self, timeout: float, size: int, limit: float) -> None:
+        assert completion_limit(timeout, size) == limit

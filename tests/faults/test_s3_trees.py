@@ -5,10 +5,14 @@ import asyncio
 import pytest
 
 from adapters.storage.s3.config import S3Config
+from adapters.storage.s3.part_sizes import PART
 from adapters.trees.bucket import BucketTree
-from application.ports.file_tree import TreeFile
+from application.ports.file_tree import FileProperties, TreeFile
 from domain.errors import Unavailable
+from tests.contracts.blob_store import chunked, pattern
 from tests.faults.fake_s3 import ID, FakeS3, Reply, Request
+
+LARGE = pattern(PART + 1)
 
 
 def page(*keys: str, truncated: bool) -> Reply:
@@ -44,3 +48,21 @@ async def test_a_list_of_several_pages() -> None:
 
     async with FakeS3({"ListObjects": reply}) as server:
         assert await listed(server) == ["a", "b", "c"]
+
+
+async def test_a_completion_may_take_longer_than_other_responses() -> None:
+    completing, may_end = asyncio.Event(), asyncio.Event()
+
+    def complete(_: Request) -> Reply:
+        completing.set()
+        return Reply(200, ID, "<R><Bucket>b</Bucket><Key>a</Key><ETag>e</ETag></R>", held=may_end)
+
+    async with FakeS3({"CompleteMultipartUpload": complete}, size=len(LARGE)) as server:
+        config = S3Config("b", "r", "a", "s", server.url, path_style=True, read_timeout=0.5, request_timeout=0.5)
+        async with BucketTree(config) as tree:
+            writing = asyncio.create_task(tree.write("a", chunked(LARGE), FileProperties()))
+            await completing.wait()
+            await asyncio.sleep(1.2)  # longer than both deadlines
+            may_end.set()
+            assert (await writing).size == len(LARGE)
+        assert server.operations.count("CompleteMultipartUpload") == 1

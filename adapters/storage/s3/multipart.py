@@ -81,7 +81,7 @@ class S3Uploads:
         async def send(**condition: Any) -> None:
             completion = self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent}, **condition)
             # Ceph omits the ETag if the request is repeated. The size is checked instead.
-            require_key(await self._requests.send_expecting(completion), upload["Key"])
+            require_key(await self._requests.complete(completion, size), upload["Key"])
 
         try:
             # To completion: a request that is dropped may still arrive, after the delete that cleans up.

@@ -9,7 +9,7 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError, SSLError
 from botocore.parsers import ResponseParserError
 
-from adapters.storage.progress import progress_deadline
+from adapters.storage.progress import progress_deadline, silent_deadline
 from adapters.storage.s3.body import Body
 from adapters.storage.s3.features import S3Features, code
 from adapters.storage.s3.responses import NotS3Error, Response, require, require_deletion
@@ -60,6 +60,9 @@ HINTS = {
 }
 CERTIFICATE = "Its certificate must be good by the authorities of this machine, or by those in the file AWS_CA_BUNDLE."
 
+MIB = 1024 * 1024
+HOUR = 3600  # seconds
+
 PORTAL = "Check S3_ENDPOINT, and whether a login page or a proxy replies in its place."
 
 
@@ -108,6 +111,24 @@ class S3Requests:
         require(response, *members)
         return response
 
+    async def complete(self, request: Coroutine[Any, Any, T], size: int, *members: str) -> T:
+        """Send a CompleteMultipartUpload of `size` bytes, and return its response. Raises NotS3Error like the others.
+
+        A server may take minutes to assemble the object, in which no byte moves.
+        """
+        async with silent_deadline(completion_limit(self.timeout, size)):
+            response = await request
+        require(response, *members)
+        return response
+
     async def delete(self, request: Coroutine[Any, Any, T]) -> None:
         """Send a delete request. Raises NotS3Error unless S3 confirms it."""
         require_deletion(await self.timed(request))
+
+
+def completion_limit(timeout: float, size: int) -> float:
+    """Return how many seconds a server may take to assemble `size` bytes: a second more for each MiB, up to an hour.
+
+    The reaper deletes an abandoned object for the last time an hour later, so what lands after that would stay.
+    """
+    return max(timeout, min(timeout + size / MIB, HOUR))

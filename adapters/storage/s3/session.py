@@ -41,14 +41,17 @@ async def new_client(config: S3Config) -> "AsyncIterator[S3Client]":
     ) as client:
         # Expect: 100-continue would cost one more round trip per small object, and has no timeout of its own.
         client.meta.events.unregister("before-call.s3", add_expect_header)
-        for sending in ("PutObject", "UploadPart"):
-            client.meta.events.register(f"before-call.s3.{sending}", _disable_read_timeout)
+        for slow in ("PutObject", "UploadPart", "CompleteMultipartUpload"):
+            client.meta.events.register(f"before-call.s3.{slow}", _disable_read_timeout)
         client.meta.events.register("before-call.s3.HeadBucket", _disable_redirects)
         yield client
 
 
 def _disable_read_timeout(params: Any, **_: Any) -> None:
-    """Disable aiohttp's read timeout, which would start before the body has left the send buffer: see S3Requests."""
+    """Disable aiohttp's read timeout, because S3Requests has better ones.
+
+    It would start before a body has left the send buffer, and repeat a completion that the server is still working on.
+    """
     params["context"]["read_timeout"] = NEVER
 
 
