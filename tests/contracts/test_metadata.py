@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -26,7 +27,7 @@ from adapters.sql import migrations
 from adapters.sql.database import Database
 from adapters.sql.dialects import insert_and_return, insert_or_ignore
 from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
-from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
+from adapters.sql.servers.postgresql import MIGRATION_LOCK, PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.tables import BLOBS, CHUNKS, METADATA, STORAGES, DatabaseNow, time_of
 from adapters.storage.database import DatabaseBlobStore
@@ -519,6 +520,29 @@ class TestPostgresql(ServerContract):
             await as_operator(postgresql_server, f"ALTER DATABASE {name} SET {setting}")
         async with SqlMetadata(database) as metadata:
             await self.test_a_cancellation_does_not_split_a_commit(metadata)
+
+    async def test_a_migration_may_take_longer_than_other_statements(self, postgresql_url: str) -> None:
+        database = PostgresqlDatabase(PostgresqlConfig(postgresql_url, command_timeout=1))
+        waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+        waiting += " WHERE NOT granted AND datname = current_database()"
+        other = await asyncpg.connect(postgresql_url)
+        try:
+            async with other.transaction():
+                await other.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+                migrating = asyncio.create_task(database.__aenter__())
+                for _ in range(POLLS):
+                    if await other.fetchval(waiting):
+                        break
+                    await asyncio.sleep(0.02)
+                assert await other.fetchval(waiting) == 1
+                await asyncio.sleep(1.5)  # longer than the limit of other statements
+            await migrating
+        finally:
+            await other.close()
+        async with SqlMetadata(database):
+            assert await database.read(migrations.revision) == migrations.HEAD
+            with refused(Kind.TIMEOUT):
+                await database.read(lambda connection: connection.execute(sa.text("SELECT pg_sleep(1.5)")))
 
     async def test_another_encoding_is_refused(self, postgresql_server: str) -> None:
         name = f"latin_{secrets.token_hex(4)}"

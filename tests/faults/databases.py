@@ -54,7 +54,9 @@ class Server(ABC):
 
     @asynccontextmanager
     async def behind_a_proxy(self, **config: Any) -> AsyncIterator[tuple[Proxy, EngineDatabase]]:
-        """Nothing may be held there when it is left."""
+        """Nothing may be held there when it is left. The tables are there, so one connection is open, and was made."""
+        async with self.database(self.url):
+            pass
         async with Proxy(self.url) as proxy:
             async with self.database(proxy.url, **config) as database:
                 yield proxy, database

@@ -110,13 +110,15 @@ class EngineDatabase(Database):
         try:
             async with self.transaction() as transaction:
                 await transaction.run(self.examine)
+                is_newest = True
                 if self._opening is Opening.MIGRATE:
                     is_newest = await transaction.run(migrations.revision) == migrations.HEAD
-                    with self._patience(is_needed=not is_newest):
-                        await transaction.run(self.upgrade)
-                    await transaction.commit()
                 elif self._opening is Opening.REQUIRE:
                     await transaction.run(migrations.require)
+            if not is_newest:
+                async with self.patience(), self.transaction() as transaction:
+                    await transaction.run(self.upgrade)
+                    await transaction.commit()
         except BaseException:
             await self.__aexit__()
             raise
@@ -125,11 +127,11 @@ class EngineDatabase(Database):
     async def __aexit__(self, *exc: object) -> None:
         await self._engine.dispose()
 
-    @contextmanager
-    def _patience(self, *, is_needed: bool) -> Iterator[None]:
-        """Give functions the time of a migration, if that is needed. Nothing else runs while the database is opened."""
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        """Give functions the time of a migration. Nothing else runs while the database is opened."""
         usual = self._deadline
-        if is_needed and usual is not None:
+        if usual is not None:
             self._deadline = max(usual, MIGRATION_DEADLINE)
         try:
             yield

@@ -1,6 +1,8 @@
 """PostgreSQL over asyncpg."""
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_
 
 from adapters.sql import migrations
-from adapters.sql.servers.engine import EngineDatabase
+from adapters.sql.servers.engine import MIGRATION_DEADLINE, EngineDatabase
 from adapters.sql.servers.tls import Tls
 from adapters.sql.tables import REFUSED
 from application.ports.observer import UNOBSERVED, Observer
@@ -99,6 +101,7 @@ class PostgresqlDatabase(EngineDatabase):
         url = sa.make_url(config.url).set(drivername="postgresql+asyncpg")
         self._tls = Tls.from_url(url)
         self._is_pooled = url.query.get("pgbouncer") == "true"
+        self._command_timeout = config.command_timeout
         engine = create_async_engine(
             url.set(query={name: value for name, value in url.query.items() if name in ("host", "port")}),
             hide_parameters=True,  # in errors, which are logged: blob ids are among them
@@ -111,7 +114,6 @@ class PostgresqlDatabase(EngineDatabase):
             connect_args={
                 "async_creator_fn": self._connect,
                 "timeout": float(str(url.query.get("connect_timeout", config.connect_timeout))),
-                "command_timeout": config.command_timeout,
                 "connection_class": connection_class(config.command_timeout),
                 "server_settings": {
                     name: str(value) for name, value in url.query.items() if name == "application_name"
@@ -129,6 +131,18 @@ class PostgresqlDatabase(EngineDatabase):
     def upgrade(self, connection: Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         migrations.upgrade(connection)
+
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        # The driver sets the limit when it connects.
+        usual = self._command_timeout
+        self._command_timeout = max(usual, MIGRATION_DEADLINE)
+        await self._engine.dispose()
+        try:
+            yield
+        finally:
+            self._command_timeout = usual
+            await self._engine.dispose()
 
     def is_open(self, driver: Any) -> bool:
         return not driver.is_closed()
@@ -160,7 +174,7 @@ class PostgresqlDatabase(EngineDatabase):
 
     async def _connect(self, **options: Any) -> asyncpg.Connection:
         try:
-            connection = await asyncpg.connect(ssl=self._ssl, **options)
+            connection = await asyncpg.connect(ssl=self._ssl, command_timeout=self._command_timeout, **options)
         except ClientConfigurationError as error:
             raise Unavailable(f"PostgreSQL can't be used: {error.args[0]}.") from error
         try:
