@@ -4,7 +4,8 @@ A listing is spooled to a temporary file before its entries are handed on, so th
 consumer. It is by MLSD, or by NLST with SIZE and MDTM for each name where the server does not know that.
 
 A file is written under a temporary name, and renamed once the server has confirmed its size. Where the server renames
-only to free names, the old file is renamed aside before, and deleted after.
+only to free names, the old file is renamed aside before, and deleted after. After a failed write, the next one to the
+same path has another temporary name.
 
 Links to folders are not followed. They are recognized by PWD, to which vsftpd, ProFTPD and Pure-FTPd reply with a path
 without links. On a server that replies with the path as it was entered, FTP has no way to see them. By MLSD, a link to
@@ -61,6 +62,7 @@ class FtpTree(FileTree):
         self._folders = {""}  # known to exist
         self._command = MLSD
         self._keeps_times = True
+        self._failures: dict[str, int] = {}  # writes that failed, by their paths
 
     async def __aenter__(self) -> Self:
         await self._pool.__aenter__()
@@ -209,7 +211,9 @@ class FtpTree(FileTree):
                 return TreeFile(path, 0)
             if not replace and await ftp.size(path) is not None:
                 raise FileExists("There is a file with this path.")
-        temporary = temporary_path(path)
+        # A STOR of a failed write may reach the server late, and would empty the file of the next write.
+        failures = self._failures.get(path, 0)
+        temporary = temporary_path(path, failures)
         try:
             async with self._connection() as ftp:
                 try:
@@ -227,6 +231,7 @@ class FtpTree(FileTree):
             return await run_to_completion(self._swap(path, temporary, size))
         except BaseException:
             self._folders = {""}  # one may have been removed
+            self._failures[path] = failures + 1
             with suppress(BlobError):
                 await run_to_completion(self._delete(temporary))
             raise

@@ -147,9 +147,10 @@ class FileTree(Protocol):
         It appears at its path whole, once all chunks have come, or not at all: if anything fails, the source of the
         chunks and a cancellation included, the path is as it was. On return, the file and its path are durable, as far
         as the tree can make them. A kill leaves at most a file with a temporary name, which the next write to the same
-        path replaces. A tree that can't replace a file in one step gives the old one such a name for a moment. A kill
-        then leaves it there, until the path is replaced again. Raises FileExists if there is a file, unless `replace`,
-        and PathConflict. A path that ends with a slash is a folder, without bytes.
+        path replaces, unless writes to it had failed before the kill. A tree that can't replace a file in one step
+        gives the old one such a name for a moment. A kill then leaves it there, until the path is replaced again.
+        Raises FileExists if there is a file, unless `replace`, and PathConflict. A path that ends with a slash is a
+        folder, without bytes.
         """
 
 

@@ -43,6 +43,8 @@ from tests.contracts.test_ftp import config_of
 from tests.faults.databases import DEADLINE
 from tests.owners import another_owner
 
+POLLS = 500
+
 
 class TestMemory(FileTreeContract):
     @pytest.fixture
@@ -366,6 +368,29 @@ class TestFtpOnAioftp(FtpContract):
             found = {entry.path: type(entry) async for entry in tree.list()}
         assert found["folder/file"] is TreeFile
         assert found["one/one/one/one/one"] is UnusableEntry
+
+    async def test_a_late_command_of_a_failed_write_leaves_the_next_one_whole(
+        self, tree: FileTree, tmp_path: Path
+    ) -> None:
+        root, data = tmp_path / "tree", pattern(200_000)
+
+        async def failing() -> AsyncIterator[bytes]:
+            yield data
+            raise LookupError
+
+        async def overtaken() -> AsyncIterator[bytes]:
+            yield data[:100_000]
+            for _ in range(POLLS):
+                if any(path.stat().st_size for path in root.iterdir()):
+                    break
+                await asyncio.sleep(0.02)
+            (root / temporary_path("a")).write_bytes(b"")  # as the STOR of the first write does
+            yield data[100_000:]
+
+        with pytest.raises(LookupError):
+            await tree.write("a", failing(), NOTHING)
+        await tree.write("a", overtaken(), NOTHING)
+        assert (root / "a").read_bytes() == data
 
     @pytest.fixture
     async def config(self, tmp_path: Path) -> AsyncIterator[FtpConfig]:
