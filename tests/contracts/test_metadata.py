@@ -544,6 +544,15 @@ class TestPostgresql(ServerContract):
             with refused(Kind.TIMEOUT):
                 await database.read(lambda connection: connection.execute(sa.text("SELECT pg_sleep(1.5)")))
 
+    async def test_the_isolation_does_not_depend_on_the_defaults(
+        self, database: Database, postgresql_url: str, postgresql_server: str
+    ) -> None:
+        setting = "default_transaction_isolation = 'repeatable read'"
+        await as_operator(postgresql_server, f"ALTER DATABASE {name_of(postgresql_url)} SET {setting}")
+        async with SqlMetadata(database), database.transaction() as transaction:
+            level = await transaction.run(lambda connection: connection.scalar(sa.text("SHOW transaction_isolation")))
+        assert level == "read committed"
+
     async def test_another_encoding_is_refused(self, postgresql_server: str) -> None:
         name = f"latin_{secrets.token_hex(4)}"
         create = f"CREATE DATABASE {name} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0"

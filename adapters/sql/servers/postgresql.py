@@ -104,6 +104,8 @@ class PostgresqlDatabase(EngineDatabase):
         self._command_timeout = config.command_timeout
         engine = create_async_engine(
             url.set(query={name: value for name, value in url.query.items() if name in ("host", "port")}),
+            # Each statement sees all earlier commits, whatever the default of the role is. It is a part of BEGIN.
+            isolation_level="READ COMMITTED",
             hide_parameters=True,  # in errors, which are logged: blob ids are among them
             pool_size=config.connections,
             max_overflow=0,
