@@ -91,6 +91,9 @@ class SqlRows(Rows):
             await transaction.run(_add, TABLES[table], rows)
             await transaction.commit()
 
+    async def flush(self) -> None:
+        await self._change(_touch)
+
     async def end(self, key: str) -> bool:
         return await self._change(_end, key)
 
@@ -155,6 +158,11 @@ def _begin(connection: Connection, key: str) -> bool:
     connection.execute(sa.insert(ROW_MOVES), {"move_key": key, "is_source": False, "has_ended": False})
     migrations.stamp(connection, migrations.UNFINISHED)
     return True
+
+
+def _touch(connection: Connection) -> None:
+    """Write a row, because PostgreSQL does not flush a commit without changes."""
+    connection.execute(sa.update(ROW_MOVES).values(has_ended=ROW_MOVES.c.has_ended))
 
 
 def _end(connection: Connection, key: str) -> bool:

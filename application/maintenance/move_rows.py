@@ -58,6 +58,7 @@ class MoveRows:
         copied = 0
         for table in self.source.tables:
             copied += await self._copy(table, listener)
+        await self.target.flush()  # otherwise, rows that were compared could be lost in a crash before the end
         rows = {table: await self._compare(key, table, listener) for table in self.source.tables}
         # Once the source has ended, it can't be opened again. One that is open again can't end.
         if not await self.source.end(key) or not await self.target.end(key):

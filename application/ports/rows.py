@@ -82,7 +82,11 @@ class Rows(Protocol):
 
     @abstractmethod
     async def add(self, table: str, rows: Sequence[Row]) -> None:
-        """Insert rows: all, or none. They may be lost in a crash until the move has ended."""
+        """Insert rows: all, or none. They may be lost in a crash of the database until `flush`."""
+
+    @abstractmethod
+    async def flush(self) -> None:
+        """Make all rows durable that were added."""
 
     @abstractmethod
     async def end(self, key: str) -> bool:

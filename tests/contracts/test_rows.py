@@ -1,7 +1,7 @@
 """All rows of a database, and their move from a database of each kind to one of another kind."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from adapters.sql.dialects import insert_or_ignore
 from adapters.sql.rows import TABLES, SqlRows
 from adapters.sql.tables import BACKEND, BLOBS, OBJECT_KEY, TRASH
 from application.maintenance.move_rows import MovedRows, MoveRows, RowListener
-from application.ports.rows import RowMove, Rows
+from application.ports.rows import Row, RowMove, Rows, Summary
 from application.ports.schema import Opening
 from domain.blob import ObjectKey
 from domain.errors import BlobError, Kind, ReadOnly, Unavailable
@@ -189,6 +189,28 @@ async def test_the_old_database_refuses_changes_by_any_program(places: list[Plac
         assert await rows.move() is None
         assert await rows.count("trash") == 0
         assert await SqlRows(target).filled() == []
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("target", ["PostgreSQL"])
+async def test_rows_are_durable_before_they_are_compared(places: list[Place]) -> None:
+    found: list[bool] = []
+
+    class Looking(SqlRows):
+        async def add(self, table: str, rows: Sequence[Row]) -> None:
+            await super().add(table, rows)
+            self.written = await self._ask("pg_current_wal_insert_lsn()::text")
+
+        async def summary(self, table: str) -> Summary:
+            found.append(await self._ask(f"pg_current_wal_flush_lsn() >= '{self.written}'"))
+            return await super().summary(table)
+
+        async def _ask(self, expression: str) -> Any:
+            return await self._database.read(lambda connection: connection.scalar(sa.text(f"SELECT {expression}")))
+
+    async with filled(places) as (source, target):
+        await mover(SqlRows(source, PAGE), Looking(target, PAGE))(Silent())
+    assert found == [True] * len(TABLES)
 
 
 class Stop(Exception):
