@@ -58,7 +58,7 @@ class Grant:
 
     `key_id` names the credential in logs. It is not a secret. With `conditions`, blobs can only be stored, each by one
     request, or by an upload that keeps the conditions. `via`: the share link that was used, or `SIGNATURE`; empty for
-    the key itself.
+    the key itself. `generation`: that of the key's secret that was used; 0 if none was.
     """
 
     actions: Set[Action]
@@ -68,6 +68,7 @@ class Grant:
     conditions: Conditions = UNCONDITIONAL
     limits: Limits = UNLIMITED
     via: str = ""
+    generation: int = 0
 
     def __post_init__(self) -> None:
         if any(CONTROL_CHARACTER.search(prefix) for prefix in self.prefixes):
@@ -130,8 +131,10 @@ class AccessKey:
     stored_bytes: int = 0
 
     def grant(self) -> Grant:
-        """Return the rights of the key."""
-        return Grant(self.actions, self.prefixes, self.expires_at, self.id, limits=self.limits)
+        """Return the rights of the key with its newest secret."""
+        return Grant(
+            self.actions, self.prefixes, self.expires_at, self.id, limits=self.limits, generation=self.generation
+        )
 
 
 @dataclass(frozen=True, slots=True)

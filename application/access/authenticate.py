@@ -41,21 +41,37 @@ class Credential:
     fresh_until: float = math.inf
     is_use_due: bool = False
 
-    def accepts(self, secret: bytes, now: datetime) -> bool:
-        """Return whether this is a valid secret. The comparisons take the same time for each."""
-        found = False
-        for each, until in self.secrets:
-            is_equal = hmac.compare_digest(each, secret)
-            found = found or (is_equal and (until is None or now < until))
+    def of_secret(self, secret: bytes, now: datetime) -> Grant | None:
+        """Return the grant of this secret; None if it is not valid. The comparisons take the same time for each."""
+        return self._of(self.secrets, lambda each: hmac.compare_digest(each, secret), now)
+
+    def of_signature(self, message: bytes, signature: str, now: datetime) -> Grant | None:
+        """Return the grant of the secret that has signed `message`; None if no valid one has."""
+        return self._of(
+            self.signing_secrets,
+            lambda each: hmac.compare_digest(hmac.digest(each, message, "sha256").hex(), signature),
+            now,
+        )
+
+    def of_proof(self, is_proven: Callable[[bytes], bool], now: datetime) -> Grant | None:
+        """Return the grant of the secret for which `is_proven` is true; None if it is for no valid one."""
+        return self._of(self.secrets, is_proven, now)
+
+    def _of(self, secrets: Secrets, is_used: Callable[[bytes], bool], now: datetime) -> Grant | None:
+        found = None
+        for age, (each, until) in enumerate(secrets):
+            if (until is None or now < until) and is_used(each):
+                found = self.grant if age == 0 else replace(self.grant, generation=self.grant.generation - age)
         return found
 
-    def has_signed(self, message: bytes, signature: str, now: datetime) -> bool:
-        """Return whether a valid secret has signed `message`."""
-        found = False
-        for each, until in self.signing_secrets:
-            is_equal = hmac.compare_digest(hmac.digest(each, message, "sha256").hex(), signature)
-            found = found or (is_equal and (until is None or now < until))
-        return found
+    def signing_secret_of(self, grant: Grant) -> tuple[bytes, datetime | None] | None:
+        """Return the secret that signs for a caller, and the time at which it ends, if it does.
+
+        It is the secret that the caller has used, because a newer one would outlive it, or the newest if none was used.
+        None if a rotation has ended it.
+        """
+        age = self.grant.generation - grant.generation if grant.generation else 0
+        return self.signing_secrets[age] if 0 <= age < len(self.signing_secrets) else None
 
 
 class KnownKeys:
@@ -171,33 +187,30 @@ class Authenticate:
 
     async def _of_key(self, key_id: str, secret: bytes) -> Grant | None:
         known = await self._keys.get(key_id)
-        if known is not None and not known.accepts(secret, self._now()):
+        if known is not None and not known.of_secret(secret, self._now()):
             known = await self._keys.get(key_id, known)
         now = self._now()
-        if known is None or not known.accepts(secret, now):
+        grant = None if known is None else known.of_secret(secret, now)
+        if known is None or grant is None:
             return None
-        if known.grant.expires_at is not None and known.grant.expires_at <= now:
+        if grant.expires_at is not None and grant.expires_at <= now:
             return None
         self.record(known)
-        return known.grant
+        return grant
 
     async def signed(self, key_id: str, has_signed: Callable[[bytes], bool]) -> Grant | None:
         """Return the grant of a key, if `has_signed` is true for one of its valid secrets; otherwise None."""
         known = await self._keys.get(key_id)
-        is_signed = known is not None and self._has_signed(known, has_signed)
-        if known is not None and not is_signed:
+        grant = None if known is None else known.of_proof(has_signed, self._now())
+        if known is not None and grant is None:
             known = await self._keys.get(key_id, known)
-            is_signed = known is not None and self._has_signed(known, has_signed)
-        if known is None or not is_signed:
+            grant = None if known is None else known.of_proof(has_signed, self._now())
+        if known is None or grant is None:
             return None
-        if known.grant.expires_at is not None and known.grant.expires_at <= self._now():
+        if grant.expires_at is not None and grant.expires_at <= self._now():
             return None
         self.record(known)
-        return known.grant
-
-    def _has_signed(self, credential: Credential, has_signed: Callable[[bytes], bool]) -> bool:
-        now = self._now()
-        return any(has_signed(secret) for secret, until in credential.secrets if until is None or now < until)
+        return grant
 
     async def is_known(self, key_id: str) -> bool:
         """Return whether there is a key with this id."""
@@ -211,14 +224,15 @@ class Authenticate:
         """Return the grant of the token or the key that has signed `message`; None if one of them is not valid."""
         now = self._now()
         credential = await self.signing(key_id)
-        if credential is not None and not credential.has_signed(message, signature, now):
+        if credential is not None and not credential.of_signature(message, signature, now):
             credential = await self.signing(key_id, credential)
-        if credential is None or not credential.has_signed(message, signature, now):
+        grant = None if credential is None else credential.of_signature(message, signature, now)
+        if credential is None or grant is None:
             return None
-        if credential.grant.expires_at is not None and credential.grant.expires_at <= now:
+        if grant.expires_at is not None and grant.expires_at <= now:
             return None
         self.record(credential)
-        return credential.grant
+        return grant
 
     def record(self, credential: Credential) -> None:
         """Note that a credential was used."""

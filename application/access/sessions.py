@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from application.access.authenticate import TOKEN, Authenticate
-from application.access.master_key import signing_secret
+from application.access.authenticate import Authenticate
 from application.access.sign import SKEW, Signer
 from application.attempts import record
 from application.clock import utc_now
@@ -48,13 +47,13 @@ class Sessions:
         credential = await self.authenticate.signing(grant.key_id)
         if credential is None:
             raise NoMasterKey
-        secret = credential.signing_secrets[0][0]
-        if (parts := TOKEN.fullmatch(token)) and parts[1].decode() == grant.key_id:
-            secret = signing_secret(parts[2].decode())  # of the token itself: the newest one could outlive it
+        found = credential.signing_secret_of(grant)
+        if found is None:
+            return None
         ends = self.now() + LIFETIME
         if grant.expires_at is not None:
             ends = min(ends, grant.expires_at)
-        signer = Signer(grant.key_id, ends.replace(microsecond=0), secret)
+        signer = Signer(grant.key_id, ends.replace(microsecond=0), found[0])
         record(grant, "sign_in")
         end = int(signer.expires_at.timestamp())
         text = f"{signer.key_id}.{end}.{signer.sign(_message(signer.key_id, end))}"

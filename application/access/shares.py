@@ -153,7 +153,7 @@ class Shares:
             conditions = Conditions(max_bytes=share.max_bytes, create_only=True)
         grant = narrowed(credential.grant, share.action, share.ids, conditions)
         ends = min(share.expires_at, grant.expires_at or share.expires_at)
-        return share, replace(grant, expires_at=ends, via=share.id)
+        return share, replace(grant, expires_at=ends, via=share.id, generation=0)
 
     async def _unlock(self, share: Share, password: bytes | None, client: str) -> None:
         if not share.password:

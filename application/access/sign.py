@@ -10,7 +10,7 @@ from application.authorize import authorize
 from application.clock import utc_now
 from domain.access import SIGNATURE, Action, Conditions, Grant
 from domain.blob import BlobId
-from domain.errors import InvalidExpiry, NoMasterKey
+from domain.errors import InvalidExpiry, NoMasterKey, NotGranted
 
 LONGEST = timedelta(days=7)
 SKEW = timedelta(minutes=5)  # between the clocks of two replicas
@@ -39,34 +39,36 @@ class Signatures:
     async def signer(self, grant: Grant, action: Action, blobs: BlobId | str, lifetime: timedelta) -> Signer:
         """Return a signer for `action` on this blob, or on all blobs whose ids begin with a prefix.
 
-        Its signatures end after `lifetime`, and not later than the grant. Raises FORBIDDEN, INVALID_EXPIRY, and
-        NO_MASTER_KEY.
+        Its signatures end after `lifetime`, and not later than the grant and the secret that the caller has used.
+        Raises FORBIDDEN, INVALID_EXPIRY, and NO_MASTER_KEY.
         """
         authorize(grant, action, blobs, self.now, purpose=f"sign_{action.value}")
         if not timedelta(seconds=1) <= lifetime <= LONGEST:
             raise InvalidExpiry(f"A signature is valid for 1 to {LONGEST.total_seconds():.0f} seconds.")
-        credential = await self.authenticate.signing(grant.key_id)
-        if credential is None:
-            raise NoMasterKey
-        expires_at = self.now() + lifetime
-        if grant.expires_at is not None:
-            expires_at = min(expires_at, grant.expires_at)
-        secret, _ = credential.signing_secrets[0]
-        return Signer(grant.key_id, expires_at.replace(microsecond=0), secret)
+        ids = blobs.value if isinstance(blobs, BlobId) else blobs
+        return await self._signer(grant, action, ids, self.now() + lifetime)
 
     async def upload_signer(self, grant: Grant) -> Signer | None:
-        """Return a signer for the URL of an upload that this caller begins: it ends with the grant, or after `LONGEST`.
+        """Return a signer for the URL of an upload that this caller begins.
 
-        None if the caller has a key or a token, which serves for that URL as well. Raises NO_MASTER_KEY.
+        It ends with the grant and the secret that the caller has used, or after `LONGEST`. None if the caller has a key
+        or a token, which serves for that URL as well. Raises FORBIDDEN and NO_MASTER_KEY.
         """
         if not grant.via:
             return None
+        return await self._signer(grant, Action.WRITE, "".join(grant.prefixes[:1]), self.now() + LONGEST)
+
+    async def _signer(self, grant: Grant, action: Action, ids: str, latest: datetime) -> Signer:
         credential = await self.authenticate.signing(grant.key_id)
         if credential is None:
             raise NoMasterKey
-        latest = self.now() + LONGEST
-        expires_at = min(latest, grant.expires_at or latest)
-        return Signer(grant.key_id, expires_at.replace(microsecond=0), credential.signing_secrets[0][0])
+        found = credential.signing_secret_of(grant)
+        if found is None:  # since the request was authenticated
+            detail = "A rotation of the key has ended the secret of this request. Use the newest one."
+            raise NotGranted(detail, operation=action.value, subject=ids)
+        secret, until = found
+        expires_at = min(latest, grant.expires_at or latest, until or latest)
+        return Signer(grant.key_id, expires_at.replace(microsecond=0), secret)
 
     async def verify(
         self,

@@ -921,8 +921,8 @@ class TestSignatures:
         issued = await replica.create()
         old = await replica.signatures.signer(issued.key.grant(), Action.READ, ID, DAY)
         assert await verified(other, old) is not None
-        await replica.keys.rotate(EVERYTHING, issued.key.id, MINUTE)
-        new = await replica.signatures.signer(issued.key.grant(), Action.READ, ID, DAY)
+        rotated = await replica.keys.rotate(EVERYTHING, issued.key.id, MINUTE)
+        new = await replica.signatures.signer(rotated.key.grant(), Action.READ, ID, DAY)
         assert old.sign(MESSAGE) != new.sign(MESSAGE)
         assert [await verified(other, each) is not None for each in (new, old)] == [True, True]
         replica.clock.passed = MINUTE

@@ -7,12 +7,12 @@ import pytest
 
 from application.access.sessions import LIFETIME, Session, Sessions
 from application.access.sign import SKEW
-from domain.access import EVERYTHING
+from domain.access import EVERYTHING, Action
 from domain.errors import NoMasterKey
 from entrypoints.config.values import hashed
 from entrypoints.http.protocol.fields.session_cookies import NAME, SECURE, cookie, no_cookie, session_in
 from entrypoints.http.protocol.problems import HttpProblem
-from tests.unit.test_keys import MINUTE, OTHER_MASTER, SECOND, Replica
+from tests.unit.test_keys import ID, MINUTE, OTHER_MASTER, SECOND, Replica
 
 TOKENS = {hashed("token"): EVERYTHING}
 
@@ -70,6 +70,15 @@ class TestLife:
         assert await sessions(replica).open(former.text) is None
         assert await sessions(replica).open(in_overlap.text) is None
         assert await sessions(replica).open(newer.text)
+
+    async def test_it_signs_nothing_that_outlives_the_secret_of_its_token(self) -> None:
+        replica = Replica()
+        issued = await replica.create()
+        await replica.keys.rotate(EVERYTHING, issued.key.id, MINUTE)
+        session = await sessions(replica).open((await begun(replica, issued.token)).text)
+        assert session is not None
+        signer = await replica.signatures.signer(session.grant, Action.READ, ID, LIFETIME)
+        assert signer.expires_at == (replica.clock.now() + MINUTE).replace(microsecond=0)
 
     async def test_it_ends_with_its_token_of_the_settings(self) -> None:
         replica = Replica(tokens=TOKENS)

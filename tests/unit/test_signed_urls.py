@@ -19,7 +19,7 @@ from application.access.upload_rights import UploadRights
 from application.uploads.committer import Committer
 from domain.access import EVERYTHING, Action, Conditions, Grant
 from domain.blob import BlobId, ObjectKey
-from domain.errors import InvalidId
+from domain.errors import InvalidId, NotGranted
 from entrypoints.http.middleware.routes.authentication import AuthenticationMiddleware
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.urls.signed_urls import NAME, parameters_of, unsigned_url
@@ -178,6 +178,34 @@ async def test_a_rotated_key_still_vouches_for_the_overlap(door: Door) -> None:
     assert await door.grant(*await door.url(grant, "GET", BlobId("a"))) is not None
     door.time += timedelta(hours=1)
     assert await door.grant(*request) is None
+
+
+async def test_a_former_secret_gets_no_url_that_outlives_it(door: Door) -> None:
+    issued = await door.keys.create(EVERYTHING, NewKey("test", frozenset({Action.READ})))
+    rotated = await door.keys.rotate(EVERYTHING, issued.key.id, timedelta(hours=1))
+    former, newest = [await door.signatures.authenticate(each.token.encode()) for each in (issued, rotated)]
+    assert former is not None
+    assert newest is not None
+    assert former.expires_at is newest.expires_at is None, "other rights do not end with the secret"
+    signer = await door.signatures.signer(former, Action.READ, BlobId("a"), LONGEST)
+    assert signer.expires_at == door.time + timedelta(hours=1)
+    short, long = [await door.url(grant, "GET", BlobId("a"), LONGEST) for grant in (former, newest)]
+    door.time += timedelta(minutes=59)
+    assert [await door.grant(*each) is not None for each in (short, long)] == [True, True]
+    await door.keys.rotate(EVERYTHING, issued.key.id, timedelta(hours=1))
+    assert [await door.grant(*each) is not None for each in (short, long)] == [False, True], "it ends sooner with it"
+    door.time += timedelta(hours=1)
+    assert await door.grant(*long) is None
+
+
+async def test_a_secret_that_ends_during_a_request_signs_nothing(door: Door) -> None:
+    grant = await door.key(Action.READ)
+    await door.keys.rotate(EVERYTHING, grant.key_id, timedelta(hours=1))
+    signer = await door.signatures.signer(grant, Action.READ, BlobId("a"), LONGEST)
+    assert signer.expires_at == door.time + timedelta(hours=1)
+    await door.keys.rotate(EVERYTHING, grant.key_id, timedelta(hours=1))
+    with pytest.raises(NotGranted):
+        await door.signatures.signer(grant, Action.READ, BlobId("a"), LONGEST)
 
 
 async def test_a_clock_that_is_behind_accepts_nothing_beyond_seven_days(door: Door) -> None:

@@ -122,6 +122,22 @@ async def test_it_ends_with_what_it_is_from(door: UploadDoor) -> None:
     assert await door.grant(*second) is None
 
 
+async def test_it_ends_with_the_secret_that_it_is_from(door: UploadDoor) -> None:
+    """Also if it is begun after the rotation, by a URL of the former secret."""
+    key = await door.key(Action.WRITE, prefixes=("films/",))
+    url = await door.url(key, "PUT", BlobId("films/a"), LONGEST)
+    await door.keys.rotate(EVERYTHING, key.key_id, timedelta(hours=1))
+    granted = await door.grant(*url)
+    assert granted is not None
+    former = await door.signed(granted)
+    _, opened = await door.by_link(key)
+    by_link = await door.signed(opened)
+    door.time += timedelta(minutes=59)
+    assert [await door.grant(*each) is not None for each in (former, by_link)] == [True, True]
+    door.time += timedelta(minutes=1)
+    assert [await door.grant(*each) is not None for each in (former, by_link)] == [False, True]
+
+
 async def test_a_link_of_another_key_or_for_downloads_vouches_for_nothing(door: UploadDoor) -> None:
     key, other = await door.key(Action.WRITE, Action.READ), await door.key(Action.WRITE)
     foreign, _ = await door.by_link(other)
