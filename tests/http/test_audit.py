@@ -1,6 +1,7 @@
 """The audit trail, and the delay of repeated failures to authenticate."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,34 @@ def test_failures_that_have_another_status_are_counted(own_server: Server) -> No
     counted = "drivebay_http_authentication_failures_total"
     assert f'{counted}{{method="POST",route="/s/{{link}}"}} 1.0' in metrics
     assert f'{counted}{{method="GET",route="s3:ListBuckets"}} 1.0' in metrics
+
+
+def test_failures_that_are_refused_without_a_delay_are_counted_and_have_lines(tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    # With so few request slots no refusal waits, so each one after the first ten is a 429.
+    with Server(tmp_path, AUDIT_LOG=str(audit), MAX_REQUESTS="9") as server, server.client() as client:
+        client.put("/v1/blobs/a", content=b"x")
+        link = client.post("/v1/shares", json={"id": "a", "password": "secret"}).json()["url"]
+        read, write = [client.post("/v1/sign", json={"method": m, "id": "a"}).json()["url"] for m in ("GET", "PUT")]
+        with server.client("wrong") as nobody:
+            assert {nobody.get("/v1/blobs").status_code for _ in range(FREE)} == {401}
+            found = [nobody.get("/v1/blobs"), nobody.post("/v1/session")]
+            del nobody.headers["Authorization"]
+            upload = nobody.put(write, headers={"Upload-Complete": "?0"}, content=b"x").headers["location"]
+            found += [nobody.get(_altered(read)), nobody.head(_altered(upload)), nobody.get(link, auth=("", "wrong"))]
+            cookie = {"Cookie": f"drivebay_session={'a' * 16}.{10**10}.{'0' * 64}", "Sec-Fetch-Site": "same-origin"}
+            found += [nobody.get("/v1/blobs", headers=cookie)]
+        assert [each.status_code for each in found] == [429] * 6
+        metrics = client.get("/metrics").text
+        server.wait_until(lambda: audit.read_text().count('"authenticate"') == FREE + 6)
+    counted = re.findall(r"^drivebay_http_authentication_failures_total\{.*\} ([0-9.]+)$", metrics, re.MULTILINE)
+    assert sum(map(float, counted)) == FREE + 6
+    lined = [(line["outcome"], line["status"], line["client"]) for line in lines(audit) if "client" in line]
+    assert lined == [("forbidden", 401, "127.0.0.1")] * FREE + [("forbidden", 429, "127.0.0.1")] * 6
+
+
+def _altered(url: str) -> str:
+    return url[:-1] + ("0" if url[-1] != "0" else "1")
 
 
 def test_a_line_says_by_which_link_or_signature_and_on_which_key(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from http import HTTPStatus
 
 from litestar.types import HTTPScope
 
-from entrypoints.http.middleware.base.exchange import UNAUTHENTICATED, Exchange, Header
+from entrypoints.http.middleware.base.exchange import Exchange, Header
 from entrypoints.http.middleware.base.stack import Middleware
+from entrypoints.http.middleware.routes.failures import UNAUTHENTICATED
 from entrypoints.telemetry.logs import log_request
 from entrypoints.telemetry.request_lines import REQUEST_ID, RequestLine
 from entrypoints.telemetry.requests import Requests, labels_of

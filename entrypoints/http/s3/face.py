@@ -4,21 +4,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from application.access.authenticate import Authenticate
 from application.access.failures import FailedAuthentications
 from application.access.rates import RequestRates
-from application.attempts import AUTHENTICATE, record
 from application.clock import utc_now
 from domain.access import NOBODY, SIGNATURE, Action, Grant
 from domain.buckets import Bucket
 from domain.errors import BlobError, NotFound
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
-from entrypoints.http.middleware.base.exchange import UNAUTHENTICATED, Exchange, Header, Responder
+from entrypoints.http.middleware.base.exchange import Exchange, Header, Responder
+from entrypoints.http.middleware.routes.failures import count_failure, mark_failure
 from entrypoints.http.middleware.routes.load_shedding import RequestSlots
-from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.fields.headers import fields
 from entrypoints.http.protocol.streaming import ShortResponse
@@ -171,9 +169,7 @@ class S3Face:
         exchange = request.exchange
         grant = await self.authenticate.signed(signed.key_id, partial(self._has_signed, signed, keys))
         if grant is None:
-            _mark(exchange)
-            record(replace(NOBODY, key_id=signed.key_id), AUTHENTICATE, is_granted=False)
-            await self.failures.add(client_address(exchange.scope))
+            await count_failure(exchange.scope, self.failures, signed.key_id)
             if await self.authenticate.is_known(signed.key_id):
                 raise mismatch()
             raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=signed.key_id)
@@ -209,15 +205,8 @@ class S3Face:
             request = await acls.with_rights(request, operation, has_key=False)
             if request.acl_rights is not None:
                 return request
-        _mark(request.exchange)
-        record(NOBODY, AUTHENTICATE, is_granted=False)
+        mark_failure(request.exchange.scope)
         raise S3Error("AccessDenied")
-
-
-def _mark(exchange: Exchange) -> None:
-    """Let a request without valid credentials be counted as such: S3 refuses it with 403."""
-    scope: Any = exchange.scope
-    scope[UNAUTHENTICATED] = True
 
 
 def create(settings: Settings, container: Container, slots: RequestSlots, other: Responder) -> Responder:

@@ -13,8 +13,6 @@ from entrypoints.http.protocol.client_pace import Pace
 Header = tuple[bytes, bytes]
 Responder = Callable[["Exchange"], Awaitable[None]]
 Completion = Callable[["Exchange", list[Header]], None]
-UNAUTHENTICATED = "unauthenticated"
-"""The name in a scope that marks a request without valid credentials whose response is not 401."""
 
 
 class Exchange:

@@ -11,8 +11,8 @@ from application.access.rates import RequestRates
 from application.access.sessions import Sessions
 from application.access.sign import Signatures, narrowed
 from application.access.upload_rights import UploadRights
+from entrypoints.http.middleware.routes.failures import count_failure
 from entrypoints.http.middleware.routes.guard import GuardMiddleware
-from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.fields.session_cookies import session_in
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.protocol.urls.signed_urls import invalid_signature, is_signed, signed_request
@@ -68,7 +68,7 @@ class AuthenticationMiddleware(GuardMiddleware):
     async def _admit(self, scope: Scope, token: bytes) -> None:
         grant = await self._authenticate(token)
         if grant is None:
-            await self._failures.add(client_address(scope))
+            await count_failure(scope, self._failures)
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise HttpProblem("unauthorized", "The bearer token is not valid here.", headers=headers)
         self._rates.admit(grant)
@@ -78,7 +78,7 @@ class AuthenticationMiddleware(GuardMiddleware):
         session = await self._sessions.open(text)
         if session is None:
             if not self._sessions.has_ended(text):  # its browser has guessed nothing
-                await self._failures.add(client_address(scope))
+                await count_failure(scope, self._failures)
             raise HttpProblem("unauthorized", "The session has ended. Sign in again.", headers=CHALLENGE)
         self._rates.admit(session.grant)
         scope["auth"] = session.grant
@@ -88,7 +88,7 @@ class AuthenticationMiddleware(GuardMiddleware):
         request = signed_request(scope["method"], scope["raw_path"], scope["query_string"])
         grant = await self._signatures.verify(request.key_id, request.message, request.signature, request.expires_at)
         if grant is None:
-            await self._failures.add(client_address(scope))
+            await count_failure(scope, self._failures)
             raise invalid_signature()
         self._rates.admit(grant)
         scope["auth"] = narrowed(grant, request.action, request.prefix, request.conditions)
@@ -106,7 +106,7 @@ class AuthenticationMiddleware(GuardMiddleware):
             request.expires_at,
         )
         if found is None:
-            await self._failures.add(client_address(scope))
+            await count_failure(scope, self._failures)
             raise invalid_signature()
         grant, share = found
         self._rates.admit(grant)

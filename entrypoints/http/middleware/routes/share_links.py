@@ -13,6 +13,7 @@ from application.access.shares import Shares
 from application.attempts import record
 from domain.access import NOBODY
 from domain.errors import ShareLocked, ShareNotFound
+from entrypoints.http.middleware.routes.failures import count_failure
 from entrypoints.http.middleware.routes.guard import GuardMiddleware
 from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.problems import HttpProblem
@@ -54,7 +55,7 @@ class ShareLinkMiddleware(GuardMiddleware):
             if not error.is_wrong and self._page is not None and self._page(scope):
                 raise  # the browser gets a page, which asks for the password
             if error.is_wrong:
-                await self._failures.add(client_address(scope))
+                await count_failure(scope, self._failures)
             raise HttpProblem(error.kind.value, headers=CHALLENGE) from None
         except ShareNotFound:
             record(NOBODY, "open_link", is_granted=False)

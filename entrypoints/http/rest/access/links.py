@@ -15,14 +15,14 @@ from litestar.types import ASGIApp
 from application.access.failures import FailedAuthentications
 from application.access.rates import RequestRates
 from application.access.shares import Shares as SharesOf
-from application.attempts import AUTHENTICATE, record
+from application.attempts import record
 from application.blobs.fetch import FetchBlob
 from application.blobs.store import StoreBlob
 from domain.access import NOBODY, Action, Grant, Share
 from domain.blob import BlobId
 from domain.errors import InvalidId, ShareLocked, ShareNotFound
 from domain.precondition import ANY
-from entrypoints.http.middleware.base.exchange import UNAUTHENTICATED
+from entrypoints.http.middleware.routes.failures import count_failure
 from entrypoints.http.openapi.components import (
     CONDITIONS,
     DIGESTS,
@@ -179,9 +179,7 @@ async def download_with_password(
         record(NOBODY, "open_link", is_granted=False)
         raise
     except ShareLocked:
-        record(NOBODY, AUTHENTICATE, is_granted=False)
-        request.scope[UNAUTHENTICATED] = True  # type: ignore[literal-required]
-        await failures.add(client)
+        await count_failure(request.scope, failures)
         page = share_pages.PASSWORD.response(HTTPStatus.FORBIDDEN, share_pages.WRONG)
         return page.to_asgi_response(app=None, request=request)
     rates.admit(grant)

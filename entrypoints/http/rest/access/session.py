@@ -16,12 +16,12 @@ from application.access.sessions import Sessions as SessionsOf
 from application.clock import utc_now
 from domain.access import UNLIMITED, Action, Grant
 from entrypoints.config.settings import Settings
+from entrypoints.http.middleware.routes.failures import count_failure
 from entrypoints.http.openapi import components
 from entrypoints.http.openapi.bodies import documented, json_request
 from entrypoints.http.openapi.components import header, json_of, response
 from entrypoints.http.openapi.operation import operation
 from entrypoints.http.openapi.problems import problems
-from entrypoints.http.protocol.addresses import client_address
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.fields.headers import content_length, fields
 from entrypoints.http.protocol.fields.session_cookies import cookie, is_of_own_page, no_cookie
@@ -155,7 +155,7 @@ async def begin_session(
     _check_origin(request)
     session = await sessions.begin(await _token(request, pace))
     if session is None:
-        await failures.add(client_address(request.scope))
+        await count_failure(request.scope, failures)
         headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         raise HttpProblem("unauthorized", "The token is not valid here.", headers=headers)
     rates.admit(session.grant)
