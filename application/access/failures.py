@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from domain.errors import RateLimited
@@ -71,8 +71,16 @@ class Guesses:
         self._clock = clock
         self._counts: dict[tuple[str, str | None], _Failures] = {}
 
+    def check(self, link: str, client: str) -> None:
+        """Raise RATE_LIMITED if there were too many guesses."""
+        self._counted(link, client)
+
     def begin(self, link: str, client: str) -> None:
         """Count a guess. Raises RATE_LIMITED if there were too many."""
+        for counted in self._counted(link, client):
+            counted.count += 1
+
+    def _counted(self, link: str, client: str) -> Sequence[_Failures]:
         now = self._clock()
         of_all = self._of((link, None), now)
         if of_all.count >= FREE_OF_ALL:
@@ -80,11 +88,10 @@ class Guesses:
         of_client = self._of((link, client), now)
         if of_client.count >= FREE:
             raise _limited(of_client.until - now)
-        of_client.count += 1
-        of_all.count += 1
+        return of_client, of_all
 
-    def was_right(self, link: str, client: str) -> None:
-        """Take a guess back, which was the password."""
+    def take_back(self, link: str, client: str) -> None:
+        """Take a guess back, which was the password, or was not checked."""
         for name in ((link, client), (link, None)):
             if (counted := self._counts.get(name)) is not None:
                 counted.count = max(0, counted.count - 1)

@@ -1,5 +1,6 @@
 """Share links: URLs for people, to one blob, or for uploads below a prefix."""
 
+import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from application.access.sign import narrowed
 from application.attempts import record
 from application.authorize import authorize, authorize_some
 from application.clock import utc_now
+from application.concurrency import SharedCalls
 from application.ports.metadata import UnitOfWork
 from application.ports.shares import ShareReader
 from application.uploads.committer import Committer
@@ -73,6 +75,7 @@ class Shares:
     passwords: Passwords
     guesses: Guesses = field(default_factory=Guesses)
     now: Callable[[], datetime] = utc_now
+    checks: SharedCalls[tuple[str, str, bytes], bool] = field(default_factory=SharedCalls)
 
     async def create(self, grant: Grant, new: NewShare) -> SharedLink:
         """Create a link. Raises INVALID_SHARE, INVALID_EXPIRY and NO_MASTER_KEY."""
@@ -162,11 +165,23 @@ class Shares:
         error.takes_uploads = share.action is Action.WRITE
         if password is None:
             raise error
-        self.guesses.begin(share.id, client)
-        if not await self.passwords.matches(password, share.password):
+        self.guesses.check(share.id, client)  # before it joins a check, whose result would be one guess more
+        # Downloads of many ranges at once send the same password. Each would count until it is checked.
+        key = share.id, client, hashlib.sha256(password).digest()
+        if not await self.checks(key, lambda: self._matches(share, password, client)):
             error.is_wrong = True
             raise error
-        self.guesses.was_right(share.id, client)
+
+    async def _matches(self, share: Share, password: bytes, client: str) -> bool:
+        """Return whether this is the password of a link. Unless it is a wrong one, it counts only until then."""
+        self.guesses.begin(share.id, client)
+        is_wrong = False
+        try:
+            is_wrong = not await self.passwords.matches(password, share.password)
+        finally:
+            if not is_wrong:
+                self.guesses.take_back(share.id, client)
+        return not is_wrong
 
     async def find_for_uploads(self, share_id: str, key_id: str) -> Share | None:
         """Return a link of this key that takes uploads, unless it was revoked or has expired. It may be used up."""

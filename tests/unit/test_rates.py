@@ -160,8 +160,8 @@ class TestGuesses:
         guesses = Guesses(Clock())
         for _ in range(2 * FREE_OF_ALL):
             guesses.begin("link", "a")
-            guesses.was_right("link", "a")
-        guesses.was_right("link", "a")
+            guesses.take_back("link", "a")
+        guesses.take_back("link", "a")
         assert sum(is_allowed(guesses, "link", "a") for _ in range(2 * FREE)) == FREE, "and give nothing more"
 
     def test_an_unknown_address_is_one_client(self) -> None:
@@ -170,7 +170,7 @@ class TestGuesses:
         assert is_allowed(guesses, "link", "a")
 
     def test_one_that_is_forgotten_is_not_taken_back(self) -> None:
-        Guesses(Clock()).was_right("link", "a")
+        Guesses(Clock()).take_back("link", "a")
 
     def test_memory_is_bounded(self) -> None:
         guesses = Guesses(Clock())

@@ -791,9 +791,86 @@ class TestGuesses:
     async def test_many_at_once_do_not_get_past_the_limit(self) -> None:
         service = Service()
         link = await service.share(password=PASSWORD)
-        found = await asyncio.gather(*(self.guess(service, link, "a") for _ in range(3 * FREE)))
+        guesses = [f"wrong {number}".encode() for number in range(3 * FREE)]
+        found = await asyncio.gather(*(self.guess(service, link, "a", each) for each in guesses))
         assert Counter(found) == {ShareLocked: FREE, RateLimited: 2 * FREE}
         assert service.passwords.compared == FREE
+
+    async def test_the_right_one_counts_once_while_it_is_checked(self) -> None:
+        service = Service()
+        link = await service.share(password=PASSWORD)
+        found = await asyncio.gather(*(self.guess(service, link, "a", PASSWORD) for _ in range(3 * FREE)))
+        assert found == [None] * (3 * FREE)
+        assert service.passwords.compared == 1
+        wrong = await asyncio.gather(*(self.guess(service, link, "a") for _ in range(3 * FREE)))
+        assert wrong == [ShareLocked] * (3 * FREE)
+        assert service.passwords.compared == 2
+
+    async def test_a_client_at_the_limit_joins_no_check(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Or it could guess without a limit while somebody with its address opens the link."""
+        service = Service()
+        link = await service.share(password=PASSWORD)
+        for number in range(FREE - 1):
+            assert await self.guess(service, link, "a", f"wrong {number}".encode()) is ShareLocked
+        has_begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def matches(*_: object) -> bool:
+            has_begun.set()
+            await may_end.wait()
+            return True
+
+        monkeypatch.setattr(service.passwords, "matches", matches)
+        opening = asyncio.create_task(self.guess(service, link, "a", PASSWORD))
+        await has_begun.wait()
+        joining = asyncio.create_task(self.guess(service, link, "a", PASSWORD))
+        await asyncio.sleep(0)
+        may_end.set()
+        assert [await opening, await joining] == [None, RateLimited]
+
+    async def test_clients_share_no_check(self) -> None:
+        service = Service()
+        link = await service.share(password=PASSWORD)
+        assert {*await asyncio.gather(*(self.guess(service, link, each) for each in "ab"))} == {ShareLocked}
+        assert service.passwords.compared == 2
+
+    async def test_one_that_is_not_checked_is_not_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        service = Service()
+        link = await service.share(password=PASSWORD)
+
+        async def refuse(*_: object) -> bool:
+            raise RateLimited
+
+        with monkeypatch.context() as patched:
+            patched.setattr(service.passwords, "matches", refuse)
+            for _ in range(2 * FREE):
+                assert await self.guess(service, link, "a", PASSWORD) is RateLimited
+        assert await self.guess(service, link, "a", PASSWORD) is None
+
+    @pytest.mark.parametrize(("password", "refusal"), [(PASSWORD, None), (b"wrong", RateLimited)])
+    async def test_one_whose_request_is_cancelled_counts_if_it_is_wrong(
+        self, password: bytes, refusal: type | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service = Service()
+        link = await service.share(password=PASSWORD)
+        has_begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def matches(password: bytes, _: str) -> bool:
+            has_begun.set()
+            await may_end.wait()
+            return password == PASSWORD
+
+        monkeypatch.setattr(service.passwords, "matches", matches)
+        for _ in range(FREE):
+            has_begun.clear()
+            may_end.clear()
+            guessing = asyncio.create_task(self.guess(service, link, "a", password))
+            await has_begun.wait()
+            guessing.cancel()
+            may_end.set()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.gather(*others, return_exceptions=True)
+            assert guessing.cancelled()
+        assert await self.guess(service, link, "a", PASSWORD) is refusal
 
     async def test_a_link_without_a_password_has_no_limit(self) -> None:
         service = Service()
