@@ -1,6 +1,8 @@
 """Nothing that is stored runs in the page, or breaks it."""
 
+import json
 import re
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -68,3 +70,12 @@ def test_media_load_by_the_session(open_page: Opener, api: httpx.Client, folder:
     image = page.get_by_alt_text("Preview")
     expect(image).to_be_visible()
     expect(image).to_have_js_property("naturalWidth", 40)
+
+
+def test_the_form_in_the_cache_is_not_taken_for_the_other(page: Page, api: httpx.Client, folder: str) -> None:
+    put(api, f"{folder}both", b"the bytes")
+    url = f"/v1/blobs/{quote(folder + 'both', safe='')}"
+    get = "([url, Accept]) => fetch(url, { headers: { Accept } }).then(response => response.text())"
+    for _ in range(2):
+        assert json.loads(page.evaluate(get, [url, "application/json"]))["size"] == 9
+        assert page.evaluate(get, [url, "application/octet-stream"]) == "the bytes"

@@ -118,7 +118,7 @@ IF_MATCH = parameter(
 IF_NONE_MATCH = parameter(
     "header",
     "If-None-Match",
-    "Only if the blob has none of these entity tags; `*`: if there is none.",
+    "Only if the blob has none of these entity tags; `*`: if there is none. For GET and HEAD: of this form.",
     TAGS,
 )
 IF_UNMODIFIED_SINCE = parameter(
@@ -257,7 +257,8 @@ HEADERS = {
     "X-Request-ID": header("The request's own, or a new one.", pattern=rf"^[\w.:+/=-]{{1,{MAX_REQUEST_ID}}}$"),
     "Location": header("Where the blob is.", pattern="^/v1/blobs/.", examples=[f"/v1/blobs/{ID}"]),
     "ETag": header(
-        "The version. Each form has an entity tag of its own, and conditions take either.",
+        "The version. Each form has an entity tag of its own. Conditions take either, but If-None-Match of a GET or "
+        "HEAD takes only that of the form asked for.",
         pattern='^"[0-9a-f]{32}-[0-9]+(?:-json)?"$',
         examples=[ETAG],
     ),

@@ -145,7 +145,7 @@ class RawForm(Representation):
     """The bytes as the body."""
 
     def part(self, headers: Mapping[str, str], blob: Blob) -> ByteRange | None:
-        conditional.check_reading(headers, blob)
+        conditional.check_reading(headers, blob, conditional.etag)
         if "range" not in headers or not conditional.range_still_holds(headers, blob):
             return None
         return ranges.requested(headers["range"], blob.size)

@@ -1,6 +1,6 @@
 """Conditional requests (RFC 9110, section 13)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from domain.blob import Blob
@@ -46,25 +46,30 @@ def precondition(headers: Mapping[str, str]) -> Precondition:
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     return Precondition(
         absent=none_match == "*",
-        not_etags=frozenset() if none_match in (None, "*") else _tags("If-None-Match", none_match, weak=True),
+        not_etags=frozenset() if none_match in (None, "*") else _versions("If-None-Match", none_match, weak=True),
         present=match == "*",
-        etags=None if match in (None, "*") else _tags("If-Match", match, weak=False),
+        etags=None if match in (None, "*") else _versions("If-Match", match, weak=False),
         unmodified_since=_date(headers.get("if-unmodified-since")) if match is None else None,
     )
 
 
-def check_reading(headers: Mapping[str, str], blob: Blob) -> None:
-    """Raise PRECONDITION_FAILED or NotModified where a reading depends on that (section 13.2.2 has the order)."""
+def check_reading(headers: Mapping[str, str], blob: Blob, validator: Callable[[Blob], str]) -> None:
+    """Raise PRECONDITION_FAILED or NotModified where a reading depends on that (section 13.2.2 has the order).
+
+    `validator` is `etag` or `json_etag`, that of the form that is read. If-None-Match compares only its tag (section
+    13.1.2), because a browser may ask with the tag of the other form, and would use the body of that one after a 304.
+    If-Match takes both tags, which name the same version.
+    """
     if CONDITIONS.isdisjoint(headers):
         return
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     if match is not None:
-        if match != "*" and blob.etag not in _tags("If-Match", match, weak=False):
+        if match != "*" and blob.etag not in _versions("If-Match", match, weak=False):
             raise _failed(blob)
     elif (since := _date(headers.get("if-unmodified-since"))) and blob.unchanged_since > since:
         raise _failed(blob)
     if none_match is not None:
-        if none_match == "*" or blob.etag in _tags("If-None-Match", none_match, weak=True):
+        if none_match == "*" or validator(blob).strip('"') in _tags("If-None-Match", none_match, weak=True):
             raise NotModified(blob)
     elif (since := _date(headers.get("if-modified-since"))) and blob.unchanged_since <= since:
         raise NotModified(blob)
@@ -95,12 +100,17 @@ def range_still_holds(headers: Mapping[str, str], blob: Blob) -> bool:
 
 
 def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
-    """Return the tags in a list, of either form. Weak ones count only if `weak`."""
+    """Return the tags in a list, without quotes. Weak ones count only if `weak`."""
     tags = entity_tags(value)
     if tags is None:
         detail = f'{name} is not a list of entity tags of up to {MAX_SIZE:,} characters: "...", "...", or *.'
         raise HttpProblem("invalid_header", detail)
-    return frozenset(tag.opaque.removesuffix(JSON_SUFFIX) for tag in tags if weak or not tag.is_weak)
+    return frozenset(tag.opaque for tag in tags if weak or not tag.is_weak)
+
+
+def _versions(name: str, value: str, *, weak: bool) -> frozenset[str]:
+    """Return the tags in a list, each in the form that `Blob.etag` has."""
+    return frozenset(tag.removesuffix(JSON_SUFFIX) for tag in _tags(name, value, weak=weak))
 
 
 def _date(value: str | None) -> datetime | None:

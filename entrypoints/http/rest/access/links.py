@@ -224,7 +224,7 @@ async def describe_download(request: HttpRequest, fetch: NamedDependency[FetchBl
     representation = DownloadForm(share.filename, share.expires_at, shows_metadata=False)
     blob = await fetch.stat(request.auth, BlobId(share.ids))
     try:
-        conditional.check_reading(fields(request.scope), blob)
+        conditional.check_reading(fields(request.scope), blob, conditional.etag)
     except NotModified:
         return not_modified(representation, blob)
     return ShortResponse(representation.headers(blob))

@@ -131,8 +131,9 @@ async def describe_blob(request: HttpRequest, fetch: Fetch) -> ASGIApp:
     """Answer as GET does to the same request without a range, but for the body."""
     representation = _representation(request.scope)
     blob = await fetch.stat(request.auth, blob_id(request.scope["raw_path"]))
+    validator = conditional.json_etag if representation is JSON else conditional.etag
     try:
-        conditional.check_reading(fields(request.scope), blob)
+        conditional.check_reading(fields(request.scope), blob, validator)
     except NotModified:
         return not_modified(representation, blob)
     return ShortResponse(representation.headers(blob))

@@ -59,7 +59,7 @@ class JsonForm(Representation):
     """The bytes in base64, in a JSON object. It has no parts."""
 
     def part(self, headers: Mapping[str, str], blob: Blob) -> None:
-        conditional.check_reading(headers, blob)
+        conditional.check_reading(headers, blob, conditional.json_etag)
 
     def headers(self, blob: Blob, _: ByteRange | None = None) -> Headers:
         head, tail = _frame(blob)
