@@ -259,7 +259,7 @@ HEADERS = {
     "ETag": header(
         "The version. Each form has an entity tag of its own. Conditions take either, but If-None-Match of a GET or "
         "HEAD takes only that of the form asked for.",
-        pattern='^"[0-9a-f]{32}-[0-9]+(?:-json)?"$',
+        pattern=r'^"[0-9a-f]{32}-[0-9]+(?:\.[0-9]+-json)?"$',
         examples=[ETAG],
     ),
     "Vary": header("The form depends on Accept.", const="Accept"),

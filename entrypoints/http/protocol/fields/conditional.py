@@ -27,8 +27,11 @@ def etag(blob: Blob) -> str:
 
 
 def json_etag(blob: Blob) -> str:
-    """Return the validator of the JSON form, which differs because its bytes do (RFC 9110, section 8.8.3)."""
-    return f'"{blob.etag}{JSON_SUFFIX}"'
+    """Return the validator of the JSON form, which differs because its bytes do (RFC 9110, section 8.8.3).
+
+    It also has the seconds of `created_at`, which is in the body, and changes when the same bytes are stored again.
+    """
+    return f'"{blob.etag}.{int(blob.created_at.timestamp())}{JSON_SUFFIX}"'
 
 
 def last_modified(blob: Blob) -> str:
@@ -110,7 +113,12 @@ def _tags(name: str, value: str, *, weak: bool) -> frozenset[str]:
 
 def _versions(name: str, value: str, *, weak: bool) -> frozenset[str]:
     """Return the tags in a list, each in the form that `Blob.etag` has."""
-    return frozenset(tag.removesuffix(JSON_SUFFIX) for tag in _tags(name, value, weak=weak))
+    return frozenset(map(_version, _tags(name, value, weak=weak)))
+
+
+def _version(tag: str) -> str:
+    """Return the tag of the version that a tag of either form names. In that of the JSON form, a time may follow it."""
+    return tag.removesuffix(JSON_SUFFIX).partition(".")[0] if tag.endswith(JSON_SUFFIX) else tag
 
 
 def _date(value: str | None) -> datetime | None:
