@@ -88,7 +88,10 @@ class GracefulShutdown:
                 "this system can't refuse new connections early: some that arrive while the listener closes are reset"
             )
         if sys.platform == "linux":
-            await _accept_pending(port)
+            try:
+                await _accept_pending(port)
+            except Exception:
+                LOG.exception("the pending connections can't be seen: the stop goes on without waiting for them")
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(self._timeout)
         LOG.warning("requests that did not end in time are aborted")

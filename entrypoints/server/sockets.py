@@ -151,6 +151,12 @@ def _of(port: int) -> Iterator[socket.socket]:
             duplicate = os.dup(descriptor)
         except OSError:
             continue  # closed since
-        with socket.socket(fileno=duplicate) as found:
+        try:
+            found = socket.socket(fileno=duplicate)
+        except OSError:
+            # A file that got the number since. Left open: a close would drop the locks that this process has on it
+            # (fcntl(2)), and SQLite's database may be that file.
+            continue
+        with found:
             if found.family in (socket.AF_INET, socket.AF_INET6) and found.getsockname()[1] == port:
                 yield found
