@@ -259,6 +259,7 @@ class TestCommits:
         store(client, f"{own}a", b"a")
         copies = [{"copy": {"from": f"{own}a", "to": f"{own}{number:04}"}} for number in range(1001)]
         assert refusal(commit(client, *copies)) == (400, "invalid_commit", None)
+        assert refusal(commit(client, *copies, *[{}] * 1000)) == (413, "too_large", None)
         assert commit(client, *copies[:1000]).status_code == 200
         assert len(ids(client, f"{own}0")) == 1000
         assert client.post("/v1/delete", json={"prefix": own}).json() == {"count": 1001}

@@ -14,23 +14,30 @@ from entrypoints.http.protocol.fields import conditional
 from entrypoints.http.protocol.fields.headers import check_framing, content_length, fields
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.described import HttpRequest
+from entrypoints.http.rest.json_structure import JsonStructure
 
 T = TypeVar("T")
 
 FORM = "application/x-www-form-urlencoded"
 MERGE_PATCH = "application/merge-patch+json"
 MAX_BODY = 64 * 1024  # bytes: an id, properties and 8 KiB of metadata, escaped
-MAX_COMMIT = 32 * 1024 * 1024
 
 
 async def json_body(
-    request: HttpRequest, pace: Pace, form: type[T], *, limit: int = MAX_BODY, accepted: str = JSON
+    request: HttpRequest,
+    pace: Pace,
+    form: type[T],
+    *,
+    limit: int = MAX_BODY,
+    accepted: str = JSON,
+    structure: JsonStructure | None = None,
 ) -> T:
     """Return the body of a request, of up to `limit` bytes, as an object of the class `form`.
 
-    Raises HttpProblem 400, 408, 411, 413, 415 or 501.
+    `structure` refuses a body before it is decoded, and before all of it is read. Raises HttpProblem 400, 408, 411,
+    413, 415 or 501.
     """
-    return decoded(await json_text(request, pace, limit=limit, accepted=accepted), form)
+    return decoded(await _text(request, pace, limit, (JSON, accepted), structure), form)
 
 
 async def json_text(request: HttpRequest, pace: Pace, *, limit: int = MAX_BODY, accepted: str = JSON) -> bytes:
@@ -43,7 +50,9 @@ async def form_text(request: HttpRequest, pace: Pace, *, limit: int) -> bytes:
     return await _text(request, pace, limit, (FORM,))
 
 
-async def _text(request: HttpRequest, pace: Pace, limit: int, accepted: Sequence[str]) -> bytes:
+async def _text(
+    request: HttpRequest, pace: Pace, limit: int, accepted: Sequence[str], structure: JsonStructure | None = None
+) -> bytes:
     headers = fields(request.scope)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in accepted or headers.get("content-encoding", "identity").strip().lower() != "identity":
@@ -57,6 +66,8 @@ async def _text(request: HttpRequest, pace: Pace, limit: int, accepted: Sequence
         body += chunk
         if len(body) > limit:
             raise _too_long(limit)
+        if structure is not None:
+            structure.feed(chunk)
     return bytes(body)
 
 

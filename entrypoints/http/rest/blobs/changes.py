@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Reference, Schema
 from msgspec import UNSET, UnsetType
 
-from application.blobs.changes.commit import CommitOperations
+from application.blobs.changes.commit import MAX_OPERATIONS, CommitOperations
 from application.blobs.changes.operations import Changed, Copy, Delete, Move, Operation, Put
 from application.blobs.changes.prefixes import DeletePrefix, MovePrefix
 from domain.blob import BlobId
@@ -28,11 +28,16 @@ from entrypoints.http.protocol.urls.upload_urls import upload_key
 from entrypoints.http.rest.blobs.patch import PropertiesPatch
 from entrypoints.http.rest.described import CHANGING, KNOWN, MALFORMED, HttpRequest
 from entrypoints.http.rest.descriptions import BlobDescription, description
-from entrypoints.http.rest.json_bodies import MAX_COMMIT, decoded, json_body, json_text, members, precondition
+from entrypoints.http.rest.json_bodies import decoded, json_body, json_text, members, precondition
+from entrypoints.http.rest.json_structure import JsonStructure
 from entrypoints.http.rest.members import EntityTags, Id, PartNumbers, Prefix, SomeOperations, UploadKey
 
 Commit = NamedDependency[CommitOperations]
 ClientPace = NamedDependency[Pace]
+
+MAX_COMMIT = 32 * 1024 * 1024  # bytes
+MAX_OBJECTS = 1 + 3 * MAX_OPERATIONS  # an operation, its value, and metadata
+MAX_MEMBERS = 200_000  # of the whole commit, with the numbers of parts
 
 
 class Transfer(msgspec.Struct, forbid_unknown_fields=True, rename={"source": "from", "target": "to"}):
@@ -158,6 +163,15 @@ class CommitResults(msgspec.Struct):
     """The outcomes of the operations of a commit, in their order."""
 
     results: list[Result]
+
+
+def commit_structure() -> JsonStructure:
+    """Return the bounds on what a commit may hold."""
+    detail = (
+        f"A commit has up to {MAX_OPERATIONS:,} operations, with up to {MAX_MEMBERS:,} members and numbers of parts in "
+        "all. Make several commits."
+    )
+    return JsonStructure(MAX_OBJECTS, MAX_MEMBERS, detail)
 
 
 def _operations(body: CommitBody) -> Sequence[Operation]:
@@ -293,10 +307,12 @@ COMMIT = operation(
 async def commit_operations(request: HttpRequest, commit: Commit, pace: ClientPace) -> Response[CommitResults]:
     """Put, delete, copy, move and patch up to 1,000 blobs: all or nothing, and visible at once.
 
+    The body may have up to 32 MiB, with up to 200,000 members and numbers of parts in all.
+
     Each blob is changed by one operation at most, and none reads a blob that another one changes. An error has the
     number of its operation as `operation`, from 0.
     """
-    body = await json_body(request, pace, CommitBody, limit=MAX_COMMIT)
+    body = await json_body(request, pace, CommitBody, limit=MAX_COMMIT, structure=commit_structure())
     operations = _operations(body)
     changed = await commit(request.auth, operations)
     results = [_result(each) for each in changed]
