@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -120,6 +121,58 @@ def test_names_in_use(page: Page, api: httpx.Client, folder: str, tmp_path: Path
     expect(tray.get_by_role("heading", name="Uploaded 2 files")).to_be_visible()
     stored = {name: raw(api, folder + name).content for name in [*names, "keep (2).txt"]}
     assert stored == {"replace.txt": b"new", "keep.txt": b"old", "skip.txt": b"old", "keep (2).txt": b"new"}
+
+
+def test_another_file_with_the_same_name_and_size_is_uploaded_too(
+    page: Page, api: httpx.Client, folder: str, tmp_path: Path
+) -> None:
+    files = []
+    for name, time in (("one", 1000), ("two", 2000)):
+        (tmp_path / name).mkdir()
+        files.append(file_of(tmp_path / name, "a.txt", name.encode()))
+        os.utime(files[-1], (time, time))
+    choose(page, "Upload", *files)
+    tray = uploads(page)
+    expect(tray.get_by_role("heading", name="1 name in use already")).to_be_visible()
+    tray.get_by_role("button", name="Keep both").click()
+    expect(tray.get_by_role("heading", name="Uploaded 2 files")).to_be_visible()
+    assert {raw(api, folder + name).content for name in ("a.txt", "a (2).txt")} == {b"one", b"two"}
+    for said in ("2 names in use already", "2 files left out"):
+        choose(page, "Upload", *files)
+        expect(page.get_by_text(said).first).to_be_visible()
+
+
+def test_a_folder_that_can_not_be_read_stops_no_others(
+    page: Page, api: httpx.Client, folder: str, tmp_path: Path
+) -> None:
+    for name in ("gone", "trip"):
+        (tmp_path / name).mkdir()
+        file_of(tmp_path / name, "a", b"a")
+    expect(page.get_by_text("Nothing here yet")).to_be_visible()
+    page.expose_function("beforeReading", lambda: shutil.rmtree(tmp_path / "gone", ignore_errors=True))
+    page.evaluate(
+        """() => {
+            const entryOf = DataTransferItem.prototype.webkitGetAsEntry
+            DataTransferItem.prototype.webkitGetAsEntry = function () {
+                const entry = entryOf.call(this)
+                const createReader = entry.createReader
+                entry.createReader = () => {
+                    const reader = createReader.call(entry)
+                    const readEntries = reader.readEntries
+                    reader.readEntries = async (...callbacks) => {
+                        await beforeReading()
+                        readEntries.apply(reader, callbacks)
+                    }
+                    return reader
+                }
+                return entry
+            }
+        }"""
+    )
+    drop(page, tmp_path / "gone", tmp_path / "trip")
+    expect(page.get_by_text("“gone” can't be read.")).to_be_visible()
+    expect(uploads(page).get_by_role("heading", name="Uploaded 1 file")).to_be_visible()
+    assert raw(api, f"{folder}trip/a").content == b"a"
 
 
 def throttle(page: Page, rate: int, *, offline: bool = False) -> None:

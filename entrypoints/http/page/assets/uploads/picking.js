@@ -85,8 +85,9 @@ async function walk(entry, path, found) {
   }
   const reader = entry.createReader()
   for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)) // up to 100
-    if (!some.length) return
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)).catch(() => null) // up to 100
+    if (!some) toast(`“${entry.name}” can't be read. Not all of the folder is uploaded.`, { isError: true })
+    if (!some?.length) return
     for (const each of some) await walk(each, `${path}${entry.name}/`, found)
   }
 }

@@ -1,7 +1,9 @@
 // Uploads by tus: several at once, with pauses, retries, and a memory in this browser of those that are unfinished.
 
 import * as api from "../base/api.js"
+import { count } from "../base/format.js"
 import { grant } from "../base/session.js"
+import { toast } from "../base/toasts.js"
 import { memory, prefixOf } from "./memory.js"
 import "../vendor/tus.min.js"
 
@@ -193,13 +195,17 @@ class Queue extends EventTarget {
   items = []
   #frame = 0
 
-  /** Add files: [{file, path}], with paths below the folder. */
+  /** Add files: [{file, path}], with paths below the folder. Those that are in the list already are left out. */
   add(files, folder) {
+    let left = 0
     for (const { file, path } of files) {
       const id = folder + (path.toWellFormed?.() ?? path).replace(CONTROL, "_")
-      const isThere = this.items.some((item) => item.id === id && !OVER.has(item.state) && item.file.size === file.size)
-      if (!isThere) this.items.push(new Upload(file, id, this))
+      // Two uploads with one fingerprint would go on with the same upload of the server.
+      const isSame = (item) => item.id === id && fingerprint(item.file, id) === fingerprint(file, id)
+      if (this.items.some((item) => !OVER.has(item.state) && isSame(item))) left += 1
+      else this.items.push(new Upload(file, id, this))
     }
+    if (left) toast(`${count(left, "file")} left out, because the same is in the list of uploads.`)
     this.changed()
     this.pump()
   }
