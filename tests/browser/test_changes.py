@@ -7,9 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Playwright, Route, expect
 
-from tests.browser.conftest import Opener, put, row
+from tests.browser.conftest import ARGUMENTS, CHROMIUM, Opener, put, row
+from tests.http.server import Server
+from tests.http.wire import TOKEN
 
 
 def ids(api: httpx.Client, prefix: str) -> list[str]:
@@ -196,6 +198,27 @@ def test_download_a_file_and_a_selection(page: Page, api: httpx.Client, folder: 
         do(page, "Download")
     archive = zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes()))
     assert {name: archive.read(name) for name in archive.namelist()} == {"a.html": b"a.html", "sub/c.txt": b"sub/c.txt"}
+
+
+def test_download_a_selection_over_plain_http(
+    playwright: Playwright, server: Server, api: httpx.Client, folder: str
+) -> None:
+    """From another machine: then browsers send Origin only, and no Sec-Fetch-Site."""
+    for name in ("a.txt", "b.txt"):
+        put(api, folder + name)
+    rule = "--host-resolver-rules=MAP drive.test 127.0.0.1"
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, rule])
+    try:
+        page = browser.new_page(base_url=f"http://drive.test:{server.port}")
+        page.goto(f"/#files/{folder}")
+        page.get_by_label("Token", exact=True).fill(TOKEN)
+        page.keyboard.press("Enter")
+        select(page, "a.txt", "b.txt")
+        with page.expect_download() as download:
+            do(page, "Download")
+        assert zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())).namelist() == ["a.txt", "b.txt"]
+    finally:
+        browser.close()
 
 
 def test_share_a_file(page: Page, api: httpx.Client, folder: str) -> None:

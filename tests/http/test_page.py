@@ -34,6 +34,7 @@ def test_the_page_needs_no_token_and_sends_a_strict_policy(client: httpx.Client)
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
+    assert page.headers.get_list("referrer-policy") == ["same-origin"]  # no-referrer: the Origin of forms is null
     head = httpx.head(f"{client.base_url}/")
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["etag"] == page.headers["etag"]

@@ -60,6 +60,8 @@ class Asset:
             "Cache-Control": "no-cache",
             "Vary": "Accept-Encoding",
             "Content-Security-Policy": self.policy,
+            # With `no-referrer`, the Origin of its forms is null, and the session does not count (Fetch standard).
+            "Referrer-Policy": "same-origin",
         }
         if _matches(condition, etag):
             return Response(None, status_code=304, headers=common)
