@@ -208,6 +208,27 @@ def test_an_upload_goes_on_after_a_reload(page: Page, api: httpx.Client, folder:
     expect(uploads(page)).to_have_count(0)
 
 
+@pytest.mark.parametrize("is_chosen_again", [False, True])
+def test_a_large_file_replaces_one_that_came_during_the_upload(
+    page: Page, api: httpx.Client, folder: str, tmp_path: Path, is_chosen_again: bool
+) -> None:
+    content = os.urandom(LARGE)
+    path = file_of(tmp_path, "film.bin", content)
+    throttle(page, RATE)
+    choose(page, "Upload", path)
+    bar = page.get_by_role("progressbar", name="Sent of film.bin")
+    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[2-8]\d$"), timeout=LONG)
+    put(api, f"{folder}film.bin", b"other")
+    throttle(page, -1)
+    tray = uploads(page)
+    if is_chosen_again:
+        tray.get_by_role("button", name="Skip").click(timeout=LONG)
+        choose(page, "Upload", path)
+    tray.get_by_role("button", name="Replace").click(timeout=LONG)
+    expect(tray.get_by_role("heading", name="Uploaded 1 file")).to_be_visible(timeout=LONG)
+    assert raw(api, f"{folder}film.bin").content == content
+
+
 def started(playwright: Playwright, profile: Path, server: Server, folder: str) -> Page:
     """Start a Chromium of its own, which keeps its profile, and sign in."""
     context = playwright.chromium.launch_persistent_context(

@@ -30,6 +30,7 @@ class Upload {
   error = ""
   ifMatch = ""
   #tus = null
+  #ended = null // the end of the upload that was refused
   #measured = null
 
   constructor(file, id, queue) {
@@ -109,6 +110,7 @@ class Upload {
     this.#measured = null
     this.rate = 0
     if (status === 412) {
+      this.#ended = end(this.#tus)
       this.#tus = null
       this.#set("conflict")
       return
@@ -139,9 +141,10 @@ class Upload {
   async settle(choice) {
     if (choice === "skip") return this.#set("skipped")
     try {
+      await this.#ended
       if (choice === "replace") this.ifMatch = await currentTag(this.id)
       else this.id = await freeName(this.id)
-      this.resume()
+      if (this.state === "conflict") this.resume() // not twice
     } catch (error) {
       this.#fail(error)
     }
@@ -279,6 +282,14 @@ export function goOn(before, file) {
   }
   const folder = before.id.slice(0, before.id.lastIndexOf("/") + 1)
   queue.add([{ file, path: before.id.slice(folder.length) }], folder)
+}
+
+/** End an upload that was refused for its precondition: it would be again, whatever the next attempt asks for. */
+async function end(upload) {
+  if (!upload?.url) return
+  const begun = await upload.findPreviousUploads()
+  const key = begun.find((each) => each.uploadUrl === upload.url)?.urlStorageKey
+  await discard({ key: key ?? "", url: upload.url })
 }
 
 /** Forget an unfinished upload, here and on the server. */
