@@ -1,10 +1,12 @@
 // Dialogs: the browser's own, which keep the focus inside and close with Escape.
 
 import { button, h } from "./dom.js"
+import { failed } from "./toasts.js"
 
 /** Open a dialog with a form. Resolves with its values by name, or null if it was closed.
  *
- * `act(values)` runs before it closes; if that fails, the dialog stays, with the reason.
+ * `act(values)` runs before it closes; if that fails, the dialog stays, with the reason. While it runs, the dialog can't
+ * be closed, but by a second Escape in Chromium: then the outcome counts all the same.
  */
 export function ask({ title, text, fields = [], submit = "OK", kind = "primary", cancel = "Cancel", act, wide = false }) {
   return new Promise((resolve) => {
@@ -15,22 +17,32 @@ export function ask({ title, text, fields = [], submit = "OK", kind = "primary",
     const form = h("form", {}, h("h2", { id: "dialog-title" }, title), text ? h("p", {}, text) : null, fields, reason, controls)
     const dialog = h("dialog", { "aria-labelledby": "dialog-title", class: wide ? "wide" : "" }, form)
     let values = null
+    let acting = null
+    dialog.addEventListener("cancel", (event) => {
+      if (acting) event.preventDefault()
+    })
     form.addEventListener("submit", async (event) => {
       event.preventDefault()
-      confirm.disabled = true
+      confirm.disabled = close.disabled = true
       reason.textContent = ""
+      const given = Object.fromEntries(new FormData(form))
+      acting = (async () => act?.(given, form))()
       try {
-        const given = Object.fromEntries(new FormData(form))
-        await act?.(given, form)
+        await acting
         values = given
         dialog.close()
       } catch (error) {
-        reason.textContent = error.message
+        if (dialog.isConnected) reason.textContent = error.message
+        else failed(error)
       } finally {
-        confirm.disabled = false
+        acting = null
+        confirm.disabled = close.disabled = false
       }
     })
-    show(dialog, () => resolve(values))
+    show(dialog, async () => {
+      await acting?.catch(() => {})
+      resolve(values)
+    })
   })
 }
 
