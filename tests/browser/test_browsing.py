@@ -2,12 +2,13 @@
 
 import re
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 from playwright.sync_api import Page, Response, Route, expect
 
-from tests.browser.conftest import Opener, put, row
+from tests.browser.conftest import Opener, file_of, put, row
 from tests.http.wire import TOKEN
 
 
@@ -164,6 +165,51 @@ def test_an_order_by_size(page: Page, api: httpx.Client, folder: str) -> None:
     expect(page.locator(".spacer .cell.name a")).to_have_text(["sub", "a", "c", "b"])
     page.get_by_role("button", name="Size").click()
     expect(page.locator(".spacer .cell.name a")).to_have_text(["sub", "b", "c", "a"])
+
+
+def test_changes_at_the_end_of_a_long_list_are_shown_in_any_order(
+    page: Page, api: httpx.Client, folder: str, tmp_path: Path
+) -> None:
+    put(api, f"{folder}000", b"x")
+    put(api, f"{folder}z", b"largest")
+    copies = [{"copy": {"from": f"{folder}000", "to": f"{folder}{n:03}"}} for n in range(1, 250)]
+    assert api.post("/v1/commits", json={"operations": copies}).status_code == 200
+    page.get_by_role("button", name="Size").click()
+    expect(page.locator(".foot")).to_have_text("251 entries")
+    expect(row(page, "z")).to_be_visible()
+    with page.expect_response(lambda response: "limit=200" in response.url and response.status == 304):
+        pass  # the list is at rest
+    row(page, "z").locator(".tick").click()
+    page.keyboard.press("Delete")
+    expect(page.get_by_text("Deleted “z”.")).to_be_visible()
+    expect(row(page, "z")).to_have_count(0, timeout=5000)
+    expect(page.locator(".foot")).to_have_text("250 entries")
+    with page.expect_file_chooser() as chosen:
+        page.get_by_role("button", name="Upload", exact=True).click()
+    chosen.value.set_files(file_of(tmp_path, "y", b"uploaded"))
+    expect(row(page, "y")).to_be_visible(timeout=5000)
+    put(api, f"{folder}x", b"another browser")
+    expect(row(page, "x")).to_be_visible()
+
+
+def test_an_order_never_goes_back_to_an_older_list(page: Page, api: httpx.Client, folder: str) -> None:
+    late: list[Route] = []
+    put(api, f"{folder}a")
+    expect(row(page, "a")).to_be_visible()
+    page.route("**/v1/blobs?*limit=1000*", lambda route: late.append(route), times=1)
+    with page.expect_request("**/v1/blobs?*limit=1000*"):
+        page.get_by_role("button", name="Size").click()
+    expect(page.get_by_role("columnheader", name="Size")).to_have_attribute("aria-sort", "descending")
+    [route] = late
+    response = route.fetch()
+    put(api, f"{folder}b")
+    page.get_by_role("button", name="Size").click()
+    expect(row(page, "b")).to_be_visible()
+    assert [blob["id"] for blob in response.json()["blobs"]] == [f"{folder}a"]
+    with page.expect_event("requestfinished", lambda request: request == route.request):
+        route.fulfill(response=response)
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert row(page, "b").count() == 1
 
 
 def test_the_active_row_stays_on_its_entry_in_any_order(page: Page, api: httpx.Client, folder: str) -> None:

@@ -17,11 +17,15 @@ const PAGE = 200 // entries
 const MOST_SORTED = 10_000
 const POLL = 1200 // milliseconds, while the page is visible
 const TYPING = 150
+const SORT_AGAIN = 10_000 // milliseconds between looks for changes after the first page of a sorted list
 
 export class FilesView extends HTMLElement {
   #place = null
   #listing = null
   #sort = { key: "name", isDescending: false }
+  #sorted = {} // the list in an order other than by name: {source, sort, items}
+  #sortAt = 0 // when to load it again, by performance.now()
+  #turn = 0 // of #showSorted
   #timer = 0
   #typing = 0
 
@@ -46,14 +50,18 @@ export class FilesView extends HTMLElement {
     dropZone(this, () => this.#place.folder)
     this.poll = () => this.#poll()
     document.addEventListener("visibilitychange", this.poll)
-    window.addEventListener("uploaded", this.poll)
+    this.onUploaded = () => {
+      this.#sortAt = 0
+      this.#poll()
+    }
+    window.addEventListener("uploaded", this.onUploaded)
     this.#timer = setInterval(this.poll, POLL)
   }
 
   disconnectedCallback() {
     clearInterval(this.#timer)
     document.removeEventListener("visibilitychange", this.poll)
-    window.removeEventListener("uploaded", this.poll)
+    window.removeEventListener("uploaded", this.onUploaded)
     this.#listing?.close()
   }
 
@@ -230,6 +238,7 @@ export class FilesView extends HTMLElement {
     this.grid.sorted = this.#sort
     if (!this.#listing) return
     if (key === "name" && !this.#sort.isDescending) {
+      this.#turn += 1
       this.note.hidden = true
       this.grid.source = this.#listing
     } else await this.#showSorted()
@@ -237,15 +246,20 @@ export class FilesView extends HTMLElement {
 
   /** Sort what fits: a list of any length has one order only, that of the names. */
   async #showSorted() {
-    const listing = this.#listing
+    const [listing, sort] = [this.#listing, this.#sort]
+    const turn = (this.#turn += 1)
+    this.#sortAt = performance.now() + SORT_AGAIN
     let found
     try {
       found = await listing.upTo(MOST_SORTED)
     } catch (error) {
       return this.#onFailed(listing, error)
     }
-    if (listing !== this.#listing) return
-    const { key, isDescending } = this.#sort
+    if (listing !== this.#listing || turn !== this.#turn) return // a later one is on its way, or there
+    if (found.isComplete) this.foot.textContent = this.#sum({ length: found.items.length, isComplete: true })
+    const before = this.#sorted
+    if (this.grid.source === before.source && sort === before.sort && isEqual(found.items, before.items)) return
+    const { key, isDescending } = sort
     const value = key === "name" ? (entry) => entry.name : (entry) => entry[key] ?? ""
     const order = isDescending ? -1 : 1
     const sorted = found.items.toSorted((one, other) => {
@@ -256,6 +270,7 @@ export class FilesView extends HTMLElement {
     const { active, activeEntry } = this.grid
     const top = this.grid.body.scrollTop
     this.grid.source = { length: sorted.length, at: (index) => sorted[index], isComplete: true }
+    this.#sorted = { source: this.grid.source, sort, items: found.items }
     this.grid.active = active
     if (activeEntry) this.grid.follow(activeEntry.id)
     this.grid.body.scrollTop = top
@@ -277,10 +292,22 @@ export class FilesView extends HTMLElement {
     }
   }
 
+  /** Look for changes after one of this page. */
   async refresh() {
+    this.#sortAt = 0
+    await this.#look()
+  }
+
+  async #look() {
+    const listing = this.#listing
     const [first, last] = this.grid.range
-    if (this.grid.source === this.#listing) await this.#listing?.refresh(first, last)
-    else await this.#listing?.refresh(0, 0)
+    if (this.grid.source === listing) await listing.refresh(first, last)
+    else if (listing) {
+      await listing.refresh(0, 0)
+      // A change of the first page has been dispatched. Of a longer list, it says nothing about the rest.
+      const isDue = !listing.isOnePage && performance.now() >= this.#sortAt
+      if (isDue && listing === this.#listing && this.grid.source !== listing) await this.#showSorted()
+    }
     await this.details.refresh()
   }
 
@@ -288,7 +315,7 @@ export class FilesView extends HTMLElement {
     if (document.hidden || this.isPolling || !this.#listing) return
     this.isPolling = true
     try {
-      await this.refresh()
+      await this.#look()
     } finally {
       this.isPolling = false
     }
@@ -309,5 +336,7 @@ export class FilesView extends HTMLElement {
     return true
   }
 }
+
+const isEqual = (one, other) => one.length === other.length && one.every((entry, index) => entry === other[index])
 
 customElements.define("files-view", FilesView)

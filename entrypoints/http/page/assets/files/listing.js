@@ -6,6 +6,7 @@ export class Listing extends EventTarget {
   #pages = [{ cursor: "", start: 0, count: 0, items: null, tag: "", loading: null }]
   #fetch
   #abort = new AbortController()
+  #all = [] // the pages of upTo(), for conditional requests
   isComplete = false
   isLoaded = false
   #isFailing = false
@@ -23,6 +24,11 @@ export class Listing extends EventTarget {
   get length() {
     const last = this.#pages.at(-1)
     return last.start + last.count
+  }
+
+  /** Whether the first page is all of the list. */
+  get isOnePage() {
+    return this.isComplete && this.#pages.length === 1
   }
 
   /** How many entries are in memory. */
@@ -118,16 +124,20 @@ export class Listing extends EventTarget {
     }
   }
 
-  /** Load up to `most` entries, and return them. */
+  /** Load up to `most` entries, and return them. Pages that have not changed have the same objects as the last time. */
   async upTo(most) {
-    const found = []
+    const [before, pages, items] = [this.#all, [], []]
     let cursor = ""
     do {
-      const { items, next } = await this.#fetch(cursor, this.#abort.signal, "", 1000)
-      found.push(...items)
-      cursor = next
-    } while (cursor && found.length < most)
-    return { items: found, isComplete: !cursor }
+      const known = before[pages.length]?.cursor === cursor ? before[pages.length] : null
+      const found = await this.#fetch(cursor, this.#abort.signal, known?.tag, 1000)
+      const page = found ? { ...found, cursor } : known
+      pages.push(page)
+      items.push(...page.items)
+      cursor = page.next
+    } while (cursor && items.length < most)
+    this.#all = pages
+    return { items, isComplete: !cursor }
   }
 
   close() {
