@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from application.ports.metadata import KeySource, UnitOfWork, UnitOfWorkFactory
 from application.repeat import repeated
-from application.uploads.unknown_commit import WAITS, resolve
+from application.uploads.unknown_commit import WAITS, confirm, resolve
 from domain.errors import CommitUnknown, Unavailable
 
 T = TypeVar("T")
@@ -31,9 +31,12 @@ class Committer:
         key = self.new_key()
 
         async def prevent() -> bool:
-            """Wait for the lost commit, by adding its mark in a unit that is not committed."""
+            """Wait for the lost commit, by adding its mark in a unit that is not committed if that succeeds."""
             async with self.units() as work:
-                return await work.commits.add(key)
+                if await work.commits.add(key):
+                    return True
+                await confirm(work)
+                return False
 
         try:
             async with self.units() as work:

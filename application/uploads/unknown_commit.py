@@ -18,7 +18,8 @@ PATIENCE = 30.0  # seconds in all, for which the client waits for its response
 async def resolve(check: Callable[[], Awaitable[T]], error: BlobError, waits: Sequence[float] = WAITS) -> T:
     """Return what `check` finds out about the commit that failed with `error`. Raise `error` if that takes too long.
 
-    `check` is called again after each temporary error, so it may meet the changes of its own earlier call.
+    `check` is called again after each temporary error, so it may meet the changes of its own earlier call. Before it
+    reports that the commit has happened, it calls `confirm`.
     """
     try:
         async with asyncio.timeout(PATIENCE):
@@ -34,6 +35,18 @@ async def resolve(check: Callable[[], Awaitable[T]], error: BlobError, waits: Se
     raise error
 
 
+async def confirm(work: UnitOfWork) -> None:
+    """Commit a unit that has seen an earlier commit. Once this one is durable, so is that one.
+
+    A change can be visible before it is durable: when a client leaves, PostgreSQL ends the wait of its COMMIT for the
+    synchronous standbys, and lets others see the change. A unit that writes nothing would not wait for them. So each
+    call adds another mark: its commit comes later in the log of the database, and waits for all that is before it.
+    Raises what `commit` raises.
+    """
+    await work.commits.add(ObjectKey.random())
+    await work.commit()
+
+
 async def require_published(
     units: UnitOfWorkFactory,
     prevent: Callable[[], Awaitable[bool]],
@@ -42,7 +55,7 @@ async def require_published(
     waits: Sequence[float],
     subject: ObjectKey,
 ) -> None:
-    """Return if the commit that failed with `error` has published its object, whose key is the `subject`.
+    """Return if the commit that failed with `error` has published its object, whose key is the `subject`, durably.
 
     `prevent` waits for that commit, and returns whether it has not happened and never will: then UNAVAILABLE is raised.
     Otherwise `is_published` decides, and `error` is raised if it is false: the object was replaced or reaped since.
@@ -53,7 +66,10 @@ async def require_published(
 
     async def look() -> bool:
         async with units() as work:
-            return await is_published(work)
+            if not await is_published(work):
+                return False
+            await confirm(work)
+            return True
 
     if not await resolve(look, error, waits):
         raise error

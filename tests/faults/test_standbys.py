@@ -1,7 +1,7 @@
 """An address that leads to a server that takes no writes for a while, and then to the primary again."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from sqlalchemy import make_url
@@ -10,17 +10,23 @@ from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.servers.engine import EngineDatabase
 from adapters.sql.servers.mariadb import MariadbConfig
 from adapters.sql.servers.postgresql import PostgresqlConfig
+from adapters.storage.memory import MemoryBlobStore
+from application.blobs.changes.delete import DeleteBlob
+from application.stores import Stores
+from domain.access import EVERYTHING
 from domain.errors import BlobError, Kind
 from tests.backends import mariadb, postgresql
 from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import Pair
 from tests.backends.run import Backends
-from tests.contracts.blob_store import refused
+from tests.contracts.blob_store import each, refused
 from tests.contracts.metadata import blob, outcomes, put
 from tests.faults.databases import PATIENCE, Mariadb, Postgresql
+from tests.integration.drive import ID, Drive, Time, new_blob, with_uploads
 from tests.proxy import Proxy
 
 CONNECTIONS = 3
+COMMIT = "SELECT pg_logical_emit_message(true, '', '')"  # a transaction that adds to the log, and changes no table
 
 
 async def writes_and_reads(database: EngineDatabase, blob_id: str) -> set[object]:
@@ -72,6 +78,57 @@ class TestPostgresql:
         server = Postgresql(postgresql_url)
         await server.ask(f"ALTER DATABASE {server.name} SET default_transaction_read_only = on")
         await expect_refusal(server.database(server.url))
+
+    @pytest.fixture
+    def server(self, backends: Backends) -> Iterator[Postgresql]:
+        """One for this test only: its standbys are those of all databases."""
+        containers = backends.containers()
+        try:
+            yield Postgresql(f"{postgresql.start(containers)}/postgres")
+        finally:
+            containers.stop()
+
+    async def test_changes_that_no_synchronous_standby_has_are_not_acknowledged(self, server: Postgresql) -> None:
+        async def lose_the_standby() -> AsyncIterator[bytes]:
+            yield b"new"
+            await self.require_standby(server, "nobody")
+
+        async with SqlMetadata(server.database(server.url, command_timeout=2)) as metadata:
+            drive = Drive(metadata, Stores("memory", {"memory": MemoryBlobStore()}), Time())
+            store, delete = with_uploads(drive.store, waits=[]), DeleteBlob(metadata, waits=[])
+            with refused(Kind.COMMIT_UNKNOWN):
+                await store(EVERYTHING, new_blob(ID, lose_the_standby()))
+            assert await drive.get() == b"new"
+            with refused(Kind.COMMIT_UNKNOWN):
+                await delete(EVERYTHING, ID)
+            with refused(Kind.NOT_FOUND):
+                await drive.get()
+            await self.require_standby(server, "")
+            await store(EVERYTHING, new_blob(ID, each([b"newer"])))
+            await delete(EVERYTHING, ID)
+
+    async def require_standby(self, server: Postgresql, name: str) -> None:
+        """Let commits wait for a standby of this name, from now on. Without a name, they wait for none."""
+        await server.ask(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+        await server.ask("SELECT pg_reload_conf()")
+        if not name:
+            await server.ask(COMMIT)  # which waits until the setting applies
+            return
+
+        async def commit() -> None:
+            while True:
+                await server.ask(COMMIT)
+
+        committing = asyncio.create_task(commit())
+        try:
+            for _ in range(int(PATIENCE / 0.05)):
+                if await server.ask("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
+                    return
+                await asyncio.sleep(0.05)
+            raise AssertionError("no commit waits for a standby")
+        finally:
+            committing.cancel()
+            await asyncio.wait({committing})
 
 
 @pytest.mark.docker

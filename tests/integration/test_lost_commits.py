@@ -1,8 +1,9 @@
 """Commits whose answer is lost, while others act before the first look at what became of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,19 +15,21 @@ from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.memory import MemoryBlobStore
-from application.blobs.changes.delete import DeleteBlob
-from application.contents.retention import Retention
+from application.blobs.changes.delete import DeleteBlob, DeleteBlobs
+from application.contents.retention import GRACE, Retention
 from application.ownership.mark import MarkStorage
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
+from application.uploads.committer import Committer
 from application.uploads.lifecycle import Uploads
+from application.uploads.small_blobs import SmallBlobs
 from domain.access import EVERYTHING
 from domain.blob import BlobId, ObjectKey
 from domain.errors import Kind
 from tests.contracts.blob_store import each, refused
 from tests.contracts.metadata import Metadata
-from tests.integration.drive import Drive, Time, new_blob, with_uploads
-from tests.integration.losing import DownFor, LetsOthersIn, LosesAnAnswer
+from tests.integration.drive import ID, Drive, Time, new_blob, with_uploads
+from tests.integration.losing import DownFor, LetsOthersIn, LosesAnAnswer, WithoutAStandby
 
 PUBLISHING = 2  # the first commit reserves
 AT_ONCE = timedelta(0)
@@ -134,6 +137,65 @@ async def test_markers_are_known_or_discarded_after_an_unknown_commit(happens: b
         with refused(Kind.UNAVAILABLE):
             await mark("disk", timedelta(hours=1))
         assert (len(metadata.rows.garbage), metadata.rows.uploads, metadata.rows.storages) == (2, {}, {})
+
+
+class TestWithoutAStandby:
+    """Commits that others see, although they may be lost with the primary: the synchronous standby has not got them."""
+
+    FEW, TOO_MANY = 3, 100  # lost commits
+    WAITS = (0.0,) * (FEW - 1)
+
+    @pytest.fixture
+    def drive(self) -> Drive:
+        return Drive(MemoryMetadata(), Stores("memory", {"memory": MemoryBlobStore()}), Time())
+
+    @pytest.fixture(params=[FEW, TOO_MANY])
+    def losses(self, request: pytest.FixtureRequest) -> int:
+        losses: int = request.param
+        return losses
+
+    def units(self, drive: Drive, losses: int, number: int = 1) -> WithoutAStandby:
+        assert isinstance(drive.metadata, MemoryMetadata)
+        return WithoutAStandby(drive.metadata, number, losses)
+
+    async def expect(self, losses: int, change: Awaitable[object]) -> None:
+        """The change succeeds once the standby is back, and not before."""
+        if losses == self.FEW:
+            await change
+        else:
+            with refused(Kind.COMMIT_UNKNOWN):
+                await change
+
+    async def test_a_publication(self, drive: Drive, losses: int) -> None:
+        store = with_uploads(drive.store, units=self.units(drive, losses, PUBLISHING), waits=self.WAITS)
+        await self.expect(losses, store(EVERYTHING, new_blob(ID, each([b"new"]))))
+        assert await drive.get() == b"new"
+
+    async def test_a_small_blob(self, drive: Drive, losses: int) -> None:
+        assert isinstance(drive.metadata, MemoryMetadata)
+        small = SmallBlobs(self.units(drive, losses), 10, GRACE, waits=self.WAITS)
+        await self.expect(losses, replace(drive.store, small=small)(EVERYTHING, new_blob(ID, each([b"new"]))))
+        assert [*drive.metadata.rows.objects.values()] == [b"new"]
+
+    async def test_a_change(self, drive: Drive, losses: int) -> None:
+        await drive.put(b"old")
+        commit = Committer(self.units(drive, losses), ObjectKey.random, self.WAITS)
+        await self.expect(losses, DeleteBlobs(commit)(EVERYTHING, [ID]))
+        with refused(Kind.NOT_FOUND):
+            await drive.get()
+
+    async def test_a_delete(self, drive: Drive, losses: int) -> None:
+        await drive.put(b"old")
+        await self.expect(losses, DeleteBlob(self.units(drive, losses), waits=self.WAITS)(EVERYTHING, ID))
+        with refused(Kind.NOT_FOUND):
+            await drive.get()
+
+    async def test_a_delete_that_a_newer_version_has_followed(self, drive: Drive, losses: int) -> None:
+        await drive.put(b"old")
+        units = LetsOthersIn(self.units(drive, losses), lambda: drive.put(b"newer"))
+        await self.expect(losses, DeleteBlob(units, waits=self.WAITS)(EVERYTHING, ID))
+        assert units.acted
+        assert await drive.get() == b"newer"
 
 
 class TestMemory(LostCommitCases):

@@ -1,6 +1,7 @@
 """Delete a blob, or many."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from application.authorize import authorize
@@ -8,7 +9,7 @@ from application.contents.retention import USUAL, Retention
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.repeat import repeated
 from application.uploads.committer import Committer
-from application.uploads.unknown_commit import WAITS, resolve
+from application.uploads.unknown_commit import WAITS, confirm, resolve
 from domain.access import Action, Grant
 from domain.blob import Blob, BlobId
 from domain.errors import CommitUnknown, NotFound
@@ -65,12 +66,11 @@ class DeleteBlob:
         await resolve(lambda: self._delete_again(blob), unknown, self.waits)
 
     async def _delete_again(self, blob: Blob) -> None:
-        """Delete this version if it is still there."""
+        """Delete this version if it is still there. Otherwise make sure that its deletion is durable."""
         async with self.units() as work:
-            try:
-                current = await work.blobs.remove(blob.id, ANY)  # waits for the first commit
-            except NotFound:
-                return
-            if current.version == blob.version:  # not a newer version
-                await self.retention.keep(work, current)  # whose bytes may have been moved since
-                await work.commit()
+            with suppress(NotFound):
+                current = await work.blobs.lock(blob.id, ANY)  # waits for the first commit
+                if current.version == blob.version:  # not a newer version
+                    await work.blobs.remove(blob.id, ANY)
+                    await self.retention.keep(work, current)  # whose bytes may have been moved since
+            await confirm(work)
