@@ -32,6 +32,7 @@ KINDS = {
     "3D": Kind.UNAVAILABLE,  # no such database
     "3F": Kind.UNAVAILABLE,  # no such schema
     "40": Kind.ROLLED_BACK,
+    "40003": Kind.UNAVAILABLE,  # the outcome is unknown, so it must not be repeated as if it were rolled back
     "42501": Kind.UNAVAILABLE,  # the role's rights
     "53": Kind.UNAVAILABLE,  # out of connections or memory
     "53100": Kind.NO_SPACE,
