@@ -23,7 +23,16 @@ from application.stores import Stores
 from application.uploads.intake import Intake
 from application.uploads.unknown_commit import WAITS, require_published
 from domain.blob import Digest, Location
-from domain.errors import AlreadyExists, BlobError, CommitUnknown, IntegrityError, LeaseLost, TimedOut, Unavailable
+from domain.errors import (
+    AlreadyExists,
+    BlobError,
+    CommitUnknown,
+    IntegrityError,
+    LeaseLost,
+    RolledBack,
+    TimedOut,
+    Unavailable,
+)
 
 T = TypeVar("T")
 Change = Callable[[UnitOfWork], Awaitable[T]]
@@ -167,14 +176,25 @@ class Uploads:
             raise Unavailable(detail, operation="put", backend=location.backend, subject=location.key) from error
 
     async def _renewing(self, location: Location, source: Intake, renewals: Renewals) -> AsyncGenerator[bytes]:
-        """Pass the chunks on, and renew the lease regularly, also while the storage is busy with a chunk."""
+        """Pass the chunks on, and renew the lease regularly, also while the storage is busy with a chunk.
+
+        A renewal that fails temporarily is tried again soon. Its error is raised once a third of the lease is left.
+        """
+        third = self.lease.total_seconds() / 3
         renewed = self.monotonic()
+        due = renewed + third
         async with aclosing(aiter(source)) as chunks:
             async for chunk in chunks:
-                if self.monotonic() - renewed > self.lease.total_seconds() / 3:
-                    if not await self.renew(location):
-                        raise lease_lost(location)
-                    renewed = self.monotonic()
+                if self.monotonic() > due:
+                    try:
+                        if not await self.renew(location):
+                            raise lease_lost(location)
+                        renewed = self.monotonic()
+                        due = renewed + third
+                    except (Unavailable, TimedOut, RolledBack):  # such as while the database restarts
+                        due = self.monotonic() + third / 10
+                        if due > renewed + 2 * third:
+                            raise
                 renewals.start()
                 yield chunk
                 await renewals.stop()

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.changes.delete import DeleteBlob
 from application.blobs.store import NewBlob
@@ -22,7 +23,7 @@ from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import Fault, each, keys, pattern, refused
 from tests.contracts.metadata import outcomes
 from tests.integration.drive import ID, Drive, new_blob, with_uploads
-from tests.integration.losing import DownFor, LosesAnAnswer
+from tests.integration.losing import DownFor, LosesAnAnswer, WithoutAStandby
 
 
 class IdLast:
@@ -242,15 +243,34 @@ class TestUnknownCommits:
             await with_uploads(any_drive.store, units=units)(EVERYTHING, new_blob(ID, each([b"new"])))
         assert await any_drive.objects() == set()
 
-    async def test_one_that_only_renews_has_stored_nothing(self, drive: Drive) -> None:
+    @pytest.mark.parametrize("happens", [True, False])
+    async def test_one_that_only_renews_is_tried_again_in_time(self, drive: Drive, happens: bool) -> None:
         async def slow() -> AsyncIterator[bytes]:
             yield b"first"
             drive.time.pass_by(LEASE / 2)
-            yield b"second"
+            yield b"second"  # the renewal fails
+            drive.time.pass_by(LEASE / 10)
+            yield b"third"  # and succeeds
+            drive.time.pass_by(LEASE * 0.95)  # longer than an earlier renewal would last
+            await drive.reap()
 
-        units = LosesAnAnswer(drive.metadata, 2, happens=True)
+        units = LosesAnAnswer(drive.metadata, 2, happens=happens)
+        await with_uploads(drive.store, units=units)(EVERYTHING, new_blob(ID, slow()))
+        assert await drive.get() == b"firstsecondthird"
+
+    async def test_one_that_only_renews_has_stored_nothing(self, drive: Drive) -> None:
+        """While the database stays away, the bytes go on until a third of the lease is left."""
+
+        async def slow() -> AsyncIterator[bytes]:
+            for _ in range(10):
+                yield b"chunk"
+                drive.time.pass_by(LEASE / 10)
+
+        assert isinstance(drive.metadata, MemoryMetadata)
+        units = WithoutAStandby(drive.metadata, 2, 100)
         with refused(Kind.UNAVAILABLE):
             await with_uploads(drive.store, units=units)(EVERYTHING, new_blob(ID, slow()))
+        assert drive.time.monotonic() == pytest.approx(LEASE.total_seconds() * 0.7)
         await drive.reap()
         assert await drive.objects() == set()
 
