@@ -27,6 +27,13 @@ class Committer:
     async def __call__(self, change: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         return await repeated(lambda: self._commit(change))
 
+    async def confirm(self) -> None:
+        """Return once every change that is visible now is durable: see `confirm` in `unknown_commit.py`.
+
+        For requests that are repeated, and find that an earlier one has succeeded, which may not know it.
+        """
+        await self(_change_nothing)
+
     async def _commit(self, change: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         key = self.new_key()
 
@@ -48,3 +55,7 @@ class Committer:
                 detail = "The connection to the database was lost, and nothing was changed. Send the request again."
                 raise Unavailable(detail, backend=error.backend) from error
         return result
+
+
+async def _change_nothing(_: UnitOfWork) -> None:
+    """Leave it to the mark of the unit."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.storage.layers.base import BlobStoreLayer
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.changes.commit import CommitOperations
@@ -32,6 +33,7 @@ from domain.errors import BlobError, InvalidParts, Kind, NotFound, ReadOnly
 from domain.precondition import CREATE_ONLY, Precondition
 from tests.contracts.blob_store import each, refused
 from tests.integration.drive import ID, Drive
+from tests.integration.losing import WithoutAStandby
 from tests.integration.renewing import Renewing
 from tests.integration.test_contents import RETENTION, SHORT, come_to_rest, passing
 
@@ -759,6 +761,8 @@ class TestExpiry:
 
     async def test_a_server_that_is_read_only_still_knows_the_offset(self, drive: Drive) -> None:
         uploads = resumable(drive)
+        finished = await begin(uploads, size=3)
+        await append(uploads, finished, 0, b"abc")
         key = await begin(uploads, size=6)
         await append(uploads, key, 0, b"abc")
         new = NewUpload(size=3, resumable=Resumable(is_partial=True))
@@ -769,9 +773,34 @@ class TestExpiry:
             raise ReadOnly
 
         lifecycle: Any = replace(uploads.multipart.uploads, units=read_only)
+        committer = Committer(read_only, ObjectKey.random)
         reads = replace(uploads, multipart=replace(uploads.multipart, uploads=lifecycle))
+        reads = replace(reads, commit=replace(reads.commit, commit_one=committer))
+        assert (await reads.progress(EVERYTHING, finished)).is_finished
         assert (await reads.progress(EVERYTHING, key)).upload.received == 3
         assert (await reads.progress(EVERYTHING, final)).upload.received == 0
+
+
+async def test_an_upload_whose_end_a_standby_may_lack_is_not_reported_as_finished(drive: Drive) -> None:
+    assert isinstance(drive.metadata, MemoryMetadata)
+    uploads = resumable(drive)
+    key = await begin(uploads, size=3)
+    await append(uploads, key, 0, b"ab")
+    units = WithoutAStandby(drive.metadata, 1, 100)
+    committer = Committer(units, ObjectKey.random, waits=[])
+    finishing = replace(uploads, commit=replace(uploads.commit, commit_one=committer))
+    with refused(Kind.COMMIT_UNKNOWN):
+        await append(finishing, key, 2, b"c", is_last=True)
+    assert await drive.get() == b"abc", "others see it"
+    with refused(Kind.COMMIT_UNKNOWN):
+        await finishing.progress(EVERYTHING, key)
+    with refused(Kind.COMMIT_UNKNOWN):
+        await append(finishing, key, 3)
+    with refused(Kind.COMMIT_UNKNOWN):
+        await append(finishing, key, 3, is_last=True, size=0)
+    units.losses = 0
+    assert (await finishing.progress(EVERYTHING, key)).is_finished
+    assert (await append(finishing, key, 3)).is_finished
 
 
 async def test_the_conditions_of_a_signature_are_kept(any_drive: Drive) -> None:

@@ -18,7 +18,16 @@ from application.ports.contents import MultipartUpload, Part, Resumable
 from application.ports.metadata import UnitOfWork
 from domain.access import Grant
 from domain.blob import Blob, BlobId, Digest, Location, ObjectKey
-from domain.errors import BlobError, DigestMismatch, IntegrityError, InvalidParts, LeaseLost, NotFound, UploadNotFound
+from domain.errors import (
+    BlobError,
+    DigestMismatch,
+    IntegrityError,
+    InvalidParts,
+    LeaseLost,
+    NotFound,
+    ReadOnly,
+    UploadNotFound,
+)
 
 # What a request may meet once another one has published the upload, and so removed its parts.
 OVERTAKEN = (UploadNotFound, NotFound, DigestMismatch, LeaseLost)
@@ -99,8 +108,10 @@ class FinishUploads:
     checks: SharedCalls[ObjectKey, Verified]
 
     async def __call__(self, grant: Grant, upload: MultipartUpload) -> Progress:
-        """Finish an upload if it is complete."""
-        if upload.resumable is None or upload.etag:
+        """Finish an upload if it is complete. Return one that another request has finished once that is durable."""
+        if upload.etag:
+            return await self._finished(upload)
+        if upload.resumable is None:
             return Progress(upload)
         try:
             return await self._finish(grant, upload, upload.resumable)
@@ -108,7 +119,12 @@ class FinishUploads:
             found = await self.multipart.find_any(grant, upload.key)
             if not found.etag:  # also if its partial ones have become another's
                 raise
-            return Progress(found)
+            return await self._finished(found)
+
+    async def _finished(self, upload: MultipartUpload) -> Progress:
+        with suppress(ReadOnly):  # a server that changes nothing reports what it finds
+            await self.commit.commit_one.confirm()
+        return Progress(upload)
 
     async def _finish(self, grant: Grant, upload: MultipartUpload, resumable: Resumable) -> Progress:
         if resumable.partials:

@@ -128,7 +128,7 @@ class ResumableUploads:
         """
         upload = await self.multipart.find_any(grant, key)
         if upload.resumable is None or upload.etag:
-            return Progress(upload)
+            return await self.finish(grant, upload)
         await self._end_writers(key)  # or it ended by itself, after the upload was read
         await renewed(self.multipart.uploads, self.multipart.lifetime, [key])
         return await self.finish(grant, await self.multipart.find_any(grant, key))
@@ -148,7 +148,8 @@ class ResumableUploads:
             if ended or upload.received != new.offset:  # it may have ended by itself, after the upload was read
                 upload = await self.multipart.find_any(grant, key)
         if upload.etag:
-            return await _repeated(upload, new)
+            await _check_repeated(upload, new)
+            return await self.finish(grant, upload)
         if upload.resumable is None and new.is_last:
             raise InvalidParts("This upload is published by a commit, not by its last bytes.", subject=key)
         check_offset(upload, new.offset)
@@ -169,7 +170,7 @@ class ResumableUploads:
                 if not upload.etag:
                     raise
                 # Another request has finished it since it was read.
-                return await _repeated(upload, new, has_bytes=pieces.has_bytes)
+                await _check_repeated(upload, new, has_bytes=pieces.has_bytes)
         return await self.finish(grant, upload)
 
     async def discard(self, grant: Grant, key: ObjectKey) -> None:
@@ -304,15 +305,14 @@ class ResumableUploads:
             await work.multipart.update(replace(joined, resumable=replace(joined.resumable, final=key)))
 
 
-async def _repeated(upload: MultipartUpload, new: NewBytes, *, has_bytes: bool = False) -> Progress:
-    """Return the outcome of a finished upload to a request that appends nothing at its end.
+async def _check_repeated(upload: MultipartUpload, new: NewBytes, *, has_bytes: bool = False) -> None:
+    """Raise an error unless a request to a finished upload appends nothing, at its end.
 
     `has_bytes`: some have come already.
     """
     check_offset(upload, new.offset)
     if has_bytes or new.size or (new.size is None and not await _is_empty(new.chunks)):
         raise too_large(upload.received)
-    return Progress(upload)
 
 
 async def _is_empty(chunks: AsyncIterable[bytes]) -> bool:

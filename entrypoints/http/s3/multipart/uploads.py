@@ -199,6 +199,7 @@ async def _completed(
         raise await failed_condition(request, blob_id) from None
     except UploadNotFound:
         blob = await _completed_before(request, blob_id, key)
+        await request.use_cases.commit.commit_one.confirm()
     tree: list[Tree] = [
         ("Location", request.url),
         ("Bucket", request.bucket),
