@@ -55,9 +55,14 @@ class TestFullKey:
 
 @pytest.mark.timeout(1800)
 class TestLimitedKey:
-    def test_it_finds_no_way_out(self, own_server: Server) -> None:
+    def test_it_finds_no_way_out(self, tmp_path: Path) -> None:
         """schemathesis asks whatever the document allows with a key for `open/`. It learns and changes nothing else."""
-        with own_server.client() as client:
+        with Server(tmp_path, TRASH_RETENTION="86400") as server:  # the trash is compared at the end
+            self._ask_with_a_limited_key(server)
+            assert "error" not in {line["level"] for line in server.log()}
+
+    def _ask_with_a_limited_key(self, server: Server) -> None:
+        with server.client() as client:
             for name in ("a", "b"):
                 client.put(f"/v1/blobs/{HIDDEN}/{name}", content=HIDDEN.encode(), headers={"X-Meta-A": HIDDEN})
                 client.put(f"/v1/blobs/open/{name}", content=b"open")
@@ -66,12 +71,11 @@ class TestLimitedKey:
             key = {"name": "limited", "actions": ["read", "list", "write", "delete"], "prefixes": ["open/"]}
             token = client.post("/v1/keys", json=key).json()["token"]
             before = _hidden(client)
-            ask(own_server, token, "--checks", ",".join(CHECKS))
+            ask(server, token, "--checks", ",".join(CHECKS))
             assert _hidden(client) == before
             outside = client.get("/v1/blobs", params={"limit": 1000}).json()["blobs"]
             assert {blob["id"].partition("/")[0] for blob in outside} <= {"open", HIDDEN}
             assert [key["name"] for key in client.get("/v1/keys").json()["keys"]] == ["limited"]
-        assert "error" not in {line["level"] for line in own_server.log()}
 
 
 def ask(server: Server, token: str, *options: str) -> None:
