@@ -7,7 +7,6 @@ Paths are ids. There are no folders: a prefix that ends with a slash is one as l
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -18,16 +17,16 @@ import fsspec
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.compression import compr, noop_file
 from fsspec.core import get_compression
-from fsspec.utils import other_paths, tokenize
+from fsspec.utils import tokenize
 
 from entrypoints.client.client import Client
 from entrypoints.client.errors import AlreadyExists, NotFound, RangeNotSatisfiable
 from entrypoints.client.filesystem.files import DrivebayFile, OneCommit
+from entrypoints.client.filesystem.moves import PATTERN, planned
 from entrypoints.client.filesystem.wrappers import CompressedFile, TextFile
 from entrypoints.client.models import BlobMeta, Progress
 
 PART = 8 << 20  # bytes of a file that are sent at once
-PATTERN = frozenset("*?[")
 
 
 class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fsspec has no types
@@ -200,7 +199,9 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
         path1, path2 = _text(path1), _text(path2)
         is_one = isinstance(path1, str) and isinstance(path2, str) and not PATTERN & set(path1)
         if not is_one or (recursive and maxdepth is not None):
-            self._mv_each(path1, path2, recursive=recursive, maxdepth=maxdepth)
+            for source, target in planned(self, path1, path2, recursive=recursive, maxdepth=maxdepth):
+                with _named(source):
+                    self.mv_file(source, target)
             return
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
         is_folder = self.isdir(source) and not self.isfile(source)
@@ -213,39 +214,6 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
                 self.client.rename_prefix(f"{source}/", f"{target}/")
             else:
                 raise IsADirectoryError(f"{source} is a folder. Add recursive=True.")
-
-    def _mv_each(self, path1: Any, path2: Any, *, recursive: bool, maxdepth: int | None) -> None:
-        if isinstance(path1, list) and isinstance(path2, list):
-            moves = list(zip(self._strip_protocol(path1), self._strip_protocol(path2), strict=True))
-        else:
-            moves = self._moves(path1, path2, recursive=recursive, maxdepth=maxdepth)
-        targets = Counter(target for _, target in moves)
-        sources = {source for source, _ in moves}
-        for source, target in moves:
-            if targets[target] > 1 or (source != target and target in sources):
-                raise ValueError(
-                    f"{source} would replace another blob that is moved: {target}. Move them in two steps."
-                )
-        for source, target in moves:
-            with _named(source):
-                self.mv_file(source, target)
-
-    def _moves(self, path1: Any, path2: Any, *, recursive: bool, maxdepth: int | None) -> list[tuple[str, str]]:
-        """Return the old and the new ids of blobs. They are expanded once, and get the ids that `copy` gives them."""
-        is_text = isinstance(path1, str)
-        sources = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
-        folders = {each for each in sources if self.isdir(each)}
-        if is_text and (not recursive or maxdepth is not None):
-            sources = [each for each in sources if each not in folders]
-            if not sources:
-                return []
-        is_inside = False
-        if is_text and PATTERN & set(path1):
-            is_inside = len(sources) == 1
-        elif is_text and isinstance(path2, str):
-            is_inside = not path1.endswith("/") and (path2.endswith("/") or self.isdir(path2))
-        targets = self._strip_protocol(other_paths(sources, path2, exists=is_inside, flatten=not is_text))
-        return [move for move in zip(sources, targets, strict=True) if move[0] not in folders]
 
     def mv_file(self, path1: str, path2: str, **_: Any) -> None:
         path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
