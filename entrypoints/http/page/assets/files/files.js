@@ -301,7 +301,7 @@ export class FilesView extends HTMLElement {
   async #look() {
     const listing = this.#listing
     const [first, last] = this.grid.range
-    if (this.grid.source === listing) await listing.refresh(first, last)
+    if (this.grid.source === listing) await listing?.refresh(first, last)
     else if (listing) {
       await listing.refresh(0, 0)
       // A change of the first page has been dispatched. Of a longer list, it says nothing about the rest.
