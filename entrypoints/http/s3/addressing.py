@@ -107,9 +107,10 @@ class Addressing:
 
     def resource(self, scope: HTTPScope) -> bytes:
         """Return the path as it was sent, with the bucket first."""
-        for name, value in scope["headers"]:
-            if self.domain and name == b"host" and (bucket := self._bucket_of_host(value)):
-                return b"/%b%b" % (bucket, scope["raw_path"])
+        if self.domain:
+            for name, value in scope["headers"]:
+                if name == b"host" and (bucket := self._bucket_of_host(value)):
+                    return b"/%b%b" % (bucket, scope["raw_path"])
         return scope["raw_path"]
 
     def _bucket_of_host(self, host: bytes) -> bytes | None:
