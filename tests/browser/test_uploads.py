@@ -183,13 +183,18 @@ def throttle(page: Page, rate: int, *, offline: bool = False) -> None:
     session.send("Network.emulateNetworkConditions", conditions)
 
 
+def choose_slowly(page: Page, path: Path) -> None:
+    """Choose a large file, and return when a part of it was sent. `throttle` lets the rest go on."""
+    throttle(page, RATE)
+    choose(page, "Upload", path)
+    bar = page.get_by_role("progressbar", name=f"Sent of {path.name}")
+    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[2-8]\d$"), timeout=LONG)
+
+
 def test_an_upload_goes_on_after_a_reload(page: Page, api: httpx.Client, folder: str, tmp_path: Path) -> None:
     content = os.urandom(LARGE)
     path = file_of(tmp_path, "film.bin", content)
-    throttle(page, RATE)
-    choose(page, "Upload", path)
-    bar = page.get_by_role("progressbar", name="Sent of film.bin")
-    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[2-8]\d$"), timeout=LONG)
+    choose_slowly(page, path)
     expect(uploads(page)).to_contain_text("left")
     page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?"
     page.reload()
@@ -214,10 +219,7 @@ def test_a_large_file_replaces_one_that_came_during_the_upload(
 ) -> None:
     content = os.urandom(LARGE)
     path = file_of(tmp_path, "film.bin", content)
-    throttle(page, RATE)
-    choose(page, "Upload", path)
-    bar = page.get_by_role("progressbar", name="Sent of film.bin")
-    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[2-8]\d$"), timeout=LONG)
+    choose_slowly(page, path)
     put(api, f"{folder}film.bin", b"other")
     throttle(page, -1)
     tray = uploads(page)
@@ -255,10 +257,7 @@ def test_an_upload_goes_on_after_the_browser_was_killed(
     content, profile = os.urandom(LARGE), tmp_path / "profile"
     path = file_of(tmp_path, "film.bin", content)
     page = started(playwright, profile, server, folder)
-    throttle(page, RATE)
-    choose(page, "Upload", path)
-    bar = page.get_by_role("progressbar", name="Sent of film.bin")
-    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[2-8]\d$"), timeout=LONG)
+    choose_slowly(page, path)
     with page.context.expect_event("close"):
         kill(profile)
     page = started(playwright, profile, server, folder)
