@@ -81,7 +81,7 @@ class TestPostgresql:
 
     @pytest.fixture
     def server(self, backends: Backends) -> Iterator[Postgresql]:
-        """One for this test only: its standbys are those of all databases."""
+        """A server for this test only, because its setting of standbys holds for all of its databases."""
         containers = backends.containers()
         try:
             yield Postgresql(f"{postgresql.start(containers)}/postgres")

@@ -19,7 +19,7 @@ from tests.python_client.conftest import names_in
 
 
 class Disk:
-    """The flushes of this process, by the names of files. Those of a name in `failing` raise an error."""
+    """The flushes of this process, by the names of files. They raise an error for names in `failing`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.events = list[str]()

@@ -217,7 +217,7 @@ class FinishUploads:
         return Verified(Digest(whole.digest()), composite_of(digests))
 
     async def _hash(self, key: ObjectKey, part: Part, before: "hashlib._Hash") -> "hashlib._Hash":
-        """Return the hash of the bytes `before` and of those of a part. Raises INTEGRITY if the part is damaged."""
+        """Return the hash of the bytes `before` with the bytes of a part. Raises INTEGRITY if the part is damaged."""
         while True:
             location = part.location
             whole, hashed, size = before.copy(), hashlib.sha256(), 0
@@ -245,7 +245,7 @@ def _update(chunk: bytes, *hashes: "hashlib._Hash") -> None:
 
 
 def _damaged(location: Location) -> BlobError:
-    detail = "A part has other bytes than those that arrived, or is gone. Run `drivebay verify --deep`."
+    detail = "The bytes of a part are not the ones that arrived, or are gone. Run `drivebay verify --deep`."
     return IntegrityError(detail, backend=location.backend, subject=location.key)
 
 
