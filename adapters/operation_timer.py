@@ -1,6 +1,6 @@
 """A timer for backend operations."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from time import perf_counter
 from types import TracebackType
 from typing import Self, TypeVar
@@ -63,21 +63,14 @@ class OperationTimer:
             Operation(self._backend, self._name, self._began, self._seconds, self._error, self.outcome)
         )
 
-    async def untimed(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-        """Yield the chunks of a source. Time spent waiting for the source does not count."""
-        source = aiter(chunks)
-        while True:
-            stopped = perf_counter()
-            try:
-                chunk = await anext(source)
-            except StopAsyncIteration:
-                return
-            except BaseException as error:
-                self._source_error = error
-                raise
-            finally:
-                self._seconds -= perf_counter() - stopped
-            yield chunk
+    def untimed(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        """Return an iterator of the chunks of a source. Time spent waiting for the source does not count."""
+        return _Untimed(self, aiter(chunks))
+
+    def pause(self, since: float, error: BaseException | None) -> None:
+        """Leave out the time since `since`, and an `error` that is not the backend's."""
+        self._seconds -= perf_counter() - since
+        self._source_error = error
 
     async def timed(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
         """Yield the backend's items. Time that the consumer spends on each does not count."""
@@ -88,6 +81,26 @@ class OperationTimer:
                 except StopAsyncIteration:
                     return
             yield item
+
+
+class _Untimed(AsyncIterator[bytes]):
+    """Not a generator, because every request uses it."""
+
+    def __init__(self, timer: OperationTimer, source: AsyncIterator[bytes]) -> None:
+        self._timer = timer
+        self._source = source
+
+    async def __anext__(self) -> bytes:
+        stopped, failure = perf_counter(), None
+        try:
+            return await anext(self._source)
+        except StopAsyncIteration:
+            raise
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._timer.pause(stopped, failure)
 
 
 class WholeOperationTimer(OperationTimer):

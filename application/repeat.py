@@ -1,7 +1,6 @@
 """Repetition of units of work that the database has rolled back."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from domain.errors import RolledBack
@@ -14,6 +13,8 @@ ATTEMPTS = 10  # each rollback lets another transaction commit, so units that ra
 async def repeated(unit: Callable[[], Awaitable[T]]) -> T:
     """Run `unit`, again while it is rolled back for another transaction. Raises ROLLED_BACK after ten attempts."""
     for _ in range(ATTEMPTS - 1):
-        with suppress(RolledBack):
+        try:
             return await unit()
+        except RolledBack:
+            pass
     return await unit()

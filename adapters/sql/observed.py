@@ -1,7 +1,8 @@
 """Reports on the operations of a database."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any, Self, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
@@ -39,35 +40,54 @@ class ObservedDatabase(Database):
         with WholeOperationTimer(self._observer, self._name, "read"):
             return await self._database.first(statement, values)
 
-    @asynccontextmanager
-    async def transaction(self, *, quick: bool = False, durable: bool = True) -> AsyncIterator[Transaction]:
+    def transaction(self, *, quick: bool = False, durable: bool = True) -> "_ObservedTransaction":
         timer = OperationTimer(self._observer, self._name, "transaction")
-        timer.outcome = "rolled_back"
+        return _ObservedTransaction(self._database.transaction(quick=quick, durable=durable), timer)
+
+
+class _ObservedTransaction(Transaction, AbstractAsyncContextManager[Transaction]):
+    """A transaction to be entered, which is reported when it is left. Not a generator: every request uses it."""
+
+    def __init__(self, opening: AbstractAsyncContextManager[Transaction], timer: OperationTimer) -> None:
+        self._opening = opening
+        self._timer = timer
+        self._is_committed = False
+
+    async def __aenter__(self) -> Transaction:
+        self._timer.__enter__()
         try:
-            with timer:
-                async with self._database.transaction(quick=quick, durable=durable) as transaction:
-                    yield _Transaction(transaction, timer)
+            self._transaction = await self._opening.__aenter__()
         except BaseException as error:
-            timer.outcome = "failed" if error_label(error) else timer.outcome
+            self._end(error)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._opening.__aexit__(kind, error, trace)
+        except BaseException as other:
+            error = other
             raise
         finally:
-            timer.end()
+            self._end(error)
 
+    def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> Coroutine[Any, Any, T]:
+        return self._transaction.run(function, *args)
 
-class _Transaction(Transaction):
-    def __init__(self, transaction: Transaction, timer: OperationTimer) -> None:
-        self._transaction = transaction
-        self._timer = timer
+    def first(self, statement: Statement, values: Mapping[str, Any]) -> Coroutine[Any, Any, Any]:
+        return self._transaction.first(statement, values)
 
-    async def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        return await self._transaction.run(function, *args)
-
-    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
-        return await self._transaction.first(statement, values)
-
-    async def defer(self, statement: Statement, values: Mapping[str, Any]) -> None:
-        await self._transaction.defer(statement, values)
+    def defer(self, statement: Statement, values: Mapping[str, Any]) -> Coroutine[Any, Any, None]:
+        return self._transaction.defer(statement, values)
 
     async def commit(self) -> None:
         await self._transaction.commit()
-        self._timer.outcome = "committed"
+        self._is_committed = True
+
+    def _end(self, error: BaseException | None) -> None:
+        self._timer.__exit__(type(error), error, None)
+        outcome = "committed" if self._is_committed else "rolled_back"
+        self._timer.outcome = "failed" if error is not None and error_label(error) else outcome
+        self._timer.end()

@@ -4,10 +4,10 @@ SQLAlchemy's execution takes twice as long, most of it for features that these s
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Dialect
@@ -19,20 +19,24 @@ Convert = Callable[[Any], Any]
 class Compiled:
     """A statement as text in one dialect, with conversions of values.
 
-    `constants` are the values of parameters that are part of the statement. `parameters`: the name and the conversion
-    of each, in the order of the text. `columns`: the numbers and conversions of columns that need one.
+    `constants` are the values of parameters that are part of the statement. `names`: those of all parameters, in the
+    order of the text. `parameters` and `columns`: the numbers and conversions of those that need one.
     """
 
     text: str
     constants: Mapping[str, Any]
-    parameters: Sequence[tuple[str, Convert | None]]
+    names: Sequence[str]
+    parameters: Sequence[tuple[int, Convert]]
     make_row: Callable[[Sequence[Any]], Any] | None
     columns: Sequence[tuple[int, Convert]]
 
     def bind(self, values: Mapping[str, Any]) -> Sequence[Any]:
         """Return the parameters for the driver."""
-        given = {**self.constants, **values}
-        return tuple(given[name] if convert is None else convert(given[name]) for name, convert in self.parameters)
+        given = {**self.constants, **values} if self.constants else values
+        bound = [*map(given.__getitem__, self.names)]
+        for number, convert in self.parameters:
+            bound[number] = convert(bound[number])
+        return tuple(bound)
 
     def row(self, found: Sequence[Any]) -> Any:
         """Return a row of the driver as a named tuple."""
@@ -52,7 +56,7 @@ class Statement:
 
     def __init__(self, statement: sa.Select[*tuple[Any, ...]] | sa.sql.dml.UpdateBase) -> None:
         self._statement = statement
-        self._compiled = WeakKeyDictionary[Dialect, Compiled]()
+        self._compiled: dict[str, Compiled] = {}
 
     def first(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Return the first row, its columns by name, or None. Raises what `connection.execute` raises."""
@@ -71,22 +75,25 @@ class Statement:
 
     def compiled(self, dialect: Dialect, names: Mapping[str, Any]) -> Compiled:
         """Return the statement in a dialect. `names` has the names of all values."""
-        if (known := self._compiled.get(dialect)) is None:
-            known = self._compiled[dialect] = self._compile(dialect, names)
+        if (known := self._compiled.get(dialect.name)) is None:
+            known = self._compiled[dialect.name] = self._compile(dialect, names)
         return known
 
     def _compile(self, dialect: Dialect, names: Mapping[str, Any]) -> Compiled:
         compiled: Any = self._statement.compile(dialect=dialect, column_keys=[*names])
         in_order, binds = compiled.positiontup, compiled.binds
-        parameters = [(name, binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in in_order]
+        parameters = [binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in in_order]
         constants = {name: binds[name].effective_value for name in in_order if name not in names}
         columns = [*self._statement.exported_columns]
         results = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         column_names = [column.name for column in columns]
         row: Any = namedtuple("row", column_names)  # type: ignore[misc]
-        make = row._make if columns else None
-        converted = [(number, result) for number, result in enumerate(results) if result is not None]
-        return Compiled(str(compiled), constants, parameters, make, converted)
+        make = partial(tuple.__new__, row) if columns else None  # as `row._make` does, without a call of Python
+        return Compiled(str(compiled), constants, in_order, _needed(parameters), make, _needed(results))
+
+
+def _needed(conversions: Iterable[Convert | None]) -> Sequence[tuple[int, Convert]]:
+    return [(number, convert) for number, convert in enumerate(conversions) if convert is not None]
 
 
 def execute(

@@ -25,7 +25,8 @@ class Hashing:
     async def add(self, chunk: bytes) -> None:
         """Hash a chunk, now or later. It must not change."""
         if len(chunk) < HASH_IN_THREAD:
-            await self.finish()
+            if self._batch or self._running is not None:
+                await self.finish()
             self._sha256.update(chunk)
             return
         self._batch.append(chunk)

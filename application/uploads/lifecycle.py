@@ -8,8 +8,8 @@ them finds it, so no blob ever names an object that is being deleted. A writer t
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -133,19 +133,9 @@ class Uploads:
         """End an upload that has no object. Return False if it had ended."""
         return await self.commit(lambda work: work.uploads.remove(location.key))
 
-    @asynccontextmanager
-    async def discarded_on_error(self, *locations: Location) -> AsyncIterator[None]:
+    def discarded_on_error(self, *locations: Location) -> AbstractAsyncContextManager[None]:
         """Discard the uploads if the body raises, a cancellation included."""
-        try:
-            yield
-        except BaseException as error:
-            with suppress(BlobError):  # then the lease expires, and the reaper does the same
-                discarded = await self.discard(*locations)
-                for location in locations:
-                    if isinstance(error, LeaseLost) and location not in discarded:
-                        # The reaper may have deleted for the last time before this object was written.
-                        await self.stores.holding(location).delete(location.key)
-            raise
+        return _DiscardedOnError(self, locations)
 
     async def commit(self, change: Change[T]) -> T:
         """Make a `change` that publishes nothing. So an unknown outcome is UNAVAILABLE to the client."""
@@ -219,6 +209,26 @@ class Uploads:
         If the uploads are found, they are discarded. If not, either the commit has removed them or the reaper.
         """
         return bool(await self.discard(*locations))
+
+
+@dataclass(frozen=True, slots=True)
+class _DiscardedOnError(AbstractAsyncContextManager[None]):
+    """Not a generator, because every request uses it."""
+
+    uploads: Uploads
+    locations: Sequence[Location]
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        with suppress(BlobError):  # then the lease expires, and the reaper does the same
+            discarded = await self.uploads.discard(*self.locations)
+            for location in self.locations:
+                if isinstance(error, LeaseLost) and location not in discarded:
+                    # The reaper may have deleted for the last time before this object was written.
+                    await self.uploads.stores.holding(location).delete(location.key)
 
 
 async def discard_object(work: UnitOfWork, location: Location) -> None:

@@ -1,9 +1,10 @@
 """Metadata in a SQL database: its units of work are transactions."""
 
-from collections.abc import AsyncIterator, Sequence, Set
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Sequence, Set
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Self
+from functools import cached_property
+from typing import Any, Self, TypeVar, cast
 
 from adapters.metadata.sql import references
 from adapters.metadata.sql import storages as sql_storages
@@ -40,32 +41,54 @@ from application.ports.verifications import VerificationReader
 from domain.blob import ObjectKey
 from domain.errors import ReadOnly
 
+T = TypeVar("T")
+
+
+def _made_on_use(make: "Callable[[SqlUnitOfWork], T]") -> T:
+    """Declare an attribute that is made when it is first used."""
+    return cast("T", cached_property(make))
+
 
 class SqlUnitOfWork(UnitOfWork):
-    """A transaction, as the port's repositories."""
+    """A transaction, as the port's repositories, of which most units use two."""
+
+    transaction: Transaction
+    balance: Balance = _made_on_use(lambda _: Balance())
+    blobs = _made_on_use(lambda work: SqlBlobs(work.transaction.run, work.transaction.first))
+    uploads = _made_on_use(lambda work: SqlUploads(work.transaction))
+    garbage = _made_on_use(lambda work: SqlGarbage(work.transaction.run))
+    storages = _made_on_use(lambda work: SqlStorages(work.transaction.run))
+    objects = _made_on_use(lambda work: SqlObjects(work.transaction.run))
+    trash = _made_on_use(lambda work: SqlTrash(work.transaction.run, work.balance))
+    contents = _made_on_use(lambda work: SqlContents(work.transaction.run, work.transaction.first))
+    multipart = _made_on_use(lambda work: SqlMultipart(work.transaction.run, work.transaction.first))
+    moves = _made_on_use(lambda work: SqlMoves(work.transaction.run))
+    commits = _made_on_use(lambda work: SqlCommits(work.transaction.run))
+    keys = _made_on_use(lambda work: SqlKeys(work.transaction.run, work.balance))
+    shares = _made_on_use(lambda work: SqlShares(work.transaction.run))
+    buckets = _made_on_use(lambda work: SqlBuckets(work.transaction.run))
+    verifications = _made_on_use(lambda work: SqlVerifications(work.transaction.run))
 
     def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-        self.blobs = SqlBlobs(transaction.run, transaction.first)
-        self.uploads = SqlUploads(transaction)
-        self.garbage = SqlGarbage(transaction.run)
-        self.storages = SqlStorages(transaction.run)
-        self.objects = SqlObjects(transaction.run)
-        self._balance = Balance()
-        self.trash = SqlTrash(transaction.run, self._balance)
-        self.contents = SqlContents(transaction.run, transaction.first)
-        self.multipart = SqlMultipart(transaction.run, transaction.first)
-        self.moves = SqlMoves(transaction.run)
-        self.commits = SqlCommits(transaction.run)
-        self.keys = SqlKeys(transaction.run, self._balance)
-        self.shares = SqlShares(transaction.run)
-        self.buckets = SqlBuckets(transaction.run)
-        self.verifications = SqlVerifications(transaction.run)
+        self.transaction = transaction
 
     async def commit(self) -> None:
-        if self._balance:
-            await self._transaction.run(settle, self._balance)
-        await self._transaction.commit()
+        if "balance" in vars(self):
+            await self.transaction.run(settle, self.balance)
+        await self.transaction.commit()
+
+
+class _OpenUnit(AbstractAsyncContextManager[UnitOfWork]):
+    """A unit of work that lasts as long as a transaction. Not a generator, because every request uses it."""
+
+    def __init__(self, transaction: AbstractAsyncContextManager[Transaction]) -> None:
+        self._transaction = transaction
+
+    async def __aenter__(self) -> UnitOfWork:
+        return SqlUnitOfWork(await self._transaction.__aenter__())
+
+    def __aexit__(self, *exc: Any) -> Coroutine[Any, Any, bool | None]:
+        return self._transaction.__aexit__(*exc)
 
 
 class SqlUnits(UnitOfWorkFactory):
@@ -79,12 +102,10 @@ class SqlUnits(UnitOfWorkFactory):
         self._quick = quick
         self._read_only = read_only
 
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]:
         if self._read_only:
             raise ReadOnly
-        async with self._database.transaction(quick=self._quick) as transaction:
-            yield SqlUnitOfWork(transaction)
+        return _OpenUnit(self._database.transaction(quick=self._quick))
 
 
 class SqlMetadata(SqlUnits):

@@ -141,17 +141,24 @@ class SqliteDatabase(Database):
 
     def translate_errors(self, function: Callable[[], T]) -> T:
         """Run a function, translate errors of SQLite, and add the context to errors."""
-        with CONTEXT:
-            try:
-                return function()
-            except (sa.exc.DBAPIError, sqlite3.Error) as error:
-                reason = getattr(error, "orig", error)
-                if str(reason) == REFUSAL:
-                    raise ReadOnly(REFUSAL) from error
-                if (kind := KINDS.get(error_code(error))) is None:
-                    raise
-                detail = f"The database {self._config.path} can't be used: {reason}. Check the file and its folder."
-                raise error_class(kind)(detail) from error
+        try:
+            return function()
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            with CONTEXT:
+                self._translate(error)
+            raise
+        except BlobError:
+            with CONTEXT:
+                raise
+
+    def _translate(self, error: sa.exc.DBAPIError | sqlite3.Error) -> None:
+        """Raise the BlobError that an error of SQLite means, unless it is a bug in Drivebay."""
+        reason = getattr(error, "orig", error)
+        if str(reason) == REFUSAL:
+            raise ReadOnly(REFUSAL) from error
+        if (kind := KINDS.get(error_code(error))) is not None:
+            detail = f"The database {self._config.path} can't be used: {reason}. Check the file and its folder."
+            raise error_class(kind)(detail) from error
 
     def _prepare(self) -> None:
         self.file.check()

@@ -195,17 +195,18 @@ class Writer:
 
     async def _wait(self, waiter: "_Waiter") -> None:
         self._queue.append(waiter)
+        # Not asyncio.timeout, which costs more than the statements of many units.
+        timer = asyncio.get_running_loop().call_later(self._timeout, waiter.give_up)
         try:
-            async with asyncio.timeout(self._timeout):
+            await waiter.woken()
+            while not self._has_place:
                 await waiter.woken()
-                while not self._has_place:
-                    await waiter.woken()
-        except BaseException as error:
+        except BaseException:
             self._queue.remove(waiter)
             self._advance()
-            if isinstance(error, TimeoutError):
-                raise TimedOut("Too many writes wait for the database. Try again later.") from None
             raise
+        finally:
+            timer.cancel()
         self._queue.remove(waiter)
 
     def _advance(self) -> None:
@@ -279,6 +280,7 @@ class _Waiter:
 
     def __init__(self, *, is_quick: bool) -> None:
         self.is_quick = is_quick
+        self._is_late = False
         self._future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -289,10 +291,18 @@ class _Waiter:
         if not self._future.done():
             self._future.set_result(None)
 
+    def give_up(self) -> None:
+        self._is_late = True
+        self.wake()
+
     async def woken(self) -> None:
+        """Wait until it is woken again. Raises TIMEOUT once it has given up."""
         if self._future.done():
             self._future = asyncio.get_running_loop().create_future()
-        await self._future
+        if not self._is_late:
+            await self._future
+        if self._is_late:
+            raise TimedOut("Too many writes wait for the database. Try again later.")
 
 
 def roll_back(connection: Connection) -> None:

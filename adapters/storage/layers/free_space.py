@@ -62,17 +62,25 @@ class FreeSpaceGuard(BlobStoreLayer):
         self._backend = backend
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        await self._require(0, key)
-        return await super().put(key, self._checked(key, chunks))
+        context = ErrorContext(self._backend, "put", key)
+        with context:
+            await self._space.require(0)
+        return await self.store.put(key, _Checked(aiter(chunks), self._space, context))
 
-    async def _checked(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            await self._require(len(chunk), key)
-            yield chunk
 
-    async def _require(self, size: int, key: ObjectKey) -> None:
-        with ErrorContext(self._backend, "put", key):
-            await self._space.require(size)
+class _Checked(AsyncIterator[bytes]):
+    """Chunks for which there is space. Not a generator, because every request uses it."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], space: FreeSpace, context: ErrorContext) -> None:
+        self._chunks = chunks
+        self._space = space
+        self._context = context
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._chunks)
+        with self._context:
+            await self._space.require(len(chunk))
+        return chunk
 
 
 def free_bytes(folder: Path) -> int:

@@ -1,7 +1,7 @@
 """Reports and error context for the operations of a storage."""
 
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from adapters.operation_timer import OperationTimer, WholeOperationTimer
@@ -27,10 +27,8 @@ class ObserveLayer(BlobStoreLayer):
             await self.store.check()
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
-        with _Stream(self._observer, self._backend, "put", key) as timer:
-            async with aclosing(timer.untimed(chunks)) as source:
-                with timer:
-                    return await self.store.put(key, source)
+        with _Stream(self._observer, self._backend, "put", key) as timer, timer:
+            return await self.store.put(key, timer.untimed(chunks))
 
     def read(
         self, key: ObjectKey, byte_range: ByteRange | None = None
