@@ -26,8 +26,12 @@ KEY = ObjectKey("0ab" + "4" * 29)
 NEXT = ObjectKey("0ab" + "5" * 29)
 FILE = f"0ab/{KEY}"
 DATA = pattern(MIB)
+# The folder of the object, and those that are made with it.
+FOLDERS = ["0ab", *(f"0a{digit}" for digit in "0123456789acdef")]
+MADE = [*(f"mkdir {folder}" for folder in FOLDERS), "fsync ."]
+WRITTEN = [f"create {FILE}", f"write {FILE}", f"fsync {FILE}", f"close {FILE}", "fsync 0ab"]
 # What a put does that makes the first object of a folder.
-PUT = ["mkdir 0ab", "fsync .", f"create {FILE}", f"write {FILE}", f"fsync {FILE}", f"close {FILE}", "fsync 0ab"]
+PUT = [*MADE, *WRITTEN]
 
 
 class Recorded(UnitOfWorkFactory):
@@ -79,7 +83,7 @@ async def test_all_is_durable_before_the_commit(drive: Drive, disk: RecordingOs)
     assert disk.calls == ["commit", *PUT, "commit"]
     disk.calls.clear()
     await drive.put(b"in a folder that is there")
-    assert disk.calls == ["commit", *(call.replace(str(KEY), str(NEXT)) for call in PUT[2:]), "commit"]
+    assert disk.calls == ["commit", *(call.replace(str(KEY), str(NEXT)) for call in WRITTEN), "commit"]
 
 
 async def test_a_delete_is_durable_before_it_is_noted(drive: Drive, disk: RecordingOs) -> None:
@@ -90,7 +94,7 @@ async def test_a_delete_is_durable_before_it_is_noted(drive: Drive, disk: Record
     assert disk.take() == [f"unlink {FILE}", "fsync 0ab"]
 
 
-@pytest.mark.parametrize("call", PUT)
+@pytest.mark.parametrize("call", ["mkdir 0ab", "mkdir 0a7", "fsync .", *WRITTEN])
 @pytest.mark.parametrize(("number", "kind"), [(errno.EIO, Kind.UNAVAILABLE), (errno.ENOSPC, Kind.NO_SPACE)])
 async def test_a_call_that_fails(drive: Drive, disk: RecordingOs, call: str, number: int, kind: Kind) -> None:
     name_next(drive, old := ObjectKey.random(), KEY, NEXT)
@@ -112,8 +116,7 @@ async def test_a_call_that_fails(drive: Drive, disk: RecordingOs, call: str, num
 
 # What a put does that writes five times, and syncs after two.
 LONG = [
-    "mkdir 0ab",
-    "fsync .",
+    *MADE,
     f"create {FILE}",
     *(f"{call} {FILE}" for call in ("write", "write", "fdatasync", "write", "write", "fdatasync", "write", "fsync")),
     f"close {FILE}",
@@ -148,6 +151,6 @@ async def test_a_folder_whose_fsync_failed_is_made_again(drive: Drive, disk: Rec
     disk.fail("fsync .", errno.EIO)
     with refused(Kind.UNAVAILABLE):
         await drive.put(DATA)
-    assert disk.take() == ["mkdir 0ab", "fsync .", "rmdir 0ab"]
+    assert disk.take() == [*MADE, *(f"rmdir {folder}" for folder in FOLDERS)]
     await drive.put(DATA)
-    assert disk.take()[:2] == PUT[:2]
+    assert disk.take()[: len(MADE)] == MADE

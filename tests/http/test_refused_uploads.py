@@ -18,6 +18,7 @@ import pytest
 
 from tests.backends.containers import engine
 from tests.backends.run import Backends
+from tests.clients.shell import Shell
 from tests.http import nginx
 from tests.http.server import PATIENCE, Server, free_port
 from tests.http.wire import AUTH, JSON, answer, request
@@ -28,7 +29,7 @@ SIZE = 60_000_000
 BYTES = b"A" * SIZE
 START_OF_JSON = b'{"id":"in use","data":"'
 CURL = (
-    "curl --silent --show-error --max-time 60 --http2-prior-knowledge --output /dev/null "
+    "curl --silent --show-error --max-time 40 --http2-prior-knowledge --output /dev/null "
     '--write-out "%{http_version} %{http_code}"'
 )
 
@@ -76,14 +77,13 @@ def nginx_port(request: pytest.FixtureRequest, server: Server, nginx_container: 
 
 
 @pytest.fixture(scope="module")
-def curl(clients_container: str) -> Iterator[Callable[[int, Upload], str]]:
+def curl(clients_container: str, server: Server) -> Iterator[Callable[[int, Upload], str]]:
     """Upload with curl, over HTTP/2, and return the version of HTTP and the status."""
     with engine() as client:
-        container = client.containers.get(clients_container)
-        folder = container.exec_run(["mktemp", "--directory"]).output.decode().strip()
+        shell = Shell(client.containers.get(clients_container), server)
         make = f"head -c {SIZE} /dev/zero | tr '\\0' A > 401; ln 401 412; "
         make += f"(printf %s '{START_OF_JSON.decode()}'; cat 401) > 409"
-        assert container.exec_run(["sh", "-c", make], workdir=folder).exit_code == 0
+        assert shell.run(make).code == 0
 
         def upload(port: int, upload: Upload) -> str:
             method, path = upload.line.split()
@@ -91,10 +91,10 @@ def curl(clients_container: str) -> Iterator[Callable[[int, Upload], str]]:
             command = (
                 f"{CURL} {headers} --request {method} --data-binary @{upload.status} http://127.0.0.1:{port}{path}"
             )
-            return str(container.exec_run(["sh", "-c", command], workdir=folder).output.decode())
+            return shell.run(command).output
 
         yield upload
-        container.exec_run(["rm", "-r", folder])
+        shell.run("rm 401 409 412")
 
 
 def outcomes(upload: Callable[[Upload], str]) -> Counter[str]:

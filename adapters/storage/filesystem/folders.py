@@ -3,13 +3,15 @@
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from copy import copy
 from functools import partial
 
 from adapters.storage.filesystem import files
 
 SHARD = re.compile(r"[0-9a-f]{3}")  # 4,096 folders: 2,500 files in each at ten million blobs
+DIGITS = "0123456789abcdef"
 Start = Callable[[Callable[[], None]], bool]
 
 
@@ -31,13 +33,16 @@ class Folders:
     def make(self, folder: str, *, again: bool = False) -> None:
         """Create a folder durably, once per process: another process may not have synced it yet.
 
-        Call it `again` if the folder is missing all the same.
+        Its neighbours are created with it, because one sync is enough for all of them: each costs as much as a small
+        blob. Call it `again` if the folder is missing all the same.
         """
         if folder in self._durable and not again:
             return
         self.verify()
-        self._base_sync.make(folder)
-        self._durable.add(folder)
+        neighbours = (f"{folder[:-1]}{digit}" for digit in DIGITS)
+        new = [folder, *(each for each in neighbours if each != folder and each not in self._durable)]
+        self._base_sync.make(new)
+        self._durable.update(new)
 
     def sync_existing(self) -> None:
         """Make all folders durable that exist now, whoever has created them: one sync, and none for each later."""
@@ -137,22 +142,27 @@ class BaseSync(SharedSync):
     def __init__(self, folder: str) -> None:
         super().__init__(folder)
         self._lock = threading.Lock()
-        self._new: list[str] = []  # the folders whose sync has not ended, once for each thread that waits for it
+        self._new = Counter[str]()  # the folders whose sync has not ended: how many threads wait for it
 
-    def make(self, folder: str) -> None:
-        """Create a folder unless it exists, and make it durable."""
+    def make(self, folders: Collection[str]) -> None:
+        """Create folders unless they exist, and make them durable."""
         with self._lock:
-            files.make_folder(folder)
-            self._new.append(folder)
+            self._new.update(folders)
+            try:
+                for folder in folders:
+                    files.make_folder(folder)
+            except OSError:
+                self._new.subtract(folders)
+                raise
             failed = self._failed
         try:
             self._sync_since(failed)
         finally:
             with self._lock:
-                self._new.remove(folder)
+                self._new.subtract(folders)
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
             super()._fail(error)
-            for folder in self._new:
+            for folder in +self._new:
                 files.remove_empty_folder(folder)
