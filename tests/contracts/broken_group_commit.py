@@ -326,3 +326,13 @@ class ReadsTheDiskOnTheLoop(Broken):
         @property
         def is_quick(self) -> bool:
             return True
+
+
+@caught_by(GroupCommitContract.test_a_unit_that_waits_too_long_is_refused_and_holds_up_nobody)
+class WaitsForEver(Broken):
+    """A unit in the queue has no deadline."""
+
+    class Writer(SqliteWriter):
+        async def _wait(self, waiter: _Waiter) -> None:
+            self._timeout = 3600
+            await super()._wait(waiter)

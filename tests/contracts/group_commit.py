@@ -456,6 +456,25 @@ class GroupCommitContract:
             assert [unit.cancelled() for unit in units] == [False, True]
             assert await self.found("a", "b") == ["a"]
 
+    async def test_a_unit_that_waits_too_long_is_refused_and_holds_up_nobody(self, database: SqliteDatabase) -> None:
+        async with self.observed(database):
+            async with self.metadata() as work:
+                await work.blobs.put(draft_of(blob("a")), ANY)
+                database._writer._timeout = 0.05
+                late = asyncio.create_task(self.commit(putting(blob("late"))))
+                try:
+                    await in_time(late)
+                finally:
+                    late.cancel()
+                with refused(Kind.TIMEOUT):
+                    await late
+                database._writer._timeout = PATIENCE
+                next_one = asyncio.create_task(self.commit(putting(blob("b"))))
+                await let_run()
+                await work.commit()
+            await in_time(next_one)
+            assert await self.found("a", "late", "b") == ["a", "b"]
+
     async def test_the_lock_of_another_process_is_not_waited_for_on_the_loop(self, database: SqliteDatabase) -> None:
         async with self.observed(database):
             with closing(sqlite3.connect(database._path, isolation_level=None)) as other:
