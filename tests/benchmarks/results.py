@@ -68,10 +68,14 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
-    """`machine`: in two words. `load`: how many processes wanted to run on average in the minute before the run."""
+    """`machine`: in two words. `load`: how many processes wanted to run on average in the minute before the run.
+
+    `python`: the version of Python, empty in results from before it was noted.
+    """
 
     date: str
     machine: str
+    python: str = ""
     commit: str
     command: str
     load: float
@@ -94,6 +98,7 @@ def describe(command: str, load: float, figures: list[Figure]) -> Results:
     return Results(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         machine=f"{len(os.sched_getaffinity(0))}-core {platform.machine()}",
+        python=platform.python_version(),
         commit=_commit(),
         command=command,
         load=load,

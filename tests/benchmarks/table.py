@@ -12,8 +12,8 @@ def table(results: Results) -> str:
     """Write where and how it was measured, the chart, and a line for each figure."""
     return "\n".join(
         [
-            f"Measured on {results.date} on a {results.machine} machine at {results.commit}, by this command "
-            f"(load average before it: {results.load}):",
+            f"Measured on {results.date} on a {results.machine} machine at {results.commit}, with Python "
+            f"{results.python or 'of an unknown version'}, by this command (load average before it: {results.load}):",
             "",
             f"```bash\n{results.command}\n```",
             "",

@@ -3,6 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from tests.benchmarks import publish, results
@@ -30,6 +31,14 @@ def a_run(*figures: Figure) -> Results:
 
 def parsed(drawing: str) -> ElementTree.Element:
     return ElementTree.fromstring(drawing)  # noqa: S314 - it is our own
+
+
+def test_the_table_says_where_and_how_it_was_measured() -> None:
+    head = table(msgspec.structs.replace(a_run(), python="3.11.2")).splitlines()[0]
+    assert head == (
+        "Measured on 2026-01-02 on a 2-core x86_64 machine at abc, with Python 3.11.2, by this command"
+        " (load average before it: 0.1):"
+    )
 
 
 def test_a_figure_is_the_ratio_of_the_medians() -> None:
