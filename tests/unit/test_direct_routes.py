@@ -183,8 +183,10 @@ async def never(*_: object) -> None:
 def without_chance(name: bytes, value: bytes, path: str) -> tuple[bytes, bytes]:
     """The header, without times and random ids, and with methods in alphabetical order.
 
-    The entity tag of a list is of its body, which has times.
+    The entity tag of a list is of its body, which has times, and that of the JSON form has the second of one.
     """
     if name in (b"last-modified", b"x-request-id") or (name, path) == (b"etag", "/v1/blobs"):
         value = b""
+    if name == b"etag":
+        value = re.sub(rb"\.\d+-json", b"-json", value)
     return name, b", ".join(sorted(value.split(b", "))) if name == b"allow" else value
