@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -61,9 +62,9 @@ class Commits:
     async def _wait(self) -> None:
         await self._begun.wait()
 
-    def _at(self, connection: Connection, __: object, statement: str, *___: object) -> None:
+    def _at(self, writer: Writer, statement: str) -> None:
         if statement == "COMMIT":
-            [level] = connection.connection.cursor().execute("PRAGMA synchronous").fetchone()
+            [level] = writer._driver.execute("PRAGMA synchronous").fetchone()
             self.are_flushed.append(level == FULL)
             self._loop.call_soon_threadsafe(self._count)
             if self._is_held:
@@ -76,12 +77,17 @@ class Commits:
 
     @contextmanager
     def observed(self) -> Iterator["Commits"]:
-        sa.event.listen(sa.Engine, "before_cursor_execute", self._at)
-        try:
-            yield self
-        finally:
-            self.release()
-            sa.event.remove(sa.Engine, "before_cursor_execute", self._at)
+        execute = Writer.execute
+
+        def observed(writer: Writer, statement: str) -> None:
+            self._at(writer, statement)
+            execute(writer, statement)
+
+        with mock.patch.object(Writer, "execute", observed):
+            try:
+                yield self
+            finally:
+                self.release()
 
 
 Step = Callable[[UnitOfWork], Awaitable[object]]
@@ -216,7 +222,7 @@ class GroupCommitContract:
                 units = [asyncio.create_task(self.commit(putting(blob(blob_id)))) for blob_id in ids]
             commits.release()
             ended = await asyncio.gather(*units, return_exceptions=True)
-            assert [type(outcome) for outcome in ended] == [sa.exc.IntegrityError] * 3
+            assert [type(outcome) for outcome in ended] == [sqlite3.IntegrityError] * 3
             assert await self.found(*ids) == []
             await self.commit(putting(blob("a")))
 

@@ -10,6 +10,7 @@ from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
 import asyncpg
 import pytest
@@ -29,6 +30,7 @@ from adapters.sql.dialects import insert_and_return, insert_or_ignore
 from adapters.sql.servers.mariadb import MariadbConfig, MariadbDatabase
 from adapters.sql.servers.postgresql import MIGRATION_LOCK, PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
+from adapters.sql.sqlite.writer import Writer
 from adapters.sql.tables import BLOBS, CHUNKS, METADATA, STORAGES, DatabaseNow, time_of
 from adapters.storage.database import DatabaseBlobStore
 from adapters.storage.memory import MemoryBlobStore
@@ -364,17 +366,16 @@ class TestSqlite(DatabaseContract):
     async def test_a_fault_just_behind_its_begin_leaves_no_transaction_open(
         self, tmp_path: Path, database: Database
     ) -> None:
-        def fail(connection: Connection, cursor: object, statement: str, *more: object) -> None:
+        execute = Writer.execute
+
+        def fail(writer: Writer, statement: str) -> None:
+            execute(writer, statement)
             if statement == "BEGIN IMMEDIATE":
                 raise ZeroDivisionError
 
         async with database:
-            sa.event.listen(sa.Engine, "after_cursor_execute", fail)
-            try:
-                with pytest.raises(ZeroDivisionError):
-                    await put(SqlMetadata(database), blob())
-            finally:
-                sa.event.remove(sa.Engine, "after_cursor_execute", fail)
+            with mock.patch.object(Writer, "execute", fail), pytest.raises(ZeroDivisionError):
+                await put(SqlMetadata(database), blob())
             async with SqliteDatabase(SqliteConfig(tmp_path / "metadata.db", timeout=1)) as other:
                 await put(SqlMetadata(other), blob())
 

@@ -16,6 +16,7 @@ from sqlalchemy import event
 
 from adapters.concurrency.threads import Threads
 from adapters.sql import statement
+from adapters.sql.sqlite.writer import Writer
 from adapters.storage.filesystem import files, folders
 from adapters.storage.filesystem import store as filesystem
 from tests.crash.failpoints import PASSAGE, point, point_that_blocks, step, step_that_blocks
@@ -123,13 +124,21 @@ def _name_of(text: str) -> str:
 
 def _instrument_statements() -> None:
     """Put points around the statements that SQLAlchemy does not execute."""
-    execute, name = statement.execute, "execute"
+    execute, run, name = statement.execute, Writer.execute, "execute"
 
     def instrumented(connection: Any, compiled: statement.Compiled, values: Any) -> Any:
         with step_that_blocks(_name_of(compiled.text)):
             return execute(connection, compiled, values)
 
+    def bounded(writer: Writer, text: str) -> None:
+        if text not in ("BEGIN IMMEDIATE", "COMMIT"):
+            run(writer, text)
+            return
+        with step_that_blocks(_name_of(text)):
+            run(writer, text)
+
     setattr(statement, name, instrumented)
+    setattr(Writer, name, bounded)
 
 
 def _instrument_s3() -> None:

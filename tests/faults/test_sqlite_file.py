@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.sql.unit_of_work import SqlMetadata
@@ -17,6 +17,7 @@ from adapters.sql import migrations
 from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.sql.sqlite.file import SqliteFile
 from adapters.sql.sqlite.unit import Unit
+from adapters.sql.sqlite.writer import Writer
 from application.ports.schema import Opening
 from domain.errors import BlobError, CommitUnknown, Kind, Unavailable
 from domain.precondition import CREATE_ONLY
@@ -89,18 +90,20 @@ async def test_a_transaction_that_is_to_be_committed(database: SqliteDatabase, l
 
 
 async def test_a_commit_in_progress_is_unknown(database: SqliteDatabase, lose: Callable[[], None]) -> None:
-    def lose_it_now(_: Connection, __: object, statement: str, *___: object) -> None:
+    execute = Writer.execute
+
+    def lose_it_now(writer: Writer, statement: str) -> None:
         if statement == "COMMIT":
             lose()
+        execute(writer, statement)
 
     async with SqlMetadata(database)() as work:
         await work.blobs.put(draft_of(blob("a")), CREATE_ONLY)
-        sa.event.listen(sa.Engine, "before_cursor_execute", lose_it_now)
-        try:
-            with pytest.raises(CommitUnknown, match=r" \(sqlite\)$"):
-                await work.commit()
-        finally:
-            sa.event.remove(sa.Engine, "before_cursor_execute", lose_it_now)
+        with (
+            mock.patch.object(Writer, "execute", lose_it_now),
+            pytest.raises(CommitUnknown, match=r" \(sqlite\)$"),
+        ):
+            await work.commit()
 
 
 async def test_the_same_file_may_come_back(database: SqliteDatabase, path: Path) -> None:

@@ -71,6 +71,7 @@ class Writer:
         observer: Observer,
     ) -> None:
         self.connection = connection
+        self._driver: Any = connection.connection.dbapi_connection
         self.thread = thread
         self.verify = file.verify
         self.translate = translate
@@ -157,8 +158,8 @@ class Writer:
         deadline = perf_counter() + self._timeout
         while True:
             try:
-                self.connection.exec_driver_sql("BEGIN IMMEDIATE")
-            except sa.exc.OperationalError as error:
+                self.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
                 if error_code(error) != sqlite3.SQLITE_BUSY or (patient and perf_counter() > deadline):
                     raise
             else:
@@ -168,7 +169,7 @@ class Writer:
             sleep(LOCK_POLL)
 
     def execute(self, statement: str) -> None:
-        """Execute a statement without the overhead of SQLAlchemy."""
+        """Execute a statement of a unit or a group without the overhead of SQLAlchemy."""
         self._driver.execute(statement)
 
     @property
@@ -176,11 +177,8 @@ class Writer:
         return bool(self._driver.in_transaction)
 
     def roll_back(self) -> None:
-        roll_back(self.connection)
-
-    @property
-    def _driver(self) -> Any:
-        return self.connection.connection.dbapi_connection
+        if self.is_in_transaction:
+            roll_back(self.connection)
 
     def _set_durable(self, durable: bool) -> None:
         """Let each COMMIT be flushed, or none. Not possible in a transaction."""
@@ -249,7 +247,7 @@ class Writer:
     def _commit_file(self) -> None:
         self.verify()
         self._group.is_in_doubt = True
-        self.connection.exec_driver_sql("COMMIT")
+        self.execute("COMMIT")
         self.verify()
 
     def _settle(self) -> None:
@@ -263,8 +261,9 @@ class Writer:
         try:
             self._file.rewrite_log()
             [version] = self._driver.execute("PRAGMA user_version").fetchone()
-            self.execute(f"PRAGMA user_version = {version}")  # writes the first page, also if the value is the same
-            self.execute("COMMIT")
+            # This writes the first page, also if the value is the same.
+            self._driver.execute(f"PRAGMA user_version = {version}")
+            self._driver.execute("COMMIT")
         finally:
             self.roll_back()
         self._is_settled = True
