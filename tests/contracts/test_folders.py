@@ -231,3 +231,41 @@ def test_a_folder_that_a_failed_sync_may_have_lost_is_not_used(tmp_path: Path, m
     other.join(PATIENCE)
     assert steps == ["created", "failed", "created", "synced"]
     assert os.listdir(folder) == ["object"]
+
+
+def test_a_failed_sync_leaves_no_folder_that_it_may_have_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is made before a neighbour can't be made is removed too."""
+    base, make_folder = Folders(str(tmp_path), lambda: None), files.make_folder
+
+    def make(path: str) -> None:
+        if path.endswith("ab7"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        make_folder(path)
+
+    def fail(_: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files, "make_folder", make)
+    monkeypatch.setattr(files, "fsync_folder", fail)
+    for shard in ("abc", "000"):
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            base.make(str(tmp_path / shard))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failed_sync_removes_no_durable_folder(tmp_path: Path, disk: Disk, pool: ThreadPoolExecutor) -> None:
+    """Two writers make the same folders. The sync of the second fails after that of the first."""
+    base = Folders(str(tmp_path), lambda: None)
+    base._base_sync._turn = turn = Turn()  # type: ignore[assignment]
+    first = pool.submit(base.make, str(tmp_path / "ab0"))
+    disk.wait_until_one_began()
+    turn.wait_until(1)
+    second = pool.submit(base.make, str(tmp_path / "ab1"))
+    turn.wait_until(1)
+    disk.release()
+    assert outcome(first) is None
+    disk.wait_until_one_began()
+    disk.release(failing=True)
+    assert outcome(second) == errno.EIO
+    assert all(os.path.isdir(each) for each in base._base_sync.durable)
+    assert len(base._base_sync.durable) == 16

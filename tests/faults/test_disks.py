@@ -94,7 +94,7 @@ async def test_a_delete_is_durable_before_it_is_noted(drive: Drive, disk: Record
     assert disk.take() == [f"unlink {FILE}", "fsync 0ab"]
 
 
-@pytest.mark.parametrize("call", ["mkdir 0ab", "mkdir 0a7", "fsync .", *WRITTEN])
+@pytest.mark.parametrize("call", ["mkdir 0ab", "fsync .", *WRITTEN])
 @pytest.mark.parametrize(("number", "kind"), [(errno.EIO, Kind.UNAVAILABLE), (errno.ENOSPC, Kind.NO_SPACE)])
 async def test_a_call_that_fails(drive: Drive, disk: RecordingOs, call: str, number: int, kind: Kind) -> None:
     name_next(drive, old := ObjectKey.random(), KEY, NEXT)
@@ -112,6 +112,15 @@ async def test_a_call_that_fails(drive: Drive, disk: RecordingOs, call: str, num
     assert await drive.objects() == {old}
     await drive.put(DATA)  # and on with it
     assert await drive.get() == DATA
+
+
+async def test_a_neighbour_that_cannot_be_made_is_made_when_it_is_needed(drive: Drive, disk: RecordingOs) -> None:
+    name_next(drive, KEY, ObjectKey("0a7" + "4" * 29))
+    disk.fail("mkdir 0a7", errno.ENOSPC)
+    await drive.put(DATA)
+    disk.take()
+    await drive.put(DATA)
+    assert disk.take()[0] == "mkdir 0a7"
 
 
 # What a put does that writes five times, and syncs after two.

@@ -35,7 +35,7 @@ async def test_of_an_object(tmp_path: Path) -> None:
         await store.put(key := ObjectKey.random(), chunked(b"x"))
     assert modes(tmp_path) == {
         "blobs": FOLDER,
-        f"blobs/{key.value[:3]}": FOLDER,
+        **{f"blobs/{key.value[:2]}{digit}": FOLDER for digit in "0123456789abcdef"},
         f"blobs/{key.value[:3]}/{key.value}": FILE,
     }
 

@@ -4,7 +4,8 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from copy import copy
 from functools import partial
 
@@ -26,7 +27,6 @@ class Folders:
         self._base = base
         self._start_if_idle = start_if_idle
         self.verify = verify
-        self._durable: set[str] = set()
         self._base_sync = BaseSync(base)
         self._syncs: dict[str, SharedSync] = {base: self._base_sync}
 
@@ -36,19 +36,18 @@ class Folders:
         Its neighbours are created with it, because one sync is enough for all of them: each costs as much as a small
         blob. Call it `again` if the folder is missing all the same.
         """
-        if folder in self._durable and not again:
+        durable = self._base_sync.durable
+        if folder in durable and not again:
             return
         self.verify()
         neighbours = (f"{folder[:-1]}{digit}" for digit in DIGITS)
-        new = [folder, *(each for each in neighbours if each != folder and each not in self._durable)]
-        self._base_sync.make(new)
-        self._durable.update(new)
+        self._base_sync.make(folder, [each for each in neighbours if each != folder and each not in durable])
 
     def sync_existing(self) -> None:
         """Make all folders durable that exist now, whoever has created them: one sync, and none for each later."""
-        existing = [os.path.join(self._base, name) for name in os.listdir(self._base) if SHARD.fullmatch(name)]
-        self.sync(self._base)
-        self._durable.update(existing)
+        self._base_sync.sync_existing(
+            lambda: [os.path.join(self._base, name) for name in os.listdir(self._base) if SHARD.fullmatch(name)]
+        )
 
     def sync(self, folder: str) -> None:
         """Make the entries durable that a folder has now."""
@@ -135,34 +134,52 @@ class BaseSync(SharedSync):
     """The syncs of the folder that the other folders are made in.
 
     A sync that fails removes the folders that it may have lost, before other threads find them: the next could succeed.
+    `durable` has those that no later sync can lose.
     """
 
-    __slots__ = ("_lock", "_new")
+    __slots__ = ("_lock", "_new", "durable")
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder)
+        self.durable: set[str] = set()
         self._lock = threading.Lock()
         self._new = Counter[str]()  # the folders whose sync has not ended: how many threads wait for it
 
-    def make(self, folders: Collection[str]) -> None:
-        """Create folders unless they exist, and make them durable."""
+    def make(self, folder: str, others: Iterable[str]) -> None:
+        """Create a folder unless it exists, and make it durable, together with those others that can be created."""
+        made = [folder]
         with self._lock:
-            self._new.update(folders)
-            try:
-                for folder in folders:
-                    files.make_folder(folder)
-            except OSError:
-                self._new.subtract(folders)
-                raise
+            self.durable.discard(folder)  # it may have been removed
+            files.make_folder(folder)
+            with suppress(OSError):  # they only save later syncs
+                for other in others:
+                    files.make_folder(other)
+                    made.append(other)
+            self._new.update(made)
             failed = self._failed
         try:
             self._sync_since(failed)
+            self._note_durable(made, failed)
         finally:
             with self._lock:
-                self._new.subtract(folders)
+                self._new.subtract(made)
+
+    def sync_existing(self, find: Callable[[], Iterable[str]]) -> None:
+        """Make the folders durable that `find` finds."""
+        failed = self._failed
+        existing = find()
+        self._sync_since(failed)
+        self._note_durable(existing, failed)
+
+    def _note_durable(self, folders: Iterable[str], failed: int) -> None:
+        """Note that folders are durable, unless a sync has failed since, and may have removed them."""
+        with self._lock:
+            if self._failed == failed:
+                self.durable.update(folders)
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
             super()._fail(error)
             for folder in +self._new:
-                files.remove_empty_folder(folder)
+                if folder not in self.durable:
+                    files.remove_empty_folder(folder)
