@@ -67,9 +67,12 @@ class OperationTimer:
         """Return an iterator of the chunks of a source. Time spent waiting for the source does not count."""
         return _Untimed(self, aiter(chunks))
 
-    def pause(self, since: float, error: BaseException | None) -> None:
-        """Leave out the time since `since`, and an `error` that is not the backend's."""
+    def leave_out(self, since: float) -> None:
+        """Do not count the time since `since`."""
         self._seconds -= perf_counter() - since
+
+    def blame_source(self, error: BaseException) -> None:
+        """Do not count an error, which is not the backend's."""
         self._source_error = error
 
     async def timed(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
@@ -91,16 +94,16 @@ class _Untimed(AsyncIterator[bytes]):
         self._source = source
 
     async def __anext__(self) -> bytes:
-        stopped, failure = perf_counter(), None
+        stopped = perf_counter()
         try:
             return await anext(self._source)
         except StopAsyncIteration:
             raise
         except BaseException as error:
-            failure = error
+            self._timer.blame_source(error)
             raise
         finally:
-            self._timer.pause(stopped, failure)
+            self._timer.leave_out(stopped)
 
 
 class WholeOperationTimer(OperationTimer):

@@ -68,10 +68,9 @@ class _ObservedTransaction(Transaction, AbstractAsyncContextManager[Transaction]
         try:
             await self._opening.__aexit__(kind, error, trace)
         except BaseException as other:
-            error = other
+            self._end(other)
             raise
-        finally:
-            self._end(error)
+        self._end(error)
 
     def run(self, function: Callable[[Connection, *Args], T], *args: *Args) -> Coroutine[Any, Any, T]:
         return self._transaction.run(function, *args)

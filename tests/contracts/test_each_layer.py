@@ -1,6 +1,8 @@
 """The policies: under the contract, and each by what it adds."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -410,3 +412,25 @@ class TestWhatAnObserverIsTold:
                 await read(store, KEY)
         assert recorder.retries == [("m", "stat")]
         assert recorder.faults() == [("stat", ""), ("wait", "timeout"), ("read", "")]
+
+
+async def test_the_error_of_a_source_is_in_no_reference_cycle() -> None:
+    """Otherwise the bytes of an upload that breaks off take memory until the garbage collection."""
+    held: list[weakref.ref[object]] = []
+
+    class Held: ...
+
+    async def source() -> AsyncIterator[bytes]:
+        local = Held()
+        held.append(weakref.ref(local))
+        yield b"x"
+        raise ValueError
+
+    store = ObserveLayer(MemoryBlobStore(), "memory", UNOBSERVED)
+    gc.disable()
+    try:
+        with suppress(ValueError):
+            await store.put(KEY, source())
+        assert [each() for each in held] == [None]
+    finally:
+        gc.enable()

@@ -73,7 +73,7 @@ class SqlUnitOfWork(UnitOfWork):
         self.transaction = transaction
 
     async def commit(self) -> None:
-        if "balance" in vars(self):
+        if vars(self).get("balance"):
             await self.transaction.run(settle, self.balance)
         await self.transaction.commit()
 
