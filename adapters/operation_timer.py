@@ -87,7 +87,7 @@ class OperationTimer:
 
 
 class _Untimed(AsyncIterator[bytes]):
-    """Not a generator, because every request uses it."""
+    """The chunks of a source, without the time spent waiting for them. Not a generator: every request uses it."""
 
     def __init__(self, timer: OperationTimer, source: AsyncIterator[bytes]) -> None:
         self._timer = timer

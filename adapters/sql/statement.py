@@ -19,8 +19,8 @@ Convert = Callable[[Any], Any]
 class Compiled:
     """A statement as text in one dialect, with conversions of values.
 
-    `constants` are the values of parameters that are part of the statement. `names`: those of all parameters, in the
-    order of the text. `parameters` and `columns`: the numbers and conversions of those that need one.
+    `constants` are the values of parameters that are part of the statement. `names`: of all parameters, in the
+    order of the text. `parameters` and `columns`: the position and the conversion of each value that is converted.
     """
 
     text: str

@@ -213,7 +213,7 @@ class Uploads:
 
 @dataclass(frozen=True, slots=True)
 class _DiscardedOnError(AbstractAsyncContextManager[None]):
-    """Not a generator, because every request uses it."""
+    """The context of `Uploads.discarded_on_error`. Not a generator: every request uses it."""
 
     uploads: Uploads
     locations: Sequence[Location]

@@ -26,7 +26,7 @@ KEY = ObjectKey("0ab" + "4" * 29)
 NEXT = ObjectKey("0ab" + "5" * 29)
 FILE = f"0ab/{KEY}"
 DATA = pattern(MIB)
-# The folder of the object, and those that are made with it.
+# The folder of the object, and its neighbours, which are made with it.
 FOLDERS = ["0ab", *(f"0a{digit}" for digit in "0123456789acdef")]
 MADE = [*(f"mkdir {folder}" for folder in FOLDERS), "fsync ."]
 WRITTEN = [f"create {FILE}", f"write {FILE}", f"fsync {FILE}", f"close {FILE}", "fsync 0ab"]

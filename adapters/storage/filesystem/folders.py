@@ -134,7 +134,7 @@ class BaseSync(SharedSync):
     """The syncs of the folder that the other folders are made in.
 
     A sync that fails removes the folders that it may have lost, before other threads find them: the next could succeed.
-    `durable` has those that no later sync can lose.
+    `durable`: the folders that a later sync which fails can't have lost.
     """
 
     __slots__ = ("_lock", "_new", "durable")
