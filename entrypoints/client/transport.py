@@ -12,6 +12,10 @@ from entrypoints.client.flows.commands import CHUNK, Call, Reply, Span
 
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 AGENT = "drivebay-python"
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=None)
+"""All connections are kept for the next requests. If httpcore keeps fewer than there are, it may close one that a
+thread has just begun to use, and that request fails, or waits for its timeout: encode/httpcore, issue 1110.
+"""
 _INHERITED: list["OpenStream"] = []
 """Streams of the process before a fork. They are kept, because Python would close them."""
 
@@ -23,7 +27,8 @@ def options(url: str, token: str | None, timeout: float, more: Mapping[str, Any]
     headers = {"accept": "application/json", "user-agent": AGENT}
     if token is not None:
         headers["authorization"] = f"Bearer {_checked(token.strip())}"
-    return {"base_url": url.rstrip("/"), "headers": headers, "timeout": httpx.Timeout(timeout, pool=None), **more}
+    limits = {"timeout": httpx.Timeout(timeout, pool=None), "limits": LIMITS}
+    return {"base_url": url.rstrip("/"), "headers": headers, **limits, **more}
 
 
 def _is_url(url: str) -> bool:

@@ -93,6 +93,7 @@ class Server:
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"},
             timeout=PATIENCE,
+            limits=httpx.Limits(max_keepalive_connections=None),  # as `entrypoints.client.transport` says
             event_hooks={"response": [is_described]},
             verify=False,  # noqa: S501 - without TLS: to read the authorities would take longer than most tests
         )
