@@ -16,7 +16,7 @@ from application.ports.metadata import BlobAndBytesReader, BlobReader, UnitOfWor
 from application.stores import Stores
 from domain.access import Action, Grant
 from domain.blob import Blob, BlobId, ByteRange, Content
-from domain.errors import BlobError, IntegrityError, NotFound
+from domain.errors import BlobError, IntegrityError, NotFound, RangeNotSatisfiable
 
 Choose = Callable[[Blob], ByteRange | None]
 
@@ -123,6 +123,9 @@ class Fetching(AbstractAsyncContextManager[OpenBlob]):
                 if newer.location == blob.location:
                     raise damaged(blob, "is gone") from None
                 blob = newer
+            except RangeNotSatisfiable:  # of the object: that of the blob was compared with its size
+                assert byte_range is not None
+                raise damaged(blob, f"ends before byte {byte_range.start:,}") from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

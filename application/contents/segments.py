@@ -9,7 +9,7 @@ from math import inf
 from application.ports.contents import ContentReader
 from application.stores import Stores
 from domain.blob import ByteRange, Content, ObjectKey, Segment
-from domain.errors import IntegrityError, NotFound
+from domain.errors import IntegrityError, NotFound, RangeNotSatisfiable
 
 PAGE = 100  # segments in memory
 
@@ -122,9 +122,19 @@ async def _segment(stores: Stores, rows: SegmentRows, segment: Segment, wanted: 
                 if (moved := await rows.moved(segment)) is None:
                     raise
                 segment = moved
+            except RangeNotSatisfiable:
+                raise _damaged(segment, f"ends before its byte {part.start:,}") from None
+        wanted_size = part.stop - part.start
         async for chunk in chunks:
             size += len(chunk)
+            if size > wanted_size:  # before its bytes get the places of others
+                raise _damaged(segment, f"has more than the {wanted_size:,} bytes that it should have")
             yield chunk
-    if size != part.stop - part.start:
-        detail = f"A segment has {size:,} bytes where it should have {part.stop - part.start:,}. Tell the operator."
-        raise IntegrityError(detail, backend=location.backend, subject=location.key)
+    if size != wanted_size:
+        raise _damaged(segment, f"has {size:,} bytes where it should have {wanted_size:,}")
+
+
+def _damaged(segment: Segment, problem: str) -> IntegrityError:
+    location = segment.location
+    detail = f"A segment {problem}. Tell the operator."
+    return IntegrityError(detail, backend=location.backend, subject=location.key)

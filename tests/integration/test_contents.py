@@ -279,6 +279,28 @@ class TestSegments:
         [finding] = notes.findings
         assert (finding.location, finding.blob) == (segments[1].location, blob)
 
+    @pytest.mark.parametrize(
+        ("there", "part", "sent"),
+        [
+            (b"d", ByteRange(5, 9), b""),  # it begins after the end of the object
+            (b"d", None, b"abcd"),
+            (b"defX", None, b"abc"),  # no byte is sent in the place of another
+        ],
+    )
+    async def test_a_segment_of_another_size_is_damage(
+        self, drive: Drive, there: bytes, part: ByteRange | None, sent: bytes
+    ) -> None:
+        blob = await upload(drive, [b"abc", b"def", b"ghi"])
+        segments = await drive.metadata.contents.segments(blob.content.key, 0, 9)
+        await drive.active.delete(segments[1].location.key)
+        await drive.active.put(segments[1].location.key, each([there]))
+        received = bytearray()
+        with refused(Kind.INTEGRITY):
+            async with drive.fetch(EVERYTHING, ID, lambda _: part) as opened:
+                async for chunk in opened:
+                    received += chunk
+        assert received == sent
+
     async def test_ten_thousand_segments_in_constant_memory(self, drive: Drive) -> None:
         parts = [b"%06d" % number for number in range(10_000)]
         blob = await upload(drive, parts)

@@ -146,6 +146,16 @@ class TestFetchFindsTheTruth:
             await any_drive.get()
         assert caught.value.kind is Kind.INTEGRITY
 
+    @pytest.mark.parametrize("there", [b"", b"he"])
+    async def test_a_range_that_a_shorter_object_lacks_is_damage(self, any_drive: Drive, there: bytes) -> None:
+        """A client takes 416 for the end of a blob that it has all of."""
+        blob = await any_drive.put(b"here")
+        await any_drive.active.delete(blob.location.key)
+        await any_drive.active.put(blob.location.key, each([there]))
+        with pytest.raises(BlobError, match="ends before byte 2; it should have 4") as caught:
+            await any_drive.get(choose=lambda _: ByteRange(2, 4))
+        assert caught.value.kind is Kind.INTEGRITY
+
     @pytest.mark.parametrize("part", [None, ByteRange(CHUNK, CHUNK + 3)])
     async def test_an_object_that_lacks_a_part_is_damage_not_absence(
         self, tmp_path: Path, part: ByteRange | None
