@@ -20,13 +20,13 @@ class Disk:
     """The fsyncs of folders, each of which waits until it is released; and the lock that the others wait for."""
 
     def __init__(self) -> None:
-        self.synced: list[str] = []
+        self.synced: list[int] = []
         self._began = threading.Semaphore(0)
         self._released = threading.Semaphore(0)
         self._failing = 0
-        self._fsync = files.fsync_folder
+        self._fsync = files.fsync_entries
 
-    def fsync_folder(self, folder: str) -> None:
+    def fsync_entries(self, folder: int) -> None:
         self.synced.append(folder)
         self._began.release()
         assert self._released.acquire(timeout=PATIENCE)
@@ -79,8 +79,12 @@ class Writers:
         [self.first] = self.wait(1)
         disk.wait_until_one_began()
 
-    def start(self) -> "Future[None]":
-        return self._pool.submit(self._folders.sync, self._path)
+    def create(self) -> int:
+        """Return what a writer notes before it creates an entry."""
+        return self._folders.failures(self._path)
+
+    def start(self, created: int | None = None) -> "Future[None]":
+        return self._pool.submit(self._folders.sync, self._path, self.create() if created is None else created)
 
     def wait(self, count: int) -> "list[Future[None]]":
         """Start writers, and return once they wait."""
@@ -131,10 +135,20 @@ def a_sync_that_fails_fails_each_writer_that_waits(writers: Writers) -> None:
     assert outcome(later) is None
 
 
+def a_sync_that_fails_fails_each_writer_whose_entry_existed(writers: Writers) -> None:
+    """A writer that has not come to its sync yet: a long file is written for minutes after it was created."""
+    created = writers.create()
+    writers.disk.release(failing=True)
+    assert outcome(writers.first) == errno.EIO
+    late = writers.start(created)
+    writers.disk.release()
+    assert outcome(late) == errno.EIO
+
+
 class SyncsForEach(SharedSync):
     """As before."""
 
-    def sync(self) -> None:
+    def sync(self, failed: int) -> None:
         with self._turn:
             self._run()
 
@@ -142,7 +156,7 @@ class SyncsForEach(SharedSync):
 class JoinsTheRunningSync(SharedSync):
     """The sync that a writer finds running began before its entry was created, and may not have seen it."""
 
-    def sync(self) -> None:
+    def sync(self, failed: int) -> None:
         is_running = self._turn.locked()
         with self._turn:
             if not is_running:
@@ -152,24 +166,32 @@ class JoinsTheRunningSync(SharedSync):
 class RepeatsAFailedSync(SharedSync):
     """A writer that waits for a sync that fails makes another one."""
 
-    def sync(self) -> None:
+    def sync(self, failed: int) -> None:
         begun = self._begun
         with self._turn:
             if self._begun == begun:
                 self._run()
 
 
+class ForgetsFailures(SharedSync):
+    """Only a failure from its own beginning on counts."""
+
+    def sync(self, failed: int) -> None:
+        super().sync(self.failed)
+
+
 CAUGHT_BY: dict[type[SharedSync], Case] = {
     SyncsForEach: writers_that_wait_share_a_sync,
     JoinsTheRunningSync: a_sync_that_began_before_the_entry_was_created_is_not_enough,
     RepeatsAFailedSync: a_sync_that_fails_fails_each_writer_that_waits,
+    ForgetsFailures: a_sync_that_fails_fails_each_writer_whose_entry_existed,
 }
 
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk()
-    monkeypatch.setattr(files, "fsync_folder", disk.fsync_folder)
+    monkeypatch.setattr(files, "fsync_entries", disk.fsync_entries)
     return disk
 
 
@@ -196,6 +218,16 @@ def test_a_broken_one_is_caught(
         CAUGHT_BY[broken](Writers(tmp_path, disk, pool))
 
 
+def test_a_folder_that_can_not_be_opened_fails_no_other_writer(tmp_path: Path) -> None:
+    """A delete finds no folder yet, because a writer is just making it. Nothing is lost then."""
+    base, folder = Folders(str(tmp_path), lambda: None), tmp_path / "abc"
+    created = base.failures(str(folder))
+    with pytest.raises(FileNotFoundError):
+        base.sync(str(folder), created)
+    folder.mkdir()
+    base.sync(str(folder), created)
+
+
 def test_a_folder_that_a_failed_sync_may_have_lost_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread finds the folder between the sync that fails and its removal."""
     base, folder, steps = Folders(str(tmp_path), lambda: None), str(tmp_path / "abc"), list[str]()
@@ -212,7 +244,7 @@ def test_a_folder_that_a_failed_sync_may_have_lost_is_not_used(tmp_path: Path, m
             steps.append("created")
         make_folder(path)
 
-    def sync(_: str) -> None:
+    def sync(_: int) -> None:
         steps.append("synced" if "failed" in steps else "failed")
         if steps[-1] == "failed":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -224,7 +256,7 @@ def test_a_folder_that_a_failed_sync_may_have_lost_is_not_used(tmp_path: Path, m
         remove(path)
 
     monkeypatch.setattr(files, "make_folder", make)
-    monkeypatch.setattr(files, "fsync_folder", sync)
+    monkeypatch.setattr(files, "fsync_entries", sync)
     monkeypatch.setattr(files, "remove_empty_folder", remove_late)
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         base.make(folder)
@@ -242,11 +274,11 @@ def test_a_failed_sync_leaves_no_folder_that_it_may_have_lost(tmp_path: Path, mo
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         make_folder(path)
 
-    def fail(_: str) -> None:
+    def fail(_: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(files, "make_folder", make)
-    monkeypatch.setattr(files, "fsync_folder", fail)
+    monkeypatch.setattr(files, "fsync_entries", fail)
     for shard in ("abc", "000"):
         with pytest.raises(OSError, match=os.strerror(errno.EIO)):
             base.make(str(tmp_path / shard))

@@ -265,7 +265,7 @@ def leases_that_are_not_renewed(container: Container) -> None:
 
 @plant
 def folders_that_are_not_synced(container: Container) -> None:
-    _set(files, "fsync_folder", lambda folder: None)
+    _set(files, "fsync_entries", lambda folder: None)
 
 
 @plant

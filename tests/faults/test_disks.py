@@ -18,7 +18,7 @@ from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from domain.blob import ObjectKey
 from domain.errors import Kind
-from tests.contracts.blob_store import MIB, chunked, pattern, refused
+from tests.contracts.blob_store import MIB, chunked, each, pattern, refused
 from tests.faults.disks import RecordingOs
 from tests.integration.drive import Drive, Time, with_uploads
 
@@ -152,6 +152,25 @@ class TestLongFiles:
         failed = LONG.index(f"fdatasync {FILE}")
         assert disk.take() == [*LONG[: failed + 1], f"close {FILE}", f"unlink {FILE}"]
         assert await drive.objects() == set()
+
+
+async def test_a_file_fails_with_a_sync_of_its_folder_that_fails_meanwhile(drive: Drive, disk: RecordingOs) -> None:
+    """That sync may have lost the name of the file. A later one succeeds all the same."""
+    await drive.active.put(ObjectKey("0ab" + "3" * 29), each([b"the first of the folder"]))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(2):
+            yield pattern(CHUNK)
+        assert f"create {FILE}" in disk.take()
+        disk.fail("fsync 0ab", errno.EIO)
+        with refused(Kind.UNAVAILABLE):
+            await drive.active.put(NEXT, each([b"x"]))
+        yield b"the end"
+
+    with refused(Kind.UNAVAILABLE):
+        await drive.active.put(KEY, chunks())
+    assert [key async for key in drive.active.list()] == [ObjectKey("0ab" + "3" * 29)]
+    await drive.active.put(KEY, each([b"x"]))
 
 
 async def test_a_folder_whose_fsync_failed_is_made_again(drive: Drive, disk: RecordingOs) -> None:

@@ -37,6 +37,7 @@ class FileWriter:
         self._folders = folders
         self._file: int | None = None
         self._created = False
+        self._failures = 0  # of syncs of the folder, before the file was created
         self._batch: list[bytes | bytearray] = []
         self._batch_size = 0
         self._written_back = 0
@@ -65,6 +66,7 @@ class FileWriter:
         """
         if self._file is None:
             self._folders.make(self._folder)
+            self._failures = self._folders.failures(self._folder)
             try:
                 self._file = os.open(self._path, CREATE, 0o600)
             except FileNotFoundError:  # the folder was removed
@@ -89,7 +91,7 @@ class FileWriter:
     def finish(self) -> None:
         """Write the last batch, and make the file and its name durable."""
         self.write(self.take_batch())
-        self._folders.sync_during(self._folder, self._sync)
+        self._folders.sync_during(self._folder, self._failures, self._sync)
         self._folders.verify()
 
     def _sync(self) -> None:
@@ -167,8 +169,18 @@ def remove_empty_folder(folder: str) -> None:
 
 def fsync_folder(folder: str | Path) -> None:
     """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = open_folder(folder)
     try:
-        os.fsync(descriptor)
+        fsync_entries(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_folder(folder: str | Path) -> int:
+    """Open a folder, and return its descriptor."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def fsync_entries(descriptor: int) -> None:
+    """Make the entries of an open folder durable."""
+    os.fsync(descriptor)

@@ -49,16 +49,20 @@ class Folders:
             lambda: [os.path.join(self._base, name) for name in os.listdir(self._base) if SHARD.fullmatch(name)]
         )
 
-    def sync(self, folder: str) -> None:
-        """Make the entries durable that a folder has now."""
-        self._syncs.setdefault(folder, SharedSync(folder)).sync()
+    def failures(self, folder: str) -> int:
+        """Return how many syncs of a folder have failed. Ask before a change of an entry, and pass it to its sync."""
+        return self._sync_of(folder).failed
 
-    def sync_during(self, folder: str, work: Callable[[], None]) -> None:
-        """Run `work`, and make the entries durable that a folder has now: at the same time if a thread is idle."""
-        sync = _Call(partial(self.sync, folder))
+    def sync(self, folder: str, failures: int) -> None:
+        """Make the entries durable that a folder has now. Raises OSError, also that of a sync since the `failures`."""
+        self._sync_of(folder).sync(failures)
+
+    def sync_during(self, folder: str, failures: int, work: Callable[[], None]) -> None:
+        """Run `work`, and do what `sync` does: at the same time if a thread is idle."""
+        sync = _Call(partial(self.sync, folder, failures))
         if not self._start_if_idle(sync):
             work()
-            self.sync(folder)
+            self.sync(folder, failures)
             return
         try:
             work()
@@ -66,6 +70,9 @@ class Folders:
             sync.wait()
         if sync.error is not None:
             raise sync.error
+
+    def _sync_of(self, folder: str) -> "SharedSync":
+        return self._syncs.get(folder) or self._syncs.setdefault(folder, SharedSync(folder))
 
 
 class _Call:
@@ -93,40 +100,40 @@ class SharedSync:
     """The syncs of one folder. One that began after an entry was created makes that entry durable too.
 
     Never repeat a sync that failed: the kernel may have dropped the pages (LWN 752063). So a failure is raised for each
-    entry that existed before its end, even if a later sync succeeds.
+    entry that existed before its end, even if a later sync succeeds. `failed`: how many have failed.
     """
 
-    __slots__ = ("_begun", "_error", "_failed", "_folder", "_turn")
+    __slots__ = ("_begun", "_error", "_folder", "_turn", "failed")
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._turn = threading.Lock()
         self._begun = 0
-        self._failed = 0
+        self.failed = 0
         self._error: BaseException = OSError()
 
-    def sync(self) -> None:
-        self._sync_since(self._failed)
-
-    def _sync_since(self, failed: int) -> None:
+    def sync(self, failed: int) -> None:
         """Sync, unless another sync has failed since there were `failed` failures."""
         begun = self._begun
         with self._turn:
-            if self._failed != failed:
+            if self.failed != failed:
                 raise copy(self._error)
             if self._begun == begun:  # none has begun since
                 self._run()
 
     def _run(self) -> None:
-        self._begun += 1
+        folder = files.open_folder(self._folder)  # if that fails, no sync has begun, and no entry is lost
         try:
-            files.fsync_folder(self._folder)
+            self._begun += 1
+            files.fsync_entries(folder)
         except BaseException as error:
             self._fail(error)
             raise
+        finally:
+            os.close(folder)
 
     def _fail(self, error: BaseException) -> None:
-        self._failed += 1
+        self.failed += 1
         self._error = error
 
 
@@ -156,9 +163,9 @@ class BaseSync(SharedSync):
                     files.make_folder(other)
                     made.append(other)
             self._new.update(made)
-            failed = self._failed
+            failed = self.failed
         try:
-            self._sync_since(failed)
+            self.sync(failed)
             self._note_durable(made, failed)
         finally:
             with self._lock:
@@ -166,15 +173,15 @@ class BaseSync(SharedSync):
 
     def sync_existing(self, find: Callable[[], Iterable[str]]) -> None:
         """Make the folders durable that `find` finds."""
-        failed = self._failed
+        failed = self.failed
         existing = find()
-        self._sync_since(failed)
+        self.sync(failed)
         self._note_durable(existing, failed)
 
     def _note_durable(self, folders: Iterable[str], failed: int) -> None:
         """Note that folders are durable, unless a sync has failed since, and may have removed them."""
         with self._lock:
-            if self._failed == failed:
+            if self.failed == failed:
                 self.durable.update(folders)
 
     def _fail(self, error: BaseException) -> None:

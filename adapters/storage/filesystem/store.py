@@ -114,10 +114,11 @@ class FilesystemBlobStore(BlobStore):
         path = self.path(key)
         folder = os.path.dirname(path)
         self._folders.make(folder)
+        failures = self._folders.failures(folder)
         try:
             if not clone(source, path):
                 hard_link(source, path)
-            self._folders.sync(folder)
+            self._folders.sync(folder, failures)
             self._folders.verify()
         except OSError:
             with suppress(OSError):
@@ -180,11 +181,13 @@ class FilesystemBlobStore(BlobStore):
         self._folders.sync_existing()
 
     def _unlink(self, path: str) -> None:
+        folder = os.path.dirname(path)
+        failures = self._folders.failures(folder)
         try:
             os.unlink(path)
         finally:
             # Also if there is no file: an earlier delete may have been killed, or may have failed, before its sync.
-            self._folders.sync(os.path.dirname(path))
+            self._folders.sync(folder, failures)
 
 
 class _Read(AsyncIterator[bytes]):
