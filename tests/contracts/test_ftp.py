@@ -550,6 +550,14 @@ class TestConnections:
             assert server.files == {PATH: b"ab"}
             assert server.count("APPE") == 1
 
+    @pytest.mark.parametrize("reply", ["425 No port is free.", "452 It is full.", "552 It is full.", HANG_UP])
+    async def test_a_server_that_does_not_append_for_once_is_asked_again(self, reply: str) -> None:
+        async with scripted({"APPE": [reply, AS_USUAL]}) as server, store_on(server) as store:
+            with pytest.raises(BlobError):
+                await store.put(ObjectKey.random(), each([b"a", b"", b"b"]))
+            assert await store.put(KEY, each([b"a", b"", b"b"])) == Stored(2)
+            assert server.count("APPE") == 2
+
     async def test_no_more_than_allowed(self) -> None:
         files = {PATH: b"12345"}
         async with scripted(files=files) as server, store_on(server, connections=1, timeout=0.2) as store:

@@ -10,11 +10,11 @@ from adapters.storage.ftp.store import FtpBlobStore
 from adapters.storage.layers.timeout import TimeoutLayer
 from application.ports.blob_store import BlobStore, Stored
 from domain.blob import ByteRange, ObjectKey
-from domain.errors import Kind
+from domain.errors import BlobError, Kind
 from tests.contracts.abilities import BackendContract
 from tests.contracts.blob_store import each, keys, pattern, read, refused
 from tests.contracts.ftp_oddities import HARMLESS, VARIETIES, port, refused_port, says, silent_port
-from tests.contracts.ftp_script import Oddity, ScriptedServer, odd_server, scripted
+from tests.contracts.ftp_script import AS_USUAL, Answer, Oddity, ScriptedServer, odd_server, scripted
 
 KEY, OTHER, ABSENT = (ObjectKey(start * 16) for start in ("ab", "cd", "ef"))
 DATA = pattern(600_000)
@@ -91,6 +91,25 @@ async def test_a_server_is_asked_once_for_what_does_not_work(oddity: Oddity, tri
             await live(store)
         assert server.count("PASS") > 10
         assert server.count(tried) == 1
+
+
+@pytest.mark.parametrize(("command", "instead"), [("SIZE", "MLST"), ("NLST", "MLSD")])
+async def test_a_fault_is_not_taken_for_a_missing_command(command: str, instead: str) -> None:
+    """vsftpd replies 500 where a process of it dies, and it has no other command for the size."""
+    answers: dict[str, list[Answer]] = {
+        command: [AS_USUAL, "500 OOPS: child died", AS_USUAL],
+        instead: ["500 Unknown command."],
+    }
+    async with scripted(answers, {f"ab/{KEY}": b"x"}) as server, FtpBlobStore(server.config) as store:
+        outcomes = list[Kind | None]()
+        for _ in range(4):
+            try:
+                await (store.stat(KEY) if command == "SIZE" else store.check())
+            except BlobError as error:
+                outcomes.append(error.kind)
+            else:
+                outcomes.append(None)
+    assert outcomes == [None, Kind.UNAVAILABLE, None, None]
 
 
 async def test_a_way_that_worked_and_fails_is_given_up() -> None:

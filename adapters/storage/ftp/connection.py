@@ -54,8 +54,8 @@ class FtpConnection(FtpTransfers):
             if not code.startswith(NOT_IMPLEMENTED):
                 with self._translate_errors():
                     return code, number_in(words_about(path, text)) if code.startswith(INFORMATION) else None
-            self.features.size = False
         code, text = await self.ask(f"MLST {path}", *COMPLETED, *NOT_AVAILABLE)
+        self.features.size = False  # only now: the 500 may have been for a fault, and many servers lack MLST
         with self._translate_errors():
             facts = facts_in(text)
             is_file = code.startswith(COMPLETED) and facts.get("type", "file").lower() != "dir"
@@ -173,17 +173,20 @@ class FtpConnection(FtpTransfers):
 
     async def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder, in any order. No names if it is empty, absent or denied."""
-        by_nlst = self.features.nlst
-        unknown = NOT_IMPLEMENTED if by_nlst else ()
-        command = f"{'NLST' if by_nlst else 'MLSD'} {folder}".rstrip()
-        async with self._transfer(command, DONE, *NOT_AVAILABLE, *unknown) as transfer:
+        if self.features.nlst:
+            listing = await self._listing(f"NLST {folder}", *NOT_IMPLEMENTED)
+            if listing is not None:
+                return names_in(listing, with_facts=False)
+        listing = await self._listing(f"MLSD {folder}")
+        assert listing is not None
+        self.features.nlst = False  # only now, as with SIZE
+        return names_in(listing, with_facts=True)
+
+    async def _listing(self, command: str, *unknown: str) -> bytes | None:
+        """Return what the server lists: nothing if the folder is absent or denied. None if the reply is `unknown`."""
+        async with self._transfer(command.rstrip(), DONE, *NOT_AVAILABLE, *unknown) as transfer:
             if transfer.has_begun:
-                listing = b"".join([chunk async for chunk in self._received(transfer)])
-            elif transfer.code.startswith(DONE):
-                listing = await self._already_received(transfer.reader)
-            else:
-                listing = b""
-        if transfer.code.startswith(unknown):
-            self.features.nlst = False
-            return await self.names(folder)
-        return names_in(listing, with_facts=not by_nlst)
+                return b"".join([chunk async for chunk in self._received(transfer)])
+            if transfer.code.startswith(DONE):
+                return await self._already_received(transfer.reader)
+        return None if unknown and transfer.code.startswith(unknown) else b""

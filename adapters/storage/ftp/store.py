@@ -94,7 +94,7 @@ class FtpBlobStore(BlobStore):
             size = before + await ftp.store(_path(key), stretch, append=before > 0)
         except BlobError:
             self._shards.discard(_shard(key))  # it may have been removed
-            ftp.features.appends &= not before or ftp.has_begun
+            ftp.features.appends &= not (before and ftp.is_rejected)
             raise
         kept = await ftp.size(_path(key))
         if kept != size:

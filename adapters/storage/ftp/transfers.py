@@ -10,7 +10,7 @@ from functools import partial
 from aioftp.common import SSLSessionBoundContext
 
 from adapters.storage.ftp.config import FtpConfig, Passive
-from adapters.storage.ftp.control import FtpControl, abort, check_open
+from adapters.storage.ftp.control import KINDS, FtpControl, abort, check_open
 from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.ftp.replies import DONE, GO_ON, NOT_IMPLEMENTED, PRELIMINARY, port_of
 from adapters.storage.progress import acknowledged, progress_deadline, report_progress, unacknowledged
@@ -60,8 +60,8 @@ class FtpTransfers(FtpControl):
         super().__init__(config, context)
         self.features = features
         self._session: SSLSessionBoundContext | None = None
-        self.has_begun = False
-        """Whether the server has accepted the last transfer."""
+        self.is_rejected = False
+        """Whether the server has refused the last transfer for good (5yz), and not because it is full."""
 
     @asynccontextmanager
     async def _transfer(self, command: str, *accepted: str, start: int = 0) -> AsyncIterator[Transfer]:
@@ -69,7 +69,7 @@ class FtpTransfers(FtpControl):
 
         `accepted`: first replies other than the preliminary ones. No transfer follows them.
         """
-        self.has_begun = False
+        self.is_rejected = False
         reader, writer = await self._connect_for_data()
         transport = writer.transport  # TLS replaces it
         try:
@@ -94,9 +94,9 @@ class FtpTransfers(FtpControl):
         try:
             await self._send_command(command)
             code, _ = reply = await self._reply(preliminary=True)
+            self.is_rejected = code.startswith("5") and code not in KINDS
             self._expect(reply, PRELIMINARY, *accepted)
-            self.has_begun = code.startswith(PRELIMINARY)
-            if self.has_begun:
+            if code.startswith(PRELIMINARY):
                 await handshake
             elif code.startswith(DONE):
                 await asyncio.wait({handshake}, timeout=ALREADY_SENT)
