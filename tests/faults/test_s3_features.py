@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.storage.layers.timeout import TimeoutLayer
-from adapters.storage.s3.features import CONDITIONAL_WRITES, EMPTY_UPLOAD_LISTS, UPLOAD_LISTS
-from adapters.storage.s3.part_sizes import PART
+from adapters.storage.s3.features import CONDITIONAL_WRITES, EMPTY_UPLOAD_LISTS, GROWING_PARTS, UPLOAD_LISTS
+from adapters.storage.s3.part_sizes import PART, PartSizes
 from adapters.storage.s3.requests import completion_limit
 from application.ports.blob_store import Stored
 from application.ports.features import MissingFeature
@@ -125,6 +125,50 @@ async def test_an_upload_whose_abort_fails_is_aborted_later_without_lists() -> N
         for _ in range(2):
             await store.delete(KEY)
         assert server.aborted == [KEY.value], "once it has been aborted, it is forgotten"
+
+
+async def test_a_server_that_reports_that_there_is_nothing_to_delete() -> None:
+    async with on_fake_s3({"DeleteObject": error(404, "NoSuchKey")}) as (_, store):
+        await store.delete(KEY)
+
+
+@pytest.mark.parametrize("reply", [error(404, "NoSuchBucket"), Reply(404, ID), error(404, "NotFound")])
+async def test_no_other_404_counts_as_deleted(reply: Reply) -> None:
+    async with on_fake_s3({"DeleteObject": reply}) as (_, store):
+        with refused(Kind.UNAVAILABLE):
+            await store.delete(KEY)
+
+
+async def test_a_server_that_takes_only_equal_parts_gets_them_from_then_on() -> None:
+    parts: list[int] = []
+    found: list[MissingFeature] = []
+    data = pattern(3 * PART)
+    growing = PartSizes(total=11 * PART, count=10)
+
+    def complete(_: Request) -> Reply | None:
+        sizes, parts[:] = parts[:], []
+        return error(400, "InvalidPart") if len(set(sizes[:-1])) > 1 else None
+
+    def part(request: Request) -> None:
+        parts.append(len(request.body))
+
+    replies: Replies = {"UploadPart": part, "CompleteMultipartUpload": complete}
+    async with on_fake_s3(replies, size=len(data), report=found.append, parts=growing) as (server, store):
+        with refused(Kind.UNAVAILABLE):
+            await store.put(KEY, chunked(data))
+        for _ in range(2):
+            server.operations.clear()
+            assert await store.put(KEY, chunked(data)) == Stored(len(data))
+    assert found == [GROWING_PARTS]
+
+
+async def test_equal_parts_that_are_rejected_have_another_fault() -> None:
+    found: list[MissingFeature] = []
+    replies = {"CompleteMultipartUpload": error(400, "InvalidPart")}
+    async with on_fake_s3(replies, size=len(LARGE), report=found.append) as (_, store):
+        with refused(Kind.UNAVAILABLE):
+            await store.put(KEY, chunked(LARGE))
+    assert found == []
 
 
 async def test_an_upload_that_somebody_else_has_aborted_keeps_no_object() -> None:

@@ -31,6 +31,12 @@ def test_parts_are_equal_where_that_is_enough() -> None:
     assert set(sizes(PartSizes(EQUAL))) == {PART}
 
 
+@pytest.mark.parametrize("total", [1, EQUAL, EQUAL + 1, 1024 * GIB, LARGEST_OBJECT])
+def test_equal_parts_hold_the_largest_blob_too(total: int) -> None:
+    [size] = set(sizes(PartSizes(total).in_equal_parts))
+    assert max(total, EQUAL) <= PARTS * size < max(total, EQUAL) + PARTS
+
+
 def test_the_first_parts_are_small_whatever_the_limit() -> None:
     assert set(sizes(PartSizes(LARGEST_OBJECT))[:1000]) == {PART}
 

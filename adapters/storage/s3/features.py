@@ -1,10 +1,11 @@
 """Features that some S3 servers lack. Each is tried first, and not used again after the server has rejected it."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
+from adapters.storage.s3.part_sizes import PartSizes
 from application.ports.features import FeatureReport, MissingFeature
 
 T = TypeVar("T")
@@ -21,6 +22,11 @@ UPLOAD_LISTS = MissingFeature(
 EMPTY_UPLOAD_LISTS = MissingFeature(
     "an empty response to ListMultipartUploads",
     "The server responds 404 NoSuchUpload where no upload is open. That counts as an empty list.",
+)
+GROWING_PARTS = MissingFeature(
+    "uploads in parts of different sizes",
+    "All parts of an upload have a 10,000th of MAX_BLOB_BYTES, or 5 MiB if that is more."
+    " Each large upload holds one in memory.",
 )
 # HEAD has no body, and some servers send none with this status.
 NOT_IMPLEMENTED = {"NotImplemented", "501"}
@@ -61,6 +67,15 @@ class S3Features:
             self._mark_missing(EMPTY_UPLOAD_LISTS)
         else:
             raise error
+
+    def part_sizes(self, sizes: PartSizes) -> PartSizes:
+        """Return the sizes of parts that the server takes."""
+        return sizes if self.may_have(GROWING_PARTS) else sizes.in_equal_parts
+
+    def note_rejected_parts(self, sizes: Sequence[int]) -> None:
+        """Note that a server has rejected parts of these sizes, of which the last may always be smaller."""
+        if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
+            self._mark_missing(GROWING_PARTS)
 
     def _mark_missing(self, feature: MissingFeature) -> None:
         if feature not in self._missing:

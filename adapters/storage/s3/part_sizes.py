@@ -11,10 +11,13 @@ memory, so its limit is:
 | 100 GiB | 1.3 KiB | 5 MiB | 17 MiB |
 | 1 TiB | 25.2 KiB | 5 MiB | 227 MiB |
 | 5 TiB | 131.3 KiB | 5 MiB | 1.1 GiB |
+
+Some servers, such as Cloudflare's R2, take only equal parts. Each then has a 10,000th of MAX_BLOB_BYTES, or 5 MiB.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from domain.errors import TooLarge
 
@@ -45,6 +48,11 @@ class PartSizes:
         missing = max(self.total - self.count * self.least, 0)
         growing = self.count - self.equal
         return -(-missing // (growing * (growing + 1) // 2))
+
+    @property
+    def in_equal_parts(self) -> Self:
+        """Parts of one size."""
+        return replace(self, least=max(self.least, -(-self.total // self.count)))
 
     def __iter__(self) -> Iterator[int]:
         step, equal = self.step, self.equal

@@ -125,6 +125,14 @@ class S3Requests:
         """Send a delete request. Raises NotS3Error unless S3 confirms it."""
         require_deletion(await self.timed(request))
 
+    async def delete_object(self, request: Coroutine[Any, Any, T]) -> None:
+        """Send a DeleteObject. Some servers, such as Google's, respond 404 NoSuchKey if there is no object."""
+        try:
+            await self.delete(request)
+        except ClientError as error:
+            if code(error) != "NoSuchKey":
+                raise
+
 
 def completion_limit(timeout: float, size: int) -> float:
     """Return how many seconds a server may take to assemble `size` bytes: a second more for each MiB, up to an hour.

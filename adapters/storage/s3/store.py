@@ -90,11 +90,12 @@ class S3BlobStore(BlobStore):
             await self._requests.send_expecting(self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1), *LIST)
 
     async def put(self, key: ObjectKey, chunks: AsyncIterable[bytes]) -> Stored:
+        sizes = self._features.part_sizes(self._config.parts)
         with self._uploads.reserve_part():
-            async with aclosing(PeekableChunks(chunks, self._config.parts)) as parts:
+            async with aclosing(PeekableChunks(chunks, sizes)) as parts:
                 size = await parts.first_size()
                 try:
-                    if size == self._config.parts.least:
+                    if size == sizes.least:
                         return await self._uploads.put(key, parts)
                     return await self._put_whole(key, Body(await anext(parts)), size)
                 except BaseException as error:
@@ -135,7 +136,7 @@ class S3BlobStore(BlobStore):
         with suppress(BlobError), self._requests.translate_errors():  # the reaper deletes what remains
             await self._uploads.abort(key)
             if not isinstance(error, AlreadyExists):
-                await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
+                await self._requests.delete_object(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     @asynccontextmanager
     async def read(self, key: ObjectKey, byte_range: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -169,7 +170,7 @@ class S3BlobStore(BlobStore):
     async def delete(self, key: ObjectKey) -> None:
         with self._requests.translate_errors():
             await self._uploads.abort(key)
-            await self._requests.delete(self._client.delete_object(Bucket=self._bucket, Key=key.value))
+            await self._requests.delete_object(self._client.delete_object(Bucket=self._bucket, Key=key.value))
 
     async def list(self, after: ObjectKey | None = None) -> AsyncIterator[ObjectKey]:
         with self._requests.translate_errors():
