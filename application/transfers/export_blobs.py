@@ -124,12 +124,12 @@ class _Export:
             return False
         if file.path.endswith("/"):
             return True  # a folder has no bytes to read
-        if not self.run.options.checksum:
+        if not (self.run.options.checksum or self.run.options.verify):  # the mark is written before a file is read back
             if file.digest is not None:
                 return file.digest == digest
             if self._has_time_of(file, blob):
                 return True
-        return digest is not None and await self._digest_of(file) == digest
+        return await self._digest_of(file) == (digest or await self._digest_of_bytes(blob))
 
     def _has_time_of(self, file: TreeFile, blob: Blob) -> bool:
         if file.modified_at is None:
@@ -139,6 +139,11 @@ class _Export:
 
     async def _digest_of(self, file: TreeFile) -> object:
         async with self.tree.read(file) as opened, aclosing(self.rate.limited(opened.chunks)) as chunks:
+            return await digest_of(chunks)
+
+    async def _digest_of_bytes(self, blob: Blob) -> object:
+        """Return the SHA-256 of a blob in parts, before it is computed in the background."""
+        async with self._opened(blob) as opened, aclosing(self.rate.limited(opened)) as chunks:
             return await digest_of(chunks)
 
     async def _write(self, blob: Blob, path: str, *, replace: bool) -> Blob:
@@ -151,7 +156,7 @@ class _Export:
         if written.size != blob.size:
             raise SizeMismatch(f"The tree keeps {written.size:,} bytes of the {blob.size:,} that it received.")
         if self.run.options.verify and not path.endswith("/") and await self._digest_of(written) != intake.digest:
-            raise DigestMismatch("The file has other bytes than the blob. Check the disk, and export it again.")
+            raise DigestMismatch("The file has other bytes than the blob. Check the disk, then use --existing replace.")
         return blob
 
     @asynccontextmanager

@@ -103,6 +103,8 @@ class _Import:
         for look in range(LOOKS):
             current = await self.cases.blobs.find(blob_id)
             if current is not None and await self._is_same(file, current):
+                if self.run.options.verify:  # an attempt or a run before this one may have ended before it did
+                    await self._read_back(current)
                 self.run.report.unchanged += 1
                 return
             if current is not None and self.run.options.existing is Existing.SKIP:
@@ -136,9 +138,16 @@ class _Import:
         stored = await self._linked(file, blob_id, precondition) if self.link else None
         stored = stored or await self._copied(file, blob_id, precondition)
         if self.run.options.verify:
-            async with self.cases.fetch(EVERYTHING, blob_id) as opened:
-                if opened.blob.location == stored.location and await digest_of(opened) != stored.content.digest:
-                    raise DigestMismatch("The storage returns other bytes than it got. Run drivebay verify --deep.")
+            await self._read_back(stored)
+
+    async def _read_back(self, stored: Blob) -> None:
+        """Raise DigestMismatch if the bytes of a blob are not those that were stored."""
+        async with self.cases.fetch(EVERYTHING, stored.id) as opened:
+            expected = stored.content.digest
+            if opened.blob.location != stored.location or expected is None:
+                return
+            if await digest_of(opened) != expected:
+                raise DigestMismatch("The storage returns other bytes than it got. Run drivebay verify --deep.")
 
     async def _copied(self, file: TreeFile, blob_id: BlobId, precondition: Precondition) -> Blob:
         async with self.tree.read(file) as opened, aclosing(self.rate.limited(opened.chunks)) as chunks:

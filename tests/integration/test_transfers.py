@@ -227,11 +227,36 @@ async def test_copies_that_differ_are_found_by_reading_them_back(transfers: Tran
         def put(self, path: str, data: bytes, modified_at: datetime | None = None) -> TreeFile:
             return super().put(path, data[:-1] + b"!" if data else data, modified_at)
 
+    class Interrupted(Corrupting):
+        """Each file that is read back at once can't be read, so it is looked at again."""
+
+        async def write(self, *arguments: Any, **more: Any) -> TreeFile:
+            written = await super().write(*arguments, **more)
+            self.down = 1
+            return written
+
     await transfers.imported(Tree(FILES))
+    assert (await transfers.exported(Corrupting())).found == {}
     out = Corrupting()
-    assert (await transfers.exported(out)).found == {}
-    report = await transfers.exported(Corrupting(), verify=True)
+    report = await transfers.exported(out, verify=True)
     assert report.found == {Problem.DAMAGED: 3}
+    report = await transfers.exported(out, verify=True)
+    assert (report.unchanged, report.found) == (1, {Problem.EXISTS: 3}), "its mark does not make it the same"
+    report = await transfers.exported(Interrupted(), verify=True, at_once=1)
+    assert (report.unchanged, report.found) == (1, {Problem.EXISTS: 3}), "nor does the mark of the attempt before"
+
+
+async def test_a_blob_that_is_there_is_read_back_too(transfers: Transfers) -> None:
+    """The run before may have been killed before it did, or its storage may have been down for a moment."""
+    tree = Tree({"a": b"a", "b": b"b"})
+    await transfers.imported(tree)
+    assert ((await transfers.imported(tree, verify=True)).unchanged, transfers.findings.all) == (2, [])
+    key = (await transfers.drive.metadata.blobs.get(BlobId("p/a"))).content.key
+    await transfers.drive.active.delete(key)
+    await transfers.drive.active.put(key, each([b"!"]))
+    assert (await transfers.imported(tree)).unchanged == 2
+    assert (await transfers.imported(tree, verify=True)).unchanged == 1
+    assert transfers.findings.by_path == {"a": Problem.DAMAGED}
 
 
 async def test_an_id_is_a_file_or_a_folder(transfers: Transfers) -> None:

@@ -50,7 +50,7 @@ OPTIONS = (
         help="What to do about one that exists already and differs: report it, leave it, or replace it.",
     ),
     click.option("--checksum", is_flag=True, help="Compare what exists by SHA-256, not by size and time."),
-    click.option("--verify", is_flag=True, help="Read back what was written, and compare its SHA-256."),
+    click.option("--verify", is_flag=True, help="Read back what was written or was there, and compare its SHA-256."),
     click.option("--rate", type=BytesPerSecond(), metavar="RATE", help="Bytes a second at most: 500K, 50M, 1G."),
     click.option("--concurrency", type=click.IntRange(1, 100), default=8, show_default=True, help="Files at once."),
     click.option("--dry-run", is_flag=True, help="Only count what would be transferred."),
