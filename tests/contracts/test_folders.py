@@ -285,6 +285,47 @@ def test_a_failed_sync_leaves_no_folder_that_it_may_have_lost(tmp_path: Path, mo
     assert os.listdir(tmp_path) == []
 
 
+def test_folders_that_no_sync_is_for_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would remember them when a later sync fails, and may have lost them."""
+    base = Folders(str(tmp_path), lambda: None)
+
+    def fail(_: str) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(files, "open_folder", fail)
+    with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+        base.make(str(tmp_path / "abc"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_sync_of_a_folder_that_was_replaced_is_not_enough(
+    tmp_path: Path, disk: Disk, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has opened the former one. An entry in the new one needs a sync of its own."""
+    folder, late, open_folder = tmp_path / "abc", list["Future[None]"](), files.open_folder
+    folder.mkdir()
+    base = Folders(str(tmp_path), lambda: None)
+    shared = base._syncs[str(folder)] = SharedSync(str(folder))
+    shared._turn = turn = Turn()  # type: ignore[assignment]  # it is used like one
+
+    def replace(path: str) -> int:
+        monkeypatch.setattr(files, "open_folder", open_folder)
+        descriptor = open_folder(path)
+        folder.rmdir()
+        folder.mkdir()
+        late.append(pool.submit(base.sync, path, 0))
+        turn.wait_until(2)
+        return descriptor
+
+    monkeypatch.setattr(files, "open_folder", replace)
+    first = pool.submit(base.sync, str(folder), 0)
+    for _ in range(2):
+        disk.release()
+    assert outcome(first) is None
+    assert [outcome(writer) for writer in late] == [None]
+    assert len(disk.synced) == 2
+
+
 def test_a_failed_sync_removes_no_durable_folder(tmp_path: Path, disk: Disk, pool: ThreadPoolExecutor) -> None:
     """Two writers make the same folders. The sync of the second fails after that of the first."""
     base = Folders(str(tmp_path), lambda: None)

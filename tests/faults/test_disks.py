@@ -1,6 +1,7 @@
 """Files on a disk that fails: in which order they are made durable, and what becomes of a blob if a call fails."""
 
 import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -171,6 +172,25 @@ async def test_a_file_fails_with_a_sync_of_its_folder_that_fails_meanwhile(drive
         await drive.active.put(KEY, chunks())
     assert [key async for key in drive.active.list()] == [ObjectKey("0ab" + "3" * 29)]
     await drive.active.put(KEY, each([b"x"]))
+
+
+async def test_a_link_fails_with_a_sync_of_its_folder_that_fails_meanwhile(
+    drive: Drive, disk: RecordingOs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await drive.active.put(NEXT, each([b"the first of the folder"]))
+    folders, folder = drive.active._folders, str(tmp_path / "blobs" / "0ab")  # type: ignore[attr-defined]
+
+    def slow(source: int, path: str) -> bool:
+        Path(path).write_bytes(b"x")
+        disk.fail("fsync 0ab", errno.EIO)
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            folders.sync(folder, folders.failures(folder))
+        return True
+
+    monkeypatch.setattr("adapters.storage.filesystem.store.clone", slow)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        drive.active.link(KEY, 0)  # type: ignore[attr-defined]
+    assert [key async for key in drive.active.list()] == [NEXT]
 
 
 async def test_a_folder_whose_fsync_failed_is_made_again(drive: Drive, disk: RecordingOs) -> None:

@@ -103,12 +103,13 @@ class SharedSync:
     entry that existed before its end, even if a later sync succeeds. `failed`: how many have failed.
     """
 
-    __slots__ = ("_begun", "_error", "_folder", "_turn", "failed")
+    __slots__ = ("_begun", "_error", "_folder", "_succeeded", "_turn", "failed")
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._turn = threading.Lock()
         self._begun = 0
+        self._succeeded = 0  # the number of the last one that did
         self.failed = 0
         self._error: BaseException = OSError()
 
@@ -118,19 +119,25 @@ class SharedSync:
         with self._turn:
             if self.failed != failed:
                 raise copy(self._error)
-            if self._begun == begun:  # none has begun since
+            if self._succeeded <= begun:  # none that has begun since
                 self._run()
 
     def _run(self) -> None:
-        folder = files.open_folder(self._folder)  # if that fails, no sync has begun, and no entry is lost
+        self._begun += 1
+        number = self._begun
+        folder = self._open()
         try:
-            self._begun += 1
             files.fsync_entries(folder)
         except BaseException as error:
             self._fail(error)
             raise
         finally:
             os.close(folder)
+        self._succeeded = number
+
+    def _open(self) -> int:
+        """Open the folder. If that fails, no entry is lost: the next sync is for it too."""
+        return files.open_folder(self._folder)
 
     def _fail(self, error: BaseException) -> None:
         self.failed += 1
@@ -183,6 +190,13 @@ class BaseSync(SharedSync):
         with self._lock:
             if self.failed == failed:
                 self.durable.update(folders)
+
+    def _open(self) -> int:
+        try:
+            return super()._open()
+        except OSError as error:
+            self._fail(error)  # later, nobody would remember which folders a sync that fails may have lost
+            raise
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
