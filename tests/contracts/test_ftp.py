@@ -541,8 +541,10 @@ class TestConnections:
             assert server.files[PATH] == b"the firstthe secondthe third"
             assert (server.count("STOR"), server.count("APPE")) == (1, 1)
 
-    async def test_a_server_that_does_not_append_gets_all_in_one_transfer_from_then_on(self) -> None:
-        async with scripted({"APPE": ["502 What?"]}) as server, store_on(server) as store:
+    @pytest.mark.parametrize("reply", ["502 What?", "550 Denied.", "451 Append/Restart not permitted, try again"])
+    async def test_a_server_that_does_not_append_gets_all_in_one_transfer_from_then_on(self, reply: str) -> None:
+        """451 is the reply of ProFTPD, where AllowStoreRestart is off."""
+        async with scripted({"APPE": [reply]}) as server, store_on(server) as store:
             with refused(Kind.UNAVAILABLE):
                 await store.put(ObjectKey.random(), each([b"a", b"", b"b"]))
             assert server.files == {}

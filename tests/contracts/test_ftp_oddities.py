@@ -14,7 +14,7 @@ from domain.errors import BlobError, Kind
 from tests.contracts.abilities import BackendContract
 from tests.contracts.blob_store import each, keys, pattern, read, refused
 from tests.contracts.ftp_oddities import HARMLESS, VARIETIES, port, refused_port, says, silent_port
-from tests.contracts.ftp_script import AS_USUAL, Answer, Oddity, ScriptedServer, odd_server, scripted
+from tests.contracts.ftp_script import AS_USUAL, HANG_UP, Answer, Oddity, ScriptedServer, odd_server, scripted
 
 KEY, OTHER, ABSENT = (ObjectKey(start * 16) for start in ("ab", "cd", "ef"))
 DATA = pattern(600_000)
@@ -110,6 +110,15 @@ async def test_a_fault_is_not_taken_for_a_missing_command(command: str, instead:
             else:
                 outcomes.append(None)
     assert outcomes == [None, Kind.UNAVAILABLE, None, None]
+
+
+async def test_a_fault_in_place_of_an_offset_is_not_remembered() -> None:
+    answers: dict[str, list[Answer]] = {"REST": ["500 OOPS: child died", AS_USUAL], "RETR": [HANG_UP, AS_USUAL]}
+    async with scripted(answers, {f"ab/{KEY}": b"12345"}) as server, FtpBlobStore(server.config) as store:
+        with refused(Kind.UNAVAILABLE):
+            await read(store, KEY, ByteRange(3, 5))
+        assert await read(store, KEY, ByteRange(3, 5)) == b"45"
+        assert server.count("REST") == 2
 
 
 async def test_a_way_that_worked_and_fails_is_given_up() -> None:

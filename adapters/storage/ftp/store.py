@@ -98,7 +98,8 @@ class FtpBlobStore(BlobStore):
             raise
         kept = await ftp.size(_path(key))
         if kept != size:
-            ftp.features.appends &= not before  # rclone without a cache replaces a file instead
+            # rclone without a cache replaces a file instead.
+            ftp.features.appends &= not (before and kept is not None and kept < size)
             raise Unavailable(f"The server keeps {kept} bytes of the {size} it took.")
         return size
 

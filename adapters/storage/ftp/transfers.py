@@ -10,7 +10,7 @@ from functools import partial
 from aioftp.common import SSLSessionBoundContext
 
 from adapters.storage.ftp.config import FtpConfig, Passive
-from adapters.storage.ftp.control import KINDS, FtpControl, abort, check_open
+from adapters.storage.ftp.control import FtpControl, abort, check_open
 from adapters.storage.ftp.features import FtpFeatures
 from adapters.storage.ftp.replies import DONE, GO_ON, NOT_IMPLEMENTED, PRELIMINARY, port_of
 from adapters.storage.progress import acknowledged, progress_deadline, report_progress, unacknowledged
@@ -28,6 +28,8 @@ UNPROVEN = 4  # divides the timeout of a command that has not worked yet, if ano
 ALREADY_SENT = 1  # seconds to wait for bytes that were sent before a reply that has arrived
 # The reply after any disk error in a transfer. In an upload, the disk is nearly always full.
 LOCAL_ERROR = "451"
+# Refusals of a transfer that say nothing about its command. 451 does: ProFTPD sends it where APPE is not permitted.
+FOR_NOW = ("421", PORT_TAKEN, "426", "450", "452", "552")
 
 
 class _DataProtocol(asyncio.StreamReaderProtocol):
@@ -61,7 +63,7 @@ class FtpTransfers(FtpControl):
         self.features = features
         self._session: SSLSessionBoundContext | None = None
         self.is_rejected = False
-        """Whether the server has refused the last transfer for good (5yz), and not because it is full."""
+        """Whether the server has refused the last transfer, and not because of its present state."""
 
     @asynccontextmanager
     async def _transfer(self, command: str, *accepted: str, start: int = 0) -> AsyncIterator[Transfer]:
@@ -73,20 +75,23 @@ class FtpTransfers(FtpControl):
         reader, writer = await self._connect_for_data()
         transport = writer.transport  # TLS replaces it
         try:
-            skip = await self._restart_at(start)
+            skip, is_unknown = await self._restart_at(start)
             code = await self._begin(command, writer, *accepted)
+            self.features.rest &= not is_unknown  # only now: a fault in place of the reply ends the connection
             yield Transfer(reader, writer, code, skip)
         finally:
             abort(writer.transport)
             abort(transport)
 
-    async def _restart_at(self, start: int) -> int:
-        """Set the offset of the next transfer. Return the number of bytes to skip if the server can't."""
+    async def _restart_at(self, start: int) -> tuple[int, bool]:
+        """Set the offset of the next transfer.
+
+        Return the number of bytes to skip if the server can't, and whether it does not know the command.
+        """
         if not start or not self.features.rest:
-            return start
+            return start, False
         code, _ = await self.ask(f"REST {start}", GO_ON, "4", "5")
-        self.features.rest = not code.startswith(NOT_IMPLEMENTED)
-        return 0 if code.startswith(GO_ON) else start
+        return 0 if code.startswith(GO_ON) else start, code.startswith(NOT_IMPLEMENTED)
 
     async def _begin(self, command: str, writer: asyncio.StreamWriter, *accepted: str) -> str:
         """Send the command, concurrently with the TLS handshake: servers reply before or after it."""
@@ -94,7 +99,7 @@ class FtpTransfers(FtpControl):
         try:
             await self._send_command(command)
             code, _ = reply = await self._reply(preliminary=True)
-            self.is_rejected = code.startswith("5") and code not in KINDS
+            self.is_rejected = not code.startswith((PRELIMINARY, DONE, *FOR_NOW))
             self._expect(reply, PRELIMINARY, *accepted)
             if code.startswith(PRELIMINARY):
                 await handshake
