@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from adapters.storage.layers.timeout import TimeoutLayer
+from adapters.storage.s3.config import S3Config
 from adapters.storage.s3.features import CONDITIONAL_WRITES, EMPTY_UPLOAD_LISTS, GROWING_PARTS, UPLOAD_LISTS
 from adapters.storage.s3.part_sizes import PART, PartSizes
 from adapters.storage.s3.requests import completion_limit
+from adapters.storage.s3.store import S3BlobStore
 from application.ports.blob_store import Stored
 from application.ports.features import MissingFeature
 from domain.blob import ObjectKey
@@ -21,6 +23,12 @@ from tests.faults.fake_s3 import DATE, ID, Replies, Reply, Request, error, on_fa
 KEY = ObjectKey("ab" * 16)
 LARGE = pattern(PART + 1)
 NOT_IMPLEMENTED = error(501, "NotImplemented")
+NOT_EQUAL = Reply(
+    400,
+    ID | {"Content-Type": "application/xml"},
+    "<Error><Code>InvalidPart</Code>"
+    "<Message>All non-trailing parts must have the same length.</Message></Error>",  # as R2 says it
+)
 NO_LISTS = {
     "501": (NOT_IMPLEMENTED, [UPLOAD_LISTS]),
     "501 without a body": (Reply(501, ID), [UPLOAD_LISTS]),
@@ -147,7 +155,7 @@ async def test_a_server_that_takes_only_equal_parts_gets_them_from_then_on() -> 
 
     def complete(_: Request) -> Reply | None:
         sizes, parts[:] = parts[:], []
-        return error(400, "InvalidPart") if len(set(sizes[:-1])) > 1 else None
+        return NOT_EQUAL if len(set(sizes[:-1])) > 1 else None
 
     def part(request: Request) -> None:
         parts.append(len(request.body))
@@ -162,13 +170,24 @@ async def test_a_server_that_takes_only_equal_parts_gets_them_from_then_on() -> 
     assert found == [GROWING_PARTS]
 
 
-async def test_equal_parts_that_are_rejected_have_another_fault() -> None:
+async def test_parts_that_are_rejected_for_another_reason() -> None:
+    """A server has lost one of them, as MinIO may."""
     found: list[MissingFeature] = []
+    data = pattern(3 * PART)
     replies = {"CompleteMultipartUpload": error(400, "InvalidPart")}
-    async with on_fake_s3(replies, size=len(LARGE), report=found.append) as (_, store):
+    growing = PartSizes(total=11 * PART, count=10)
+    async with on_fake_s3(replies, size=len(data), report=found.append, parts=growing) as (_, store):
         with refused(Kind.UNAVAILABLE):
-            await store.put(KEY, chunked(LARGE))
+            await store.put(KEY, chunked(data))
     assert found == []
+
+
+@pytest.mark.parametrize(("total", "missing"), [(5 * 1024**3, []), (100 * 1024**3, [GROWING_PARTS])])
+def test_r2_is_known_by_its_name(total: int, missing: list[MissingFeature]) -> None:
+    found: list[MissingFeature] = []
+    endpoint = "https://0123456789abcdef.r2.cloudflarestorage.com"
+    S3BlobStore(S3Config("b", "auto", "a", "s", endpoint, parts=PartSizes(total)), report=found.append)
+    assert found == missing
 
 
 async def test_an_upload_that_somebody_else_has_aborted_keeps_no_object() -> None:

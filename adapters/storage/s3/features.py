@@ -1,6 +1,6 @@
 """Features that some S3 servers lack. Each is tried first, and not used again after the server has rejected it."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -72,10 +72,9 @@ class S3Features:
         """Return the sizes of parts that the server takes."""
         return sizes if self.may_have(GROWING_PARTS) else sizes.in_equal_parts
 
-    def note_rejected_parts(self, sizes: Sequence[int]) -> None:
-        """Note that a server has rejected parts of these sizes, of which the last may always be smaller."""
-        if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
-            self._mark_missing(GROWING_PARTS)
+    def require_equal_parts(self) -> None:
+        """Note that the server takes only parts of one size."""
+        self._mark_missing(GROWING_PARTS)
 
     def _mark_missing(self, feature: MissingFeature) -> None:
         if feature not in self._missing:

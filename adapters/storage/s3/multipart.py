@@ -9,7 +9,7 @@ longer than the upload's lease. Otherwise it sends each part before it gathers t
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 HELD = 8 * PART  # bytes
 SETTLED = {"PreconditionFailed", "412", "NoSuchUpload"}
 """Codes of a CompleteMultipartUpload that may have been repeated after its first response was lost."""
+EQUAL = "same length"
+"""Words of the text with which R2 rejects parts of different sizes. Other servers reject parts for other reasons."""
 QUICK = 10  # seconds: at 4 Mbit/s a part takes as long
 
 
@@ -64,11 +66,9 @@ class S3Uploads:
             await self._require_absent(key)
             # To completion: an upload created after a cancellation would stay open.
             upload = await run_to_completion(self._create(key))
-        sizes: list[int] = []
-        sent = await self._send_all(upload, parts, sizes)
-        size = sum(sizes)
+        sent, size = await self._send_all(upload, parts)
         with self._requests.translate_errors():
-            await self._complete(upload, sent, sizes)
+            await self._complete(upload, sent, size)
             await self._require_size(key, size)
         self._own.pop(key.value, None)  # unless it was aborted meanwhile, after a lost lease
         return Stored(size)
@@ -79,9 +79,7 @@ class S3Uploads:
         self._own[key.value] = created["UploadId"]
         return {"Bucket": self._requests.bucket, "Key": key.value, "UploadId": created["UploadId"]}
 
-    async def _complete(self, upload: "_Upload", sent: "list[CompletedPartTypeDef]", sizes: Sequence[int]) -> None:
-        size = sum(sizes)
-
+    async def _complete(self, upload: "_Upload", sent: "list[CompletedPartTypeDef]", size: int) -> None:
         async def send(**condition: Any) -> None:
             completion = self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent}, **condition)
             # Ceph omits the ETag if the request is repeated. The size is checked instead.
@@ -91,8 +89,8 @@ class S3Uploads:
             # To completion: a request that is dropped may still arrive, after the delete that cleans up.
             await run_to_completion(self._requests.features.write(send))
         except ClientError as error:
-            if code(error) == "InvalidPart":
-                self._requests.features.note_rejected_parts(sizes)
+            if code(error) == "InvalidPart" and EQUAL in str(error):
+                self._requests.features.require_equal_parts()
             if code(error) not in SETTLED or not await self._exists(upload["Key"], size):
                 raise
 
@@ -150,16 +148,17 @@ class S3Uploads:
         return await self._requests.send_expecting(head, *OBJECT)
 
     async def _send_all(
-        self, upload: "_Upload", parts: AsyncIterator[bytes], sizes: list[int]
-    ) -> "list[CompletedPartTypeDef]":
-        """Send the parts, add the size of each to `sizes`, and return them as CompleteMultipartUpload takes them."""
+        self, upload: "_Upload", parts: AsyncIterator[bytes]
+    ) -> "tuple[list[CompletedPartTypeDef], int]":
+        """Return the parts as CompleteMultipartUpload takes them, and their total size in bytes."""
         sent: list[CompletedPartTypeDef] = []
         in_flight: deque[Sending] = deque()
+        size = 0
         try:
             async for part in parts:
                 length = len(part)
-                sizes.append(length)
-                number = len(sizes)
+                size += length
+                number = len(sent) + len(in_flight) + 1
                 sending = asyncio.create_task(self._send(upload, number, Body(part)))
                 in_flight.append(sending)
                 del part  # frees it before the next one is gathered
@@ -177,7 +176,7 @@ class S3Uploads:
                 sending.cancel()
             await asyncio.gather(*in_flight, return_exceptions=True)
             raise
-        return sent
+        return sent, size
 
     def _release(self, length: int, _: object) -> None:
         self._held -= length

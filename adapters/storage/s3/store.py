@@ -45,6 +45,8 @@ OPERATIONS = {
     "DeleteObject": "delete",
     "AbortMultipartUpload": "delete",
 }
+R2 = ".r2.cloudflarestorage.com"
+"""The servers of Cloudflare, which take only equal parts."""
 OWN = "check"  # the operation of the client's own requests: HeadBucket for the region, CreateSession for the login
 
 
@@ -66,6 +68,8 @@ class S3BlobStore(BlobStore):
         self._config = config
         self._bucket = config.bucket
         self._features = S3Features(report)
+        if config.parts.step and R2 in config.endpoint:
+            self._features.require_equal_parts()
         self._requests = S3Requests(config.bucket, config.request_timeout, self._features)
         self._stack = AsyncExitStack()
         self._client: S3Client
