@@ -229,12 +229,14 @@ def _add(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
 
 
 def _close(connection: Connection, table: str, key: str) -> bool:
-    """Refuse changes. Return False, and allow them, if the move was cancelled."""
+    """Refuse changes. Return False if the move was cancelled, and allow them unless another one has begun."""
     _add_triggers(connection, table)
-    if _key_of_source(connection) == key:
-        return True
-    _drop_triggers(connection, table)
-    return False
+    found = _key_of_source(connection)
+    if found is None:
+        _drop_triggers(connection, table)
+        if _key_of_source(connection) is not None:
+            _add_triggers(connection, table)
+    return found == key
 
 
 def _reopen(connection: Connection, table: str) -> None:

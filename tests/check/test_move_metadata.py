@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from adapters.sql.rows import SqlRows
 from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
+from domain.errors import NoSpace
 from tests.backends import mariadb, postgresql
 from tests.backends.run import Backends
 from tests.check.command import drivebay, environment
@@ -148,6 +150,31 @@ def test_it_says_what_it_has_left_when_it_is_stopped(
     result = drivebay(tmp_path, "move-metadata", "--to", "sqlite:///new.db", option)
     assert (result.code, result.out) == (3, "")
     assert result.errors.endswith(f"{text}\n")
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_it_says_what_it_has_left_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_answered: bool
+) -> None:
+    drivebay(tmp_path, "migrations", "upgrade")
+    find = SqlRows.move
+
+    async def full(*_: object) -> None:
+        monkeypatch.setattr(SqlRows, "move", find if is_answered else full)
+        raise NoSpace("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlRows, "flush", full)
+        result = drivebay(tmp_path, "move-metadata", "--to", "sqlite:///new.db")
+    assert (result.code, result.out) == (1, "")
+    left = "The old database may refuse changes. Run the same command to continue, or --cancel."
+    assert result.errors == f"drivebay: The disk is full. {left}\n"
+    monkeypatch.setattr(SqlRows, "move", find)
+    assert drivebay(tmp_path, "move-metadata", "--cancel").code == 0
+    result = drivebay(tmp_path, "move-metadata", "--to", "sqlite:///new.db")
+    assert result.code == 1
+    assert "Give one that is empty" in result.errors
+    assert "--cancel" not in result.errors, "nothing has begun"
 
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:

@@ -447,6 +447,22 @@ async def test_a_move_that_begins_during_a_cancel_is_not_opened(places: list[Pla
         assert await is_used(places[1])
 
 
+@pytest.mark.parametrize("number", [1, 2, len(TABLES)])
+@KINDS
+async def test_a_move_that_another_one_overtakes_opens_nothing(
+    places: list[Place], tmp_path: Path, number: int
+) -> None:
+    (tmp_path / "third" / "data").mkdir(parents=True)
+    third = Place({}, tmp_path / "third")
+    async with filled(places) as (source, target), third.opened(Opening.MIGRATE) as other:
+        beginning = Meeting(source, number, lambda: move(source, other))
+        with refused(Kind.UNAVAILABLE, "another one"):
+            await mover(beginning, SqlRows(target))(Silent())
+        assert await tables_that_take_changes(source) == []
+        assert await is_used(third)
+        assert await SqlRows(target).filled() == []
+
+
 async def test_rows_that_changed_after_a_cancel_are_not_called_wrong(places: list[Place]) -> None:
     async with filled(places) as (source, target):
 

@@ -52,7 +52,8 @@ def move_metadata(*, target: str | None, dry_run: bool, cancel: bool, as_json: b
     \b
     It exits with
       0  if all of it was moved, or could be
-      1  if the move can't be made, or rows differ: nothing was switched
+      1  if the move can't be made, or rows differ: nothing was switched, but the old database may refuse changes
+         until the move is continued or cancelled
       2  if it was called wrongly, or a database can't be used
       3  if it was stopped
 
@@ -78,9 +79,9 @@ def move_metadata(*, target: str | None, dry_run: bool, cancel: bool, as_json: b
         found = asyncio.run(_move(settings, there, progress, dry_run=dry_run))
     except (SettingsError, StartError) as error:
         tell_and_exit(error)
-    except BlobError as error:
+    except (BlobError, _UnfinishedMoveError) as error:
         progress.clear()
-        click.echo(f"drivebay: {error.detail}", err=True)
+        click.echo(f"drivebay: {error.detail if isinstance(error, BlobError) else error}", err=True)
         sys.exit(WRONG)
     except KeyboardInterrupt:
         progress.clear()
@@ -90,7 +91,11 @@ def move_metadata(*, target: str | None, dry_run: bool, cancel: bool, as_json: b
     _show(found, databases.location(there), dry_run=dry_run, as_json=as_json)
 
 
-def _left_off(*, dry_run: bool, cancel: bool) -> str:
+class _UnfinishedMoveError(Exception):
+    """A move has failed after it has begun. The text is for people."""
+
+
+def _left_off(*, dry_run: bool = False, cancel: bool = False) -> str:
     """Return what a command that was stopped has left, and what to do."""
     if cancel:
         return "The database may refuse changes still. Run the same command again."
@@ -123,7 +128,21 @@ async def _move(here: Settings, there: Settings, progress: "_Progress", *, dry_r
         move = MoveRows(source, await _open(stack, there, opening, "--to"), lambda: secrets.token_hex(16))
         if dry_run:
             return MovedRows(await move.look(), copied=0)
-        return await move(progress)
+        try:
+            return await move(progress)
+        except BlobError as error:
+            if await _is_unfinished(source):
+                raise _UnfinishedMoveError(f"{error.detail} {_left_off()}") from error
+            raise
+
+
+async def _is_unfinished(source: Rows) -> bool:
+    """Whether a database refuses changes because of a move that has not ended. True if it can't be asked."""
+    try:
+        move = await source.move()
+    except BlobError:
+        return True
+    return move is not None and move.is_source and not move.has_ended
 
 
 async def _takes_part(settings: Settings) -> bool:
