@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +45,16 @@ READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # O_NONBLOCK: a named pipe mu
 
 
 class FolderTree(FileTree):
-    """The files below `root`. Enter the context before use. `threads`: the number of concurrent calls."""
+    """The files below `root`. Enter the context before use. `threads`: the number of concurrent calls.
+
+    `apart`: folders that are not for people, because they hold secrets, or objects. They are not listed.
+    """
 
     resolution = MICROSECOND
 
-    def __init__(self, root: Path, threads: int = 16) -> None:
+    def __init__(self, root: Path, threads: int = 16, apart: Sequence[Path] = ()) -> None:
         self.root = root
+        self._apart = apart
         self._threads = Threads("tree", threads)
 
     async def __aenter__(self) -> Self:
@@ -66,7 +70,7 @@ class FolderTree(FileTree):
         await self.run(self._check, create)
 
     async def list(self) -> AsyncIterator[TreeFile | UnusableEntry]:
-        walk = _Walk(self.root)
+        walk = _Walk(self.root, self._apart)
         try:
             while page := await self.run(walk.page):
                 for entry in page:
@@ -124,7 +128,7 @@ class FolderTree(FileTree):
         if error.errno in FULL:
             return NoSpace(f"The disk of {self.root} is full. Free some space on it.")
         text = error.strerror or str(error)
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):  # Path.is_dir raises an error if a folder above is denied
             return Unavailable(f"There is no folder {self.root}, or it can't be used: {text}.")
         if error.errno in IN_THE_WAY or isinstance(error, FileExistsError):
             return PathConflict("A file or a link is in the way of a folder, or a folder in the way of a file.")
@@ -144,6 +148,8 @@ class FolderTree(FileTree):
                     sync_folder(above)
         with os.scandir(self.root) as entries:
             next(entries, None)
+        if _identity(self.root) in map(_identity, self._apart):
+            raise Unavailable(f"Drivebay keeps its own files in {self.root}. Give another folder.")
 
     def _find(self, path: str) -> TreeFile | None:
         try:
@@ -164,11 +170,21 @@ class FolderTree(FileTree):
             pass
 
 
+def _identity(folder: str | Path) -> tuple[int, int] | None:
+    """Return what distinguishes a folder from all others; None if there is none, or it is denied."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 class _Walk:
     """A walk through all folders, in the order of the file system, with one open folder for each level."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, apart: Sequence[Path]) -> None:
         self._root = root
+        self._apart = {*map(_identity, apart)} - {None}
         self._open = list[tuple[str, Any]]()
         self._begun = False
 
@@ -199,6 +215,8 @@ class _Walk:
             return UnusableEntry(ascii(path)[1:-1], "The name is not UTF-8, so it can't be an id. Rename the file.")
         try:
             if entry.is_dir(follow_symlinks=False):
+                if _identity(entry.path) in self._apart:
+                    return UnusableEntry(path, "Drivebay keeps its own files in this folder. It is not imported.")
                 self._open.append((f"{path}/", os.scandir(entry.path)))
                 return None
             status = entry.stat()

@@ -8,7 +8,7 @@ was recorded with it, is not written again. Others of the same size are read, an
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from application.blobs.fetch import FetchBlob, OpenBlob
@@ -98,6 +98,8 @@ class _Export:
     tree: FileTree
     run: Run[Blob]
     rate: Rate
+    unverified: set[str] = field(default_factory=set)
+    """Paths that an attempt has written, and not read back yet."""
 
     async def __call__(self, blob: Blob) -> None:
         path = self.run.path_of(blob)
@@ -106,8 +108,11 @@ class _Export:
             raise PathConflict("The id ends with a slash, so it is a folder, which has no bytes.")
         found = await self.tree.find(path)
         if found is not None and await self._is_same(found, blob):
+            self.unverified.discard(path)
             self.run.report.unchanged += 1
             return
+        if path in self.unverified and self.run.options.existing is not Existing.REPLACE:
+            raise _damaged()
         if found is not None and self.run.options.existing is Existing.SKIP:
             self.run.report.kept += 1
             return
@@ -152,11 +157,14 @@ class _Export:
             blob = opened.blob
             intake = Intake(self.rate.limited(opened), blob.size, blob.size, blob.content.digest)
             async with aclosing(aiter(intake)) as chunks:
+                if self.run.options.verify:
+                    self.unverified.add(path)
                 written = await self.tree.write(path, chunks, _about(blob), replace=replace)
         if written.size != blob.size:
             raise SizeMismatch(f"The tree keeps {written.size:,} bytes of the {blob.size:,} that it received.")
         if self.run.options.verify and not path.endswith("/") and await self._digest_of(written) != intake.digest:
-            raise DigestMismatch("The file has other bytes than the blob. Check the disk, then use --existing replace.")
+            raise _damaged()
+        self.unverified.discard(path)
         return blob
 
     @asynccontextmanager
@@ -167,6 +175,10 @@ class _Export:
             except NotFound as error:  # only of the blob: what the tree lacks is a finding
                 raise Gone from error
             yield opened
+
+
+def _damaged() -> DigestMismatch:
+    return DigestMismatch("The file has other bytes than the blob. Check the disk, then use --existing replace.")
 
 
 def _is_valid(path: str) -> bool:

@@ -144,7 +144,7 @@ class _Import:
         """Raise DigestMismatch if the bytes of a blob are not those that were stored."""
         async with self.cases.fetch(EVERYTHING, stored.id) as opened:
             expected = stored.content.digest
-            if opened.blob.location != stored.location or expected is None:
+            if opened.blob.etag != stored.etag or expected is None:  # another version by now, or one in parts
                 return
             if await digest_of(opened) != expected:
                 raise DigestMismatch("The storage returns other bytes than it got. Run drivebay verify --deep.")

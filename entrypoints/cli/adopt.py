@@ -53,9 +53,10 @@ def adopt(*, names: tuple[str, ...], dry_run: bool, even_if_missing: bool, as_js
       a clone      of the database that is to go on by itself, with a copy of the storage
       a move       of the storage to another disk, bucket or folder
 
-    It looks at a sample of the blobs first. Then it writes a new marker, and deletes all others that are there. So
-    another database that used this storage until now, such as the one that this one was copied from, refuses it from
-    then on: its servers become unready, and do not start. Never adopt a storage that another database is to go on with.
+    It looks at a sample of the blobs first. Then it writes a new marker, and deletes the former one. So the database
+    that this one was copied from refuses the storage from then on: its servers become unready, and do not start. If the
+    former marker is not there any more, the markers of other databases are deleted too. Never adopt a storage that
+    another database is to go on with.
 
     It may run while servers of this database do.
 

@@ -11,7 +11,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from adapters.storage.ftp.config import FtpConfig
 from adapters.storage.s3.config import S3Config
 from adapters.trees.folder import FolderTree
-from application.ports.file_tree import FileTree, Linker
+from application.ports.file_tree import FileTree, Linker, TreeError
+from application.transfers.run import detail_of
 from domain.errors import BlobError
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
@@ -28,7 +29,8 @@ def make_tree(place: str, settings: Settings, environment: Mapping[str, str]) ->
     says the host, the port (21, or 990 for ftps) and the folder.
     """
     if "://" not in place:
-        return FolderTree(Path(place))
+        own = [settings.data_dir, *([settings.folders["blobs"]] if "blobs" in settings.folders else [])]
+        return FolderTree(Path(place), apart=own)
     try:
         url = urlsplit(place)
         port = url.port
@@ -97,8 +99,8 @@ async def opened(tree: AbstractAsyncContextManager[FileTree], *, create: bool) -
     try:
         try:
             await entered.check(create=create)
-        except BlobError as error:
-            raise StartError(error.detail) from error
+        except (BlobError, TreeError) as error:
+            raise StartError(detail_of(error)) from error
         yield entered
     finally:
         await tree.__aexit__(None, None, None)

@@ -243,7 +243,11 @@ async def test_copies_that_differ_are_found_by_reading_them_back(transfers: Tran
     report = await transfers.exported(out, verify=True)
     assert (report.unchanged, report.found) == (1, {Problem.EXISTS: 3}), "its mark does not make it the same"
     report = await transfers.exported(Interrupted(), verify=True, at_once=1)
-    assert (report.unchanged, report.found) == (1, {Problem.EXISTS: 3}), "nor does the mark of the attempt before"
+    assert (report.unchanged, report.found) == (1, {Problem.DAMAGED: 3}), "nor does the mark of the attempt before"
+    report = await transfers.exported(Interrupted(), verify=True, at_once=1, existing=Existing.SKIP)
+    assert (report.unchanged, report.kept, report.found) == (1, 0, {Problem.DAMAGED: 3})
+    report = await transfers.exported(Interrupted(), verify=True, at_once=1, existing=Existing.REPLACE)
+    assert (report.unchanged, report.found) == (1, {Problem.FAILED: 3}), "each attempt writes it again"
 
 
 async def test_a_blob_that_is_there_is_read_back_too(transfers: Transfers) -> None:

@@ -1,5 +1,6 @@
 """`drivebay import` and `drivebay export`: how they are called, what they do next to a server, and after a kill."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -92,6 +93,43 @@ def test_a_wrong_call_is_refused(
     result = CliRunner(env={"HOME": str(tmp_path)}).invoke(main, arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert error in result.stderr
+
+
+@pytest.mark.parametrize("is_above", [False, True])
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_a_folder_that_is_denied_is_no_fault_of_ours(
+    place: Path, monkeypatch: pytest.MonkeyPatch, command: str, is_above: bool
+) -> None:
+    """As another user would see it: the folder can't be read, or not even a folder above it."""
+    (place / "photos").mkdir()
+
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.chdir(place)
+    monkeypatch.setattr("adapters.trees.folder.os.scandir", denied)
+    if is_above:
+        is_dir, isdir = Path.is_dir, os.path.isdir
+        monkeypatch.setattr(Path, "is_dir", lambda path: denied() if path.name == "photos" else is_dir(path))
+        monkeypatch.setattr(os.path, "isdir", lambda path: Path(path).name != "photos" and isdir(path))
+    result = drivebay(place, command, "photos")
+    assert (result.code, result.out) == (2, "")
+    assert result.errors.startswith("drivebay: ")
+    assert "Permission denied" in result.errors
+
+
+@pytest.mark.parametrize("base", ["data/blobs", "elsewhere"])
+def test_the_files_of_the_server_are_not_imported(place: Path, base: str) -> None:
+    """They are the token and the master key, and the objects of all blobs."""
+    fill(place / "photos")
+    outcome = run(place, "import", ".", "--json", FS_BASE_PATH=base)
+    assert (outcome.code, outcome.summary["files"]) == (1, len(SIZES))
+    assert {fault["path"] for fault in outcome.faults} == {"data", *([base] if base == "elsewhere" else [])}
+    for command in ("import", "export"):
+        for folder in ("data", base):
+            refused = run(place, command, folder, FS_BASE_PATH=base)
+            assert (refused.code, refused.out) == (2, "")
+            assert "Give another folder." in refused.errors
 
 
 def test_without_tables_it_does_not_start(tmp_path: Path) -> None:
