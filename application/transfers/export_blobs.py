@@ -111,7 +111,7 @@ class _Export:
             self.unverified.discard(path)
             self.run.report.unchanged += 1
             return
-        if path in self.unverified and self.run.options.existing is not Existing.REPLACE:
+        if found is not None and path in self.unverified and self.run.options.existing is not Existing.REPLACE:
             raise _damaged()
         if found is not None and self.run.options.existing is Existing.SKIP:
             self.run.report.kept += 1

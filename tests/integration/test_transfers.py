@@ -250,6 +250,19 @@ async def test_copies_that_differ_are_found_by_reading_them_back(transfers: Tran
     assert (report.unchanged, report.found) == (1, {Problem.FAILED: 3}), "each attempt writes it again"
 
 
+@pytest.mark.parametrize("existing", Existing)
+async def test_a_write_that_fails_for_a_moment_is_no_damage(transfers: Transfers, existing: Existing) -> None:
+    await transfers.imported(Tree(FILES))
+    out = Tree()
+    out.down = 1
+    report = await transfers.exported(out, verify=True, at_once=1, existing=existing)
+    assert (report.files, report.found) == (4, {})
+    out = Tree()
+    out.down = 100
+    report = await transfers.exported(out, verify=True, at_once=1, existing=existing)
+    assert (report.files, report.found) == (0, {Problem.FAILED: 4})
+
+
 async def test_a_blob_that_is_there_is_read_back_too(transfers: Transfers) -> None:
     """The run before may have been killed before it did, or its storage may have been down for a moment."""
     tree = Tree({"a": b"a", "b": b"b"})
