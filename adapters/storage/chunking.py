@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from io import BytesIO
 from itertools import repeat
 
+RESERVED = 5 * 1024**2  # bytes, at first at most
+
 
 async def rechunk(chunks: AsyncIterable[bytes], sizes: int | Iterable[int]) -> AsyncGenerator[bytes]:
     """Yield the same bytes in chunks of one size, or of each of `sizes` in turn.
@@ -26,13 +28,13 @@ async def rechunk(chunks: AsyncIterable[bytes], sizes: int | Iterable[int]) -> A
             size = next(following)
         gathered.write(rest)
         if size // 16 < gathered.tell() == gathered.getbuffer().nbytes:
-            _reserve(gathered, size)
+            _reserve(gathered, min(size, max(RESERVED, 2 * gathered.tell())))
     if gathered.tell() or is_empty:
         yield _take(gathered)
 
 
 def _reserve(gathered: BytesIO, size: int) -> None:
-    """Allocate the memory of a whole chunk: buffers that grow step by step fragment the heap."""
+    """Allocate the memory of a whole chunk, or of much of a large one: small steps would fragment the heap."""
     end = gathered.tell()
     if end < size:
         gathered.seek(size - 1)

@@ -64,6 +64,18 @@ async def test_one_piece_is_held_at_a_time() -> None:
         tracemalloc.stop()
 
 
+async def test_a_little_of_a_large_piece_takes_little() -> None:
+    """On S3, a part may have hundreds of MiB."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        [piece] = [piece async for piece in rechunk(each([bytes(MIB)] * 8), 100 * MIB)]
+        assert len(piece) == 8 * MIB
+        assert tracemalloc.get_traced_memory()[1] < 24 * MIB
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("size", [1, 1000, 4096])
 async def test_nothing_at_all_is_one_empty_piece(size: int) -> None:
     assert [piece async for piece in rechunk(each([]), size)] == [b""]
