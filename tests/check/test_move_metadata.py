@@ -177,6 +177,48 @@ def test_it_says_what_it_has_left_when_it_fails(
     assert "--cancel" not in result.errors, "nothing has begun"
 
 
+def test_a_move_that_has_ended_on_one_side_is_to_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drivebay(tmp_path, "migrations", "upgrade")
+    end, calls = SqlRows.end, list[str]()
+
+    async def once(rows: SqlRows, key: str) -> bool:
+        calls.append(key)
+        if len(calls) == 2:
+            raise NoSpace("The disk is full.")
+        return await end(rows, key)
+
+    moving = ("move-metadata", "--to", "sqlite:///new.db")
+    monkeypatch.setattr(SqlRows, "end", once)
+    result = drivebay(tmp_path, *moving)
+    assert (
+        result.errors == "drivebay: The disk is full. Both databases refuse changes. Run the same command to end it.\n"
+    )
+    assert drivebay(tmp_path, "move-metadata", "--cancel").code == 1
+    assert drivebay(tmp_path, *moving).code == 0
+
+
+def test_the_move_of_another_command_is_not_said_to_be_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The advice would be to end it."""
+
+    async def full(*_: object) -> None:
+        raise NoSpace("The disk is full.")
+
+    drivebay(tmp_path, "migrations", "upgrade")
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlRows, "flush", full)
+        drivebay(tmp_path, "move-metadata", "--to", "sqlite:///new.db")
+        drivebay(tmp_path, "migrations", "upgrade", settings={"DATABASE_URL": "sqlite:///other.db"})
+        drivebay(
+            tmp_path, "move-metadata", "--to", "sqlite:///third.db", settings={"DATABASE_URL": "sqlite:///other.db"}
+        )
+    result = drivebay(tmp_path, "move-metadata", "--to", "sqlite:///third.db")
+    assert result.code == 1
+    assert "takes part in another move" in result.errors
+    assert "--cancel" not in result.errors
+
+
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     drivebay(tmp_path, "migrations", "upgrade")
     for arguments, text in [

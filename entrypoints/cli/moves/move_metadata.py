@@ -125,24 +125,29 @@ async def _move(here: Settings, there: Settings, progress: "_Progress", *, dry_r
     async with AsyncExitStack() as stack:
         source = await _open(stack, here, Opening.REQUIRE)
         opening = Opening.INSPECT if dry_run or await _takes_part(there) else Opening.MIGRATE
-        move = MoveRows(source, await _open(stack, there, opening, "--to"), lambda: secrets.token_hex(16))
+        key = secrets.token_hex(16)
+        move = MoveRows(source, await _open(stack, there, opening, "--to"), lambda: key)
         if dry_run:
             return MovedRows(await move.look(), copied=0)
         try:
             return await move(progress)
         except BlobError as error:
-            if await _is_unfinished(source):
-                raise _UnfinishedMoveError(f"{error.detail} {_left_off()}") from error
+            if left := await _left_by(move, key):
+                raise _UnfinishedMoveError(f"{error.detail} {left}") from error
             raise
 
 
-async def _is_unfinished(source: Rows) -> bool:
-    """Whether a database refuses changes because of a move that has not ended. True if it can't be asked."""
+async def _left_by(move: MoveRows, key: str) -> str:
+    """Return what a move that failed has left, and what to do; nothing if it has not begun, or is another one now."""
     try:
-        move = await source.move()
+        ours, theirs = await move.source.move(), await move.target.move()
     except BlobError:
-        return True
-    return move is not None and move.is_source and not move.has_ended
+        return _left_off()
+    if ours is None or not ours.is_source or ours.key not in (key, theirs and theirs.key):
+        return ""
+    if ours.has_ended:
+        return "" if theirs and theirs.has_ended else "Both databases refuse changes. Run the same command to end it."
+    return _left_off()
 
 
 async def _takes_part(settings: Settings) -> bool:
