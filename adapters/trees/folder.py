@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,14 +47,14 @@ READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # O_NONBLOCK: a named pipe mu
 class FolderTree(FileTree):
     """The files below `root`. Enter the context before use. `threads`: the number of concurrent calls.
 
-    `apart`: folders that are not for people, because they hold secrets, or objects. They are not listed.
+    `apart`: files and folders of other use, such as secrets, which are neither read nor written, under whatever name.
     """
 
     resolution = MICROSECOND
 
-    def __init__(self, root: Path, threads: int = 16, apart: Sequence[Path] = ()) -> None:
+    def __init__(self, root: Path, threads: int = 16, apart: Iterable[Path] = ()) -> None:
         self.root = root
-        self._apart = apart
+        self._apart = tuple(apart)
         self._threads = Threads("tree", threads)
 
     async def __aenter__(self) -> Self:
@@ -100,6 +100,7 @@ class FolderTree(FileTree):
         self, path: str, chunks: AsyncIterable[bytes], about: FileProperties, *, replace: bool = False
     ) -> TreeFile:
         require_valid(path)
+        await self.run(self._require_not_apart, path)
         if path.endswith("/"):
             await self.run(self._make_folder, path)
             return TreeFile(path, 0)
@@ -141,6 +142,7 @@ class FolderTree(FileTree):
         return TreeError(f"The file can't be read or written: {text}.")
 
     def _check(self, create: bool) -> None:
+        self._require_not_apart("")
         if create:
             with suppress(FileExistsError):
                 self.root.mkdir()
@@ -148,8 +150,17 @@ class FolderTree(FileTree):
                     sync_folder(above)
         with os.scandir(self.root) as entries:
             next(entries, None)
-        if _identity(self.root) in map(_identity, self._apart):
-            raise Unavailable(f"Drivebay keeps its own files in {self.root}. Give another folder.")
+
+    def _require_not_apart(self, path: str) -> None:
+        """Raise an error if a path is, or leads into, what is apart."""
+        apart = {*map(_identity, self._apart)} - {None}
+        if _identity(self.root) in apart:
+            raise Unavailable(f"Drivebay keeps its objects in {self.root}. Give another folder.")
+        inside = self.root
+        for name in path.split("/"):
+            inside /= name
+            if _identity(inside) in apart:
+                raise PathConflict("Drivebay keeps its own files there.")
 
     def _find(self, path: str) -> TreeFile | None:
         try:
@@ -170,10 +181,10 @@ class FolderTree(FileTree):
             pass
 
 
-def _identity(folder: str | Path) -> tuple[int, int] | None:
-    """Return what distinguishes a folder from all others; None if there is none, or it is denied."""
+def _identity(place: str | Path) -> tuple[int, int] | None:
+    """Return what distinguishes a file or folder from all others; None if there is none, or it is denied."""
     try:
-        status = os.stat(folder)
+        status = os.stat(place)
     except OSError:
         return None
     return status.st_dev, status.st_ino
@@ -182,7 +193,7 @@ def _identity(folder: str | Path) -> tuple[int, int] | None:
 class _Walk:
     """A walk through all folders, in the order of the file system, with one open folder for each level."""
 
-    def __init__(self, root: Path, apart: Sequence[Path]) -> None:
+    def __init__(self, root: Path, apart: Iterable[Path]) -> None:
         self._root = root
         self._apart = {*map(_identity, apart)} - {None}
         self._open = list[tuple[str, Any]]()
@@ -216,7 +227,7 @@ class _Walk:
         try:
             if entry.is_dir(follow_symlinks=False):
                 if _identity(entry.path) in self._apart:
-                    return UnusableEntry(path, "Drivebay keeps its own files in this folder. It is not imported.")
+                    return UnusableEntry(path, "Drivebay keeps its objects in this folder. It is not imported.")
                 self._open.append((f"{path}/", os.scandir(entry.path)))
                 return None
             status = entry.stat()
@@ -224,6 +235,8 @@ class _Walk:
             return UnusableEntry(path, f"It can't be read: {error.strerror}.")
         if stat.S_ISDIR(status.st_mode):
             return UnusableEntry(path, "A link to a folder is not followed. Import that folder by itself.")
+        if (status.st_dev, status.st_ino) in self._apart:
+            return UnusableEntry(path, "It is a file of Drivebay itself. It is not imported.")
         if not stat.S_ISREG(status.st_mode):
             return UnusableEntry(path, "It is not a file, but a device, a pipe or a socket.")
         return None if entry.name.endswith(TEMPORARY) else file_of(path, status)

@@ -2,7 +2,7 @@
 
 import netrc
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from adapters.trees.folder import FolderTree
 from application.ports.file_tree import FileTree, Linker, TreeError
 from application.transfers.run import detail_of
 from domain.errors import BlobError
+from entrypoints.config.kept_secrets import BEARER, MASTER_KEY, path_of
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 
@@ -29,8 +30,7 @@ def make_tree(place: str, settings: Settings, environment: Mapping[str, str]) ->
     says the host, the port (21, or 990 for ftps) and the folder.
     """
     if "://" not in place:
-        own = [settings.data_dir, *([settings.folders["blobs"]] if "blobs" in settings.folders else [])]
-        return FolderTree(Path(place), apart=own)
+        return FolderTree(Path(place), apart=_own(settings))
     try:
         url = urlsplit(place)
         port = url.port
@@ -47,6 +47,15 @@ def make_tree(place: str, settings: Settings, environment: Mapping[str, str]) ->
 
         return FtpTree(_ftp(url, port, settings, environment))
     raise SettingsError(f"The URL of the tree can't be used. {ALLOWED}")
+
+
+def _own(settings: Settings) -> Iterator[Path]:
+    """Yield what only Drivebay is to read and write on this machine: the objects, its secrets, and its database."""
+    if "blobs" in settings.folders:
+        yield settings.folders["blobs"]
+    yield from (path_of(settings.data_dir, name) for name in (BEARER, MASTER_KEY))
+    if settings.database == "sqlite":
+        yield from (Path(f"{settings.sqlite_path}{end}") for end in ("", "-wal", "-shm"))
 
 
 def _s3(url: SplitResult, settings: Settings, environment: Mapping[str, str]) -> S3Config:

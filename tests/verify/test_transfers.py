@@ -119,17 +119,32 @@ def test_a_folder_that_is_denied_is_no_fault_of_ours(
 
 
 @pytest.mark.parametrize("base", ["data/blobs", "elsewhere"])
-def test_the_files_of_the_server_are_not_imported(place: Path, base: str) -> None:
-    """They are the token and the master key, and the objects of all blobs."""
-    fill(place / "photos")
+def test_the_files_of_the_server_are_left_alone(place: Path, base: str) -> None:
+    """They are the token, the master key, the database, and the objects of all blobs."""
+    there = fill(place / "photos")
+    (place / "data" / "ours").write_text("a file that happens to be there")
+    secrets = ["data/token", "data/master-key", "data/drivebay.db"]
+    for secret in secrets[:2]:
+        (place / secret).write_text("a secret of the server, long enough")
+    (place / "photos" / "link").symlink_to(place / "data" / "token")
     outcome = run(place, "import", ".", "--json", FS_BASE_PATH=base)
-    assert (outcome.code, outcome.summary["files"]) == (1, len(SIZES))
-    assert {fault["path"] for fault in outcome.faults} == {"data", *([base] if base == "elsewhere" else [])}
+    assert (outcome.code, outcome.summary["files"]) == (1, len(there) + 1)
+    found = {fault["path"] for fault in outcome.faults} - {"data/drivebay.db-wal", "data/drivebay.db-shm"}
+    assert found == {*secrets, "photos/link", base}
     for command in ("import", "export"):
-        for folder in ("data", base):
-            refused = run(place, command, folder, FS_BASE_PATH=base)
-            assert (refused.code, refused.out) == (2, "")
-            assert "Give another folder." in refused.errors
+        refused = run(place, command, base, FS_BASE_PATH=base)
+        assert (refused.code, refused.out) == (2, "")
+        assert "Give another folder." in refused.errors
+    for secret in (*secrets, f"{base}/abc/object"):
+        (place / "hostile" / secret).parent.mkdir(parents=True, exist_ok=True)
+        (place / "hostile" / secret).write_text("another one")
+    assert run(place, "import", "hostile", FS_BASE_PATH=base).code == 0
+    before = {secret: (place / secret).read_bytes() for secret in secrets[:2]}
+    outcome = run(place, "export", ".", "--existing", "replace", "--json", FS_BASE_PATH=base)
+    assert {(fault["fault"], fault["path"]) for fault in outcome.faults} == {
+        ("conflict", path) for path in (*secrets, f"{base}/abc/object")
+    }
+    assert before == {secret: (place / secret).read_bytes() for secret in secrets[:2]}
 
 
 def test_without_tables_it_does_not_start(tmp_path: Path) -> None:
