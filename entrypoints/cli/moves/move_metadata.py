@@ -52,8 +52,8 @@ def move_metadata(*, target: str | None, dry_run: bool, cancel: bool, as_json: b
     \b
     It exits with
       0  if all of it was moved, or could be
-      1  if the move can't be made, or rows differ: nothing was switched, but the old database may refuse changes
-         until the move is continued or cancelled
+      1  if the move can't be made, or rows differ: nothing was switched, but the old database may
+         refuse changes until you continue the move, or cancel it
       2  if it was called wrongly, or a database can't be used
       3  if it was stopped
 
