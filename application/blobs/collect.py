@@ -113,6 +113,7 @@ class Collection(AbstractAsyncContextManager["Collection"]):
         self._note = note
         self._renewals = Renewals(self._hold, collect.grace / collect.renewals)
         self._object: ObjectKey | None = None  # of the segment that is read
+        self._missing = {each.value: index for index, each in reversed([*enumerate(selection.ids)])}
         self._next = 0  # the position of the first row that may have to be read yet
         self.count = 0
 
@@ -124,6 +125,8 @@ class Collection(AbstractAsyncContextManager["Collection"]):
         try:
             for start, stop in ranges:
                 await self._add(start, stop)
+            if self._missing:  # of ids within a prefix
+                raise self._not_found(min(self._missing, key=self._missing.__getitem__))
             if not self.count:
                 raise NotFound("There is no blob whose id begins with this prefix.")
         except BaseException:
@@ -149,14 +152,18 @@ class Collection(AbstractAsyncContextManager["Collection"]):
                 return
             start = page[-1].id.value + NEXT
         if is_one:
-            error = NotFound(subject=BlobId(start))
-            error.index = next(index for index, each in enumerate(self._selection.ids) if each.value == start)
-            raise error
+            raise self._not_found(start)
+
+    def _not_found(self, blob_id: str) -> NotFound:
+        error = NotFound(subject=BlobId(blob_id))
+        error.index = self._missing[blob_id]
+        return error
 
     def _append(self, page: Iterable[Blob]) -> None:
         lines = list[bytes]()
         for blob in page:
             collected = Collected.of(blob)
+            self._missing.pop(collected.id, None)
             self._note(collected)
             lines.append(_line(collected))
         try:
@@ -235,10 +242,11 @@ def _ranges(grant: Grant, selection: Selection) -> Sequence[tuple[str, str | Non
     for prefix in prefixes:
         authorized_prefixes(grant, Action.READ, prefix)
         ranges |= {each: end_of(each) for each in authorized_prefixes(grant, Action.LIST, prefix)}
+    listed = sorted(ranges)  # none is a prefix of another, so only the one before an id can be one of it
     for blob_id in selection.ids:
         authorize(grant, Action.READ, blob_id)
-        index = bisect_right(prefixes, blob_id.value)  # none is a prefix of another, so only the one before can fit
-        if not (index and blob_id.value.startswith(prefixes[index - 1])):
+        index = bisect_right(listed, blob_id.value)
+        if not (index and blob_id.value.startswith(listed[index - 1])):
             ranges[blob_id.value] = blob_id.value + NEXT
     return sorted(ranges.items())
 

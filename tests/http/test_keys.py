@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.http.server import Server
+from tests.http.test_trash import cursor_of
 
 STATED = 5  # seconds, in HARDENING.md
 SLACK = 5
@@ -176,3 +177,8 @@ def test_without_a_master_key_there_are_no_keys(tmp_path: Path) -> None:
         refused = client.post("/v1/keys", json={"name": "ci", "actions": ["list"]})
         assert (refused.status_code, refused.json()["code"]) == (501, "no_master_key")
         assert not (tmp_path / "data").exists()
+
+
+def test_a_cursor_is_one_of_an_earlier_page(client: httpx.Client) -> None:
+    for bad in ("x", cursor_of("", "a\x00"), cursor_of("a\x00", "a")):
+        assert client.get("/v1/keys", params={"cursor": bad}).status_code == 400

@@ -329,3 +329,10 @@ class TestHeadAndDelete:
             assert code(answer) == (404, "not_found")
         assert client.get(f"{path}%2Fbelow", headers=RAW).content == b"y"
         assert client.put(path, content=b"again", headers={"If-None-Match": "*"}).status_code == 201
+
+
+def test_a_name_of_a_parameter_may_be_percent_encoded(client: httpx.Client) -> None:
+    client.put("/v1/blobs/raw/named", content=b"x").raise_for_status()
+    for name in ("filename", "%66ilename"):
+        found = client.get(f"/v1/blobs/raw/named?alt=media&{name}=a.txt")
+        assert (found.status_code, "a.txt" in found.headers["content-disposition"]) == (200, True)

@@ -10,6 +10,7 @@ import pytest
 
 from application.access.failures import FREE
 from tests.http.server import Server
+from tests.http.test_trash import cursor_of
 
 NUMBERS = itertools.count()
 
@@ -253,3 +254,8 @@ def test_wrong_passwords_are_limited(own_server: Server) -> None:
             refused = anybody.get(link["url"], auth=("", password))
             assert code_of(refused) == (429, "rate_limited")
             assert 0 < int(refused.headers["retry-after"]) <= 60
+
+
+def test_a_cursor_is_one_of_an_earlier_page(client: httpx.Client) -> None:
+    for bad in ("x", cursor_of("", "a\x00"), cursor_of("a\x00", "a")):
+        assert client.get("/v1/shares", params={"cursor": bad}).status_code == 400

@@ -139,6 +139,8 @@ def test_anything_is_put_below_a_prefix(client: httpx.Client, anybody: httpx.Cli
         ({"method": "GET", "id": "a", "expires_in": 0}, "invalid_expiry"),
         ({"method": "GET", "id": "a", "expires_in": 604801}, "invalid_expiry"),
         ({"method": "GET", "id": "a", "expires_in": 10**30}, "invalid_expiry"),
+        ({"method": "GET", "id": "a", "expires_in": -(10**15)}, "invalid_expiry"),
+        ({"method": "GET", "id": "a", "expires_in": -(10**30)}, "invalid_expiry"),
         ({"method": "POST", "id": "a"}, "invalid_body"),
         ({"method": "GET"}, "invalid_body"),
         ({"method": "GET", "id": "a", "prefix": "a"}, "invalid_body"),

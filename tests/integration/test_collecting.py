@@ -61,6 +61,10 @@ async def test_a_selection_has_each_blob_once_in_order(any_drive: Drive) -> None
     assert refused.value.index == 1
     with pytest.raises(NotFound):
         await collected(any_drive, Selection(prefixes=["z"]))
+    for ids in ([BlobId("a"), BlobId("a/none")], [BlobId("a"), BlobId("a/none"), BlobId("a/other"), BlobId("a/none")]):
+        with pytest.raises(NotFound) as refused:
+            await collected(any_drive, Selection(ids, ["a"]))
+        assert (refused.value.index, refused.value.subject) == (1, BlobId("a/none")), "the prefix has it, or should"
 
 
 async def test_more_blobs_than_a_page(any_drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:

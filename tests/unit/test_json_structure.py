@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from entrypoints.http.protocol.client_pace import Pace
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.blobs.changes import CommitBody, commit_structure
+from entrypoints.http.rest.blobs.zip import MAX_BODY, zip_blobs
 from entrypoints.http.rest.described import HttpRequest
 from entrypoints.http.rest.json_bodies import json_body
 from entrypoints.http.rest.json_structure import JsonStructure
@@ -35,10 +36,17 @@ class Sender:
         return {"type": "http.request", "body": self.chunks.pop(0), "more_body": bool(self.chunks)}
 
     async def commit(self) -> CommitBody:
-        headers = {"content-type": "application/json", "transfer-encoding": "chunked"}
-        asked: Any = scope("POST", "/v1/commits", b"", headers)
-        request = HttpRequest(asked, self.receive)
+        request = self._request("/v1/commits")
         return await json_body(request, Pace(10, 0), CommitBody, limit=32 * 1024 * 1024, structure=commit_structure())
+
+    async def zip(self) -> object:
+        collect: Any = None
+        return await zip_blobs.fn(self._request("/v1/zip"), collect, Pace(10, 0))
+
+    def _request(self, path: str) -> HttpRequest:
+        headers = {"content-type": "application/json", "transfer-encoding": "chunked"}
+        asked: Any = scope("POST", path, b"", headers)
+        return HttpRequest(asked, self.receive)
 
 
 def counts(value: object) -> tuple[int, int]:
@@ -96,3 +104,12 @@ async def test_too_many_are_refused_before_they_are_read(start: str, unit: str) 
         await sender.commit()
     assert refused.value.code == "too_large"
     assert len(sender.chunks) > 400  # of 489
+
+
+@pytest.mark.parametrize("start", ['{"ids":[', '{"folder":"","ids":[],"prefixes":['])
+async def test_a_selection_of_too_many_is_refused_before_it_is_read(start: str) -> None:
+    sender = Sender((start + '"a",' * (MAX_BODY // 4 - 20)).encode())
+    with pytest.raises(HttpProblem, match="Name 1 to 10,000 ids and prefixes") as refused:
+        await sender.zip()
+    assert refused.value.code == "too_large"
+    assert len(sender.chunks) > 120  # of 128

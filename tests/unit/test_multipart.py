@@ -134,6 +134,8 @@ def test_takes_each_spelling_of_a_name(disposition: str) -> None:
         (form(), "invalid_form", "it has no field id"),
         (form(ID), "invalid_form", "it has no field file"),
         (form(FILE), "invalid_form", "it has no field id"),
+        (form(ID, part('file"; filename="', b"")), "invalid_form", "no file was chosen"),
+        (form(part('file"; filename="', b""), ID), "invalid_form", "no file was chosen"),
         (form(ID, ID, FILE), "invalid_form", "the field id more than once"),
         (form(ID, FILE, FILE), "invalid_form", "the field file more than once"),
         (form(ID, FILE, part("submit", b"")), "invalid_form", "an unknown field, 'submit'"),
@@ -165,6 +167,11 @@ def test_says_what_is_wrong(body: bytes, code: str, detail: str) -> None:
     assert detail in found[1]
     numbers = random.Random(code)  # noqa: S311 - to cut, not to hide
     assert {outcome(*cut(body, numbers.choices(range(len(body) + 1), k=9))) for _ in range(99)} == {found}
+
+
+@pytest.mark.parametrize(("named", "content"), [("a", b""), ("", b"x")])
+def test_an_empty_file_or_one_without_a_name_is_taken(named: str, content: bytes) -> None:
+    assert scan([form(ID, part(f'file"; filename="{named}', content))])[1] == content
 
 
 @pytest.mark.parametrize("boundary", ["", "x" * 201, "a\r\nb", "☺", "a\0b"])

@@ -262,7 +262,7 @@ HEADERS = {
         pattern=r'^"[0-9a-f]{32}-[0-9]+(?:\.[0-9]+-json)?"$',
         examples=[ETAG],
     ),
-    "Vary": header("The form depends on Accept.", const="Accept"),
+    "Vary": header("The form depends on Accept, and with CORS_ORIGINS on Origin.", pattern="^Accept(, Origin)?$"),
     "Content-Length": OpenAPIHeader(Schema(type=OpenAPIType.INTEGER, minimum=0), description="In bytes."),
     "Last-Modified": header(
         "In the raw form: the end of the second in which it was stored. A date given before that, or of one of several "

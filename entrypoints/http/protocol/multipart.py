@@ -43,6 +43,11 @@ class Part:
         return (parameters(self.headers.get("content-disposition", "")) or {}).get("filename", "")
 
     @property
+    def is_unchosen(self) -> bool:
+        """Whether it has an empty name of a file, as browsers send if no file was chosen (HTML, "entry list")."""
+        return (parameters(self.headers.get("content-disposition", "")) or {}).get("filename") == ""
+
+    @property
     def coding(self) -> str:
         """Return the Content-Transfer-Encoding. Unless it is one of PLAIN_CODINGS, the content is not as it was."""
         return self.headers.get("content-transfer-encoding", "binary").lower()

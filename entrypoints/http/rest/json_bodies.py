@@ -40,9 +40,9 @@ async def json_body(
     return decoded(await _text(request, pace, limit, (JSON, accepted), structure), form)
 
 
-async def json_text(request: HttpRequest, pace: Pace, *, limit: int = MAX_BODY, accepted: str = JSON) -> bytes:
-    """Return the body of a request, of up to `limit` bytes. Raises HttpProblem 400, 408, 411, 413, 415 or 501."""
-    return await _text(request, pace, limit, (JSON, accepted))
+async def json_text(request: HttpRequest, pace: Pace) -> bytes:
+    """Return the body of a request, of up to `MAX_BODY` bytes. Raises HttpProblem 400, 408, 411, 413, 415 or 501."""
+    return await _text(request, pace, MAX_BODY, (JSON,))
 
 
 async def form_text(request: HttpRequest, pace: Pace, *, limit: int) -> bytes:

@@ -50,7 +50,7 @@ def position(text: str) -> tuple[str, str] | None:
     try:
         decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         blob_id, key = msgspec.json.decode(decoded, type=tuple[str, str])
-        if CONTROL_CHARACTER.search(blob_id):
+        if CONTROL_CHARACTER.search(blob_id + key):
             raise ValueError
         return blob_id, key
     except (binascii.Error, ValueError):

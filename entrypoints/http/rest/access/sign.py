@@ -154,7 +154,7 @@ async def sign(
 async def signed_url(signatures: Signatures, grant: Grant, body: SignBody, origin: str) -> SignedUrlBody:
     """Return a signed URL that begins with `origin`. Raises HttpProblem 400, and what `signer` raises."""
     blobs, parameters = body.blobs(), body.parameters()
-    lifetime = timedelta(seconds=min(body.expires_in, MAX_SECONDS))
+    lifetime = timedelta(seconds=max(-1, min(body.expires_in, MAX_SECONDS)))
     signer = await signatures.signer(grant, ACTIONS[body.method], blobs, lifetime)
     unsigned = unsigned_url(body.method, blobs, parameters, signer.key_id, signer.expires_at)
     return SignedUrlBody(origin + unsigned.signed(signer.sign(unsigned.message)), signer.expires_at.astimezone(UTC))

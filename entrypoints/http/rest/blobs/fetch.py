@@ -99,7 +99,8 @@ async def fetch_blob(request: HttpRequest, fetch: Fetch, pace: NamedDependency[P
 
 
 def _representation(scope: Any) -> Representation:
-    name = filename(scope) if b"filename" in scope["query_string"] else None
+    query = scope["query_string"]
+    name = filename(scope) if b"filename" in query or b"%" in query else None
     signed_until = scope.get("signed_until")
     if not wants_bytes(scope):
         if name is not None:

@@ -30,7 +30,8 @@ from entrypoints.http.protocol.fields.media_types import essence
 from entrypoints.http.protocol.problems import HttpProblem
 from entrypoints.http.rest.blobs.zip_form.response import MEDIA_TYPE, ZipResponse, common_folder, folder_of
 from entrypoints.http.rest.described import EVERYWHERE, MALFORMED, HttpRequest
-from entrypoints.http.rest.json_bodies import FORM, decoded, json_text
+from entrypoints.http.rest.json_bodies import FORM, form_text, json_body
+from entrypoints.http.rest.json_structure import JsonStructure
 from entrypoints.http.rest.members import Id, Prefix
 from entrypoints.http.rest.negotiation import is_filename
 
@@ -135,10 +136,15 @@ async def zip_blobs(request: HttpRequest, collect: Collect, pace: NamedDependenc
     return ZipResponse(collect, request.auth, selection, folder, body.filename, pace)
 
 
+def zip_structure() -> JsonStructure:
+    """Return the bounds on what a selection may hold."""
+    return JsonStructure(1, MAX_ITEMS + len(FIELDS), f"Name 1 to {MAX_ITEMS:,} ids and prefixes.")
+
+
 async def _body_of(request: HttpRequest, pace: Pace) -> ZipBody:
-    content = await json_text(request, pace, limit=MAX_BODY, accepted=FORM)
     if essence(fields(request.scope).get("content-type", "")) != FORM:
-        return decoded(content, ZipBody)
+        return await json_body(request, pace, ZipBody, limit=MAX_BODY, accepted=FORM, structure=zip_structure())
+    content = await form_text(request, pace, limit=MAX_BODY)
     try:
         found = parse_qs(content.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_ITEMS + 2)
     except ValueError as error:

@@ -22,6 +22,7 @@ class FormScanner(BodyScanner):
         self.file: Part | None = None
         self._field = ""
         self._text = b""
+        self._is_empty = True
         try:
             self._parser = MultipartParser(boundary)
         except MultipartError as error:
@@ -44,6 +45,8 @@ class FormScanner(BodyScanner):
             raise _malformed(str(error)) from None
         if self.file is None or self.id is None:
             raise _malformed(f"it has no field {'id' if self.id is None else 'file'}")
+        if self._is_empty and self.file.is_unchosen:
+            raise _malformed("no file was chosen")
         return self.id
 
     def _take(self, event: Event) -> bytes:
@@ -54,6 +57,7 @@ class FormScanner(BodyScanner):
             case None:
                 self._finish()
             case content if self._field == "file":
+                self._is_empty = self._is_empty and not content
                 return content
             case content:
                 self._text += content
