@@ -22,8 +22,8 @@ from tests.http.wire import AUTH, TOKEN, answer, ask_once, get, request
 class TlsServer(Server):
     """One that has a certificate of its own, which its connections verify."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.certificate, key = certificates.make(folder)
+    def __init__(self, folder: Path, kind: certificates.Kind = certificates.USUAL, **settings: str) -> None:
+        self.certificate, key = certificates.make(folder, kind=kind)
         super().__init__(folder, None, 0, TLS_CERTIFICATE=str(self.certificate), TLS_KEY=str(key), **settings)
         self.url = f"https://127.0.0.1:{self.port}"
 
@@ -108,7 +108,16 @@ class TestAStartThatFails:
         (tmp_path / "torn").write_text(certificate.read_text()[:200])
         locked = certificates.lock(key, tmp_path / "locked.key")
         paths = (certificate, key, other, tmp_path / "text", tmp_path / "torn", locked, tmp_path / "nothing")
-        return dict(zip(("certificate", "key", "other", "text", "torn", "locked", "nothing"), paths, strict=True))
+        found = dict(zip(("certificate", "key", "other", "text", "torn", "locked", "nothing"), paths, strict=True))
+        for name, kind in certificates.REFUSED.items():
+            found[name], found[f"{name} key"] = certificates.make(tmp_path, name, kind=kind)
+        found["version 1"] = certificates.as_version_1(certificate, key, tmp_path / "version-1.pem")
+        return found
+
+    @pytest.mark.parametrize("kind", certificates.TAKEN.values(), ids=certificates.TAKEN)
+    def test_kinds_of_keys_that_are_taken(self, tmp_path: Path, kind: certificates.Kind) -> None:
+        with TlsServer(tmp_path, kind) as server, server.connect() as connection:
+            assert ask_once(connection, get("/health/live")).status == 200
 
     @pytest.mark.parametrize(
         ("certificate", "key", "line"),
@@ -123,6 +132,15 @@ class TestAStartThatFails:
                 "TLS_KEY: {1} is not the key of {0}, or that does not begin with the server's own.",
             ),
             ("torn", "key", "TLS_CERTIFICATE, TLS_KEY: {0} and {1} can't be used: "),
+            (
+                "version 1",
+                "key",
+                "TLS_CERTIFICATE: {0} is of X.509 version 1. Make one of version 3: openssl",
+            ),
+            *(
+                (name, f"{name} key", "TLS_CERTIFICATE, TLS_KEY: the key of {0} is of a kind that can't be used. Use")
+                for name in certificates.REFUSED
+            ),
             ("certificate", "locked", "TLS_KEY: {1} has a password. Take it off: openssl pkey -in {1} -out another."),
         ],
     )
