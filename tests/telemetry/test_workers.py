@@ -31,6 +31,7 @@ def test_workers_are_added_up_and_the_dead_count_no_more(tmp_path: Path) -> None
         with server.connect() as connection:
             connection.sendall(f"{body}Content-Length: 2\r\n\r\nx".encode())
             scrape_until(server, lambda found: found.value("drivebay_backend_streams") == 1)
+            used = scrape_until(server, lambda _: True).value("process_cpu_seconds_total")
             workers = server.workers()
             for worker in workers:
                 os.kill(worker, signal.SIGKILL)
@@ -38,6 +39,7 @@ def test_workers_are_added_up_and_the_dead_count_no_more(tmp_path: Path) -> None
         found = scrape_until(server, lambda found: found.value("drivebay_workers") == 4)
         assert found.value("drivebay_backend_streams") == 0
         assert puts(found) == 24  # what the dead have done stays
+        assert found.value("process_cpu_seconds_total") >= used > 0
         [folder] = temporary.iterdir()
         assert folder.name.startswith("drivebay-metrics-")
     assert list(temporary.iterdir()) == []

@@ -1,5 +1,6 @@
 """Metrics. Clients can't choose the values of labels."""
 
+import time
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable
@@ -12,13 +13,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from application.ports.observer import Observer, Operation
-from entrypoints.telemetry.prometheus import reserved_files
+from entrypoints.telemetry.prometheus import reserved_files, workers
 from entrypoints.telemetry.requests import Requests
 
 LOG = structlog.get_logger()
 M = TypeVar("M", bound=MetricWrapperBase)
 L = TypeVar("L", bound=tuple[Any, ...])
 
+CPU = "process_cpu_seconds"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
@@ -160,7 +162,13 @@ class Metrics(Observer, Requests):
         self._now_in_flight = self._gauge("http_requests_in_flight", "Requests in progress.")
         self._now_streams = self._gauge("backend_streams", "Objects that are being written or read.", "backend")
         self._now_connections = self._gauge("backend_connections", "Connections in use.", "backend")
+        self._cpu_seconds = 0.0  # that are published
+        self._cpu = _Children(self._cpu_counter) if workers.folder() is not None else None
         self.publish()
+
+    def _cpu_counter(self) -> Counter:
+        """Return the processor time of this process, which still counts when it is dead. Its name is the usual one."""
+        return Counter(CPU, "Seconds of processor time of all workers, dead ones too.", registry=self.registry)
 
     def _counter(self, name: str, help_: str, *labels: str) -> _Counts:
         metric = Counter(name, help_, labels, namespace="drivebay", registry=self.registry)
@@ -224,6 +232,10 @@ class Metrics(Observer, Requests):
             self._now_streams[backend,].set(count)
         for backend, count in self._connections.items():
             self._now_connections[backend,].set(count)
+        if self._cpu is not None:
+            used = time.process_time()
+            self._cpu[()].inc(used - self._cpu_seconds)
+            self._cpu_seconds = used
 
     def _publish_answered(self) -> None:
         answered, self._answered = self._answered, _Tallies()

@@ -18,7 +18,7 @@ from entrypoints import __version__
 from entrypoints.shared_result import SharedResult
 from entrypoints.telemetry.disks import Disk, Disks
 from entrypoints.telemetry.prometheus import workers
-from entrypoints.telemetry.prometheus.metrics import Metrics
+from entrypoints.telemetry.prometheus.metrics import CPU, Metrics
 from entrypoints.telemetry.prometheus.summary import summary
 from entrypoints.telemetry.prometheus.totals import Summary
 
@@ -124,10 +124,16 @@ def _disks(disks: Sequence[Disk]) -> Iterator[Metric]:
 
 
 def _processes(pids: Sequence[int]) -> Iterator[Metric]:
-    """Statistics of the worker processes, summed up. The start time is the latest one."""
+    """Statistics of the worker processes, summed up. The start time is the latest one.
+
+    Several workers count their processor time themselves: the sum of the living would fall when one dies.
+    """
     totals: dict[str, Metric] = {}
+    counted = {CPU} if workers.folder() is not None else set()
     for pid in pids:
         for family in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+            if family.name in counted:
+                continue
             total = totals.setdefault(family.name, family)
             if total is not family:
                 [first], [other] = total.samples, family.samples
