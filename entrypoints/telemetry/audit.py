@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from application.attempts import AUTHENTICATE, Attempt
-from entrypoints.telemetry.request_lines import REQUEST_ID
+from entrypoints.telemetry.request_lines import REQUEST_ID, pieces
 
 LOG = structlog.get_logger()
 STDOUT = "stdout"
@@ -92,16 +92,21 @@ class AuditLog:
         try:
             if self._path is not None and self._inode != _inode(self._path):
                 self._reopen(self._path)
-            # One write for all lines, so that lines of several processes do not mix. Only a full disk needs more.
-            rest = b"\n" + text if self._is_torn else text
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-                self._is_torn = bool(rest)
+            # Each in one write, so that lines of several processes do not mix: all lines of a request in a file, and
+            # as many as a pipe takes. Only a full disk needs more.
+            text = b"\n" + text if self._is_torn else text
+            for rest in pieces(text) if self._path is None else (text,):
+                self._write_all(rest)
             self._is_failing = False
         except OSError as error:
             if not self._is_failing:
                 self._is_failing = True
                 LOG.error("the audit log can't be written, and lines are lost", fault=error.strerror)
+
+    def _write_all(self, text: bytes) -> None:
+        while text:
+            text = text[os.write(self._descriptor, text) :]
+            self._is_torn = bool(text)
 
     def _reopen(self, path: Path) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

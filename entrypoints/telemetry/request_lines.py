@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
+from select import PIPE_BUF
 from typing import TextIO
 
 import msgspec
@@ -29,6 +31,18 @@ class RequestLine(msgspec.Struct):
     trace_id: str | msgspec.UnsetType = msgspec.field(default_factory=TRACE_ID.get)
     level: str = "info"
     timestamp: datetime = msgspec.field(default_factory=partial(datetime.now, UTC))
+
+
+def pieces(text: bytes, most: int = PIPE_BUF) -> Iterator[bytes]:
+    """Yield whole lines, as many together as a pipe takes in one piece, or one that is longer.
+
+    What is longer may get lines of other processes in between, when the pipe is full: write(2), pipe(7).
+    """
+    start = 0
+    while start < len(text):
+        end = text.rfind(b"\n", start, start + most) + 1 or text.find(b"\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 class RequestLines:
@@ -59,5 +73,6 @@ class RequestLines:
                 lines, self._lines = self._lines, []
             if lines and self.stream is not None:
                 with suppress(OSError, ValueError):
-                    self.stream.write(self._encoder.encode_lines(lines).decode())
-                    self.stream.flush()
+                    for lines_together in pieces(self._encoder.encode_lines(lines)):
+                        self.stream.write(lines_together.decode())
+                        self.stream.flush()

@@ -365,14 +365,19 @@ WRITE = dedent("""
     print("open", file=sys.stderr, flush=True)
     for request in range(requests):
         ids = f"{request} " + '"' * (request * 37 % 1000)
-        log.record([Attempt(key, action, ids, False, True) for action in [*Action][:lines]], 200, "")
+        actions = [*Action][:lines]
+        attempts = [Attempt(key, action, ids, False, True) for action in actions]
+        attempts += [Attempt(key, Action.READ, f"{ids} {number}", False, True) for number in range(len(actions), lines)]
+        log.record(attempts, 200, "")
     log.close()
 """)
 
 
-def program(target: Path | str, key: str = "k", requests: int = 1, **streams: Any) -> "subprocess.Popen[bytes]":
+def program(
+    target: Path | str, key: str = "k", requests: int = 1, lines: int = LINES, **streams: Any
+) -> "subprocess.Popen[bytes]":
     """Start a process that records requests."""
-    command = [sys.executable, "-c", WRITE, str(target), key, str(requests), str(LINES)]
+    command = [sys.executable, "-c", WRITE, str(target), key, str(requests), str(lines)]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, **streams)
 
 
@@ -439,6 +444,22 @@ class TestStandardOutput:
             (str(request), action.value) for request in range(3) for action in [*Action][:LINES]
         ]
         assert errors == b"open\n"
+
+    def test_lines_of_processes_do_not_mix(self) -> None:
+        """A pipe takes 4,096 bytes in one piece. What is longer would wait in the middle of a line when it is full."""
+        reader, writer = os.pipe()
+        sizes = ((3000, 1), (10, 1000))  # requests, and lines of each
+        processes = [program("stdout", "k", *size, stdout=writer) for size in sizes]
+        os.close(writer)
+        for process in processes:
+            assert process.stderr is not None
+            assert process.stderr.readline() == b"open\n"
+        with os.fdopen(reader, "rb") as pipe:
+            found = [json.loads(line) for line in pipe]
+        for process in processes:
+            _, errors = process.communicate(timeout=PATIENCE)
+            assert (process.returncode, errors) == (0, b"")
+        assert len(found) == sum(requests * lines for requests, lines in sizes)
 
     def test_it_is_not_closed(self, capfd: pytest.CaptureFixture[str]) -> None:
         log = AuditLog("stdout", with_ids=False)
