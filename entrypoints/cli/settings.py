@@ -48,10 +48,10 @@ def _text(name: str, value: object) -> str:
     """Return a value as an operator would write it; of a secret, whether it is set."""
     if name == "DATABASE_URL":
         return _without_password(str(value))
-    if isinstance(value, str) and "://" in value:
-        return without_login(value)
     if name in SECRETS:
         return "(set)" if value else ""
+    if isinstance(value, str) and "://" in value:
+        return without_login(value)
     match value:
         case bool():
             return str(value).lower()

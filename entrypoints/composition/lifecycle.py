@@ -33,8 +33,8 @@ def prepare(
 ) -> Settings:
     """Make the data folder if anything is to go into it, and the secrets that are not set. Raises StartError.
 
-    Without a data folder there is no master key either: replicas without one have to be given the same. Unless
-    `makes_master_key`, a master key is only read.
+    Without a data folder no master key is made either: replicas without one have to be given the same. One that is
+    there from an earlier start counts all the same. Unless `makes_master_key`, a master key is only read.
 
     Whatever this process and its workers create from now on is for its user only. A token that this call makes is
     passed to `show_new_token`, at once: no later start shows it again.
@@ -46,8 +46,10 @@ def prepare(
         if needs_data_dir(settings):
             folder.mkdir(exist_ok=True)
             sync(folder.absolute().parent)
-            if makes_master_key or path_of(folder, MASTER_KEY).exists():
+            if makes_master_key:
                 settings = _with_kept_master_key(settings)
+        if has_kept_master_key(settings):
+            settings = _with_kept_master_key(settings)
         return settings if settings.tokens else _with_kept_token(settings, show_new_token)
     except FileNotFoundError:
         raise StartError(f"DATA_DIR: There is no folder {folder.absolute().parent}. Create it.") from None
@@ -57,6 +59,11 @@ def prepare(
         raise StartError(
             f"DATA_DIR: The folder {folder.absolute()} can't be used: {error.strerror or error}. Set another."
         ) from None
+
+
+def has_kept_master_key(settings: Settings) -> bool:
+    """Whether the data folder has a master key that this or an earlier start has made."""
+    return os.path.exists(path_of(settings.data_dir, MASTER_KEY))
 
 
 def _check_audit_log(settings: Settings) -> None:
@@ -84,12 +91,12 @@ def _with_kept_master_key(settings: Settings) -> Settings:
 
 def needs_data_dir(settings: Settings) -> bool:
     """Whether anything is stored in the data folder."""
-    return not settings.tokens or settings.data_dir in _parents(settings)
+    return not settings.tokens or settings.data_dir.absolute() in _parents(settings)
 
 
 def _parents(settings: Settings) -> set[Path]:
     """Return the folders of what is stored: of the database file, and of the folder for blobs."""
-    return {path if name == "rows" else path.parent for name, path in settings.folders.items()}
+    return {(path if name == "rows" else path.parent).absolute() for name, path in settings.folders.items()}
 
 
 @asynccontextmanager

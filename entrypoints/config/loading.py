@@ -3,6 +3,7 @@
 The files are the one that `DRIVEBAY_ENV_FILE` names, over `.env`. Nothing in them is expanded.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ def load_all(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Loa
     sources = [Source("the environment", environment, is_ours=False)]
     if named := environment.get("DRIVEBAY_ENV_FILE"):
         sources.append(read_file(Path(named)))
-    if dotenv.exists():
+    if os.path.exists(dotenv):  # Path.exists raises an error if this user may not look into the folder
         sources.append(read_file(dotenv))
     reading = _Reading(sources)
     settings = reading.settings()

@@ -122,6 +122,16 @@ class TestSettings:
         assert "hidden" not in result.output
         assert not SECRETS - {"DATABASE_URL"} & {name for name in shown if shown[name][0] not in "(d"}
 
+    @pytest.mark.parametrize("name", sorted(SECRETS - {"DATABASE_URL"}))
+    def test_no_secret_is_taken_for_a_url(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        monkeypatch.chdir(tmp_path)
+        others = {"DB_HOST": "h", "DB_USER": "u", "DB_NAME": "n"} if name == "DB_PASSWORD" else {}
+        if name.startswith("S3_"):
+            others = {"S3_ACCESS_KEY" if "SECRET" in name else "S3_SECRET_KEY": "other"}
+        result = run("settings", **others | {name: f"hidden://{'x' * 32}@hidden"})
+        assert result.exit_code == 0
+        assert "hidden" not in result.output
+
     def test_a_database_in_parts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         result = run("settings", DB_USER="u", DB_PASSWORD="hidden", DB_HOST="h", DB_NAME="n")

@@ -255,6 +255,18 @@ class TestMasterKey:
         create(tmp_path, settings=settings | OTHER)
         assert [path.name for path in tmp_path.iterdir()] == ["rows"]
 
+    def test_one_that_is_kept_counts_when_a_token_is_set(self, tmp_path: Path) -> None:
+        """The token that the first start has made was the only other thing in the data folder."""
+        (tmp_path / "rows").mkdir()
+        settings = {name: text for name, text in outside(tmp_path).items() if name != "AUTH_BEARER_TOKEN"}
+        prepare(tmp_path, settings)
+        key = create(tmp_path, settings=settings)["key"]
+        assert {path.name for path in (tmp_path / "data").iterdir()} == {"token", "master-key"}
+        with_token = outside(tmp_path)
+        assert check(tmp_path, with_token).states["keys"] == "ok"
+        assert drivebay(tmp_path, "sign", "GET", "a", "--key", key, settings=with_token).code == 0
+        create(tmp_path, settings=with_token)
+
     @pytest.mark.docker
     def test_with_another_database_it_has_to_be_set(self, tmp_path: Path, postgresql_url: str) -> None:
         settings = {"DATABASE_URL": postgresql_url, "STORAGE": "database", "AUTH_BEARER_TOKEN": "token"}

@@ -1,8 +1,11 @@
 """The settings: both source documents' names, where they come from, and what is said when they are wrong."""
 
+import errno
 import hashlib
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,6 +132,19 @@ class TestServices:
 
 
 class TestSources:
+    def test_a_folder_that_is_denied_has_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As for another user than that of the current folder: `sudo -u drivebay`, or an image with any user id."""
+
+        stat = os.stat
+
+        def denied(path: Path, **more: Any) -> os.stat_result:
+            if Path(path).name == ".env":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return stat(path, **more)
+
+        monkeypatch.setattr(os, "stat", denied)
+        assert load({}, tmp_path / ".env") == Settings()
+
     def test_the_environment_is_over_the_file(self, tmp_path: Path) -> None:
         assert from_file(tmp_path, "PORT=1\nHOST=a", PORT="2") == Settings(port=2, host="a")
 

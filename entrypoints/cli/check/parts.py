@@ -91,7 +91,7 @@ async def keys(settings: Settings, container: Container) -> CheckResult:
         return CheckResult("keys", State.OK, "in memory: they end with the server")
     path = path_of(settings.data_dir, MASTER_KEY)
     secret = settings.master_key
-    if not secret and lifecycle.needs_data_dir(settings) and path.exists():
+    if not secret and lifecycle.has_kept_master_key(settings):
         try:
             secret = values.master_key(kept_secret(settings.data_dir, MASTER_KEY).text)
         except (OSError, ValueError) as error:
