@@ -154,12 +154,13 @@ class FolderTree(FileTree):
     def _require_not_apart(self, path: str) -> None:
         """Raise an error if a path is, or leads into, what is apart."""
         apart = {*map(_identity, self._apart)} - {None}
+        names = {*map(os.path.realpath, self._apart)}  # also of what is not there, and would count once it is
         if _identity(self.root) in apart:
             raise Unavailable(f"Drivebay keeps its objects in {self.root}. Give another folder.")
         inside = self.root
         for name in path.split("/"):
             inside /= name
-            if _identity(inside) in apart:
+            if _identity(inside) in apart or os.path.realpath(inside) in names:
                 raise PathConflict("Drivebay keeps its own files there.")
 
     def _find(self, path: str) -> TreeFile | None:

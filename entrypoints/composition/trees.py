@@ -15,8 +15,10 @@ from application.ports.file_tree import FileTree, Linker, TreeError
 from application.transfers.run import detail_of
 from domain.errors import BlobError
 from entrypoints.config.kept_secrets import BEARER, MASTER_KEY, path_of
+from entrypoints.config.loading import files_of
 from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
+from entrypoints.telemetry.audit import STDOUT
 
 AWS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE")
 ALLOWED = "Give a folder, s3://BUCKET/PREFIX, ftp://USER@HOST/FOLDER or ftps://USER@HOST/FOLDER."
@@ -30,7 +32,7 @@ def make_tree(place: str, settings: Settings, environment: Mapping[str, str]) ->
     says the host, the port (21, or 990 for ftps) and the folder.
     """
     if "://" not in place:
-        return FolderTree(Path(place), apart=_own(settings))
+        return FolderTree(Path(place), apart=_own(settings, environment))
     try:
         url = urlsplit(place)
         port = url.port
@@ -49,13 +51,22 @@ def make_tree(place: str, settings: Settings, environment: Mapping[str, str]) ->
     raise SettingsError(f"The URL of the tree can't be used. {ALLOWED}")
 
 
-def _own(settings: Settings) -> Iterator[Path]:
-    """Yield what only Drivebay is to read and write on this machine: the objects, its secrets, and its database."""
+def _own(settings: Settings, environment: Mapping[str, str]) -> Iterator[Path]:
+    """Yield what only Drivebay is to read and write on this machine: objects, secrets, settings, its database and log.
+
+    Raises SettingsError.
+    """
     if "blobs" in settings.folders:
         yield settings.folders["blobs"]
     yield from (path_of(settings.data_dir, name) for name in (BEARER, MASTER_KEY))
+    yield from files_of(environment)
+    if settings.tls_key is not None:
+        yield settings.tls_key
     if settings.database == "sqlite":
-        yield from (Path(f"{settings.sqlite_path}{end}") for end in ("", "-wal", "-shm"))
+        # There is no journal in the mode WAL, but SQLite would play back one that it finds.
+        yield from (Path(f"{settings.sqlite_path}{end}") for end in ("", "-wal", "-shm", "-journal"))
+    if settings.audit_log not in ("", STDOUT):
+        yield Path(settings.audit_log)
 
 
 def _s3(url: SplitResult, settings: Settings, environment: Mapping[str, str]) -> S3Config:

@@ -3,7 +3,6 @@
 The files are the one that `DRIVEBAY_ENV_FILE` names, over `.env`. Nothing in them is expanded.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,17 +44,49 @@ def load(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Setting
 
 def load_all(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Loaded:
     """Return the settings as `load` does, with their sources and hints."""
-    sources = [Source("the environment", environment, is_ours=False)]
-    if named := environment.get("DRIVEBAY_ENV_FILE"):
-        sources.append(read_file(Path(named)))
-    if os.path.exists(dotenv):  # Path.exists raises an error if this user may not look into the folder
-        sources.append(read_file(dotenv))
+    sources = _sources(environment, dotenv)
     reading = _Reading(sources)
     settings = reading.settings()
     origins = {
         name: f"{found[0]} in {sources[found[1]].place}" if found else "" for name, found in reading.origins.items()
     }
     return Loaded(settings, origins, reading.hints())
+
+
+def files_of(environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Iterator[Path]:
+    """Yield the files that settings are read from, and secrets among them. Raises SettingsError."""
+    yield dotenv
+    if named := environment.get("DRIVEBAY_ENV_FILE"):
+        yield Path(named)
+    for source in _sources(environment, dotenv):
+        yield from (Path(path) for name in sorted(SECRETS) if (path := source.values.get(f"{name}_FILE")))
+
+
+def _sources(environment: Mapping[str, str], dotenv: Path) -> list[Source]:
+    """Return where values are looked for, in order. Raises SettingsError."""
+    sources = [Source("the environment", environment, is_ours=False)]
+    if named := environment.get("DRIVEBAY_ENV_FILE"):
+        sources.append(read_file(Path(named)))
+    if _is_there(dotenv):
+        sources.append(read_file(dotenv))
+    return sources
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file. In a folder that this user may not look into, there is none for it.
+
+    Raises SettingsError if it is there, and can't be looked at: without its settings, a server would be another one.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # of lstat, it is the folder that is denied
+        return False
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}. Mend it, or remove it.") from None
+    try:
+        return path.exists()  # a link to nothing is none
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read: {error.strerror}. Mend it, or remove it.") from None
 
 
 def read_file(path: Path) -> Source:

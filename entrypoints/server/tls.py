@@ -11,7 +11,8 @@ RSA = bytes.fromhex("2a864886f70d010101")
 ELLIPTIC = bytes.fromhex("2a8648ce3d0201")
 ED25519 = bytes.fromhex("2b6570")
 CURVES = (bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2b81040022"))  # P-256, P-384
-RSA_BITS = (2048, 4096)
+RSA_BITS = (2048, 3072, 4096)
+LEAST_EXPONENT = 65537
 VERSION_3 = bytes.fromhex("020102")
 
 
@@ -46,10 +47,10 @@ def _check_certificate(path: Path, der: bytes) -> None:
     algorithm, *parameters = _elements(_elements(key)[0])
     is_known = algorithm == ED25519 or (algorithm == ELLIPTIC and parameters[0] in CURVES)
     if algorithm == RSA:
-        modulus = _elements(_elements(_elements(key)[1][1:])[0])[0]
-        is_known = RSA_BITS[0] <= int.from_bytes(modulus).bit_length() <= RSA_BITS[1]
+        modulus, exponent = map(int.from_bytes, _elements(_elements(_elements(key)[1][1:])[0]))
+        is_known = modulus.bit_length() in RSA_BITS and exponent >= LEAST_EXPONENT
     if not is_known:
-        text = "Use one of P-256, P-384 or Ed25519, or RSA with 2,048 to 4,096 bits."
+        text = "Use one of P-256, P-384 or Ed25519, or RSA with 2,048, 3,072 or 4,096 bits."
         raise StartError(f"TLS_CERTIFICATE, TLS_KEY: the key of {path} is of a kind that can't be used. {text}")
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -217,6 +218,25 @@ def test_the_move_of_another_command_is_not_said_to_be_ones_own(
     assert result.code == 1
     assert "takes part in another move" in result.errors
     assert "--cancel" not in result.errors
+
+
+def test_a_move_that_has_not_begun_is_not_to_be_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        monkeypatch.setattr(SqlRows, "move", full_after_the_first)
+        raise NoSpace("The disk is full.")
+
+    move, asked = SqlRows.move, list[SqlRows]()
+
+    async def full_after_the_first(rows: SqlRows) -> Any:
+        asked.append(rows)
+        if len(asked) > 1:
+            raise NoSpace("The disk is full.")
+        return await move(rows)
+
+    drivebay(tmp_path, "migrations", "upgrade")
+    monkeypatch.setattr(SqlRows, "filled", full)
+    result = drivebay(tmp_path, "move-metadata", "--to", "sqlite:///new.db")
+    assert (result.code, result.errors) == (1, "drivebay: The disk is full.\n")
 
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ Key = ec.EllipticCurvePrivateKey | ed448.Ed448PrivateKey | ed25519.Ed25519Privat
 Kind = Callable[[], Key]
 
 
-def _rsa(bits: int) -> Kind:
-    return lambda: rsa.generate_private_key(65537, bits)
+def _rsa(bits: int, exponent: int = 65537) -> Kind:
+    return lambda: rsa.generate_private_key(exponent, bits)
 
 
 def _elliptic(curve: ec.EllipticCurve) -> Kind:
@@ -35,13 +35,14 @@ TAKEN: dict[str, Kind] = {
     "P-384": _elliptic(ec.SECP384R1()),
     "Ed25519": ed25519.Ed25519PrivateKey.generate,
     "RSA": _rsa(2048),
-    "long RSA": _rsa(4096),
+    "RSA of 3,072 bits": _rsa(3072),
 }
 """Kinds of keys that rustls takes, beside the usual one."""
 REFUSED: dict[str, Kind] = {
     "P-521": _elliptic(ec.SECP521R1()),
     "Ed448": ed448.Ed448PrivateKey.generate,
-    "RSA of odd length": _rsa(4104),
+    "RSA of 2,560 bits": _rsa(2560),
+    "RSA with a small exponent": _rsa(2048, 3),
 }
 NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "drivebay")])
 ADDRESS = "127.0.0.1"

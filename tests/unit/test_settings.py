@@ -145,6 +145,23 @@ class TestSources:
         monkeypatch.setattr(os, "stat", denied)
         assert load({}, tmp_path / ".env") == Settings()
 
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+    def test_one_that_is_there_and_can_not_be_looked_at_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        """A link into a folder that is denied, or a network that is away: without it, the server would be another."""
+        (tmp_path / ".env").symlink_to(tmp_path / "denied")
+        stat = os.stat
+
+        def denied(path: Path, **more: Any) -> os.stat_result:
+            if Path(path).name == ".env" and more.get("follow_symlinks", True):
+                raise OSError(number, os.strerror(number))
+            return stat(path, **more)
+
+        monkeypatch.setattr(os, "stat", denied)
+        with pytest.raises(SettingsError, match=r"\.env can't be read: "):
+            load({}, tmp_path / ".env")
+
     def test_the_environment_is_over_the_file(self, tmp_path: Path) -> None:
         assert from_file(tmp_path, "PORT=1\nHOST=a", PORT="2") == Settings(port=2, host="a")
 

@@ -120,31 +120,33 @@ def test_a_folder_that_is_denied_is_no_fault_of_ours(
 
 @pytest.mark.parametrize("base", ["data/blobs", "elsewhere"])
 def test_the_files_of_the_server_are_left_alone(place: Path, base: str) -> None:
-    """They are the token, the master key, the database, and the objects of all blobs."""
+    """They are the token, the master key, the settings, the database, the audit trail, and the objects of all blobs."""
     there = fill(place / "photos")
     (place / "data" / "ours").write_text("a file that happens to be there")
-    secrets = ["data/token", "data/master-key", "data/drivebay.db"]
-    for secret in secrets[:2]:
-        (place / secret).write_text("a secret of the server, long enough")
+    written = ["data/token", "data/master-key", ".env", "audit"]
+    for path in written:
+        (place / path).write_text("# a secret of the server, long enough")
     (place / "photos" / "link").symlink_to(place / "data" / "token")
-    outcome = run(place, "import", ".", "--json", FS_BASE_PATH=base)
+    settings = {"FS_BASE_PATH": base, "AUDIT_LOG": "audit"}
+    outcome = run(place, "import", ".", "--json", **settings)
     assert (outcome.code, outcome.summary["files"]) == (1, len(there) + 1)
     found = {fault["path"] for fault in outcome.faults} - {"data/drivebay.db-wal", "data/drivebay.db-shm"}
-    assert found == {*secrets, "photos/link", base}
+    assert found == {*written, "data/drivebay.db", "photos/link", base}
     for command in ("import", "export"):
-        refused = run(place, command, base, FS_BASE_PATH=base)
+        refused = run(place, command, base, **settings)
         assert (refused.code, refused.out) == (2, "")
         assert "Give another folder." in refused.errors
-    for secret in (*secrets, f"{base}/abc/object"):
-        (place / "hostile" / secret).parent.mkdir(parents=True, exist_ok=True)
-        (place / "hostile" / secret).write_text("another one")
-    assert run(place, "import", "hostile", FS_BASE_PATH=base).code == 0
-    before = {secret: (place / secret).read_bytes() for secret in secrets[:2]}
-    outcome = run(place, "export", ".", "--existing", "replace", "--json", FS_BASE_PATH=base)
-    assert {(fault["fault"], fault["path"]) for fault in outcome.faults} == {
-        ("conflict", path) for path in (*secrets, f"{base}/abc/object")
-    }
-    assert before == {secret: (place / secret).read_bytes() for secret in secrets[:2]}
+    (place / ".env").unlink()
+    (place / "data" / "master-key").unlink()
+    hostile = [*written, "data/drivebay.db", "data/drivebay.db-journal", f"{base}/abc/object"]
+    for path in hostile:
+        (place / "hostile" / path).parent.mkdir(parents=True, exist_ok=True)
+        (place / "hostile" / path).write_text("x" * 40)
+    assert run(place, "import", "hostile", **settings).code == 0
+    outcome = run(place, "export", ".", "--existing", "replace", "--json", **settings)
+    assert {(fault["fault"], fault["path"]) for fault in outcome.faults} == {("conflict", path) for path in hostile}
+    assert [path for path in written if (place / path).exists()] == ["data/token", "audit"]
+    assert (place / "data" / "token").read_text() == (place / "audit").read_text() != "x" * 40
 
 
 def test_without_tables_it_does_not_start(tmp_path: Path) -> None:

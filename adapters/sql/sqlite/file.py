@@ -37,14 +37,14 @@ class SqliteFile:
 
     def check(self) -> None:
         """Raise UNAVAILABLE if something is missing that may not be created. Call this before the first connection."""
-        if self._opening is Opening.MIGRATE and not self._path.parent.is_dir():
+        if self._opening is Opening.MIGRATE and not os.path.isdir(self._path.parent):
             raise Unavailable(f"There is no folder {self._path.parent}. Create it.")
-        if self._opening is Opening.REQUIRE and not self._path.exists():
+        if self._opening is Opening.REQUIRE and not os.path.exists(self._path):
             raise Unavailable(
                 f"There is no database {self._path}. If it was moved, put it back."
                 " Otherwise `drivebay migrations upgrade` creates one."
             )
-        self._in_memory = self._opening is Opening.INSPECT and not self._path.exists()
+        self._in_memory = self._opening is Opening.INSPECT and not os.path.exists(self._path)
 
     def record_identity(self) -> None:
         """Store the identity of the file that the first connection has opened."""

@@ -1,5 +1,6 @@
 """Checks of each part of the configuration. They leave nothing behind except folders that a start makes too."""
 
+import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
@@ -30,9 +31,14 @@ def data_folder(settings: Settings) -> CheckResult | None:
     return _folder("data folder", settings.data_dir, "DATA_DIR")
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file or folder for this user. Path.exists raises an error in a folder that is denied."""
+    return os.path.exists(path)
+
+
 def _folder(part: str, folder: Path, setting: str) -> CheckResult:
     whole = folder.absolute()
-    takes_the_write = whole if whole.exists() else whole.parent
+    takes_the_write = whole if _is_there(whole) else whole.parent
     try:
         with tempfile.TemporaryFile(dir=takes_the_write):
             pass
@@ -53,7 +59,7 @@ def token(settings: Settings) -> CheckResult:
         count = len(settings.tokens)
         return CheckResult("token", State.OK, "one is set" if count == 1 else f"{count} are set")
     path = path_of(settings.data_dir, BEARER)
-    if not path.exists():
+    if not _is_there(path):
         return CheckResult("token", State.NOT_YET, "None is set, and none was made.", advice.MADE_AT_THE_START)
     try:
         kept_secret(settings.data_dir, BEARER)
@@ -113,7 +119,7 @@ async def keys(settings: Settings, container: Container) -> CheckResult:
 
 
 def _without_tables(settings: Settings, place: str, current: str | None) -> CheckResult:
-    if settings.database == "sqlite" and not settings.sqlite_path.exists() and not _waits_for_data_dir(settings):
+    if settings.database == "sqlite" and not _is_there(settings.sqlite_path) and not _waits_for_data_dir(settings):
         folder = _folder("database", settings.sqlite_path.parent, "DATABASE_URL")
         if folder.state is not State.OK:
             return CheckResult("database", State.FAILED, folder.summary, folder.to_do or advice.CREATE)
@@ -122,7 +128,7 @@ def _without_tables(settings: Settings, place: str, current: str | None) -> Chec
 
 
 def _waits_for_data_dir(settings: Settings) -> bool:
-    return settings.sqlite_path.parent == settings.data_dir and not settings.data_dir.exists()
+    return settings.sqlite_path.parent == settings.data_dir and not _is_there(settings.data_dir)
 
 
 async def _skew(tables: Tables) -> timedelta:
@@ -148,7 +154,7 @@ async def storage(
     role = "for new blobs" if backend == settings.storage else "for older blobs"
     place = f"{role}, {storages.location(backend, settings)}"
     folder = storages.folder(backend, settings)
-    if folder and folder.parent == settings.data_dir and not settings.data_dir.exists():
+    if folder and folder.parent == settings.data_dir and not _is_there(settings.data_dir):
         return CheckResult(part, State.NOT_YET, place, advice.MADE_AT_THE_START)
     opening = Checklist()
     try:

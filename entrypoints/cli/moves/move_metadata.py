@@ -25,6 +25,9 @@ from entrypoints.config.settings import Settings, SettingsError
 from entrypoints.errors import StartError
 from entrypoints.telemetry import logs
 
+OF_ANOTHER = (
+    "A move from this database has begun, which may be that of another command. Until it ends, changes are refused."
+)
 ON_A_TERMINAL, ELSEWHERE = 0.5, 10.0  # seconds between lines of progress
 
 
@@ -138,13 +141,19 @@ async def _move(here: Settings, there: Settings, progress: "_Progress", *, dry_r
 
 
 async def _left_by(move: MoveRows, key: str) -> str:
-    """Return what a move that failed has left, and what to do; nothing if it has not begun, or is another one now."""
+    """Return what a move that failed has left, and what to do; nothing if none has begun."""
     try:
-        ours, theirs = await move.source.move(), await move.target.move()
+        ours = await move.source.move()
     except BlobError:
         return _left_off()
-    if ours is None or not ours.is_source or ours.key not in (key, theirs and theirs.key):
+    if ours is None or not ours.is_source:
         return ""
+    try:
+        theirs = await move.target.move()
+    except BlobError:
+        return _left_off() if ours.key == key else OF_ANOTHER
+    if ours.key not in (key, theirs and theirs.key):
+        return "" if ours.has_ended else OF_ANOTHER
     if ours.has_ended:
         return "" if theirs and theirs.has_ended else "Both databases refuse changes. Run the same command to end it."
     return _left_off()

@@ -138,7 +138,7 @@ async def zip_blobs(request: HttpRequest, collect: Collect, pace: NamedDependenc
 
 def zip_structure() -> JsonStructure:
     """Return the bounds on what a selection may hold."""
-    return JsonStructure(1, MAX_ITEMS + len(FIELDS), f"Name 1 to {MAX_ITEMS:,} ids and prefixes.")
+    return JsonStructure(MAX_ITEMS, MAX_ITEMS + len(FIELDS), f"Name 1 to {MAX_ITEMS:,} ids and prefixes.")
 
 
 async def _body_of(request: HttpRequest, pace: Pace) -> ZipBody:
