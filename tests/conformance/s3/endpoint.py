@@ -118,10 +118,12 @@ class Client:
         python = str(environment(client) / "python")
         self.run(python, str(SCRIPTS / f"{name}.py"), function)
 
-    def run(self, *command: str, given: bytes = b"", codes: tuple[int, ...] = (0,)) -> bytes:
-        """Return the output of a program. Fails if it ends with another code than one of `codes`."""
+    def run(
+        self, *command: str, given: bytes = b"", codes: tuple[int, ...] = (0,), patience: float = PATIENCE
+    ) -> bytes:
+        """Return the output of a program. Fails if it ends with another code than one of `codes`, or too late."""
         ended = subprocess.run(
-            command, cwd=self.folder, env=self.variables, input=given, capture_output=True, timeout=PATIENCE
+            command, cwd=self.folder, env=self.variables, input=given, capture_output=True, timeout=patience
         )
         said = (ended.stdout + ended.stderr)[-6000:].decode(errors="replace")
         assert ended.returncode in codes, f"{' '.join(command)} ended with {ended.returncode}:\n{said}"

@@ -27,7 +27,9 @@ def test_the_suite_of_fsspec(client: Client) -> None:
     ]
     client.variables["PYTHONDONTWRITEBYTECODE"] = "1"
     client.variables["PYTHONPATH"] = str(SCRIPTS)
-    said = client.run(python, "-m", "pytest", *options, "--import-mode=importlib", str(SCRIPTS / "with_s3fs.py"))
+    said = client.run(
+        python, "-m", "pytest", *options, "--import-mode=importlib", str(SCRIPTS / "with_s3fs.py"), patience=540
+    )
     found = re.search(r"(\d+) passed(?:, (\d+) skipped)?", said.decode())
     assert found, said
     assert int(found[1]) + int(found[2] or 0) == ITEMS, said
