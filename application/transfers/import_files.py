@@ -141,7 +141,7 @@ class _Import:
             await self._read_back(stored)
 
     async def _read_back(self, stored: Blob) -> None:
-        """Raise DigestMismatch if the bytes of a blob are not those that were stored."""
+        """Raise DigestMismatch if the bytes of a blob differ from its SHA-256."""
         async with self.cases.fetch(EVERYTHING, stored.id) as opened:
             expected = stored.content.digest
             if opened.blob.etag != stored.etag or expected is None:  # another version by now, or one in parts

@@ -78,15 +78,16 @@ def _is_there(path: Path) -> bool:
     Raises SettingsError if it is there, and can't be looked at: without its settings, a server would be another one.
     """
     try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError, PermissionError):  # of lstat, it is the folder that is denied
+        try:
+            path.lstat()
+        except PermissionError:  # of lstat, it is the folder that is denied
+            return False
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):  # or a link to nothing
         return False
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}. Mend it, or remove it.") from None
-    try:
-        return path.exists()  # a link to nothing is none
-    except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}. Mend it, or remove it.") from None
+    return True
 
 
 def read_file(path: Path) -> Source:

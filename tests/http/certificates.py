@@ -37,7 +37,7 @@ TAKEN: dict[str, Kind] = {
     "RSA": _rsa(2048),
     "RSA of 3,072 bits": _rsa(3072),
 }
-"""Kinds of keys that rustls takes, beside the usual one."""
+"""Kinds of keys that rustls takes. `USUAL` is another one."""
 REFUSED: dict[str, Kind] = {
     "P-521": _elliptic(ec.SECP521R1()),
     "Ed448": ed448.Ed448PrivateKey.generate,
