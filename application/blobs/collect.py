@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +20,7 @@ from application.contents.segments import SegmentRows, read_segments
 from application.ports.contents import ContentReader
 from application.ports.metadata import BlobReader, UnitOfWorkFactory
 from application.renewals import Renewals
-from application.stores import Stores
+from application.stores import Stores, any_storage
 from domain.access import Action, Grant
 from domain.blob import NEXT, Blob, BlobId, Content, Digest, Location, ObjectKey
 from domain.errors import BlobError, IntegrityError, InvalidPrefix, NoSpace, NotFound
@@ -88,7 +88,7 @@ class CollectBlobs:
 
     Takes memory for a page. Rows are kept in a temporary file, of about 250 bytes each. Raises FORBIDDEN, NOT_FOUND for
     an id (with its `index`) or if there is no blob at all, INVALID_PREFIX if there are too many, and NO_SPACE for the
-    temporary file.
+    temporary file. `recognise`: as in FetchBlob.
     """
 
     blobs: BlobReader
@@ -98,6 +98,7 @@ class CollectBlobs:
     grace: timedelta = GRACE
     renewals: int = RENEWALS
     max_blobs: int = MAX_BLOBS
+    recognise: Callable[[str], Awaitable[object]] = any_storage
 
     def __call__(self, grant: Grant, selection: Selection, note: Note = lambda _: None) -> "Collection":
         return Collection(self, grant, selection, note)
@@ -224,6 +225,7 @@ class Collection(AbstractAsyncContextManager["Collection"]):
         try:
             chunks = await reading.__aenter__()
         except NotFound as error:
+            await self._collect.recognise(content.location.backend)
             raise _damaged(content, "is gone") from error
         try:
             async with aclosing(_checked(chunks, content)) as checked:

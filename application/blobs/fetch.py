@@ -1,6 +1,6 @@
 """Fetch a blob: its row first, then its object."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +13,7 @@ from application.contents.retention import GRACE
 from application.contents.segments import SegmentRows, read_segments
 from application.ports.contents import ContentReader
 from application.ports.metadata import BlobAndBytesReader, BlobReader, UnitOfWorkFactory
-from application.stores import Stores
+from application.stores import Stores, any_storage
 from domain.access import Action, Grant
 from domain.blob import Blob, BlobId, ByteRange, Content
 from domain.errors import BlobError, IntegrityError, NotFound, RangeNotSatisfiable
@@ -76,7 +76,8 @@ class FetchBlob:
 
     `together`: a reader of rows with their bytes, for servers whose small blobs may be on DATABASE.
     `grace`: how long an object is kept once its blob was replaced or deleted, which a long reading renews so many times
-    in a grace. Raises FORBIDDEN, NOT_FOUND, what `choose` raises, and INTEGRITY if the bytes of a blob are not there.
+    in a grace. `recognise` raises if a storage is not the one that the database knows: then an object that is not there
+    is no damage. Raises FORBIDDEN, NOT_FOUND, what `choose` raises, and INTEGRITY if the bytes of a blob are not there.
     """
 
     blobs: BlobReader
@@ -86,6 +87,7 @@ class FetchBlob:
     grace: timedelta = GRACE
     renewals: int = RENEWALS
     together: BlobAndBytesReader | None = None
+    recognise: Callable[[str], Awaitable[object]] = any_storage
 
     def __call__(self, grant: Grant, blob_id: BlobId, choose: Choose = lambda _: None) -> "Fetching":
         return Fetching(self, grant, blob_id, choose)
@@ -121,6 +123,7 @@ class Fetching(AbstractAsyncContextManager[OpenBlob]):
                 # now, of which another part may be wanted, or the same bytes elsewhere.
                 newer = await self._fetch.blobs.get(self._id)
                 if newer.location == blob.location:
+                    await self._fetch.recognise(blob.location.backend)
                     raise damaged(blob, "is gone") from None
                 blob = newer
             except RangeNotSatisfiable:  # of the object: that of the blob was compared with its size

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Self
 
 from application.ports.metadata import KeySource
+from application.stores import any_storage
 from application.uploads.lifecycle import Uploads
 from domain.blob import Location
 from domain.errors import BlobError, Kind, TimedOut
@@ -38,10 +39,6 @@ class ReadinessProblem:
         """Take a full disk, or rows that are moved, for degraded: blobs are read. Other errors may affect readers."""
         severity = Severity.DEGRADED if error.kind in (Kind.NO_SPACE, Kind.READ_ONLY) else Severity.NOT_READY
         return cls(part, error.kind.value, str(error), severity)
-
-
-async def any_storage(_: str) -> None:
-    """Recognise every storage: no markers are known."""
 
 
 @dataclass(frozen=True, slots=True)

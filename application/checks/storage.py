@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from application.checks.checklist import Checklist, Step, require
 from application.checks.listed import is_listed
-from application.checks.readiness import any_storage
 from application.ports.blob_store import BlobStore
 from application.ports.metadata import KeySource
+from application.stores import any_storage
 from application.uploads.lifecycle import Uploads
 from domain.blob import ByteRange, Location, ObjectKey
 from domain.errors import BlobError, NotFound

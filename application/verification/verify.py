@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from application.checks.readiness import any_storage
 from application.clock import utc_now
 from application.maintenance.reap import always
 from application.ports.blob_store import BlobStore
@@ -18,7 +17,7 @@ from application.ports.contents import ContentReader
 from application.ports.metadata import BacklogReader, BlobReader, KnownStorage, NamedReader, UnitOfWorkFactory
 from application.ports.verifications import Verification
 from application.repeat import repeated
-from application.stores import Stores
+from application.stores import Stores, any_storage
 from application.verification.blobs import VerifyBlobs
 from application.verification.drop_missing import DropMissing
 from application.verification.objects import VerifyObjects

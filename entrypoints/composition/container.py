@@ -261,6 +261,8 @@ class Container(containers.DeclarativeContainer):
     # The commands leave the interval as it is.
     ownership_of_commands = providers.Singleton(Ownership, mark_storage)
     move_objects.add_kwargs(require=ownership.provided.require)
+    for _reading in (fetch_blob, collect_blobs):
+        _reading.add_kwargs(recognise=ownership.provided.recognise)
     adopt_storage = providers.Singleton(AdoptStorage, mark_storage, metadata.provided.named)
     reap = providers.Singleton(
         Reap,

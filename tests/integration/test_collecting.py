@@ -16,6 +16,7 @@ from application.blobs import collect as collecting
 from application.blobs.changes.delete import DeleteBlob
 from application.blobs.collect import CollectBlobs, Collection, Selection
 from application.contents.retention import GRACE
+from application.ownership.markers import UnknownStorage
 from application.stores import Stores
 from domain.access import EVERYTHING, Action, Grant
 from domain.blob import BlobId
@@ -137,6 +138,17 @@ async def test_damaged_bytes_are_an_error(any_drive: Drive, tmp_path: Path, dama
         await any_drive.active.put(location.key, _chunks(b"" if damage == "shorter" else b"bb"))
     async with collector(any_drive)(EVERYTHING, ALL) as collection:
         with pytest.raises(IntegrityError):
+            await read(collection)
+
+
+async def test_on_a_storage_that_is_another_one_absence_is_no_damage(any_drive: Drive) -> None:
+    async def another_one(backend: str) -> None:
+        raise UnknownStorage(backend)
+
+    await put(any_drive, "a")
+    await any_drive.active.delete((await any_drive.metadata.blobs.get(BlobId("a"))).location.key)
+    async with replace(collector(any_drive), recognise=another_one)(EVERYTHING, ALL) as collection:
+        with pytest.raises(UnknownStorage):
             await read(collection)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from adapters.sql.tables import CHUNKS
 from adapters.storage.database import CHUNK, DatabaseBlobStore
 from adapters.storage.memory import MemoryBlobStore
 from application.contents.retention import GRACE
+from application.ownership.markers import UnknownStorage
 from application.stores import Stores
 from domain.access import EVERYTHING
 from domain.blob import BlobId, ByteRange, Content, Digest, Draft, Location, ObjectKey
@@ -27,6 +29,10 @@ from tests.contracts.blob_store import each
 from tests.integration.drive import ID, LONG_AGO, Drive, Time
 
 OLD, NEW = b"0123456789", b"new"
+
+
+async def another_one(backend: str) -> None:
+    raise UnknownStorage(backend)
 
 
 def tag_of(data: bytes) -> str:
@@ -134,6 +140,13 @@ class TestFetchFindsTheTruth:
         with pytest.raises(BlobError, match=r"is gone; it should have 4 bytes") as caught:
             await any_drive.get()
         assert (caught.value.kind, caught.value.subject) == (Kind.INTEGRITY, blob.location.key)
+
+    async def test_on_a_storage_that_is_another_one_absence_is_no_damage(self, any_drive: Drive) -> None:
+        blob = await any_drive.put(b"here")
+        await any_drive.active.delete(blob.location.key)
+        any_drive.fetch = replace(any_drive.fetch, recognise=another_one)
+        with pytest.raises(UnknownStorage):
+            await any_drive.get()
 
     @pytest.mark.parametrize(
         ("there", "why"), [(b"", "ends after 0"), (b"her", "ends after 3"), (b"here!", "is longer")]

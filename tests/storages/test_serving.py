@@ -73,6 +73,18 @@ class TestADiskThatIsNotMounted:
             server.wait_until_left(blobs=1)
             server.wait_until(lambda: ready(server) == 200)
 
+    def test_its_older_blobs_are_out_of_reach_and_not_damaged(self, tmp_path: Path) -> None:
+        with Server(tmp_path) as server, server.client() as client:
+            assert client.put("/v1/blobs/a", content=b"x").status_code == 201
+        mounted = blobs(server).rename(tmp_path / "mounted")
+        blobs(server).mkdir()
+        with Server(tmp_path, STORAGE="database", FS_BASE_PATH=str(blobs(server))) as server, server.client() as client:
+            answer = client.get("/v1/blobs/a?alt=media")
+            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+            blobs(server).rmdir()
+            mounted.rename(blobs(server))
+            assert client.get("/v1/blobs/a?alt=media").content == b"x"
+
     def test_a_worker_that_starts_meanwhile_waits(self, tmp_path: Path) -> None:
         with Server(tmp_path) as server:
             mounted = blobs(server).rename(tmp_path / "mounted")

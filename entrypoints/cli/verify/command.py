@@ -72,8 +72,9 @@ class Age(click.ParamType[timedelta]):
 @click.option(
     "--even-if-missing",
     is_flag=True,
-    help="With --repair: also where the objects of more than 5 % of the blobs are missing. That is refused otherwise,"
-    " because the disk, bucket or folder may be a wrong one. With --drop-missing the rows of all of them are removed.",
+    help="With --repair: also where the objects of more than 5 % of the blobs are missing (of a few: more than five, or"
+    " more than half). That is refused otherwise, because the disk, bucket or folder may be a wrong one. With"
+    " --drop-missing the rows of all of them are removed.",
 )
 def verify(
     *,
