@@ -4,6 +4,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -266,6 +267,9 @@ def _serve(settings: Settings, claim: PortClaim, started: Started, *, reload: bo
 
     if reload:
         multiprocessing.set_start_method("spawn")  # a forked worker would keep the old modules
+    elif sys.platform == "linux":
+        # Not the default from Python 3.14 on. Other methods share neither the claim to the port nor the heartbeats.
+        multiprocessing.set_start_method("fork")
     parent = os.getpid()
     os.register_at_fork(
         after_in_child=partial(_begin_as_a_worker, parent, claim)

@@ -1,5 +1,9 @@
-"""`drivebay serve` whose workers freeze at a request, and are soon found out: `python -m tests.http.frozen serve`."""
+"""`drivebay serve` whose workers freeze at a request, and are soon found out: `python -m tests.http.frozen serve`.
 
+Processes start by default as they do in Python 3.14.
+"""
+
+import multiprocessing.context
 import time
 from typing import Any
 
@@ -27,5 +31,7 @@ def _freezing(app: ASGIApp) -> ASGIApp:
 
 if __name__ == "__main__":
     heartbeat.STALLED_AFTER = SECONDS
+    forkserver = vars(multiprocessing.context)["_concrete_contexts"]["forkserver"]
+    vars(vars(multiprocessing.context)["_default_context"])["_default_context"] = forkserver
     vars(cli)["create_asgi"] = application
     cli.main()
