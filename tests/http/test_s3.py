@@ -102,6 +102,11 @@ def test_a_bucket_of_the_settings_has_the_blobs_with_its_prefix(tmp_path: Path) 
         assert failure(s3.delete_bucket, Bucket="films") == (403, "AccessDenied")
         assert failure(s3.head_object, Bucket="other", Key="a") == (404, "404")
         assert failure(s3.list_objects_v2, Bucket="other") == (404, "NoSuchBucket")
+        assert client.post("/v1/uploads", json={}).status_code == 201  # of no id, and so of no bucket
+        begun = s3.create_multipart_upload(Bucket="all-blobs", Key="k")["UploadId"]
+        for more in ({}, {"Delimiter": "/"}, {"Prefix": ""}):
+            listed = s3.list_multipart_uploads(Bucket="all-blobs", **more)
+            assert [(each["Key"], each["UploadId"]) for each in listed["Uploads"]] == [("k", begun)]
 
 
 def test_a_server_may_have_no_s3_or_nothing_else(tmp_path: Path) -> None:

@@ -111,7 +111,6 @@ async def _entries(
     """Return up to `limit` uploads and common prefixes after the marker: a key, and an upload's key or nothing."""
     found: list[MultipartUpload | str] = []
     key, upload_key = marker
-    after = None
     if CONTROL_CHARACTER.search(prefix):  # no key has one
         return found
     control = CONTROL_CHARACTER.search(key)
@@ -119,10 +118,10 @@ async def _entries(
         key, upload_key = key[: control.start()], ""
     if CONTROL_CHARACTER.search(delimiter):
         delimiter = ""
-    if ids + key:
-        # Without an upload's key, all uploads to the key of the marker are skipped. No object has an empty one.
-        last = ObjectKey(upload_key) if key and OBJECT_KEY.fullmatch(upload_key) else ObjectKey("f" * 32)
-        after = (ids + key, last)
+    # Without an upload's key, all uploads to the key of the marker are skipped. No object has an empty one: of a bucket
+    # without a prefix, these are the uploads without an id.
+    last = ObjectKey(upload_key) if key and OBJECT_KEY.fullmatch(upload_key) else ObjectKey("f" * 32)
+    after = (ids + key, last)
     skipped = common_prefix(key, prefix, delimiter) if delimiter and key.startswith(prefix) else None
     while len(found) < limit:
         page = await request.use_cases.uploads.list(request.grant, ids + prefix, after, MAX_LISTED)
