@@ -42,11 +42,11 @@ class PatientResponse:
         self,
         work: Callable[[], Awaitable[tuple[str, Sequence[Tree], Headers]]],
         failed: Callable[[Exception], bytes],
-        quiet: float = QUIET,
+        quiet: float | None = None,
     ) -> None:
         self._work = work
         self._failed = failed
-        self._quiet = quiet
+        self._quiet = QUIET if quiet is None else quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Not cancelled with the request: a client that has left should find the object when it asks again.

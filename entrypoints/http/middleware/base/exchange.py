@@ -42,7 +42,7 @@ class Exchange:
         self.headers = dict(scope["headers"])  # of the request, the last value of each
         self.auth: Any = None  # the grant, for handlers of direct routes
         self.completions = completions  # hooks for the headers of the response
-        self.status = 0  # of the response; 0 until it begins
+        self.status = 0  # of the response; 0 until it begins; that of an error that is in the body of a 200
         self.bytes_in = 0  # of the bodies
         self.bytes_out = 0
         self.is_read = False  # the request, to completion

@@ -151,12 +151,14 @@ async def complete_multipart_upload(request: S3Request) -> ASGIApp:
     """Publish an upload, in one transaction. Repeated after a success, it has the same response."""
     blob_id, key = await request.blob_id(), _upload_key(request)
     named = _named_parts(await request.document(COMPLETE, MAX_DOCUMENT))
-    work = partial(_complete, request, blob_id, key, named)
+    return PatientResponse(partial(_complete, request, blob_id, key, named), partial(late_failure, request))
 
-    def failed(error: Exception) -> bytes:
-        return error_document(as_s3_error(error), request.resource, request.exchange.request_id)
 
-    return PatientResponse(work, failed)
+def late_failure(request: S3Request, error: Exception) -> bytes:
+    """Return the document of an error that comes after a 200. Log, metrics, traces and audit trail have its status."""
+    found = as_s3_error(error)
+    request.exchange.status = found.status
+    return error_document(found, request.resource, request.exchange.request_id)
 
 
 def _named_parts(document: Parsed | None) -> Sequence[NamedPart]:
