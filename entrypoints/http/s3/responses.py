@@ -34,8 +34,8 @@ class PatientResponse:
     """The outcome of an operation that may take long: white space is sent while it does, every `QUIET` seconds.
 
     Then the status is 200 whatever comes, and an error is in the body (Amazon S3 API Reference,
-    CompleteMultipartUpload). `work` returns the root element, its children and further headers, which a late document
-    can't have; `failed` returns the document of an error.
+    CompleteMultipartUpload and UploadPartCopy). `work` returns the root element, its children and further headers,
+    which a late document can't have; `failed` returns the document of an error.
     """
 
     def __init__(

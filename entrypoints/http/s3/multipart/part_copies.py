@@ -1,7 +1,7 @@
 """UploadPartCopy: parts of uploads with the bytes of other objects."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -11,17 +11,18 @@ from application.blobs.fetch import OpenBlob
 from application.blobs.multipart.copy_part import CopiedPart
 from application.clock import utc_now
 from application.ports.contents import MultipartUpload, Part
-from domain.blob import Blob, ByteRange, Segment
+from domain.blob import Blob, BlobId, ByteRange, Segment
 from domain.checksums import Checksums
 from domain.errors import PreconditionFailed
 from domain.precondition import Precondition
+from entrypoints.http.protocol.streaming import Headers
 from entrypoints.http.s3.bodies.body import Body
 from entrypoints.http.s3.errors import S3Error
-from entrypoints.http.s3.multipart.uploads import part_checksum, part_number, upload_of, write_part
+from entrypoints.http.s3.multipart.uploads import late_failure, part_checksum, part_number, upload_of, write_part
 from entrypoints.http.s3.objects.properties import check_supported
 from entrypoints.http.s3.objects.writing import copy_source, sources
 from entrypoints.http.s3.request import S3Request, iso_time
-from entrypoints.http.s3.responses import xml_response
+from entrypoints.http.s3.responses import PatientResponse
 from entrypoints.http.s3.xml import Tree
 
 _RANGE = re.compile(r"bytes=([0-9]{1,19}+)-([0-9]{1,19}+)", re.ASCII)
@@ -33,6 +34,13 @@ async def upload_part_copy(request: S3Request) -> ASGIApp:
     number = part_number(request)
     upload = await upload_of(request)
     source_id = await copy_source(request)
+    work = partial(_copied, request, upload, number, source_id)
+    return PatientResponse(work, partial(late_failure, request))
+
+
+async def _copied(
+    request: S3Request, upload: MultipartUpload, number: int, source_id: BlobId
+) -> tuple[str, Sequence[Tree], Headers]:
     async for source in sources(request, source_id):
         wanted = _source_range(request, source)
         try:
@@ -47,7 +55,7 @@ async def upload_part_copy(request: S3Request) -> ASGIApp:
             ("ETag", f'"{part.checksums.etag}"'),
             *part_checksum(part.checksums),
         ]
-        return xml_response("CopyPartResult", tree)
+        return "CopyPartResult", tree, ()
     raise S3Error("OperationAborted")
 
 
