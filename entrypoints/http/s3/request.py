@@ -17,7 +17,7 @@ from application.blobs.multipart.uploads import MultipartUploads
 from application.blobs.store import StoreBlob
 from domain.access import Action, Grant
 from domain.acls import opens_object
-from domain.blob import Blob, BlobId
+from domain.blob import MAX_ID_BYTES, Blob, BlobId
 from domain.buckets import Bucket
 from domain.errors import InvalidId
 from domain.precondition import ANY, Precondition
@@ -32,7 +32,7 @@ from entrypoints.http.s3.completions import Completions
 from entrypoints.http.s3.errors import S3Error
 from entrypoints.http.s3.xml import Parsed, parse
 
-MAX_KEY = 1024  # bytes of UTF-8
+MAX_KEY = 1024  # bytes of UTF-8 of a key that is stored here; other interfaces store longer ids
 SMALL_DOCUMENT = 64 * 1024  # bytes; larger ones are parsed in a thread
 MAX_DOCUMENT = 4 * 1024 * 1024  # bytes: 10,000 parts with their checksums
 STANDARD = "STANDARD"
@@ -141,6 +141,11 @@ class S3Request:
         """Return the id of the blob that the request is about."""
         return id_of(await self.known_bucket(), self.key)
 
+    def check_new_key(self) -> None:
+        """Raise KeyTooLongError for a longer key than S3 allows, which another interface may have stored."""
+        if len(self.key.encode()) > MAX_KEY:
+            raise _too_long(self.key)
+
     async def stat(self, blob_id: BlobId | None = None) -> Blob:
         """Return the object, if the sender may read it."""
         blob = await self.use_cases.fetch.stat(self.grant, blob_id or await self.blob_id())
@@ -211,14 +216,17 @@ def check_version(version: str | None) -> None:
 
 
 def id_of(bucket: Bucket, key: str) -> BlobId:
-    """Return the id of the blob with this key. Raises KeyTooLongError and InvalidURI."""
-    size = len(key.encode())
-    if size > MAX_KEY:
-        raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed=str(MAX_KEY))
+    """Return the id of the blob with this key. Raises InvalidURI, and KeyTooLongError for a key that no blob has."""
+    if len(f"{bucket.prefix}{key}".encode()) > MAX_ID_BYTES:
+        raise _too_long(key)
     try:
         return BlobId(bucket.prefix + key)
     except InvalidId as error:
         raise S3Error("InvalidURI", Detail=error.detail) from None
+
+
+def _too_long(key: str) -> S3Error:
+    return S3Error("KeyTooLongError", Size=str(len(key.encode())), MaxSizeAllowed=str(MAX_KEY))
 
 
 def key_of(bucket: Bucket, blob_id: str) -> str:

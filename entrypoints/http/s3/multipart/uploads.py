@@ -40,6 +40,7 @@ async def create_multipart_upload(request: S3Request) -> ASGIApp:
     request.check_no_version()
     check_supported(request.headers, acls=request.use_cases.acls)
     blob_id = await request.blob_id()
+    request.check_new_key()
     algorithm, is_composite = _checksum_of_upload(request.headers)
     new = NewUpload(
         blob_id,

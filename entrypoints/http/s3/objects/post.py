@@ -173,6 +173,7 @@ async def post_object(request: S3Request) -> ASGIApp:
         raise S3Error("InvalidArgument", "User key must have a length greater than 0.", ArgumentName="key")
     check_supported(_as_headers(fields), acls=request.use_cases.acls)
     blob_id = await request.blob_id()
+    request.check_new_key()
     declared = {name: value for name, value in fields.items() if name in _OF_BODY or name.startswith(checksums.PREFIX)}
     body = Body({"transfer-encoding": "chunked", **declared}, None, b"", request.file())
     new = NewBlob(

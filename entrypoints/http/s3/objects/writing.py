@@ -47,6 +47,7 @@ async def put_object(request: S3Request) -> ASGIApp:
     request.check_no_version()
     check_supported(request.headers, acls=request.use_cases.acls)
     blob_id = await request.blob_id()
+    request.check_new_key()
     body = request.body()
     new = NewBlob(
         IdentifiedBytes(blob_id, body),
@@ -183,6 +184,8 @@ async def copy_object(request: S3Request) -> ASGIApp:
     check_supported(request.headers, acls=request.use_cases.acls)
     target = await request.blob_id()
     source_id = await copy_source(request)
+    if source_id != target:
+        request.check_new_key()
     replaces_metadata = _directive(request, "x-amz-metadata-directive")
     replaces_tags = _directive(request, "x-amz-tagging-directive")
     if source_id == target and not (replaces_metadata or replaces_tags):
