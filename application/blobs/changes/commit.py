@@ -21,7 +21,7 @@ class CommitOperations:
     Each blob is changed by one operation at most, and no operation reads a blob that another one changes. Raises
     INVALID_COMMIT otherwise, FORBIDDEN, and what the operations raise, with `index` as the number of the operation.
 
-    `commit_one` is for single changes of a few rows.
+    `commit_one` is for single changes of a few rows, and may hold up all requests of the process until it is done.
     """
 
     commit: Committer
@@ -40,10 +40,11 @@ class CommitOperations:
         return await self.commit(lambda work: _apply(work, operations, rules))
 
     async def one(self, grant: Grant, operation: Operation) -> Changed:
-        """Make one operation that changes a few rows. Errors have no `index`."""
+        """Make one operation. Errors have no `index`."""
         operation.authorize(grant)
         rules = self.rules.of(grant)
-        return await self.commit_one(lambda work: operation.apply(work, rules))
+        commit = self.commit if operation.changes_many else self.commit_one
+        return await commit(lambda work: operation.apply(work, rules))
 
 
 async def _apply(work: UnitOfWork, operations: Sequence[Operation], rules: Rules) -> list[Changed]:

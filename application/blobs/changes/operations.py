@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 from application.authorize import authorize
+from application.blobs.multipart.parts import FEW_PARTS
 from application.blobs.multipart.take import take_upload
 from application.contents.expiry import NEVER, Expiry, require_unexpired
 from application.contents.retention import USUAL, Retention
@@ -62,6 +63,11 @@ class Operation(Protocol):
     def reads(self) -> Sequence[BlobId]:
         return ()
 
+    @property
+    def changes_many(self) -> bool:
+        """Whether the operation changes many rows, as far as it knows."""
+        return False
+
     @abstractmethod
     def authorize(self, grant: Grant) -> None:
         """Raise FORBIDDEN unless `grant` includes the operation, and errors of the operation's own values."""
@@ -87,7 +93,7 @@ class Put(Operation):
     now, and PART_IN_PROGRESS if one of the parts is still being written, unless `ends_writers`. A resumable upload is
     kept as finished for the time `keep_for`, which its publication sets: without that, it raises INVALID_PARTS, because
     its own conditions would not count. `verified`: the SHA-256, if it is known already, which counts if the parts are
-    still the same.
+    still the same. `has_many_parts`: there are more than FEW_PARTS, which is known without it if `parts` are named.
     """
 
     id: BlobId
@@ -98,10 +104,15 @@ class Put(Operation):
     ends_writers: bool = False
     keep_for: timedelta | None = None
     verified: Verified | None = None
+    has_many_parts: bool = False
 
     @property
     def changes(self) -> Sequence[BlobId]:
         return (self.id,)
+
+    @property
+    def changes_many(self) -> bool:
+        return self.has_many_parts or len(self.parts or ()) > FEW_PARTS
 
     def authorize(self, grant: Grant) -> None:
         authorize(grant, Action.WRITE, self.id)

@@ -11,6 +11,7 @@ from domain.errors import InvalidParts, OffsetMismatch
 
 MAX_PARTS = 10_000
 MAX_APPENDED = 100_000  # parts that are appended, each by a request of its own or as long as the client likes
+FEW_PARTS = 100  # whose rows a database in this process changes in a few milliseconds, which all requests wait for
 PAGE = 1000
 LIFETIME = timedelta(days=1)
 

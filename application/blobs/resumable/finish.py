@@ -10,7 +10,7 @@ from functools import partial
 
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Changed, Operation, Put, Rules, Verified
-from application.blobs.multipart.parts import MAX_APPENDED, PAGE
+from application.blobs.multipart.parts import FEW_PARTS, MAX_APPENDED, PAGE
 from application.blobs.multipart.take import composite_of
 from application.blobs.multipart.uploads import MultipartUploads, NewPart, kept_alive, renewed
 from application.concurrency import SharedCalls
@@ -71,6 +71,10 @@ class Join(Operation):
     @property
     def changes(self) -> Sequence[BlobId]:
         return self.put.changes
+
+    @property
+    def changes_many(self) -> bool:
+        return self.put.changes_many
 
     def authorize(self, grant: Grant) -> None:
         self.put.authorize(grant)
@@ -133,9 +137,9 @@ class FinishUploads:
             return Progress(await self._after_partial(grant, upload, resumable.final))
         if not is_complete(upload):
             return Progress(upload)
-        await self._require_part(grant, upload)
+        is_large = await self._require_part(grant, upload)
         verified = None if resumable.digest is None else await self._check_digest(upload, resumable.digest)
-        return await self._publish(grant, upload, lambda put: replace(put, verified=verified))
+        return await self._publish(grant, upload, lambda put: replace(put, verified=verified, has_many_parts=is_large))
 
     async def _after_partial(self, grant: Grant, partial: MultipartUpload, final: ObjectKey | None) -> MultipartUpload:
         """Finish the upload that a partial one belongs to. Errors are for the requests that ask for that one."""
@@ -153,8 +157,10 @@ class FinishUploads:
             return Progress(replace(upload, expires_at=await self._keep(upload, partials)))
         if not upload.received:
             await self._require_part(grant, upload)
-        lifetime = self.multipart.lifetime
-        finished = await self._publish(grant, upload, lambda put: Join(put, keys, lifetime))
+        is_large, lifetime = await self._have_many_parts(keys), self.multipart.lifetime
+        finished = await self._publish(
+            grant, upload, lambda put: Join(replace(put, has_many_parts=is_large), keys, lifetime)
+        )
         return replace(finished, upload=replace(finished.upload, received=upload.received, size=size))
 
     async def _keep(self, upload: MultipartUpload, partials: Sequence[MultipartUpload]) -> datetime:
@@ -183,10 +189,19 @@ class FinishUploads:
             raise UploadNotFound(subject=key)
         return upload
 
-    async def _require_part(self, grant: Grant, upload: MultipartUpload) -> None:
-        """Let an upload without bytes have an empty object."""
-        if not await self.multipart.reader.parts(upload.key, 0, 1):
+    async def _require_part(self, grant: Grant, upload: MultipartUpload) -> bool:
+        """Let an upload without bytes have an empty object. Return whether it has more than FEW_PARTS."""
+        parts = await self.multipart.reader.parts(upload.key, 0, FEW_PARTS + 1)
+        if not parts:
             await self.multipart.append_to(grant, upload, upload.received, NewPart(_nothing()), upload.received)
+        return len(parts) > FEW_PARTS
+
+    async def _have_many_parts(self, keys: Sequence[ObjectKey]) -> bool:
+        """Return whether one of the uploads has more than its share of FEW_PARTS, as one has if all have more."""
+        for key in keys:
+            if await self.multipart.reader.parts(key, FEW_PARTS // len(keys), 1):
+                return True
+        return False
 
     async def _check_digest(self, upload: MultipartUpload, digest: Digest) -> Verified:
         """Raise DIGEST_MISMATCH unless the bytes have this digest. Several parts are read again, and take long.
