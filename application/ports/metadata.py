@@ -192,6 +192,10 @@ class GarbageRepository(Protocol):
         """
 
     @abstractmethod
+    async def add_each(self, garbage: Sequence[Garbage], after: timedelta) -> None:
+        """Do the same for many objects at once."""
+
+    @abstractmethod
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
         """Claim up to `limit` due objects on `backend`, the oldest first, and return them.
 

@@ -233,7 +233,16 @@ class _DiscardedOnError(AbstractAsyncContextManager[None]):
 
 async def discard_object(work: UnitOfWork, location: Location) -> None:
     """Make an object that was never published garbage: to be deleted now, and again later, as a write may land late."""
-    await work.garbage.add(Garbage(location, deletes=2), after=timedelta(0))
+    await work.garbage.add(_never_published(location), after=timedelta(0))
+
+
+async def discard_objects(work: UnitOfWork, locations: Sequence[Location]) -> None:
+    """Do the same for many objects at once."""
+    await work.garbage.add_each([_never_published(each) for each in locations], after=timedelta(0))
+
+
+def _never_published(location: Location) -> Garbage:
+    return Garbage(location, deletes=2)
 
 
 def lease_lost(location: Location) -> BlobError:

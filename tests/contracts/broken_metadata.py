@@ -872,6 +872,15 @@ class IsDueAtOnce(Tampered):
             await super().add(garbage, timedelta(0))
 
 
+@caught_by(MetadataContract.test_many_objects_become_garbage_at_once)
+class LeavesAloneWhatIsThere(Tampered):
+    """An object whose key was used again keeps the time at which it was due."""
+
+    class GarbageRows(_Garbage):
+        async def add_each(self, garbage: Sequence[Garbage], after: timedelta) -> None:
+            await super().add_each([each for each in garbage if self._rows.get(each.location.key) is None], after)
+
+
 @caught_by(MetadataContract.test_each_further_claim_lasts_twice_as_long_up_to_a_bound)
 class TriesForeverAtTheSamePace(Tampered):
     """A backend that is down is asked for all its garbage, over and over."""

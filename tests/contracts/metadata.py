@@ -208,6 +208,7 @@ def changes(work: UnitOfWork, there: There) -> list[Callable[[], Awaitable[objec
         lambda: work.uploads.renew(there.running.key, NOW),
         lambda: work.uploads.remove_expired("fs", 10),
         lambda: work.garbage.add(Garbage(location()), NOW),
+        lambda: work.garbage.add_each([Garbage(location()), Garbage(location(), 2)], NOW),
         lambda: work.trash.add(there.gone, LONG, LONG),
         lambda: work.trash.hold(there.held.content.key, 2 * LONG),
         lambda: work.trash.release(10),
@@ -951,6 +952,15 @@ class MetadataContract:
         assert await self.claim(metadata, "ftp") == []
         assert await self.claim(metadata, "fs") == [ours]
         assert await self.claim(metadata, "s3") == [other]
+
+    async def test_many_objects_become_garbage_at_once(self, metadata: Metadata) -> None:
+        there = await self.discard(metadata, LONG)
+        many = [Garbage(there.location, 2), *(Garbage(location(), number % 2 + 1) for number in range(300))]
+        async with metadata() as work:
+            await work.garbage.add_each(many, NOW)
+            await work.garbage.add_each([], NOW)
+            await work.commit()
+        assert {*await self.claim(metadata, limit=1000)} == {*many}
 
     async def test_claimed_garbage_comes_back_when_the_claim_is_over(self, metadata: Metadata) -> None:
         garbage = await self.discard(metadata, NOW)

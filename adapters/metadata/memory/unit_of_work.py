@@ -169,6 +169,10 @@ class _Garbage(GarbageRepository):
     async def add(self, garbage: Garbage, after: timedelta) -> None:
         self._rows.set(garbage.location.key, Claimed(garbage, self._now() + after))
 
+    async def add_each(self, garbage: Sequence[Garbage], after: timedelta) -> None:
+        for each in garbage:
+            await self.add(each, after)
+
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
         rows = [(row, row.due_at) for row in self._rows.values() if row.garbage.location.backend == backend]
         claimed = due(rows, self._now(), limit)

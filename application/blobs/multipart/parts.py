@@ -6,7 +6,7 @@ from datetime import timedelta
 from application.ports.contents import MultipartUpload, Part
 from application.ports.metadata import UnitOfWork
 from application.uploads.intake import too_large
-from application.uploads.lifecycle import discard_object
+from application.uploads.lifecycle import discard_objects
 from domain.errors import InvalidParts, OffsetMismatch
 
 MAX_PARTS = 10_000
@@ -53,8 +53,7 @@ async def put_part(work: UnitOfWork, upload: MultipartUpload, part: Part, max_by
 
 async def discard_parts(work: UnitOfWork, parts: Sequence[Part]) -> None:
     """Make the objects of parts that will not be published garbage, unless they have other names."""
-    for part in parts:
-        if not part.is_shared:
-            await discard_object(work, part.location)
+    if own := [part.location for part in parts if not part.is_shared]:
+        await discard_objects(work, own)
     if shared := [part.location for part in parts if part.is_shared]:
         await work.contents.release(shared)

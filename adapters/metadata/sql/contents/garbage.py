@@ -21,13 +21,10 @@ class SqlGarbage(GarbageRepository):
         self._run = run
 
     async def add(self, garbage: Garbage, after: timedelta) -> None:
-        values = {
-            "object_key": garbage.location.key.value,
-            "backend": garbage.location.backend,
-            "deletes": garbage.deletes,
-            "microseconds": after // MICROSECOND,
-        }
-        await self._run(_add, values)
+        await self._run(_add, _values(garbage, after))
+
+    async def add_each(self, garbage: Sequence[Garbage], after: timedelta) -> None:
+        await self._run(_add_each, [_values(each, after) for each in garbage])
 
     async def claim(self, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
         return await self._run(_claim_garbage, backend, limit, lease)
@@ -42,13 +39,31 @@ class SqlGarbage(GarbageRepository):
 _LATER = DatabaseNow() + sa.bindparam("microseconds", type_=sa.BigInteger)
 
 
+def _values(garbage: Garbage, after: timedelta) -> Mapping[str, Any]:
+    return {
+        "object_key": garbage.location.key.value,
+        "backend": garbage.location.backend,
+        "deletes": garbage.deletes,
+        "microseconds": after // MICROSECOND,
+    }
+
+
 def _add(connection: Connection, values: Mapping[str, Any]) -> None:
     _upsert(connection.dialect.name).count(connection, values)
 
 
+def _add_each(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(_insert(connection.dialect.name), rows)
+
+
 @cache
 def _upsert(dialect: str) -> Statement:
-    return Statement(insert_or_replace(dialect, GARBAGE, {GARBAGE.c.due_at: _LATER, GARBAGE.c.claims: 0}))
+    return Statement(_insert(dialect))
+
+
+def _insert(dialect: str) -> sa.Insert:
+    return insert_or_replace(dialect, GARBAGE, {GARBAGE.c.due_at: _LATER, GARBAGE.c.claims: 0})
 
 
 def _claim_garbage(connection: Connection, backend: str, limit: int, lease: timedelta) -> Sequence[Garbage]:
