@@ -4,9 +4,10 @@ import os
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import CompletionItem, add_completion_class, get_completion_class
 
 from entrypoints.cli.blobs import profiles
+from entrypoints.cli.blobs.shells import Bash, Fish
 from entrypoints.client import Client, DrivebayError, Retries
 
 PATIENCE = 2.0  # seconds; a user who pressed Tab waits
@@ -46,6 +47,8 @@ class FileArgument(click.ParamType[str]):
 
 
 BLOB, FILE = BlobArgument(), FileArgument()
+add_completion_class(Bash)
+add_completion_class(Fish)
 
 
 @click.command("completion", short_help="Print the script for completion in a shell.")
