@@ -133,6 +133,20 @@ class TestAnotherProcess:
             await client.put(prefix, path, journal=journal)
             assert await client.get_range(prefix, start=0, length=2) == b"bb"
 
+    async def test_begins_again_if_the_blob_is_another(
+        self, server: Server, clients: Clients, prefix: str, tmp_path: Path
+    ) -> None:
+        path, journal = tmp_path / "file", tmp_path / "journal"
+        path.write_bytes(b"a" * 9 * MIB)
+        async with Proxy(server.url) as proxy, clients(proxy.url, retries=drivebay.Retries(attempts=1)) as client:
+            proxy.after(5 * MIB, Way.TO_SERVER, proxy.cut)
+            with pytest.raises(drivebay.ConnectionFailed):
+                await client.put(prefix + "a", path, journal=journal)
+            stored = await client.put(prefix + "b", path, journal=journal)
+            assert (await client.head(prefix + "b")).etag == stored.etag
+            with pytest.raises(drivebay.NotFound):
+                await client.head(prefix + "a")
+
     async def test_begins_again_if_the_server_has_forgotten_the_upload(
         self, server: Server, clients: Clients, prefix: str, tmp_path: Path
     ) -> None:

@@ -119,7 +119,8 @@ class Upload:
                 yield from attempts.wait(error)
 
     def _resumable(self, source: Source, digest: bytes, journal: UploadJournal | None) -> Flow[PutResult]:
-        path = journal.upload(digest, self._headers) if journal else None
+        kept = self._headers | {"id": self._id}  # the upload is bound to its blob
+        path = journal.upload(digest, kept) if journal else None
         if journal and path is not None and not (yield from self._may_go_on(source, path)):
             journal.end()
             yield from self._discard(path)
@@ -129,7 +130,7 @@ class Upload:
             if path is None:
                 path = yield from self._begin(self._declared(source, digest))
                 if journal:
-                    journal.begin(path, digest, self._headers)
+                    journal.begin(path, digest, kept)
             try:
                 etag = yield from self._append(source, path, resumed=resumed)
                 break
