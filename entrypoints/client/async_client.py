@@ -1,6 +1,6 @@
 """The client for an event loop."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
@@ -163,13 +163,15 @@ class AsyncClient:
         progress: Progress | None = None,
         parallel: int = downloads.AT_ONCE,
         follow_symlinks: bool = True,
+        check: Callable[[], None] | None = None,
     ) -> BlobMeta:
         """Fetch a blob into a file, in blocks, `parallel` at once. The file appears when it is complete and verified.
 
         Until then its bytes are in a hidden file next to it. A download that failed goes on there, as long as the blob
         is the same version. `known`: its description, if you have it from a list. The permissions of a file that is
         replaced are kept. Bytes for a pipe or a device are written into it as they come. `follow_symlinks`: write to
-        what a link points to; otherwise the link is replaced, and only files are.
+        what a link points to; otherwise the link is replaced, and only files are. `check`: called in a thread right
+        before the file appears, which it does not if this raises an exception.
         """
         flow = downloads.download(
             self._retries,
@@ -179,6 +181,7 @@ class AsyncClient:
             progress=progress,
             parallel=parallel,
             follow_symlinks=follow_symlinks,
+            check=check,
         )
         return await self._run(flow)
 

@@ -229,6 +229,34 @@ async def test_a_file_that_appears_meanwhile_is_not_replaced(server: Server, tmp
     assert contents(tmp_path / "down") == {"a": b"blob", "b": b""}
 
 
+async def test_files_that_change_meanwhile_are_neither_replaced_nor_deleted(
+    server: Server, tmp_path: Path, prefix: str
+) -> None:
+    down = tmp_path / "down"
+    down.mkdir()
+    for name in ("a", "extra", "linked"):
+        (down / name).write_bytes(b"old")
+    (down / "other link").hardlink_to(down / "linked")
+    with server.client() as client:
+        client.put(f"/v1/blobs/{prefix}a", content=b"blob")
+
+    def edit() -> None:
+        for name in ("a", "extra"):
+            (down / name).write_bytes(b"edited")
+
+    async with Proxy(server.url) as proxy:
+        shell = Shell(tmp_path, proxy.url)
+        edited = proxy.before(b"GET /v1/blobs/", edit)
+        synced = await end(await shell.start("sync", f"drivebay://{prefix}", "down", "--delete"))
+        assert edited.is_set()
+        assert (synced.code, synced.errors.count("has changed since it was listed")) == (1, 2)
+        assert {name: (down / name).read_bytes() for name in ("a", "extra")} == {"a": b"edited", "extra": b"edited"}
+        assert not (down / "linked").exists()
+        assert not (down / "other link").exists()
+        again = await end(await shell.start("sync", f"drivebay://{prefix}", "down", "--delete"))
+    assert (again.code, contents(down)) == (0, {"a": b"blob"})
+
+
 def test_a_blob_for_a_folder_is_no_file(shell: Shell, server: Server, prefix: str) -> None:
     with server.client() as client:
         client.put(f"/v1/blobs/{prefix}x/", content=b"")

@@ -4,7 +4,7 @@ The ETag of the first response is the condition of all others, so that all bytes
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -176,11 +176,13 @@ def download(
     progress: Progress | None = None,
     parallel: int = AT_ONCE,
     follow_symlinks: bool = True,
+    check: Callable[[], None] | None = None,
 ) -> Flow[BlobMeta]:
     """Fetch a blob into a file, which appears when it is complete and verified. What is there already is kept.
 
     `known`: the description of the version to fetch. `follow_symlinks`: write into the file, the pipe or the device
     that the target is a link to. Without it a link is replaced by a file, and nothing else than a file is written to.
+    `check`: called right before the file appears, which it does not if this raises an exception.
     """
     meta = known or (yield from head(retries, blob_id))
     if follow_symlinks:
@@ -196,6 +198,8 @@ def download(
             is_resumed = bool(file.written)
             yield from _fetch(retries, meta, file, progress, parallel)
             if not meta.sha256 or (yield from sha256(file)).hex() == meta.sha256:
+                if check:
+                    yield Work(check)
                 yield Work(file.publish)
                 return meta
             yield Work(file.discard)

@@ -79,6 +79,19 @@ def local_file(name: str, path: Path, status: os.stat_result) -> LocalFile:
     return LocalFile(name, path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
+def check_unchanged(file: LocalFile) -> None:
+    """Raise OSError if a file has changed since it was listed, unless it is gone.
+
+    Its ctime may differ: it changes too when another link to the file is deleted.
+    """
+    try:
+        now = local_file(file.name, file.path, file.path.stat())
+    except FileNotFoundError:
+        return
+    if (now.size, now.mtime_ns, now.inode) != (file.size, file.mtime_ns, file.inode):
+        raise OSError("The file has changed since it was listed. It is kept: run the command again.")
+
+
 def _entries(folder: str, above: str, report: Report) -> Iterator[tuple["os.DirEntry[str]", str]]:
     try:
         with os.scandir(folder) as entries:
@@ -122,7 +135,8 @@ class Tree:
         return path
 
     def delete(self, file: LocalFile) -> None:
-        """Delete a file, and the folders that are empty then."""
+        """Delete a file, and the folders that are empty then. Raises OSError if the file has changed."""
+        check_unchanged(file)
         file.path.unlink(missing_ok=True)
         for folder in file.path.parents:
             if folder == self._folder:

@@ -7,14 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar
 
 from entrypoints.cli.blobs.outcome import Outcomes
 from entrypoints.cli.blobs.progress import Display
 from entrypoints.cli.blobs.sync.digests import Digests
-from entrypoints.cli.blobs.sync.files import LocalFile, Selection, Tree, local_file, scan
+from entrypoints.cli.blobs.sync.files import LocalFile, Selection, Tree, check_unchanged, local_file, scan
 from entrypoints.cli.blobs.transfers import content_type_of, journal_of
 from entrypoints.client import (
     AsyncClient,
@@ -248,13 +248,20 @@ class Download(Run):
     async def transfer(self, name: str, progress: Progress | None) -> None:
         meta = self.remote[name]
         path = await asyncio.to_thread(self._tree.path, name)
-        if name not in self.local and await asyncio.to_thread(path.is_file):
+        check = partial(self._check_replaced, name, path)
+        await asyncio.to_thread(check)
+        await self.client.download(meta.id, path, known=meta, progress=progress, follow_symlinks=False, check=check)
+        await asyncio.to_thread(self._keep, name, path, meta)
+
+    def _check_replaced(self, name: str, path: Path) -> None:
+        """Raise OSError if the file that a blob would replace is not what was listed."""
+        if name in self.local:
+            check_unchanged(self.local[name])
+        elif path.is_file():
             detail = (
                 f"{path} is there, perhaps by a name that this disk takes for the same. Rename the file or the blob."
             )
             raise FileExistsError(detail)
-        await self.client.download(meta.id, path, known=meta, progress=progress, follow_symlinks=False)
-        await asyncio.to_thread(self._keep, name, path, meta)
 
     def _keep(self, name: str, path: Path, meta: BlobMeta) -> None:
         """Give a file the time of its blob, and keep its digest."""
