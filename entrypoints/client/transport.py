@@ -56,7 +56,8 @@ def arguments(call: Call, *, is_async: bool) -> dict[str, Any]:
     if "alt=media" in call.path or call.method in ("PUT", "PATCH"):
         # A proxy that compresses a response removes its Content-Length, and weakens or removes its ETag.
         headers["accept-encoding"] = "identity"
-    return {"method": call.method, "url": call.path, "headers": headers, "content": body}
+    timeout = {} if call.timeout is None else {"timeout": call.timeout}
+    return {"method": call.method, "url": call.path, "headers": headers, "content": body, **timeout}
 
 
 def _read(span: Span, offset: int) -> bytes:

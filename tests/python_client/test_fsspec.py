@@ -191,6 +191,26 @@ def test_exclusive_files_of_two_writers(fs: Any, prefix: str) -> None:
         fs.open(prefix + "1", "ab")
 
 
+@pytest.mark.parametrize("refused", ["put_part", "commit"])
+def test_a_file_that_is_refused_leaves_no_upload(
+    fs: Any, prefix: str, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    file = fs.open(prefix + "a", "wb")
+    file.write(bytes(9 * MIB))
+    assert len(_uploads(fs, prefix)) == 1
+
+    def refuse(*_: Any) -> None:
+        raise drivebay.NoSpace("The quota is used up.", status=507)
+
+    monkeypatch.setattr(fs.client, refused, refuse)
+    file.write(b"more")
+    with pytest.raises(drivebay.NoSpace):
+        file.close()
+    assert _uploads(fs, prefix) == []
+    file.close()
+    assert not fs.exists(prefix + "a")
+
+
 def test_a_transaction_is_one_commit(fs: Any, prefix: str, tmp_path: Path) -> None:
     (tmp_path / "local").write_bytes(b"3")
     with fs.transaction:

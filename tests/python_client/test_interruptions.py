@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from entrypoints.client.flows.journal import PartialFile
 from tests.benchmarks.transfers import pieces_of
 from tests.contracts.blob_store import MIB
 from tests.http.server import Server
+from tests.http.wire import TOKEN
 from tests.proxy import Proxy, Way
 from tests.python_client.conftest import Clients, names_in
 
@@ -41,6 +42,12 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with path.open("wb") as file:
         file.writelines(pieces_of(SIZE))
     return path
+
+
+def uploads_in(server: Server, prefix: str) -> Any:
+    """Return the uploads in progress."""
+    with server.client() as client:
+        return client.get("/v1/uploads", params={"prefix": prefix}).json()["uploads"]
 
 
 class Cuts:
@@ -100,6 +107,41 @@ async def test_a_download_goes_on_where_it_broke_off(
             found.update(chunk)
     assert found.hexdigest() == sha256(large)
     assert cuts.count >= 15
+
+
+class Stopped(BaseException):
+    """As KeyboardInterrupt."""
+
+
+class TestStreamsThatFail:
+    """Nobody can go on with their uploads."""
+
+    @pytest.mark.parametrize("error", [ValueError, Stopped])
+    def test_in_a_program_that_blocks(self, server: Server, prefix: str, error: type[BaseException]) -> None:
+        def data() -> Iterator[bytes]:
+            yield bytes(9 * MIB)
+            raise error
+
+        with drivebay.Client(server.url, TOKEN) as client, pytest.raises(error):
+            client.put(prefix, data())
+        assert uploads_in(server, prefix) == []
+
+    async def test_in_a_task_that_is_cancelled(self, server: Server, prefix: str) -> None:
+        is_waiting = asyncio.Event()
+
+        async def data() -> AsyncIterator[bytes]:
+            yield bytes(17 * MIB)
+            is_waiting.set()
+            await asyncio.Event().wait()
+
+        async with drivebay.AsyncClient(server.url, TOKEN) as client:
+            task = asyncio.create_task(client.put(prefix, data()))
+            await is_waiting.wait()
+            assert len(await asyncio.to_thread(uploads_in, server, prefix)) == 1
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert await asyncio.to_thread(uploads_in, server, prefix) == []
 
 
 class TestAnotherProcess:
@@ -264,12 +306,13 @@ class TestAnotherProcess:
             assert proxy.passed[Way.TO_SERVER] < 13 * MIB
             assert names_in(tmp_path) == ["file"]
 
-    @pytest.mark.parametrize("has_journal", [True, False])
+    @pytest.mark.parametrize("source", ["file", "file with a journal", "stream"])
     async def test_discards_an_upload_that_nothing_goes_on_with(
-        self, server: Server, clients: Clients, prefix: str, tmp_path: Path, has_journal: bool
+        self, server: Server, clients: Clients, prefix: str, tmp_path: Path, source: str
     ) -> None:
-        path, journal = tmp_path / "file", tmp_path / "journal" if has_journal else None
+        path, journal = tmp_path / "file", tmp_path / "journal" if "journal" in source else None
         path.write_bytes(os.urandom(9 * MIB))
+        data = iter([path.read_bytes()]) if source == "stream" else path
         with server.client() as other:
 
             def create(done: int, _: int | None) -> None:
@@ -278,8 +321,8 @@ class TestAnotherProcess:
 
             async with clients(server.url) as client:
                 with pytest.raises(drivebay.AlreadyExists):
-                    await client.put(prefix, path, journal=journal, create_only=True, progress=create)
-            assert other.get("/v1/uploads", params={"prefix": prefix}).json()["uploads"] == []
+                    await client.put(prefix, data, journal=journal, create_only=True, progress=create)
+        assert uploads_in(server, prefix) == []
         assert names_in(tmp_path) == ["file"]
 
     async def test_goes_on_with_a_download(

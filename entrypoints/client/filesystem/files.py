@@ -34,14 +34,21 @@ class DrivebayFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no 
         if final and self.autocommit and self._upload is None:
             self._store(data)
             return True
+        try:
+            self._put_part(data)
+        except BaseException:  # its bytes may not be there, so that it can't be published
+            self.discard()
+            raise
+        if final and self.autocommit:
+            self.commit()
+        return True
+
+    def _put_part(self, data: bytes) -> None:
         if self._upload is None:
             self._upload = self.fs.client.begin_upload(self.path)
         if data or not self._count:
             self.fs.client.put_part(self._upload, self._count + 1, data)
             self._count += 1
-        if final and self.autocommit:
-            self.commit()
-        return True
 
     def _store(self, data: bytes) -> None:
         try:
@@ -60,12 +67,15 @@ class DrivebayFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no 
         return {"put": {"id": self.path, "upload": self._upload, **condition}}
 
     def commit(self) -> None:
-        """Publish the file."""
+        """Publish the file. Discards it if that fails."""
         try:
             self.fs.client.commit([self.operation()])
         except PreconditionFailed:
             self.discard()
             raise FileExistsError(self.path) from None
+        except BaseException:
+            self.discard()
+            raise
         self._upload = None
 
     def discard(self) -> None:

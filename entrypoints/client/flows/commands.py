@@ -26,12 +26,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request. Its result is a `Reply`. Raises ConnectionFailed."""
+    """A request. Its result is a `Reply`. Raises ConnectionFailed. `timeout`: in seconds, the client's by default."""
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | Span = b""
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

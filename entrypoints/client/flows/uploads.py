@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from entrypoints.client.errors import (
     AlreadyExists,
+    ConnectionFailed,
     DigestMismatch,
     DrivebayError,
     Forbidden,
@@ -36,6 +37,7 @@ REMEDIABLE = frozenset({401, 403, 507})
 """Errors of the token, of the quota and of the disk: an upload goes on once their cause is gone."""
 SMALLEST = 256 << 10  # bytes that a request is reduced to where connections break often
 CHECKED = 8 << 20  # bytes that the slowest server compares with their digest in a second
+BRIEF = 5.0  # seconds for what is not worth a wait, perhaps after Ctrl-C
 PARTIAL = "application/partial-upload"
 OFFSET, COMPLETE = "upload-offset", "upload-complete"
 
@@ -172,7 +174,7 @@ class Upload:
     def _discard(self, path: str) -> Flow[None]:
         """Let the server free the space of an upload that nothing goes on with. If that fails, the upload expires."""
         with suppress(DrivebayError):
-            yield Call("DELETE", path)
+            yield Call("DELETE", path, timeout=BRIEF)
 
     def _rest(self, offset: int, size: int) -> dict[str, str]:
         """Return the headers of a request with the last bytes."""
@@ -232,6 +234,15 @@ class Upload:
             self._total = len(piece)
             return (yield from self._whole(BytesSource(piece), hashlib.sha256(piece).digest()))
         path = yield from self._begin({})
+        try:
+            return (yield from self._append_all(path, chunks, piece))
+        except (GeneratorExit, ConnectionFailed):
+            raise
+        except BaseException:  # also Ctrl-C: the bytes that were read can't be read again
+            yield from self._discard(path)
+            raise
+
+    def _append_all(self, path: str, chunks: "Chunks", piece: bytes) -> Flow[PutResult]:
         whole, offset = hashlib.sha256(), 0
         while True:
             yield Work(partial(whole.update, piece))
