@@ -102,6 +102,33 @@ def test_files_of_any_size(fs: Any, prefix: str, size: int) -> None:
     assert (info["size"], info["type"]) == (size, "file")
 
 
+def test_a_pickled_file_is_of_one_version(fs: Any, prefix: str) -> None:
+    fs.pipe_file(prefix + "a", b"first")
+    with fs.open(prefix + "a", "rb") as file:
+        file.seek(1)
+        with pickle.loads(pickle.dumps(file)) as same:  # noqa: S301 - our own
+            assert same.read() == b"irst"
+        pickled = pickle.dumps(file)
+    fs.pipe_file(prefix + "a", b"second version")
+    with pickle.loads(pickled) as file, pytest.raises(drivebay.PreconditionFailed):  # noqa: S301 - our own
+        file.read()
+
+
+def test_the_end_of_a_blob_is_of_one_version(fs: Any, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fs.pipe_file(prefix + "a", b"first")
+    head = fs.client.head
+
+    def head_and_then(path: str) -> Any:
+        """Return the description, and let another client replace the blob right after it."""
+        found = head(path)
+        fs.client.put(path, b"second version")
+        return found
+
+    monkeypatch.setattr(fs.client, "head", head_and_then)
+    with pytest.raises(drivebay.PreconditionFailed):
+        fs.cat_file(prefix + "a", start=-3)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -24,9 +24,11 @@ class DrivebayFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no 
         self._upload: str | None = None
         self._count = 0
         super().__init__(fs, path, mode, block_size, **options)
+        if mode == "rb" and "etag" not in self.kwargs:
+            self.kwargs["etag"] = self.details["ETag"]  # and so a pickled file is of the same version
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        data: bytes = self.fs.client.get_range(self.path, start=start, end=end, if_match=self.details["ETag"])
+        data: bytes = self.fs.client.get_range(self.path, start=start, end=end, if_match=self.kwargs["etag"])
         return data
 
     def _upload_chunk(self, final: bool = False) -> bool:

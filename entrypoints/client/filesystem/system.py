@@ -119,16 +119,17 @@ class DrivebayFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc] # fss
         return found if detail else list(found)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
-        path = self._strip_protocol(path)
+        path, etag = self._strip_protocol(path), None
         with _named(path):
             if (start or 0) < 0 or (end or 0) < 0:
-                size = self.client.head(path).size
+                meta = self.client.head(path)
+                size, etag = meta.size, meta.etag
                 start = max(size + start, 0) if start is not None and start < 0 else start
                 end = max(size + end, 0) if end is not None and end < 0 else end
             if end is not None and end <= (start or 0):
                 return b""
             try:
-                with self.client.get(path, start=start or 0, end=end) as found:
+                with self.client.get(path, start=start or 0, end=end, if_match=etag) as found:
                     return found.read()
             except RangeNotSatisfiable:  # files have no bytes after their end, either
                 return b""
