@@ -103,10 +103,12 @@ def test_links(shell: Shell, server: Server, prefix: str) -> None:
 
 
 def test_progress_on_a_terminal(shell: Shell, prefix: str) -> None:
-    (shell.home / "big").write_bytes(os.urandom(64 * MIB))
+    path, blob_id = "a\\[/b] big", f"{prefix}:smile:[/b]"  # which mean something in the markup of the library
+    (shell.home / path).parent.mkdir()
+    (shell.home / path).write_bytes(os.urandom(64 * MIB))
     ours, theirs = os.openpty()
     variables = shell.environment | {"COLUMNS": "100", "TERM": "xterm"}
-    command = [DRIVEBAY, "put", "big", prefix + "big"]
+    command = [DRIVEBAY, "put", path, blob_id]
     with subprocess.Popen(command, cwd=shell.home, env=variables, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
@@ -117,7 +119,8 @@ def test_progress_on_a_terminal(shell: Shell, prefix: str) -> None:
     assert process.returncode == 0
     assert re.search(rb"big .*67\.1 MB|big .*64\.0 MiB|big .*/64\.0", shown), shown
     assert b"B/s" in shown
-    assert f"big -> {prefix}big, 64.0 MiB".encode() in shown
+    assert b"a\\[/b] big \x1b" in shown
+    assert f"{path} -> {blob_id}, 64.0 MiB".encode() in shown
 
 
 class TestExitCodes:

@@ -48,14 +48,14 @@ class Bars:
 
     @contextmanager
     def transfer(self, name: str) -> Iterator[Progress | None]:
-        task = self._bars.add_task(name[-40:].replace("[", "\\["), total=None)
+        task = self._bars.add_task(name[-40:], total=None)
         try:
             yield lambda done, total: self._bars.update(task, completed=done, total=total)
         finally:
             self._bars.remove_task(task)
 
     def done(self, text: str, **members: Any) -> None:
-        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def display(*, as_json: bool = False) -> Iterator[Display]:
         from rich.progress import Progress as RichProgress
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
             TransferSpeedColumn(),
