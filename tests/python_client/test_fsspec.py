@@ -19,7 +19,7 @@ from fsspec.tests.abstract.open import AbstractOpenTests
 from fsspec.tests.abstract.pipe import AbstractPipeTests
 from fsspec.tests.abstract.put import AbstractPutTests
 
-from entrypoints.client.filesystem import DrivebayFileSystem
+from entrypoints.client.filesystem import DrivebayFileSystem, files
 from entrypoints.client.flows.blobs import json_of
 from entrypoints.client.flows.commands import Call
 from entrypoints.client.flows.retrying import send
@@ -216,6 +216,21 @@ def test_exclusive_files_of_two_writers(fs: Any, prefix: str) -> None:
             fs.open(path, "xb")
     with pytest.raises(NotImplementedError, match="appended"):
         fs.open(prefix + "1", "ab")
+
+
+def test_parts_grow_with_the_file(fs: Any, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, put_part, data = list[int](), fs.client.put_part, os.urandom(145)
+
+    def put_and_note(upload: str, number: int, part: bytes) -> None:
+        put_part(upload, number, part)
+        sizes.append(len(part))
+
+    monkeypatch.setattr(files, "DOUBLING", 2)
+    monkeypatch.setattr(fs.client, "put_part", put_and_note)
+    with fs.open(prefix + "a", "wb", block_size=10) as file:
+        for start in range(0, len(data), 5):
+            file.write(data[start : start + 5])
+    assert (sizes, fs.cat_file(prefix + "a")) == ([10, 10, 20, 20, 40, 40, 5], data)
 
 
 @pytest.mark.parametrize("refused", ["put_part", "commit"])

@@ -8,6 +8,7 @@ from fsspec.transaction import Transaction
 from entrypoints.client.errors import AlreadyExists, DrivebayError, PreconditionFailed
 
 MAX_COMMIT = 1000  # files
+DOUBLING = 1000  # parts after which they become twice as large, because an upload has up to 10,000
 
 
 class DrivebayFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no types
@@ -51,6 +52,8 @@ class DrivebayFile(AbstractBufferedFile):  # type: ignore[misc] # fsspec has no 
         if data or not self._count:
             self.fs.client.put_part(self._upload, self._count + 1, data)
             self._count += 1
+            if self._count % DOUBLING == 0:
+                self.blocksize *= 2
 
     def _store(self, data: bytes) -> None:
         try:
