@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from application.attempts import record
 from application.authorize import authorize
@@ -76,7 +76,7 @@ class Buckets:
             raise BucketNotEmpty
         while uploads := await work.multipart.between(start, None, stop, PAGE):
             for upload in uploads:
-                await work.multipart.discard(upload.key)
+                await work.multipart.lock(upload.key, timedelta(0))  # it expires, and the reaper discards it
 
     async def change(self, grant: Grant, name: str, change: Callable[[BucketSettings], BucketSettings]) -> Bucket:
         """Replace the settings of a bucket by what `change` returns for them. Raises BUCKET_NOT_FOUND.

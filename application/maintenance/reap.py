@@ -28,11 +28,15 @@ AGAIN = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """The result of a round: `deleted` objects, whether `more` is due now, and the errors of failed deletes."""
+    """The result of a round: `deleted` objects, whether `more` is due now, and the errors of failed deletes.
+
+    `expiry`: why rows that have expired could not be removed.
+    """
 
     deleted: int
     more: bool
     errors: tuple[BlobError, ...]
+    expiry: BlobError | None = None
 
 
 NOTHING = Reaped(0, more=False, errors=())
@@ -46,7 +50,7 @@ async def always(_: str) -> bool:
 class Reap:
     """Delete up to a batch of the due objects on one backend, a few concurrently, if `may_delete` there.
 
-    First, `expire` removes rows that have expired, see expire.py.
+    First, `expire` removes rows that have expired, see expire.py. If that fails, objects are deleted all the same.
 
     If all objects that are deleted concurrently fail, the backend may be down, so the round ends. The objects that were
     not tried are due again at once: only an object that can't be deleted is tried less and less often.
@@ -62,7 +66,11 @@ class Reap:
     async def __call__(self, backend: str) -> Reaped:
         if not await self.may_delete(backend):
             return NOTHING
-        more = await (self.expire or Expire(self.units))()
+        more, expiry = False, None
+        try:
+            more = await (self.expire or Expire(self.units))()
+        except BlobError as error:
+            expiry = error
         expired = await self._discard_expired_uploads(backend)
         due = await self._claim(backend)
         deleted: list[Garbage] = []
@@ -76,9 +84,9 @@ class Reap:
             errors += [error for error in outcomes if error is not None]
             is_down = None not in outcomes
         if deleted and not await self.may_delete(backend):  # they may still be in the right storage
-            return Reaped(0, more=False, errors=tuple(errors))
+            return Reaped(0, False, tuple(errors), expiry)
         await self._record(deleted, untried=due[tried:])
-        return Reaped(len(deleted), not is_down and (more or BATCH in (expired, len(due))), tuple(errors))
+        return Reaped(len(deleted), not is_down and (more or BATCH in (expired, len(due))), tuple(errors), expiry)
 
     async def _discard_expired_uploads(self, backend: str) -> int:
         async with self.units() as work:

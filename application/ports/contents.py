@@ -91,7 +91,8 @@ class TrashRepository(TrashReader, Protocol):
     async def release(self, limit: int) -> int:
         """Remove up to `limit` versions whose contents are due, and return their number.
 
-        An object that has no other name becomes garbage, due now. Skips versions that another unit releases.
+        Fewer if they have many segments. An object that has no other name becomes garbage, due now. Skips versions that
+        another unit releases.
         """
 
 
@@ -333,7 +334,10 @@ class MultipartRepository(MultipartReader, Protocol):
 
     @abstractmethod
     async def discard_expired(self, limit: int) -> int:
-        """Discard up to `limit` expired uploads, and return their number. Skips uploads that others change."""
+        """Discard up to `limit` expired uploads, and return their number. Fewer if they have many parts.
+
+        Skips uploads that others change.
+        """
 
 
 class CommitRepository(Protocol):

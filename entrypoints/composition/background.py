@@ -120,6 +120,8 @@ async def _reap(container: Container, backend: str) -> float | None:
         LOG.warning("reaping has to wait", storage=backend, fault=str(error))
         return None
     container.observer().reaped(backend, reaped.deleted, len(reaped.errors))
+    if reaped.expiry is not None:
+        LOG.warning("rows that have expired have to wait", storage=backend, fault=str(reaped.expiry))
     for kept in reaped.errors:
         LOG.warning("an object could not be deleted", fault=str(kept))
     return AT_ONCE if reaped.more else None

@@ -218,7 +218,7 @@ class Container(containers.DeclarativeContainer):
     resumable_uploads = providers.Singleton(ResumableUploads, multipart_uploads, commit_operations)
     copy_part = providers.Singleton(CopyPart, multipart_uploads, metadata.provided.contents)
     buckets = providers.Singleton(
-        Buckets, _commit, metadata.provided.buckets, providers.Callable(dict, _settings.s3_api_buckets)
+        Buckets, _large_commit, metadata.provided.buckets, providers.Callable(dict, _settings.s3_api_buckets)
     )
     master_key: providers.Provider[MasterKey | None] = providers.Singleton(_master_key, settings)
     known_keys = providers.Singleton(KnownKeys, metadata.provided.keys, master_key)

@@ -16,7 +16,7 @@ from adapters.metadata.memory.unit_of_work import MemoryMetadata
 from adapters.metadata.sql import references
 from adapters.metadata.sql.blobs import blobs, prefixes, trash
 from adapters.metadata.sql.contents import contents, multipart
-from adapters.metadata.sql.rows import listing
+from adapters.metadata.sql.rows import batches, listing
 from adapters.metadata.sql.rows.versions import COLUMNS
 from adapters.metadata.sql.unit_of_work import SqlMetadata
 from adapters.sql.database import Database
@@ -48,7 +48,10 @@ from tests.contracts.contents import (
     begin,
     delete,
     expiring,
+    garbage,
+    lock,
     move,
+    names_of,
     part,
     put_all,
     put_part,
@@ -57,7 +60,7 @@ from tests.contracts.contents import (
     upload_to,
     with_checksums,
 )
-from tests.contracts.metadata import LONG, NOW, Metadata, add_object, blob, placed, put
+from tests.contracts.metadata import LONG, NOW, Metadata, add_object, blob, in_a_unit, placed, put, release
 from tests.contracts.resumable import ResumableContract
 
 Function = Callable[..., Any]
@@ -158,6 +161,34 @@ class DatabaseContract(ContentsContract, ResumableContract):
         assert found.checksums is None
         listed = await metadata.blobs.between("", None, 10)
         assert [each.checksums for each in listed] == [None, None]
+
+    async def test_a_unit_releases_contents_of_a_few_segments(
+        self, metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A unit that takes longer than a statement may would be rolled back, and so would be the next one."""
+        monkeypatch.setattr(batches, "MOST", 3)
+        lists = [segments_of([1, 2]), segments_of([1] * 5), segments_of([3, 4])]
+        for number, segments in enumerate(lists):
+            await add_segmented(metadata, segmented(f"{number}", segments), segments)
+            await delete(metadata, BlobId(f"{number}"))
+        assert [await release(metadata, 100) for _ in range(4)] == [1, 1, 1, 0]
+        assert await garbage(metadata) == sorted(key for segments in lists for key in names_of(segments))
+
+    async def test_a_unit_discards_expired_uploads_of_a_few_parts(
+        self, metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batches, "MOST", 3)
+        uploads = {(await begin(metadata, upload_to())).key: [part(1), part(2)] for _ in range(3)}
+        for key, parts in uploads.items():
+            for each in parts:
+                await put_part(metadata, key, each)
+            await lock(metadata, key, NOW)
+
+        async def discard_expired() -> int:
+            return await in_a_unit(metadata, lambda work: work.multipart.discard_expired(100))
+
+        assert [await discard_expired() for _ in range(4)] == [1, 1, 1, 0]
+        assert await garbage(metadata) == sorted(each.location.key for parts in uploads.values() for each in parts)
 
     async def test_the_longest_ids_fit_into_each_index(self, metadata: Metadata) -> None:
         """Ids that can't be compressed: some databases limit the size of a row of an index."""

@@ -261,6 +261,19 @@ class TestSegments:
         await come_to_rest(drive)
         assert await drive.objects() == set()
 
+    async def test_the_parts_of_a_discarded_upload_are_left_to_the_reaper(self, any_drive: Drive) -> None:
+        """There may be too many of them for the time of a request."""
+        multipart, parts = uploads(any_drive), any_drive.metadata.multipart.parts
+        key = (await multipart.begin(EVERYTHING, NewUpload())).key
+        await multipart.write(EVERYTHING, key, 1, NewPart(each([b"abc"])))
+        await multipart.discard(EVERYTHING, key)
+        await expect(Kind.UPLOAD_NOT_FOUND, multipart.find(EVERYTHING, key))
+        await expect(Kind.UPLOAD_NOT_FOUND, multipart.discard(EVERYTHING, key))
+        assert len(await parts(key, 0, 9)) == 1
+        await any_drive.reap()
+        assert await parts(key, 0, 9) == []
+        assert await any_drive.objects() == set()
+
     async def test_a_segment_that_is_gone_is_damage_and_found_by_verify(self, drive: Drive) -> None:
         blob = await upload(drive, [b"abc", b"def", b"ghi"])
         segments = await drive.metadata.contents.segments(blob.content.key, 0, 9)

@@ -2,21 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
+from adapters.metadata.memory.contents import MemoryTrash
 from adapters.storage.memory import MemoryBlobStore
+from application.blobs.multipart.uploads import MultipartUploads, NewUpload
 from application.blobs.store import StoredBlob
 from application.contents.retention import GRACE
+from application.maintenance import expire
+from application.maintenance.expire import Expire
 from application.maintenance.reap import AGAIN, AT_ONCE, BATCH, CLAIM, Reap, Reaped
 from application.ports.blob_store import Stored
-from application.ports.metadata import Garbage
+from application.ports.metadata import Garbage, UnitOfWork, UnitOfWorkFactory
 from application.stores import Stores
 from application.uploads.lifecycle import LEASE
 from domain.access import EVERYTHING
-from domain.blob import Location, ObjectKey
-from domain.errors import Kind, Unavailable
+from domain.blob import BlobId, Location, ObjectKey
+from domain.errors import Kind, TimedOut, Unavailable
 from entrypoints.composition.container import Container
 from entrypoints.config.settings import Settings
 from tests.contracts.blob_store import each, refused
@@ -284,3 +290,75 @@ class TestReaping:
         assert (await reap(late.backend)).deleted == 1
         assert await any_drive.objects() == set()
         assert await any_drive.metadata.backlog() == []
+
+
+class Slow:
+    """Repositories of a unit whose releases of contents take too long for the database."""
+
+    def __init__(self, work: UnitOfWork) -> None:
+        self._work = work
+        self.trash = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._work, name)
+
+    async def move_expired(self, limit: int, grace: timedelta) -> int:
+        return await self._work.trash.move_expired(limit, grace)
+
+    async def release(self, _: int) -> int:
+        raise TimedOut("the database did not respond in time", backend="database")
+
+
+class TestExpiry:
+    """Rows whose time has come, before the objects."""
+
+    async def test_rows_that_cannot_be_removed_keep_no_object(self, any_drive: Drive) -> None:
+        async def expire() -> bool:
+            raise TimedOut("the database did not respond in time", backend="database")
+
+        backend = any_drive.stores.active
+        async with any_drive.metadata() as work:
+            await work.garbage.add(Garbage(Location(backend, ObjectKey.random())), timedelta(0))
+            await work.uploads.add(Location(backend, ObjectKey.random()), timedelta(0))
+            await work.commit()
+        reaped = await Reap(any_drive.metadata, any_drive.stores, expire=expire)(backend)
+        assert reaped.deleted == 2
+        assert reaped.expiry is not None
+        assert reaped.expiry.kind is Kind.TIMEOUT
+
+    async def test_contents_that_cannot_be_released_keep_no_upload(self, drive: Drive) -> None:
+        @asynccontextmanager
+        async def units() -> AsyncIterator[Slow]:
+            async with drive.metadata() as work:
+                yield Slow(work)
+
+        await drive.put(b"deleted")
+        upload = await MultipartUploads(drive.store.uploads, drive.metadata.multipart, ObjectKey.random, 10).begin(
+            EVERYTHING, NewUpload(ID)
+        )
+        drive.time.pass_by(upload.expires_at - upload.created_at)
+        with refused(Kind.TIMEOUT):
+            await Expire(cast("UnitOfWorkFactory", units))()
+        async with drive.metadata() as work:
+            assert await work.multipart.discard_expired(1) == 0
+
+    async def test_contents_of_many_segments_are_released_in_several_units(
+        self, drive: Drive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(expire, "BATCH", 3)
+        released: list[int] = []
+        release = MemoryTrash.release
+
+        async def release_few(trash: MemoryTrash, limit: int) -> int:
+            released.append(await release(trash, min(limit, 2)))
+            return released[-1]
+
+        monkeypatch.setattr(MemoryTrash, "release", release_few)
+        for number in range(4):
+            await drive.put(b"old", BlobId(f"{number}"))
+            await drive.put(b"new", BlobId(f"{number}"))
+        drive.time.pass_by(GRACE)
+        assert await Expire(drive.metadata)(), "a batch was released, so there may be more"
+        assert released == [2, 1]
+        assert not await Expire(drive.metadata)()
+        assert released == [2, 1, 1, 0]

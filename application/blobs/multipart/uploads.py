@@ -172,7 +172,7 @@ class MultipartUploads:
     async def discard(self, grant: Grant, key: ObjectKey) -> None:
         """Discard an upload with its parts. Parts that are being written are refused when they end."""
         await self.find(grant, key)
-        if not await self.uploads.commit(lambda work: work.multipart.discard(key)):
+        if not await self.uploads.commit(lambda work: expire_upload(work, key)):
             raise UploadNotFound(subject=key)
 
     async def write(self, grant: Grant, key: ObjectKey, number: int, new: NewPart) -> Part:
@@ -283,6 +283,17 @@ class MultipartUploads:
                 return True
             last = page[-1].number
         return False
+
+
+async def expire_upload(work: UnitOfWork, key: ObjectKey) -> bool:
+    """Let an upload in progress end now, and return whether there is one. The reaper discards it.
+
+    That takes a while if it has many parts.
+    """
+    if await work.multipart.lock(key, LIFETIME) is None:
+        return False
+    await work.multipart.lock(key, timedelta(0))
+    return True
 
 
 async def renewed(uploads: Uploads, lifetime: timedelta, keys: Iterable[ObjectKey]) -> Sequence[MultipartUpload]:

@@ -21,7 +21,14 @@ from application.authorize import authorize, authorize_some
 from application.blobs.changes.commit import CommitOperations
 from application.blobs.changes.operations import Verified
 from application.blobs.multipart.parts import check_offset
-from application.blobs.multipart.uploads import MultipartUploads, NewPart, NewUpload, Turn, renewed
+from application.blobs.multipart.uploads import (
+    MultipartUploads,
+    NewPart,
+    NewUpload,
+    Turn,
+    expire_upload,
+    renewed,
+)
 from application.blobs.resumable.finish import FinishUploads, Progress
 from application.concurrency import SharedCalls
 from application.conditions import require_declared
@@ -180,7 +187,7 @@ class ResumableUploads:
 
         async def discard(work: UnitOfWork) -> bool:
             await _discard_writers(key, work)
-            return await work.multipart.discard(key)
+            return await expire_upload(work, key) or await work.multipart.discard(key)
 
         if not await self.multipart.uploads.commit(discard):
             raise UploadNotFound(subject=key)

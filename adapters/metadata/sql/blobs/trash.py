@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from adapters.metadata.sql.access.balance import Balance
 from adapters.metadata.sql.rows import listing
-from adapters.metadata.sql.rows.batches import batches
+from adapters.metadata.sql.rows.batches import batches, few
 from adapters.metadata.sql.rows.listing import AFTER_ALL
 from adapters.metadata.sql.rows.names import add_garbage, release, release_unshared, remove_names
 from adapters.metadata.sql.rows.versions import COLUMNS, BlobRow, blob_of, times_of, values_of
@@ -216,7 +216,7 @@ def _release(connection: Connection, limit: int) -> int:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    rows = connection.execute(due).all()
+    rows = few([(row, row.segments or 0) for row in connection.execute(due)])
     if not rows:
         return 0
     # All units count lists before objects, each in the order of keys, so they never wait for each other in a circle.

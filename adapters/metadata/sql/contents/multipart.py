@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from adapters.metadata.sql.rows import listing
+from adapters.metadata.sql.rows.batches import few
 from adapters.metadata.sql.rows.checksums import checksums_of, text_of
 from adapters.metadata.sql.rows.listing import AFTER_ALL
 from adapters.metadata.sql.rows.names import release, release_unshared
@@ -295,14 +296,21 @@ def _discard(connection: Connection, key: ObjectKey) -> bool:
 
 
 def _discard_expired(connection: Connection, limit: int) -> int:
+    last = (
+        sa.select(PARTS.c.number)
+        .where(PARTS.c.upload_key == _COLUMNS.upload_key)
+        .order_by(PARTS.c.number.desc())
+        .limit(1)
+        .scalar_subquery()  # so it has no more parts, and they need not be counted
+    )
     expired = (
-        sa.select(_COLUMNS.upload_key)
+        sa.select(_COLUMNS.upload_key, last)
         .where(_COLUMNS.expires_at <= DatabaseNow())
         .order_by(_COLUMNS.expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    keys = connection.scalars(expired).all()
+    keys = few([(key, number or 0) for key, number in connection.execute(expired)])
     if keys:
         connection.execute(sa.delete(MULTIPART_UPLOADS).where(_COLUMNS.upload_key.in_(keys)))
         _discard_parts(connection, keys)

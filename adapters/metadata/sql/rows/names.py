@@ -58,6 +58,8 @@ def release_unshared(connection: Connection, table: sa.Table, condition: sa.Colu
 
 def add_garbage(connection: Connection, objects: Mapping[str, str]) -> None:
     """Let objects be garbage, due now. They are given as their keys, each with its backend."""
-    rows = [{"object_key": key, "backend": backend, "deletes": 1, "claims": 0} for key, backend in objects.items()]
-    if rows:
-        connection.execute(sa.insert(GARBAGE).values({GARBAGE.c.due_at: DatabaseNow()}), rows)
+    if objects:
+        # The driver of MariaDB sends many rows in one statement only if all values are parameters.
+        usual = {"due_at": connection.scalar(sa.select(DatabaseNow())), "deletes": 1, "claims": 0}
+        rows = [{"object_key": key, "backend": backend, **usual} for key, backend in objects.items()]
+        connection.execute(sa.insert(GARBAGE), rows)
