@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import make_url
@@ -20,7 +21,7 @@ from tests.backends.mariadb import on_mariadb
 from tests.backends.postgresql import Pair
 from tests.backends.run import Backends
 from tests.contracts.blob_store import each, refused
-from tests.contracts.metadata import blob, outcomes, put
+from tests.contracts.metadata import blob, location, outcomes, put
 from tests.faults.databases import PATIENCE, Mariadb, Postgresql
 from tests.integration.drive import ID, Drive, Time, new_blob, with_uploads
 from tests.proxy import Proxy
@@ -106,6 +107,46 @@ class TestPostgresql:
             await self.require_standby(server, "")
             await store(EVERYTHING, new_blob(ID, each([b"newer"])))
             await delete(EVERYTHING, ID)
+
+    async def test_commits_whose_wait_for_a_standby_an_operator_ends_are_not_acknowledged(
+        self, server: Postgresql
+    ) -> None:
+        """PostgreSQL responds as to any commit, after a warning."""
+
+        async def lose_the_standby() -> AsyncIterator[bytes]:
+            yield b"new"
+            await self.require_standby(server, "nobody")
+
+        async def reserve() -> None:
+            async with metadata() as work:
+                await work.uploads.add(location(), timedelta(hours=1))
+                await work.commit()
+
+        async with SqlMetadata(server.database(server.url)) as metadata:
+            drive = Drive(metadata, Stores("memory", {"memory": MemoryBlobStore()}), Time())
+            store, delete = with_uploads(drive.store, waits=[]), DeleteBlob(metadata, waits=[])
+            for change in (
+                store(EVERYTHING, new_blob(ID, lose_the_standby())),
+                delete(EVERYTHING, ID),
+                reserve(),  # one statement, without BEGIN and COMMIT
+            ):
+                ending = asyncio.create_task(self.end_waits(server))
+                try:
+                    with refused(Kind.COMMIT_UNKNOWN):
+                        await change
+                finally:
+                    ending.cancel()
+                    await asyncio.wait({ending})
+            await self.require_standby(server, "")
+            await store(EVERYTHING, new_blob(ID, each([b"newer"])))
+            await delete(EVERYTHING, ID)
+
+    async def end_waits(self, server: Postgresql) -> None:
+        """Cancel the commits of clients that wait for a standby, as an operator does."""
+        client = f"wait_event = 'SyncRep' AND query NOT LIKE '{COMMIT[:30]}%'"
+        while True:
+            await server.ask(f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {client}")  # noqa: S608
+            await asyncio.sleep(0.05)
 
     async def require_standby(self, server: Postgresql, name: str) -> None:
         """Let commits wait for a standby of this name, from now on. Without a name, they wait for none."""

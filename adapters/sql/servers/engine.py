@@ -98,6 +98,10 @@ class EngineDatabase(Database):
     def begin(self, connection: Connection, durable: bool) -> None:
         """Begin a transaction. A subclass may use that it need not be `durable` at once."""
 
+    def commit(self, connection: Connection, step: Callable[[], object]) -> None:
+        """Run the `step` that commits. A subclass raises UNAVAILABLE if the server did not say that this is durable."""
+        step()
+
     def hint(self, error: BaseException) -> str:
         """Return advice about an error of the server, or an empty string."""
         return self.hints.get(self.code(error), "")
@@ -323,6 +327,8 @@ class _Transaction(Transaction):
 
     def _commit(self) -> None:
         if len(self._deferred) == 1 and not self._has_begun:
-            self._deferred.pop()(self._open())
+            connection, statement = self._open(), self._deferred.pop()
+            self._database.commit(connection, lambda: statement(connection))
         elif self._has_begun or self._deferred:
-            self._begun().commit()
+            connection = self._begun()
+            self._database.commit(connection, connection.commit)

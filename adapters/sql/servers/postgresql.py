@@ -1,7 +1,7 @@
 """PostgreSQL over asyncpg."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -166,6 +166,17 @@ class PostgresqlDatabase(EngineDatabase):
         finally:
             adapter.autocommit = True
 
+    def commit(self, connection: Connection, step: Callable[[], object]) -> None:
+        """Commit. An operator (pg_cancel_backend) can end the wait for the synchronous standbys.
+
+        PostgreSQL warns of that, and responds as to any commit.
+        """
+        driver: Any = connection.connection.driver_connection
+        driver.has_warned = False
+        step()
+        if driver.has_warned:
+            raise Unavailable("PostgreSQL warned that the commit may not be on the synchronous standbys.")
+
     def _connect_for_pooler(self, dialect: Dialect, _: object, arguments: Any, options: dict[str, Any]) -> Any:
         """Connect. If that detects a pooler, connect again without named statements."""
         was_pooled = self._is_pooled
@@ -180,6 +191,7 @@ class PostgresqlDatabase(EngineDatabase):
             connection = await asyncpg.connect(ssl=self._ssl, command_timeout=self._command_timeout, **options)
         except ClientConfigurationError as error:
             raise Unavailable(f"PostgreSQL can't be used: {error.args[0]}.") from error
+        connection.add_log_listener(_note_warning)
         try:
             await self._examine_session(connection, options["timeout"])
         except BaseException:
@@ -228,18 +240,19 @@ class PostgresqlDatabase(EngineDatabase):
 def connection_class(idle_timeout: float) -> type[asyncpg.Connection]:
     """Return a subclass of asyncpg's connection that works behind a pooler.
 
-    Its commits return before they are durable while `is_durable` is not set. The server ends a transaction that is idle
-    for `idle_timeout` seconds. Otherwise the locks of a client that vanished would be held until TCP times out: two
-    hours.
+    Its commits return before they are durable while `is_durable` is not set. `has_warned`: the server has sent a
+    warning. The server ends a transaction that is idle for `idle_timeout` seconds. Otherwise the locks of a client that
+    vanished would be held until TCP times out: two hours.
     """
     limit = f"SET LOCAL idle_in_transaction_session_timeout = {idle_timeout * 1000:.0f};"  # milliseconds
 
     class Connection(asyncpg.Connection):  # type: ignore[misc]
-        __slots__ = ("is_durable",)
+        __slots__ = ("has_warned", "is_durable")
 
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             self.is_durable = True
+            self.has_warned = False
 
         async def execute(self, query: str, *args: Any, **options: Any) -> Any:
             # In one message with BEGIN: a pooler rejects it as a startup parameter, and a session parameter would
@@ -249,6 +262,11 @@ def connection_class(idle_timeout: float) -> type[asyncpg.Connection]:
             return await super().execute(query, *args, **options)
 
     return Connection
+
+
+def _note_warning(connection: Any, message: asyncpg.PostgresLogMessage) -> None:
+    """Note a warning, before the caller goes on that waits for the response that follows it."""
+    connection.has_warned = connection.has_warned or message.severity_en == "WARNING"
 
 
 def _has_own_authority() -> bool:
