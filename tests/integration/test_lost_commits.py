@@ -16,6 +16,7 @@ from adapters.sql.servers.postgresql import PostgresqlConfig, PostgresqlDatabase
 from adapters.sql.sqlite.database import SqliteConfig, SqliteDatabase
 from adapters.storage.memory import MemoryBlobStore
 from application.blobs.changes.delete import DeleteBlob, DeleteBlobs
+from application.blobs.changes.prefixes import DeletePrefix, MovePrefix
 from application.contents.retention import GRACE, Retention
 from application.ownership.mark import MarkStorage
 from application.ports.metadata import UnitOfWork, UnitOfWorkFactory
@@ -120,6 +121,31 @@ class LostCommitCases:
             await with_uploads(drive.store, units=units)(EVERYTHING, new_blob(blob_id, each([b"new"])))
         await drive.reap()
         assert await drive.get(blob_id) == b"new"
+
+
+async def test_a_repeated_delete_is_not_acknowledged_before_the_first_one_is_durable() -> None:
+    metadata = MemoryMetadata()
+    drive = Drive(metadata, Stores("memory", {"memory": MemoryBlobStore()}), Time())
+    await drive.put(b"old")
+    delete = DeleteBlob(WithoutAStandby(metadata, 1, losses=3), waits=[])
+    for _ in range(2):  # the commit, and the one that confirms it; then one that confirms that there is no blob
+        with refused(Kind.COMMIT_UNKNOWN):
+            await delete(EVERYTHING, ID)
+    with refused(Kind.NOT_FOUND):
+        await delete(EVERYTHING, ID)
+
+
+@pytest.mark.parametrize("change", ["delete", "move"])
+async def test_a_repeated_change_of_a_prefix_is_not_acknowledged_before_the_first_one_is_durable(change: str) -> None:
+    metadata = MemoryMetadata()
+    drive = Drive(metadata, Stores("memory", {"memory": MemoryBlobStore()}), Time())
+    await drive.put(b"old", BlobId("a/1"))
+    commit = Committer(WithoutAStandby(metadata, 1, losses=4), ObjectKey.random, waits=[])
+    delete, move = DeletePrefix(commit, metadata.blobs), MovePrefix(commit, metadata.blobs)
+    for _ in range(2):
+        with refused(Kind.COMMIT_UNKNOWN):
+            await (delete(EVERYTHING, "a/") if change == "delete" else move(EVERYTHING, "a/", "b/"))
+    assert await (delete(EVERYTHING, "a/") if change == "delete" else move(EVERYTHING, "a/", "b/")) == 0
 
 
 @pytest.mark.parametrize("happens", [True, False])

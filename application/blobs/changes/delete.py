@@ -56,7 +56,11 @@ class DeleteBlob:
 
     async def _delete(self, blob_id: BlobId, precondition: Precondition) -> None:
         async with self.units() as work:
-            blob = await work.blobs.remove(blob_id, precondition)
+            try:
+                blob = await work.blobs.remove(blob_id, precondition)
+            except NotFound:
+                await confirm(work)  # an earlier request may have deleted it, which its client takes for done now
+                raise
             await self.retention.keep(work, blob)
             try:
                 await work.commit()

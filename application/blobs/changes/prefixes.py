@@ -30,8 +30,9 @@ class DeletePrefix:
     async def __call__(self, grant: Grant, prefix: str, *, all_blobs: bool = False, dry_run: bool = False) -> int:
         authorize(grant, Action.DELETE, prefix)
         count = await _count(self.blobs, prefix, all_blobs=all_blobs)
-        if dry_run or not count:
+        if dry_run:
             return count
+        # Also if there are none: an earlier request may have changed them, which is durable with this commit.
         return await self.commit(lambda work: self._delete(work, prefix))
 
     async def _delete(self, work: UnitOfWork, prefix: str) -> int:
@@ -68,8 +69,9 @@ class MovePrefix:
         if source == target:
             raise SameId("Both prefixes are the same. Choose another target.")
         count = await _count(self.blobs, source, all_blobs=all_blobs)
-        if dry_run or not count:
+        if dry_run:
             return count
+        # Also if there are none: an earlier request may have changed them, which is durable with this commit.
         return await self.commit(lambda work: self._move(work, source, target))
 
     async def _move(self, work: UnitOfWork, source: str, target: str) -> int:
