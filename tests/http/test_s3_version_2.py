@@ -101,7 +101,7 @@ def test_urls_and_forms_are_signed_by_version_2_unless_one_asks_for_another(
     assert anybody.post(post["url"], **send).status_code == 204
     send["files"] = {"file": ("y.txt", b"abcd")}
     assert code_of(anybody.post(post["url"], **send)) == (400, "EntityTooLarge")
-    changed = post["fields"] | {"signature": f"a{post['fields']['signature'][1:]}"}
+    changed = post["fields"] | {"signature": post["fields"]["signature"].swapcase()}
     assert code_of(anybody.post(post["url"], data=changed, files=send["files"])) == (403, "SignatureDoesNotMatch")
     assert s3.get_object(Bucket=bucket, Key="form/x.txt")["Body"].read() == b"abc"
 
