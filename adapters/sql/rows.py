@@ -5,6 +5,7 @@ revision that no server knows until the move has ended.
 """
 
 import hashlib
+import string
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ T = TypeVar("T")
 PAGE = 2000
 PAGE_OF_CHUNKS = 8  # 4 MiB
 ATTEMPTS = 20  # to lock a table that writers lock in another order
+KEY_CHARACTERS = string.digits + string.ascii_lowercase
 CHANGES = ("INSERT", "UPDATE", "DELETE")
 TABLES = {table.name: table for table in METADATA.sorted_tables}
 _ENCODE = msgspec.msgpack.Encoder().encode
@@ -49,6 +51,9 @@ class SqlRows(Rows):
 
     async def move(self) -> RowMove | None:
         return await self._database.read(_find_move)
+
+    async def has_common_order(self) -> bool:
+        return await self._database.read(_has_common_order)
 
     async def count(self, table: str) -> int:
         return await self._database.read(_count, TABLES[table])
@@ -115,6 +120,19 @@ def _find_move(connection: Connection) -> RowMove | None:
         return None
     row = connection.execute(sa.select(ROW_MOVES)).one_or_none()
     return None if row is None else RowMove(row.move_key, row.is_source, row.has_ended)
+
+
+def _has_common_order(connection: Connection) -> bool:
+    """Whether pairs of characters are in the order of their bytes.
+
+    PostgreSQL orders keys as the language of the database does. In some, pairs count as one letter, like aa or ch.
+    """
+    if connection.dialect.name != "postgresql":
+        return True
+    characters = f"regexp_split_to_table('{KEY_CHARACTERS}', '')"
+    pairs = sa.text(f"SELECT a || b FROM {characters} a, {characters} b ORDER BY a || b")  # noqa: S608
+    found = connection.scalars(pairs).all()
+    return found == sorted(found)
 
 
 def _count(connection: Connection, table: sa.Table) -> int:

@@ -14,6 +14,9 @@ from typing import Protocol
 from application.ports.rows import RowMove, Rows
 from domain.errors import Unavailable
 
+_OTHER_ORDER = "sorts letters and digits as one language does, so its rows can't be compared"
+_COMMON_ORDER = "TEMPLATE template0 LOCALE 'C'"
+
 
 class RowListener(Protocol):
     """Learns of the progress of a move of rows."""
@@ -87,9 +90,19 @@ class MoveRows:
             raise Unavailable("These rows have been moved to another database already. Give that one.")
         if theirs is not None and not is_same:
             raise _in_another_move()
+        if theirs is None or not theirs.has_ended:
+            await self._require_common_order()
         if theirs is None and (filled := await self.target.filled()):
             raise Unavailable(f"The other database has rows already, in {', '.join(filled)}. Give one that is empty.")
         return theirs
+
+    async def _require_common_order(self) -> None:
+        """Rows are found and compared in the order of their keys, which has to be the same in both databases."""
+        if not await self.target.has_common_order():
+            raise Unavailable(f"The other database {_OTHER_ORDER}. Create it with {_COMMON_ORDER}.")
+        if not await self.source.has_common_order():
+            advice = f"Stop all servers, restore it by pg_dump and pg_restore into a database with {_COMMON_ORDER}"
+            raise Unavailable(f"The old database {_OTHER_ORDER}. {advice}, and move the rows from there.")
 
     async def _not_begun(self, key: str) -> Unavailable:
         """Return why the target can't begin the move. If it is the source itself, allow changes again."""

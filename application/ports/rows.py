@@ -28,8 +28,8 @@ class RowMove:
 class Rows(Protocol):
     """The rows of a database that is open. Raises UNAVAILABLE or TIMEOUT if the database can't be used now.
 
-    Values have the same form in databases of all kinds, and primary keys the same order: ids by their bytes, all others
-    have lower-case letters and digits only, which each database orders alike.
+    Values have the same form in databases of all kinds, and primary keys the same order if `has_common_order`: ids by
+    their bytes, and all others, which have lower-case letters and digits only, in the database's own order.
     """
 
     tables: Sequence[str]
@@ -37,6 +37,10 @@ class Rows(Protocol):
     @abstractmethod
     async def move(self) -> RowMove | None:
         """Return the move that this database takes part in, the last one if there were several."""
+
+    @abstractmethod
+    async def has_common_order(self) -> bool:
+        """Return whether the database orders lower-case letters and digits by their bytes."""
 
     @abstractmethod
     async def count(self, table: str) -> int: ...

@@ -104,11 +104,11 @@ def settings(server: str) -> dict[str, str]:
 
 
 @contextmanager
-def database(server: str) -> Iterator[str]:
+def database(server: str, locale: str = "en-US") -> Iterator[str]:
     """The URL of an empty database, removed at the end."""
     name = f"drivebay_{secrets.token_hex(8)}"
     # A language's own order, so that an order by bytes is seen to be the tables' doing.
-    create = f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+    create = f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE '{locale}'"
     asyncio.run(as_operator(server, create))
     yield f"{server}/{name}"
     asyncio.run(as_operator(server, f"DROP DATABASE {name} WITH (FORCE)"))

@@ -213,6 +213,31 @@ async def test_rows_are_durable_before_they_are_compared(places: list[Place]) ->
     assert found == [True] * len(TABLES)
 
 
+@pytest.fixture
+def in_order_of(locale: str, backends: Backends, tmp_path: Path) -> Iterator[Place]:
+    """A database of PostgreSQL that has the order of a language."""
+    (folder := tmp_path / "language" / "data").mkdir(parents=True)
+    with postgresql.database(backends.address(postgresql.start), locale) as url:
+        yield Place({"DATABASE_URL": url}, folder.parent)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("locale", ["da", "cs", "et", "hu", "en-US-u-kn"])  # aa after z, ch after h, z before t ...
+@pytest.mark.parametrize("is_source", [True, False])
+async def test_a_database_that_orders_keys_in_another_way_is_refused_before_anything_is_changed(
+    places: list[Place], in_order_of: Place, is_source: bool
+) -> None:
+    pair = [in_order_of, places[1]] if is_source else [places[0], in_order_of]
+    side, advice = ("old", "restore it by pg_dump") if is_source else ("other", "Create it with")
+    async with filled(pair) as (source, target):
+        with refused(Kind.UNAVAILABLE, f"The {side} database .*{advice}"):
+            await mover(SqlRows(source), SqlRows(target)).look()
+        with refused(Kind.UNAVAILABLE, f"The {side} database .*{advice}"):
+            await move(source, target)
+        assert await takes_changes(source)
+        assert (await SqlRows(source).move(), await SqlRows(target).move()) == (None, None)
+
+
 class Stop(Exception):
     """The command was killed."""
 
