@@ -26,7 +26,7 @@ class Expire:
     """Remove up to a batch of each kind, and return whether there may be more: expired blobs, whose contents are kept
     for `grace`; contents in the trash that are due; expired uploads of several parts; old marks of commits.
 
-    A kind that can't be removed keeps no other. Then the first error is raised, once all were tried.
+    If one kind can't be removed, the others are removed all the same. Then the first error is raised.
 
     `is_due` returns quickly whether there are any, and marks older than a time. Units take a lock on some databases.
     """

@@ -30,7 +30,7 @@ AGAIN = timedelta(hours=1)
 class Reaped:
     """The result of a round: `deleted` objects, whether `more` is due now, and the errors of failed deletes.
 
-    `expiry`: why rows that have expired could not be removed.
+    `expiry`: the error, if rows that have expired could not be removed.
     """
 
     deleted: int

@@ -1,4 +1,4 @@
-"""Requests without a token have slots of their own: they use up neither those of others, nor the memory."""
+"""Requests without a token have slots of their own, so that they use up neither the memory nor the slots of others."""
 
 import asyncio
 import json
