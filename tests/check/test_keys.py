@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 
 from tests.check.command import CommandResult, check, drivebay
@@ -389,7 +388,7 @@ class TestSign:
         assert sign(folder, "GET", "a", "--key", key) == CommandResult(1, "", THERE_IS_NONE)
 
     def test_a_server_takes_what_the_commands_make(self, folder: Path) -> None:
-        with Server(folder) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        with Server(folder) as server, server.anybody() as client:
             made = create(folder, "--allow", "read,write", "--prefix", "films/")
             headers = {"Authorization": f"Bearer {made['token']}", "Content-Type": "text/plain"}
             assert client.put("/v1/blobs/films%2Fa", content=b"film", headers=headers).status_code == 201

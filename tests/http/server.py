@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
@@ -24,6 +25,8 @@ DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
 UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "entrypoints.http.app:from_environment", "--port", "{port}"]
 OTHER_TOKEN = "another-token"
 PATIENCE = 40  # seconds
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts nobody. Without it, each client would read the authorities, which takes longer than most tests."""
 SELDOM: dict[str, Any] = {"REAP_INTERVAL": "10"}
 """For a server that many tests share, some of which wait for its reaper for PATIENCE. It keeps the markers of its
 storages as seldom: every 2 seconds, that takes 7% of a processor all the time, and a run has dozens of such servers."""
@@ -95,8 +98,12 @@ class Server:
             timeout=PATIENCE,
             limits=httpx.Limits(max_keepalive_connections=None),  # as `entrypoints.client.transport` says
             event_hooks={"response": [is_described]},
-            verify=False,  # noqa: S501 - without TLS: to read the authorities would take longer than most tests
+            verify=NO_TLS,
         )
+
+    def anybody(self) -> httpx.Client:
+        """A client without a token, which takes every response."""
+        return httpx.Client(base_url=self.url, timeout=PATIENCE, verify=NO_TLS)
 
     def connect(self) -> socket.socket:
         """A connection for requests that are written by hand."""

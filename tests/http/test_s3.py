@@ -44,7 +44,7 @@ def bucket(s3: Any) -> str:
 @pytest.fixture
 def anybody(server: Server) -> Iterator[httpx.Client]:
     """A client without credentials."""
-    with httpx.Client(base_url=server.url, timeout=40) as client:
+    with server.anybody() as client:
         yield client
 
 
@@ -112,14 +112,14 @@ def test_a_bucket_of_the_settings_has_the_blobs_with_its_prefix(tmp_path: Path) 
 def test_a_server_may_have_no_s3_or_nothing_else(tmp_path: Path) -> None:
     with Server(tmp_path, S3_API="off") as server:
         assert failure(s3_client(server).list_buckets)[0] == 404
-    with Server(tmp_path, S3_API="only") as server, httpx.Client(base_url=server.url) as anybody:
+    with Server(tmp_path, S3_API="only") as server, server.anybody() as anybody:
         assert anybody.get("/health/live").status_code == 200
         assert code_of(anybody.get("/v1/blobs")) == (403, "AccessDenied")
         assert code_of(anybody.get("/")) == (403, "AccessDenied")
 
 
 def test_virtual_hosts_name_the_bucket(tmp_path: Path) -> None:
-    with Server(tmp_path, S3_API_DOMAIN="s3.localhost") as server, httpx.Client(base_url=server.url) as anybody:
+    with Server(tmp_path, S3_API_DOMAIN="s3.localhost") as server, server.anybody() as anybody:
         path_style = s3_client(server)
         path_style.create_bucket(Bucket="films")
         path_style.put_object(Bucket="films", Key="v1/a b", Body=b"film")
@@ -149,7 +149,7 @@ def test_a_request_of_nobody_is_refused_and_looks_like_any_unknown_route(
 
 
 def test_everybody_reads_objects_of_a_public_bucket_and_nothing_else(tmp_path: Path) -> None:
-    with Server(tmp_path, S3_API_PUBLIC="open-films") as server, httpx.Client(base_url=server.url) as anybody:
+    with Server(tmp_path, S3_API_PUBLIC="open-films") as server, server.anybody() as anybody:
         s3 = s3_client(server)
         for name in ("open-films", "films"):
             s3.create_bucket(Bucket=name)

@@ -38,7 +38,7 @@ class Attacker:
     def __init__(self, server: Server, pair: Pair) -> None:
         self.server = server
         self._credentials = Credentials(*pair)
-        self._http = httpx.Client(timeout=60)
+        self._http = server.anybody()
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +104,7 @@ def owner(server: Server) -> Iterator[Attacker]:
 
 @pytest.fixture
 def anybody(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=40) as client:
+    with server.anybody() as client:
         yield client
 
 
@@ -210,7 +210,7 @@ class TestRights:
 
     @pytest.mark.parametrize("query", ["?acl", "?tagging", "?uploads", "?location", "?policy"])
     def test_nobody_reads_more_of_a_public_bucket_than_objects(self, tmp_path: Path, query: str) -> None:
-        with Server(tmp_path, S3_API_PUBLIC="open-films") as server, httpx.Client(base_url=server.url) as nobody:
+        with Server(tmp_path, S3_API_PUBLIC="open-films") as server, server.anybody() as nobody:
             pair = key_pair(server)
             s3 = s3_client(server, pair)
             s3.create_bucket(Bucket="open-films")

@@ -43,7 +43,7 @@ def stranger(open_server: Server) -> Any:
 @pytest.fixture
 def anybody(open_server: Server) -> Iterator[httpx.Client]:
     """A client without credentials."""
-    with httpx.Client(base_url=open_server.url, timeout=40) as client:
+    with open_server.anybody() as client:
         yield client
 
 
@@ -320,7 +320,7 @@ class TestCors:
     def test_a_server_for_s3_only_says_what_is_missing(self, tmp_path: Path) -> None:
         with Server(tmp_path) as server:
             s3_client(server).create_bucket(Bucket="films")
-        with Server(tmp_path, S3_API="only") as server, httpx.Client(base_url=server.url) as anybody:
+        with Server(tmp_path, S3_API="only") as server, server.anybody() as anybody:
             assert code_of(anybody.request("OPTIONS", "/films/a")) == (400, "BadRequest")
             assert code_of(anybody.request("OPTIONS", "/films/a", headers={"Origin": PAGE})) == (400, "BadRequest")
             assert code_of(self.preflight(anybody, "/films/a")) == (403, "AccessForbidden")
@@ -330,7 +330,7 @@ class TestCors:
     def test_a_virtual_host_has_the_rules_and_the_list_of_its_bucket(self, tmp_path: Path) -> None:
         with (
             Server(tmp_path, S3_API_DOMAIN="s3.localhost", S3_API_ACLS="true") as server,
-            httpx.Client(base_url=server.url) as anybody,
+            server.anybody() as anybody,
         ):
             s3 = s3_client(server)
             s3.create_bucket(Bucket="films")
@@ -343,7 +343,7 @@ class TestCors:
             assert anybody.get("/v1/a", headers={"Host": "x"}).status_code == 404
 
     def test_the_origins_of_the_server_come_first(self, tmp_path: Path) -> None:
-        with Server(tmp_path, CORS_ORIGINS=PAGE) as server, httpx.Client(base_url=server.url) as anybody:
+        with Server(tmp_path, CORS_ORIGINS=PAGE) as server, server.anybody() as anybody:
             s3 = s3_client(server)
             s3.create_bucket(Bucket="films")
             s3.put_object(Bucket="films", Key="a", Body=b"film")
@@ -641,7 +641,7 @@ def test_without_the_setting_no_list_opens_anything(tmp_path: Path) -> None:
         s3.put_object(Bucket="films", Key="a", Body=b"film", ACL="public-read")
         assert httpx.get(f"{server.url}/films/a").content == b"film"
     for serving in ("on", "only"):
-        with Server(tmp_path, S3_API=serving) as server, httpx.Client(base_url=server.url) as anybody:
+        with Server(tmp_path, S3_API=serving) as server, server.anybody() as anybody:
             s3 = s3_client(server, pair)
             for method, path in (("GET", "/films"), ("GET", "/films/a"), ("PUT", "/films/b"), ("DELETE", "/films/a")):
                 response = anybody.request(method, path)

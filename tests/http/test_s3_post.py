@@ -44,7 +44,7 @@ def bucket(s3: Any) -> str:
 @pytest.fixture
 def browser(server: Server) -> Iterator[httpx.Client]:
     """A client without credentials."""
-    with httpx.Client(base_url=server.url, timeout=40) as client:
+    with server.anybody() as client:
         yield client
 
 
@@ -175,7 +175,7 @@ def test_nothing_but_the_policys_form_is_taken(s3: Any, bucket: str, browser: ht
 
 def test_a_form_without_a_valid_credential_is_refused(server: Server, s3: Any, bucket: str) -> None:
     key_id, secret = key_pair(server)
-    with httpx.Client(base_url=server.url, timeout=40) as browser:
+    with server.anybody() as browser:
         fields = made(s3, bucket, "a")
         assert code_of(send(browser, bucket, {"key": "a", "acl": "public-read"})) == (403, "AccessDenied")
         policy = {"policy": fields["policy"]}
@@ -336,7 +336,7 @@ def test_a_form_that_breaks_off_leaves_nothing(own_server: Server) -> None:
 
 def test_the_key_is_in_the_audit_trail(tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
-    with Server(tmp_path, AUDIT_LOG=str(audit)) as server, httpx.Client(base_url=server.url) as browser:
+    with Server(tmp_path, AUDIT_LOG=str(audit)) as server, server.anybody() as browser:
         pair = key_pair(server)
         s3 = s3_client(server, pair)
         s3.create_bucket(Bucket="films")

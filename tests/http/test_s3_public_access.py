@@ -50,7 +50,7 @@ def stranger(open_server: Server) -> Any:
 
 @pytest.fixture
 def anybody(open_server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=open_server.url, timeout=40) as client:
+    with open_server.anybody() as client:
         yield client
 
 
@@ -155,7 +155,7 @@ def test_lists_that_are_ignored_give_no_right(s3: Any, bucket: str, stranger: An
 def test_a_block_holds_under_every_name_of_the_objects(tmp_path: Path, name: str) -> None:
     with (
         Server(tmp_path, S3_API_ACLS="true", S3_API_BUCKETS="all-blobs=, some-blobs=shu") as server,
-        httpx.Client(base_url=server.url) as anybody,
+        server.anybody() as anybody,
     ):
         s3 = s3_client(server)
         s3.create_bucket(Bucket="shut")
