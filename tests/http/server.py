@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import sqlite3
-import ssl
 import subprocess
 import sys
 import time
@@ -25,8 +24,8 @@ DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
 UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "entrypoints.http.app:from_environment", "--port", "{port}"]
 OTHER_TOKEN = "another-token"
 PATIENCE = 40  # seconds
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Trusts nobody. Without it, each client would read the authorities, which takes longer than most tests."""
+UNVERIFIED = httpx.create_ssl_context(verify=False)
+"""Takes any certificate. Without it, each client would read the authorities, which takes longer than most tests."""
 SELDOM: dict[str, Any] = {"REAP_INTERVAL": "10"}
 """For a server that many tests share, some of which wait for its reaper for PATIENCE. It keeps the markers of its
 storages as seldom: every 2 seconds, that takes 7% of a processor all the time, and a run has dozens of such servers."""
@@ -98,12 +97,12 @@ class Server:
             timeout=PATIENCE,
             limits=httpx.Limits(max_keepalive_connections=None),  # as `entrypoints.client.transport` says
             event_hooks={"response": [is_described]},
-            verify=NO_TLS,
+            verify=UNVERIFIED,
         )
 
     def anybody(self) -> httpx.Client:
         """A client without a token, which takes every response."""
-        return httpx.Client(base_url=self.url, timeout=PATIENCE, verify=NO_TLS)
+        return httpx.Client(base_url=self.url, timeout=PATIENCE, verify=UNVERIFIED)
 
     def connect(self) -> socket.socket:
         """A connection for requests that are written by hand."""

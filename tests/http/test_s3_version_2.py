@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.http.s3_client import code_of, key_pair, refused, s3_client, session
-from tests.http.server import NO_TLS, PATIENCE, Server
+from tests.http.server import PATIENCE, UNVERIFIED, Server
 
 NUMBERS = itertools.count()
 DENIED = (403, "AccessDenied")
@@ -57,7 +57,7 @@ def bucket(s3: Any) -> str:
 
 @pytest.fixture
 def anybody() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=PATIENCE, verify=NO_TLS) as client:
+    with httpx.Client(timeout=PATIENCE, verify=UNVERIFIED) as client:
         yield client
 
 

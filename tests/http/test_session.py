@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http.server import NO_TLS, Server
+from tests.http.server import UNVERIFIED, Server
 from tests.http.wire import TOKEN
 
 STRANGER = "https://evil.example"
@@ -179,7 +179,7 @@ def test_what_is_stored_can_not_use_it(
     link = client.post("/v1/shares", json={"id": f"public/{name}"}).json()["url"]
     signed = client.post("/v1/sign", json={"method": "GET", "id": f"public/{name}"}).json()["url"]
     sign_in(browser)
-    with httpx.Client(verify=NO_TLS) as anybody:
+    with httpx.Client(verify=UNVERIFIED) as anybody:
         for target, other in ((f"{path}?alt=media", browser), (link, anybody), (signed, anybody)):
             whole = other.get(target)
             assert (whole.status_code, whole.text) == (200, content)

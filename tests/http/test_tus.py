@@ -18,7 +18,7 @@ import pytest
 
 from domain.properties import MAX_METADATA_BYTES
 from entrypoints.http.tus.upload_metadata import MAX_HEADER
-from tests.http.server import NO_TLS, PATIENCE, Server
+from tests.http.server import PATIENCE, UNVERIFIED, Server
 from tests.http.wire import AUTH, TOKEN, answer, ask_once, request
 
 NUMBERS = itertools.count()
@@ -45,7 +45,7 @@ def tus(server: Server) -> Iterator[httpx.Client]:
 def client_of(server: Server, token: str = TOKEN) -> httpx.Client:
     """A client of this interface, which the document does not describe."""
     headers = {"Authorization": f"Bearer {token}", **TUS}
-    return httpx.Client(base_url=server.url, headers=headers, timeout=PATIENCE, verify=NO_TLS)
+    return httpx.Client(base_url=server.url, headers=headers, timeout=PATIENCE, verify=UNVERIFIED)
 
 
 def encoded(value: str | bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import drivebay
 import pytest
 
-from tests.http.server import NO_TLS, SELDOM, Server
+from tests.http.server import SELDOM, UNVERIFIED, Server
 from tests.http.wire import TOKEN
 
 NUMBERS = itertools.count()
@@ -83,7 +83,7 @@ def clients(request: pytest.FixtureRequest) -> Clients:
     """Makes a client of a URL. An asynchronous context; and typed loosely, because it is one of two."""
 
     def make(url: str, token: str | None = TOKEN, **options: Any) -> Any:
-        options = {"retries": QUICK, "verify": NO_TLS, **options}
+        options = {"retries": QUICK, "verify": UNVERIFIED, **options}
         if request.param == "async":
             return drivebay.AsyncClient(url, token, **options)
         return InThreads(drivebay.Client(url, token, **options))
