@@ -69,7 +69,10 @@ def test_a_page_is_not_called_incomplete_while_its_modules_are_on_their_way(open
     page.add_init_script("sessionStorage.setItem('drivebay.failed-starts', 4)")
     page.route(MODULE, lambda route: route.abort("connectionreset"), times=1)
     page.route("**/ui/app.js", lambda route: held.append(route))
-    with page.expect_event("requestfailed", lambda request: request.url.endswith("states.js")):
+    with (
+        page.expect_request("**/ui/app.js"),
+        page.expect_event("requestfailed", lambda request: request.url.endswith("states.js")),
+    ):
         page.reload(wait_until="commit")
     page.evaluate("new Promise(requestAnimationFrame)")
     expect(page.get_by_role("alert")).to_have_count(0)

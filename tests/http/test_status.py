@@ -1,6 +1,5 @@
 """The status for operators: who may see it, and what it says where something fails."""
 
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -87,8 +86,9 @@ def test_it_says_which_storage_fails(tmp_path: Path) -> None:
         found = _by_name(client)
         assert (found["fs"]["status"], found["s3"]["status"]) == ("ok", "failing")
         assert found["s3"]["reason"] == "unavailable"
-        shutil.rmtree(tmp_path / "data" / "blobs")
-        (tmp_path / "data" / "blobs").write_text("no folder")
+        folder = tmp_path / "data" / "blobs"
+        folder.rename(tmp_path / "moved")  # in one step: the server writes into it
+        folder.write_text("no folder")
         server.wait_until(lambda: _by_name(client)["fs"]["status"] == "failing")
 
 
