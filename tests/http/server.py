@@ -24,6 +24,7 @@ DRIVEBAY = str(Path(sys.executable).parent / "drivebay")
 UVICORN = [sys.executable, "-m", "uvicorn", "--factory", "entrypoints.http.app:from_environment", "--port", "{port}"]
 OTHER_TOKEN = "another-token"
 PATIENCE = 40  # seconds
+LISTEN = "0A"
 UNVERIFIED = httpx.create_ssl_context(verify=False)
 """Takes any certificate. Without it, each client would read the authorities, which takes longer than most tests."""
 SELDOM: dict[str, Any] = {"REAP_INTERVAL": "10"}
@@ -164,9 +165,16 @@ class Server:
             time.sleep(0.02)
 
     def listeners(self) -> int:
-        """How many sockets listen on the port: one for each worker that serves (proc(5), /proc/net/tcp)."""
+        """How many sockets listen on the port: one for each worker that serves."""
+        return sum(state == LISTEN for state, _ in self._sockets())
+
+    def _sockets(self) -> set[tuple[str, str]]:
+        """States and inodes of the sockets at the port (proc(5), /proc/net/tcp).
+
+        A set: while other connections come and go, the kernel shows some sockets twice.
+        """
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return sum(row[1].endswith(f":{self.port:04X}") and row[3] == "0A" for row in rows)
+        return {(row[3], row[9]) for row in rows if row[1].endswith(f":{self.port:04X}")}
 
     def wait_until_all_serve(self) -> None:
         """Wait for all workers: one is enough to answer."""
@@ -174,8 +182,7 @@ class Server:
 
     def connections(self) -> int:
         """How many connections the server has not closed. One that is closed may have bytes yet, but is no file."""
-        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return sum(row[1].endswith(f":{self.port:04X}") and row[3] != "0A" and row[9] != "0" for row in rows)
+        return sum(state != LISTEN and inode != "0" for state, inode in self._sockets())
 
     def workers(self) -> list[int]:
         """The process ids of those that serve."""

@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.http.server import DRIVEBAY, OTHER_TOKEN, PATIENCE, Server
 from tests.http.wire import TOKEN
 
@@ -17,6 +19,7 @@ def examples() -> str:
     return "".join(re.findall(r"```bash\n(.*?)```", section, re.DOTALL))
 
 
+@pytest.mark.timeout(360)  # nearly twenty programs, each of which takes seconds to start on a busy machine
 def test_the_examples_work_as_they_are(tmp_path: Path) -> None:
     (tmp_path / ".curlrc").write_text("fail\nsilent\nshow-error\n")
     (tmp_path / "report.pdf").write_bytes(b"a report")
@@ -32,7 +35,7 @@ def test_the_examples_work_as_they_are(tmp_path: Path) -> None:
         script = examples().replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
         command = ["bash", "-euo", "pipefail", "-c", script]
         run = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=3 * PATIENCE, check=False
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=8 * PATIENCE, check=False
         )
         assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
         assert "films/a.mp4" in run.stdout
